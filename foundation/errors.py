@@ -1,0 +1,65 @@
+"""The errors users see: each message says what was wrong and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VelodromeError(Exception):
+    """Base of every error that velodrome raises on purpose."""
+
+
+class SpecError(VelodromeError, ValueError):
+    """A field of a spec or configuration has a value that it may not have.
+
+    Args:
+      field: Dotted name of the field, such as ``"config.hidden_size"``.
+      value: The value found.
+      allowed: What would be accepted, in words, such as ``"an integer from 1 to 65536"``.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str):
+        super().__init__(f"{field}: got {value!r}, but it must be {allowed}.")
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+
+class UnknownNameError(VelodromeError, LookupError):
+    """A name that no registry knows; the message gives the closest known names.
+
+    Args:
+      kind: What was looked up, such as ``"optimizer"``.
+      name: The name as given.
+      known: All names that would have been found.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if close:
+            hint = f"Did you mean {' or '.join(repr(match) for match in close)}?"
+        elif names:
+            hint = f"Known: {', '.join(names)}."
+        else:
+            hint = "None is registered."
+        super().__init__(f"there is no {kind} named {name!r}. {hint}")
+        self.kind = kind
+        self.name = name
+
+
+class DataError(VelodromeError):
+    """A data set is missing, damaged, or not what was asked for."""
+
+
+class WeightsError(VelodromeError):
+    """A file of weights is missing, damaged, or not of the expected form."""
+
+
+class StoreError(VelodromeError):
+    """A result store cannot be opened, or would mix results that must not mix."""
+
+
+class PlanError(VelodromeError):
+    """A suite cannot be planned or run as asked."""

@@ -1,0 +1,51 @@
+"""Strict settings for every test, and the few fixtures that all of them share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before jax is imported anywhere: two devices, so that sharding is tested, on the CPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keeps the user's cache out of the tests, and lets the tests share one of their own."""
+    before = os.environ.get("VELODROME_CACHE")
+    os.environ["VELODROME_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield Path(os.environ["VELODROME_CACHE"])
+    if before is None:
+        del os.environ["VELODROME_CACHE"]
+    else:
+        os.environ["VELODROME_CACHE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _strict_jax():
+    """Arrays of different rank never broadcast by accident; products are exact float32."""
+    import jax
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture
+def strict_dtypes():
+    """Makes mixed dtypes an error, for tests of code that is wholly ours."""
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture
+def key():
+    """A PRNG key, so that no test writes its own."""
+    import jax
+
+    return jax.random.key(20221117)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from foundation import files
+from foundation.errors import VelodromeError
+
+
+def test_writes_whole_files(tmp_path):
+    target = tmp_path / "new" / "result.json"
+    files.atomic_write_json(target, {"a": [1, 2.5]})
+    assert target.read_text() == '{\n "a": [\n  1,\n  2.5\n ]\n}\n'
+    assert [path.name for path in target.parent.iterdir()] == ["result.json"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="stop"), files.atomic_path(target) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError("stop")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    target = tmp_path / "result.txt"
+    with (
+        pytest.raises(VelodromeError, match=r"cannot write .*result.txt: No space left.*make room"),
+        files.atomic_path(target) as temporary,
+    ):
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VelodromeError, match="cannot write .*choose a place that you may write"):
+        files.atomic_write_text(tmp_path / "file" / "below.txt", "x")
+
+
+def test_files_are_readable_like_any_other(tmp_path):
+    files.atomic_write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_sha256_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.sha256_file(tmp_path / "a") == expected
+
+
+def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "mine"))
+    assert files.cache_dir() == tmp_path / "mine"
+    monkeypatch.delenv("VELODROME_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert files.cache_dir() == tmp_path / "xdg" / "velodrome"

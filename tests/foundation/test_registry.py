@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+
+from foundation.errors import UnknownNameError, VelodromeError
+from foundation.registry import Registry
+
+
+def must_be_int(name, value):
+    if not isinstance(value, int):
+        raise VelodromeError(f"{name!r} is no integer")
+
+
+@pytest.fixture
+def registry():
+    numbers = Registry[int]("number", group="test.numbers", check=must_be_int)
+    numbers.register("seven", 7)
+    numbers.register("seventy", 70)
+    return numbers
+
+
+def test_finds_what_was_registered(registry):
+    assert registry.get("seven") == 7
+    assert registry.names() == ["seven", "seventy"]
+    assert "seven" in registry
+    assert "eight" not in registry
+
+
+def test_the_same_object_may_come_twice_but_not_another(registry):
+    registry.register("seven", 7)
+    with pytest.raises(VelodromeError, match="number 'seven' is registered already"):
+        registry.register("seven", 8)
+
+
+def test_an_unknown_name_gets_the_close_matches(registry):
+    with pytest.raises(UnknownNameError, match="no number named 'sevn'. Did you mean 'seven'"):
+        registry.get("sevn")
+    with pytest.raises(UnknownNameError, match="Known: seven, seventy"):
+        registry.get("x")
+
+
+def test_values_are_checked(registry):
+    with pytest.raises(VelodromeError, match="'word' is no integer"):
+        registry.register("word", "word")
+
+
+def test_temporary_registration(registry):
+    with registry.temporarily("eight", 8):
+        assert registry.get("eight") == 8
+    assert "eight" not in registry
+
+
+def test_lazy_registration(registry):
+    registry.register_lazy("newline", "foundation.registry:__no_such__")
+    with pytest.raises(VelodromeError, match="'newline' cannot be loaded"):
+        registry.get("newline")
+    registry.register_lazy("errno", "errno:ENOENT")
+    assert registry.get("errno") == 2
+    with pytest.raises(VelodromeError, match="registered already"):
+        registry.register_lazy("seven", "errno:ENOENT")
+
+
+def test_objects_from_a_file(registry, tmp_path):
+    (tmp_path / "mine.py").write_text("nine = 9\n")
+    assert registry.get(f"{tmp_path}/mine.py:nine") == 9
+    with pytest.raises(UnknownNameError, match="Did you mean 'nine'"):
+        registry.get(f"{tmp_path}/mine.py:nin")
+    with pytest.raises(VelodromeError, match="there is no file"):
+        registry.get(f"{tmp_path}/other.py:nine")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(VelodromeError, match=r"running .*broken.py failed: ZeroDivisionError"):
+        registry.get(f"{tmp_path}/broken.py:nine")
+
+
+def test_entry_points(registry, monkeypatch):
+    points = [importlib.metadata.EntryPoint("two", "errno:ENOENT", "test.numbers")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    assert registry.get("two") == 2
+    assert "two" in registry.names()
+    points.append(importlib.metadata.EntryPoint("five", "errno:EIO", "test.numbers"))
+    points.append(importlib.metadata.EntryPoint("five", "errno:EPERM", "test.numbers"))
+    with pytest.raises(VelodromeError, match="more than one installed package .*'five'"):
+        registry.get("five")

@@ -4,6 +4,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+PYTEST_ARGS ?=
 
 .PHONY: demo test install lint bench clean
 
@@ -12,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/velodrome report $(DEMO)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 install: $(VENV)/.installed
 

@@ -1,0 +1,77 @@
+"""Every registered optimizer goes through the same table of checks."""
+
+from __future__ import annotations
+
+import jax
+import optax
+import pytest
+
+from foundation.errors import VelodromeError
+from optimizers import optimizers
+from optimizers.contract import CHECKS
+from optimizers.registry import OptimizerSpec
+
+IMPORTED = ["optax:contrib.cocob", "optax:polyak_sgd"]
+
+
+@pytest.fixture(autouse=True)
+def _no_strict_promotion():
+    # optax itself mixes types (optax.adam fails under strict promotion); only ours must not.
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", [*optimizers.names(), *IMPORTED])
+def test_contract(name: str, check: str):
+    CHECKS[check](optimizers.get(name))
+
+
+def _ascending(learning_rate: float) -> optax.GradientTransformation:
+    return optax.scale(learning_rate)
+
+
+def _stateful(learning_rate: float) -> optax.GradientTransformation:
+    inner = optax.sgd(learning_rate)
+
+    def update(updates, state, params=None, **extra):
+        del params
+        return inner.update(updates, state[1])[0], (state[0] + 1.5, state[1])
+
+    return optax.GradientTransformationExtraArgs(
+        lambda params: (jax.numpy.int32(0), inner.init(params)), update
+    )
+
+
+def _spec(factory, **fields) -> OptimizerSpec:
+    fields = {
+        "grid": {"learning_rate": (0.1, 1.0)},
+        "traced": frozenset({"learning_rate"}),
+        **fields,
+    }
+    return OptimizerSpec(name="broken", label="broken", factory=factory, **fields)
+
+
+@pytest.mark.parametrize(
+    ("check", "spec", "message"),
+    [
+        ("progress", _spec(_ascending), "halves a quadratic"),
+        ("shapes", _spec(_stateful), "state changes shape or type"),
+        (
+            "needs",
+            _spec(
+                lambda learning_rate: optax.GradientTransformationExtraArgs(
+                    lambda params: (),
+                    lambda updates, state, params=None, **extra: (
+                        jax.tree.map(lambda g: -learning_rate * len(extra) * g, updates),
+                        state,
+                    ),
+                )
+            ),
+            "does not need changes the update",
+        ),
+    ],
+)
+def test_the_contract_catches_broken_optimizers(check: str, spec: OptimizerSpec, message: str):
+    with pytest.raises(VelodromeError, match=message):
+        CHECKS[check](spec)

@@ -1,0 +1,1 @@
+"""What came out: the store, speedups and reports. Nothing in here imports jax."""

@@ -1,0 +1,346 @@
+"""The store: a directory that holds the results of one suite under one protocol.
+
+Layout::
+
+    manifest.json  suite.json  plan.json
+    shards/<shard id>.parquet     curves, see results.shardfile
+    timings/<cell id>.json        seconds per step, measured apart
+    failures/<shard id>.json      what went wrong
+    report/                       figures and tables
+
+Opening never writes. Files are written under a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import StoreError
+from foundation.files import atomic_write_json
+from results import shardfile
+from results.cell import Cell, ShardRecord
+from results.curves import LaneInfo
+
+KIND = "velodrome-store"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that was found in the store and skipped."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """Results of one suite under one protocol; use :meth:`create` or :meth:`open`.
+
+    Attributes:
+      directory: where it is.
+      manifest: suite, protocol, data, versions, device.
+      plan: cells and shards as they were planned when the store was made.
+      suite: the whole suite.
+      problems: truncated, damaged or foreign files met so far; they are skipped, never used.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        manifest: Mapping[str, Any],
+        plan: Mapping[str, Any],
+        suite: Mapping[str, Any],
+        read_only: bool = False,
+    ) -> None:
+        """Use :meth:`create` or :meth:`open` instead."""
+        self.directory = directory
+        self.manifest = manifest
+        self.plan = plan
+        self.suite = suite
+        self.read_only = read_only
+        self._problems: dict[Path, Problem] = {}
+        self._planned = {str(shard["id"]): shard for shard in plan.get("shards", ())}
+
+    @classmethod
+    def create(
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        manifest: Mapping[str, Any],
+        plan: Mapping[str, Any],
+        suite: Mapping[str, Any],
+    ) -> Store:
+        """Makes a store, or opens the one that is there if it is of the same suite and protocol.
+
+        An existing store keeps its own plan and manifest: a resumed run goes on with
+        ``store.plan``, so that its curves are those of an undisturbed run.
+
+        Args:
+          directory: where to make it; missing folders are made.
+          manifest: at least ``suite: {name, hash}`` and ``protocol_hash``; ``schema`` and
+            ``kind`` are added.
+          plan: plain JSON with ``cells`` and ``shards``.
+          suite: plain JSON.
+
+        Raises:
+          StoreError: the directory holds another suite or protocol (both are named), or shards
+            of an unknown one.
+          VelodromeError: it cannot be written.
+        """
+        path = Path(directory)
+        manifest = {"schema": shardfile.SCHEMA, "kind": KIND, **manifest}
+        _identity(manifest, path)
+        if (path / "manifest.json").exists():
+            store = cls.open(path)
+            store._refuse_mixing(manifest)
+            return store
+        if any((path / "shards").glob("*.parquet")):
+            raise StoreError(
+                f"{path} has shards but no manifest.json, so nobody can say what they are: "
+                "choose an empty directory, or put its manifest.json back"
+            )
+        # The manifest comes last: a directory with a manifest is a whole store.
+        atomic_write_json(path / "suite.json", dict(suite))
+        atomic_write_json(path / "plan.json", dict(plan))
+        atomic_write_json(path / "manifest.json", manifest)
+        return cls(path, manifest=manifest, plan=plan, suite=suite)
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str], *, read_only: bool = False) -> Store:
+        """Opens an existing store; writes nothing.
+
+        Args:
+          directory: the store's directory.
+          read_only: refuse the writing methods.
+
+        Raises:
+          StoreError: there is no store, its JSON is damaged, or its schema is another one.
+        """
+        path = Path(directory)
+        if not (path / "manifest.json").is_file():
+            raise StoreError(
+                f"{path} is not a result store: it has no manifest.json. "
+                "Give the directory that was passed to `velodrome run --out`"
+            )
+        manifest = _read_json(path / "manifest.json")
+        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+            raise StoreError(f"{path / 'manifest.json'} does not belong to a velodrome store")
+        shardfile.check_schema(manifest.get("schema"), what=f"the store {path}")
+        _identity(manifest, path)
+        plan, suite = _read_json(path / "plan.json"), _read_json(path / "suite.json")
+        return cls(path, manifest=manifest, plan=plan, suite=suite, read_only=read_only)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Files that were skipped, from reading all metadata and from all curves read so far."""
+        self.shards()
+        return tuple(self._problems[path] for path in sorted(self._problems) if path.exists())
+
+    # Writing
+
+    def write_shard(
+        self, shard_id: str, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+    ) -> Path:
+        """Writes one shard atomically and clears the record of its earlier failure.
+
+        Args:
+          shard_id: its id in the plan.
+          columns: ``lane``, ``step``, ``split``, ``metric``, ``value``; equally long arrays.
+          metadata: ``cell``, ``lanes`` and whatever else is known; ``schema``, ``shard``,
+            ``suite_hash`` and ``protocol_hash`` are filled in.
+
+        Returns:
+          The path of the file.
+
+        Raises:
+          StoreError: the shard is not of this store's plan, suite or protocol, or is malformed.
+          VelodromeError: it cannot be written; nothing is left half-written.
+        """
+        self._check_writable()
+        full = {
+            "shard": shard_id,
+            "suite_hash": self.manifest["suite"]["hash"],
+            "protocol_hash": self.manifest["protocol_hash"],
+            **metadata,
+        }
+        reason = self._foreign(shard_id, full)
+        if reason:
+            raise StoreError(f"the shard {shard_id} does not belong in {self.directory}: {reason}")
+        path = self._shard_path(shard_id)
+        shardfile.write(path, columns, full)
+        self._problems.pop(path, None)
+        (self.directory / "failures" / f"{shard_id}.json").unlink(missing_ok=True)
+        return path
+
+    def write_timing(self, cell_id: str, record: Mapping[str, Any]) -> Path:
+        """Writes the timing of a cell: ``seconds_per_step``, ``baseline_seconds_per_step``, ..."""
+        return self._write_record("timings", cell_id, {"cell": cell_id, **record})
+
+    def write_failure(self, shard_id: str, record: Mapping[str, Any]) -> Path:
+        """Writes why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
+        return self._write_record("failures", shard_id, {"shard": shard_id, **record})
+
+    # Reading
+
+    def has_shard(self, shard_id: str) -> bool:
+        """Whether a whole file of this plan is there; a bad one is added to the problems."""
+        path = self._shard_path(shard_id)
+        return path.exists() and self._record(path) is not None
+
+    def shards(self) -> tuple[ShardRecord, ...]:
+        """All valid shards, by id; only footers are read."""
+        paths = sorted((self.directory / "shards").glob("*"))
+        # A name with a leading dot is a file that another process is writing.
+        records = (self._record(path) for path in paths if not path.name.startswith("."))
+        return tuple(record for record in records if record is not None)
+
+    def cells(self) -> Iterator[Cell]:
+        """All planned cells in the plan's order, also those without any results.
+
+        A cell's curves are read only when asked for, so memory does not grow with the store.
+        """
+        found: dict[str, list[ShardRecord]] = {}
+        for shard in self.shards():
+            found.setdefault(shard.cell, []).append(shard)
+        failures: dict[str, list[Mapping[str, Any]]] = {}
+        for shard_id, record in self.failures.items():
+            cell = str(record.get("cell") or self._planned.get(shard_id, {}).get("cell"))
+            failures.setdefault(cell, []).append(record)
+        planned: dict[str, list[LaneInfo]] = {}
+        for shard in self._planned.values():
+            lanes = [LaneInfo.from_json(lane) for lane in shard["lanes"]]
+            planned.setdefault(str(shard["cell"]), []).extend(lanes)
+        for cell in self.plan.get("cells", ()):
+            shards = tuple(found.get(cell["id"], ()))
+            optimizer = cell["optimizer"]
+            if isinstance(optimizer, str):
+                optimizer = {"name": optimizer}
+            said = shards[0].metadata if shards else {}
+            yield Cell(
+                id=cell["id"],
+                task=cell["task"],
+                # The shard knows the label with the weights that were really used.
+                optimizer={**optimizer, **said.get("cell", {}).get("optimizer", {})},
+                horizon=int(cell["horizon"]),
+                planned=tuple(planned.get(cell["id"], ())),
+                shards=shards,
+                failures=tuple(failures.get(cell["id"], ())),
+                data=said.get("data", {}),
+                report=self._report,
+            )
+
+    @property
+    def timings(self) -> dict[str, dict[str, Any]]:
+        """Timing records by cell id."""
+        return self._read_records("timings")
+
+    @property
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """Failure records by shard id."""
+        return self._read_records("failures")
+
+    # Parts
+
+    def _record(self, path: Path) -> ShardRecord | None:
+        try:
+            if path.suffix != ".parquet":
+                raise StoreError(f"{path.name} is not a shard: it is no .parquet file")
+            metadata = shardfile.read_metadata(path)
+            reason = self._foreign(path.stem, metadata)
+            if reason:
+                raise StoreError(f"{path.name} is foreign: {reason}")
+        except StoreError as error:
+            self._report(path, error)
+            return None
+        return ShardRecord(path, metadata)
+
+    def _report(self, path: Path, error: StoreError) -> None:
+        self._problems[path] = Problem(path, str(error))
+
+    def _foreign(self, shard_id: str, metadata: Mapping[str, Any]) -> str:
+        """Why a shard is not one of this store's; empty when it is."""
+        expected = {
+            "shard": shard_id,
+            "suite_hash": self.manifest["suite"]["hash"],
+            "protocol_hash": self.manifest["protocol_hash"],
+        }
+        if self.manifest.get("plan_hash") is not None:
+            expected["plan_hash"] = self.manifest["plan_hash"]
+        for key, value in expected.items():
+            if metadata.get(key) != value:
+                return f"its {key} is {metadata.get(key)!r}, the store's is {value!r}"
+        planned = self._planned.get(shard_id)
+        if planned is None:
+            return "the store's plan has no such shard"
+        cell = metadata.get("cell", {}).get("id")
+        if cell != planned["cell"]:
+            return f"its cell is {cell!r}, the plan's is {planned['cell']!r}"
+        return ""
+
+    def _refuse_mixing(self, manifest: Mapping[str, Any]) -> None:
+        for what, get in (
+            ("suite", lambda m: (m["suite"].get("name"), m["suite"]["hash"])),
+            ("protocol", lambda m: (m.get("protocol", {}).get("version"), m["protocol_hash"])),
+        ):
+            here, there = get(manifest), get(self.manifest)
+            if here[1] != there[1]:
+                word = "version " if what == "protocol" else ""
+                raise StoreError(
+                    f"{self.directory} holds results of the {what} {word}{there[0]} "
+                    f"({_short(there[1])}); the {what} asked for is {word}{here[0]} "
+                    f"({_short(here[1])}). They never mix: choose another directory"
+                )
+
+    def _shard_path(self, shard_id: str) -> Path:
+        return self.directory / "shards" / f"{shard_id}.parquet"
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise StoreError(f"the store {self.directory} was opened for reading only")
+
+    def _write_record(self, folder: str, name: str, record: Mapping[str, Any]) -> Path:
+        self._check_writable()
+        path = self.directory / folder / f"{name}.json"
+        atomic_write_json(path, dict(record))
+        return path
+
+    def _read_records(self, folder: str) -> dict[str, dict[str, Any]]:
+        records: dict[str, dict[str, Any]] = {}
+        for path in sorted((self.directory / folder).glob("*.json")):
+            if path.name.startswith("."):
+                continue
+            try:
+                record = _read_json(path)
+                if not isinstance(record, dict):
+                    raise StoreError(f"{path.name} is not a record of {folder}")
+                records[path.stem] = record
+            except StoreError as error:
+                self._report(path, error)
+        return records
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged, it is not JSON: {error}") from error
+
+
+def _identity(manifest: Mapping[str, Any], path: Path) -> None:
+    """Raises StoreError unless the manifest says which suite and protocol it is of."""
+    suite = manifest.get("suite")
+    if not isinstance(suite, dict) or "hash" not in suite or "protocol_hash" not in manifest:
+        raise StoreError(f"the manifest of {path} lacks suite.hash or protocol_hash")
+
+
+def _short(digest: object) -> str:
+    return str(digest)[:12]

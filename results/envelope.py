@@ -1,0 +1,70 @@
+"""The baseline's envelope over learning rates, and when it reaches a loss."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def best_point(curves: Float[np.ndarray, "point eval"]) -> int:
+    """Index of the curve with the lowest last value; the first of equals.
+
+    A rate with any diverged seed ends at +inf, so it is chosen only if every rate diverged.
+    """
+    return int(np.argmin(curves[:, -1]))
+
+
+def envelope(
+    curves: Float[np.ndarray, "point eval"], *, kind: Literal["oracle", "single"] = "oracle"
+) -> Float[np.ndarray, " eval"]:
+    """Running minimum of the best rate at every step, or of the best single rate.
+
+    Args:
+      curves: smoothed seed-mean losses per grid point; +inf where a rate has diverged.
+      kind: ``"oracle"`` takes the minimum over rates at every step, which no single run
+        attains; ``"single"`` takes the rate with the lowest last loss.
+    """
+    best = curves.min(axis=0) if kind == "oracle" else curves[best_point(curves)]
+    return np.minimum.accumulate(best)
+
+
+def steps_to_loss(
+    steps: Int[np.ndarray, " eval"],
+    reached: Float[np.ndarray, " eval"],
+    targets: Float[np.ndarray, "*targets"],
+) -> Float[np.ndarray, "*targets"]:
+    """First step at which a non-increasing curve is at most the target.
+
+    Found on the grid of evaluations, then linear inside the interval before it. On a plateau
+    that equals the target this is the plateau's first step, as with ``jnp.interp`` on the
+    reversed curve; a target just below the plateau is reached only after it.
+
+    Args:
+      steps: evaluated steps.
+      reached: the envelope, non-increasing; may begin with +inf.
+      targets: losses to reach; NaN and +inf count as reached at once, so mark diverged
+        candidates before.
+
+    Returns:
+      Steps; +inf where the target is never reached.
+
+    Example:
+      >>> import numpy as np
+      >>> curve = np.array([3.0, 2.0, 2.0, 2.0, 1.0])
+      >>> steps_to_loss(np.arange(5), curve, np.array([2.0, 1.5, 0.5]))
+      array([1. , 3.5, inf])
+    """
+    flat = targets.reshape(-1)
+    # Negated, the curve ascends: the first index with reached <= target.
+    index = np.searchsorted(-reached, -flat, side="left")
+    result = np.full(flat.shape, np.inf)
+    for k, (i, target) in enumerate(zip(index, flat, strict=True)):
+        if i == len(reached):
+            continue
+        result[k] = steps[i]
+        if i > 0 and np.isfinite(reached[i - 1]):
+            fall = reached[i - 1] - reached[i]
+            result[k] -= (steps[i] - steps[i - 1]) * (target - reached[i]) / fall
+    return result.reshape(targets.shape)

@@ -1,0 +1,184 @@
+"""Sorts the tensors of a model into groups that are updated together as one stacked array.
+
+Matrices and tensors of higher rank are grouped by shape and seen as ``[batch, rows, columns]``:
+rows and columns are the two factored dimensions, batch is all the others. Scalars and vectors
+are padded to a common length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+#: Tensors of more elements are never stacked with others: a stack is a copy, and memory counts.
+MAX_STACKED = 1 << 20
+
+#: Vectors of at most this many elements share a padded group, then of 4, 16, ... times as many.
+_SHORTEST_BAND = 128
+
+
+@dataclass(frozen=True)
+class MatrixGroup:
+    """Tensors of one shape with two or more dimensions.
+
+    Args:
+      members: Positions of the tensors among the leaves of the parameters.
+      shape: Their shape.
+      order: The transposition that puts the factored dimensions last.
+      rows: Size of the last dimension but one after it.
+      columns: Size of the last.
+      larger_last: Whether the factored dimension that sorts higher, the one that the row factors
+        average over, is the last one (otherwise the last but one).
+    """
+
+    members: tuple[int, ...]
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    rows: int
+    columns: int
+    larger_last: bool
+
+    @property
+    def batch(self) -> int:
+        """Product of the dimensions that are not factored."""
+        return math.prod(self.shape) // (self.rows * self.columns)
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions are greater than one."""
+        return sum(size > 1 for size in self.shape)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """`rank` of each member."""
+        return (self.rank,) * len(self.members)
+
+    def stack(self, leaves: Sequence[Array]) -> Float[Array, "tensor batch rows columns"]:
+        """Returns the members among ``leaves``, stacked, in float32."""
+        shape = (self.batch, self.rows, self.columns)
+        return jnp.stack(
+            [
+                leaves[i].astype(jnp.float32).transpose(self.order).reshape(shape)
+                for i in self.members
+            ]
+        )
+
+    def unstack(self, stacked: Float[Array, "tensor batch rows columns"]) -> list[Array]:
+        """Returns the members of a stacked array, each in its own shape."""
+        transposed = tuple(self.shape[axis] for axis in self.order)
+        back = tuple(int(axis) for axis in np.argsort(self.order))
+        return [stacked[i].reshape(transposed).transpose(back) for i in range(len(self.members))]
+
+
+@dataclass(frozen=True)
+class VectorGroup:
+    """Scalars and vectors, padded with zeros to one length.
+
+    Args:
+      members: Positions of the tensors among the leaves of the parameters.
+      shapes: Shape of each, ``()`` or ``(n,)``.
+      length: The common length.
+    """
+
+    members: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    length: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of elements of each member."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """How many dimensions greater than one each member has: 0 or 1."""
+        return tuple(int(size > 1) for size in self.sizes)
+
+    def stack(self, leaves: Sequence[Array]) -> Float[Array, "tensor length"]:
+        """Returns the members among ``leaves``, padded and stacked, in float32."""
+        return jnp.stack(
+            [
+                jnp.pad(leaves[i].astype(jnp.float32).reshape(size), (0, self.length - size))
+                for i, size in zip(self.members, self.sizes, strict=True)
+            ]
+        )
+
+    def unstack(self, stacked: Float[Array, "tensor length"]) -> list[Array]:
+        """Returns the members of a stacked array, each in its own shape."""
+        return [
+            stacked[i, :size].reshape(shape)
+            for i, (size, shape) in enumerate(zip(self.sizes, self.shapes, strict=True))
+        ]
+
+
+Group = MatrixGroup | VectorGroup
+
+
+def factored_dims(shape: Sequence[int]) -> tuple[int, int] | None:
+    """Returns the two largest dimensions, smaller first, or None for scalars and vectors.
+
+    Among equal sizes the later dimension counts as larger, on every machine: the sort is stable
+    (numpy's default sort breaks ties by the CPU's vector instructions).
+    """
+    if len(shape) < 2:
+        return None
+    order = np.argsort(np.asarray(shape), kind="stable")
+    return int(order[-2]), int(order[-1])
+
+
+def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
+    """Returns the groups for tensors of these shapes; tensors without elements are in none.
+
+    The order of the groups, and of the members in them, depends on the shapes alone.
+    """
+    by_key: dict[tuple, list[int]] = {}
+    for position, shape in enumerate(shapes):
+        size = math.prod(shape)
+        if size == 0:
+            continue
+        key = ("matrix", shape) if len(shape) >= 2 else ("vector", _band(size))
+        # Too large to be stacked: a key of its own.
+        by_key.setdefault((*key, position) if size > MAX_STACKED else key, []).append(position)
+    return tuple(
+        _matrix_group(members, shapes[members[0]])
+        if key[0] == "matrix"
+        else _vector_group(members, shapes)
+        for key, members in by_key.items()
+    )
+
+
+def _band(size: int) -> int:
+    band = _SHORTEST_BAND
+    while band < size:
+        band *= 4
+    return band
+
+
+def _matrix_group(members: Sequence[int], shape: tuple[int, ...]) -> MatrixGroup:
+    dims = factored_dims(shape)
+    assert dims is not None
+    _, larger = dims
+    first, last = sorted(dims)
+    others = [axis for axis in range(len(shape)) if axis not in dims]
+    return MatrixGroup(
+        members=tuple(members),
+        shape=shape,
+        order=(*others, first, last),
+        rows=shape[first],
+        columns=shape[last],
+        larger_last=larger == last,
+    )
+
+
+def _vector_group(members: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> VectorGroup:
+    kept = tuple(shapes[i] for i in members)
+    return VectorGroup(
+        members=tuple(members),
+        shapes=kept,
+        length=max(math.prod(shape) for shape in kept),
+    )

@@ -1,0 +1,81 @@
+"""What VeLO knows of the training loss: ten running averages, and how far each is off its minimum.
+
+Metz et al. 2022 (arXiv 2211.09760); the numbers are those of google/learned_optimization,
+class ``HyperV2`` with ``use_bugged_loss_features=False``, as the released optimizer has it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+_AVERAGES = 10
+
+# No loss has been seen: a minimum that the first one will undercut.
+_UNSEEN = 999999999999.0
+
+
+class LossAverages(NamedTuple):
+    """Exponential averages of the loss, over 10 to ``num_steps`` updates."""
+
+    decays: Float[Array, " 10"]
+    means: Float[Array, " 10"]
+    minima: Float[Array, " 10"]
+
+
+def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
+    """Returns averages that have seen no loss, for a run of ``num_steps`` updates."""
+    # log10 and logspace in float32 like the original: its decays are these, rounding included.
+    longest = jnp.log10(jnp.asarray(num_steps, jnp.float32))
+    halflives = jnp.logspace(1.0, longest, _AVERAGES, dtype=jnp.float32)
+    return LossAverages(
+        decays=jnp.exp(-1.0 / halflives),
+        means=jnp.zeros((_AVERAGES,), jnp.float32),
+        minima=jnp.full((_AVERAGES,), _UNSEEN, jnp.float32),
+    )
+
+
+def update_averages(
+    averages: LossAverages, loss: Float[Array, ""], iteration: Int[Array, ""]
+) -> LossAverages:
+    """Returns the averages after one more loss.
+
+    A loss above twice the largest average is cut down to that, so that one spike does not fill
+    the averages; the first loss is taken as it is.
+
+    Args:
+      averages: Those before.
+      loss: The training loss of this update.
+      iteration: Updates made before this one.
+    """
+    correction = _debias(averages.decays, iteration + 1)
+    largest = jnp.max(averages.means / correction)
+    largest = jnp.where(iteration == 0, loss, largest)
+    loss = jnp.minimum(jnp.abs(largest) * 2, loss)
+    means = averages.means * averages.decays + loss * (1.0 - averages.decays)
+    return LossAverages(
+        decays=averages.decays,
+        means=means,
+        minima=jnp.minimum(averages.minima, means / correction),
+    )
+
+
+def loss_features(averages: LossAverages, iteration: Int[Array, ""]) -> Float[Array, " 9"]:
+    """Returns how far each average is from its minimum, against the next slower one, in [-1, 1].
+
+    Args:
+      averages: Those after this update's loss.
+      iteration: Losses seen, this update's included; up to the second the features are zero.
+    """
+    corrected = averages.means / _debias(averages.decays, iteration)
+    minima = averages.minima[:-1]
+    scale = jnp.maximum(1e-8, corrected[1:] - minima)
+    features = jnp.clip((corrected[:-1] - minima) / scale - 1.0, -1.0, 1.0)
+    return jnp.where(iteration <= 2, jnp.zeros_like(features), features)
+
+
+def _debias(decays: Float[Array, " 10"], seen: Int[Array, ""]) -> Float[Array, " 10"]:
+    return 1.0 - decays ** seen.astype(jnp.float32)

@@ -1,0 +1,185 @@
+"""`velo`: the optimizer as it is used, with weight decay and the longest run it was trained for."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
+
+from foundation.errors import SpecError
+from optimizers.velo.controller import fold
+from optimizers.velo.transform import check_arguments, scale_by_velo
+from optimizers.velo.weights import VeLOWeights
+
+#: The longest run VeLO was meta-trained for; longer ones accumulate gradients.
+MAX_TRAINING_STEPS = 150_000
+
+
+def velo(
+    num_steps: int,
+    *,
+    weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny",
+    weight_decay: float = 0.0,
+    max_training_steps: int = MAX_TRAINING_STEPS,
+) -> optax.GradientTransformationExtraArgs:
+    """Returns VeLO (Metz et al. 2022, arXiv 2211.09760): learned, with no learning rate to tune.
+
+    Its ``update`` needs the parameters and the training loss::
+
+        tx = velo(num_steps=1000)
+        state = tx.init(params)
+        updates, state = tx.update(grads, state, params, value=loss)
+        params = optax.apply_updates(params, updates)
+
+    Gradients that are not finite are not handled: they stay in the accumulators for good, so skip
+    such a step. In float32 whatever the dtype of the parameters; updates have that dtype.
+
+    Args:
+      num_steps: How many updates the run will make, at least 1. VeLO plans by it; running on
+        after it is possible and not what it was trained for.
+      weights: A name (``"velo-tiny"`` is built in, ``"velo"`` is the official checkpoint), a path,
+        or `VeLOWeights`.
+      weight_decay: L2 penalty: ``weight_decay * params`` is added to the gradients and
+        ``weight_decay * sum(params**2)`` to the loss (without the half that would make the two
+        agree: as published).
+      max_training_steps: If ``num_steps`` is larger, gradients and losses are averaged over
+        ``ceil(num_steps / max_training_steps)`` steps and the parameters change once in as many.
+
+    Raises:
+      SpecError: An argument is out of range; from ``update``, params or value are missing.
+      UnknownNameError: No weights have that name.
+      WeightsError: The weights cannot be read.
+    """
+    if not isinstance(weights, VeLOWeights):
+        from optimizers.velo.store import load_weights
+
+        weights = load_weights(weights)
+    return velo_from_theta(
+        weights,
+        _positive("num_steps", num_steps),
+        weight_decay=weight_decay,
+        max_training_steps=max_training_steps,
+    )
+
+
+def velo_from_theta(
+    theta: VeLOWeights,
+    num_steps: jax.typing.ArrayLike,
+    *,
+    weight_decay: float = 0.0,
+    max_training_steps: int = MAX_TRAINING_STEPS,
+) -> optax.GradientTransformationExtraArgs:
+    """Returns `velo` with weights that may be traced, vmapped or differentiated (meta-training).
+
+    Call it outside of the training loop: the weights are multiplied out here, once.
+
+    Args:
+      theta: The weights.
+      num_steps: As for `velo`; may be a traced scalar, which must be at most
+        ``max_training_steps``: how many steps to accumulate is a matter of the program.
+      weight_decay: As for `velo`.
+      max_training_steps: As for `velo`.
+
+    Raises:
+      SpecError: An argument is out of range.
+    """
+    if not weight_decay >= 0.0 or math.isinf(weight_decay):
+        raise SpecError("weight_decay", weight_decay, "a finite number, 0 or more")
+    _positive("max_training_steps", max_training_steps)
+    accumulate = 1
+    if not isinstance(num_steps, Tracer):
+        num_steps = _positive("num_steps", num_steps)
+        accumulate = -(-num_steps // max_training_steps)
+        num_steps = num_steps // accumulate
+    transformation = scale_by_velo(fold(theta), num_steps)
+    if accumulate > 1:
+        transformation = average_gradients(transformation, every=accumulate)
+    if weight_decay > 0.0:
+        transformation = add_weight_decay(transformation, weight_decay)
+    return transformation
+
+
+class AverageState(NamedTuple):
+    """State of `average_gradients`: sums since the last update of the inner transformation."""
+
+    step: Int[Array, ""]
+    gradients: Any
+    value: Float[Array, ""]
+    inner: Any
+
+
+def average_gradients(
+    inner: optax.GradientTransformationExtraArgs, *, every: int
+) -> optax.GradientTransformationExtraArgs:
+    """Updates ``inner`` once every so many steps, with the mean gradient and the mean loss.
+
+    Updates are zero in between. A last group that is not complete has no effect.
+    """
+
+    def init(params: Any) -> AverageState:
+        return AverageState(
+            step=jnp.zeros((), jnp.int32),
+            gradients=jax.tree.map(jnp.zeros_like, params),
+            value=jnp.zeros((), jnp.float32),
+            inner=inner.init(params),
+        )
+
+    def update(
+        updates: Any, state: Any, params: Any = None, *, value: Any = None, **extra: Any
+    ) -> tuple[Any, AverageState]:
+        check_arguments(params, value)
+        gradients = jax.tree.map(jnp.add, state.gradients, updates)
+        total = state.value + jnp.asarray(value, jnp.float32)
+        step = state.step + 1
+        zeros = jax.tree.map(jnp.zeros_like, gradients)
+
+        def apply() -> tuple[Any, Any, Any, Any]:
+            mean = jax.tree.map(lambda g: g / every, gradients)
+            changes, new = inner.update(mean, state.inner, params, value=total / every, **extra)
+            return changes, zeros, jnp.zeros_like(total), new
+
+        def wait() -> tuple[Any, Any, Any, Any]:
+            unchanged = jax.tree.map(jnp.zeros_like, params)
+            return unchanged, gradients, total, state.inner
+
+        changes, gradients, total, new = jax.lax.cond(step % every == 0, apply, wait)
+        return changes, AverageState(step % every, gradients, total, new)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def add_weight_decay(
+    inner: optax.GradientTransformationExtraArgs, weight_decay: float
+) -> optax.GradientTransformationExtraArgs:
+    """Adds an L2 penalty to the gradients and to the loss that ``inner`` sees; see `velo`."""
+
+    def update(
+        updates: Any, state: Any, params: Any = None, *, value: Any = None, **extra: Any
+    ) -> tuple[Any, Any]:
+        check_arguments(params, value)
+        penalty = sum(
+            jnp.sum(leaf.astype(jnp.float32) ** 2) * weight_decay
+            for leaf in jax.tree.leaves(params)
+        )
+        decayed = jax.tree.map(lambda g, p: g + weight_decay * p, updates, params)
+        value = jnp.asarray(value, jnp.float32) + penalty
+        return inner.update(decayed, state, params, value=value, **extra)
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def _positive(name: str, number: Any) -> int:
+    try:
+        number = operator.index(number)
+    except TypeError as error:
+        raise SpecError(name, number, "an integer, 1 or more") from error
+    if number < 1:
+        raise SpecError(name, number, "an integer, 1 or more")
+    return number

@@ -1,0 +1,179 @@
+"""`VeLOWeights`: the meta-learned numbers of VeLO as one pytree, and its official key tree.
+
+Architecture: Metz et al. 2022 (arXiv 2211.09760), class ``HyperV2`` of google/learned_optimization.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+#: Inputs of the per-tensor LSTM.
+LSTM_INPUTS = 30
+
+#: Width of the two hidden layers of a per-parameter network.
+WIDTH = 4
+
+#: Outputs of a per-parameter network: direction, log-magnitude, and one that is never used.
+OUTPUTS = 3
+
+#: Channels in each group of inputs of a per-parameter network, in the order the layer reads them.
+INPUT_GROUPS = (1, 1, 1, 3, 1, 3, 1, 3, 1, 3, 3, 3, 3, 3)
+
+#: All input channels of a per-parameter network.
+CHANNELS = sum(INPUT_GROUPS)
+
+
+class VeLOWeights(NamedTuple):
+    """The meta-learned weights: a per-tensor LSTM and a bank of per-parameter networks.
+
+    A pytree of float32 arrays. ``hidden`` is the
+    size of the LSTM (512 in the published optimizer) and ``bank`` the number of networks (256).
+    """
+
+    initial_hidden: Float[Array, " hidden"]
+    initial_cell: Float[Array, " hidden"]
+    pool_w: Float[Array, "inputs hidden"]
+    pool_b: Float[Array, " hidden"]
+    project_w: Float[Array, "inputs hidden"]
+    project_b: Float[Array, " hidden"]
+    lstm_w: Float[Array, "double_hidden gates"]
+    lstm_b: Float[Array, " gates"]
+    controls_w: Float[Array, "hidden bank"]
+    controls_b: Float[Array, " bank"]
+    step_size_w: Float[Array, "hidden 1"]
+    step_size_b: Float[Array, " 1"]
+    bank_w0: Float[Array, "bank channels width"]
+    bank_b0: Float[Array, "bank width"]
+    bank_w1: Float[Array, "bank width width"]
+    bank_b1: Float[Array, "bank width"]
+    bank_w2: Float[Array, "bank width outputs"]
+    bank_b2: Float[Array, "bank outputs"]
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of the LSTM."""
+        return self.initial_hidden.shape[-1]
+
+    @property
+    def bank_size(self) -> int:
+        """Number of per-parameter networks that are mixed."""
+        return self.controls_b.shape[-1]
+
+    @classmethod
+    def from_official(cls, tree: Mapping[str, Any]) -> VeLOWeights:
+        """Returns the weights held in the official key tree, the part of the file under ``params``.
+
+        The file's ``rnn_params > linear`` layer is left out: the network computes it and never uses
+        the result.
+        """
+        rnn, bank = tree["rnn_params"], tree["ff_mod_stack"]["~"]
+        state = tree["lstm_init_state"]
+        # By number: sorted as text, group 10 would come before group 2.
+        groups = [bank[f"w0__{i}"] for i in range(len(INPUT_GROUPS))]
+        named = {
+            "initial_hidden": state["hidden"][0],
+            "initial_cell": state["cell"][0],
+            "pool_w": rnn["linear_1"]["w"],
+            "pool_b": rnn["linear_1"]["b"],
+            "project_w": rnn["linear_2"]["w"],
+            "project_b": rnn["linear_2"]["b"],
+            "lstm_w": rnn["rnn/linear"]["w"],
+            "lstm_b": rnn["rnn/linear"]["b"],
+            "controls_w": rnn["rnn_to_controls"]["w"],
+            "controls_b": rnn["rnn_to_controls"]["b"],
+            "step_size_w": rnn["step_size"]["w"],
+            "step_size_b": rnn["step_size"]["b"],
+            "bank_w0": jnp.concatenate([jnp.asarray(group) for group in groups], axis=1),
+            "bank_b0": bank["b0"],
+            "bank_w1": bank["w1"],
+            "bank_b1": bank["b1"],
+            "bank_w2": bank["w2"],
+            "bank_b2": bank["b2"],
+        }
+        return cls(**{name: jnp.asarray(value, jnp.float32) for name, value in named.items()})
+
+    def to_official(self) -> dict[str, Any]:
+        """Returns the official key tree of the weights; the layer that is never used is zero."""
+        starts = [sum(INPUT_GROUPS[:i]) for i in range(len(INPUT_GROUPS))]
+        bank = {
+            f"w0__{i}": self.bank_w0[:, start : start + size]
+            for i, (start, size) in enumerate(zip(starts, INPUT_GROUPS, strict=True))
+        }
+        for name in ("b0", "w1", "b1", "w2", "b2"):
+            bank[name] = getattr(self, f"bank_{name}")
+        linears = {
+            "linear_1": "pool",
+            "linear_2": "project",
+            "rnn/linear": "lstm",
+            "rnn_to_controls": "controls",
+            "step_size": "step_size",
+        }
+        rnn = {
+            official: {"w": getattr(self, f"{ours}_w"), "b": getattr(self, f"{ours}_b")}
+            for official, ours in linears.items()
+        }
+        rnn["linear"] = {"w": jnp.zeros_like(self.pool_w), "b": jnp.zeros_like(self.pool_b)}
+        return {
+            "ff_mod_stack": {"~": bank},
+            "lstm_init_state": {
+                "hidden": self.initial_hidden[None],
+                "cell": self.initial_cell[None],
+            },
+            "rnn_params": rnn,
+        }
+
+
+def init_weights(key: Array, hidden: int, bank: int) -> VeLOWeights:
+    """Returns untrained weights: truncated normals of variance 1 / fan-in, biases and state zero.
+
+    Args:
+      key: A PRNG key.
+      hidden: Size of the LSTM, at least 1.
+      bank: Number of per-parameter networks, at least 1.
+    """
+    shapes = weight_shapes(hidden, bank)
+    keys = jax.random.split(key, len(shapes))
+
+    def draw(name: str, shape: tuple[int, ...], key: Array) -> Array:
+        if not name.endswith(("_w", "_w0", "_w1", "_w2")):
+            return jnp.zeros(shape, jnp.float32)
+        return jax.random.truncated_normal(key, -2.0, 2.0, shape, jnp.float32) / math.sqrt(
+            shape[-2]
+        )
+
+    return VeLOWeights(
+        **{
+            name: draw(name, shape, key)
+            for (name, shape), key in zip(shapes.items(), keys, strict=True)
+        }
+    )
+
+
+def weight_shapes(hidden: int, bank: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each field of `VeLOWeights`."""
+    return {
+        "initial_hidden": (hidden,),
+        "initial_cell": (hidden,),
+        "pool_w": (LSTM_INPUTS, hidden),
+        "pool_b": (hidden,),
+        "project_w": (LSTM_INPUTS, hidden),
+        "project_b": (hidden,),
+        "lstm_w": (2 * hidden, 4 * hidden),
+        "lstm_b": (4 * hidden,),
+        "controls_w": (hidden, bank),
+        "controls_b": (bank,),
+        "step_size_w": (hidden, 1),
+        "step_size_b": (1,),
+        "bank_w0": (bank, CHANNELS, WIDTH),
+        "bank_b0": (bank, WIDTH),
+        "bank_w1": (bank, WIDTH, WIDTH),
+        "bank_b1": (bank, WIDTH),
+        "bank_w2": (bank, WIDTH, OUTPUTS),
+        "bank_b2": (bank, OUTPUTS),
+    }

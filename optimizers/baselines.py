@@ -58,7 +58,7 @@ def _adam_exp_decay(learning_rate: jax.typing.ArrayLike) -> optax.GradientTransf
 def _sm3(
     learning_rate: jax.typing.ArrayLike, *, b2: float
 ) -> optax.GradientTransformationExtraArgs:
-    """SM3 with momentum 0.9; scalars are given to it as vectors, as optax's has no rule for them."""
+    """SM3 with momentum 0.9. Scalars go in as vectors: optax's SM3 has no rule for them."""
     inner = optax.chain(
         optax.scale_by_sm3(b1=0.9, b2=b2, eps=1e-8), optax.scale_by_learning_rate(learning_rate)
     )

@@ -1,0 +1,91 @@
+"""Evolution strategies with antithetic pairs: a gradient from pairs of losses alone.
+
+The estimate is the mean over pairs of ``s * eps / (2 sigma)`` with ``eps ~ N(0, I)`` and ``s`` the
+shaped difference of the losses at ``theta + sigma eps`` and ``theta - sigma eps`` (Metz et al.
+2022, arXiv 2211.09760, use the sign). A weight with scale c is perturbed and moved c times as much:
+the search is over ``(theta - theta_0) / c``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Estimate(NamedTuple):
+    """A gradient estimate and what it was made from.
+
+    Attributes:
+      gradient: The estimate, a pytree like the weights.
+      loss: Mean loss of the pairs that were used; NaN if there was none.
+      difference: Mean absolute difference of the losses within those pairs.
+      dropped: Pairs left out because one of their losses was not finite.
+    """
+
+    gradient: Any
+    loss: Float[Array, ""]
+    difference: Float[Array, ""]
+    dropped: Int[Array, ""]
+
+
+def sample_perturbations(key: Array, theta: Any, *, pairs: int) -> Any:
+    """Returns standard normal perturbations, a pytree like ``theta`` with a leading pair axis."""
+    leaves, structure = jax.tree.flatten(theta)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.normal(key, (pairs, *leaf.shape), leaf.dtype)
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: float) -> Any:
+    """Returns the weights of all particles, with leading axes pair and sign (first plus).
+
+    Args:
+      theta: The weights.
+      perturbations: From `sample_perturbations`.
+      scales: A pytree like ``theta`` of scalars.
+      sigma: Standard deviation of the perturbations where the scale is 1.
+    """
+
+    def both(leaf: Array, noise: Array, scale: float) -> Array:
+        step = sigma * scale * noise
+        centre = jnp.broadcast_to(leaf, step.shape)
+        return jnp.stack([centre + step, centre - step], axis=1)
+
+    return jax.tree.map(both, theta, perturbations, scales)
+
+
+def estimate(
+    losses: Float[Array, "pairs 2"], perturbations: Any, *, sigma: float, shaping: str
+) -> Estimate:
+    """Returns the gradient estimate, in the coordinates where every scale is 1.
+
+    Args:
+      losses: Losses at plus and minus each perturbation.
+      perturbations: From `sample_perturbations`.
+      sigma: Standard deviation of the perturbations.
+      shaping: What is made of a pair's losses: ``"sign"`` of the difference, ``"raw"``
+        difference, or ``"log"``: difference of the logarithms (of positive losses).
+    """
+    finite = jnp.all(jnp.isfinite(losses), axis=1)
+    safe = jnp.where(finite[:, None], losses, jnp.ones_like(losses))
+    difference = safe[:, 0] - safe[:, 1]
+    shaped = {
+        "sign": jnp.sign(difference),
+        "raw": difference,
+        "log": jnp.log(jnp.maximum(safe[:, 0], 1e-30)) - jnp.log(jnp.maximum(safe[:, 1], 1e-30)),
+    }[shaping]
+    used = jnp.sum(finite)
+    # Dropped pairs have a difference of zero; the mean is over those that count.
+    weights = jnp.where(finite, shaped, 0.0) / (2.0 * sigma * jnp.maximum(used, 1))
+    gradient = jax.tree.map(
+        lambda noise: jnp.tensordot(weights.astype(noise.dtype), noise, axes=1), perturbations
+    )
+    mean_loss = jnp.sum(jnp.where(finite, jnp.mean(safe, axis=1), 0.0)) / used
+    mean_difference = jnp.sum(jnp.where(finite, jnp.abs(difference), 0.0)) / jnp.maximum(used, 1)
+    return Estimate(gradient, mean_loss, mean_difference, losses.shape[0] - used)

@@ -1,0 +1,145 @@
+"""Where meta-training starts: random weights, or a hand-made optimizer that already trains.
+
+Evolution needs thousands of outer steps to find from random weights what has been known for
+long: follow the normalised momentum, step in proportion to the parameters, and step less and less.
+`structured_weights` writes just that into the weights and leaves everything else free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from foundation.errors import VelodromeError
+from optimizers.metatrain.config import ArchitectureConfig
+from optimizers.velo import VeLOWeights, init_weights
+
+# Positions among the inputs of the LSTM ...
+_FRACTIONS = (2, 3, 4, 5, 6)  # switch when 0.2, 0.4, 0.6, 0.8 and 0.9 of the run are done
+_SECOND_MOMENT = 18
+# ... and among the channels of a per-parameter network: momentum 0.9, as it is, over the root of
+# the second moment, and over the factored root.
+_MOMENTUM, _ADAM_LIKE, _FACTORED = 3, 7, 27
+
+# The bank is mixed with 100 times the mean of (network * control): with controls of 0.1, networks
+# a tenth of the wanted weights are right, and noise in either is of about the same consequence.
+_CONTROL = 0.1
+_MIXTURE = 100.0 * _CONTROL
+_NOISE = 0.03
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """The hand-made optimizer.
+
+    Attributes:
+      step: Size of a step relative to the parameters' root mean square, halfway through the run.
+      decay: How much of it the schedule takes away from the beginning to the end: 1 falls from
+        about twice ``step`` to about nothing, 0 is constant.
+      small: How many times larger, at most, the relative step of tensors is whose gradients are
+        large against them: biases and scales that start at or near zero.
+      adam_like: Weight of the momentum over the root of the second moment.
+      factored: Weight of the momentum over the factored root.
+      momentum: Weight of the momentum as it is.
+    """
+
+    step: float = 0.01
+    decay: float = 0.9
+    small: float = 5.0
+    adam_like: float = 0.5
+    factored: float = 0.5
+    momentum: float = 0.0
+
+
+def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
+    """Returns the weights that ``config.init`` names.
+
+    Raises:
+      VelodromeError: They are of another size than the config says, or cannot be loaded.
+    """
+    if config.init == "structured":
+        return structured_weights(key, hidden=config.hidden, bank=config.bank)
+    if config.init == "random":
+        return init_weights(key, config.hidden, config.bank)
+    from optimizers.velo.store import load_weights
+
+    weights = load_weights(config.init)
+    found = weights.hidden_size, weights.bank_size
+    if found != (config.hidden, config.bank):
+        raise VelodromeError(
+            f"the weights {config.init!r} have hidden size {found[0]} and a bank of {found[1]}, "
+            f"but architecture.hidden is {config.hidden} and architecture.bank {config.bank}: "
+            "change the config, or start from other weights."
+        )
+    return weights
+
+
+def structured_weights(
+    key: Array, *, hidden: int, bank: int, start: StartingPoint | None = None
+) -> VeLOWeights:
+    """Returns weights that make VeLO a normalised-momentum optimizer with a falling step.
+
+    Unit 0 of the LSTM tells tensors that are small against their gradients from others, unit 1
+    is a clock; both are read by the step size alone. The other units are random and unread: they
+    are there to be found useful.
+
+    Args:
+      key: A PRNG key for the noise.
+      hidden: Size of the LSTM, at least 2.
+      bank: Number of per-parameter networks.
+      start: The optimizer to start from. None: `StartingPoint()`.
+    """
+    start = start or StartingPoint()
+    bank_key, random_key = jax.random.split(key)
+    random = init_weights(random_key, hidden, bank)
+    # What an LSTM unit without gates' inputs holds in the end for a constant candidate g:
+    # h = 0.5 tanh(0.5 g / (1 - sigmoid(1))), which is near +-0.48 for g = +-1.
+    large, clock = 0.48, 0.37
+    project = random.project_w.at[:, :2].set(0.0)
+    project = project.at[_SECOND_MOMENT, 0].set(2.0)
+    for fraction in _FRACTIONS:
+        project = project.at[fraction, 1].set(0.5 / len(_FRACTIONS))
+    lstm = random.lstm_w.at[:, jnp.asarray([0, 1])].set(0.0)
+    for gate in range(4):
+        lstm = lstm.at[:, gate * hidden : gate * hidden + 2].set(0.0)
+    lstm = lstm.at[0, hidden].set(1.0).at[1, hidden + 1].set(1.0)
+    # The step is 0.001 times this; half of the range of unit 0 lies on either side.
+    middle = 1000.0 * start.step
+    step_w = jnp.zeros_like(random.step_size_w)
+    step_w = step_w.at[0, 0].set(middle * (start.small - 1.0) / 2.0 / large)
+    step_w = step_w.at[1, 0].set(-middle * start.decay / clock)
+    step_b = jnp.full_like(random.step_size_b, middle * (start.small + 1.0) / 2.0)
+    return random._replace(
+        project_w=project,
+        pool_w=random.pool_w.at[:, :2].set(0.0),
+        lstm_w=lstm,
+        controls_w=jnp.zeros_like(random.controls_w),
+        controls_b=jnp.full_like(random.controls_b, _CONTROL),
+        step_size_w=step_w,
+        step_size_b=step_b,
+        **_bank(bank_key, random, start),
+    )
+
+
+def _bank(key: Array, like: VeLOWeights, start: StartingPoint) -> dict[str, Array]:
+    """Networks whose first two units carry +x and -x of one weighted sum through to the output."""
+    names = ("bank_w0", "bank_w1", "bank_w2")
+    noise = {
+        name: _NOISE * jax.random.normal(part, getattr(like, name).shape, jnp.float32)
+        for name, part in zip(names, jax.random.split(key, len(names)), strict=True)
+    }
+    one = 1.0 / _MIXTURE
+    w0 = noise["bank_w0"].at[:, :, :2].set(0.0)
+    for channel, weight in (
+        (_ADAM_LIKE, start.adam_like),
+        (_FACTORED, start.factored),
+        (_MOMENTUM, start.momentum),
+    ):
+        w0 = w0.at[:, channel, 0].set(weight * one).at[:, channel, 1].set(-weight * one)
+    w1 = noise["bank_w1"].at[:, :, :2].set(0.0).at[:, 0, 0].set(one).at[:, 1, 1].set(one)
+    w2 = jnp.zeros_like(noise["bank_w2"]).at[:, 0, 0].set(one).at[:, 1, 0].set(-one)
+    zeros = {f"bank_b{i}": jnp.zeros_like(getattr(like, f"bank_b{i}")) for i in range(3)}
+    return {"bank_w0": w0, "bank_w1": w1, "bank_w2": w2, **zeros}

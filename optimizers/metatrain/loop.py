@@ -1,0 +1,252 @@
+"""The outer loop: estimate, step, record; resumable at any moment with the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from foundation.errors import StoreError
+from foundation.files import atomic_write_json, atomic_write_text
+from optimizers.metatrain.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from optimizers.metatrain.config import MetaTrainConfig
+from optimizers.metatrain.tasks import pool_hash
+from optimizers.metatrain.trainer import MetaTrainer, OuterState
+from optimizers.metatrain.validation import Baseline, Validator
+from optimizers.velo import VeLOWeights
+from optimizers.velo.store import save_weights
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclasses.dataclass
+class Totals:
+    """What a run has done so far, interruptions included.
+
+    Attributes:
+      steps: Outer steps.
+      inner_steps: Training steps of inner problems, all particles counted.
+      pairs: Antithetic pairs.
+      dropped: Pairs left out because a loss was not finite.
+      seconds: Wall-clock time.
+      cpu_seconds: Processor time of this process.
+    """
+
+    steps: int = 0
+    inner_steps: int = 0
+    pairs: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaTrainResult:
+    """What `metatrain` returns.
+
+    Attributes:
+      weights: The averaged weights.
+      totals: What was spent.
+      path: The exported weights.
+      finished: Whether all outer steps were made (not so if time ran out).
+    """
+
+    weights: VeLOWeights
+    totals: Totals
+    path: Path
+    finished: bool
+
+
+def metatrain(
+    config: MetaTrainConfig,
+    out_dir: str | os.PathLike[str],
+    *,
+    resume: bool = True,
+    max_seconds: float | None = None,
+    report: Callable[[str], None] | None = None,
+) -> MetaTrainResult:
+    """Meta-trains VeLO weights.
+
+    In ``out_dir``: ``config.json``; ``checkpoint.safetensors``; ``log.jsonl``, one record an
+    outer step and one a validation; ``baseline.json``, Adam's results on the validation tasks;
+    ``weights.safetensors`` with its card, the averaged weights, renewed with every checkpoint.
+
+    Args:
+      config: What to do.
+      out_dir: A directory of this run's own; it is made if it is missing.
+      resume: Go on from the checkpoint in ``out_dir`` if there is one; the numbers are those of
+        an undisturbed run. False: start again.
+      max_seconds: Stop (with a checkpoint) once this call has taken so long.
+      report: Called with one line an outer step. None: lines go to standard error.
+
+    Raises:
+      StoreError: ``out_dir`` has the checkpoint of another config, or a damaged one.
+      SpecError: The config asks for what cannot be.
+    """
+    out = Path(out_dir)
+    say = report or _to_stderr
+    trainer = MetaTrainer(config)
+    state, totals = trainer.init(), Totals()
+    if not resume:
+        remove_checkpoint(out / CHECKPOINT)
+    if (out / CHECKPOINT).is_file():
+        state, totals = _restore(out / CHECKPOINT, state, config)
+        say(f"resuming at outer step {totals.steps}")
+    atomic_write_json(out / "config.json", config.to_json())
+    _truncate_log(out / LOG, totals.steps)
+    validate = _validation(config, out, say)
+
+    began, cpu_began = time.perf_counter(), time.process_time()
+    started = dataclasses.replace(totals)
+    saved = began
+    last_validation: dict[str, Any] | None = None
+
+    def save() -> Path:
+        totals.seconds = started.seconds + time.perf_counter() - began
+        totals.cpu_seconds = started.cpu_seconds + time.process_time() - cpu_began
+        record = {"config": config.hash, "totals": dataclasses.asdict(totals)}
+        save_checkpoint(out / CHECKPOINT, state, record)
+        card = make_card(config, trainer, totals, last_validation)
+        return save_weights(out / WEIGHTS, state.average, card)
+
+    with (out / LOG).open("a") as log:
+        try:
+            while totals.steps < config.outer.steps:
+                now = time.perf_counter()
+                if max_seconds is not None and now - began > max_seconds:
+                    break
+                every = config.record.validate_every
+                if validate and totals.steps % every == 0:
+                    last_validation = validate(state)
+                    _write(log, {"validation": totals.steps, **last_validation})
+                    say(_validation_line(totals.steps, last_validation))
+                new_state, record = trainer.step(state, totals.steps)
+                record["seconds"] = round(time.perf_counter() - now, 3)
+                state = new_state
+                totals.steps += 1
+                totals.inner_steps += record["inner_steps"]
+                totals.pairs += config.estimator.pairs * config.estimator.tasks_per_step
+                totals.dropped += record["dropped"]
+                _write(log, record)
+                say(_step_line(record))
+                if time.perf_counter() - saved > config.record.checkpoint_seconds:
+                    save()
+                    saved = time.perf_counter()
+            finished = totals.steps >= config.outer.steps
+            if finished and validate:
+                last_validation = validate(state)
+                _write(log, {"validation": totals.steps, **last_validation})
+                say(_validation_line(totals.steps, last_validation))
+        finally:
+            # Whatever ends the loop, an interrupt included, the last whole step is kept.
+            path = save()
+    return MetaTrainResult(state.average, totals, path, finished)
+
+
+def make_card(
+    config: MetaTrainConfig,
+    trainer: MetaTrainer,
+    totals: Totals,
+    validation: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Returns what should be known about weights that were trained here."""
+    return {
+        "training": {
+            "method": "full-length evolution strategies, antithetic pairs",
+            "config": config.to_json(),
+            "tasks_hash": pool_hash(trainer.specs),
+            "tasks": len(trainer.specs),
+            "compute": {
+                "outer_steps": totals.steps,
+                "inner_steps": totals.inner_steps,
+                "pairs": totals.pairs,
+                "pairs_dropped": totals.dropped,
+                "hours": round(totals.seconds / 3600, 3),
+                "cpu_hours": round(totals.cpu_seconds / 3600, 3),
+                "device": jax.devices()[0].device_kind,
+            },
+        },
+        "results": {"validation": validation},
+    }
+
+
+def _validation(
+    config: MetaTrainConfig, out: Path, say: Callable[[str], None]
+) -> Callable[[OuterState], dict[str, Any]] | None:
+    if config.record.validate_every == 0 or config.tasks.validation_per_family == 0:
+        return None
+    validator = Validator(config)
+    path = out / "baseline.json"
+    key = pool_hash([inner.spec for inner in validator.tasks])
+    if path.is_file() and (kept := json.loads(path.read_text()))["tasks_hash"] == key:
+        baselines = [Baseline(**row) for row in kept["adam"]]
+    else:
+        say("measuring Adam on the validation tasks")
+        baselines = validator.baselines()
+        rows = [dataclasses.asdict(row) for row in baselines]
+        atomic_write_json(path, {"tasks_hash": key, "steps": validator.steps, "adam": rows})
+    return lambda state: validator(state.average, baselines)
+
+
+def _restore(
+    path: Path, template: OuterState, config: MetaTrainConfig
+) -> tuple[OuterState, Totals]:
+    state, record = load_checkpoint(path, template)
+    if record["config"] != config.hash:
+        raise StoreError(
+            f"{path} is from a run with another config ({record['config'][:8]}, this one is "
+            f"{config.hash[:8]}). Choose another directory, or start again with resume=False."
+        )
+    return state, Totals(**record["totals"])
+
+
+def _truncate_log(path: Path, steps: int) -> None:
+    """Drops the records of steps after the checkpoint: they will be made again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break  # a line cut short by a kill; nothing valid follows it
+        if record.get("step", record.get("validation", 0)) < steps:
+            kept.append(line)
+    atomic_write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _write(log: Any, record: dict[str, Any]) -> None:
+    log.write(json.dumps(record, allow_nan=False) + "\n")
+    log.flush()
+
+
+def _step_line(record: dict[str, Any]) -> str:
+    losses = " ".join(
+        f"{row['family']} {row['loss']:.2f}@{row['length']}"
+        if row["loss"] is not None
+        else f"{row['family']} -@{row['length']}"
+        for row in record["tasks"]
+    )
+    dropped = f"  {record['dropped']} dropped" if record["dropped"] else ""
+    return f"{record['step']:6d}  {losses}  {record['seconds']:.1f} s{dropped}"
+
+
+def _validation_line(step: int, found: dict[str, Any]) -> str:
+    ratio = "none" if found["log_ratio"] is None else f"{found['log_ratio']:+.3f}"
+    return (
+        f"{step:6d}  validation: mean log(loss / Adam's best) {ratio}, won "
+        f"{found['won']} of {len(found['tasks'])}, {found['diverged']} diverged"
+    )
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

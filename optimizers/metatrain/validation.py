@@ -1,0 +1,132 @@
+"""Validation: tasks never trained on, against Adam at its best learning rate for the same steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from optimizers import optimizers
+from optimizers.metatrain.config import MetaTrainConfig, UnrollConfig
+from optimizers.metatrain.program import make_evaluation
+from optimizers.metatrain.tasks import InnerTask, draw_problems, open_task, sample_pool
+from optimizers.metatrain.unroll import Problem, batches_needed
+from optimizers.registry import LEARNING_RATES
+from optimizers.velo import VeLOWeights
+from taskgen import TaskSpec
+from taskgen.draws import Draws
+
+#: Rates tried at once: all fifteen as lanes outgrow the cache of a small machine.
+_RATES_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Adam's result on a validation task.
+
+    Attributes:
+      task: Label of the task.
+      rate: The learning rate with the lowest loss.
+      loss: Mean over seeds of its raw training loss (nats) over the last tenth of the run.
+    """
+
+    task: str
+    rate: float
+    loss: float
+
+
+class Validator:
+    """Evaluates weights on the validation tasks of a config; see `Validator.__call__`.
+
+    Args:
+      config: The run's config: tasks, seeds and length of the validation.
+      specs: The tasks. None: those the config names.
+    """
+
+    def __init__(self, config: MetaTrainConfig, specs: Sequence[TaskSpec] | None = None):
+        if specs is None:
+            tasks = config.tasks
+            specs = sample_pool(
+                tasks, seed=tasks.validation_seed, per_family=tasks.validation_per_family
+            )
+        record = config.record
+        self.steps = record.validation_steps
+        # The outcome that counts is the raw loss; which objective is computed besides is idle.
+        self._unroll = UnrollConfig(low=self.steps, high=self.steps, objective="tail")
+        self.tasks = [open_task(spec, vary=()) for spec in specs]
+        draws = Draws(config.tasks.validation_seed, "validation")
+        self._problems = [
+            draw_problems(
+                inner,
+                draws.child(position),
+                count=record.validation_seeds,
+                batches=batches_needed(self._unroll, longest=self.steps),
+            )
+            for position, inner in enumerate(self.tasks)
+        ]
+        self._evaluate = [make_evaluation(inner, self._unroll) for inner in self.tasks]
+
+    def baselines(self) -> list[Baseline]:
+        """Returns Adam at the best of the published rates, by the mean over seeds, on each task."""
+        found = []
+        for inner, problems in zip(self.tasks, self._problems, strict=True):
+            losses = adam_losses(inner, problems, self._unroll, steps=self.steps)
+            best = int(np.nanargmin(losses))
+            found.append(Baseline(inner.spec.label, LEARNING_RATES[best], float(losses[best])))
+        return found
+
+    def __call__(self, theta: VeLOWeights, baselines: Sequence[Baseline]) -> dict[str, Any]:
+        """Returns how ``theta`` does: losses, and logarithms of their ratio to Adam's.
+
+        A task on which some seed diverges has a loss of None and counts as not won; it is left
+        out of the mean ratio.
+        """
+        lanes = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], theta)
+        rows = []
+        for inner, problems, evaluate, baseline in zip(
+            self.tasks, self._problems, self._evaluate, baselines, strict=True
+        ):
+            loss = float(jnp.mean(evaluate(lanes, problems, self.steps).last))
+            finite = math.isfinite(loss)
+            ratio = math.log(max(loss, 1e-12) / max(baseline.loss, 1e-12)) if finite else None
+            rows.append(
+                {
+                    "task": inner.spec.label,
+                    "family": inner.spec.family,
+                    "loss": loss if finite else None,
+                    "adam": baseline.loss,
+                    "log_ratio": ratio,
+                }
+            )
+        ratios = [row["log_ratio"] for row in rows if row["log_ratio"] is not None]
+        return {
+            "log_ratio": sum(ratios) / len(ratios) if ratios else None,
+            "won": sum(ratio < 0 for ratio in ratios),
+            "diverged": len(rows) - len(ratios),
+            "tasks": rows,
+        }
+
+
+def adam_losses(
+    inner: InnerTask, problems: Problem, unroll: UnrollConfig, *, steps: int
+) -> np.ndarray:
+    """Returns Adam's loss at each published rate, the mean over problems; NaN if one diverged."""
+    evaluate = make_evaluation(inner, unroll, _adam)
+    rates = np.asarray(LEARNING_RATES, np.float32).reshape(-1, _RATES_AT_ONCE)
+    losses = [np.asarray(evaluate(jnp.asarray(some), problems, steps).last) for some in rates]
+    return np.mean(np.concatenate(losses), axis=1)
+
+
+def _adam(rate: Array, steps: Array) -> optax.GradientTransformationExtraArgs:
+    del steps  # Adam does not ask for the length of the run
+    return optimizers.get("adam").make({"learning_rate": rate}, num_steps=None)
+
+
+Validate = Callable[[VeLOWeights, Sequence[Baseline]], dict[str, Any]]

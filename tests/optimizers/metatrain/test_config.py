@@ -1,0 +1,76 @@
+"""Configs round-trip, and bad ones are refused with the field named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from foundation.errors import SpecError, VelodromeError
+from optimizers.metatrain import MetaTrainConfig, load_config
+from optimizers.metatrain.config import EstimatorConfig, RecordConfig, TasksConfig, UnrollConfig
+
+
+def test_round_trip(tmp_path):
+    config = MetaTrainConfig(
+        seed=7,
+        tasks=TasksConfig(families=("mlp", "rnn"), exclude_data=("kjv",)),
+        unroll=UnrollConfig(low=5, high=9, objective="final"),
+        estimator=EstimatorConfig(scales={"step_size": 10.0}),
+    )
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_json()))
+    assert load_config(path) == config
+    assert load_config(path).hash == config.hash
+
+
+def test_what_is_left_out_is_at_its_default():
+    assert MetaTrainConfig.from_json({"seed": 3}) == MetaTrainConfig(seed=3)
+    assert MetaTrainConfig.from_json({"outer": {"steps": 9, "warmup": 1}}).outer.steps == 9
+
+
+def test_what_is_only_recorded_is_not_in_the_hash():
+    config = MetaTrainConfig()
+    other = dataclasses.replace(config, record=RecordConfig(checkpoint_seconds=1.0))
+    assert other.hash == config.hash
+    assert dataclasses.replace(config, seed=1).hash != config.hash
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"estimater": {}}, "config: got 'estimater'.*did you mean 'estimator'"),
+        ({"estimator": {"sigma": 0.0}}, "estimator.sigma"),
+        ({"estimator": {"shaping": "rank"}}, "estimator.shaping"),
+        ({"estimator": {"scales": {"lstn": 1.0}}}, "estimator.scales.lstn"),
+        ({"estimator": {"scales": {"lstm": -1.0}}}, "estimator.scales.lstm"),
+        ({"tasks": {"seed": 5}}, "tasks.seed: got 5"),
+        ({"tasks": {"validation_seed": 1_000_000}}, "tasks.validation_seed"),
+        ({"tasks": {"families": "mlp"}}, "tasks.families"),
+        ({"tasks": {"families": []}}, "tasks.families"),
+        ({"tasks": {"max_mflop": "1"}}, "tasks.max_mflop"),
+        ({"unroll": {"low": 10, "high": 5}}, "unroll.high"),
+        ({"unroll": {"objective": "mean"}}, "unroll.objective"),
+        ({"outer": {"b2": 1.0}}, "outer.b2"),
+        ({"outer": {"learning_rate": float("nan")}}, "outer.learning_rate"),
+        ({"outer": 3}, "outer"),
+        ({"architecture": {"hidden": 0}}, "architecture.hidden"),
+        ({"record": {"validation_seeds": 0}}, "record.validation_seeds"),
+        ({"schema": 2}, "schema"),
+    ],
+)
+def test_bad_values_are_refused_by_name(values, field):
+    with pytest.raises(SpecError, match=field):
+        MetaTrainConfig.from_json(values)
+
+
+def test_a_file_that_is_missing_or_no_json_is_told(tmp_path):
+    with pytest.raises(VelodromeError, match="cannot read the config"):
+        load_config(tmp_path / "none.json")
+    path = tmp_path / "config.json"
+    path.write_text("{")
+    with pytest.raises(VelodromeError, match="is not JSON"):
+        load_config(path)

@@ -1,0 +1,191 @@
+"""Every candidate of a store against the baseline, task by task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from foundation.errors import StoreError
+from results.cell import Cell
+from results.curves import Sweep
+from results.definitions import DEFINITIONS
+from results.resample import SeedResamples, resample_seeds
+from results.speedup import Race, Speedup
+from results.store import Store
+
+Status = Literal["ok", "censored", "saturated", "diverged", "failed", "missing"]
+SATURATED_BELOW = 0.02
+"""A task is saturated if its baseline falls below this share of its initial train loss."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One candidate on one task.
+
+    Attributes:
+      cell: its cell.
+      status: ``failed`` and ``missing`` have no speedup; otherwise the first that holds of
+        ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
+      notes: what a reader should know: missing runs, why there are no seconds, ...
+      speedups: by definition; empty when failed or missing.
+      resamples: the default speedup under other draws of the seeds.
+      step_time_ratio: seconds per step over the baseline's, None if not measured.
+      train: runs of the candidate on the train split.
+    """
+
+    cell: Cell
+    status: Status
+    notes: tuple[str, ...] = ()
+    speedups: Mapping[str, Speedup] = field(default_factory=dict)
+    resamples: SeedResamples | None = None
+    step_time_ratio: float | None = None
+    train: Sweep | None = None
+    heldout: Sweep | None = None
+
+
+@dataclass(frozen=True)
+class TaskComparison:
+    """All candidates on one task.
+
+    Attributes:
+      task: ``{index, label, family, hash}``.
+      baseline: the baseline's cell, None if it was not planned.
+      races: the baseline's side by definition; empty when it has no curves.
+      heldout: the baseline's runs on the held-out split.
+      saturated: see ``SATURATED_BELOW``.
+      outcomes: one per candidate, in the plan's order.
+    """
+
+    task: Mapping[str, Any]
+    baseline: Cell | None
+    races: Mapping[str, Race]
+    heldout: Sweep | None
+    saturated: bool
+    outcomes: tuple[Outcome, ...]
+
+
+def compare(store: Store) -> Iterator[TaskComparison]:
+    """Goes through the tasks in the plan's order, holding the curves of one at a time.
+
+    Nothing planned is left out: a candidate without results has an outcome that says so.
+    """
+    name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
+    timings = store.timings
+    tasks: dict[str, list[Cell]] = {}
+    for cell in store.cells():
+        tasks.setdefault(str(cell.task["hash"]), []).append(cell)
+    for cells in tasks.values():
+        baseline = max((c for c in cells if c.name == name), key=lambda c: c.horizon, default=None)
+        yield _compare_task(baseline, [c for c in cells if c is not baseline], timings)
+
+
+def is_saturated(race: Race) -> bool:
+    """Whether the best baseline falls below 2% of its initial train loss within its budget.
+
+    Taken from the default definition's oracle envelope at the baseline's own length.
+    """
+    reached = race.envelope(len(race.baseline.steps))
+    return bool(reached[-1] < SATURATED_BELOW * reached[0])
+
+
+def _compare_task(
+    baseline: Cell | None, candidates: list[Cell], timings: Mapping[str, Mapping[str, Any]]
+) -> TaskComparison:
+    cells = [*candidates, *([baseline] if baseline else [])]
+    train = _sweep(baseline, "train") if baseline else None
+    races = {n: Race(train, definition=n) for n in DEFINITIONS} if train else {}
+    saturated = bool(races) and is_saturated(races["default"])
+    outcomes = []
+    for cell in candidates:
+        if baseline is None or train is None:
+            outcomes.append(_absent(cell, baseline or cell, "the baseline"))
+            continue
+        outcomes.append(_outcome(cell, baseline, races, timings.get(cell.id), saturated))
+    return TaskComparison(
+        task=cells[0].task,
+        baseline=baseline,
+        races=races,
+        heldout=_sweep(baseline, "heldout") if baseline else None,
+        saturated=saturated,
+        outcomes=tuple(outcomes),
+    )
+
+
+def _outcome(
+    cell: Cell,
+    baseline: Cell,
+    races: Mapping[str, Race],
+    timing: Mapping[str, Any] | None,
+    saturated: bool,
+) -> Outcome:
+    train = _sweep(cell, "train")
+    if train is None:
+        return _absent(cell, cell, cell.label)
+    notes = [*_incomplete(baseline), *_incomplete(cell)]
+    try:
+        speedups = {n: r.against(train, horizon=cell.horizon) for n, r in races.items()}
+        resamples = resample_seeds(races["default"], train, horizon=cell.horizon)
+    except StoreError as error:  # other steps: one bad cell must not hide the rest
+        return Outcome(cell, "failed", (str(error),))
+    found = speedups["default"]
+    ratio, reason = step_time_ratio(timing)
+    if reason:
+        notes.append(reason)
+    if found.seeds_diverged and not found.diverged:
+        notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
+    if found.censored == "left":
+        notes.append("ends no lower than the untrained network")
+    if not np.isfinite(races["default"].baseline.seed_mean()[:, -1]).any():
+        notes.append("every rate of the baseline diverged")
+    status: Status = "ok"
+    if found.diverged:
+        status = "diverged"
+    elif saturated:
+        status = "saturated"
+    elif found.censored == "right":
+        status = "censored"
+    heldout = _sweep(cell, "heldout")
+    return Outcome(cell, status, tuple(notes), speedups, resamples, ratio, train, heldout)
+
+
+def step_time_ratio(timing: Mapping[str, Any] | None) -> tuple[float | None, str]:
+    """Candidate's over baseline's seconds per step in one measurement, or why there is none."""
+    if timing is None:
+        return None, "no seconds: the step time was not measured"
+    try:
+        ours = float(timing["seconds_per_step"]["median"])
+        theirs = float(timing["baseline_seconds_per_step"]["median"])
+    except (KeyError, TypeError, ValueError):
+        return None, "no seconds: the timing has no step time of both optimizers"
+    if not (ours > 0 and theirs > 0):
+        return None, "no seconds: the timing has a step time that is not positive"
+    return ours / theirs, ""
+
+
+def _sweep(cell: Cell, split: str) -> Sweep | None:
+    curves = cell.curves(split=split)
+    return curves.sweep() if curves.values.size else None
+
+
+def _absent(outcome_of: Cell, cell: Cell, who: str) -> Outcome:
+    if cell.failures:
+        reasons = sorted(
+            {f"{f.get('kind', 'error')}: {f.get('message', '')}" for f in cell.failures}
+        )
+        return Outcome(outcome_of, "failed", (f"{who} failed ({'; '.join(reasons)})",))
+    if cell.shards:
+        return Outcome(outcome_of, "failed", (f"{who}: the files are damaged or have no losses",))
+    return Outcome(outcome_of, "missing", (f"{who} has not been run",))
+
+
+def _incomplete(cell: Cell) -> list[str]:
+    """A note on planned runs that are not there."""
+    gone = len(cell.planned) - len(cell.lanes)
+    if gone <= 0:
+        return []
+    kinds = sorted({str(f.get("kind", "error")) for f in cell.failures})
+    why = f" ({', '.join(kinds)})" if kinds else ""
+    return [f"{gone} of {len(cell.planned)} runs of {cell.label} are missing{why}"]

@@ -1,0 +1,78 @@
+"""What every figure and table says about itself: suite, protocol, data, weights, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DATA_KINDS = {
+    "real": "real data",
+    "built-in": "built-in real data",
+    "stand-in": "stand-in data",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Facts about a store that belong next to its results.
+
+    Attributes:
+      suite: its name.
+      suite_hash: its content hash.
+      protocol: the protocol's fields.
+      steps: horizon N of the candidates.
+      budget: last step of the baseline.
+      eval_every: steps between evaluations.
+      baseline: label of the baseline.
+      rates: learning rates of its sweep.
+      seeds: planned seeds.
+      data: kinds of data used, in words.
+      labels: candidates' labels, with the weights of the learned ones, in a fixed order.
+      tasks: planned tasks.
+    """
+
+    suite: str
+    suite_hash: str
+    protocol: Mapping[str, Any]
+    steps: int
+    budget: int
+    eval_every: int
+    baseline: str
+    rates: int
+    seeds: int
+    data: str
+    labels: tuple[str, ...]
+    tasks: int
+
+    @property
+    def multiple(self) -> float:
+        """How many times as long the baseline ran: no speedup in steps can exceed it."""
+        return self.budget / self.steps if self.steps else float("nan")
+
+    @property
+    def tuned(self) -> str:
+        """The baseline in words."""
+        return f"LR-tuned {self.baseline}" if self.rates > 1 else self.baseline
+
+    @property
+    def line(self) -> str:
+        """One line for captions."""
+        version = self.protocol.get("version")
+        sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
+        return (
+            f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
+            f"{self.baseline}{sweep}, {self.budget:,} steps; "
+            f"{self.seeds} seed{'s' * (self.seeds != 1)}; {self.data}."
+        )
+
+
+def data_text(kinds: Iterable[object]) -> str:
+    """Kinds of data in words; stand-ins are always named."""
+    words = sorted({DATA_KINDS.get(str(kind), f"data of kind {kind}") for kind in kinds if kind})
+    return " and ".join(words) or "data of unknown kind"
+
+
+def times(multiple: float) -> str:
+    """``5x``, ``2.5x``."""
+    return f"{multiple:.10g}x" if multiple == round(multiple, 3) else f"{multiple:.3g}x"

@@ -1,0 +1,148 @@
+"""One row per task and candidate: the table that everything printed comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.comparison import Outcome, TaskComparison, compare
+from results.curves import Sweep
+from results.definitions import DEFINITIONS
+from results.envelope import best_point
+from results.speedup import seconds_ratio
+from results.store import Store
+
+COLUMNS = (
+    "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
+    "saturated", "notes", "steps", "budget", "seeds", "seeds_diverged",
+    "best_rate", "best_rate_at_edge", "best_rate_at_steps",
+    "initial_train", "baseline_train", "baseline_train_at_budget", "candidate_train",
+    "initial_heldout", "baseline_heldout", "baseline_heldout_at_budget", "candidate_heldout",
+    "cap", "step_time_ratio",
+    *(
+        f"{what}_{name}"
+        for name in DEFINITIONS
+        for what in ("speedup_steps", "speedup_seconds", "censored", "diverged")
+    ),
+)  # fmt: skip
+"""Columns of the summary.
+
+``steps`` is the candidate's horizon N, ``budget`` the baseline's last step. ``best_rate`` has the
+lowest seed-mean loss at the budget, ``best_rate_at_steps`` at N; ``best_rate_at_edge`` says that it
+is the first or last of the grid, so that a better one may lie outside. ``baseline_train`` is the
+lowest loss over rates at step N, ``baseline_train_at_budget`` that at the budget; the held-out
+columns are of the same rates. Losses are smoothed as in the default definition; seed means for the
+baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
+"""
+
+
+def summarize(store: Store) -> pd.DataFrame:
+    """The summary of a store; see ``COLUMNS``."""
+    return table(row for task in compare(store) for row in task_rows(task))
+
+
+def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of :func:`task_rows` as a table with all columns."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+
+
+def task_rows(task: TaskComparison) -> list[dict[str, Any]]:
+    """The rows of one task, one per candidate."""
+    return [_row(task, outcome) for outcome in task.outcomes]
+
+
+def _row(task: TaskComparison, outcome: Outcome) -> dict[str, Any]:
+    cell = outcome.cell
+    data = cell.data or (task.baseline.data if task.baseline else {})
+    row: dict[str, Any] = {
+        "index": task.task.get("index"),
+        "task": task.task.get("label"),
+        "family": task.task.get("family"),
+        "data": data.get("name"),
+        "provenance": data.get("provenance"),
+        "optimizer": cell.name,
+        "label": cell.label,
+        "status": outcome.status,
+        "saturated": task.saturated,
+        "notes": "; ".join(outcome.notes),
+        "steps": cell.horizon,
+        "budget": task.baseline.horizon if task.baseline else None,
+        "step_time_ratio": outcome.step_time_ratio,
+    }
+    if task.races:
+        row |= _baseline_losses(task, cell.horizon)
+    if outcome.train is not None and outcome.speedups:
+        row |= _candidate(outcome)
+    return row
+
+
+def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
+    race = task.races["default"]
+    # Of the candidate, also when it failed: it decides how the baseline is smoothed.
+    evaluations = _until(race.baseline, horizon)
+    rates = race.rates(evaluations)
+    at_budget = best_point(rates)
+    at_horizon = best_point(rates[:, : _until(race.baseline, horizon)])
+    points = race.baseline.points
+    row = {
+        "best_rate": _rate(points[at_budget]),
+        "best_rate_at_edge": len(points) > 1 and at_budget in (0, len(points) - 1),
+        "best_rate_at_steps": _rate(points[at_horizon]),
+        "initial_train": rates[at_budget, 0],
+        "baseline_train": rates[at_horizon, _until(race.baseline, horizon) - 1],
+        "baseline_train_at_budget": rates[at_budget, -1],
+    }
+    if task.heldout is not None:
+        end = _until(task.heldout, horizon)
+        smooth = race.definition.smooth_baseline(
+            task.heldout.losses, candidate_evaluations=evaluations
+        )
+        means = Sweep(
+            task.heldout.steps,
+            smooth,
+            task.heldout.points,
+            task.heldout.seeds,
+            task.heldout.present,
+        ).seed_mean()
+        row |= {
+            "initial_heldout": means[at_budget, 0],
+            "baseline_heldout": means[at_horizon, end - 1],
+            "baseline_heldout_at_budget": means[at_budget, -1],
+        }
+    return row
+
+
+def _candidate(outcome: Outcome) -> dict[str, Any]:
+    found = outcome.speedups["default"]
+    row: dict[str, Any] = {
+        "seeds": len(found.seeds),
+        "seeds_diverged": found.seeds_diverged,
+        "cap": found.cap,
+    }
+    for split, sweep in (("train", outcome.train), ("heldout", outcome.heldout)):
+        if sweep is not None:
+            last = DEFINITIONS["default"].smooth_candidate(sweep.losses)[found.point, :, -1]
+            row[f"candidate_{split}"] = float(np.median(last[sweep.present[found.point]]))
+    for name, speedup in outcome.speedups.items():
+        row |= {
+            f"speedup_steps_{name}": speedup.ratio,
+            f"speedup_seconds_{name}": seconds_ratio(speedup.ratio, outcome.step_time_ratio),
+            f"censored_{name}": speedup.censored,
+            f"diverged_{name}": speedup.diverged,
+        }
+    return row
+
+
+def _until(sweep: Sweep, step: int) -> int:
+    """How many evaluations there are up to ``step``."""
+    return max(1, int(np.searchsorted(sweep.steps, step, side="right")))
+
+
+def _rate(point: Any) -> float:
+    """The learning rate of a grid point, NaN if it has none."""
+    value = point.get("learning_rate", math.nan)
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,64 @@
+"""What is trained: task families, specs, the sampler, and the cost of a step.
+
+Nothing here imports jax until :func:`build`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from taskgen.cost import Cost
+from taskgen.families import Family, families
+from taskgen.spec import DataSpec, Precision, TaskSpec
+from taskgen.specfile import load_specs, save_specs
+from taskgen.task import Task
+
+__all__ = [
+    "Cost",
+    "DataSpec",
+    "Family",
+    "Precision",
+    "Task",
+    "TaskSpec",
+    "build",
+    "cost",
+    "families",
+    "load_specs",
+    "save_specs",
+]
+
+
+def _info(spec: TaskSpec) -> Any:
+    from foundation.errors import SpecError
+    from taskgen.data import datasets  # here: taskgen.data imports the specs
+
+    info = datasets.get(spec.data.name).info
+    kind = spec.family_object.data_kind
+    if info.kind != kind:
+        raise SpecError(
+            "data.name", spec.data.name, f"a data set of kind {kind!r} for family {spec.family!r}"
+        )
+    return info
+
+
+@functools.lru_cache(maxsize=64)
+def build(spec: TaskSpec) -> Task:
+    """Builds the task of a spec; the same spec gives the same object, so programs are reused.
+
+    Args:
+      spec: The spec.
+
+    Returns:
+      The task. No data are loaded.
+
+    Raises:
+      UnknownNameError: There is no such data set.
+      SpecError: The data set is not of the kind that the family trains on.
+    """
+    return spec.family_object.build(spec, _info(spec))
+
+
+def cost(spec: TaskSpec) -> Cost:
+    """Returns the cost of a training step of ``spec``, in closed form and without jax."""
+    return spec.family_object.cost(spec, _info(spec))

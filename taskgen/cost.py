@@ -1,0 +1,123 @@
+"""What one training step of a task costs, in integers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+BYTES_PER_FLOAT = 4
+
+OPTIMIZER_COPIES = 8
+"""Parameter-sized arrays that are alive in training: parameters, gradient, update, and five of
+optimizer state (VeLO keeps three momenta, one second moment and factored ones; Adam two)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one training step: forward and backward pass, without the optimizer.
+
+    A FLOP is one addition, multiplication, division, maximum, or elementary function of one
+    number; a multiply-add counts two. Comparisons, selections, random bits and data movement
+    count none.
+
+    Attributes:
+      flops: FLOPs of the forward and backward pass over one batch.
+      bytes: Bytes read and written to memory, if everything between two kernels goes there.
+      params: Number of trainable scalars.
+      activation_bytes: Bytes kept from the forward pass for the backward pass, and the batch.
+      eval_flops_per_example: FLOPs of the forward pass for one example.
+    """
+
+    flops: int
+    bytes: int
+    params: int
+    activation_bytes: int
+    eval_flops_per_example: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Device memory that training needs: parameters, optimizer state, activations.
+
+        Activations count twice: their gradients live beside them in the backward pass.
+        """
+        return BYTES_PER_FLOAT * OPTIMIZER_COPIES * self.params + 2 * self.activation_bytes
+
+    def to_json(self) -> dict[str, int]:
+        """Returns the fields and ``memory_bytes``."""
+        return {**asdict(self), "memory_bytes": self.memory_bytes}
+
+
+class CostSheet:
+    """Adds up the cost of a network, layer by layer, in the order of its forward pass.
+
+    The FLOPs are those of the program that is traced, not an estimate: a test compares them. The
+    bytes assume that every product reads and writes its operands, and that a chain of elementwise
+    operations is one kernel.
+    """
+
+    def __init__(self) -> None:
+        self.forward = 0
+        self.backward = 0
+        self.params = 0
+        self.floats_moved = 0
+        self.floats_saved = 0
+
+    def parameters(self, count: int) -> None:
+        """Adds trainable scalars."""
+        self.params += count
+
+    def product(
+        self, rows: int, inner: int, columns: int, *, times: int = 1, gradients: int = 2
+    ) -> None:
+        """Adds ``times`` products of [rows, inner] and [inner, columns] matrices.
+
+        Args:
+          rows: Rows of the result.
+          inner: The contracted size.
+          columns: Columns of the result.
+          times: How many such products.
+          gradients: For how many operands the backward pass computes a gradient: 2, or 1 where
+            the left one is data.
+        """
+        flops = 2 * rows * inner * columns * times
+        self.forward += flops
+        self.backward += gradients * flops
+        touched = (rows * inner + inner * columns + rows * columns) * times
+        self.floats_moved += (1 + gradients) * touched
+        self.floats_saved += rows * inner * times
+
+    def dense(self, rows: int, n_in: int, n_out: int, *, gradients: int = 2) -> None:
+        """Adds a linear layer with bias, its parameters included."""
+        self.parameters(n_in * n_out + n_out)
+        self.product(rows, n_in, n_out, gradients=gradients)
+        self.elementwise(rows * n_out, forward=1, backward=1, saved=0)  # bias, and its gradient
+
+    def elementwise(self, size: int, *, forward: int, backward: int, saved: int = 1) -> None:
+        """Adds elementwise work on ``size`` numbers.
+
+        Args:
+          size: How many numbers.
+          forward: FLOPs for each in the forward pass.
+          backward: FLOPs for each in the backward pass.
+          saved: Numbers kept for the backward pass, for each.
+        """
+        self.forward += forward * size
+        self.backward += backward * size
+        self.floats_moved += 5 * size  # forward: read, write; backward: read two, write one
+        self.floats_saved += saved * size
+
+    def total(self, *, batch_size: int, batch_floats: int) -> Cost:
+        """Returns the cost of a step.
+
+        Args:
+          batch_size: Examples in the batch.
+          batch_floats: Numbers in the batch.
+        """
+        # The last term: parameters are read, and their gradients written, once more.
+        moved = self.floats_moved + 2 * batch_floats + 2 * self.params
+        return Cost(
+            flops=self.forward + self.backward,
+            bytes=BYTES_PER_FLOAT * moved,
+            params=self.params,
+            activation_bytes=BYTES_PER_FLOAT * (self.floats_saved + batch_floats),
+            eval_flops_per_example=self.forward // batch_size,
+        )

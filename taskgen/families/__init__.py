@@ -1,0 +1,26 @@
+"""The task families, by name. Another one is one file and one line here, or an entry point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foundation.errors import VelodromeError
+from foundation.registry import Registry
+from taskgen.families.base import Family, ImageView, TextView
+
+__all__ = ["Family", "ImageView", "TextView", "families"]
+
+
+def _check(name: str, value: Any) -> None:
+    if not isinstance(value, Family):
+        raise VelodromeError(
+            f"the family {name!r} is a {type(value).__name__}, but must be a velodrome.Family."
+        )
+
+
+families: Registry[Family] = Registry("family", group="velodrome.families", check=_check)
+
+families.register_lazy("mlp", "taskgen.families.mlp:family")
+families.register_lazy("cnn", "taskgen.families.cnn:family")
+families.register_lazy("rnn", "taskgen.families.rnn:family")
+families.register_lazy("transformer", "taskgen.families.transformer:family")

@@ -1,0 +1,98 @@
+"""Weight initialisers: those that published tasks draw from, and the fixed ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from taskgen.space import choice, dynamic, uniform_float
+
+NAMES = ("orthogonal", "uniform", "normal", "vs_uniform")
+"""Scaled by ``init_scale``, which multiplies the standard deviation of the first two and the
+variance of the last two (a quirk of the published tasks, part of their distribution)."""
+
+WEIGHTS = (1, 1, 2, 1)
+"""The published list has five entries, of which two are the same: normal."""
+
+TRUNCATION_STD = 0.87962566103423978
+"""Standard deviation of a standard normal truncated to +-2."""
+
+
+def initializer_field(default: str = "normal") -> Any:
+    """Declares the config field ``initializer`` with the published distribution."""
+    return dynamic(choice(NAMES, WEIGHTS), allowed=NAMES, default=default)
+
+
+def init_scale_field(default: float = 1.0) -> Any:
+    """Declares the config field ``init_scale`` with the published distribution."""
+    return dynamic(uniform_float(0.5, 2.0), allowed=(1e-3, 1e3), default=default)
+
+
+def sampled_initializer(index: Any, scale: Any) -> Callable[..., Any]:
+    """Returns the initialiser of a kernel whose last axis is its output.
+
+    Args:
+      index: Index into :data:`NAMES`: a Python integer picks one, a traced one is a switch.
+      scale: ``init_scale``; see :data:`NAMES`.
+    """
+    import jax  # here, so that sampling needs no jax
+    import jax.numpy as jnp
+
+    make = jax.nn.initializers
+
+    def uniform(key, shape, dtype):
+        limit = scale * math.sqrt(3 / math.prod(shape[:-1]))
+        return limit * jax.random.uniform(key, shape, dtype, -1, 1)
+
+    choices = (
+        make.orthogonal(scale),
+        uniform,
+        make.variance_scaling(scale, "fan_in", "normal"),
+        make.variance_scaling(scale, "fan_in", "uniform"),
+    )
+
+    def init(key, shape, dtype=jnp.float32):
+        if isinstance(index, int):
+            return choices[index](key, shape, dtype)
+        branches = [lambda k, one=one: one(k, shape, dtype) for one in choices]
+        return jax.lax.switch(index, branches, key)
+
+    return init
+
+
+def truncated_normal(std: float) -> Callable[..., Any]:
+    """Normal of nominal deviation ``std``, cut at two of them and not rescaled.
+
+    The real standard deviation is 0.88 ``std``: the default of the library that the published
+    tasks were written in.
+    """
+    import jax  # here, so that sampling needs no jax
+    import jax.numpy as jnp
+
+    def init(key, shape, dtype=jnp.float32):
+        return std * jax.random.truncated_normal(key, -2, 2, shape, dtype)
+
+    return init
+
+
+def fan_in_truncated_normal() -> Callable[..., Any]:
+    """:func:`truncated_normal` with ``std = 1/sqrt(fan_in)``: the published default kernel."""
+
+    def init(key, shape, dtype=None):
+        fan_in = math.prod(shape[:-1])
+        return truncated_normal(1 / math.sqrt(fan_in))(key, shape, dtype or "float32")
+
+    return init
+
+
+def scaled_truncated_normal(scale: Any) -> Callable[..., Any]:
+    """Truncated normal whose real variance is ``scale / fan_in``; ``scale`` may be traced."""
+    import jax.numpy as jnp  # here, so that sampling needs no jax
+
+    def init(key, shape, dtype=jnp.float32):
+        fan_in = math.prod(shape[:-1])
+        unit = truncated_normal(1 / TRUNCATION_STD)(key, shape, dtype)
+        return jnp.sqrt(jnp.asarray(scale / fan_in, dtype)) * unit
+
+    return init

@@ -1,0 +1,92 @@
+"""Losses, their metrics, and the published loss normalisers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+PAD = 0
+"""The token that is no text: it is neither predicted from nor attended to."""
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns minus the log-probability of each label, in nats.
+
+    Args:
+      logits: f32[..., C].
+      labels: i32[...], from 0 to C-1.
+
+    Returns:
+      f32[...].
+    """
+    log_probabilities = jax.nn.log_softmax(logits)
+    return -jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+
+
+def classification(
+    logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Softmax cross-entropy of image labels: {metric: (sum, count)}."""
+    del view  # the logits have its classes
+    labels = batch["label"]
+    count = jnp.asarray(labels.size, jnp.float32)
+    correct = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+    return {
+        "loss": (cross_entropy(logits, labels).sum(), count),
+        "accuracy": (correct.sum(), count),
+    }
+
+
+def language_model(
+    logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Cross-entropy of the next token, where the present one is no padding."""
+    mask = (batch["obs"] != PAD).astype(jnp.float32)
+    target = fold_tokens(batch["target"], view.vocab_size)
+    # A batch of nothing but padding has loss zero, not 0/0.
+    count = jnp.maximum(mask.sum(), 1.0)
+    correct = (jnp.argmax(logits, axis=-1) == target).astype(jnp.float32)
+    return {
+        "loss": ((cross_entropy(logits, target) * mask).sum(), count),
+        "accuracy": ((correct * mask).sum(), count),
+    }
+
+
+def fold_tokens(tokens: jax.Array, vocab_size: int) -> jax.Array:
+    """Maps every token into a vocabulary: those from ``vocab_size`` on wrap to 1, 2, ...
+
+    Token 0, the padding, stays itself. The published rule left the token ``vocab_size`` out,
+    which then was in no class; here it wraps like the others.
+
+    Args:
+      tokens: i32[...], non-negative.
+      vocab_size: Size of the vocabulary, at least 2.
+
+    Returns:
+      i32[...], from 0 to ``vocab_size - 1``.
+    """
+    return jnp.where(tokens < vocab_size, tokens, 1 + tokens % (vocab_size - 1))
+
+
+def normalize_classification(loss: jax.Array, view: Any) -> jax.Array:
+    """The published normaliser of image families with MLPs and convolutions."""
+    return _normalize(loss, view.num_classes)
+
+
+def normalize_language_model(loss: jax.Array, view: Any) -> jax.Array:
+    """The published normaliser of language models."""
+    return _normalize(loss, view.vocab_size)
+
+
+def _normalize(loss: jax.Array, classes: int) -> jax.Array:
+    """Returns ``(clip(L, 0, ln 2C) - ln(C/5)) * 10 / ln C``; NaN and infinity count as ``ln 2C``.
+
+    For a uniform guess, ``L = ln C``, it is ``10 ln 5 / ln C``: 7 for ten classes.
+    """
+    worst = jnp.log(2.0 * classes)
+    finite = jnp.where(jnp.isfinite(loss), loss, worst)
+    clipped = jnp.clip(finite, 0.0, worst)
+    return (clipped - jnp.log(classes / 5.0)) * 10.0 / jnp.log(float(classes))

@@ -1,0 +1,123 @@
+"""The command line ``velodrome``: finds the command, runs it, and tells errors in one line.
+
+Only the module of the command asked for is imported; each of them imports what it needs when it
+runs, so that help is instant and ``velodrome report`` needs no jax.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import velodrome
+from foundation.errors import VelodromeError
+
+#: Command -> what it does, in the order of the help. Each is a module of velodrome.commands.
+COMMANDS = {
+    "list": "List families, datasets, optimizers, suites, or tasks.",
+    "sample": "Sample task specs into a file.",
+    "show": "Show a task: its spec, size, cost, and predicted time.",
+    "run": "Train the tasks of a suite with its optimizers; resumable.",
+    "report": "Draw tables and figures from a store of results.",
+    "check": "Put a task, family, or optimizer through its contract tests.",
+    "weights": "List, fetch, or verify the weights of learned optimizers.",
+    "calibrate": "Measure this machine, for predictions of seconds.",
+    "metatrain": "Train a learned optimizer.",
+}
+
+_RESUMABLE = ("run", "metatrain", "weights")
+_ERROR, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
+
+_EXAMPLES = """\
+examples:
+  velodrome sample --count 4 --seed 0 --data built-in --max-mflop 6 -o tasks.json
+  velodrome run tasks.json --out runs/mine --optimizers velo,adam --steps 200
+  velodrome report runs/mine
+
+`velodrome COMMAND --help` explains a command, with examples.
+Set VELODROME_TRACEBACK=1 to see where an error comes from."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    Args:
+      arguments: What follows ``velodrome``; by default what the program was called with.
+
+    Returns:
+      0 for success, 1 if a check failed, 2 for an error of the user's or of the surroundings,
+      130 if interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name, rest = (given[0], given[1:]) if given else ("--help", [])
+    try:
+        code = _dispatch(name, rest)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print(_interrupted(name, given), file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has left, as `head` does. Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except VelodromeError as error:
+        return _tell(" ".join(str(error).split()))
+    except OSError as error:
+        if error.filename is None and error.strerror is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _tell(f"{where}{error.strerror}.")
+
+
+def _dispatch(name: str, rest: list[str]) -> int:
+    if name in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if name in ("-V", "--version"):
+        print(f"velodrome {velodrome.__version__}")
+        return 0
+    if name not in COMMANDS:
+        raise _unknown_command(name)
+    return import_module(f"velodrome.commands.{name}").command(rest)
+
+
+def _tell(message: str) -> int:
+    """Prints an error that is being handled, as one line, and returns the exit code."""
+    if os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0"):
+        raise  # noqa: PLE0704 - called from except blocks only
+    print(f"velodrome: {message}", file=sys.stderr)
+    return _ERROR
+
+
+def _unknown_command(name: str) -> VelodromeError:
+    close = difflib.get_close_matches(name, COMMANDS, n=2, cutoff=0.5)
+    hint = (
+        f"Did you mean {' or '.join(map(repr, close))}?"
+        if close
+        else (f"Known: {', '.join(COMMANDS)}.")
+    )
+    return VelodromeError(f"there is no command {name!r}. {hint}")
+
+
+def _interrupted(name: str, given: Sequence[str]) -> str:
+    if name not in _RESUMABLE:
+        return "velodrome: interrupted."
+    return (
+        "velodrome: interrupted. What was finished is kept; to go on from there, run the same "
+        f"command again: velodrome {shlex.join(given)}"
+    )
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: velodrome COMMAND [OPTIONS]\n\n"
+        "Sample training tasks, train them with learned and tuned optimizers, draw the speedups."
+        f"\n\ncommands:\n{commands}\n\n{_EXAMPLES}"
+    )

@@ -1,0 +1,104 @@
+"""Finds the tasks that a user's text stands for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundation.errors import SpecError, UnknownNameError, VelodromeError
+
+if TYPE_CHECKING:
+    from taskgen.spec import TaskSpec
+
+
+def find_tasks(text: str) -> list[TaskSpec]:
+    """Returns the task specs that ``text`` stands for.
+
+    Args:
+      text: A file of tasks or of one spec, a suite's name, one task of either
+        (``tasks.json:2``, counted from 0, or ``demo:LABEL``), the label of a task of a built-in
+        suite, the JSON of a spec, or ``path/to/file.py:object``.
+
+    Raises:
+      UnknownNameError: No task has that name.
+      SpecError: A spec is wrong.
+    """
+    from suites.suite import suites
+    from taskgen.spec import TaskSpec
+
+    if text.lstrip().startswith("{"):
+        return [TaskSpec.from_json(_parse(text, "the text given"))]
+    if ".py:" in text:
+        return [_from_python(text)]
+    if text.endswith(".json") or text in suites:
+        return _members(text)
+    collection, _, member = text.rpartition(":")
+    if collection.endswith(".json") or collection in suites:
+        return [_one(_members(collection), member, collection)]
+    known = {task.label: task for name in suites.names() for task in _members(name)}
+    if text in known:
+        return [known[text]]
+    raise UnknownNameError("task, file of tasks, or suite", text, [*known, *suites.names()])
+
+
+def find_task(text: str) -> TaskSpec:
+    """Returns the one task spec that ``text`` stands for; see :func:`find_tasks`.
+
+    Raises:
+      VelodromeError: It stands for several.
+    """
+    found = find_tasks(text)
+    if len(found) != 1:
+        raise VelodromeError(
+            f"{text} holds {len(found)} tasks; choose one by number or label, such as {text}:0."
+        )
+    return found[0]
+
+
+def _members(name: str) -> list[TaskSpec]:
+    from suites.suite import load_suite
+    from taskgen.spec import TaskSpec
+
+    if name.endswith(".json"):
+        try:
+            content = _parse(Path(name).read_text(encoding="utf-8"), name)
+        except OSError as error:
+            raise SpecError("file", name, f"a file that can be read ({error.strerror})") from error
+        if "kind" not in content:  # a bare spec, as `velodrome show --json` prints it
+            return [TaskSpec.from_json(content)]
+    return list(load_suite(name).tasks)
+
+
+def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:
+    if member.isdigit():
+        if int(member) < len(tasks):
+            return tasks[int(member)]
+        raise SpecError("task number", int(member), f"from 0 to {len(tasks) - 1} in {collection}")
+    for task in tasks:
+        if member == task.label or (len(member) >= 6 and task.hash.startswith(member)):
+            return task
+    raise UnknownNameError(f"task in {collection}", member, [task.label for task in tasks])
+
+
+def _from_python(text: str) -> TaskSpec:
+    from foundation.registry import load_module_file
+    from taskgen.spec import TaskSpec
+
+    path, _, attribute = text.rpartition(":")
+    module = load_module_file(path)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, TaskSpec):
+        specs = [name for name, value in vars(module).items() if isinstance(value, TaskSpec)]
+        raise UnknownNameError(f"TaskSpec in {path}", attribute, specs)
+    return found
+
+
+def _parse(text: str, where: str) -> dict:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise SpecError("spec", where, f"JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise SpecError("spec", where, "a JSON object")
+    return content

@@ -1,0 +1,46 @@
+"""``velodrome calibrate``: measures this machine and stores a device profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from tyro.conf import arg
+
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import console, count, print_pairs, seconds
+
+EXAMPLES = (
+    "velodrome calibrate                                  # stored as the profile `local`",
+    "velodrome calibrate --name laptop",
+    "velodrome show tasks.json --device local             # predictions for this machine",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(calibrate, arguments, name="calibrate", examples=EXAMPLES)
+
+
+def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "local") -> int:
+    """Measure this machine, and store a profile that predicts the seconds of a training step.
+
+    Takes about a minute; leave the machine alone meanwhile.
+
+    Args:
+      name: Name of the profile; `--device` of other commands takes it.
+    """
+    from taskgen.calibrate import calibrate as measure
+
+    profile = measure(name)
+    print_pairs(
+        [
+            ("profile", profile.name),
+            ("FLOPs a second", count(profile.peak_flops)),
+            ("bytes a second", count(profile.peak_bytes_per_s)),
+            ("overhead a step", seconds(profile.overhead_s)),
+            ("memory", f"{count(profile.memory_bytes)}B"),
+        ]
+    )
+    console().print(f"use it with --device {profile.name}", markup=False)
+    return 0

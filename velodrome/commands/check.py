@@ -1,0 +1,64 @@
+"""``velodrome check``: the contract tests, for one's own contributions too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import console, print_table, seconds
+
+EXAMPLES = (
+    "velodrome check family mlp",
+    "velodrome check family my_family.py:family   # an object in a file of yours",
+    "velodrome check optimizer optax:lion         # any optax factory",
+    "velodrome check task tasks.json:0",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(check, arguments, name="check", examples=EXAMPLES)
+
+
+def check(
+    kind: Positional[Literal["task", "family", "optimizer"]],
+    name: Positional[Annotated[str, arg(metavar="NAME")]],
+    /,
+) -> int:
+    """Put a task, family, or optimizer through its contract tests.
+
+    Exits with 0 if all checks pass and with 1 if one fails. VELODROME_TRACEBACK=1 shows where the
+    first failure comes from.
+
+    Args:
+      kind: What is checked.
+      name: A registered name, an entry point, or path/to/file.py:object. For tasks also what
+        `velodrome show` takes.
+    """
+    import velodrome.check as checks
+
+    if kind == "task":
+        from velodrome.commands._tasks import find_task
+
+        results = checks.check_task(find_task(name))
+    else:
+        results = {"family": checks.check_family, "optimizer": checks.check_optimizer}[kind](name)
+    print_table(
+        ("check", "result", "#time", "what it asks for, or what is wrong"),
+        (
+            (
+                result.name,
+                "pass" if result.passed else "FAIL",
+                seconds(result.seconds),
+                result.problem or result.demand,
+            )
+            for result in results
+        ),
+    )
+    failed = sum(not result.passed for result in results)
+    verdict = f"{failed} of {len(results)} checks failed" if failed else "all checks passed"
+    console().print(f"{kind} {name}: {verdict}", markup=False)
+    return 1 if failed else 0

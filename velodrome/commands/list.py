@@ -1,0 +1,140 @@
+"""``velodrome list``: what there is, by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from foundation.errors import VelodromeError
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import count, print_table
+
+EXAMPLES = (
+    "velodrome list families     # what tasks can be sampled from",
+    "velodrome list optimizers   # names for `velodrome run --optimizers`",
+    "velodrome list tasks demo   # the tasks of a suite or of a file",
+)
+
+Rows = Iterator[Sequence[object]]
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(list_things, arguments, name="list", examples=EXAMPLES)
+
+
+def list_things(
+    kind: Positional[Literal["families", "datasets", "optimizers", "suites", "tasks"]],
+    where: Positional[str | None] = None,
+    /,
+) -> int:
+    """List what there is: built in, and from installed packages.
+
+    Args:
+      kind: What to list.
+      where: For tasks: a suite or a file of tasks. Default: all suites.
+    """
+    if where is not None and kind != "tasks":
+        raise VelodromeError(f"`velodrome list {kind}` takes nothing more; leave out {where!r}.")
+    columns, rows = {
+        "families": (("family", "data", "#version", "config"), _families),
+        "datasets": (
+            ("data set", "kind", "shape", "#classes", "#train", "#held out", "from", "licence"),
+            _datasets,
+        ),
+        "optimizers": (("optimizer", "label", "sweep", "#points", "needs"), _optimizers),
+        "suites": (("suite", "#tasks", "#steps", "#seeds", "optimizers", "hash"), _suites),
+        "tasks": (
+            ("task", "family", "data", "#batch", "#parameters", "#FLOPs a step"),
+            lambda: _tasks(where),
+        ),
+    }[kind]
+    print_table(columns, rows())
+    return 0
+
+
+def _each(registry: Any, describe: Callable[[str, Any], Sequence[object]]) -> Rows:
+    """Describes all entries; one that cannot be loaded is listed with the reason."""
+    for name in registry.names():
+        try:
+            yield describe(name, registry.get(name))
+        except VelodromeError as error:
+            yield (name, f"cannot be loaded: {error}")
+
+
+def _families() -> Rows:
+    from taskgen.families import families
+    from taskgen.space import config_fields
+
+    return _each(
+        families,
+        lambda name, family: (
+            name,
+            family.data_kind,
+            family.version,
+            ", ".join(config_fields(family.config)),
+        ),
+    )
+
+
+def _datasets() -> Rows:
+    from taskgen.data import datasets
+
+    def describe(name: str, dataset: Any) -> Sequence[object]:
+        info = dataset.info
+        shape = "x".join(map(str, info.shape)) if info.shape else ""
+        sizes = info.split_sizes
+        return (
+            name,
+            info.kind,
+            shape,
+            info.num_classes or info.vocab_size,
+            sizes.get("train", ""),
+            sizes.get("heldout", ""),
+            info.provenance,
+            info.licence,
+        )
+
+    return _each(datasets, describe)
+
+
+def _optimizers() -> Rows:
+    from optimizers.registry import optimizers
+
+    return _each(
+        optimizers,
+        lambda name, spec: (
+            name,
+            spec.label,
+            ", ".join(spec.grid) or "none",
+            len(spec.points),
+            ", ".join(sorted(spec.needs)),
+        ),
+    )
+
+
+def _suites() -> Rows:
+    from suites.suite import load_suite, suites
+
+    def describe(name: str, _: Any) -> Sequence[object]:
+        suite = load_suite(name)
+        protocol = suite.protocol
+        names = ", ".join(suite.optimizers)
+        return name, len(suite.tasks), protocol.steps, protocol.seeds, names, suite.hash[:12]
+
+    return _each(suites, describe)
+
+
+def _tasks(where: str | None) -> Rows:
+    from suites.suite import suites
+    from taskgen import cost
+    from velodrome.commands._tasks import find_tasks
+
+    for name in suites.names() if where is None else [where]:
+        for spec in find_tasks(name):
+            price = cost(spec)
+            label = spec.label if where else f"{name}:{spec.label}"
+            size = (count(price.params), count(price.flops))
+            yield (label, spec.family, spec.data.name, spec.batch_size, *size)

@@ -1,0 +1,51 @@
+"""``velodrome metatrain``: trains a learned optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import console
+
+EXAMPLES = (
+    "velodrome metatrain --config velo-tiny.json --out runs/velo-tiny",
+    "velodrome run demo --out runs/mine --optimizers velo:runs/velo-tiny/weights.safetensors,adam",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(metatrain, arguments, name="metatrain", examples=EXAMPLES)
+
+
+def metatrain(
+    *,
+    config: Annotated[Path, arg(metavar="FILE")],
+    out: Annotated[Path, arg(metavar="DIR")],
+    restart: bool = False,
+    max_minutes: Annotated[float | None, arg(metavar="M")] = None,
+) -> int:
+    """Train a learned optimizer by evolution strategies over sampled tasks.
+
+    Can be interrupted at any time: the same command goes on from the last checkpoint.
+
+    Args:
+      config: A JSON file with the fields of velodrome.MetaTrainConfig.
+      out: Where checkpoints, the log, and the weights go.
+      restart: Start anew, whatever the directory holds.
+      max_minutes: Stop after so many minutes, as if interrupted. Default: when it is finished.
+    """
+    from optimizers.metatrain import load_config
+    from optimizers.metatrain import metatrain as train
+    from optimizers.metatrain.__main__ import configure_jax
+
+    settings = load_config(config)
+    configure_jax()
+    seconds = None if max_minutes is None else 60.0 * max_minutes
+    result = train(settings, out, resume=not restart, max_seconds=seconds)
+    console().print(f"the weights are in {result.path}", markup=False)
+    return 0

@@ -1,0 +1,42 @@
+"""``velodrome report``: tables and figures from a store of results. Imports no jax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from velodrome.commands._parsing import run_command
+
+EXAMPLES = (
+    "velodrome report runs/mine                   # figures go to runs/mine/report",
+    "velodrome report runs/mine --out figures",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(report, arguments, name="report", examples=EXAMPLES)
+
+
+def report(
+    store: Positional[Annotated[Path, arg(metavar="DIR")]],
+    /,
+    *,
+    out: Annotated[Path | None, arg(metavar="DIR")] = None,
+) -> int:
+    """Draw tables and figures from a store of results; nothing is trained again.
+
+    Prints a table of speedups, and writes learning curves and speedup curves as PNG and PDF, each
+    with its numbers as CSV beside it.
+
+    Args:
+      store: The directory that `velodrome run --out` filled, wholly or in part.
+      out: Where figures go. Default: the folder `report` in the store.
+    """
+    from results.report import write_report
+
+    write_report(store, out=out)
+    return 0

@@ -1,0 +1,76 @@
+"""``velodrome sample``: task specs from the families' distributions, into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from foundation.errors import SpecError
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import console
+
+EXAMPLES = (
+    "velodrome sample --count 8 --seed 0 --data built-in --max-mflop 6 -o tasks.json",
+    "velodrome sample --count 100 --seed 1 --family transformer --device a100 -o t.json",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(sample, arguments, name="sample", examples=EXAMPLES)
+
+
+def sample(
+    *,
+    count: int,
+    output: Annotated[str, arg(aliases=["-o"], metavar="FILE")],
+    seed: int = 0,
+    family: Annotated[str | None, arg(metavar="NAME")] = None,
+    data: Literal["built-in", "published"] = "published",
+    hours: float = 1.0,
+    device: Annotated[str, arg(metavar="PROFILE")] = "v100",
+    max_mflop: Annotated[float | None, arg(metavar="M")] = None,
+) -> int:
+    """Sample task specs into a file.
+
+    The same options give the same specs on every machine. With --family, the specs are the same
+    ones that the mixture of all families takes from that family.
+
+    Args:
+      count: How many tasks.
+      output: The JSON file to write.
+      seed: Which draw, 0 or more.
+      family: Only this family. Default: a mixture of all.
+      data: Data sets to draw from: those inside installed packages, or the published ones.
+      hours: A task must do its steps within so many hours on the device.
+      device: Device profile that predicts the time.
+      max_mflop: At most so many million FLOPs a training step. Default: no limit.
+    """
+    if count < 1:
+        raise SpecError("--count", count, "an integer of at least 1")
+    if seed < 0:
+        raise SpecError("--seed", seed, "an integer of at least 0")
+    import velodrome
+    from taskgen.budget import get_profile, predict_seconds
+
+    specs = velodrome.sample(
+        count, seed=seed, family=family, data=data, hours=hours, device=device, max_mflop=max_mflop
+    )
+    profile = get_profile(device)
+    recorded = []
+    for spec in specs:
+        price = velodrome.cost(spec)
+        recorded.append(
+            {
+                "cost": price.to_json(),
+                "predicted_seconds_per_step": predict_seconds(price, profile),
+                "device_profile": profile.name,
+                "versions": {"velodrome": velodrome.__version__},
+            }
+        )
+    velodrome.save_specs(output, specs, recorded=recorded)
+    families = sorted({spec.family for spec in specs})
+    console().print(f"{len(specs)} tasks ({', '.join(families)}) are in {output}", markup=False)
+    return 0

@@ -1,0 +1,76 @@
+"""``velodrome show``: a task's spec, size, cost, and predicted time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import console, count, print_pairs, seconds
+from velodrome.commands._tasks import find_tasks
+
+EXAMPLES = (
+    "velodrome show tasks.json        # every task of a file",
+    "velodrome show tasks.json:2      # the third one",
+    "velodrome show demo:0 --device t4 --hours 0.5",
+    """velodrome show '{"family": "mlp", "data": "digits", "batch_size": 32}'""",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(show, arguments, name="show", examples=EXAMPLES)
+
+
+def show(
+    task: Positional[Annotated[str, arg(metavar="TASK_OR_SPEC")]],
+    /,
+    *,
+    device: Annotated[str, arg(metavar="PROFILE")] = "v100",
+    hours: float = 1.0,
+    json_only: Annotated[bool, arg(name="json")] = False,
+) -> int:
+    """Show a task: spec, parameters, FLOPs and bytes a step, memory, predicted time.
+
+    Args:
+      task: A file of tasks or of one spec, a suite, FILE_OR_SUITE:NUMBER_OR_LABEL, the label of a
+        task of a suite, or the JSON of a spec.
+      device: Device profile that predicts the time.
+      hours: Count the steps that so many hours allow.
+      json_only: Print the specs as JSON and nothing else.
+    """
+    from taskgen import cost
+    from taskgen.budget import get_profile, predict_seconds, steps_allowed
+
+    specs = find_tasks(task)
+    if json_only:
+        content = [spec.to_json() for spec in specs]
+        print(json.dumps(content[0] if len(content) == 1 else content, indent=1))
+        return 0
+    profile = get_profile(device)
+    source = "measured" if profile.measured else "not measured"
+    for number, spec in enumerate(specs):
+        if number:
+            console().print()
+        price = cost(spec)
+        print_pairs(
+            [
+                ("task", spec.label),
+                ("hash", spec.hash),
+                ("family", f"{spec.family} (version {spec.version})"),
+                ("data", json.dumps(spec.data.to_json())),
+                ("batch size", spec.batch_size),
+                *((f"  {name}", value) for name, value in vars(spec.config).items()),
+                ("parameters", f"{price.params:,}"),
+                ("FLOPs a step", count(price.flops)),
+                ("bytes a step", count(price.bytes)),
+                ("memory", f"{count(price.memory_bytes)}B"),
+                (f"on {profile.name} ({source})", ""),
+                ("  seconds a step", seconds(predict_seconds(price, profile))),
+                (f"  steps in {hours:g} h", f"{steps_allowed(price, profile, hours):,}"),
+            ]
+        )
+    return 0

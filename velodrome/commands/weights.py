@@ -1,0 +1,117 @@
+"""``velodrome weights``: list, fetch, verify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from foundation.errors import VelodromeError
+from velodrome.commands._parsing import run_command
+from velodrome.commands._tables import console, count, print_pairs, print_table
+
+EXAMPLES = (
+    "velodrome weights list",
+    "velodrome weights fetch velo              # the official checkpoint, 9.3 MB over HTTPS",
+    "velodrome weights verify path/to/params   # or a name",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(weights, arguments, name="weights", examples=EXAMPLES)
+
+
+def weights(
+    action: Positional[Literal["list", "fetch", "verify"]],
+    name: Positional[Annotated[str | None, arg(metavar="NAME_OR_PATH")]] = None,
+    /,
+) -> int:
+    """List, fetch, or verify the weights of learned optimizers.
+
+    `fetch` resumes a download that was cut off, and checks it against the server's checksum.
+    `verify` checks size, names, shapes, types, finiteness, and hashes. Nothing is unpickled.
+
+    Args:
+      action: What to do.
+      name: For fetch: velo. For verify: a name that `list` shows, or a path.
+    """
+    if action == "list":
+        if name is not None:
+            raise VelodromeError(
+                f"`velodrome weights list` takes nothing more; leave out {name!r}."
+            )
+        print_table(("weights", "label", "#parameters", "LSTM, bank", "where"), _list())
+        return 0
+    if name is None:
+        example = "velo" if action == "fetch" else "velo-tiny"
+        raise VelodromeError(f"say which weights: velodrome weights {action} {example}")
+    return _fetch(name) if action == "fetch" else _verify(name)
+
+
+def _list() -> Iterator[Sequence[object]]:
+    from optimizers.velo.store import verify, weights_names, weights_path
+
+    for name in weights_names():
+        path = weights_path(name)
+        if not path.is_file():
+            yield name, f"not here yet: velodrome weights fetch {name}", "", "", path
+            continue
+        try:
+            found = verify(name)
+        except VelodromeError as error:
+            yield name, f"unusable: {error}", "", "", path
+            continue
+        size = f"{found.hidden_size}, {found.bank_size}"
+        yield name, found.label, count(found.parameters), size, path
+
+
+def _fetch(name: str) -> int:
+    from optimizers.velo.fetch import fetch
+
+    with _progress() as progress:
+        fetch(name, progress=progress)
+    return _verify(name)
+
+
+class _progress:
+    """Shows a progress bar on a terminal, and nothing elsewhere."""
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        from rich.console import Console
+        from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+        if not sys.stderr.isatty():
+            self._bar = None
+            return None
+        columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        task, bar = self._bar.add_task("fetching", total=None), self._bar
+        return lambda done, total: bar.update(task, completed=done, total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _verify(name: str) -> int:
+    from optimizers.velo.store import verify
+
+    found = verify(name)
+    print_pairs(
+        [
+            ("label", found.label),
+            ("file", found.path),
+            ("bytes", f"{found.size:,}"),
+            ("LSTM", found.hidden_size),
+            ("bank", found.bank_size),
+            ("parameters", f"{found.parameters:,}"),
+            ("SHA-256 of the file", found.sha256),
+            ("hash of the arrays", found.content_hash),
+        ]
+    )
+    console().print("all checks passed")
+    return 0

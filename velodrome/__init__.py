@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optimizers.velo.fetch import fetch as fetch_weights  # noqa: F401 - a public name
     from optimizers.velo.store import load_weights as load_weights
     from optimizers.velo.store import save_weights as save_weights
-            from optimizers.velo.weights import VeLOWeights as VeLOWeights
+    from optimizers.velo.weights import VeLOWeights as VeLOWeights
     from results.report import write_report as report  # noqa: F401 - a public name
     from results.speedup import speedup as speedup
     from results.store import Store as Store

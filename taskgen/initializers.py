@@ -46,7 +46,7 @@ def sampled_initializer(index: Any, scale: Any) -> Callable[..., Any]:
         return limit * jax.random.uniform(key, shape, dtype, -1, 1)
 
     choices = (
-        make.orthogonal(scale),
+        orthogonal(scale),
         uniform,
         make.variance_scaling(scale, "fan_in", "normal"),
         make.variance_scaling(scale, "fan_in", "uniform"),
@@ -57,6 +57,37 @@ def sampled_initializer(index: Any, scale: Any) -> Callable[..., Any]:
             return choices[index](key, shape, dtype)
         branches = [lambda k, one=one: one(k, shape, dtype) for one in choices]
         return jax.lax.switch(index, branches, key)
+
+    return init
+
+
+def orthogonal(scale: Any) -> Callable[..., Any]:
+    """Orthogonal columns (or rows, if those are fewer), times ``scale``; it may be traced.
+
+    The kernel is viewed as the matrix [inputs, outputs] with the last axis as the outputs. It is
+    the Q of a normal matrix's QR decomposition with positive diagonal of R, hence uniformly
+    distributed (Mezzadri 2007, arXiv math-ph/0609050). It is made by Gram-Schmidt, done twice
+    for each column to be orthogonal to rounding, because a program with several batched QR
+    decompositions of LAPACK was seen to hang on a CPU with two cores (jax 0.10.2).
+    """
+    import jax  # here, so that sampling needs no jax
+    import jax.numpy as jnp
+
+    def init(key, shape, dtype=jnp.float32):
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        long, short = max(rows, columns), min(rows, columns)
+        # One vector a row of the array, so that a step of the loop writes contiguous memory.
+        normal = jax.random.normal(key, (short, long), dtype)
+
+        def step(index, basis):
+            vector = normal[index]
+            for _ in range(2):
+                vector = vector - (basis @ vector) @ basis
+            return basis.at[index].set(vector / jnp.linalg.norm(vector))
+
+        basis = jax.lax.fori_loop(0, short, step, jnp.zeros_like(normal))
+        matrix = basis.T if rows >= columns else basis
+        return scale * matrix.reshape(shape)
 
     return init
 

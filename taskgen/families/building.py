@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -47,6 +48,9 @@ def build_network_task(
     def values(dynamic: Any) -> dict[str, Any]:
         return {**constants, **(dynamic or {})}
 
+    # Set here, because a GPU may round products to TF32 by default.
+    precision = functools.partial(jax.default_matmul_precision, spec.precision.matmul)
+
     def make(key: Any, dynamic: Any) -> Any:
         return network(config, view, rngs=nnx.Rngs(key), dynamic=values(dynamic))
 
@@ -56,13 +60,15 @@ def build_network_task(
     accepted = _keywords(abstract)
 
     def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
-        _, params, state = nnx.split(make(key, dynamic), nnx.Param, ...)
+        with precision():
+            _, params, state = nnx.split(make(key, dynamic), nnx.Param, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
     def apply(params: Any, state: Any, key: Any, batch: Any, train: bool, dynamic: Any):
         module = nnx.merge(graph, params, state)
         given = {"train": train, "key": key, "dynamic": values(dynamic)}
-        logits = module(preprocess(batch, view), **{name: given[name] for name in accepted})
+        with precision():
+            logits = module(preprocess(batch, view), **{name: given[name] for name in accepted})
         _, _, new_state = nnx.split(module, nnx.Param, ...)
         return logits, nnx.to_pure_dict(new_state)
 

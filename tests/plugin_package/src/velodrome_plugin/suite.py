@@ -1,0 +1,17 @@
+"""Two tasks of the new family."""
+
+from __future__ import annotations
+
+import velodrome
+
+
+def suite():
+    """Returns the suite; a function, so that importing it builds nothing."""
+    tasks = tuple(
+        velodrome.TaskSpec("logistic", {"image_size": size}, velodrome.DataSpec("digits"), 32)
+        for size in (4, 8)
+    )
+    protocol = velodrome.Protocol(
+        steps=20, seeds=1, baseline_multiple=2, heldout_every=20, eval_examples=64
+    )
+    return velodrome.Suite("plugged-in", tasks, protocol, ("adam", "signum"))

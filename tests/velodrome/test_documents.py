@@ -1,0 +1,137 @@
+"""Runs the code blocks of the documents: all Python, and the console commands that are cheap."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tyro
+
+import velodrome.commands._parsing as parsing
+from velodrome import cli
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"# (\w+\.py)\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    line: int
+
+
+def blocks(document: Path) -> list[Block]:
+    text = document.read_text()
+    return [
+        Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1)
+        for match in _FENCE.finditer(text)
+    ]
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The ``velodrome`` commands of a bash block, or of a console block (lines with ``$``)."""
+    text = block.text.replace("\\\n", " ")
+    if block.language == "console":
+        text = "\n".join(line[2:] for line in text.splitlines() if line.startswith("$ "))
+    lines = [shlex.split(line, comments=True) for line in text.splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["velodrome"]]
+
+
+def is_cheap(words: list[str]) -> bool:
+    """Whether a command is run here; the others are parsed only."""
+    name = words[0]
+    if name == "run":
+        return "--dry-run" in words
+    if name == "report":
+        return Path(words[1]).is_dir()
+    if name == "weights":
+        return words[1] == "list"
+    return name in ("list", "sample", "show", "check", "--help", "--version")
+
+
+def parse_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes commands parse their arguments and do nothing; returns what undoes that."""
+    real = tyro.cli
+
+    def cli_of_nothing(function: Callable[..., int], **options: Any) -> int:
+        @functools.wraps(function)
+        def nothing(*args: Any, **kwargs: Any) -> int:
+            del args, kwargs
+            return 0
+
+        nothing.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        return real(nothing, **options)
+
+    monkeypatch.setattr(parsing.tyro, "cli", cli_of_nothing)
+    return lambda: monkeypatch.setattr(parsing.tyro, "cli", real)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_code_blocks_run(
+    document: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__document__"}
+    for block in blocks(document):
+        if block.language == "python":
+            if title := _FILE.match(block.text):
+                Path(title[1]).write_text(block.text)
+            # The padding makes line numbers in a traceback those of the document.
+            source = "\n" * (block.line - 1) + block.text
+            exec(compile(source, str(document), "exec"), names)
+        elif block.language in ("console", "bash"):
+            for words in commands(block):
+                undo = (lambda: None) if is_cheap(words) else parse_only(monkeypatch)
+                code = cli.main(words)
+                undo()
+                shown = capsys.readouterr()
+                where = f"{document.name}:{block.line}: velodrome {shlex.join(words)}"
+                assert code == 0, f"{where}\n{shown.out}{shown.err}"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_examples_in_the_help_parse(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    module = __import__(f"velodrome.commands.{name}", fromlist=["EXAMPLES"])
+    parse_only(monkeypatch)
+    for example in module.EXAMPLES:
+        program, *words = shlex.split(example, comments=True)
+        assert program == "velodrome"
+        assert cli.main(words) == 0, f"{example}\n{capsys.readouterr().err}"
+
+
+def test_a_command_with_a_wrong_option_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    parse_only(monkeypatch)
+    assert cli.main(["run", "demo", "--out", "x", "--no-such-option"]) == 2
+
+
+def test_blocks_and_commands_are_found(tmp_path: Path):
+    document = tmp_path / "a.md"
+    document.write_text(
+        "# A\n\n```python\nx = 1\n```\n\n```console\n$ make demo\n$ velodrome list \\\n"
+        "  tasks  # all\noutput\n```\n\n```bash\nvelodrome show 'a b'\n```\n"
+    )
+    found = blocks(document)
+    assert [(block.language, block.line) for block in found] == [
+        ("python", 4),
+        ("console", 8),
+        ("bash", 15),
+    ]
+    assert [commands(block) for block in found[1:]] == [[["list", "tasks"]], [["show", "a b"]]]

@@ -1,0 +1,92 @@
+"""Runs shards in this process, one after another."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from foundation.errors import VelodromeError
+from results.store import Store
+from suites.engines.base import CHECKPOINT_SECONDS, Job, Listener, failure_of, record_failure
+from suites.engines.jobs import do_job
+from suites.execute import Stopped, Workshop
+from suites.numerics import use_compilation_cache
+
+
+class InlineEngine:
+    """Runs jobs in this process: for accelerators, short runs, notebooks and debugging.
+
+    Args:
+      checkpoint_seconds: Seconds between checkpoints of a running shard.
+    """
+
+    def __init__(self, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+        self.checkpoint_seconds = checkpoint_seconds
+
+    def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
+        """Runs all jobs in their order; see :class:`suites.engines.base.Engine`."""
+        use_compilation_cache()
+        workshop = Workshop(store, checkpoint_seconds=self.checkpoint_seconds)
+        with _interrupts() as interrupted:
+            for job in jobs:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                listener.job_started(job)
+                try:
+                    do_job(workshop, job, _InlineControl(job, listener, interrupted))
+                except Stopped:
+                    raise KeyboardInterrupt from None
+                except VelodromeError as error:
+                    if _cannot_write(error):
+                        raise
+                    _failed(store, job, error, listener)
+                except Exception as error:  # recorded as the shard's outcome; others go on
+                    _failed(store, job, error, listener)
+                else:
+                    listener.job_finished(job)
+
+
+class _InlineControl:
+    def __init__(self, job: Job, listener: Listener, interrupted: threading.Event):
+        self._job, self._listener, self._interrupted = job, listener, interrupted
+
+    def report(self, *, fraction: float, last_loss: Mapping[int, float]) -> None:
+        self._listener.job_progress(self._job, fraction, last_loss)
+
+    def should_stop(self) -> bool:
+        return self._interrupted.is_set()
+
+
+def _failed(store: Store, job: Job, error: Exception, listener: Listener) -> None:
+    kind, message = failure_of(error)
+    record_failure(store, job, kind, message)
+    listener.job_failed(job, kind, message, again=False)
+
+
+def _cannot_write(error: VelodromeError) -> bool:
+    """Whether the disk is the trouble: the next shard would meet the same."""
+    return isinstance(error.__cause__, OSError) and "cannot write" in str(error)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into an event, so that a checkpoint can be written; a second kills."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(number: int, frame: Any) -> None:
+        del number, frame
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

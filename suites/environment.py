@@ -1,0 +1,73 @@
+"""What machine and which versions made a result."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("velodrome", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@functools.cache
+def device_description() -> dict[str, Any]:
+    """Returns the device that jax computes on: kind, name, and threads if it is a CPU."""
+    import jax
+
+    device = jax.devices()[0]
+    described: dict[str, Any] = {"platform": device.platform, "kind": device.device_kind}
+    if device.platform == "cpu":
+        described.update(kind=processor_name(), threads=threads())
+    return described
+
+
+@functools.cache
+def processor_name() -> str:
+    """Returns the processor's name, as well as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # no Linux
+    return platform.processor() or platform.machine()
+
+
+def threads() -> int:
+    """Returns how many threads jax computes with on the CPU of this process."""
+    limit = os.environ.get("NPROC", "")
+    return int(limit) if limit.isdigit() else usable_cores()
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may use: its affinity, and its control group's quota."""
+    cores = len(core_numbers())
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass  # no such quota here
+    return cores
+
+
+def core_numbers() -> list[int]:
+    """Returns the numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

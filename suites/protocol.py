@@ -1,0 +1,144 @@
+"""`Protocol`: how long, how often and with what every optimizer of a suite is run and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from foundation.canonical import content_hash
+from foundation.errors import SpecError
+
+EVAL_BATCHES = ("fixed", "fresh")
+EVAL_MODES = ("eval", "training-loss")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules of a comparison; two runs compare only if their protocols have the same hash.
+
+    An evaluation at step ``s`` happens after exactly ``s`` updates: at 0, ``eval_every``, ..., and
+    last after the last update.
+
+    Args:
+      steps: Updates that a candidate makes, N; a multiple of ``eval_every``.
+      seeds: Repetitions. Repetition ``i`` has the seed ``i`` for every optimizer.
+      baseline: Name of the optimizer that gets ``baseline_multiple`` times as many steps.
+      baseline_multiple: How many times N updates the baseline makes; a speedup over it is
+        censored there.
+      eval_every: Updates between evaluations on the train split.
+      heldout_every: Updates between evaluations on the held-out split; a multiple of
+        ``eval_every``. The last evaluation is always on both splits.
+      eval_examples: Examples in an evaluation (fewer if the split is smaller).
+      eval_batches: ``"fixed"``: the same examples at every evaluation, for every optimizer and
+        seed. ``"fresh"``: other ones at every evaluation, the same for every optimizer.
+      eval_mode: ``"eval"``: as the model is used. ``"training-loss"``: the loss as it is trained
+        on, dropout included (what Metz et al. 2022, arXiv 2211.09760, evaluate).
+      learning_rates: If given, replaces the rates of every optimizer that sweeps a learning rate.
+      version: Raised when the same fields come to mean other numbers.
+
+    Raises:
+      SpecError: A field is out of range or contradicts another.
+    """
+
+    steps: int
+    seeds: int = 3
+    baseline: str = "adam"
+    baseline_multiple: int = 5
+    eval_every: int = 10
+    heldout_every: int = 50
+    eval_examples: int = 512
+    eval_batches: str = "fixed"
+    eval_mode: str = "eval"
+    learning_rates: tuple[float, ...] | None = None
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "seeds", "baseline_multiple", "eval_every", "eval_examples"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise SpecError(f"protocol.{name}", value, "an integer of at least 1")
+        if type(self.heldout_every) is not int or self.heldout_every < self.eval_every:
+            raise SpecError(
+                "protocol.heldout_every", self.heldout_every, "a positive multiple of eval_every"
+            )
+        if self.heldout_every % self.eval_every:
+            raise SpecError(
+                "protocol.heldout_every",
+                self.heldout_every,
+                f"a multiple of eval_every ({self.eval_every})",
+            )
+        if self.steps % self.eval_every:
+            raise SpecError(
+                "protocol.steps",
+                self.steps,
+                f"a multiple of eval_every ({self.eval_every}), so that the last evaluation is "
+                "after the last update",
+            )
+        if self.eval_batches not in EVAL_BATCHES:
+            raise SpecError("protocol.eval_batches", self.eval_batches, f"one of {EVAL_BATCHES}")
+        if self.eval_mode not in EVAL_MODES:
+            raise SpecError("protocol.eval_mode", self.eval_mode, f"one of {EVAL_MODES}")
+        if self.version != 1:
+            raise SpecError(
+                "protocol.version", self.version, "1, the only version that this package knows"
+            )
+        if self.learning_rates is not None:
+            rates = tuple(float(rate) for rate in self.learning_rates)
+            if not rates or not all(0 <= rate < float("inf") for rate in rates):
+                raise SpecError("protocol.learning_rates", rates, "one or more rates of at least 0")
+            if len(set(rates)) != len(rates):
+                raise SpecError("protocol.learning_rates", rates, "different rates")
+            object.__setattr__(self, "learning_rates", rates)
+
+    def horizon(self, optimizer: str) -> int:
+        """Returns how many updates the optimizer of that name makes."""
+        return self.steps * (self.baseline_multiple if optimizer == self.baseline else 1)
+
+    def evaluations(self, horizon: int, split: str = "train") -> list[int]:
+        """Returns the steps at which a run of ``horizon`` updates is evaluated, ascending.
+
+        Args:
+          horizon: Updates that the run makes.
+          split: ``"train"`` or ``"heldout"``; the held-out split is evaluated more seldom, and
+            always after the last update.
+        """
+        every = self.eval_every if split == "train" else self.heldout_every
+        steps = list(range(0, horizon + 1, every))
+        return steps if steps[-1] == horizon else [*steps, horizon]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return content_hash(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields; those added after the first release are left out at their default."""
+        values = dataclasses.asdict(self)
+        if self.learning_rates is None:
+            del values["learning_rates"]
+        else:
+            values["learning_rates"] = list(self.learning_rates)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Protocol:
+        """Reads what :meth:`to_json` wrote, or a hand-written mapping.
+
+        Raises:
+          SpecError: A key is unknown, or a value is not allowed.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                close = difflib.get_close_matches(str(key), names, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise SpecError("protocol", key, f"one of the keys {', '.join(names)}{hint}")
+        if "steps" not in values:
+            raise SpecError("protocol", sorted(values), "a mapping with the key 'steps'")
+        made = dict(values)
+        if isinstance(made.get("learning_rates"), list):
+            made["learning_rates"] = tuple(made["learning_rates"])
+        return cls(**made)

@@ -1,0 +1,98 @@
+"""The data of a task, on the device: training arrays, and the examples it is evaluated on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from suites.keys import EVAL_SEED, Stream, fresh_eval_seed, key_of
+from suites.protocol import Protocol
+from taskgen.data.source import open_source
+from taskgen.spec import TaskSpec
+
+SPLITS = ("train", "heldout")
+
+#: Upper limit of the indices that are computed and kept at a time, in numbers.
+_INDEX_BLOCK = 4_000_000
+
+
+class TaskData:
+    """Batches of a task for training and evaluation.
+
+    Args:
+      spec: The task.
+      protocol: Says how evaluations choose their examples.
+    """
+
+    def __init__(self, spec: TaskSpec, protocol: Protocol):
+        self.batch_size = spec.batch_size
+        self.protocol = protocol
+        self.sources = {split: open_source(spec, split) for split in SPLITS}
+        self.arrays = {split: source.arrays for split, source in self.sources.items()}
+        self.eval_examples = {
+            split: min(protocol.eval_examples, source.size)
+            for split, source in self.sources.items()
+        }
+        train = self.sources["train"]
+        self.gather = jax.jit(
+            lambda arrays, indices, seed, start: jax.vmap(
+                lambda rows, step: train.gather(
+                    arrays, rows, key_of(seed, Stream.DATA, step), augment=True
+                )
+            )(indices, start + np.arange(indices.shape[0], dtype=np.int32))
+        )
+        self._gather_eval = {
+            split: jax.jit(
+                lambda arrays, rows, source=source: source.gather(
+                    arrays, rows, key_of(EVAL_SEED, Stream.EVAL), augment=False
+                )
+            )
+            for split, source in self.sources.items()
+        }
+        self._fixed: dict[str, Any] = {}
+        self._blocks: dict[int, tuple[int, np.ndarray]] = {}
+
+    @property
+    def content_hashes(self) -> dict[str, str]:
+        """Content hash of the arrays of each split, as used."""
+        return {split: source.content_hash for split, source in self.sources.items()}
+
+    def training_block(self, seed: int, start: int, count: int, horizon: int) -> Any:
+        """Returns the batches of ``count`` steps from ``start`` on, stacked on a first axis.
+
+        Args:
+          seed: The run's seed; all its lanes share the batches.
+          start: First step.
+          count: Number of steps.
+          horizon: Steps of the whole run; indices are computed that far ahead.
+        """
+        indices = self._indices(seed, start, count, horizon)
+        return self.gather(self.arrays["train"], indices, np.uint32(seed), np.int32(start))
+
+    def eval_batch(self, split: str, seed: int, evaluation: int) -> Any:
+        """Returns the examples of an evaluation.
+
+        Args:
+          split: ``"train"`` or ``"heldout"``.
+          seed: The run's seed.
+          evaluation: Number of the evaluation in the run, from 0.
+        """
+        source, count = self.sources[split], self.eval_examples[split]
+        gather, arrays = self._gather_eval[split], self.arrays[split]
+        if self.protocol.eval_batches == "fresh":
+            rows = source.indices(fresh_eval_seed(seed), evaluation, 1, count)[0]
+            return gather(arrays, rows)
+        if split not in self._fixed:
+            self._fixed[split] = gather(arrays, source.indices(EVAL_SEED, 0, 1, count)[0])
+        return self._fixed[split]
+
+    def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:
+        """Computes indices far ahead: a call of ``Source.indices`` sorts whole epochs."""
+        first, block = self._blocks.get(seed, (0, np.empty((0, 0), np.int32)))
+        if not first <= start <= start + count <= first + len(block):
+            ahead = max(count, min(horizon - start, _INDEX_BLOCK // self.batch_size))
+            first, block = start, self.sources["train"].indices(seed, start, ahead, self.batch_size)
+            self._blocks[seed] = first, block
+        return block[start - first : start - first + count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -56,12 +57,12 @@ def list_things(
 
 
 def _each(registry: Any, describe: Callable[[str, Any], Sequence[object]]) -> Rows:
-    """Describes all entries; one that cannot be loaded is listed with the reason."""
+    """Describes all entries; one that cannot be loaded is told on stderr, with the reason."""
     for name in registry.names():
         try:
             yield describe(name, registry.get(name))
         except VelodromeError as error:
-            yield (name, f"cannot be loaded: {error}")
+            print(f"velodrome: {registry.kind} {name!r} cannot be used: {error}", file=sys.stderr)
 
 
 def _families() -> Rows:

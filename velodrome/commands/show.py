@@ -42,14 +42,14 @@ def show(
       hours: Count the steps that so many hours allow.
       json_only: Print the specs as JSON and nothing else.
     """
-    from taskgen import cost
-    from taskgen.budget import get_profile, predict_seconds, steps_allowed
-
     specs = find_tasks(task)
     if json_only:
         content = [spec.to_json() for spec in specs]
         print(json.dumps(content[0] if len(content) == 1 else content, indent=1))
         return 0
+    from taskgen import cost
+    from taskgen.budget import get_profile, predict_seconds, steps_allowed
+
     profile = get_profile(device)
     source = "measured" if profile.measured else "not measured"
     for number, spec in enumerate(specs):

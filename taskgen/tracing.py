@@ -25,8 +25,11 @@ _ARITHMETIC = frozenset(
 # One FLOP for each number of the operand.
 _REDUCTIONS = frozenset(
     "reduce_sum reduce_max reduce_min reduce_prod cumsum cumprod cummax cummin cumlogsumexp "
-    "reduce_precision scatter-add scatter_add".split()
+    "reduce_precision".split()
 )
+
+# One FLOP for each number that is added into the operand.
+_SCATTERS = frozenset(("scatter-add", "scatter_add"))
 
 
 @dataclass
@@ -74,7 +77,7 @@ def _count(jaxpr: Any) -> Count:
             total.add(_dot(equation))
         elif name == "conv_general_dilated":
             total.add(_convolution(equation))
-        elif name in _ARITHMETIC or name in _REDUCTIONS:
+        elif name in _ARITHMETIC or name in _REDUCTIONS or name in _SCATTERS:
             total.add(_elementwise(equation, name))
         else:
             for inner in _inner_programs(parameters):
@@ -115,7 +118,12 @@ def _convolution(equation: Any) -> Count:
 
 
 def _elementwise(equation: Any, name: str) -> Count:
-    measured = equation.invars[0].aval if name in _REDUCTIONS else equation.outvars[0].aval
+    if name in _SCATTERS:
+        measured = equation.invars[2].aval
+    elif name in _REDUCTIONS:
+        measured = equation.invars[0].aval
+    else:
+        measured = equation.outvars[0].aval
     if not jnp.issubdtype(measured.dtype, jnp.floating):
         return Count()  # index arithmetic and random bits
     return Count(

@@ -1,4 +1,4 @@
-"""Costs of the pieces that families share: activations, cross-entropy, normalisation, dropout."""
+"""Costs of the pieces that families share: activations, convolutions, losses, normalisation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,35 @@ def activation(sheet: CostSheet, size: int, name: str) -> None:
 def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
     """Adds softmax cross-entropy of logits [rows, classes] and the mean over the rows."""
     # forward: maximum, subtract, exp, sum, subtract the logarithm;
-    # backward: gather's zeros, exp of log-softmax times the sum, subtract
+    # backward: sum, softmax from exp, subtract
     sheet.elementwise(rows * classes, forward=5, backward=3)
     sheet.elementwise(rows, forward=3, backward=1)
+
+
+def convolution(
+    sheet: CostSheet,
+    *,
+    batch: int,
+    size: int,
+    channels: int,
+    features: int,
+    kernel: int,
+    stride: int,
+    input_gradient: bool,
+) -> int:
+    """Adds a square convolution with "SAME" padding and bias, as a product of patches.
+
+    Taps that fall on the padding are counted, and so is, with ``input_gradient``, adding up the
+    gradients of the patches that overlap.
+
+    Returns:
+      The size of the output, in pixels.
+    """
+    output = -(-size // stride)
+    padded = max((output - 1) * stride + kernel, size)
+    rows, taps = batch * output * output, kernel * kernel
+    sheet.dense(rows, taps * channels, features, gradients=1 + input_gradient)
+    if input_gradient:
+        overlap = batch * padded * padded * channels
+        sheet.elementwise(overlap, forward=0, backward=taps - 1, saved=0)
+    return output

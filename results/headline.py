@@ -153,7 +153,10 @@ def ratio_text(found: Aggregate) -> str:
     if np.isnan(found.value):
         return "-"
     text = f"{'>=' if found.lower_bound else ''}{found.value:.2f}x"
-    return text if np.isnan(found.low) else f"{text} [{found.low:.2f}, {found.high:.2f}]"
+    if np.isnan(found.low):
+        return text
+    # Draws are censored as the value is, so the upper end is open too.
+    return f"{text} [{found.low:.2f}, {'>=' if found.lower_bound else ''}{found.high:.2f}]"
 
 
 def share_text(found: Aggregate) -> str:

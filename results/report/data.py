@@ -81,8 +81,9 @@ def _context(store: Store, summary: pd.DataFrame, rates: int, tasks: int) -> Con
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
     cells = [cell for cell in store.plan.get("cells", ())]
     baselines = {c.label for c in store.cells() if c.name == name}
-    steps = int(protocol.get("steps") or summary["steps"].max())
-    budget = max((int(c["horizon"]) for c in cells), default=steps)
+    horizons = [int(c["horizon"]) for c in cells]
+    steps = int(protocol.get("steps") or min(horizons, default=0))
+    budget = max(horizons, default=steps)
     return Context(
         suite=str(store.manifest["suite"].get("name")),
         suite_hash=str(store.manifest["suite"]["hash"]),

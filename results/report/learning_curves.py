@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from results.report.context import Context
-from results.report.style import BASELINE, FAINT, looks, new_figure, wrapped
+from results.report.style import BASELINE, FAINT, WIDE, add_caption, looks, new_figure
 from results.speedup import format_ratio
+
+_MEANING = (
+    "Losses are smoothed as in the default definition. Above each panel: speedup in steps, the "
+    "step at which the envelope reaches the candidate's last loss over the candidate's steps."
+)
 
 
 def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note: str) -> Figure:
@@ -29,7 +35,7 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note:
     columns = _columns(len(tasks))
     rows = math.ceil(max(1, len(tasks)) / columns)
     width = max(3.6, 1.85 * columns)
-    figure = new_figure(width, 1.55 * rows + 0.95)
+    figure = new_figure(width, 1.5 * rows + 0.5)
     grid = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
     styles = looks(context.labels)
     for place, axes in enumerate(grid.flat):
@@ -37,29 +43,22 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note:
             axes.set_axis_off()
             continue
         index, name = tasks[place]
-        mine = curves[curves["index"] == index] if len(curves) else curves
-        info = summary[summary["index"] == index]
+        mine = curves.loc[curves["index"] == index] if len(curves) else curves
+        info = summary.loc[summary["index"] == index]
         _panel(axes, mine, info, styles, title=str(name))
-        bottom = place + columns >= len(tasks)
-        axes.tick_params(labelbottom=bottom)
-        if bottom:
-            axes.set_xlabel("step", labelpad=1)
+        axes.tick_params(labelbottom=place + columns >= len(tasks))
         if place % columns == 0:
             axes.set_ylabel("train loss", labelpad=1)
+    figure.supxlabel("step", fontsize=8)
     handles = [
         Line2D([], [], color=FAINT, linewidth=0.8, label=f"{context.baseline}, each rate"),
-        Line2D([], [], color=BASELINE, linewidth=1.0, linestyle="--", label="best single rate"),
-        Line2D([], [], color=BASELINE, linewidth=1.5, label="envelope over rates"),
+        Line2D([], [], color=BASELINE, linewidth=0.9, linestyle="--", label="best single rate"),
+        Line2D([], [], color=WIDE, linewidth=2.4, label="envelope over rates"),
         *(Line2D([], [], color=styles[x][0], linewidth=1.2, label=x) for x in context.labels),
     ]
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=min(len(handles), max(2, columns)),
-        columnspacing=1.4,
-    )  # fmt: skip
-    figure.supxlabel(
-        wrapped(f"{context.line} {note}", width_inches=width),
-        fontsize=6.5, color="#555555", x=0.01, ha="left",
-    )  # fmt: skip
+    ncols = min(len(handles), max(2, int(width / 1.3)))
+    figure.legend(handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.4)
+    add_caption(figure, f"{context.line} {note} {_MEANING}")
     return figure
 
 
@@ -75,26 +74,15 @@ def _panel(
     *,
     title: str,
 ) -> None:
-    speedups = [
-        format_ratio(float(row["speedup_steps_default"]), censored=row["censored_default"],
-                     diverged=bool(row["diverged_default"]))
-        if np.isfinite(row["speedup_steps_default"]) else str(row["status"])
-        for row in summary.to_dict("records")
-    ]  # fmt: skip
-    axes.set_title(title, loc="left", fontsize=7, pad=10)
-    at = 0.0
-    for label, text in zip(summary["label"], speedups, strict=True):
-        if len(speedups) > 4:
-            break
-        axes.annotate(
-            text, (at, 1.0), xycoords="axes fraction", xytext=(0, 2), textcoords="offset points",
-            fontsize=6.5, color=styles[label][0], fontweight="bold",
-        )  # fmt: skip
-        at += 0.27 if len(speedups) > 2 else 0.4
     if bool(summary["saturated"].any()):
+        title += " (saturated)"
+    axes.set_title(title, loc="left", fontsize=7, pad=10)
+    rows = summary.to_dict("records")
+    for place, row in enumerate(rows if len(rows) <= 4 else []):
         axes.annotate(
-            "saturated", (1.0, 1.0), xycoords="axes fraction", xytext=(0, 2), ha="right",
-            textcoords="offset points", fontsize=6.5, color="#777777", fontstyle="italic",
+            _verdict(row, short=len(rows) > 2), (place / max(len(rows), 3), 1.0),
+            xycoords="axes fraction", xytext=(0, 2), textcoords="offset points",
+            fontsize=6.5, color=styles[row["label"]][0], fontweight="bold",
         )  # fmt: skip
     if not len(curves):
         axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center", color="#777777")
@@ -102,34 +90,76 @@ def _panel(
         axes.set_yticks([])
         return
     _limits(axes, curves)
-    for (series, label, _, _), part in curves.groupby(
-        ["series", "label", "rate", "seed"], sort=False, dropna=False
-    ):
-        line = {
-            "rate": {"color": FAINT, "linewidth": 0.6, "zorder": 1},
-            "best": {"color": BASELINE, "linewidth": 0.9, "linestyle": "--", "zorder": 2},
-            "envelope": {"color": BASELINE, "linewidth": 1.3, "zorder": 3},
-        }.get(str(series))
-        if line is None:
-            line = {"color": styles[str(label)][0], "linewidth": 0.9, "zorder": 4, "alpha": 0.85}
-        axes.plot(part["step"], part["loss"], **line)
+    horizon = summary["steps"].to_numpy(float).max()
+    keys = ["series", "label", "rate", "seed"]
+    for _, part in curves.groupby(keys, sort=False, dropna=False):
+        series, label = part["series"].iloc[0], part["label"].iloc[0]
+        steps, losses = part["step"].to_numpy(), part["loss"].to_numpy()
+        if series != "seed":
+            axes.plot(steps, losses, **_LINES[series])
+            continue
+        color = styles[label][0]
+        axes.plot(steps, losses, color=color, linewidth=0.9, zorder=4, alpha=0.85)
+        if steps[-1] < horizon:
+            axes.plot(steps[-1:], losses[-1:], "x", color=color, markersize=4, zorder=5)
+    if len(summary) == 1:
+        _guide(axes, curves, summary.to_dict("records")[0], styles)
+
+
+_LINES: dict[str, dict[str, Any]] = {
+    "rate": {"color": FAINT, "linewidth": 0.6, "zorder": 1},
+    "envelope": {"color": WIDE, "linewidth": 2.4, "zorder": 2},
+    "best": {"color": BASELINE, "linewidth": 0.9, "linestyle": "--", "zorder": 3},
+}
+
+
+def _verdict(row: dict[Any, Any], *, short: bool) -> str:
+    """The speedup, or why there is none, in at most 5 letters if ``short``."""
+    text = str(row["status"])
+    if np.isfinite(row["speedup_steps_default"]):
+        text = format_ratio(
+            float(row["speedup_steps_default"]),
+            censored=row["censored_default"],
+            diverged=bool(row["diverged_default"]),
+        )
+    return (
+        {"diverged": "div.", "failed": "fail", "missing": "none"}.get(text, text) if short else text
+    )
+
+
+def _guide(
+    axes: Axes, curves: pd.DataFrame, row: dict[Any, Any], styles: dict[str, tuple[str, str]]
+) -> None:
+    """A level line from the candidate's end to where the envelope reaches it."""
+    ratio = row["speedup_steps_default"]
+    if not (np.isfinite(ratio) and ratio > 0) or row["censored_default"] != "no":
+        return
+    reached = curves.loc[curves["series"] == "envelope"]
+    at = ratio * row["steps"]
+    level = float(np.interp(at, reached["step"].to_numpy(), reached["loss"].to_numpy()))
+    axes.plot(
+        [row["steps"], at], [level, level], color=styles[row["label"]][0], linewidth=0.8,
+        linestyle=":", zorder=3,
+    )  # fmt: skip
 
 
 def _limits(axes: Axes, curves: pd.DataFrame) -> None:
     """From the lowest loss to a little above the first one; what diverges leaves the panel."""
-    shown = curves[curves["series"] != "rate"]
-    first = float(curves.loc[curves["step"] == curves["step"].min(), "loss"].median())
-    lowest = float(shown["loss"].min())
+    steps, losses = curves["step"].to_numpy(float), curves["loss"].to_numpy(float)
+    first = float(np.median(losses[steps == steps.min()]))
+    lowest = float(losses[(curves["series"] != "rate").to_numpy()].min())
     if lowest > 0 and first / lowest > 6:
         axes.set_yscale("log")
         axes.set_ylim(lowest / 1.15, first * 1.3)
-        axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=8))
+        wide = first / lowest > 30
+        subs = (1.0,) if first / lowest > 300 else (1.0, 3.0) if wide else (1.0, 2.0, 5.0)
+        axes.yaxis.set_major_locator(LogLocator(10, subs=subs, numticks=6))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         span = max(first - lowest, 1e-9)
         axes.set_ylim(lowest - 0.06 * span, first + 0.12 * span)
         axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlim(0, float(curves["step"].max()))
+    axes.set_xlim(0, steps.max())
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

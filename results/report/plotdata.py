@@ -57,7 +57,7 @@ def learning_curves(task: TaskComparison, *, points: int) -> pd.DataFrame:
                     add("seed", outcome.train.steps, curve, seed=seed, label=label)
     if not parts:
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return pd.concat(parts, ignore_index=True)[list(CURVE_COLUMNS)]
+    return pd.concat(parts, ignore_index=True).reindex(columns=list(CURVE_COLUMNS))
 
 
 def sorted_speedups(summary: pd.DataFrame, *, unit: str = "steps") -> pd.DataFrame:

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from foundation.files import atomic_path
 
 BASELINE = "#333333"
-FAINT = "#b9b9b9"
+FAINT = "#c4c4c4"
+WIDE = "#8f8f8f"
 # Okabe & Ito's colour-blind safe palette, without the yellow, which is too light for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4419", "#5A5A9C")
 MARKERS = ("o", "s", "D", "P", "X", "h", "p", "d")
@@ -53,10 +54,19 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def wrapped(text: str, *, width_inches: float, size: float = 6.5) -> str:
-    """Breaks a caption into lines that fit, at about 0.5 em a letter."""
-    letters = max(20, int(width_inches * 72 / (0.53 * size)))
-    return "\n".join(textwrap.wrap(text, letters))
+def add_caption(figure: Figure, text: str, *, size: float = 6.5) -> None:
+    """Makes the figure taller by a wrapped caption, which stands below everything."""
+    width, height = figure.get_size_inches()
+    # A letter of this font is about 0.53 em wide.
+    lines = textwrap.wrap(text, max(20, int(0.97 * width * 72 / (0.53 * size))))
+    margin = len(lines) * 1.25 * size / 72 + 0.08
+    figure.set_size_inches(width, height + margin)
+    share = margin / (height + margin)
+    figure.set_layout_engine("constrained", rect=(0, share, 0.99, 1 - share))
+    figure.text(
+        0.012, 0.04 / height, "\n".join(lines), fontsize=size, color="#555555",
+        va="bottom", ha="left", linespacing=1.2,
+    )  # fmt: skip
 
 
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:

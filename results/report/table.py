@@ -1,0 +1,219 @@
+"""The report in words and numbers: a headline and a table of tasks, for consoles and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from results.definitions import DEFINITIONS, caveat
+from results.headline import (
+    FASTER_THAN,
+    Headline,
+    definition_median,
+    ratio_text,
+    share_text,
+)
+from results.report.context import times
+from results.report.data import ReportData
+from results.speedup import format_ratio
+
+_STYLES = {
+    "ok": "green", "censored": "green", "saturated": "yellow", "diverged": "red",
+    "failed": "red", "missing": "red",
+}  # fmt: skip
+
+
+def print_report(data: ReportData, *, console: Console | None = None) -> None:
+    """Prints the table of tasks, the headline, the definitions, and everything that went wrong."""
+    (console or Console()).print(render(data))
+
+
+def render(data: ReportData) -> RenderableType:
+    """The same as a rich renderable."""
+    parts: list[RenderableType] = [Text(data.context.line, style="dim")]
+    header, rows = task_table(data.summary)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for name in header:
+        left = name in ("task", "optimizer", "status")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], "")))
+    parts += [table, Text()]
+    header, rows = headline_table(data.headlines)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for position, name in enumerate(header):
+        table.add_column(name, justify="left" if position < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
+    parts += [table, Text()]
+    parts += [Text(line) for line in (*definition_lines(data), *count_lines(data))]
+    wrong = problem_lines(data)
+    if wrong:
+        parts += [Text(), Text("Notes", style="bold")]
+        parts += [Text(f"- {line}") for line in wrong]
+    return Group(*parts)
+
+
+def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
+    """The same as Markdown, with the held-out losses."""
+    parts = [f"# {title}", data.context.line]
+    parts += ["## Headline", _markdown_table(*headline_table(data.headlines))]
+    parts += ["\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))]
+    parts += ["## Tasks", _markdown_table(*task_table(data.summary, heldout=True))]
+    parts += [_LEGEND.replace("\n", " ")]
+    wrong = problem_lines(data)
+    if wrong:
+        parts += ["## Notes", "\n".join(f"- {line}" for line in wrong)]
+    return "\n\n".join(parts) + "\n"
+
+
+_LEGEND = """\
+`best rate`: lowest loss at the end of the baseline's budget; * marks the edge of the grid.
+Losses are of the train split unless named otherwise: at the start, of the baseline's best rate
+after as many steps as the candidate, and of the candidate."""
+
+
+def task_table(
+    summary: pd.DataFrame, *, heldout: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows as text, one row per task and optimizer."""
+    many = len(set(summary["label"])) > 1
+    header = ["task", *(["optimizer"] if many else []), "best rate", "start", "baseline", "loss"]
+    header += ["baseline held-out", "held-out"] if heldout else []
+    header += ["steps", "seconds", "paper", "strict", "status"]
+    rows = []
+    for row in summary.to_dict("records"):
+        losses = ["initial_train", "baseline_train", "candidate_train"]
+        losses += ["baseline_heldout", "candidate_heldout"] if heldout else []
+        rows.append(
+            [
+                str(row["task"]),
+                *([str(row["label"])] if many else []),
+                _rate(row["best_rate"]) + ("*" if row["best_rate_at_edge"] is True else ""),
+                *(_loss(row[name]) for name in losses),
+                _speedup(row, "steps", "default"),
+                _speedup(row, "seconds", "default"),
+                _speedup(row, "steps", "paper"),
+                _speedup(row, "steps", "strict"),
+                str(row["status"]),
+            ]
+        )
+    return header, rows
+
+
+def headline_table(headlines: Sequence[Headline]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows; the scope with saturated tasks only where there are any."""
+    header = ["optimizer", "speedup in", "tasks", "median [95%]", "IQM [95%]"]
+    header += [f">{than:g}x" for than in FASTER_THAN]
+    header += ["censored"]
+    rows = []
+    for found in headlines:
+        if found.scope == "all" and not found.counts["saturated"]:
+            continue
+        scope = ", all tasks" if found.scope == "all" else ""
+        rows.append(
+            [
+                found.label,
+                found.unit + scope,
+                f"{found.tasks} of {found.planned}",
+                ratio_text(found.median),
+                ratio_text(found.iqm),
+                *(share_text(found.faster[than]) for than in FASTER_THAN),
+                str(found.counts["censored"]),
+            ]
+        )
+    return header, rows
+
+
+def definition_lines(data: ReportData) -> list[str]:
+    """The definitions used, with what each gives and what to know before believing it."""
+    lines = []
+    for name, definition in DEFINITIONS.items():
+        medians = "; ".join(
+            f"{label} {ratio_text(definition_median(data.summary, label, name=name))}"
+            for label in data.context.labels
+        )
+        warning = caveat(name, steps=data.context.steps, eval_every=data.context.eval_every)
+        lines.append(
+            f"{name}: median in steps {medians}. {definition.summary[0].upper()}"
+            f"{definition.summary[1:]}.{f' Beware: {warning}.' if warning else ''}"
+        )
+    return lines
+
+
+def count_lines(data: ReportData) -> list[str]:
+    """What the intervals are, and how many tasks are censored, saturated, failed, ..."""
+    context = data.context
+    lines = [
+        "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
+        f"chosen again in each); with {context.seeds} seeds they are "
+        + ("too narrow." if context.seeds < 5 else "indicative."),
+        f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
+        f"{times(context.multiple)[:-1]} times as long. >= marks values (and aggregates) that "
+        "are at least this much.",
+    ]
+    lines += [counts_text(data, label) for label in context.labels]
+    return lines
+
+
+def counts_text(data: ReportData, label: str, *, brief: bool = False) -> str:
+    """``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
+
+    Args:
+      data: the report.
+      label: the optimizer.
+      brief: leave out what is zero, save for the censored tasks.
+    """
+    mine = next((h for h in data.headlines if h.label == label and h.scope == "all"), None)
+    if mine is None:
+        return f"{label}: no tasks."
+    shown = {k: v for k, v in mine.counts.items() if v or k == "censored" or not brief}
+    counts = ", ".join(f"{count} {what}" for what, count in shown.items())
+    return f"{label}: {mine.planned} task{'s' * (mine.planned != 1)}, {counts}."
+
+
+def problem_lines(data: ReportData) -> list[str]:
+    """Every note on a task, every task that is not ok, every file that was skipped."""
+    lines = []
+    for row in data.summary.to_dict("records"):
+        if row["notes"] or row["status"] not in ("ok", "censored"):
+            notes = f": {row['notes']}" if row["notes"] else ""
+            lines.append(f"{row['task']}, {row['label']}: {row['status']}{notes}")
+    edges = data.summary.loc[data.summary["best_rate_at_edge"].eq(True)]
+    for task in dict.fromkeys(edges["task"]):
+        lines.append(
+            f"{task}: the best rate is at the edge of the grid; a better one may be outside"
+        )
+    lines += [f"skipped {problem.path}: {problem.reason}" for problem in data.problems]
+    return lines
+
+
+def _speedup(row: dict[Any, Any], unit: str, name: str) -> str:
+    ratio = row[f"speedup_{unit}_{name}"]
+    if ratio is None or np.isnan(ratio):
+        return "-"
+    diverged = row[f"diverged_{name}"] is True
+    return format_ratio(float(ratio), censored=row[f"censored_{name}"], diverged=diverged)
+
+
+def _loss(value: object) -> str:
+    if not isinstance(value, float) or np.isnan(value):
+        return "-"
+    return f"{value:.3g}" if np.isfinite(value) else "inf"
+
+
+def _rate(value: object) -> str:
+    return f"{value:.0e}".replace("e-0", "e-") if isinstance(value, float) and value > 0 else "-"
+
+
+def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in x) + " |" for x in lines
+    )

@@ -1,0 +1,77 @@
+"""A store in, files out: figures with their numbers beside them, a summary, a page of text."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from foundation.files import atomic_path, atomic_write_text
+from results.report import learning_curves, sorted_speedup
+from results.report.data import ReportData, collect
+from results.report.plotdata import sorted_speedups
+from results.report.style import save, velodrome_style
+from results.report.table import counts_text, markdown
+from results.store import Store
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What a report consists of.
+
+    Attributes:
+      directory: where everything is.
+      figures: PNG and PDF files.
+      tables: CSV files: the summary, and the numbers of each figure under the figure's name.
+      markdown: the page of text.
+      data: the tables in memory, for printing.
+    """
+
+    directory: Path
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+    markdown: Path
+    data: ReportData
+
+
+def write_report(
+    directory: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
+) -> ReportFiles:
+    """Draws the report of a store, from the store alone.
+
+    Args:
+      directory: the store.
+      out: where to write; by default ``report`` inside the store.
+
+    Raises:
+      StoreError: there is no readable store.
+      VelodromeError: the files cannot be written.
+    """
+    store = Store.open(directory, read_only=True)
+    target = Path(out) if out is not None else Path(directory) / "report"
+    data = collect(store)
+    counts = " ".join(counts_text(data, label, brief=True) for label in data.context.labels)
+    figures: list[Path] = []
+    tables = [_csv(data.summary, target / "summary.csv")]
+    with velodrome_style():
+        for unit in ("steps", "seconds"):
+            table = sorted_speedups(data.summary, unit=unit)
+            stem = target / f"speedup_{unit}"
+            tables.append(_csv(table, stem.with_suffix(".csv")))
+            figure = sorted_speedup.draw(table, data.context, counts=counts, unit=unit)
+            figures += save(figure, stem)
+        stem = target / "learning_curves"
+        tables.append(_csv(data.curves, stem.with_suffix(".csv")))
+        figure = learning_curves.draw(data.curves, data.summary, data.context, note=counts)
+        figures += save(figure, stem)
+    text = target / "report.md"
+    atomic_write_text(text, markdown(data))
+    return ReportFiles(target, tuple(figures), tuple(tables), text, data)
+
+
+def _csv(table: pd.DataFrame, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+    return path

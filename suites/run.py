@@ -62,6 +62,7 @@ def run(
     learning_rates: Sequence[float] | None = None,
     baseline_multiple: int | None = None,
     workers: int | None = None,
+    timing: bool = True,
     dry_run: bool = False,
     progress: str | Progress = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -85,6 +86,7 @@ def run(
       workers: Worker processes, each computing with one thread on the CPU. 0: in this process.
         Default: one for each core that memory allows; in this process for accelerators and for
         runs of a few seconds.
+      timing: Whether to measure the seconds of a step too, after the training.
       dry_run: Only say what would be done; nothing is written.
       progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a
         :class:`suites.progress.Progress`.
@@ -123,13 +125,13 @@ def run(
         return RunResult(Path(out), cells, dry_run=True)
     store = Store.create(out, manifest=_manifest(chosen, plan), plan=plan, suite=chosen.to_json())
     _check_same(store, plan)
-    jobs, already = _jobs(store, chosen)
+    jobs, already = _jobs(store, chosen, timing=timing)
     _announce(store, backend, display)
     display.begin(store.plan, jobs)
     try:
         if jobs:
             engine = _engine(jobs, cells, workers, backend, checkpoint_seconds)
-            _run(engine, store, jobs, display, chosen, workers)
+            _run(engine, store, jobs, display, chosen_by_user=workers is not None)
     except KeyboardInterrupt:
         display.end()
         display.say(
@@ -173,23 +175,16 @@ def describe(plan: Plan, cells: Sequence[CellOverview]) -> list[str]:
 
 
 def _run(
-    engine: Engine,
-    store: Store,
-    jobs: Sequence[Job],
-    display: Progress,
-    suite: Suite,
-    workers: int | None,
+    engine: Engine, store: Store, jobs: Sequence[Job], display: Progress, *, chosen_by_user: bool
 ) -> None:
-    del suite
     try:
         engine.run(store, jobs, display)
     except PlanError as error:
-        if workers is not None or not isinstance(engine, ProcessEngine):
+        if chosen_by_user or not isinstance(engine, ProcessEngine):
             raise
         display.say(f"Running in this process instead: {error}")
-        InlineEngine(checkpoint_seconds=engine.checkpoint_seconds).run(
-            store, [job for job in jobs if not _is_done(store, job)], display
-        )
+        left = [job for job in jobs if not _is_done(store, job)]
+        InlineEngine(checkpoint_seconds=engine.checkpoint_seconds).run(store, left, display)
 
 
 def _engine(
@@ -254,7 +249,7 @@ def _check_same(store: Store, plan: Plan) -> None:
         )
 
 
-def _jobs(store: Store, suite: Suite) -> tuple[list[Job], int]:
+def _jobs(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], int]:
     """What is left to do of the store's own plan, and how many shards are there already."""
     task_of = {cell["id"]: cell["task"]["index"] for cell in store.plan["cells"]}
     jobs, already = [], 0
@@ -266,7 +261,7 @@ def _jobs(store: Store, suite: Suite) -> tuple[list[Job], int]:
         jobs.append(Job(SHARD, shard["id"], shard["cell"], task_of[shard["cell"]], weight))
     timed = store.timings
     for cell in store.plan["cells"]:
-        if cell["id"] not in timed:
+        if timing and cell["id"] not in timed:
             jobs.append(Job(TIMING, cell["id"], cell["id"], task_of[cell["id"]], 1.0))
     return jobs, already
 

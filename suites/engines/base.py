@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from foundation.errors import VelodromeError
 from results.store import Store
@@ -36,6 +36,7 @@ class Job:
     weight: float
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Gets told what an engine does; for progress displays."""
 
@@ -55,6 +56,7 @@ class Listener(Protocol):
         """Something a user should know."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs jobs."""
 

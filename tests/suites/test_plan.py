@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import toys
+
+from foundation.canonical import content_hash
+from foundation.errors import DataError, PlanError, SpecError, UnknownNameError
+from optimizers.registry import optimizers
+from suites.batching import choose
+from suites.plan import cell_id, find_shard, grid_points, make_plan, shards_of
+from suites.protocol import Protocol
+from suites.suite import Suite, load_suite
+from taskgen.cost import Cost
+from taskgen.spec import DataSpec, TaskSpec
+
+# Stands for the meaning of every stored result: ids in existing stores change with it.
+GOLDEN_SMOKE_PLAN = "581ac4198ce212d997b6dec325442efafe5205345e674901cacb61a2460fd019"
+
+
+def spec(**config) -> TaskSpec:
+    return TaskSpec(family="mlp", config=config, data=DataSpec("digits"), batch_size=16)
+
+
+def test_golden_plan():
+    plan = make_plan(load_suite("smoke"))
+    assert json.loads(json.dumps(plan)) == plan
+    assert content_hash(plan) == GOLDEN_SMOKE_PLAN
+
+
+def test_every_lane_is_planned_once():
+    suite = Suite("x", (spec(),), Protocol(steps=100, seeds=3), ("adam", "sgd"))
+    plan = make_plan(suite)
+    adam, sgd = plan["cells"]
+    assert (adam["horizon"], sgd["horizon"]) == (500, 100)
+    for cell in (adam, sgd):
+        lanes = [lane for shard in shards_of(plan, cell["id"]) for lane in shard["lanes"]]
+        assert sorted(lane["lane"] for lane in lanes) == list(range(45))
+        runs = {(lane["seed"], lane["hyperparameters"]["learning_rate"]) for lane in lanes}
+        assert runs == {
+            (seed, rate)
+            for seed in range(3)
+            for rate in optimizers.get("adam").grid["learning_rate"]
+        }
+
+
+def test_ids_change_with_every_part_of_the_identity():
+    task, adam = spec(), optimizers.get("adam")
+    data = {"content_hash": "a"}
+    protocol = Protocol(steps=100)
+    points = grid_points(adam, protocol)
+
+    def id_of(task=task, data=data, optimizer=adam, points=points, protocol=protocol, horizon=500):
+        return cell_id(task, data, optimizer, points, protocol, horizon)
+
+    variants = [
+        id_of(),
+        id_of(task=spec(hidden_size=9)),
+        id_of(data={"content_hash": "b"}),
+        id_of(optimizer=dataclasses.replace(adam, name="other")),
+        id_of(optimizer=dataclasses.replace(adam, version=2)),
+        id_of(optimizer=dataclasses.replace(adam, identity={"weights": "c"})),
+        id_of(points=points[1:]),
+        id_of(protocol=Protocol(steps=110)),
+        id_of(horizon=400),
+    ]
+    assert len(set(variants)) == len(variants)
+    assert id_of(optimizer=dataclasses.replace(adam, label="A.")) == id_of()
+
+
+def test_learning_rates_replace_those_of_the_sweep():
+    points = grid_points(optimizers.get("adam"), Protocol(steps=100, learning_rates=(0.5, 0.1)))
+    assert points == [{"learning_rate": 0.5}, {"learning_rate": 0.1}]
+    swept = dataclasses.replace(
+        optimizers.get("adam"),
+        grid={"learning_rate": (0.1, 0.2), "b1": (0.8, 0.9)},
+        static=frozenset({"b1"}),
+    )
+    points = grid_points(swept, Protocol(steps=100, learning_rates=(0.5,)))
+    assert points == [{"learning_rate": 0.5, "b1": 0.8}, {"learning_rate": 0.5, "b1": 0.9}]
+
+
+def test_vmap_shards_share_one_program():
+    swept = dataclasses.replace(
+        optimizers.get("adam"),
+        name="swept",
+        grid={"learning_rate": (0.1, 0.2), "b1": (0.8, 0.9)},
+        static=frozenset({"b1"}),
+    )
+    with toys.registered(swept=swept):
+        suite = Suite("x", (spec(),), Protocol(steps=100, seeds=2), ("swept",))
+        plan = make_plan(suite, backend="gpu")
+    assert len(plan["shards"]) == 2
+    for shard in plan["shards"]:
+        assert shard["mode"] == "vmap"
+        assert len({lane["hyperparameters"]["b1"] for lane in shard["lanes"]}) == 1
+        assert len(shard["lanes"]) == 4
+
+
+def test_batching_rule():
+    small = Cost(10**6, 10**6, 10**4, 10**4, 10**4)
+    large = Cost(10**12, 10**10, 10**9, 10**9, 10**9)
+    cpu = choose(small, horizon=1000, seeds=3, points=15, backend="cpu")
+    assert (cpu.mode, cpu.seeds, cpu.points) == ("sequential", 1, 5)
+    assert choose(large, horizon=1000, seeds=3, points=15, backend="cpu").points == 1
+    gpu = choose(small, horizon=1000, seeds=3, points=15, backend="gpu")
+    assert (gpu.mode, gpu.seeds, gpu.points) == ("vmap", 3, 15)
+    assert choose(large, horizon=1000, seeds=3, points=15, backend="gpu").points == 1
+
+
+def test_what_cannot_be_planned_is_named():
+    suite = Suite("x", (spec(),), Protocol(steps=100), ("adamm",))
+    with pytest.raises(UnknownNameError, match="'adam'"):
+        make_plan(suite)
+    published = dataclasses.replace(spec(), data=DataSpec("mnist"))
+    with pytest.raises((DataError, SpecError), match="mnist"):
+        make_plan(Suite("x", (published,), Protocol(steps=100), ("adam",)))
+    twin = dataclasses.replace(optimizers.get("adam"))
+    with toys.registered(twin=twin), pytest.raises(PlanError, match="twice"):
+        protocol = Protocol(steps=100, baseline_multiple=1)
+        make_plan(Suite("x", (spec(),), protocol, ("adam", "twin")))
+    with pytest.raises(PlanError, match="no shard 'nothing'"):
+        find_shard(make_plan(load_suite("smoke")), "nothing")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from foundation.errors import SpecError, UnknownNameError
+from suites import freeze
+from suites.protocol import Protocol
+from suites.suite import LISTS, Suite, frozen, load_suite, suites
+from taskgen.spec import DataSpec, TaskSpec
+from taskgen.specfile import save_specs
+
+# These hashes stand for results: a change needs a new name for the list, not a new hash.
+GOLDEN = {
+    "smoke": "dfe76e4a7e60662bb555e4494c76669ec84ae6d8c5621b18b87ffe3d8eef9111",
+    "demo": "",
+}
+
+
+def small(**config) -> TaskSpec:
+    return TaskSpec(family="mlp", config=config, data=DataSpec("digits"), batch_size=16)
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_frozen_lists_have_their_golden_hash(name):
+    assert frozen(name).hash == GOLDEN[name]
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_the_documented_command_makes_the_list_again(name):
+    made = json.dumps(freeze.RECIPES[name]().to_json(), indent=1) + "\n"
+    assert made == (LISTS / f"{name}.json").read_text()
+
+
+def test_round_trip():
+    suite = Suite("mine", (small(hidden_size=8), small(hidden_size=9)), Protocol(steps=100))
+    again = Suite.from_json(json.loads(json.dumps(suite.to_json())))
+    assert again == suite
+    assert again.hash == suite.hash
+
+
+def test_names_are_labels_and_all_else_counts():
+    suite = Suite("a", (small(),), Protocol(steps=100))
+    assert Suite("b", (small(),), Protocol(steps=100)).hash == suite.hash
+    others = [
+        suite.override(steps=200),
+        suite.override(optimizers=["adam"]),
+        Suite("a", (small(hidden_size=9),), suite.protocol),
+    ]
+    assert len({suite.hash, *(other.hash for other in others)}) == 4
+
+
+def test_a_changed_spec_in_a_frozen_list_is_refused():
+    content = Suite("a", (small(),), Protocol(steps=100)).to_json()
+    content["tasks"][0]["spec"]["batch_size"] = 17
+    with pytest.raises(SpecError, match="a frozen list must not change"):
+        Suite.from_json(content)
+
+
+def test_a_file_of_tasks_is_a_suite(tmp_path):
+    save_specs(tmp_path / "tasks.json", [small(hidden_size=8), small(hidden_size=9)])
+    suite = load_suite(str(tmp_path / "tasks.json"))
+    assert [task.config.hidden_size for task in suite.tasks] == [8, 9]
+    assert suite.optimizers == ("adam", "velo")
+
+
+def test_a_python_file_gives_a_suite(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from suites.suite import load_suite\nmine = load_suite('smoke')\n"
+    )
+    assert load_suite(f"{tmp_path / 'mine.py'}:mine").hash == load_suite("smoke").hash
+
+
+def test_bad_suites_are_named(tmp_path):
+    with pytest.raises(UnknownNameError, match="'demo'"):
+        load_suite("dmo")
+    (tmp_path / "other.json").write_text('{"kind": "recipe"}')
+    with pytest.raises(SpecError, match="velodrome-suite"):
+        load_suite(str(tmp_path / "other.json"))
+    with pytest.raises(SpecError, match="can be read"):
+        load_suite(str(tmp_path / "absent.json"))
+    with pytest.raises(SpecError, match="not in the suite yet"):
+        Suite("twice", (small(), small()), Protocol(steps=100))
+    with pytest.raises(SpecError, match="one or more task specs"):
+        Suite("empty", (), Protocol(steps=100))
+    assert {"demo", "smoke"} <= set(suites.names())

@@ -1,0 +1,172 @@
+"""A task whose curves are known, and optimizers that show what was done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optimizers.registry import OptimizerSpec, optimizers
+from suites.engines.base import Job
+from suites.plan import Plan
+from suites.progress import Tracker
+from suites.protocol import Protocol
+from suites.suite import Suite
+from taskgen.cost import Cost
+from taskgen.families import Family, families
+from taskgen.space import log_int, static
+from taskgen.spec import DataSpec, TaskSpec
+from taskgen.task import Task
+
+
+@dataclass(frozen=True)
+class BowlConfig:
+    """Size of the one parameter vector."""
+
+    size: int = static(log_int(2, 16), allowed=(1, 64), default=4)
+    image_size: int = static(log_int(4, 9), allowed=(1, 256), default=8)
+
+
+def _build(spec: TaskSpec, info: Any) -> Task:
+    """Loss: mean of x, plus the mean pixel of the batch times 0 so that the batch is used."""
+    size = spec.config.size
+
+    def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
+        del dynamic
+        return {"x": jnp.zeros(size), "noise": jax.random.normal(key, (size,))}, {}
+
+    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+        del key, train, dynamic
+        return jnp.mean(params["x"]) + 0.0 * jnp.mean(batch["image"]), state
+
+    def metrics(params: Any, state: Any, key: Any, batch: Any, *, train=False, dynamic: Any = None):
+        value, _ = loss(params, state, key, batch, train=train, dynamic=dynamic)
+        count = jnp.float32(batch["image"].shape[0])
+        return {"loss": (value * count, count), "first": (jnp.mean(batch["image"][0]), 1.0)}
+
+    return Task(
+        spec=spec,
+        dynamic={},
+        cost=_cost(spec, info),
+        init=init,
+        loss=loss,
+        normalize=lambda value: value,
+        metrics=metrics,
+    )
+
+
+def _cost(spec: TaskSpec, info: Any) -> Cost:
+    del info
+    size = spec.config.size
+    return Cost(
+        flops=size, bytes=4 * size, params=size, activation_bytes=4, eval_flops_per_example=1
+    )
+
+
+BOWL = Family(name="bowl", config=BowlConfig, build=_build, cost=_cost)
+
+
+@contextmanager
+def registered(**extra: OptimizerSpec) -> Iterator[None]:
+    """Makes the family ``bowl`` and some optimizers known for the length of a test."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        stack.enter_context(families.temporarily("bowl", BOWL))
+        for name, spec in extra.items():
+            stack.enter_context(optimizers.temporarily(name, spec))
+        yield
+
+
+def counting(**fields: Any) -> OptimizerSpec:
+    """Adds 1 to every parameter at each update: the loss is the number of updates."""
+
+    def factory() -> optax.GradientTransformationExtraArgs:
+        def init(params: Any) -> Any:
+            del params
+            return jnp.int32(0)
+
+        def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+            del params, extra
+            return jax.tree.map(jnp.ones_like, updates), state + 1
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    return OptimizerSpec(**{"name": "counting", "label": "Counting", "factory": factory, **fields})
+
+
+def exploding() -> OptimizerSpec:
+    """Adds 1 at each update, and NaN at the update number ``at`` (never, if it is 0)."""
+
+    def factory(at: Any) -> optax.GradientTransformationExtraArgs:
+        def init(params: Any) -> Any:
+            del params
+            return jnp.int32(0)
+
+        def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+            del params, extra
+            step = jnp.where(state + 1 == at, jnp.float32(jnp.nan), jnp.float32(1))
+            return jax.tree.map(lambda leaf: jnp.full_like(leaf, step), updates), state + 1
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    return OptimizerSpec(
+        name="exploding",
+        label="Exploding",
+        factory=factory,
+        grid={"at": (0, 7, 10, 12)},
+        traced=frozenset({"at"}),
+    )
+
+
+def bowl_spec(batch_size: int = 8, **config: Any) -> TaskSpec:
+    """A bowl on digits; call it where the family is registered."""
+    return TaskSpec(family="bowl", config=config, data=DataSpec("digits"), batch_size=batch_size)
+
+
+def bowl_suite(*names: str, **protocol: Any) -> Suite:
+    """A suite of one bowl; call it where the family is registered."""
+    values = {"steps": 20, "seeds": 2, "baseline": "counting", "baseline_multiple": 1}
+    values.update(eval_every=5, heldout_every=10)
+    values.update(protocol)
+    return Suite(name="bowls", tasks=(bowl_spec(),), protocol=Protocol(**values), optimizers=names)
+
+
+class Recorder(Tracker):
+    """A display that remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.jobs: list[Job] = []
+        self.failures: list[tuple[str, str, bool]] = []
+
+    def begin(self, plan: Plan, jobs: Any) -> None:
+        super().begin(plan, jobs)
+        self.jobs = list(jobs)
+
+    def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        super().job_failed(job, kind, message, again=again)
+        self.failures.append((kind, message, again))
+
+    def say(self, message: str) -> None:
+        self.told.append(message)
+
+
+def contents(directory: Path) -> dict[str, tuple[tuple[Any, ...], ...]]:
+    """All rows of all shards of a store, bit for bit comparable."""
+    import pyarrow.parquet as pq
+
+    found = {}
+    for path in sorted((directory / "shards").glob("*.parquet")):
+        table = pq.read_table(path)
+        columns = [table[name].to_pylist() for name in ("lane", "step", "split", "metric")]
+        bits = [value.hex() for value in table["value"].to_pylist()]
+        found[path.stem] = tuple(zip(*columns, bits, strict=True))
+    return found

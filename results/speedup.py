@@ -60,9 +60,8 @@ def format_ratio(ratio: float, *, censored: str = "no", diverged: bool = False) 
         return ""
     if diverged:
         return "diverged"
-    digits = f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
-    if "." in digits and ratio >= 1:
-        digits = digits.rstrip("0").rstrip(".")
+    whole = ratio >= 1 and ratio == round(ratio)
+    digits = f"{ratio:.0f}" if whole else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
     return f"{'>=' if censored == 'right' else ''}{digits}x"
 
 
@@ -180,8 +179,9 @@ def median_ratio(per_seed: Float[np.ndarray, " seed"], *, cap: float) -> tuple[f
     """
     ordered = np.sort(per_seed)
     middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
-    with np.errstate(divide="ignore"):
-        value = float(np.exp2(np.mean(np.log2(np.minimum(middle, cap)))))
+    low, high = (float(min(ratio, cap)) for ratio in (middle[0], middle[-1]))
+    # The mean of two logarithms, exact where they are equal.
+    value = low if low == high else float(np.sqrt(low * high))
     return value, bool(np.isinf(middle).any() and value > 0)
 
 

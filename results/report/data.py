@@ -10,7 +10,7 @@ import pandas as pd
 from results.comparison import TaskComparison, compare
 from results.headline import Headline, TaskResult, headlines
 from results.report.context import Context, data_text
-from results.report.plotdata import learning_curves
+from results.report.plotdata import CURVE_COLUMNS, learning_curves
 from results.store import Problem, Store
 from results.summary import table, task_rows
 
@@ -51,7 +51,9 @@ def collect(store: Store, *, points: int | None = None) -> ReportData:
         new = task_rows(task)
         rows += new
         results += _results(task, new)
-        curves.append(learning_curves(task, points=points))
+        drawn = learning_curves(task, points=points)
+        # Empty tables have columns without a type, which would spoil the others'.
+        curves += [drawn] if len(drawn) else []
         if task.races:
             rates = max(rates, len(task.races["default"].baseline.points))
     summary = table(rows)
@@ -60,7 +62,9 @@ def collect(store: Store, *, points: int | None = None) -> ReportData:
         summary=summary,
         results=tuple(results),
         headlines=tuple(headlines(results)),
-        curves=pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(),
+        curves=pd.concat(curves, ignore_index=True)
+        if curves
+        else pd.DataFrame(columns=list(CURVE_COLUMNS)),
         problems=store.problems,
     )
 

@@ -47,9 +47,10 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note:
         info = summary.loc[summary["index"] == index]
         _panel(axes, mine, info, styles, title=str(name))
         axes.tick_params(labelbottom=place + columns >= len(tasks))
+        if place // columns == rows - 1:
+            axes.set_xlabel("step", labelpad=1)
         if place % columns == 0:
             axes.set_ylabel("train loss", labelpad=1)
-    figure.supxlabel("step", fontsize=8)
     handles = [
         Line2D([], [], color=FAINT, linewidth=0.8, label=f"{context.baseline}, each rate"),
         Line2D([], [], color=BASELINE, linewidth=0.9, linestyle="--", label="best single rate"),

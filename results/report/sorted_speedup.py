@@ -45,7 +45,8 @@ def draw(table: pd.DataFrame, context: Context, *, counts: str, unit: str = "ste
     _axes(axes, context, unit=unit, low=low, high=high, floor=bool((values < low).any()))
     if unit == "steps" and context.multiple > 0:
         _ceiling(axes, context, high=high)
-    marks = _Marks(floor=floor, low=low, many=len(values) > 20 * max(1, len(drawn)))
+    many = len(values) > 20 * max(1, len(drawn))
+    marks = _Marks(floor=floor, low=low, many=many, stacked=unit == "steps")
     for label in drawn:
         mine = table.loc[table["label"] == label]
         _line(axes, mine.to_dict("list"), label=label, look=styles[label], marks=marks)
@@ -63,11 +64,16 @@ def draw(table: pd.DataFrame, context: Context, *, counts: str, unit: str = "ste
 
 @dataclass
 class _Marks:
-    """Where marks go; ``rows`` counts the optimizers whose marks are stacked so far."""
+    """Where marks go; ``rows`` counts the optimizers whose marks are stacked so far.
+
+    In steps all censored values are equal, so that marks would cover each other; in seconds each
+    optimizer has a ceiling of its own, and its marks stay there.
+    """
 
     floor: float
     low: int
     many: bool
+    stacked: bool
     rows: int = 0
 
 
@@ -117,10 +123,9 @@ def _line(
               markeredgewidth=0, zorder=3)  # fmt: skip
     if not (right.any() or zero.any()):
         return
-    # In points, so that the marks of several optimizers at one height never cover each other.
     step = 4.2 if marks.many else 5.0
     up = ScaledTranslation(0, (3 + step * marks.rows) / 72, axes.figure.dpi_scale_trans)
-    marks.rows += 1
+    marks.rows += marks.stacked
     edge: dict[str, Any]
     for chosen, height, symbol, edge in (
         (right, y, "^", {"markeredgecolor": "white", "markeredgewidth": 0.4}),

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from synthetic import Candidate, Made, make
+
+from foundation.errors import StoreError
+from results.comparison import compare, step_time_ratio
+from results.report import ReportFiles, print_report, write_report
+from results.report.context import data_text, times
+from results.report.data import collect
+from results.report.plotdata import sorted_speedups
+from results.report.style import PALETTE, looks
+from results.report.table import markdown
+from results.store import Store
+from results.summary import COLUMNS, summarize
+
+TRUTH = [4.0, 2.0, 1.0, 8.0, 3.0, 0.5, 2.5, 1.5]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Eight tasks on which everything happens that can happen."""
+    return make(
+        tmp_path_factory.mktemp("store") / "s",
+        [Candidate("velo", TRUTH, label="VeLO (velo-tiny)", seconds_ratio=2.0)],
+        saturated=[4],
+        diverged=[("velo", 5, 0), ("velo", 5, 1), ("velo", 1, 2), ("adam", 2, 0)],
+        failed=[("velo", 6)],
+        missing=[("velo", 7)],
+        untimed=[("velo", 2)],
+    )
+
+
+@pytest.fixture(scope="module")
+def files(made: Made, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    return write_report(made.store.directory, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def summary(files: ReportFiles) -> pd.DataFrame:
+    return files.data.summary
+
+
+def test_every_planned_task_has_a_row_with_its_status(summary: pd.DataFrame):
+    assert tuple(summary.columns) == COLUMNS
+    assert list(summary["status"]) == [
+        "ok", "ok", "ok", "censored", "saturated", "diverged", "failed", "missing",
+    ]  # fmt: skip
+    notes = list(summary["notes"])
+    assert "1 of 3 seeds diverged" in notes[1]
+    assert "no seconds: the step time was not measured" in notes[2]
+    assert "every rate of the baseline diverged" in notes[2]
+    assert "out of memory" in notes[6]
+    assert "has not been run" in notes[7]
+
+
+def test_speedups_are_the_true_ones(summary: pd.DataFrame):
+    rows = summary.to_dict("records")
+    steps = [row["speedup_steps_default"] for row in rows]
+    assert steps[0] == pytest.approx(4.0, rel=0.05)
+    assert steps[1] == pytest.approx(2.0, rel=0.05)
+    assert steps[3] == 5.0 and rows[3]["censored_default"] == "right"
+    assert steps[5] == 0.0 and rows[5]["diverged_default"]
+    assert rows[0]["speedup_seconds_default"] == pytest.approx(steps[0] / 2)
+    assert np.isnan(rows[2]["speedup_seconds_default"])
+    assert np.isnan(steps[6]) and np.isnan(steps[7])
+    assert {row["cap"] for row in rows[:6]} == {5.0}
+
+
+def test_losses_and_rates(summary: pd.DataFrame):
+    first = summary.to_dict("records")[0]
+    assert first["best_rate"] == pytest.approx(3e-3) and not first["best_rate_at_edge"]
+    assert first["initial_train"] == pytest.approx(2.0, rel=0.02)
+    assert first["baseline_train"] > first["candidate_train"]
+    assert first["baseline_train_at_budget"] < first["baseline_train"]
+    assert first["candidate_heldout"] == pytest.approx(first["candidate_train"] + 0.1, abs=0.02)
+    # The baseline's losses are there even where the candidate failed.
+    assert summary.to_dict("records")[6]["baseline_train"] > 0
+
+
+def test_the_edge_of_the_grid_is_flagged(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0])], rates=(1e-4, 3e-4, 1e-3, 3e-3))
+    (row,) = summarize(made.store).to_dict("records")
+    assert row["best_rate_at_edge"]
+
+
+def test_missing_lanes_are_noted(made: Made, tmp_path: Path):
+    fresh = make(tmp_path / "s", [Candidate("velo", [2.0])])
+    adam = next(cell for cell in fresh.store.cells() if cell.name == "adam")
+    plan = dict(fresh.store.plan)
+    extra = {"id": "extra", "cell": adam.id, "lanes": [{"lane": 99, "seed": 9}]}
+    plan["shards"] = [*plan["shards"], extra]
+    store = Store(tmp_path / "s", manifest=fresh.store.manifest, plan=plan, suite=fresh.store.suite)
+    (task,) = compare(store)
+    assert "1 of 46 runs of Adam are missing" in task.outcomes[0].notes
+
+
+def test_a_missing_baseline_is_said(tmp_path: Path):
+    make(tmp_path, [Candidate("velo", [2.0, 2.0])], failed=[("adam", 0)])
+    lost, fine = write_report(tmp_path).data.summary.to_dict("records")
+    assert lost["status"] == "failed" and "the baseline failed" in lost["notes"]
+    assert fine["status"] == "ok"
+
+
+def test_a_damaged_shard_is_reported_and_the_rest_stays(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0, 2.0])])
+    velo = [cell for cell in made.store.cells() if cell.name == "velo"][1]
+    path = velo.shards[0].path
+    path.write_bytes(path.read_bytes()[:-200])
+    data = collect(Store.open(tmp_path))
+    assert list(data.summary["status"]) == ["ok", "missing"]
+    text = markdown(data)
+    assert path.name in text and "truncated" in text
+
+
+def test_the_headline(files: ReportFiles):
+    data = files.data
+    found = {(h.scope, h.unit): h for h in data.headlines}
+    headline = found["headline", "steps"]
+    assert (headline.tasks, headline.planned, headline.seeds) == (5, 7, 3)
+    assert headline.counts == {
+        "censored": 1, "diverged": 1, "saturated": 0, "failed": 1, "missing": 1,
+    }  # fmt: skip
+    # Diverged, 1, 2, 4 and at least 5.
+    assert headline.median.value == pytest.approx(2.0, rel=0.05)
+    assert headline.median.low <= headline.median.value <= headline.median.high
+    assert not headline.median.lower_bound  # 1 of 5 is censored, and it is not the median
+    assert headline.faster[4.0].value in (0.2, 0.4)  # the one of 4x may be seen at 3.98x
+    assert headline.faster[16.0].lower_bound
+    everything = found["all", "steps"]
+    assert (everything.tasks, everything.planned) == (6, 8)
+    assert found["headline", "seconds"].tasks == 4
+
+
+def test_files(files: ReportFiles):
+    names = {path.name for path in files.directory.iterdir()}
+    stems = ("speedup_steps", "speedup_seconds", "learning_curves")
+    assert names == {
+        *(f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf", ".csv")),
+        "summary.csv", "report.md",
+    }  # fmt: skip
+    for path in files.figures:
+        start = b"\x89PNG" if path.suffix == ".png" else b"%PDF"
+        assert path.read_bytes().startswith(start)
+    table = pd.read_csv(files.directory / "speedup_steps.csv")
+    assert list(table["percentile"]) == [10, 30, 50, 70, 90]
+    assert (np.diff(table["speedup"]) >= 0).all() and set(table["censored"]) == {"no", "right"}
+    curves = pd.read_csv(files.directory / "learning_curves.csv")
+    assert set(curves["series"]) == {"rate", "best", "envelope", "seed"}
+    envelope = curves[(curves["series"] == "envelope") & (curves["index"] == 0)]
+    assert (np.diff(envelope["loss"]) <= 0).all()
+
+
+def test_markdown_lists_everything(files: ReportFiles):
+    data = files.data
+    text = markdown(data)
+    for task in data.summary["task"]:
+        assert task in text
+    for word in (
+        "VeLO (velo-tiny)", "built-in real data", ">=5x", "diverged", "saturated", "out of memory",
+        "has not been run", "cannot exceed 5x", "Beware: `paper`", "strict:", "all tasks",
+    ):  # fmt: skip
+        assert word in text, word
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_report(data, console=console)
+    printed = " ".join(console.export_text().split())
+    for word in (">=5x", "out of memory", "saturated", "strict:"):
+        assert word in printed, word
+
+
+@pytest.mark.parametrize(("tasks", "optimizers"), [(1, 1), (3, 8), (5, 1)])
+def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
+    """matplotlib warns, which is an error here, when the labels leave no room for the axes."""
+    rng = np.random.default_rng(0)
+    candidates = [
+        Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=f"Optimizer {i}")
+        for i in range(optimizers)
+    ]
+    make(tmp_path, candidates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(write_report(tmp_path).figures) == 6
+
+
+def test_nothing_run_yet(tmp_path: Path):
+    everything = [(name, 0) for name in ("adam", "velo")]
+    make(tmp_path, [Candidate("velo", [2.0])], missing=everything)
+    files = write_report(tmp_path)
+    assert list(files.data.summary["status"]) == ["missing"]
+
+
+def test_no_store(tmp_path: Path):
+    with pytest.raises(StoreError, match="not a result store"):
+        write_report(tmp_path)
+
+
+def test_a_report_needs_no_jax_and_is_the_same_again(
+    made: Made, files: ReportFiles, tmp_path: Path
+):
+    program = (
+        "import sys, results.report as r\n"
+        f"r.print_report(r.write_report({str(made.store.directory)!r}, {str(tmp_path)!r}).data)\n"
+        "bad = {'jax', 'flax', 'optax', 'matplotlib.pyplot'} & set(sys.modules)\n"
+        "assert not bad, bad"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path in files.figures + files.tables:
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_sorted_speedups_put_censored_ones_last():
+    row = {
+        "label": "a", "saturated": False, "task": "t", "family": "f", "diverged_default": False,
+    }  # fmt: skip
+    rows = [(5.0, "right"), (5.0, "no"), (0.0, "no"), (np.nan, None), (1.0, "no")]
+    summary = pd.DataFrame(
+        [{**row, "speedup_steps_default": s, "censored_default": c} for s, c in rows]
+    )
+    table = sorted_speedups(summary)
+    assert list(table["speedup"]) == [0.0, 1.0, 5.0, 5.0]
+    assert list(table["censored"]) == ["no", "no", "no", "right"]
+    assert list(table["percentile"]) == [12.5, 37.5, 62.5, 87.5]
+    assert table["log2_speedup"].tolist()[0] == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (None, "not measured"),
+        ({"seconds_per_step": {"median": 1.0}}, "of both"),
+        (
+            {"seconds_per_step": {"median": 0.0}, "baseline_seconds_per_step": {"median": 1.0}},
+            "not positive",
+        ),
+    ],
+)
+def test_timings_that_say_nothing(record: dict | None, reason: str):
+    ratio, why = step_time_ratio(record)
+    assert ratio is None and reason in why
+
+
+def test_words():
+    assert data_text(["built-in", "built-in"]) == "built-in real data"
+    assert data_text(["real", "stand-in"]) == "real data and stand-in data"
+    assert data_text([]) == "data of unknown kind"
+    assert (times(5.0), times(2.5), times(1000 / 300)) == ("5x", "2.5x", "3.33x")
+
+
+def test_looks_are_distinct_and_stable():
+    labels = [f"o{i}" for i in range(7)] + ["VeLO (velo-tiny)"]
+    found = looks(labels)
+    assert len(set(found.values())) == 8
+    assert found["VeLO (velo-tiny)"][0] == PALETTE[0] == looks(["VeLO (velo-tiny)"])[labels[-1]][0]

@@ -138,7 +138,7 @@ def mine(label: int, split_hashes: dict[str, str]) -> Dataset:
 
 def test_a_data_set_of_ones_own():
     with datasets.temporarily("mine", mine(1, {})):
-        source = open_source(spec("mine"), "train")
+        source = open_source(spec("mine", image_size=4), "train")
         assert source.size == 6 and source.provenance == "stand-in"
         assert source.batch(0, 0, 6)["label"].tolist() == [1] * 6
     recorded = {"train": hash_arrays(mine(1, {}).load("train"))}

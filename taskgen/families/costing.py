@@ -47,3 +47,29 @@ def convolution(
         overlap = batch * padded * padded * channels
         sheet.elementwise(overlap, forward=0, backward=taps - 1, saved=0)
     return output
+
+
+def embedding(sheet: CostSheet, *, tokens: int, vocab_size: int, size: int) -> None:
+    """Adds looking up ``tokens`` rows of a table [vocab_size, size], and adding into them back."""
+    sheet.parameters(vocab_size * size)
+    sheet.elementwise(tokens * size, forward=0, backward=1, saved=0)
+    sheet.floats_moved += vocab_size * size  # the gradient is a dense table
+
+
+def language_model_loss(sheet: CostSheet, tokens: int, vocab_size: int) -> None:
+    """Adds the masked mean cross-entropy of logits [tokens, vocab_size]."""
+    cross_entropy(sheet, tokens, vocab_size)
+    sheet.elementwise(tokens, forward=3, backward=1, saved=1)  # masking and counting
+
+
+def layer_norm(sheet: CostSheet, rows: int, size: int) -> None:
+    """Adds layer normalisation of [rows, size], with a scale and an offset."""
+    sheet.parameters(2 * size)
+    # forward: two moments (3), centre, scale twice, offset; backward: their transposes
+    sheet.elementwise(rows * size, forward=7, backward=10)
+
+
+def softmax(sheet: CostSheet, rows: int, size: int) -> None:
+    """Adds a softmax over the last axis of [rows, size]."""
+    # forward: maximum, subtract, exp, sum, divide; backward: divide, multiply, sum, add, multiply
+    sheet.elementwise(rows * size, forward=5, backward=5)

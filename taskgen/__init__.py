@@ -1,6 +1,6 @@
 """What is trained: task families, specs, the sampler, and the cost of a step.
 
-Nothing here imports jax until :func:`build`.
+Importing this, sampling and costs need no jax; :func:`build` imports it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from foundation.errors import SpecError
 from taskgen.cost import Cost
+from taskgen.data import datasets
+from taskgen.description import describe
 from taskgen.families import Family, families
+from taskgen.sampler import sample
 from taskgen.spec import DataSpec, Precision, TaskSpec
 from taskgen.specfile import load_specs, save_specs
 from taskgen.task import Task
@@ -23,23 +27,13 @@ __all__ = [
     "TaskSpec",
     "build",
     "cost",
+    "datasets",
+    "describe",
     "families",
     "load_specs",
+    "sample",
     "save_specs",
 ]
-
-
-def _info(spec: TaskSpec) -> Any:
-    from foundation.errors import SpecError
-    from taskgen.data import datasets  # here: taskgen.data imports the specs
-
-    info = datasets.get(spec.data.name).info
-    kind = spec.family_object.data_kind
-    if info.kind != kind:
-        raise SpecError(
-            "data.name", spec.data.name, f"a data set of kind {kind!r} for family {spec.family!r}"
-        )
-    return info
 
 
 @functools.lru_cache(maxsize=64)
@@ -62,3 +56,13 @@ def build(spec: TaskSpec) -> Task:
 def cost(spec: TaskSpec) -> Cost:
     """Returns the cost of a training step of ``spec``, in closed form and without jax."""
     return spec.family_object.cost(spec, _info(spec))
+
+
+def _info(spec: TaskSpec) -> Any:
+    info = datasets.get(spec.data.name).info
+    kind = spec.family_object.data_kind
+    if info.kind != kind:
+        raise SpecError(
+            "data.name", spec.data.name, f"a data set of kind {kind!r} for family {spec.family!r}"
+        )
+    return info

@@ -25,6 +25,8 @@ class Cost:
       params: Number of trainable scalars.
       activation_bytes: Bytes kept from the forward pass for the backward pass, and the batch.
       eval_flops_per_example: FLOPs of the forward pass for one example.
+      kernels: Operations that run one after the other, each a matrix product or a chain of
+        elementwise work; those in a loop over time count once for each time.
     """
 
     flops: int
@@ -32,6 +34,7 @@ class Cost:
     params: int
     activation_bytes: int
     eval_flops_per_example: int
+    kernels: int = 1
 
     @property
     def memory_bytes(self) -> int:
@@ -60,13 +63,21 @@ class CostSheet:
         self.params = 0
         self.floats_moved = 0
         self.floats_saved = 0
+        self.kernels = 0
 
     def parameters(self, count: int) -> None:
         """Adds trainable scalars."""
         self.params += count
 
     def product(
-        self, rows: int, inner: int, columns: int, *, times: int = 1, gradients: int = 2
+        self,
+        rows: int,
+        inner: int,
+        columns: int,
+        *,
+        times: int = 1,
+        gradients: int = 2,
+        sequential: int = 1,
     ) -> None:
         """Adds ``times`` products of [rows, inner] and [inner, columns] matrices.
 
@@ -77,6 +88,7 @@ class CostSheet:
           times: How many such products.
           gradients: For how many operands the backward pass computes a gradient: 2, or 1 where
             the left one is data.
+          sequential: In how many pieces, one after the other, all of that is done.
         """
         flops = 2 * rows * inner * columns * times
         self.forward += flops
@@ -84,6 +96,7 @@ class CostSheet:
         touched = (rows * inner + inner * columns + rows * columns) * times
         self.floats_moved += (1 + gradients) * touched
         self.floats_saved += rows * inner * times
+        self.kernels += (1 + gradients) * sequential
 
     def dense(self, rows: int, n_in: int, n_out: int, *, gradients: int = 2) -> None:
         """Adds a linear layer with bias, its parameters included."""
@@ -91,7 +104,9 @@ class CostSheet:
         self.product(rows, n_in, n_out, gradients=gradients)
         self.elementwise(rows * n_out, forward=1, backward=1, saved=0)  # bias, and its gradient
 
-    def elementwise(self, size: int, *, forward: int, backward: int, saved: int = 1) -> None:
+    def elementwise(
+        self, size: int, *, forward: int, backward: int, saved: int = 1, sequential: int = 1
+    ) -> None:
         """Adds elementwise work on ``size`` numbers.
 
         Args:
@@ -99,11 +114,13 @@ class CostSheet:
           forward: FLOPs for each in the forward pass.
           backward: FLOPs for each in the backward pass.
           saved: Numbers kept for the backward pass, for each.
+          sequential: In how many pieces, one after the other, it is done.
         """
         self.forward += forward * size
         self.backward += backward * size
         self.floats_moved += 5 * size  # forward: read, write; backward: read two, write one
         self.floats_saved += saved * size
+        self.kernels += 2 * sequential
 
     def total(self, *, batch_size: int, batch_floats: int) -> Cost:
         """Returns the cost of a step.
@@ -120,4 +137,5 @@ class CostSheet:
             params=self.params,
             activation_bytes=BYTES_PER_FLOAT * (self.floats_saved + batch_floats),
             eval_flops_per_example=self.forward // batch_size,
+            kernels=self.kernels,
         )

@@ -40,17 +40,20 @@ class Count:
       flops: See :class:`taskgen.cost.Cost` for what counts.
       product_bytes: Bytes of operands and results of matrix products and convolutions.
       elementwise_bytes: Bytes of results of arithmetic.
+      products: Matrix products and convolutions.
     """
 
     flops: int = 0
     product_bytes: int = 0
     elementwise_bytes: int = 0
+    products: int = 0
 
     def add(self, other: Count, times: int = 1) -> None:
         """Adds ``times`` another count."""
         self.flops += times * other.flops
         self.product_bytes += times * other.product_bytes
         self.elementwise_bytes += times * other.elementwise_bytes
+        self.products += times * other.products
 
 
 def count_program(function: Callable[..., Any], *args: Any) -> Count:
@@ -100,7 +103,9 @@ def _dot(equation: Any) -> Count:
     (contracted, _), _ = equation.params["dimension_numbers"]
     inner = math.prod(left.shape[axis] for axis in contracted)
     touched = left.size + right.size + result.size
-    return Count(flops=2 * result.size * inner, product_bytes=BYTES_PER_FLOAT * touched)
+    return Count(
+        flops=2 * result.size * inner, product_bytes=BYTES_PER_FLOAT * touched, products=1
+    )
 
 
 def _convolution(equation: Any) -> Count:
@@ -113,7 +118,9 @@ def _convolution(equation: Any) -> Count:
     zeros = math.prod(equation.params["lhs_dilation"])
     touched = left.size + right.size + result.size
     return Count(
-        flops=2 * result.size * taps // zeros, product_bytes=BYTES_PER_FLOAT * touched
+        flops=2 * result.size * taps // zeros,
+        product_bytes=BYTES_PER_FLOAT * touched,
+        products=1,
     )
 
 
@@ -160,4 +167,5 @@ def traced_cost(init: Callable[..., Any], loss: Callable[..., Any], batch: Any) 
         # What the forward pass makes is kept, in the worst case.
         activation_bytes=evaluation.elementwise_bytes + evaluation.product_bytes + batch_bytes,
         eval_flops_per_example=evaluation.flops // leaves[0].shape[0],
+        kernels=2 * step.products,  # a chain of elementwise work between any two products
     )

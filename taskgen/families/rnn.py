@@ -187,10 +187,16 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     sheet.parameters((embed + units) * columns + biases * units + states * units)
     sheet.product(tokens, embed, columns)
     sheet.elementwise(tokens * columns, forward=1, backward=1, saved=1)  # bias
-    sheet.product(rows, units, columns, times=length)
+    sheet.product(rows, units, columns, times=length, sequential=length)
     # Each time step adds its share to the gradient of the recurrent kernel.
     sheet.elementwise(units * columns * length, forward=0, backward=1, saved=0)
-    sheet.elementwise(tokens * units, forward=forward, backward=backward, saved=states + blocks)
+    sheet.elementwise(
+        tokens * units,
+        forward=forward,
+        backward=backward,
+        saved=states + blocks,
+        sequential=length,
+    )
     sheet.dense(tokens, units, view.vocab_size)
     costing.language_model_loss(sheet, tokens, view.vocab_size)
     return sheet.total(batch_size=rows, batch_floats=2 * tokens)

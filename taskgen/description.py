@@ -1,0 +1,45 @@
+"""What is known of a task without building it: for ``velodrome show`` and spec files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskgen.budget import Budget, load_profile, predict_seconds, steps_allowed
+from taskgen.data import datasets
+from taskgen.spec import TaskSpec
+
+
+def describe(
+    spec: TaskSpec,
+    *,
+    device: str = "v100",
+    hours: float = 1.0,
+    max_mflop: float | None = None,
+) -> dict[str, Any]:
+    """Returns facts about a task, as JSON.
+
+    Args:
+      spec: The spec.
+      device: Name of a device profile.
+      hours: Time for the steps.
+      max_mflop: Cap on the FLOPs of a training step, in units of 10^6.
+
+    Returns:
+      "label", "hash", "spec" (JSON), "cost" (integers, of a training step), "device" (with
+      "measured"), "predicted_seconds" of a step, "steps_allowed" in ``hours``, and
+      "over_budget", a list of sentences, empty if the task fits.
+    """
+    info = datasets.get(spec.data.name).info
+    cost = spec.family_object.cost(spec, info)
+    profile = load_profile(device)
+    return {
+        "label": spec.label,
+        "hash": spec.hash,
+        "spec": spec.to_json(),
+        "cost": cost.to_json(),
+        "device": {"name": profile.name, "measured": profile.measured},
+        "hours": hours,
+        "predicted_seconds": predict_seconds(cost, profile),
+        "steps_allowed": steps_allowed(cost, profile, hours=hours),
+        "over_budget": Budget(profile, hours=hours, max_mflop=max_mflop).excess(cost),
+    }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from foundation.errors import StoreError
 from results.cell import Cell
-from results.curves import Sweep
+from results.curves import Curves, Sweep
 from results.definitions import DEFINITIONS
 from results.resample import SeedResamples, resample_seeds
 from results.speedup import Race, Speedup
@@ -75,7 +75,7 @@ def compare(store: Store) -> Iterator[TaskComparison]:
     name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings = store.timings
     tasks: dict[str, list[Cell]] = {}
-    for cell in store.cells():
+    for cell in _with_distinct_labels(store.cells()):
         tasks.setdefault(str(cell.task["hash"]), []).append(cell)
     for cells in tasks.values():
         baseline = max((c for c in cells if c.name == name), key=lambda c: c.horizon, default=None)
@@ -96,7 +96,7 @@ def _compare_task(
 ) -> TaskComparison:
     cells = [*candidates, *([baseline] if baseline else [])]
     train = _sweep(baseline, "train") if baseline else None
-    races = {n: Race(train, definition=n) for n in DEFINITIONS} if train else {}
+    races = _races(baseline, train) if baseline and train else {}
     saturated = bool(races) and is_saturated(races["default"])
     outcomes = []
     for cell in candidates:
@@ -112,6 +112,10 @@ def _compare_task(
         saturated=saturated,
         outcomes=tuple(outcomes),
     )
+
+
+def _races(baseline: Cell, train: Sweep) -> dict[str, Race]:
+    return {n: Race(train, definition=n, budget=baseline.horizon) for n in DEFINITIONS}
 
 
 def _outcome(
@@ -167,7 +171,25 @@ def step_time_ratio(timing: Mapping[str, Any] | None) -> tuple[float | None, str
 
 def _sweep(cell: Cell, split: str) -> Sweep | None:
     curves = cell.curves(split=split)
+    if curves.lanes and not len(curves.steps) and all(x.status == "diverged" for x in curves.lanes):
+        # Lost before the first evaluation: a run without a loss, but a run.
+        steps, values = np.zeros(1, dtype=np.int64), np.full((len(curves.lanes), 1), np.nan)
+        return Curves(steps, values, curves.lanes, split=split).sweep()
     return curves.sweep() if curves.values.size else None
+
+
+def _with_distinct_labels(cells: Iterable[Cell]) -> list[Cell]:
+    """Optimizers of one label, such as two files of weights, get their name into the label."""
+    found = list(cells)
+    names: dict[str, set[str]] = {}
+    for cell in found:
+        names.setdefault(cell.label, set()).add(cell.name)
+    return [
+        replace(cell, optimizer={**cell.optimizer, "label": f"{cell.label} [{cell.name}]"})
+        if len(names[cell.label]) > 1
+        else cell
+        for cell in found
+    ]
 
 
 def _absent(outcome_of: Cell, cell: Cell, who: str) -> Outcome:

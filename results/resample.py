@@ -79,7 +79,7 @@ def resample_seeds(race: Race, candidate: Sweep, *, horizon: int) -> SeedResampl
     check_comparable(race.baseline, candidate)
     baseline = race.baseline
     targets = final_losses(candidate, race.definition, horizon=horizon)
-    cap = float(baseline.steps[-1] / horizon)
+    cap = float(race.budget / horizon)
     smooth = race.smoothed(len(candidate.steps))
     theirs, probability = multisets(len(candidate.seeds))
     if candidate.seeds == baseline.seeds:

@@ -71,6 +71,7 @@ def speedup(
     *,
     definition: str = "default",
     horizon: int | None = None,
+    budget: int | None = None,
 ) -> Speedup:
     """Compares a candidate's curves with the baseline's sweep on one task.
 
@@ -85,21 +86,27 @@ def speedup(
       candidate: its lanes up to its horizon, evaluated at the same steps.
       definition: ``"default"``, ``"paper"`` or ``"strict"``.
       horizon: the candidate's planned steps; needed if all its lanes may have ended early.
+      budget: the baseline's planned steps; needed for the same reason.
 
     Raises:
       StoreError: a side is empty, or they were evaluated at different steps.
       UnknownNameError: no such definition.
     """
-    return Race(baseline.sweep(), definition=definition).against(candidate.sweep(), horizon=horizon)
+    race = Race(baseline.sweep(), definition=definition, budget=budget)
+    return race.against(candidate.sweep(), horizon=horizon)
 
 
 class Race:
     """The baseline's side of the comparison on one task, prepared once for many candidates."""
 
-    def __init__(self, baseline: Sweep, *, definition: str = "default") -> None:
+    def __init__(
+        self, baseline: Sweep, *, definition: str = "default", budget: int | None = None
+    ) -> None:
         """Keeps the sweep; smoothing waits for the first candidate, whose length it depends on."""
         _check_axis(baseline, "the baseline")
         self.baseline = baseline
+        # Later than the last evaluation only if every run diverged before its end.
+        self.budget = baseline.horizon if budget is None else budget
         self.definition: Definition = definition_of(definition)
         self._smoothed: dict[int, np.ndarray] = {}
 
@@ -129,7 +136,7 @@ class Race:
         steps = self.baseline.steps
         present = candidate.present[point]
         per_seed = ratios(steps, reached, targets[point][present], horizon=horizon)
-        cap = float(steps[-1] / horizon)
+        cap = float(self.budget / horizon)
         diverged = ~np.isfinite(targets[point][present])
         if self.definition.seeds == "mean-curve":
             mean = np.array([targets[point][present].mean()])

@@ -232,7 +232,7 @@ class Store:
                 planned=tuple(planned.get(cell["id"], ())),
                 shards=shards,
                 failures=tuple(failures.get(cell["id"], ())),
-                data=said.get("data", {}),
+                data=said.get("data") or cell.get("data", {}),
                 report=self._report,
             )
 

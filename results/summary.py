@@ -98,9 +98,7 @@ def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
     }
     if task.heldout is not None:
         end = _until(task.heldout, horizon)
-        smooth = race.definition.smooth_baseline(
-            task.heldout.losses, candidate_evaluations=evaluations
-        )
+        smooth = race.definition.smooth_baseline(task.heldout.losses, candidate_evaluations=end)
         means = Sweep(
             task.heldout.steps,
             smooth,

@@ -57,14 +57,13 @@ def collect(store: Store, *, points: int | None = None) -> ReportData:
         if task.races:
             rates = max(rates, len(task.races["default"].baseline.points))
     summary = table(rows)
+    empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
     return ReportData(
         context=_context(store, summary, rates, planned),
         summary=summary,
         results=tuple(results),
         headlines=tuple(headlines(results)),
-        curves=pd.concat(curves, ignore_index=True)
-        if curves
-        else pd.DataFrame(columns=list(CURVE_COLUMNS)),
+        curves=pd.concat(curves or [empty], ignore_index=True),
         problems=store.problems,
     )
 

@@ -111,6 +111,27 @@ def test_a_missing_baseline_is_said(tmp_path: Path):
     assert fine["status"] == "ok"
 
 
+def test_runs_without_any_loss_have_diverged(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0])], missing=[("velo", 0)])
+    cell = next(cell for cell in made.store.cells() if cell.name == "velo")
+    lanes = [
+        {"lane": x.lane, "seed": x.seed, "hyperparameters": {}, "status": "diverged",
+         "diverged_at": 0}
+        for x in cell.planned
+    ]  # fmt: skip
+    nothing = {name: np.empty(0, int) for name in ("lane", "step", "split", "metric", "value")}
+    about = {"id": cell.id, "task": cell.task, "optimizer": cell.optimizer, "horizon": 200}
+    made.store.write_shard(f"{cell.id}-0", nothing, {"cell": about, "lanes": lanes})
+    (row,) = summarize(made.store).to_dict("records")
+    assert row["status"] == "diverged" and row["speedup_steps_default"] == 0.0
+
+
+def test_optimizers_of_one_label_stay_apart(tmp_path: Path):
+    both = [Candidate("velo", [2.0], label="V"), Candidate("velo:b", [4.0], label="V")]
+    rows = summarize(make(tmp_path, both).store)
+    assert list(rows["label"]) == ["V [velo]", "V [velo:b]"]
+
+
 def test_a_damaged_shard_is_reported_and_the_rest_stays(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0, 2.0])])
     velo = [cell for cell in made.store.cells() if cell.name == "velo"][1]

@@ -153,7 +153,11 @@ def test_a_rate_with_one_diverged_seed_is_out_from_there():
 
 def test_all_rates_diverged():
     baseline = curves([[4, np.nan, np.nan]], rates=[0.1])
-    assert speedup(baseline, curves([[4, 3.0]])).censored == "right"
+    found = speedup(baseline, curves([[4, 3.0]]))
+    assert found.censored == "right" and found.ratio == 2.0
+    # Where all runs ended early, only the plan knows the budget.
+    early = speedup(curves([[4, np.nan]], rates=[0.1]), curves([[4, 3.0]]), budget=5)
+    assert early.censored == "right" and early.ratio == 5.0
 
 
 def test_a_candidate_with_a_sweep_is_its_best_rate():

@@ -1,0 +1,55 @@
+"""How well step times are predicted: ``pytest benchmarks/test_prediction.py --benchmark-only -s``.
+
+Calibrates this machine, then predicts and measures twelve tasks that calibration never saw:
+three a family, the sampled ones nearest to 2, 60 and 2,000 MFLOP a step.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import taskgen
+from taskgen.budget import Budget, load_profile, predict_seconds
+from taskgen.calibrate import calibrate
+from taskgen.measure import measure_step_seconds
+from taskgen.sampler import MIXTURE, sample_recorded
+from taskgen.spec import TaskSpec
+
+TARGETS = (2e6, 6e7, 2e9)
+LIMITS = (1e6, 3e9)
+SEED = 1
+
+
+def chosen_specs() -> list[TaskSpec]:
+    """Returns the twelve tasks, by rule and not by hand."""
+    chosen = []
+    for family in MIXTURE:
+        budget = Budget(load_profile("v100"), max_mflop=LIMITS[1] / 1e6)
+        drawn = sample_recorded(400, seed=SEED, family=family, data="built-in", budget=budget)
+        specs = [sampled.spec for sampled in drawn]
+        specs = [spec for spec in specs if taskgen.cost(spec).flops >= LIMITS[0]]
+        for target in TARGETS:
+            nearest = min(specs, key=lambda spec: abs(math.log(taskgen.cost(spec).flops / target)))
+            specs.remove(nearest)
+            chosen.append(nearest)
+    return chosen
+
+
+def test_prediction(benchmark):
+    specs = chosen_specs()
+    profile = benchmark.pedantic(calibrate, kwargs={"name": "benchmark"}, rounds=1)
+    seconds = measure_step_seconds(specs)
+    print(f"\n{profile}")
+    ratios = []
+    for spec, measured in zip(specs, seconds, strict=True):
+        cost = taskgen.cost(spec)
+        predicted = predict_seconds(cost, profile)
+        ratios.append(max(predicted / measured, measured / predicted))
+        print(
+            f"{spec.label:22} {cost.flops / 1e6:8.1f} MFLOP  measured {measured * 1e3:8.3f} ms  "
+            f"predicted {predicted * 1e3:8.3f} ms  ratio {predicted / measured:.2f}"
+        )
+    benchmark.extra_info["median_ratio"] = statistics.median(ratios)
+    benchmark.extra_info["worst_ratio"] = max(ratios)
+    print(f"median ratio {statistics.median(ratios):.2f}, worst {max(ratios):.2f}")

@@ -1,0 +1,149 @@
+"""Measuring this machine: a device profile fitted to the times of a few tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+
+from taskgen.budget import DeviceProfile, predict_seconds, save_profile
+from taskgen.cost import Cost
+from taskgen.spec import DataSpec, TaskSpec
+
+# Round figures (FLOP/s, bytes/s, seconds a step, seconds a kernel) that the fit starts from, and
+# is held near where the tasks do not say: on a CPU, launching a kernel costs next to nothing.
+_START = {"cpu": (1e11, 1e10, 2e-5, 1e-6), "gpu": (1e13, 5e11, 5e-5, 3e-6)}
+_PRIOR_WEIGHT = 0.01
+
+
+def calibration_specs() -> list[TaskSpec]:
+    """Returns the tasks that are timed: small to middling, of each family."""
+    mlp = [(16, 1, 6, 16), (64, 2, 16, 64), (256, 3, 28, 256)]
+    cnn = [(8, 1, 8, 16), (16, 2, 16, 32), (32, 3, 24, 64)]
+    rnn = [("gru", 16, 16, 8, 8), ("lstm", 64, 32, 32, 16), ("vanilla", 128, 64, 48, 64)]
+    transformer = [(8, 4, 1, 8, 4), (16, 8, 2, 32, 8), (24, 8, 3, 64, 16)]
+    specs = []
+    for hidden, layers, size, batch in mlp:
+        config = {"hidden_size": hidden, "num_layers": layers, "image_size": size}
+        specs.append(TaskSpec("mlp", config, DataSpec("digits"), batch))
+    for hidden, layers, size, batch in cnn:
+        config = {"hidden_size": hidden, "num_layers": layers, "image_size": size}
+        specs.append(TaskSpec("cnn", config, DataSpec("photos"), batch))
+    for cell, units, embed, length, batch in rnn:
+        config = {
+            "cell": cell,
+            "rnn_size": units,
+            "embed_size": embed,
+            "sequence_length": length,
+        }
+        specs.append(TaskSpec("rnn", config, DataSpec("kjv"), batch))
+    for width, heads, layers, length, batch in transformer:
+        config = {
+            "d_model_per_head": width,
+            "num_heads": heads,
+            "num_layers": layers,
+            "sequence_length": length,
+        }
+        specs.append(TaskSpec("transformer", config, DataSpec("kjv"), batch))
+    return specs
+
+
+def fit_profile(
+    costs: Sequence[Cost],
+    seconds: Sequence[float],
+    *,
+    name: str,
+    device: str,
+    memory_bytes: int,
+    kind: str = "cpu",
+    source: str = "",
+) -> DeviceProfile:
+    """Fits peaks and overheads so that predicted times are, in ratio, near the measured ones.
+
+    Least squares of the logarithms, by Nelder and Mead's method, since the roofline's maximum
+    has no derivative everywhere.
+
+    Args:
+      costs: Cost of each task.
+      seconds: Measured seconds of a step of each.
+      name: Name of the profile.
+      device: The device in words.
+      memory_bytes: Its memory.
+      kind: "cpu" or "gpu": where the fit starts.
+      source: What was measured, when, with what.
+    """
+
+    def profile(logs: Any) -> DeviceProfile:
+        flops, bandwidth, overhead, kernel = (math.exp(value) for value in logs)
+        return DeviceProfile(
+            name=name,
+            device=device,
+            peak_flops=flops,
+            peak_bytes_per_s=bandwidth,
+            overhead_s=overhead,
+            kernel_s=kernel,
+            memory_bytes=memory_bytes,
+            derate=1.0,  # what is fitted is what programs reach
+            measured=True,
+            source=source,
+        )
+
+    start = np.log(_START[kind])
+    measured = np.log(np.asarray(seconds))
+
+    def misfit(logs: Any) -> float:
+        candidate = profile(logs)
+        predicted = np.log([predict_seconds(cost, candidate) for cost in costs])
+        prior = _PRIOR_WEIGHT * np.square(logs - start).sum()
+        return float(np.square(predicted - measured).sum() + prior)
+
+    best = start
+    for _ in range(4):  # restarts, because the method may stop on a shrunken simplex
+        options = {"maxiter": 4000, "xatol": 1e-6, "fatol": 1e-9}
+        best = optimize.minimize(misfit, best, method="Nelder-Mead", options=options).x
+    return profile(best)
+
+
+def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
+    """Times a few tasks on this machine's default device and saves a profile of it.
+
+    Takes about a minute, most of it compiling. The machine should have nothing else to do.
+
+    Args:
+      name: Name for the profile: ``velodrome sample --device NAME`` uses it.
+      repeats: Timings of each task.
+
+    Returns:
+      The profile, which :func:`taskgen.budget.load_profile` finds by its name from now on.
+    """
+    import jax  # here, so that a profile can be fitted without it
+
+    import taskgen
+    from taskgen.measure import measure_step_seconds
+
+    specs = calibration_specs()
+    seconds = measure_step_seconds(specs, repeats=repeats)
+    device = jax.devices()[0]
+    profile = fit_profile(
+        [taskgen.cost(spec) for spec in specs],
+        seconds,
+        name=name,
+        device=device.device_kind,
+        memory_bytes=_memory_bytes(device),
+        kind="cpu" if device.platform == "cpu" else "gpu",
+        source=f"median of {repeats} timings of {len(specs)} tasks, jax {jax.__version__}",
+    )
+    save_profile(profile)
+    return profile
+
+
+def _memory_bytes(device: Any) -> int:
+    limits = device.memory_stats() or {}  # a CPU tells nothing
+    if "bytes_limit" in limits:
+        return int(limits["bytes_limit"])
+    import psutil
+
+    return int(psutil.virtual_memory().total)

@@ -1,0 +1,90 @@
+"""Timing the training step of a task on this machine, on made-up data."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import taskgen
+from taskgen.data import datasets
+from taskgen.families.building import batch_shapes
+from taskgen.spec import TaskSpec
+
+_LEARNING_RATE = 1e-3
+
+
+def random_batch(spec: TaskSpec, *, seed: int = 0) -> dict[str, Any]:
+    """Returns a batch of the right shapes and ranges, with random content."""
+    info = datasets.get(spec.data.name).info
+    generator = np.random.default_rng(seed)
+    batch = {}
+    for name, shape in batch_shapes(spec.family_object, spec, info).items():
+        if shape.dtype == jnp.float32:
+            batch[name] = generator.random(shape.shape, np.float32)
+        else:
+            classes = info.num_classes if info.kind == "image" else info.vocab_size
+            batch[name] = generator.integers(1, classes, shape.shape, np.int32)
+    return batch
+
+
+def measure_step_seconds(
+    specs: Sequence[TaskSpec], *, repeats: int = 5, seconds: float = 0.1
+) -> list[float]:
+    """Returns the median seconds of a step of gradient descent, for each spec.
+
+    Steps run inside one compiled loop, as they do in training. The tasks take turns, so that a
+    machine whose speed drifts treats them alike.
+
+    Args:
+      specs: The tasks.
+      repeats: Timings of each, at least 1.
+      seconds: Rough length of a timing.
+    """
+    programs = [_Program(spec, seconds) for spec in specs]
+    timings = [[program.time() for program in programs] for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*timings, strict=True)]
+
+
+class _Program:
+    """A compiled loop of training steps, of a length that takes about ``seconds``."""
+
+    def __init__(self, spec: TaskSpec, seconds: float):
+        task = taskgen.build(spec)
+        self._batch = random_batch(spec)
+        self._key = jax.random.key(0)
+        self._params, self._state = jax.jit(task.init)(self._key)
+
+        def step(carry: Any, key: Any) -> Any:
+            params, state, batch = carry
+            gradient, state = jax.grad(task.loss, has_aux=True)(
+                params, state, key, batch, train=True
+            )
+            params = jax.tree.map(lambda p, g: p - _LEARNING_RATE * g, params, gradient)
+            return (params, state, batch), None
+
+        def run(params: Any, state: Any, batch: Any, keys: Any) -> Any:
+            return jax.lax.scan(step, (params, state, batch), keys)[0][0]
+
+        self._run = jax.jit(run)
+        self._steps = 8  # enough to tell how many are needed
+        self._time_once()  # compiles
+        once = self._time_once() / self._steps
+        self._steps = int(min(max(seconds / once, 1), 4096))
+        self._time_once()  # compiles for that length
+
+    def _time_once(self) -> float:
+        keys = jax.random.split(self._key, self._steps)
+        jax.block_until_ready(keys)
+        start = time.perf_counter()
+        jax.block_until_ready(self._run(self._params, self._state, self._batch, keys))
+        return time.perf_counter() - start
+
+    def time(self) -> float:
+        """Returns the seconds of a step, from one timing."""
+        return self._time_once() / self._steps

@@ -43,14 +43,17 @@ if TYPE_CHECKING:
     from suites.suite import suites as suites
     from taskgen import build as build
     from taskgen import cost as cost
+    from taskgen import describe as describe
     from taskgen.budget import DeviceProfile as DeviceProfile
+    from taskgen.budget import load_profile as load_profile
     from taskgen.budget import predict_seconds as predict_seconds
     from taskgen.budget import steps_allowed as steps_allowed
     from taskgen.cost import Cost as Cost
     from taskgen.data import Dataset as Dataset
     from taskgen.data import DatasetInfo as DatasetInfo
     from taskgen.data import datasets as datasets
-    from taskgen.data import open_source as open_source
+    from taskgen.data import hash_arrays as hash_arrays
+    from taskgen.data.source import open_source as open_source
     from taskgen.families import families as families
     from taskgen.families.base import Family as Family
     from taskgen.families.base import ImageView as ImageView
@@ -98,10 +101,13 @@ _HOMES: dict[str, str] = {
     "Protocol": "suites.protocol",
     "run": "suites.run",
     **dict.fromkeys(("Suite", "load_suite", "suites"), "suites.suite"),
-    **dict.fromkeys(("build", "cost"), "taskgen"),
-    **dict.fromkeys(("DeviceProfile", "predict_seconds", "steps_allowed"), "taskgen.budget"),
+    **dict.fromkeys(("build", "cost", "describe"), "taskgen"),
+    **dict.fromkeys(
+        ("DeviceProfile", "load_profile", "predict_seconds", "steps_allowed"), "taskgen.budget"
+    ),
     "Cost": "taskgen.cost",
-    **dict.fromkeys(("Dataset", "DatasetInfo", "datasets", "open_source"), "taskgen.data"),
+    **dict.fromkeys(("Dataset", "DatasetInfo", "datasets", "hash_arrays"), "taskgen.data"),
+    "open_source": "taskgen.data.source",
     **dict.fromkeys(("Family", "ImageView", "TextView"), "taskgen.families.base"),
     "families": "taskgen.families",
     "sample": "taskgen.sampler",

@@ -60,7 +60,7 @@ def check_family(family: Any) -> list[CheckResult]:
     from velodrome.contracts import family_contract
 
     with _registered_family(family) as found:
-        return run_checks(family_contract.CHECKS, found)
+        return run_checks(family_contract.CHECKS, family_contract.Subject(found))
 
 
 def check_optimizer(optimizer: Any) -> list[CheckResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
@@ -37,6 +38,11 @@ def run_command(
         )
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else 2
+
+
+def option(metavar: str) -> Any:
+    """Annotates an option that may be left out, and whose help says what then happens."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
 
 
 def names(text: str | None) -> list[str] | None:

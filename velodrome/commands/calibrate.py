@@ -11,9 +11,9 @@ from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, count, print_pairs, seconds
 
 EXAMPLES = (
-    "velodrome calibrate                                  # stored as the profile `local`",
+    "velodrome calibrate                                  # stored as the profile `here`",
     "velodrome calibrate --name laptop",
-    "velodrome show tasks.json --device local             # predictions for this machine",
+    "velodrome show tasks.json --device here             # predictions for this machine",
 )
 
 
@@ -22,7 +22,7 @@ def command(arguments: Sequence[str]) -> int:
     return run_command(calibrate, arguments, name="calibrate", examples=EXAMPLES)
 
 
-def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "local") -> int:
+def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "here") -> int:
     """Measure this machine, and store a profile that predicts the seconds of a training step.
 
     Takes about a minute; leave the machine alone meanwhile.
@@ -32,7 +32,7 @@ def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "local") -> int:
     """
     from taskgen.calibrate import calibrate as measure
 
-    profile = measure(name)
+    profile = measure(name=name)
     print_pairs(
         [
             ("profile", profile.name),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
 from foundation.errors import VelodromeError
-from velodrome.commands._parsing import run_command
+from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import count, print_table
 
 EXAMPLES = (
@@ -28,7 +28,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def list_things(
     kind: Positional[Literal["families", "datasets", "optimizers", "suites", "tasks"]],
-    where: Positional[str | None] = None,
+    where: Positional[Annotated[str | None, option("[SUITE_OR_JSON]")]] = None,
     /,
 ) -> int:
     """List what there is: built in, and from installed packages.
@@ -42,7 +42,7 @@ def list_things(
     columns, rows = {
         "families": (("family", "data", "#version", "config"), _families),
         "datasets": (
-            ("data set", "kind", "shape", "#classes", "#train", "#held out", "from", "licence"),
+            ("data set", "kind", "shape", "#classes", "#train", "#held out", "from"),
             _datasets,
         ),
         "optimizers": (("optimizer", "label", "sweep", "#points", "needs"), _optimizers),
@@ -95,7 +95,6 @@ def _datasets() -> Rows:
             sizes.get("train", ""),
             sizes.get("heldout", ""),
             info.provenance,
-            info.licence,
         )
 
     return _each(datasets, describe)

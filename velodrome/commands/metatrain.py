@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from velodrome.commands._parsing import run_command
+from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
 EXAMPLES = (
@@ -27,7 +27,7 @@ def metatrain(
     config: Annotated[Path, arg(metavar="FILE")],
     out: Annotated[Path, arg(metavar="DIR")],
     restart: bool = False,
-    max_minutes: Annotated[float | None, arg(metavar="M")] = None,
+    max_minutes: Annotated[float | None, option("M")] = None,
 ) -> int:
     """Train a learned optimizer by evolution strategies over sampled tasks.
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from velodrome.commands._parsing import run_command
+from velodrome.commands._parsing import option, run_command
+from velodrome.commands._tables import console
 
 EXAMPLES = (
     "velodrome report runs/mine                   # figures go to runs/mine/report",
@@ -25,7 +26,7 @@ def report(
     store: Positional[Annotated[Path, arg(metavar="DIR")]],
     /,
     *,
-    out: Annotated[Path | None, arg(metavar="DIR")] = None,
+    out: Annotated[Path | None, option("DIR")] = None,
 ) -> int:
     """Draw tables and figures from a store of results; nothing is trained again.
 
@@ -36,7 +37,11 @@ def report(
       store: The directory that `velodrome run --out` filled, wholly or in part.
       out: Where figures go. Default: the folder `report` in the store.
     """
-    from results.report import write_report
+    from results.report import print_report, write_report
 
-    write_report(store, out=out)
+    files = write_report(store, out)
+    print_report(files.data, console=console())
+    console().print(
+        f"\nfigures, CSV files, and the same as text are in {files.directory}", markup=False
+    )
     return 0

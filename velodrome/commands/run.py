@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from velodrome.commands._parsing import names, numbers, run_command
-from velodrome.commands._tables import console, count, print_table
-
-if TYPE_CHECKING:
-    from suites.suite import Suite
+from velodrome.commands._parsing import names, numbers, option, run_command
 
 EXAMPLES = (
     "velodrome run demo --out runs/demo",
@@ -32,18 +29,19 @@ def run(
     /,
     *,
     out: Annotated[Path, arg(metavar="DIR")],
-    optimizers: Annotated[str | None, arg(metavar="A,B")] = None,
-    seeds: Annotated[int | None, arg(metavar="K")] = None,
-    steps: Annotated[int | None, arg(metavar="N")] = None,
-    learning_rates: Annotated[str | None, arg(metavar="A,B")] = None,
-    baseline_multiple: Annotated[int | None, arg(metavar="M")] = None,
-    workers: int = 1,
+    optimizers: Annotated[str | None, option("A,B")] = None,
+    seeds: Annotated[int | None, option("K")] = None,
+    steps: Annotated[int | None, option("N")] = None,
+    learning_rates: Annotated[str | None, option("A,B")] = None,
+    baseline_multiple: Annotated[int | None, option("M")] = None,
+    workers: Annotated[int | None, option("W")] = None,
     dry_run: bool = False,
 ) -> int:
     """Train the tasks of a suite with its optimizers, and store the curves.
 
     Can be interrupted at any time: the same command goes on where it stopped, and the curves are
-    those of an undisturbed run. A store holds one suite under one protocol.
+    those of an undisturbed run. A store holds one suite under one protocol. Exits with 1 if some
+    runs failed; the others are kept.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
@@ -54,68 +52,25 @@ def run(
       learning_rates: The sweep of every optimizer that has a learning rate, with commas between.
         Default: its published one.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
-      workers: Processes that train; 1 trains in this one.
-      dry_run: Only say what would be trained.
+      workers: Worker processes; 0 trains in this one. Default: by cores and memory.
+      dry_run: Only say what would be trained, and about how long it would take.
     """
-    from suites.suite import load_suite
+    from suites.run import run as run_suite
 
-    chosen = load_suite(suite).override(
+    result = run_suite(
+        suite,
+        out,
         optimizers=names(optimizers),
         seeds=seeds,
         steps=steps,
         learning_rates=numbers(learning_rates, "--learning-rates"),
         baseline_multiple=baseline_multiple,
+        workers=workers,
+        dry_run=dry_run,
     )
-    if dry_run:
-        return _describe(chosen, out)
-    from suites.run import run as run_suite
-
-    run_suite(chosen, out, workers=workers)
-    return 0
-
-
-def _describe(suite: Suite, out: Path) -> int:
-    """Prints what would be trained, cell by cell, and what of it the store has already."""
-    import jax
-
-    from suites.plan import make_plan, shards_of
-
-    plan = make_plan(suite, backend=jax.default_backend())
-    done = _finished(out)
-    rows, lanes_in_all, flops_in_all = [], 0, 0
-    for cell in plan["cells"]:
-        shards = shards_of(plan, cell["id"])
-        lanes = sum(len(shard["lanes"]) for shard in shards)
-        flops = lanes * cell["horizon"] * cell["cost"]["flops"]
-        finished = sum(shard["id"] in done for shard in shards)
-        rows.append(
-            (
-                cell["task"]["label"],
-                cell["optimizer"]["label"],
-                f"{cell['horizon']:,}",
-                lanes,
-                shards[0]["mode"] if shards else "",
-                f"{finished} of {len(shards)}",
-                count(flops),
-            )
-        )
-        lanes_in_all += lanes
-        flops_in_all += flops
-    print_table(
-        ("task", "optimizer", "#updates", "#runs", "batching", "#shards done", "#FLOPs"), rows
-    )
-    console().print(
-        f"{len(plan['cells'])} cells, {lanes_in_all} runs, {count(flops_in_all)}FLOPs. "
-        "Nothing was trained.",
-        markup=False,
-    )
-    return 0
-
-
-def _finished(out: Path) -> set[str]:
-    """Returns the ids of the shards that a store holds; none if there is no store yet."""
-    from results.store import Store
-
-    if not (out / "manifest.json").is_file():
-        return set()
-    return set(Store.open(out).shards())
+    if not result.failed:
+        return 0
+    for shard, record in sorted(result.failed.items()):
+        print(f"velodrome: shard {shard} failed: {record.get('message')}", file=sys.stderr)
+    print("velodrome: run the same command again to try these once more.", file=sys.stderr)
+    return 1

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from foundation.errors import SpecError
-from velodrome.commands._parsing import run_command
+from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
 EXAMPLES = (
@@ -27,11 +27,11 @@ def sample(
     count: int,
     output: Annotated[str, arg(aliases=["-o"], metavar="FILE")],
     seed: int = 0,
-    family: Annotated[str | None, arg(metavar="NAME")] = None,
+    family: Annotated[str | None, option("NAME")] = None,
     data: Literal["built-in", "published"] = "published",
     hours: float = 1.0,
     device: Annotated[str, arg(metavar="PROFILE")] = "v100",
-    max_mflop: Annotated[float | None, arg(metavar="M")] = None,
+    max_mflop: Annotated[float | None, option("M")] = None,
 ) -> int:
     """Sample task specs into a file.
 
@@ -53,20 +53,22 @@ def sample(
     if seed < 0:
         raise SpecError("--seed", seed, "an integer of at least 0")
     import velodrome
-    from taskgen.budget import get_profile, predict_seconds
+    from taskgen import describe
+    from taskgen.budget import Budget, load_profile
+    from taskgen.sampler import sample_recorded
 
-    specs = velodrome.sample(
-        count, seed=seed, family=family, data=data, hours=hours, device=device, max_mflop=max_mflop
-    )
-    profile = get_profile(device)
+    budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
+    drawn = list(sample_recorded(count, seed=seed, family=family, data=data, budget=budget))
+    specs = [sampled.spec for sampled in drawn]
     recorded = []
-    for spec in specs:
-        price = velodrome.cost(spec)
+    for sampled in drawn:
+        facts = describe(sampled.spec, device=device, hours=hours, max_mflop=max_mflop)
+        kept = ("cost", "predicted_seconds", "device", "hours", "steps_allowed")
         recorded.append(
             {
-                "cost": price.to_json(),
-                "predicted_seconds_per_step": predict_seconds(price, profile),
-                "device_profile": profile.name,
+                **{name: facts[name] for name in kept},
+                "draws": sampled.attempts,
+                "shrunk": sampled.shrunk,
                 "versions": {"velodrome": velodrome.__version__},
             }
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, count, print_pairs, seconds
 from velodrome.commands._tasks import find_tasks
+
+if TYPE_CHECKING:
+    from taskgen.spec import TaskSpec
 
 EXAMPLES = (
     "velodrome show tasks.json        # every task of a file",
@@ -47,30 +50,33 @@ def show(
         content = [spec.to_json() for spec in specs]
         print(json.dumps(content[0] if len(content) == 1 else content, indent=1))
         return 0
-    from taskgen import cost
-    from taskgen.budget import get_profile, predict_seconds, steps_allowed
+    from taskgen import describe
 
-    profile = get_profile(device)
-    source = "measured" if profile.measured else "not measured"
     for number, spec in enumerate(specs):
         if number:
             console().print()
-        price = cost(spec)
-        print_pairs(
-            [
-                ("task", spec.label),
-                ("hash", spec.hash),
-                ("family", f"{spec.family} (version {spec.version})"),
-                ("data", json.dumps(spec.data.to_json())),
-                ("batch size", spec.batch_size),
-                *((f"  {name}", value) for name, value in vars(spec.config).items()),
-                ("parameters", f"{price.params:,}"),
-                ("FLOPs a step", count(price.flops)),
-                ("bytes a step", count(price.bytes)),
-                ("memory", f"{count(price.memory_bytes)}B"),
-                (f"on {profile.name} ({source})", ""),
-                ("  seconds a step", seconds(predict_seconds(price, profile))),
-                (f"  steps in {hours:g} h", f"{steps_allowed(price, profile, hours):,}"),
-            ]
-        )
+        _print(spec, describe(spec, device=device, hours=hours))
     return 0
+
+
+def _print(spec: TaskSpec, facts: Mapping[str, Any]) -> None:
+    cost, profile = facts["cost"], facts["device"]
+    source = "measured" if profile["measured"] else "not measured"
+    print_pairs(
+        [
+            ("task", facts["label"]),
+            ("hash", facts["hash"]),
+            ("family", f"{spec.family} (version {spec.version})"),
+            ("data", json.dumps(spec.data.to_json())),
+            ("batch size", spec.batch_size),
+            *((f"  {name}", value) for name, value in vars(spec.config).items()),
+            ("parameters", f"{cost['params']:,}"),
+            ("FLOPs a step", count(cost["flops"])),
+            ("bytes a step", count(cost["bytes"])),
+            ("memory", f"{count(cost['memory_bytes'])}B"),
+            (f"on {profile['name']} ({source})", ""),
+            ("  seconds a step", seconds(facts["predicted_seconds"])),
+            (f"  steps in {facts['hours']:g} h", f"{facts['steps_allowed']:,}"),
+            *(("  too expensive", excess) for excess in facts["over_budget"]),
+        ]
+    )

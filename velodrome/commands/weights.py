@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from foundation.errors import VelodromeError
-from velodrome.commands._parsing import run_command
+from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console, count, print_pairs, print_table
 
 EXAMPLES = (
@@ -26,7 +26,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def weights(
     action: Positional[Literal["list", "fetch", "verify"]],
-    name: Positional[Annotated[str | None, arg(metavar="NAME_OR_PATH")]] = None,
+    name: Positional[Annotated[str | None, option("[NAME_OR_PATH]")]] = None,
     /,
 ) -> int:
     """List, fetch, or verify the weights of learned optimizers.

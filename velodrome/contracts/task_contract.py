@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from foundation.errors import VelodromeError
-from taskgen import build
 from taskgen.cost import Cost
 from taskgen.families.base import TextView
 from taskgen.families.building import batch_shapes
@@ -22,7 +21,7 @@ from taskgen.tracing import traced_cost
 
 _FLOPS_TOLERANCE = 0.10
 # Two programs for the same numbers differ by rounding, which depth amplifies.
-_SAME = {"rtol": 1e-3, "atol": 1e-4}
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +49,32 @@ class Subject:
 
         return {name: make(shape) for name, shape in self.shapes.items()}
 
+    # Compiled once and used by all checks: compiling is nearly all of their time.
+
     @cached_property
-    def initial(self) -> tuple[Any, Any]:
-        """Parameters and state, from the key 0."""
-        return jax.jit(self.task.init)(jax.random.key(0))
+    def init(self) -> Callable[..., Any]:
+        """The task's init, compiled."""
+        return jax.jit(self.task.init)
+
+    @cached_property
+    def loss(self) -> Callable[..., Any]:
+        """The task's loss, compiled for each value of ``train``."""
+        return jax.jit(self.task.loss, static_argnames="train")
 
     @cached_property
     def step(self) -> Callable[..., Any]:
         """The compiled ``(params, state, key, batch) -> ((loss, state), gradient)``."""
+        return jax.jit(self.gradient)
 
-        def training(params: Any, state: Any, key: Any, batch: Any) -> Any:
-            function = jax.value_and_grad(self.task.loss, has_aux=True)
-            return function(params, state, key, batch, train=True)
+    @cached_property
+    def initial(self) -> tuple[Any, Any]:
+        """Parameters and state, from the key 0."""
+        return self.init(jax.random.key(0))
 
-        return jax.jit(training)
+    def gradient(self, params: Any, state: Any, key: Any, batch: Any) -> Any:
+        """Returns ``((loss, state), gradient)`` of a training step."""
+        function = jax.value_and_grad(self.task.loss, has_aux=True)
+        return function(params, state, key, batch, train=True)
 
 
 def prepare(spec: TaskSpec) -> Subject:
@@ -71,9 +82,15 @@ def prepare(spec: TaskSpec) -> Subject:
     from taskgen.data import datasets
 
     family, info = spec.family_object, datasets.get(spec.data.name).info
+    require(
+        info.kind == family.data_kind,
+        f"the family {family.name!r} trains on {family.data_kind} data, and {info.name!r} is "
+        f"{info.kind}",
+    )
     view = family.view(spec.config, info)
     classes = info.vocab_size if isinstance(view, TextView) else view.num_classes
-    return Subject(build(spec), batch_shapes(family, spec, info), classes)
+    # Not `taskgen.build`, which remembers tasks by spec: the family may be another one since.
+    return Subject(family.build(spec, info), batch_shapes(family, spec, info), classes)
 
 
 def check_spec(subject: Subject) -> None:
@@ -103,9 +120,7 @@ def check_loss(subject: Subject) -> None:
     """The loss is a finite float32 scalar, its normal form finite, and the state keeps its form."""
     params, state = subject.initial
     for train in (True, False):
-        loss, after = jax.jit(subject.task.loss, static_argnames="train")(
-            params, state, jax.random.key(1), subject.batch(), train=train
-        )
+        loss, after = subject.loss(params, state, jax.random.key(1), subject.batch(), train=train)
         shape = f"{loss.dtype.name}{list(loss.shape)}"
         require(shape == "float32[]", f"loss(train={train}) must be a float32 scalar, is {shape}")
         require(bool(jnp.isfinite(loss)), f"loss(train={train}) is {loss} at the start")
@@ -122,9 +137,9 @@ def check_metrics(subject: Subject) -> None:
     metrics = jax.jit(subject.task.metrics)(*arguments)
     require("loss" in metrics, f"the metrics {sorted(metrics)} lack 'loss'")
     total, count = metrics["loss"]
-    loss, _ = jax.jit(subject.task.loss, static_argnames="train")(*arguments, train=False)
+    loss, _ = subject.loss(*arguments, train=False)
     require(
-        bool(jnp.allclose(total / count, loss, **_SAME)),
+        _close(total / count, loss),
         f"the metric 'loss' is {total / count:.6g}, the loss is {loss:.6g}",
     )
 
@@ -141,9 +156,9 @@ def check_gradients(subject: Subject) -> None:
 def check_seeds(subject: Subject) -> None:
     """The same keys give the same numbers, bit for bit; other keys give other parameters."""
     params, state = subject.initial
-    again, _ = jax.jit(subject.task.init)(jax.random.key(0))
+    again, _ = subject.init(jax.random.key(0))
     require(_equal(params, again), "init is not deterministic")
-    other, _ = jax.jit(subject.task.init)(jax.random.key(1))
+    other, _ = subject.init(jax.random.key(1))
     require(not _equal(params, other), "init gives the same parameters for every key")
     runs = [subject.step(params, state, jax.random.key(1), subject.batch()) for _ in range(2)]
     require(_equal(*runs), "loss and gradients differ between equal calls")
@@ -155,36 +170,34 @@ def check_vmap(subject: Subject) -> None:
     batches = [subject.batch(seed) for seed in range(2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
 
-    def evaluate(key: jax.Array, batch: Any) -> jax.Array:
-        params, state = subject.task.init(key)
-        return subject.task.loss(params, state, key, batch, train=True)[0]
+    def evaluate(init: Any, loss: Any, key: jax.Array, batch: Any) -> jax.Array:
+        params, state = init(key)
+        return loss(params, state, key, batch, train=True)[0]
 
-    together = jax.jit(jax.vmap(evaluate))(keys, stacked)
-    single = jax.jit(evaluate)
+    together = jax.jit(jax.vmap(partial(evaluate, subject.task.init, subject.task.loss)))
+    lanes = together(keys, stacked)
+    single = partial(evaluate, subject.init, subject.loss)
     alone = jnp.stack([single(key, batch) for key, batch in zip(keys, batches, strict=True)])
-    close = bool(jnp.allclose(together, alone, **_SAME))
-    require(close, f"under vmap the losses are {together}, one by one {alone}")
+    require(_close(lanes, alone), f"under vmap the losses are {lanes}, one by one {alone}")
 
 
 def check_scan(subject: Subject) -> None:
     """Training steps run inside `jax.lax.scan`, and give what single steps give."""
-    params, state = subject.initial
     keys, batch = jax.random.split(jax.random.key(3), 2), subject.batch()
 
-    def step(carry: Any, key: jax.Array) -> Any:
+    def step(gradient: Any, carry: Any, key: jax.Array) -> Any:
         params, state = carry
-        (loss, state), gradient = jax.value_and_grad(subject.task.loss, has_aux=True)(
-            params, state, key, batch, train=True
-        )
-        return (jax.tree.map(lambda p, g: p - 1e-6 * g, params, gradient), state), loss
+        (loss, state), slope = gradient(params, state, key, batch)
+        return (jax.tree.map(lambda p, g: p - 1e-6 * g, params, slope), state), loss
 
-    _, scanned = jax.jit(lambda carry: jax.lax.scan(step, carry, keys))((params, state))
-    losses, carry, single = [], (params, state), jax.jit(step)
+    inside = partial(step, subject.gradient)
+    _, scanned = jax.jit(lambda carry: jax.lax.scan(inside, carry, keys))(subject.initial)
+    losses, carry = [], subject.initial
     for key in keys:
-        carry, loss = single(carry, key)
+        carry, loss = step(subject.step, carry, key)
         losses.append(loss)
-    close = bool(jnp.allclose(scanned, jnp.stack(losses), **_SAME))
-    require(close, f"in a scan the losses are {scanned}, step by step {losses}")
+    alone = jnp.stack(losses)
+    require(_close(scanned, alone), f"in a scan the losses are {scanned}, step by step {alone}")
 
 
 def compare_costs(closed: Cost, traced: Cost) -> None:
@@ -218,6 +231,10 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "vmap": check_vmap,
     "scan": check_scan,
 }
+
+
+def _close(one: Any, other: Any) -> bool:
+    return bool(jnp.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE))
 
 
 def _form(leaf: Any) -> tuple[tuple[int, ...], str]:

@@ -1,0 +1,186 @@
+"""One test on the message for each class of bad input, as a user meets it on the command line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from velodrome import cli
+
+SPEC: dict[str, Any] = {"family": "mlp", "data": {"name": "digits"}, "batch_size": 32}
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Runs a command that must fail, in an empty folder, and returns the one line it tells."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> str:
+        capsys.readouterr()
+        assert cli.main(words) == 2
+        shown = capsys.readouterr()
+        assert shown.err.startswith("velodrome: ")
+        assert shown.err.count("\n") == 1
+        assert "Traceback" not in shown.err
+        return shown.err
+
+    return run
+
+
+def with_config(**config: Any) -> str:
+    return json.dumps({**SPEC, "config": config})
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["sample", "--family", "mpl"], "no family named 'mpl'. Did you mean 'mlp'"),
+        (["run", "smok", "--out", "x"], "no suite named 'smok'. Did you mean 'smoke'"),
+        (
+            ["run", "smoke", "--out", "x", "--optimizers", "adma"],
+            "no optimizer named 'adma'. Did you mean '.*adam",
+        ),
+        (["show", json.dumps({**SPEC, "data": "digit"})], "named 'digit'. Did you mean 'digits'"),
+        (["show", json.dumps({**SPEC, "family": "cn"})], "no family named 'cn'. Did you mean"),
+        (["show", json.dumps(SPEC), "--device", "v10"], "named 'v10'. Did you mean 'v100'"),
+        (["show", "smoek:0"], "named 'smoek:0'"),
+        (["weights", "verify", "velo-tny"], "named 'velo-tny'. Did you mean 'velo-tiny'"),
+        (["weights", "fetch", "vello"], "named 'vello'. Did you mean 'velo'"),
+        (["check", "optimizer", "optax:lin"], "lin.*Did you mean.*lion"),
+        (["check", "family", "rn"], "no family named 'rn'. Did you mean 'rnn'"),
+    ],
+)
+def test_an_unknown_name_gets_the_close_ones(tell, words: list[str], message: str):
+    if words[0] == "sample":
+        words = [*words, "--count", "1", "-o", "tasks.json"]
+    assert re.search(message, tell(*words))
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        (with_config(hidden_size=0), "config.hidden_size: got 0, but it must be an integer from 1"),
+        (with_config(hidden_size="big"), "config.hidden_size: got 'big', but it must be an int"),
+        (with_config(activation="relo"), "config.activation: got 'relo', but it must be one of"),
+        (with_config(hiden_size=3), "'hiden_size', .*did you mean 'hidden_size'"),
+        (json.dumps({**SPEC, "batch_size": 0}), "batch_size: got 0, but it must be an integer fr"),
+        (json.dumps({**SPEC, "batchsize": 1}), "got 'batchsize', .*did you mean 'batch_size'"),
+        (json.dumps({**SPEC, "version": 99}), "version: got 99, but it must be"),
+        (json.dumps({"family": "mlp"}), "spec: got .*a mapping with the key 'data'"),
+        ('{"family": ', r"spec: .*JSON \(.*line 1"),
+    ],
+)
+def test_a_wrong_spec_names_field_value_and_range(tell, spec: str, message: str):
+    assert re.search(message, tell("show", spec))
+
+
+def test_a_wrong_file_of_tasks_says_where(tell, tmp_path: Path):
+    path = tmp_path / "tasks.json"
+    entries = [{"spec": SPEC}, {"spec": {**SPEC, "batch_size": -4}}]
+    path.write_text(json.dumps({"schema": 1, "kind": "velodrome-tasks", "tasks": entries}))
+    assert re.search(r"tasks\[1\].batch_size: got -4", tell("show", "tasks.json"))
+    path.write_text("{")
+    assert "tasks.json" in tell("show", "tasks.json")
+    path.unlink()
+    assert "tasks.json" in tell("run", "tasks.json", "--out", "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--steps", "0"], "protocol.steps: got 0, but it must be an integer of at least 1"),
+        (["--steps", "15"], "protocol.steps: got 15, but it must be a multiple of eval_every"),
+        (["--seeds", "-1"], "protocol.seeds: got -1"),
+        (["--learning-rates", "fast"], "--learning-rates: got 'fast', but it must be numbers"),
+        (["--learning-rates", "1e-3,1e-3"], "protocol.learning_rates: .*different rates"),
+    ],
+)
+def test_a_wrong_protocol_names_field_value_and_range(tell, options: list[str], message: str):
+    assert re.search(message, tell("run", "smoke", "--out", "x", *options))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--count", "0"], "--count: got 0, but it must be an integer of at least 1"),
+        (["--count", "1", "--seed", "-1"], "--seed: got -1"),
+    ],
+)
+def test_wrong_sampling_options_are_named(tell, options: list[str], message: str):
+    assert message in tell("sample", *options, "-o", "tasks.json")
+
+
+def test_a_task_number_beyond_the_end_is_named(tell):
+    assert re.search(r"task number: got 99, but it must be from 0 to \d+", tell("show", "smoke:99"))
+
+
+def test_data_that_cannot_be_loaded_say_so(tell):
+    spec = json.dumps({**SPEC, "data": "cifar10"})
+    assert re.search("cifar10.*has no content hash|cifar10.*not", _run_spec(tell, spec))
+
+
+def _run_spec(tell, spec: str) -> str:
+    content = {"schema": 1, "kind": "velodrome-tasks", "tasks": [{"spec": json.loads(spec)}]}
+    Path("tasks.json").write_text(json.dumps(content))
+    return tell("run", "tasks.json", "--out", "x")
+
+
+def test_wrong_and_damaged_weights_say_what_was_expected_and_found(tell, tmp_path: Path):
+    (tmp_path / "params").write_bytes(b"\x80\x04 a pickle")
+    assert "is a pickle, which is never opened" in tell("weights", "verify", "./params")
+    (tmp_path / "params").write_bytes(b"\x83\xa6params")
+    assert re.search("expected .* found 8 bytes", tell("weights", "verify", "./params"))
+    assert "cannot read the weights" in tell("weights", "verify", "./nothing")
+    told = tell("run", "smoke", "--out", "x", "--optimizers", "velo:./params")
+    assert re.search("expected .* found 8 bytes", told)
+
+
+def test_a_store_that_is_none_is_named(tell, tmp_path: Path):
+    assert "nowhere" in tell("report", "nowhere")
+    (tmp_path / "manifest.json").write_text("{")
+    assert "manifest.json" in tell("report", ".")
+
+
+def test_a_place_that_cannot_be_written_keeps_nothing_half_written(tell, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    told = tell("sample", "--count", "1", "--data", "built-in", "-o", "file/tasks.json")
+    assert "cannot write file/tasks.json" in told
+    assert "file" in tell("run", "smoke", "--out", "file/x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(tell, tmp_path: Path, monkeypatch):
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "tasks.json").write_text("the old file")
+    monkeypatch.setattr(os, "fsync", full)
+    told = tell("sample", "--count", "1", "--data", "built-in", "-o", "tasks.json")
+    assert re.search("cannot write tasks.json: No space left on device.*make room", told)
+    assert [path.name for path in tmp_path.iterdir()] == ["tasks.json"]
+    assert (tmp_path / "tasks.json").read_text() == "the old file"
+
+
+def test_a_contribution_that_is_none_says_what_was_expected(tell, tmp_path: Path):
+    (tmp_path / "mine.py").write_text("family = 3\noptimizer = 'adam'\n")
+    assert "must be a velodrome.Family" in tell("check", "family", "mine.py:family")
+    assert "not an optimizer" in tell("check", "optimizer", "mine.py:optimizer")
+    assert "TaskSpec in mine.py named 'family'" in tell("check", "task", "mine.py:family")
+    assert "Did you mean 'family'" in tell("check", "family", "mine.py:famly")
+    assert "there is no file no.py" in tell("check", "family", "no.py:family")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    told = tell("check", "family", "broken.py:family")
+    assert "running broken.py failed: ZeroDivisionError" in told
+
+
+def test_a_wrong_meta_training_config_is_named(tell, tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"no_such_section": 1}')
+    assert "no_such_section" in tell("metatrain", "--config", "config.json", "--out", "x")
+    assert "nothing.json" in tell("metatrain", "--config", "nothing.json", "--out", "x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from rich.text import Text
 from results.definitions import DEFINITIONS, caveat
 from results.headline import (
     FASTER_THAN,
-    Headline,
     definition_median,
     ratio_text,
     share_text,
@@ -37,15 +35,15 @@ def print_report(data: ReportData, *, console: Console | None = None) -> None:
 def render(data: ReportData) -> RenderableType:
     """The same as a rich renderable."""
     parts: list[RenderableType] = [Text(data.context.line, style="dim")]
-    header, rows = task_table(data.summary)
+    header, rows = task_table(data.summary, baseline=data.context.baseline)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name in header:
-        left = name in ("task", "optimizer", "status")
+        left = name in ("task", "family", "optimizer", "status")
         table.add_column(name, justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], "")))
     parts += [table, Text()]
-    header, rows = headline_table(data.headlines)
+    header, rows = headline_table(data)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for position, name in enumerate(header):
         table.add_column(name, justify="left" if position < 2 else "right")
@@ -63,9 +61,10 @@ def render(data: ReportData) -> RenderableType:
 def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     """The same as Markdown, with the held-out losses."""
     parts = [f"# {title}", data.context.line]
-    parts += ["## Headline", _markdown_table(*headline_table(data.headlines))]
+    tasks = task_table(data.summary, baseline=data.context.baseline, full=True)
+    parts += ["## Headline", _markdown_table(*headline_table(data))]
     parts += ["\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))]
-    parts += ["## Tasks", _markdown_table(*task_table(data.summary, heldout=True))]
+    parts += ["## Tasks", _markdown_table(*tasks)]
     parts += [_LEGEND.replace("\n", " ")]
     wrong = problem_lines(data)
     if wrong:
@@ -80,40 +79,50 @@ after as many steps as the candidate, and of the candidate."""
 
 
 def task_table(
-    summary: pd.DataFrame, *, heldout: bool = False
+    summary: pd.DataFrame, *, baseline: str, full: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows as text, one row per task and optimizer."""
+    """Header and rows as text, one row per task and optimizer.
+
+    Args:
+      summary: see ``results.summary.COLUMNS``.
+      baseline: its label.
+      full: with held-out losses and all definitions; too wide for many consoles.
+    """
     many = len(set(summary["label"])) > 1
-    header = ["task", *(["optimizer"] if many else []), "best rate", "start", "baseline", "loss"]
-    header += ["baseline held-out", "held-out"] if heldout else []
-    header += ["steps", "seconds", "paper", "strict", "status"]
+    header = ["task", "family", *(["optimizer"] if many else []), "best rate", "start"]
+    header += [f"{baseline} loss", "loss"]
+    losses = ["initial_train", "baseline_train", "candidate_train"]
+    speedups = [("steps", "default"), ("seconds", "default")]
+    names = ["steps", "seconds"]
+    if full:
+        header += [f"{baseline} held-out", "held-out"]
+        losses += ["baseline_heldout", "candidate_heldout"]
+        names += ["steps (paper)", "steps (strict)"]
+        speedups += [("steps", "paper"), ("steps", "strict")]
     rows = []
     for row in summary.to_dict("records"):
-        losses = ["initial_train", "baseline_train", "candidate_train"]
-        losses += ["baseline_heldout", "candidate_heldout"] if heldout else []
         rows.append(
             [
                 str(row["task"]),
+                str(row["family"]),
                 *([str(row["label"])] if many else []),
                 _rate(row["best_rate"]) + ("*" if row["best_rate_at_edge"] is True else ""),
                 *(_loss(row[name]) for name in losses),
-                _speedup(row, "steps", "default"),
-                _speedup(row, "seconds", "default"),
-                _speedup(row, "steps", "paper"),
-                _speedup(row, "steps", "strict"),
+                *(_speedup(row, unit, name) for unit, name in speedups),
                 str(row["status"]),
             ]
         )
-    return header, rows
+    return [*header, *names, "status"], rows
 
 
-def headline_table(headlines: Sequence[Headline]) -> tuple[list[str], list[list[str]]]:
+def headline_table(data: ReportData) -> tuple[list[str], list[list[str]]]:
     """Header and rows; the scope with saturated tasks only where there are any."""
+    # Nothing can be seen to be faster than the ceiling.
+    shown = [than for than in FASTER_THAN if than < data.context.multiple]
     header = ["optimizer", "speedup in", "tasks", "median [95%]", "IQM [95%]"]
-    header += [f">{than:g}x" for than in FASTER_THAN]
-    header += ["censored"]
+    header += [*(f">{than:g}x" for than in shown), "censored"]
     rows = []
-    for found in headlines:
+    for found in data.headlines:
         if found.scope == "all" and not found.counts["saturated"]:
             continue
         scope = ", all tasks" if found.scope == "all" else ""
@@ -124,7 +133,7 @@ def headline_table(headlines: Sequence[Headline]) -> tuple[list[str], list[list[
                 f"{found.tasks} of {found.planned}",
                 ratio_text(found.median),
                 ratio_text(found.iqm),
-                *(share_text(found.faster[than]) for than in FASTER_THAN),
+                *(share_text(found.faster[than]) for than in shown),
                 str(found.counts["censored"]),
             ]
         )
@@ -188,7 +197,7 @@ def problem_lines(data: ReportData) -> list[str]:
     edges = data.summary.loc[data.summary["best_rate_at_edge"].eq(True)]
     for task in dict.fromkeys(edges["task"]):
         lines.append(
-            f"{task}: the best rate is at the edge of the grid; a better one may be outside"
+            f"{task}: the best rate is at the edge of the grid; a better one may lie beyond"
         )
     lines += [f"skipped {problem.path}: {problem.reason}" for problem in data.problems]
     return lines

@@ -15,6 +15,9 @@ from foundation.files import atomic_path
 
 _META = "meta"
 
+#: What a damaged file may raise when it is read.
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
 
 def save(path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray], tree: Any) -> None:
     """Writes a checkpoint atomically: after a crash the old one or the new one is there.
@@ -41,7 +44,7 @@ def load_meta(path: Path) -> dict[str, Any] | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return json.loads(bytes(stored[_META]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except _DAMAGE:
         return None  # a checkpoint only saves time: without it the shard starts anew
 
 
@@ -56,21 +59,26 @@ def load(path: Path, like: Any) -> tuple[dict[str, np.ndarray], Any]:
       The named arrays, and the tree with the leaves' bits as they were.
 
     Raises:
-      StoreError: The stored tree has other leaves.
+      StoreError: The file is damaged, or the stored tree has other leaves.
     """
-    with np.load(path, allow_pickle=False) as stored:
-        names = [name for name in stored.files if name.startswith("array.")]
-        arrays = {name.removeprefix("array."): stored[name] for name in names}
-        leaves, structure = jax.tree.flatten(like)
-        count = sum(name.startswith("leaf.") for name in stored.files)
-        if count != len(leaves):
-            raise StoreError(
-                f"{path} holds {count} arrays where {len(leaves)} are expected: it was written by "
-                "another version; delete it, and its shard starts anew."
-            )
-        restored = [
-            _restore(path, stored[f"leaf.{index}"], leaf) for index, leaf in enumerate(leaves)
-        ]
+    leaves, structure = jax.tree.flatten(like)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+    except _DAMAGE as error:
+        raise StoreError(f"the checkpoint {path} is damaged ({error}); delete it.") from error
+    arrays = {
+        name.removeprefix("array."): array
+        for name, array in stored.items()
+        if name.startswith("array.")
+    }
+    count = sum(name.startswith("leaf.") for name in stored)
+    if count != len(leaves):
+        raise StoreError(
+            f"the checkpoint {path} holds {count} arrays where {len(leaves)} are expected: it was "
+            "written by another version; delete it."
+        )
+    restored = [_restore(path, stored[f"leaf.{index}"], leaf) for index, leaf in enumerate(leaves)]
     return arrays, jax.tree.unflatten(structure, restored)
 
 
@@ -95,8 +103,8 @@ def _restore(path: Path, stored: np.ndarray, leaf: Any) -> Any:
         stored = stored.view(dtype)[..., 0]
     if stored.shape != plain.shape or stored.dtype != dtype:
         raise StoreError(
-            f"{path} holds an array {stored.dtype}{stored.shape} where "
-            f"{dtype}{plain.shape} is expected: delete it, and its shard starts anew."
+            f"the checkpoint {path} holds an array {stored.dtype}{stored.shape} where "
+            f"{dtype}{plain.shape} is expected; delete it."
         )
     if _is_key(leaf):
         return jax.random.wrap_key_data(jax.device_put(stored), impl=jax.random.key_impl(leaf))

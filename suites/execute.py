@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import taskgen
 from foundation.canonical import content_hash
+from foundation.errors import StoreError
 from optimizers.registry import OptimizerSpec, optimizers
 from results.store import Store
 from suites import checkpoint
@@ -101,8 +103,10 @@ class Workshop:
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
-                loop.restore(path, meta)
-                started, spent = meta["started"], meta["seconds"]
+                # A checkpoint only saves time: from one that is no use, the shard starts anew.
+                with contextlib.suppress(StoreError):
+                    loop.restore(path, meta)
+                    started, spent = meta["started"], meta["seconds"]
             saved = time.monotonic()
 
             def save() -> None:

@@ -123,8 +123,7 @@ def run(
         for line in describe(plan, cells):
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
-    store = Store.create(out, manifest=_manifest(chosen, plan), plan=plan, suite=chosen.to_json())
-    _check_same(store, plan)
+    store = open_store(chosen, out, plan)
     jobs, already = _jobs(store, chosen, timing=timing)
     _announce(store, backend, display)
     display.begin(store.plan, jobs)
@@ -150,6 +149,23 @@ def run(
         + f" ({already} were there before; {duration(seconds)})."
     )
     return RunResult(store.directory, cells, done, already, failed, seconds)
+
+
+def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
+    """Makes the store of a suite, or opens the one that is there; that one keeps its own plan.
+
+    Args:
+      suite: The suite.
+      out: The directory.
+      plan: The plan of the suite as it would be made now.
+
+    Raises:
+      StoreError: It holds another suite or protocol, or cells that would have other numbers now.
+      VelodromeError: It cannot be written.
+    """
+    store = Store.create(out, manifest=_manifest(suite, plan), plan=plan, suite=suite.to_json())
+    _check_same(store, plan)
+    return store
 
 
 def describe(plan: Plan, cells: Sequence[CellOverview]) -> list[str]:

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import toys
+
+from foundation.errors import PlanError, SpecError, StoreError, UnknownNameError, VelodromeError
+from results.store import Store
+from suites.execute import Workshop
+from suites.progress import LiveProgress, PlainProgress, choose_progress, duration
+from suites.run import run
+
+
+def go(out, *, suite=None, **options):
+    display = toys.Recorder()
+    options = {"workers": 0, "timing": False, "progress": display, **options}
+    with toys.registered(counting=toys.counting()):
+        result = run(suite or toys.bowl_suite("counting"), out, **options)
+    return result, display
+
+
+def test_provenance_of_a_shard(tmp_path):
+    go(tmp_path)
+    store = Store.open(tmp_path)
+    metadata = store.shards()[0].metadata
+    assert metadata["data"]["name"] == "digits"
+    assert metadata["data"]["provenance"] == "built-in"
+    assert set(metadata["data"]["splits"]) == {"train", "heldout"}
+    assert metadata["versions"]["jax"]
+    assert metadata["device"]["platform"] == "cpu"
+    assert metadata["protocol"]["steps"] == 20
+    assert metadata["plan_hash"] == store.manifest["plan_hash"]
+    assert metadata["started"].startswith("20")
+    assert metadata["seconds"] > 0
+
+
+def test_a_second_run_finds_everything_done(tmp_path):
+    first, _ = go(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    second, display = go(tmp_path)
+    assert (first.done, first.already) == (2, 0)
+    assert (second.done, second.already) == (0, 2)
+    assert display.jobs == []
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+
+
+def test_a_truncated_shard_is_reported_and_made_anew(tmp_path):
+    go(tmp_path)
+    expected = toys.contents(tmp_path)
+    path = next(iter((tmp_path / "shards").glob("*.parquet")))
+    path.write_bytes(path.read_bytes()[:100])
+    (tmp_path / "shards" / "notes.txt").write_text("hello")
+    result, display = go(tmp_path)
+    assert result.done == 1
+    assert any("truncated" in line for line in display.told)
+    assert any("notes.txt" in line for line in display.told)
+    assert toys.contents(tmp_path) == expected
+
+
+def test_suites_and_protocols_never_mix(tmp_path):
+    go(tmp_path)
+    with pytest.raises(StoreError, match="protocol"):
+        go(tmp_path, steps=30)
+    with pytest.raises(StoreError, match="suite"):
+        go(tmp_path, optimizers=["counting", "sgd"])
+    with pytest.raises(StoreError):
+        go(tmp_path, seeds=3)
+
+
+def test_changed_weights_never_mix(tmp_path):
+    go(tmp_path)
+    changed = toys.counting(identity={"weights": "other"})
+    with toys.registered(counting=changed), pytest.raises(StoreError, match="Counting"):
+        run(toys.bowl_suite("counting"), tmp_path, workers=0, progress="silent")
+
+
+def test_a_stored_plan_is_used_again(tmp_path, monkeypatch):
+    from suites import plan as planning
+    from suites.batching import Batching
+
+    go(tmp_path)
+    plan = Store.open(tmp_path).plan
+    next((tmp_path / "shards").glob("*.parquet")).unlink()
+    monkeypatch.setattr(planning, "choose", lambda cost, **kwargs: Batching("vmap", 2, 1))
+    result, _ = go(tmp_path)
+    assert result.done == 1
+    assert Store.open(tmp_path).plan == plan
+
+
+def test_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
+    result, display = go(tmp_path / "out", dry_run=True)
+    assert not (tmp_path / "out").exists()
+    assert result.dry_run
+    assert sum(cell.lanes for cell in result.cells) == 2
+    said = "\n".join(display.told)
+    for word in ("2 runs x 20 steps", "2 shards", "MiB of memory", "on disk", "Nothing was done"):
+        assert word in said
+
+
+def test_wrong_arguments_are_named(tmp_path):
+    with pytest.raises(UnknownNameError, match="suite"):
+        run("demoo", tmp_path)
+    with pytest.raises(SpecError, match="steps"):
+        go(tmp_path, steps=7)
+    with pytest.raises(PlanError, match="workers"):
+        go(tmp_path, workers=-1)
+    with pytest.raises(UnknownNameError, match="counting"):
+        go(tmp_path, optimizers=["countin"])
+    with pytest.raises(UnknownNameError, match="progress"):
+        go(tmp_path, progress="loud")
+
+
+def test_a_failing_shard_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+    original = Workshop.run_shard
+    failed = []
+
+    def sometimes(self, shard_id, control):
+        if not failed:
+            failed.append(shard_id)
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
+        return original(self, shard_id, control)
+
+    monkeypatch.setattr(Workshop, "run_shard", sometimes)
+    result, display = go(tmp_path)
+    assert result.done == 1
+    record = Store.open(tmp_path).failures[failed[0]]
+    assert record["kind"] == "oom"
+    assert "fewer workers" in record["message"]
+    assert display.failures[0][0] == "oom"
+    again, _ = go(tmp_path)
+    assert again.done == 1
+    assert Store.open(tmp_path).failures == {}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VelodromeError, match="cannot write"):
+        go(tmp_path / "file" / "out")
+
+
+def test_a_full_disk_stops_the_run_with_nothing_half_written(tmp_path, monkeypatch):
+    import pyarrow.parquet as pq
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(VelodromeError, match="No space left on device.*run the command again"):
+        go(tmp_path)
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_ctrl_c_in_this_process_leaves_a_resumable_store(tmp_path):
+    suite_options = {"steps": 200_000, "seeds": 1}
+
+    def interrupt() -> None:
+        while not list((tmp_path / "out").glob("manifest.json")):
+            time.sleep(0.01)
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with toys.registered(counting=toys.counting()):
+        display = toys.Recorder()
+        suite = toys.bowl_suite("counting", eval_every=50, heldout_every=50, **suite_options)
+        with pytest.raises(KeyboardInterrupt):
+            run(suite, tmp_path / "out", workers=0, timing=False, progress=display)
+        thread.join()
+        assert any("the same command goes on" in line for line in display.told)
+        (saved,) = (tmp_path / "out" / "checkpoints").glob("*.npz")
+        from suites import checkpoint
+
+        meta = checkpoint.load_meta(saved)
+        assert meta is not None
+        assert 0 < meta["position"]["step"] < 200_000
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_displays_show_a_run(tmp_path, capsys):
+    from rich.console import Console
+
+    go(tmp_path / "plain", progress=PlainProgress())
+    assert "Counting: 2 of 2 runs, best loss 20" in capsys.readouterr().err
+    console = Console(record=True, force_terminal=True, width=100)
+    go(tmp_path / "live", progress=LiveProgress(console))
+    shown = console.export_text()
+    assert "Counting" in shown
+    assert "2/2" in shown
+    assert isinstance(choose_progress("auto"), PlainProgress)
+
+
+def test_durations():
+    assert [duration(seconds) for seconds in (4.4, 65.0, 7260.0, float("nan"))] == [
+        "4 s",
+        "1 min 5 s",
+        "2 h 1 min",
+        "?",
+    ]

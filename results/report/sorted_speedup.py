@@ -64,7 +64,7 @@ def draw(table: pd.DataFrame, context: Context, *, counts: str, unit: str = "ste
 
 @dataclass
 class _Marks:
-    """Where marks go; ``rows`` counts the optimizers whose marks are stacked so far.
+    """Where marks go, and how many optimizers have marks there so far.
 
     In steps all censored values are equal, so that marks would cover each other; in seconds each
     optimizer has a ceiling of its own, and its marks stay there.
@@ -74,7 +74,8 @@ class _Marks:
     low: int
     many: bool
     stacked: bool
-    rows: int = 0
+    triangles: int = 0
+    crosses: int = 0
 
 
 def _many(labels: Sequence[str]) -> bool:
@@ -121,22 +122,23 @@ def _line(
     axes.plot(x[~zero], y[~zero], color=color, linewidth=0.9, alpha=0.45, linestyle=":")
     axes.plot(x[seen], y[seen], color=color, marker=marker, markersize=size, label=label,
               markeredgewidth=0, zorder=3)  # fmt: skip
-    if not (right.any() or zero.any()):
-        return
     step = 4.2 if marks.many else 5.0
-    up = ScaledTranslation(0, (3 + step * marks.rows) / 72, axes.figure.dpi_scale_trans)
-    marks.rows += marks.stacked
     edge: dict[str, Any]
-    for chosen, height, symbol, edge in (
-        (right, y, "^", {"markeredgecolor": "white", "markeredgewidth": 0.4}),
-        (zero, np.full(len(y), marks.floor), "x", {"markeredgewidth": 1.1}),
+    for chosen, height, row, symbol, edge in (
+        (right, y, marks.triangles, "^", {"markeredgecolor": "white", "markeredgewidth": 0.4}),
+        (zero, np.full(len(y), marks.floor), marks.crosses, "x", {"markeredgewidth": 1.1}),
     ):
         if chosen.any():
+            offset = (3 if symbol == "^" else 0) + step * row
+            up = ScaledTranslation(0, offset / 72, axes.figure.dpi_scale_trans)
             (drawn,) = axes.plot(
                 x[chosen], height[chosen], symbol, color=color, markersize=size + 2,
                 clip_on=False, zorder=4, transform=axes.transData + up, **edge,
             )  # fmt: skip
+            # Otherwise the layout would make room for marks that stand in the margin.
             drawn.set_in_layout(False)
+    marks.triangles += marks.stacked and bool(right.any())
+    marks.crosses += bool(zero.any())
 
 
 def _legend(axes: Axes, drawn: Sequence[str]) -> None:

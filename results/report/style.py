@@ -31,7 +31,8 @@ def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
         place = next((i for name, i in _RESERVED.items() if label.startswith(name)), None)
         if place is not None and place not in taken.values():
             taken[label] = place
-    free = iter([i for i in range(len(PALETTE)) if i not in taken.values()])
+    # VeLO's own colour goes to another optimizer last.
+    free = iter([i for i in (*range(1, len(PALETTE)), 0) if i not in taken.values()])
     for position, label in enumerate(labels):
         if label not in taken:
             taken[label] = next(free, position % len(PALETTE))

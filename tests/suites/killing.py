@@ -36,9 +36,7 @@ def suite() -> Suite:
         data=DataSpec("digits", shift=1),
         batch_size=32,
     )
-    protocol = Protocol(
-        steps=1000, seeds=2, baseline_multiple=2, learning_rates=(1e-3, 3e-2, 1e30)
-    )
+    protocol = Protocol(steps=1000, seeds=2, baseline_multiple=2, learning_rates=(1e-3, 3e-2, 1e30))
     return Suite("killed", (spec,), protocol, ("adam", "sgd"))
 
 

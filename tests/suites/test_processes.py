@@ -1,0 +1,225 @@
+"""Worker processes: the same bits as in this process, deaths recorded, Ctrl-C harmless."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import toys
+
+from foundation.errors import PlanError
+from results.store import Store
+from suites.engines.base import SHARD, TIMING, Job
+from suites.engines.schedule import Schedule
+from suites.run import run
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Adds 1 at each update, like toys.counting; and the first time, kills its own process.
+DEADLY = """
+import os, signal
+from pathlib import Path
+import jax, jax.numpy as jnp, optax
+
+MARK = Path(__file__).parent
+
+def _die_once(name):
+    mark = MARK / name
+    if not mark.exists():
+        mark.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def once(learning_rate=1.0):
+    _die_once("once")
+    return optax.sgd(learning_rate)
+
+def always(learning_rate=1.0):
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return optax.sgd(learning_rate)
+
+def wrong(learning_rate=1.0):
+    raise ValueError("this optimizer is broken")
+"""
+
+
+class Watcher(toys.Recorder):
+    """Remembers what was done in which order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: list[Job] = []
+
+    def job_finished(self, job: Job) -> None:
+        super().job_finished(job)
+        self.finished.append(job)
+
+
+@pytest.mark.slow
+def test_engines_and_numbers_of_workers_give_the_same_bits(tmp_path):
+    run("smoke", tmp_path / "inline", workers=0, progress="silent", timing=False)
+    display = Watcher()
+    result = run("smoke", tmp_path / "processes", workers=2, progress=display)
+    assert result.failed == {}
+    assert toys.contents(tmp_path / "inline") == toys.contents(tmp_path / "processes")
+    store = Store.open(tmp_path / "processes")
+    assert store.shards()[0].metadata["device"]["threads"] == 1
+    kinds = [job.kind for job in display.finished]
+    assert kinds == sorted(kinds)  # timings after all shards
+    cells = {cell.id for cell in store.cells()}
+    assert set(store.timings) == cells
+    for record in store.timings.values():
+        assert record["threads"] == 1
+        for name in ("seconds_per_step", "baseline_seconds_per_step"):
+            assert len(record[name]["samples"]) >= 7
+            assert record[name]["median"] > 0
+            assert record[name]["spread"] >= 0
+        ratio = record["seconds_per_step"]["median"] / record["baseline_seconds_per_step"]["median"]
+        assert record["ratio"] == pytest.approx(ratio)
+        assert record["compile_seconds"] > 0
+        assert record["eval_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
+    (tmp_path / "deadly.py").write_text(textwrap.dedent(DEADLY))
+    names = [f"{tmp_path / 'deadly.py'}:{name}" for name in ("once", "always", "wrong")]
+    display = Watcher()
+    result = run(
+        "smoke",
+        tmp_path / "out",
+        optimizers=["sgd", *names],
+        seeds=1,
+        learning_rates=[0.01],
+        workers=2,
+        timing=False,
+        progress=display,
+    )
+    store = Store.open(tmp_path / "out")
+    statuses = {}
+    for cell in store.cells():
+        records = [dict(record) for record in cell.failures]
+        statuses.setdefault(cell.name.rpartition(":")[2], []).append(
+            (len(cell.shards), records[0]["kind"] if records else "")
+        )
+    assert statuses["sgd"] == [(1, "")] * 2
+    assert statuses["once"] == [(1, "")] * 2
+    assert statuses["always"] == [(0, "killed")] * 2
+    assert statuses["wrong"] == [(0, "error")] * 2
+    assert result.failed is not None
+    assert len(result.failed) == 4
+    kinds = [(kind, again) for kind, _, again in display.failures]
+    assert kinds.count(("killed", True)) == 3  # once, and the first time of always, twice
+    assert kinds.count(("killed", False)) == 2
+    messages = [message for kind, message, _ in display.failures if kind == "error"]
+    assert all("this optimizer is broken" in message for message in messages)
+    assert any("signal 9" in message for _, message, _ in display.failures)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import sys\n"
+        "from suites.run import run\n"
+        "run('smoke', sys.argv[1], steps=int(sys.argv[2]), workers=2, timing=False,"
+        " progress='plain')\n"
+    )
+
+    def start(out: Path, steps: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(script), str(out), str(steps)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    steps = 100_000
+    process = start(tmp_path / "out", steps)
+    store = tmp_path / "out" / "manifest.json"
+    deadline = time.monotonic() + 120
+    assert process.stderr is not None
+    for line in process.stderr:  # the first line comes when a worker has trained a while
+        assert "best loss" in line
+        break
+    assert store.exists()
+    assert time.monotonic() < deadline
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    told = process.stderr.read()
+    assert process.wait(60) != 0
+    assert "the same command goes on" in told
+    assert list((tmp_path / "out" / "checkpoints").glob("*.npz"))
+    assert not (tmp_path / "out" / "failures").exists()
+    process.stderr.close()
+
+
+@pytest.mark.slow
+def test_what_only_this_process_knows_runs_here_unless_told_otherwise(tmp_path):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting")
+        with pytest.raises(PlanError, match="workers=0"):
+            run(suite, tmp_path, workers=1, timing=False, progress="silent")
+
+
+def jobs_of(*tasks: int, timings: bool = True) -> list[Job]:
+    jobs = [Job(SHARD, f"s{at}", f"c{task}", task, 1.0 + task) for at, task in enumerate(tasks)]
+    if timings:
+        jobs += [Job(TIMING, f"c{task}", f"c{task}", task, 1.0) for task in sorted(set(tasks))]
+    return jobs
+
+
+def test_workers_stay_with_their_task_and_help_at_the_end():
+    schedule = Schedule(jobs_of(0, 0, 0, 1, timings=False))
+    first, second = schedule.take(0), schedule.take(1)
+    assert first is not None
+    assert second is not None
+    assert (first.task, second.task) == (0, 1)
+    schedule.release(1)
+    helped = schedule.take(1)
+    assert helped is not None
+    assert helped.task == 0
+    schedule.release(0)
+    last = schedule.take(0)
+    assert last is not None
+    assert schedule.take(0) is None or last.task == 0
+
+
+def test_timings_come_last_and_alone():
+    schedule = Schedule(jobs_of(0, 1))
+    shards = [schedule.take(0), schedule.take(1)]
+    assert all(job is not None and job.kind == SHARD for job in shards)
+    schedule.release(0)
+    assert schedule.take(0) is None  # the other worker still trains
+    schedule.release(1)
+    timing = schedule.take(1)
+    assert timing is not None
+    assert (timing.kind, timing.task) == (TIMING, shards[1].task if shards[1] else None)
+    assert schedule.take(0) is None
+    schedule.release(1)
+    assert schedule.take(0) is not None
+    schedule.release(0)
+    assert schedule.finished
+
+
+def test_a_timing_whose_worker_is_gone_goes_to_another():
+    schedule = Schedule(jobs_of(0))
+    schedule.take(0)
+    schedule.release(0)
+    assert schedule.take(1) is None
+    schedule.forget(0)
+    assert schedule.take(1) is not None
+
+
+def test_a_job_that_is_tried_again_waits_first_in_line():
+    schedule = Schedule(jobs_of(0, 0, timings=False))
+    job = schedule.take(0)
+    assert schedule.release(0, again=True) == job
+    assert not schedule.finished
+    assert schedule.take(1) == job

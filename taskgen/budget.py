@@ -44,12 +44,12 @@ class DeviceProfile:
 
     name: str
     device: str
-    peak_flops: float
-    peak_bytes_per_s: float
-    overhead_s: float
-    kernel_s: float
+    peak_flops: int | float
+    peak_bytes_per_s: int | float
+    overhead_s: int | float
+    kernel_s: int | float
     memory_bytes: int
-    derate: float
+    derate: int | float
     measured: bool
     source: str = ""
 
@@ -122,7 +122,7 @@ def predict_seconds(cost: Cost, profile: DeviceProfile) -> float:
     return max(arithmetic, traffic) + cost.kernels * profile.kernel_s + profile.overhead_s
 
 
-def steps_allowed(cost: Cost, profile: DeviceProfile, *, hours: float) -> int:
+def steps_allowed(cost: Cost, profile: DeviceProfile, *, hours: int | float) -> int:
     """Returns how many steps fit in ``hours`` on the device."""
     return int(hours * 3600 / predict_seconds(cost, profile))
 
@@ -139,9 +139,9 @@ class Budget:
     """
 
     profile: DeviceProfile
-    hours: float = 1.0
+    hours: int | float = 1.0
     steps: int = PROTOCOL_STEPS
-    max_mflop: float | None = None
+    max_mflop: int | float | None = None
 
     def __post_init__(self):
         for name in ("hours", "max_mflop"):

@@ -13,8 +13,8 @@ def describe(
     spec: TaskSpec,
     *,
     device: str = "v100",
-    hours: float = 1.0,
-    max_mflop: float | None = None,
+    hours: int | float = 1.0,
+    max_mflop: int | float | None = None,
 ) -> dict[str, Any]:
     """Returns facts about a task, as JSON.
 

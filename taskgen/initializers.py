@@ -92,7 +92,7 @@ def orthogonal(scale: Any) -> Callable[..., Any]:
     return init
 
 
-def truncated_normal(std: float) -> Callable[..., Any]:
+def truncated_normal(std: int | float) -> Callable[..., Any]:
     """Normal of nominal deviation ``std``, cut at two of them and not rescaled.
 
     The real standard deviation is 0.88 ``std``: the default of the library that the published

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def random_batch(spec: TaskSpec, *, seed: int = 0) -> dict[str, Any]:
 
 
 def measure_step_seconds(
-    specs: Sequence[TaskSpec], *, repeats: int = 5, seconds: float = 0.1
+    specs: Sequence[TaskSpec], *, repeats: int = 5, seconds: int | float = 0.1
 ) -> list[float]:
     """Returns the median seconds of a step of gradient descent, for each spec.
 
@@ -54,37 +55,35 @@ def measure_step_seconds(
 class _Program:
     """A compiled loop of training steps, of a length that takes about ``seconds``."""
 
-    def __init__(self, spec: TaskSpec, seconds: float):
+    def __init__(self, spec: TaskSpec, seconds: int | float):
         task = taskgen.build(spec)
         self._batch = random_batch(spec)
         self._key = jax.random.key(0)
         self._params, self._state = jax.jit(task.init)(self._key)
 
-        def step(carry: Any, key: Any) -> Any:
-            params, state, batch = carry
-            gradient, state = jax.grad(task.loss, has_aux=True)(
-                params, state, key, batch, train=True
-            )
-            params = jax.tree.map(lambda p, g: p - _LEARNING_RATE * g, params, gradient)
-            return (params, state, batch), None
+        def run(params: Any, state: Any, batch: Any, key: Any, steps: Any) -> Any:
+            def step(index: Any, carry: Any) -> Any:
+                params, state = carry
+                gradient, state = jax.grad(task.loss, has_aux=True)(
+                    params, state, jax.random.fold_in(key, index), batch, train=True
+                )
+                params = jax.tree.map(lambda p, g: p - _LEARNING_RATE * g, params, gradient)
+                return params, state
 
-        def run(params: Any, state: Any, batch: Any, keys: Any) -> Any:
-            return jax.lax.scan(step, (params, state, batch), keys)[0][0]
+            return jax.lax.fori_loop(0, steps, step, (params, state))
 
         self._run = jax.jit(run)
-        self._steps = 8  # enough to tell how many are needed
-        self._time_once()  # compiles
-        once = self._time_once() / self._steps
-        self._steps = int(min(max(seconds / once, 1), 4096))
-        self._time_once()  # compiles for that length
+        self._time(1)  # compiles
+        self._steps = 1
+        while (taken := self._time(self._steps)) < seconds / 2:
+            self._steps = math.ceil(self._steps * min(max(seconds / taken, 2), 8))
 
-    def _time_once(self) -> float:
-        keys = jax.random.split(self._key, self._steps)
-        jax.block_until_ready(keys)
+    def _time(self, steps: int) -> float:
+        arguments = (self._params, self._state, self._batch, self._key, np.int32(steps))
         start = time.perf_counter()
-        jax.block_until_ready(self._run(self._params, self._state, self._batch, keys))
+        jax.block_until_ready(self._run(*arguments))
         return time.perf_counter() - start
 
     def time(self) -> float:
         """Returns the seconds of a step, from one timing."""
-        return self._time_once() / self._steps
+        return self._time(self._steps) / self._steps

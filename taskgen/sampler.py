@@ -56,9 +56,9 @@ def sample(
     seed: int,
     family: str | None = None,
     data: str = "published",
-    hours: float = 1.0,
+    hours: int | float = 1.0,
     device: str = "v100",
-    max_mflop: float | None = None,
+    max_mflop: int | float | None = None,
 ) -> list[TaskSpec]:
     """Samples task specs; the same on every machine, and without jax.
 

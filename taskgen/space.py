@@ -17,7 +17,7 @@ import difflib
 import functools
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -79,7 +79,8 @@ class LogInt:
 
     def sample(self, draws: Draws, name: str) -> int:
         """Returns an integer in [low, high)."""
-        return int(_log_uniform(self.low, self.high, _fraction(draws, name)))
+        drawn = int(_log_uniform(self.low, self.high, _fraction(draws, name)))
+        return max(self.low, drawn)  # exp(ln low) may be rounded to just below low
 
     def describe(self) -> str:
         """Returns the distribution in words."""
@@ -182,21 +183,21 @@ def uniform_int(low: int, high: int) -> UniformInt:
     return UniformInt(low, high)
 
 
-def uniform_float(low: float, high: float) -> UniformFloat:
+def uniform_float(low: int | float, high: int | float) -> UniformFloat:
     """Uniform floats from ``low`` to ``high``, rounded to six significant digits."""
     if low > high:
         raise ValueError(f"uniform_float needs low <= high, but got {low} and {high}.")
     return UniformFloat(float(low), float(high))
 
 
-def log_float(low: float, high: float) -> LogFloat:
+def log_float(low: int | float, high: int | float) -> LogFloat:
     """Log-uniform floats from ``low`` > 0 to ``high``, rounded to six significant digits."""
     if not 0 < low <= high:
         raise ValueError(f"log_float needs 0 < low <= high, but got {low} and {high}.")
     return LogFloat(float(low), float(high))
 
 
-def choice(values: typing.Iterable[Any], weights: typing.Iterable[int] | None = None) -> Choice:
+def choice(values: Iterable[Any], weights: Iterable[int] | None = None) -> Choice:
     """One of ``values``, with integer ``weights`` (default: all alike)."""
     values = tuple(values)
     chosen = (1,) * len(values) if weights is None else tuple(weights)
@@ -213,7 +214,7 @@ def fixed(value: Any) -> Choice:
     return choice((value,))
 
 
-def boolean(p: float = 0.5) -> Choice:
+def boolean(p: int | float = 0.5) -> Choice:
     """True with probability ``p`` (to a part in a million), else False."""
     if not 0 <= p <= 1:
         raise ValueError(f"boolean needs a probability from 0 to 1, but got {p}.")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from foundation.canonical import content_hash
 from foundation.errors import SpecError
-from taskgen.space import check_config, config_to_json, static_values
+from taskgen.space import check_config, config_to_json, dynamic_values
 
-BATCH_SIZES = (1, 65_536)
-SHIFTS = (0, 64)
+_Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is, in words
 
 
 def _without_defaults(spec: Any, keep: Sequence[str] = ()) -> dict[str, Any]:
@@ -30,9 +29,20 @@ def _require(ok: bool, field: str, value: Any, allowed: str) -> None:
         raise SpecError(field, value, allowed)
 
 
-def _require_integer(field: str, value: Any, low: int, high: int) -> None:
-    ok = type(value) is int and low <= value <= high
-    _require(ok, field, value, str(low) if low == high else f"an integer from {low} to {high}")
+def _check_fields(prefix: str, values: Mapping[str, Any], rules: Mapping[str, _Rule]) -> None:
+    """Checks the values that are given; mappings are checked before anything is made of them."""
+    for name, (accepts, allowed) in rules.items():
+        if name in values:
+            _require(accepts(values[name]), f"{prefix}{name}", values[name], allowed)
+
+
+def _integer(low: int, high: int) -> _Rule:
+    words = str(low) if low == high else f"an integer from {low} to {high}"
+    return (lambda value: type(value) is int and low <= value <= high), words
+
+
+def _only(legal: Any) -> _Rule:
+    return (lambda value: value == legal), repr(legal)
 
 
 def _check_keys(where: str, values: Any, cls: type) -> None:
@@ -43,6 +53,36 @@ def _check_keys(where: str, values: Any, cls: type) -> None:
             close = difflib.get_close_matches(str(key), names, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise SpecError(where, key, f"one of the keys {', '.join(names)}{hint}")
+
+
+_STRING: _Rule = (lambda value: type(value) is str), "a string"
+
+_DATA_RULES = {
+    "name": _STRING,
+    "shift": _integer(0, 64),
+    "flip": ((lambda value: type(value) is bool), "true or false"),
+}
+_PRECISION_RULES = {
+    "params": _only("float32"),
+    "compute": _only("float32"),
+    "matmul": _only("highest"),
+}
+_TASK_RULES = {
+    "family": _STRING,
+    "data": (
+        (lambda value: isinstance(value, DataSpec | Mapping | str)),
+        "a name, or a mapping with the keys 'name', 'shift' and 'flip'",
+    ),
+    "precision": (
+        (lambda value: isinstance(value, Precision | Mapping)),
+        "a mapping with the keys 'params', 'compute' and 'matmul'",
+    ),
+    "batch_size": _integer(1, 65_536),
+    "version": _integer(0, 1_000_000),
+    "augmentations": ((lambda value: value in ([], ())), "empty: there are none yet"),
+    "grad_accumulation": _integer(1, 1),
+    "name": _STRING,
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +104,7 @@ class DataSpec:
     flip: bool = False
 
     def __post_init__(self):
-        _require(type(self.name) is str, "data.name", self.name, "a string")
-        _require_integer("data.shift", self.shift, *SHIFTS)
-        _require(type(self.flip) is bool, "data.flip", self.flip, "true or false")
+        _check_fields("data.", vars(self), _DATA_RULES)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the name, and what is not at its default."""
@@ -77,6 +115,7 @@ class DataSpec:
         """Reads what :meth:`to_json` wrote, or a checked hand-written mapping."""
         _check_keys("data", values, cls)
         _require("name" in values, "data", dict(values), "a mapping with the key 'name'")
+        _check_fields("data.", values, _DATA_RULES)
         return cls(**values)
 
 
@@ -95,9 +134,7 @@ class Precision:
     matmul: str = "highest"
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            _require(value == field.default, f"precision.{field.name}", value, repr(field.default))
+        _check_fields("precision.", vars(self), _PRECISION_RULES)
 
     def to_json(self) -> dict[str, Any]:
         """Returns what is not at its default."""
@@ -107,6 +144,7 @@ class Precision:
     def from_json(cls, values: Mapping[str, Any]) -> Precision:
         """Reads what :meth:`to_json` wrote."""
         _check_keys("precision", values, cls)
+        _check_fields("precision.", values, _PRECISION_RULES)
         return cls(**values)
 
 
@@ -117,7 +155,7 @@ class TaskSpec:
     Args:
       family: Name of a registered task family.
       config: The family's config; a mapping is checked and completed with defaults.
-      data: The data set; a plain name stands for ``DataSpec(name)``.
+      data: The data set.
       batch_size: Examples in a training batch, from 1 to 65536.
       version: Version of the family that gives this spec its meaning. 0 stands for the present
         one.
@@ -143,27 +181,19 @@ class TaskSpec:
     name: str = ""
 
     def __post_init__(self):
-        _require(type(self.family) is str, "family", self.family, "a string")
+        _check_fields("", vars(self), _TASK_RULES)
         family = self.family_object
         put = object.__setattr__  # the way to complete a frozen dataclass while it is made
         put(self, "config", check_config(family.config, self.config))
-        if isinstance(self.data, str):
-            put(self, "data", DataSpec(self.data))
-        _require(isinstance(self.data, DataSpec), "data", self.data, "a data set")
-        _require_integer("batch_size", self.batch_size, *BATCH_SIZES)
         if self.version == 0:
             put(self, "version", family.version)
         _require(
-            type(self.version) is int and self.version == family.version,
+            self.version == family.version,
             "version",
             self.version,
             f"{family.version}, the version of the family {self.family!r} in this package; "
             "sample or write the spec anew, or use the package it was made with",
         )
-        _require(not self.augmentations, "augmentations", self.augmentations, "empty")
-        put(self, "augmentations", ())
-        _require_integer("grad_accumulation", self.grad_accumulation, 1, 1)
-        _require(type(self.name) is str, "name", self.name, "a string")
 
     @property
     def family_object(self) -> Any:
@@ -184,7 +214,8 @@ class TaskSpec:
         """The hash without dynamic values: specs that share it share compiled programs."""
         values = self.to_json()
         values.pop("name", None)
-        values["config"] = static_values(self.config)
+        dynamic = dynamic_values(self.config)
+        values["config"] = {k: v for k, v in values["config"].items() if k not in dynamic}
         return content_hash(values)
 
     @property
@@ -212,10 +243,10 @@ class TaskSpec:
             _require(key in values, "spec", sorted(values), f"a mapping with the key {key!r}")
         made = dict(values)
         made.setdefault("config", {})
-        if isinstance(made["data"], Mapping):
-            made["data"] = DataSpec.from_json(made["data"])
-        if isinstance(made.get("precision"), Mapping):
-            made["precision"] = Precision.from_json(made["precision"])
-        if isinstance(made.get("augmentations"), list):
-            made["augmentations"] = tuple(made["augmentations"])
+        _check_fields("", made, _TASK_RULES)
+        if isinstance(made["data"], str):
+            made["data"] = {"name": made["data"]}
+        made["data"] = DataSpec.from_json(made["data"])
+        made["precision"] = Precision.from_json(made.get("precision", {}))
+        made["augmentations"] = tuple(made.get("augmentations", ()))
         return cls(**made)

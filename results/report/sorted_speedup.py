@@ -55,7 +55,7 @@ def draw(table: pd.DataFrame, context: Context, *, counts: str, unit: str = "ste
     else:
         text = f"no task has a speedup in {unit}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
-    meaning = "Triangles: at least this much. Crosses: diverged or no progress (0x)."
+    meaning = "Triangles: at least this much. Crosses: diverged, or too low for this axis."
     if unit == "seconds":
         meaning += f" Step times were measured in turns with {context.baseline} on one machine."
     add_caption(figure, f"{context.line} {counts} {meaning}")

@@ -36,7 +36,7 @@ def find_tasks(text: str) -> list[TaskSpec]:
     collection, _, member = text.rpartition(":")
     if collection.endswith(".json") or collection in suites:
         return [_one(_members(collection), member, collection)]
-    known = {task.label: task for name in suites.names() for task in _members(name)}
+    known = {task.label: task for name in suites.names() for task in _usable_members(name)}
     if text in known:
         return [known[text]]
     raise UnknownNameError("task, file of tasks, or suite", text, [*known, *suites.names()])
@@ -68,6 +68,14 @@ def _members(name: str) -> list[TaskSpec]:
         if "kind" not in content:  # a bare spec, as `velodrome show --json` prints it
             return [TaskSpec.from_json(content)]
     return list(load_suite(name).tasks)
+
+
+def _usable_members(suite: str) -> list[TaskSpec]:
+    """Returns a suite's tasks; none if another package's suite cannot be loaded."""
+    try:
+        return _members(suite)
+    except VelodromeError:
+        return []
 
 
 def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:

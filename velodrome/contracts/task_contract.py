@@ -57,9 +57,9 @@ class Subject:
         return jax.jit(self.task.init)
 
     @cached_property
-    def loss(self) -> Callable[..., Any]:
-        """The task's loss, compiled for each value of ``train``."""
-        return jax.jit(self.task.loss, static_argnames="train")
+    def evaluate(self) -> Callable[..., Any]:
+        """The task's loss in evaluation mode, compiled."""
+        return jax.jit(partial(self.task.loss, train=False))
 
     @cached_property
     def step(self) -> Callable[..., Any]:
@@ -119,13 +119,17 @@ def check_trees(subject: Subject) -> None:
 def check_loss(subject: Subject) -> None:
     """The loss is a finite float32 scalar, its normal form finite, and the state keeps its form."""
     params, state = subject.initial
+    arguments = (params, state, jax.random.key(1), subject.batch())
     for train in (True, False):
-        loss, after = subject.loss(params, state, jax.random.key(1), subject.batch(), train=train)
+        loss, after = jax.eval_shape(partial(subject.task.loss, train=train), *arguments)
         shape = f"{loss.dtype.name}{list(loss.shape)}"
         require(shape == "float32[]", f"loss(train={train}) must be a float32 scalar, is {shape}")
-        require(bool(jnp.isfinite(loss)), f"loss(train={train}) is {loss} at the start")
         same = jax.tree.map(_form, after) == jax.tree.map(_form, state)
         require(same, f"loss(train={train}) changes shapes or types of the state")
+    (training, _), _ = subject.step(*arguments)
+    evaluation, _ = subject.evaluate(*arguments)
+    for train, loss in ((True, training), (False, evaluation)):
+        require(bool(jnp.isfinite(loss)), f"loss(train={train}) is {loss} at the start")
         normal = subject.task.normalize(loss)
         require(bool(jnp.isfinite(normal)), f"normalize({loss}) is {normal}")
 
@@ -137,7 +141,7 @@ def check_metrics(subject: Subject) -> None:
     metrics = jax.jit(subject.task.metrics)(*arguments)
     require("loss" in metrics, f"the metrics {sorted(metrics)} lack 'loss'")
     total, count = metrics["loss"]
-    loss, _ = subject.loss(*arguments, train=False)
+    loss, _ = subject.evaluate(*arguments)
     require(
         _close(total / count, loss),
         f"the metric 'loss' is {total / count:.6g}, the loss is {loss:.6g}",
@@ -170,14 +174,15 @@ def check_vmap(subject: Subject) -> None:
     batches = [subject.batch(seed) for seed in range(2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
 
-    def evaluate(init: Any, loss: Any, key: jax.Array, batch: Any) -> jax.Array:
-        params, state = init(key)
-        return loss(params, state, key, batch, train=True)[0]
+    def initial_loss(key: jax.Array, batch: Any) -> jax.Array:
+        params, state = subject.task.init(key)
+        return subject.task.loss(params, state, key, batch, train=True)[0]
 
-    together = jax.jit(jax.vmap(partial(evaluate, subject.task.init, subject.task.loss)))
-    lanes = together(keys, stacked)
-    single = partial(evaluate, subject.init, subject.loss)
-    alone = jnp.stack([single(key, batch) for key, batch in zip(keys, batches, strict=True)])
+    lanes = jax.jit(jax.vmap(initial_loss))(keys, stacked)
+    single = (
+        subject.step(*subject.init(k), k, b)[0][0] for k, b in zip(keys, batches, strict=True)
+    )
+    alone = jnp.stack(list(single))
     require(_close(lanes, alone), f"under vmap the losses are {lanes}, one by one {alone}")
 
 

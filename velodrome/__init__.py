@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from suites.suite import Suite as Suite
     from suites.suite import load_suite as load_suite
     from suites.suite import suites as suites
+    from suites.train import train as train
     from taskgen import build as build
     from taskgen import cost as cost
     from taskgen import describe as describe

@@ -1,0 +1,90 @@
+"""One run, in memory: a task, an optimizer, and the curve that comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import optax
+import pandas as pd
+
+from optimizers.registry import OptimizerSpec, optimizers
+from suites.execute import TaskBench
+from suites.lanes import LaneLoop
+from suites.numerics import numerics
+from suites.protocol import Protocol
+from suites.suite import Suite
+from taskgen.spec import TaskSpec
+from taskgen.task import Task
+
+
+def train(
+    task: Task | TaskSpec,
+    optimizer: optax.GradientTransformation | str,
+    *,
+    steps: int,
+    seed: int = 0,
+    eval_every: int = 10,
+    needs: Iterable[str] = ("value",),
+    **hyperparameters: Any,
+) -> pd.DataFrame:
+    """Trains a task once and returns its curve; nothing is stored.
+
+    The numbers are those that a suite with the same settings would get for the seed.
+
+    Args:
+      task: A task, or the spec of one.
+      optimizer: An optax transformation, or a name as the optimizer registry takes them.
+      steps: Updates, a multiple of ``eval_every``.
+      seed: Determines initial parameters, batches and all other randomness.
+      eval_every: Updates between evaluations (held out: five times as many).
+      needs: What of ``value`` (the loss), ``grad``, ``value_fn``, ``grad_fn`` and ``key`` the
+        transformation's update takes as keywords. A name brings its own.
+      **hyperparameters: For an optimizer given by its name, such as ``learning_rate=1e-3``.
+
+    Returns:
+      One row for each evaluated step (the index), and columns "train loss", "heldout loss" and,
+      for classification, "train accuracy" and "heldout accuracy"; held-out values are missing
+      where they were not measured. A run that diverges ends before the step at which it did.
+
+    Raises:
+      SpecError: A setting is out of range, or a hyperparameter is unknown.
+      UnknownNameError: There is no optimizer of that name.
+    """
+    spec = task.spec if isinstance(task, Task) else task
+    protocol = Protocol(
+        steps=steps,
+        seeds=1,
+        baseline_multiple=1,
+        eval_every=eval_every,
+        heldout_every=5 * eval_every,
+    )
+    chosen = _as_spec(optimizer, needs)
+    with numerics():
+        bench = TaskBench(Suite(spec.label, (spec,), protocol, (chosen.name,)), 0)
+        group = bench.group(chosen, steps, [seed], [hyperparameters], [0])
+        loop = LaneLoop(bench.data, [group], horizon=steps)
+        loop.run(lambda _: True)
+    return _table(loop.records.columns(loop.diverged_at()))
+
+
+def _as_spec(optimizer: optax.GradientTransformation | str, needs: Iterable[str]) -> OptimizerSpec:
+    if isinstance(optimizer, str):
+        return optimizers.get(optimizer)
+    return OptimizerSpec(
+        name="given", label="given", factory=lambda: optimizer, needs=frozenset(needs)
+    )
+
+
+def _table(columns: Mapping[str, Any]) -> pd.DataFrame:
+    rows = pd.DataFrame(
+        {
+            "step": columns["step"],
+            "name": [
+                f"{split} {metric}"
+                for split, metric in zip(columns["split"], columns["metric"], strict=True)
+            ],
+            "value": columns["value"],
+        }
+    )
+    return rows.pivot(index="step", columns="name", values="value").rename_axis(columns=None)

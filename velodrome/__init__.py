@@ -101,6 +101,7 @@ _HOMES: dict[str, str] = {
     "Store": "results.store",
     "Protocol": "suites.protocol",
     "run": "suites.run",
+    "train": "suites.train",
     **dict.fromkeys(("Suite", "load_suite", "suites"), "suites.suite"),
     **dict.fromkeys(("build", "cost", "describe"), "taskgen"),
     **dict.fromkeys(

@@ -151,7 +151,7 @@ class EstimatorConfig:
       shaping: What is made of a pair's losses: ``"sign"`` of the difference (as VeLO),
         ``"raw"`` difference, or ``"log"``: the difference of their logarithms.
       scales: For each group of weights, how much larger its perturbations and steps are; see
-        `GROUPS`. Groups that are not named have 1.
+        `GROUPS`. Groups that are not named have 1; a group at 0 stays as it is.
     """
 
     sigma: float = 0.01
@@ -170,7 +170,7 @@ class EstimatorConfig:
         for group, scale in self.scales.items():
             name = f"estimator.scales.{group}"
             require(group in GROUPS, name, group, f"one of the groups {', '.join(GROUPS)}")
-            require(is_number(scale) and scale > 0, name, scale, "a number above 0")
+            require(is_number(scale) and scale >= 0, name, scale, "a number of at least 0")
 
 
 @dataclass(frozen=True)

@@ -46,12 +46,12 @@ class StartingPoint:
       momentum: Weight of the momentum as it is.
     """
 
-    step: float = 0.01
+    step: float = 0.015
     decay: float = 0.9
     small: float = 5.0
     adam_like: float = 0.5
-    factored: float = 0.5
-    momentum: float = 0.0
+    factored: float = 0.0
+    momentum: float = 0.5
 
 
 def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:

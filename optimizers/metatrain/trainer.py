@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from optimizers.metatrain.config import MetaTrainConfig, OuterConfig
+from optimizers.metatrain.estimator import Estimate, estimate, perturb, sample_perturbations
 from optimizers.metatrain.initial import initial_weights
-from optimizers.metatrain.program import make_gradient, scale_tree
+from optimizers.metatrain.program import make_particles, repeat_each
 from optimizers.metatrain.tasks import check_vary, draw_problems, open_task, sample_pool
 from optimizers.metatrain.unroll import batches_needed
 from optimizers.velo import VeLOWeights
@@ -19,6 +22,15 @@ from taskgen.space import log_int
 
 #: Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
 _LENGTH_STEP = 10
+
+
+def scale_tree(theta: VeLOWeights, scales: Mapping[str, float]) -> VeLOWeights:
+    """Returns a scale for each array of ``theta``: that of its group, 1 for the others."""
+    groups = {
+        name: next((group for group in scales if name.startswith(group)), None)
+        for name in theta._fields
+    }
+    return VeLOWeights(**{name: scales[group] if group else 1.0 for name, group in groups.items()})
 
 
 class OuterState(NamedTuple):
@@ -60,6 +72,8 @@ class MetaTrainer:
         self._programs: dict[int, Any] = {}
         self._outer = outer_optimizer(config.outer)
         self._apply = jax.jit(self._apply_gradient)
+        self._perturb = jax.jit(self._perturbed)
+        self._estimate = jax.jit(self._estimated)
 
     def init(self) -> OuterState:
         """Returns the state before the first outer step."""
@@ -75,8 +89,8 @@ class MetaTrainer:
         record: dict[str, Any] = {"step": index, "tasks": [], "inner_steps": 0, "dropped": 0}
         gradients = []
         for slot in range(estimator.tasks_per_step):
-            position = self._position(index * estimator.tasks_per_step + slot)
-            inner, gradient = self._program(position)
+            position = self.task_position(index * estimator.tasks_per_step + slot)
+            inner, run = self._program(position)
             here = draws.child(slot)
             problems = draw_problems(
                 inner,
@@ -88,7 +102,9 @@ class MetaTrainer:
             )
             length = self._length(here)
             key = jax.random.key(here.word("perturbations") >> 32)
-            found = gradient(state.theta, key, problems, length)
+            particles = self._perturb(state.theta, key)
+            outcome = run(particles, repeat_each(problems, 2), length)
+            found = self._estimate(state.theta, key, outcome.objective)
             dropped = int(found.dropped)
             if dropped < estimator.pairs:
                 gradients.append(found.gradient)
@@ -110,7 +126,7 @@ class MetaTrainer:
             record["gradient_norm"] = float(norm)
         return state, record
 
-    def _position(self, turn: int) -> int:
+    def task_position(self, turn: int) -> int:
         """Which task has the turn: every round visits the whole pool, families taking turns."""
         families, size = len(self.config.tasks.families), self.config.tasks.per_family
         round_, place = divmod(turn, families * size)
@@ -129,9 +145,23 @@ class MetaTrainer:
     def _program(self, position: int) -> Any:
         if position not in self._programs:
             inner = open_task(self.specs[position], vary=self.config.tasks.vary)
-            gradient = make_gradient(inner, self.config.estimator, self.config.unroll)
-            self._programs[position] = (inner, gradient)
+            self._programs[position] = (inner, make_particles(inner, self.config.unroll))
         return self._programs[position]
+
+    def _perturbed(self, theta: VeLOWeights, key: Array) -> VeLOWeights:
+        """Returns the weights of all particles: plus and minus of the first pair, and so on."""
+        estimator = self.config.estimator
+        noise = sample_perturbations(key, theta, pairs=estimator.pairs)
+        scales = scale_tree(theta, estimator.scales)
+        both = perturb(theta, noise, scales, sigma=estimator.sigma)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
+
+    def _estimated(self, theta: VeLOWeights, key: Array, losses: Array) -> Estimate:
+        """Returns the estimate from the particles' losses; the perturbations are drawn again."""
+        estimator = self.config.estimator
+        noise = sample_perturbations(key, theta, pairs=estimator.pairs)
+        pairs = losses.reshape(estimator.pairs, 2)
+        return estimate(pairs, noise, sigma=estimator.sigma, shaping=estimator.shaping)
 
     def _apply_gradient(self, state: OuterState, gradient: VeLOWeights) -> Any:
         updates, adam = self._outer.update(gradient, state.adam, state.theta)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from optimizers import optimizers
 from optimizers.metatrain.config import MetaTrainConfig, UnrollConfig
-from optimizers.metatrain.program import make_evaluation
+from optimizers.metatrain.program import make_particles, repeat_all, repeat_each
 from optimizers.metatrain.tasks import InnerTask, draw_problems, open_task, sample_pool
 from optimizers.metatrain.unroll import Problem, batches_needed
 from optimizers.registry import LEARNING_RATES
@@ -71,7 +71,7 @@ class Validator:
             )
             for position, inner in enumerate(self.tasks)
         ]
-        self._evaluate = [make_evaluation(inner, self._unroll) for inner in self.tasks]
+        self._evaluate = [make_particles(inner, self._unroll) for inner in self.tasks]
 
     def baselines(self) -> list[Baseline]:
         """Returns Adam at the best of the published rates, by the mean over seeds, on each task."""
@@ -88,12 +88,12 @@ class Validator:
         A task on which some seed diverges has a loss of None and counts as not won; it is left
         out of the mean ratio.
         """
-        lanes = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], theta)
         rows = []
         for inner, problems, evaluate, baseline in zip(
             self.tasks, self._problems, self._evaluate, baselines, strict=True
         ):
-            loss = float(jnp.mean(evaluate(lanes, problems, self.steps).last))
+            same = repeat_each(jax.tree.map(lambda leaf: leaf[None], theta), len(problems.key))
+            loss = float(jnp.mean(evaluate(same, problems, self.steps).last))
             finite = math.isfinite(loss)
             ratio = math.log(max(loss, 1e-12) / max(baseline.loss, 1e-12)) if finite else None
             rows.append(
@@ -118,15 +118,18 @@ def adam_losses(
     inner: InnerTask, problems: Problem, unroll: UnrollConfig, *, steps: int
 ) -> np.ndarray:
     """Returns Adam's loss at each published rate, the mean over problems; NaN if one diverged."""
-    evaluate = make_evaluation(inner, unroll, _adam)
+    run = make_particles(inner, unroll, _adam)
+    seeds = len(problems.key)
     rates = np.asarray(LEARNING_RATES, np.float32).reshape(-1, _RATES_AT_ONCE)
-    losses = [np.asarray(evaluate(jnp.asarray(some), problems, steps).last) for some in rates]
+    losses = [
+        np.asarray(
+            run(repeat_each(jnp.asarray(some), seeds), repeat_all(problems, len(some)), steps).last
+        ).reshape(-1, seeds)
+        for some in rates
+    ]
     return np.mean(np.concatenate(losses), axis=1)
 
 
 def _adam(rate: Array, steps: Array) -> optax.GradientTransformationExtraArgs:
     del steps  # Adam does not ask for the length of the run
     return optimizers.get("adam").make({"learning_rate": rate}, num_steps=None)
-
-
-Validate = Callable[[VeLOWeights, Sequence[Baseline]], dict[str, Any]]

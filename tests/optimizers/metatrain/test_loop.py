@@ -1,0 +1,107 @@
+"""Whole runs at toy size: what they leave behind, and that interruptions change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from foundation.errors import StoreError
+from optimizers.metatrain import MetaTrainConfig, metatrain
+from optimizers.metatrain.loop import CHECKPOINT, LOG
+from optimizers.metatrain.trainer import MetaTrainer
+from optimizers.velo.store import load_weights
+
+
+def _quiet(line: str) -> None:
+    del line
+
+
+def _steps(directory) -> list[dict]:
+    lines = (directory / LOG).read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if "step" in record]
+    for record in records:
+        del record["seconds"]
+    return records
+
+
+class _Stop(Exception):
+    pass
+
+
+def _stop_after(step: int):
+    def report(line: str) -> None:
+        if line.split()[0] == str(step):
+            raise _Stop
+
+    return report
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_gives_the_same_numbers(toy_config, tmp_path):
+    whole = metatrain(toy_config, tmp_path / "whole", report=_quiet)
+    assert whole.finished
+    assert whole.totals.steps == 4
+    assert whole.totals.pairs == 8
+
+    parts = tmp_path / "parts"
+    with pytest.raises(_Stop):
+        metatrain(toy_config, parts, report=_stop_after(1))
+    # As a kill would leave it: a record that no checkpoint has, and half of another.
+    with (parts / LOG).open("a") as log:
+        log.write('{"step": 2, "loss": 0.0, "seconds": 1}\n{"step": 3, "lo')
+    lines: list[str] = []
+    resumed = metatrain(toy_config, parts, report=lines.append)
+
+    assert lines[0] == "resuming at outer step 2"
+    assert _steps(parts) == _steps(tmp_path / "whole")
+    jax.tree.map(np.testing.assert_array_equal, resumed.weights, whole.weights)
+    assert resumed.totals.inner_steps == whole.totals.inner_steps
+
+    saved = load_weights(str(resumed.path))
+    jax.tree.map(np.testing.assert_array_equal, saved, whole.weights)
+    card = json.loads(resumed.path.with_suffix(".json").read_text())
+    assert card["training"]["compute"]["outer_steps"] == 4
+    assert MetaTrainConfig.from_json(card["training"]["config"]) == toy_config
+
+    other = dataclasses.replace(toy_config, seed=6)
+    with pytest.raises(StoreError, match="another config"):
+        metatrain(other, parts, report=_quiet)
+
+
+@pytest.mark.slow
+def test_validation_is_recorded_against_adam(toy_config, tmp_path):
+    record = dataclasses.replace(toy_config.record, validate_every=2)
+    outer = dataclasses.replace(toy_config.outer, steps=1, warmup=0)
+    config = dataclasses.replace(toy_config, record=record, outer=outer)
+    metatrain(config, tmp_path, report=_quiet)
+    lines = map(json.loads, (tmp_path / LOG).read_text().splitlines())
+    before, after = (line for line in lines if "validation" in line)
+    assert (before["validation"], after["validation"]) == (0, 1)
+    (baseline,) = json.loads((tmp_path / "baseline.json").read_text())["adam"]
+    (row,) = after["tasks"]
+    assert row["adam"] == baseline["loss"]
+    assert row["log_ratio"] == pytest.approx(np.log(row["loss"] / row["adam"]))
+    assert after["won"] == int(row["loss"] < row["adam"])
+    # The hand-made start trains: it is no worse than twice the best of fifteen learning rates.
+    assert before["tasks"][0]["loss"] < 2 * baseline["loss"]
+
+
+def test_every_round_visits_every_task_once_with_families_in_turn(toy_config):
+    tasks = dataclasses.replace(
+        toy_config.tasks, families=("mlp", "cnn"), per_family=3, max_mflop=1.0
+    )
+    trainer = MetaTrainer(dataclasses.replace(toy_config, tasks=tasks))
+    visits = [trainer.task_position(turn) for turn in range(12)]
+    assert sorted(visits[:6]) == sorted(visits[6:]) == list(range(6))
+    assert [trainer.specs[visit].family for visit in visits] == ["mlp", "cnn"] * 6
+    assert visits[:6] != visits[6:]
+
+
+def test_a_checkpoint_is_whole_or_absent(toy_config, tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.raises(StoreError, match="damaged"):
+        metatrain(toy_config, tmp_path, report=_quiet)

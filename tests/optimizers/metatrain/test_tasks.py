@@ -1,0 +1,105 @@
+"""The pool of inner tasks keeps out of evaluation's seeds, and its problems are pure functions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from foundation.errors import SpecError
+from optimizers.metatrain.config import FIRST_TRAINING_SEED, TasksConfig
+from optimizers.metatrain.tasks import (
+    check_vary,
+    draw_problems,
+    open_task,
+    pool_hash,
+    sample_pool,
+)
+from taskgen.draws import Draws
+from taskgen.sampler import sample
+
+CONFIG = TasksConfig(per_family=3, max_mflop=1.0)
+
+
+def test_families_take_turns_and_no_two_programs_are_alike():
+    specs = sample_pool(CONFIG, seed=CONFIG.seed, per_family=3)
+    assert [spec.family for spec in specs] == ["mlp", "cnn", "rnn", "transformer"] * 3
+    assert len({spec.static_hash for spec in specs}) == len(specs)
+    again = sample_pool(CONFIG, seed=CONFIG.seed, per_family=3)
+    assert pool_hash(again) == pool_hash(specs)
+
+
+def test_reserved_seeds_are_refused():
+    with pytest.raises(SpecError, match="tasks.seed"):
+        sample_pool(CONFIG, seed=FIRST_TRAINING_SEED - 1, per_family=1)
+
+
+def test_tasks_of_evaluation_are_not_in_the_pool():
+    trained = {spec.hash for spec in sample_pool(CONFIG, seed=CONFIG.seed, per_family=20)}
+    for seed in range(3):
+        shown = sample(40, seed=seed, data="built-in", max_mflop=6)
+        assert not trained & {spec.hash for spec in shown}
+
+
+def test_excluded_data_sets_stay_out():
+    config = dataclasses.replace(CONFIG, families=("mlp", "cnn"), exclude_data=("photos",))
+    specs = sample_pool(config, seed=config.seed, per_family=4)
+    assert {spec.data.name for spec in specs} == {"digits", "mnist5k"}
+    config = dataclasses.replace(CONFIG, exclude_data=("kjv",))
+    with pytest.raises(SpecError, match="tasks.per_family: .* at most 0 for the family 'rnn'"):
+        sample_pool(config, seed=config.seed, per_family=1)
+
+
+def test_names_that_vary_nowhere_are_refused():
+    check_vary(["init_scale"], ["mlp", "rnn"])
+    with pytest.raises(SpecError, match="tasks.vary: got 'init_scal'"):
+        check_vary(["init_scal"], ["mlp"])
+
+
+@pytest.fixture(scope="module")
+def inner():
+    (spec,) = sample_pool(
+        TasksConfig(families=("mlp",), max_mflop=0.05), seed=CONFIG.seed, per_family=1
+    )
+    return open_task(spec, vary=("init_scale", "no field of this family"))
+
+
+def test_problems_are_a_pure_function_and_differ(inner):
+    make = lambda seed: draw_problems(inner, Draws(seed, "test"), count=3, batches=7)  # noqa: E731
+    one, same, other = make(1), make(1), make(2)
+    for a, b, c in zip(*map(jax.tree.leaves, (one, same, other)), strict=True):
+        a, b, c = (
+            jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+            for x in (a, b, c)
+        )
+        np.testing.assert_array_equal(a, b)
+        assert a.shape[0] == 3
+        if a.dtype != jnp.float32 or a.ndim == 1:  # scales are all 1 here
+            assert not np.array_equal(a, c)
+    assert one.indices.shape == (3, 7, inner.spec.batch_size)
+    assert set(one.dynamic) == {"init_scale"}
+
+
+def test_scales_are_one_shared_or_one_each_within_the_range(inner):
+    problems = draw_problems(
+        inner,
+        Draws(3, "test"),
+        count=64,
+        batches=1,
+        reparam_probability=0.75,
+        reparam_range=100.0,
+    )
+    scales = np.asarray(problems.scales)
+    plain = np.all(scales == 1, axis=1)
+    shared = ~plain & np.all(scales == scales[:, :1], axis=1)
+    each = ~plain & ~shared
+    assert scales.shape == (64, inner.tensors)
+    assert plain.sum() in range(6, 28)  # 16 expected, more than three standard deviations
+    assert shared.sum() > 8
+    assert each.sum() > 8
+    assert scales.min() >= 0.01
+    assert scales.max() <= 100
+    assert np.abs(np.log10(scales[each])).max() > 1.5

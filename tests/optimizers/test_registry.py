@@ -1,0 +1,131 @@
+"""Optimizers by name, by import path, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+
+import jax.numpy as jnp
+import optax
+import pytest
+
+from foundation.errors import SpecError, UnknownNameError, VelodromeError
+from optimizers import OptimizerSpec, optimizers
+from optimizers.registry import LEARNING_RATES
+
+
+def test_adam_is_the_published_one():
+    adam = optimizers.get("adam")
+    assert adam.grid == {"learning_rate": LEARNING_RATES}
+    assert len(LEARNING_RATES) == 15
+    assert LEARNING_RATES[:3] == (1e-7, 3e-7, 1e-6)
+    assert LEARNING_RATES[-3:] == (0.1, 0.3, 1.0)
+    # A gradient far below the root of the epsilon inside the root: the first update is
+    # lr * g / (sqrt(g^2 + 1e-8) + 1e-8), not lr.
+    made = adam.make({"learning_rate": 0.1}, num_steps=None)
+    gradient = jnp.asarray(1e-6, jnp.float32)
+    update, _ = made.update(gradient, made.init(gradient), gradient)
+    assert float(update) == pytest.approx(-0.1 * 1e-6 / ((1e-12 + 1e-8) ** 0.5 + 1e-8), rel=1e-4)
+
+
+def test_points_vary_the_first_hyperparameter_slowest():
+    spec = OptimizerSpec(
+        name="x",
+        label="x",
+        factory=optax.sgd,
+        grid={"a": (1, 2), "b": (3, 4)},
+        traced=frozenset({"a"}),
+        static=frozenset({"b"}),
+    )
+    assert spec.points == [{"a": 1, "b": 3}, {"a": 1, "b": 4}, {"a": 2, "b": 3}, {"a": 2, "b": 4}]
+
+
+def test_num_steps_goes_to_those_who_need_it():
+    def factory(num_steps: int) -> optax.GradientTransformation:
+        return optax.scale(float(num_steps))
+
+    spec = OptimizerSpec(name="x", label="x", factory=factory, needs=frozenset({"num_steps"}))
+    made = spec.make({}, num_steps=7)
+    one = jnp.ones(())
+    assert float(made.update(one, made.init(one))[0]) == 7
+    with pytest.raises(SpecError, match="num_steps"):
+        spec.make({}, num_steps=None)
+
+
+def test_unknown_hyperparameters_are_refused():
+    with pytest.raises(SpecError, match=r"adam hyperparameters: got \['rate'\].*learning_rate"):
+        optimizers.get("adam").make({"rate": 0.1}, num_steps=None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"needs": frozenset({"loss"})}, "needs: got .'loss'."),
+        ({"grid": {"a": (1,)}}, "grid: got .'a'.*'traced' or in 'static'"),
+        ({"grid": {"a": ()}, "traced": frozenset({"a"})}, "grid.a"),
+        ({"traced": frozenset({"a"}), "static": frozenset({"a"})}, "static: got"),
+        ({"identity": {"weights": object()}}, "identity"),
+    ],
+)
+def test_specs_that_contradict_themselves_are_refused(fields, message):
+    with pytest.raises(SpecError, match=message):
+        OptimizerSpec(name="x", label="x", factory=optax.sgd, **fields)
+
+
+def test_optax_by_import_path():
+    lion = optimizers.get("optax:lion")
+    assert (lion.name, lion.label) == ("optax:lion", "lion")
+    assert lion.traced == {"learning_rate"}
+    assert optimizers.get("optax:contrib.cocob").points == [{}]
+    assert optimizers.get("optax:polyak_sgd").needs == {"value"}
+    assert optimizers.get("optax:contrib.schedule_free_sgd").eval_params is not None
+
+
+def test_unknown_names_come_with_the_closest():
+    with pytest.raises(UnknownNameError, match="no optimizer named 'adem'. Did you mean 'adam'"):
+        optimizers.get("adem")
+    with pytest.raises(UnknownNameError, match="Did you mean 'lion'"):
+        optimizers.get("optax:lionn")
+    with pytest.raises(VelodromeError, match="cannot be loaded: No module named"):
+        optimizers.get("no_such_module_anywhere:adam")
+    with pytest.raises(VelodromeError, match="is not an optimizer: .* found str"):
+        optimizers.get("optax:__version__")
+
+
+def test_a_factory_from_a_file_is_known_by_its_source(tmp_path):
+    source = (
+        "import optax\n"
+        "def mine(learning_rate, num_steps, decay=0.9):\n"
+        "    return optax.sgd(optax.cosine_decay_schedule(learning_rate, num_steps), decay)\n"
+        "def odd(rate):\n"
+        "    return optax.sgd(rate)\n"
+    )
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    spec = optimizers.get(f"{path}:mine")
+    assert spec.needs == {"num_steps"}
+    assert spec.grid == {"learning_rate": LEARNING_RATES}
+    assert spec.identity == {"file": hashlib.sha256(source.encode()).hexdigest()}
+    with pytest.raises(VelodromeError, match="without a default .*: rate"):
+        optimizers.get(f"{path}:odd")
+
+
+def test_a_user_spec_can_be_registered_for_a_while():
+    spec = OptimizerSpec(name="mine", label="Mine", factory=lambda: optax.sgd(0.1))
+    with optimizers.temporarily("mine", spec):
+        assert optimizers.get("mine") is spec
+    with pytest.raises(UnknownNameError):
+        optimizers.get("mine")
+
+
+def test_velo_is_known_by_its_weights(tmp_path, key):
+    from optimizers.velo import init_weights
+    from optimizers.velo.store import save_weights, weights_hash
+
+    path = save_weights(tmp_path / "one.safetensors", init_weights(key, 8, 4))
+    spec = optimizers.get(f"velo:{path}")
+    assert spec.label == "VeLO (one.safetensors)"
+    assert spec.needs == {"value", "num_steps"}
+    assert spec.points == [{}]
+    assert spec.identity == {"weights": weights_hash(path)}
+    with pytest.raises(UnknownNameError, match="velo-tine"):
+        optimizers.get("velo:velo-tine")

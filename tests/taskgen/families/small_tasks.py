@@ -1,0 +1,63 @@
+"""Small tasks of every family, and batches for them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from taskgen.data import datasets
+from taskgen.families.building import batch_shapes
+from taskgen.spec import DataSpec, TaskSpec
+
+SMALL = {
+    "mlp": ({"hidden_size": 9, "num_layers": 2, "image_size": 5}, "digits"),
+    "cnn": ({"hidden_size": 4, "num_layers": 2, "image_size": 5}, "photos"),
+    "rnn": (
+        {"rnn_size": 6, "embed_size": 5, "sequence_length": 6, "vocab_size": 21, "cell": "gru"},
+        "kjv",
+    ),
+    "transformer": (
+        {
+            "d_model_per_head": 4,
+            "num_heads": 2,
+            "key_size": 3,
+            "num_layers": 1,
+            "sequence_length": 6,
+            "vocab_size": 21,
+        },
+        "kjv",
+    ),
+}
+
+
+def small_spec(family: str, **changes) -> TaskSpec:
+    config, data = SMALL[family]
+    return TaskSpec(family, {**config, **changes}, DataSpec(data), 4)
+
+
+def random_batch(spec: TaskSpec, key):
+    info = datasets.get(spec.data.name).info
+    batch = {}
+    for name, shape in batch_shapes(spec.family_object, spec, info).items():
+        key, draw = jax.random.split(key)
+        if shape.dtype == jnp.float32:
+            batch[name] = jax.random.uniform(draw, shape.shape)
+        else:
+            classes = info.num_classes or info.vocab_size
+            batch[name] = jax.random.randint(draw, shape.shape, 1, classes)
+    return batch
+
+
+def logit_gaps(task, params, state, obs):
+    """Returns logit 2 minus logit 1 at each time, read off the loss by changing one target.
+
+    Returns:
+      f32[T], for the whole batch together.
+    """
+    key = jax.random.key(0)
+
+    def loss(target):
+        return task.metrics(params, state, key, {"obs": obs, "target": target})["loss"][0]
+
+    ones = jnp.ones_like(obs)
+    return jnp.stack([loss(ones) - loss(ones.at[:, time].set(2)) for time in range(obs.shape[1])])

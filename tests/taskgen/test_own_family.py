@@ -1,0 +1,81 @@
+"""A user's family: a config and a network, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import taskgen
+from foundation.errors import SpecError, VelodromeError
+from taskgen.families import Family, families
+from taskgen.space import log_float, log_int, static
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = static(log_int(4, 64), default=8)
+    temperature: float = static(log_float(0.5, 2), default=1.0)
+
+
+class Network(nnx.Module):
+    def __init__(self, config, view, *, rngs, dynamic):
+        self.hidden = nnx.Linear(view.pixels, config.width, rngs=rngs)
+        self.norm = nnx.BatchNorm(config.width, rngs=rngs)
+        self.output = nnx.Linear(config.width, view.num_classes, rngs=rngs)
+        self.temperature = config.temperature
+
+    def __call__(self, image, *, train):
+        x = self.hidden(image.reshape(len(image), -1))
+        x = nnx.tanh(self.norm(x, use_running_average=not train))
+        return self.output(x) / self.temperature
+
+
+FAMILY = Family("own", Config, Network)
+
+
+@pytest.fixture
+def registered():
+    with families.temporarily("own", FAMILY):
+        yield
+
+
+def test_a_config_and_a_network_are_enough(registered, key):
+    first, second = taskgen.sample(2, seed=0, family="own", data="built-in", max_mflop=50)
+    assert first != second
+    task = taskgen.build(first)
+    params, state = task.init(key)
+    # The state of batch normalisation is kept apart from the parameters.
+    assert set(state) == {"norm"} and set(params) == {"hidden", "norm", "output"}
+    info = taskgen.datasets.get(first.data.name).info
+    batch = {
+        "image": jax.random.uniform(key, (first.batch_size, *info.shape)),
+        "label": jnp.zeros(first.batch_size, jnp.int32),
+    }
+    loss, new_state = task.loss(params, state, key, batch, train=True)
+    assert math.isfinite(loss)
+    assert np.any(new_state["norm"]["mean"] != state["norm"]["mean"])
+    assert task.loss(params, state, key, batch, train=False)[1]["norm"]["mean"] is not None
+
+
+def test_its_cost_is_traced(registered):
+    spec = taskgen.TaskSpec("own", {"width": 16}, taskgen.DataSpec("digits"), 32)
+    cost = taskgen.cost(spec)
+    products = 2 * 32 * (64 * 16 * 2 + 16 * 10 * 3)  # images need no gradient
+    assert cost.params == 64 * 16 + 16 + 2 * 16 + 16 * 10 + 10
+    assert products < cost.flops < 1.2 * products
+    assert cost.bytes > 0 and cost.activation_bytes > 0 and cost.kernels > 0
+
+
+def test_families_that_cannot_work_are_refused():
+    with pytest.raises(SpecError, match="data_kind.*'sound'.*image, text"):
+        Family("bad", Config, Network, data_kind="sound")
+    with pytest.raises(SpecError, match="network"):
+        Family("bad", Config)
+    with pytest.raises(VelodromeError, match="must be a velodrome.Family"):
+        families.register("bad", Network)  # type: ignore[arg-type]

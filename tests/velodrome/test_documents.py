@@ -6,6 +6,8 @@ import functools
 import inspect
 import re
 import shlex
+import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,14 +87,16 @@ def test_code_blocks_run(
     capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "__document__"}
+    # Dataclasses look up the module they are made in.
+    module = types.ModuleType("document")
+    monkeypatch.setitem(sys.modules, "document", module)
     for block in blocks(document):
         if block.language == "python":
             if title := _FILE.match(block.text):
                 Path(title[1]).write_text(block.text)
             # The padding makes line numbers in a traceback those of the document.
             source = "\n" * (block.line - 1) + block.text
-            exec(compile(source, str(document), "exec"), names)
+            exec(compile(source, str(document), "exec"), vars(module))
         elif block.language in ("console", "bash"):
             for words in commands(block):
                 undo = (lambda: None) if is_cheap(words) else parse_only(monkeypatch)

@@ -27,7 +27,7 @@ _TRACED = 4
 _VARIANTS = 8
 _DATA = {"image": "digits", "text": "kjv"}
 _SMALL_BATCH = 4
-_COMPARED = 1  # each needs a program of its own
+_COMPARED = 2  # each needs a program of its own
 _STEPS = 30
 _FALL = 0.95
 

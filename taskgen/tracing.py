@@ -18,14 +18,69 @@ from taskgen.cost import BYTES_PER_FLOAT, Cost
 
 # One FLOP for each number of the result.
 _ARITHMETIC = frozenset(
-    "add sub mul div rem max min neg abs sign floor ceil round exp exp2 expm1 log log1p sqrt "
-    "rsqrt cbrt pow integer_pow square tanh tan sin cos asin acos atan atan2 sinh cosh asinh "
-    "acosh atanh logistic erf erfc erf_inv lgamma digamma add_any clamp nextafter".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "rem",
+        "max",
+        "min",
+        "neg",
+        "abs",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "cbrt",
+        "pow",
+        "integer_pow",
+        "square",
+        "tanh",
+        "tan",
+        "sin",
+        "cos",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "logistic",
+        "erf",
+        "erfc",
+        "erf_inv",
+        "lgamma",
+        "digamma",
+        "add_any",
+        "clamp",
+        "nextafter",
+    ]
 )
 # One FLOP for each number of the operand.
 _REDUCTIONS = frozenset(
-    "reduce_sum reduce_max reduce_min reduce_prod cumsum cumprod cummax cummin cumlogsumexp "
-    "reduce_precision".split()
+    [
+        "reduce_sum",
+        "reduce_max",
+        "reduce_min",
+        "reduce_prod",
+        "cumsum",
+        "cumprod",
+        "cummax",
+        "cummin",
+        "cumlogsumexp",
+        "reduce_precision",
+    ]
 )
 
 # One FLOP for each number that is added into the operand.
@@ -103,9 +158,7 @@ def _dot(equation: Any) -> Count:
     (contracted, _), _ = equation.params["dimension_numbers"]
     inner = math.prod(left.shape[axis] for axis in contracted)
     touched = left.size + right.size + result.size
-    return Count(
-        flops=2 * result.size * inner, product_bytes=BYTES_PER_FLOAT * touched, products=1
-    )
+    return Count(flops=2 * result.size * inner, product_bytes=BYTES_PER_FLOAT * touched, products=1)
 
 
 def _convolution(equation: Any) -> Count:

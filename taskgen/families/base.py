@@ -90,7 +90,7 @@ class Family:
     data_kind: str = "image"
     version: int = 1
     batch_size: Distribution = log_int(4, 512)
-    view: Callable[..., ImageView | TextView] = None  # type: ignore[assignment]
+    view: Callable[..., Any] = None  # type: ignore[assignment]
     cost: Callable[[TaskSpec, Any], Cost] = None  # type: ignore[assignment]
     shrink: Mapping[str, int] = field(default_factory=lambda: {"batch_size": 4})
     objective: Callable[..., dict[str, tuple[Any, Any]]] | None = None

@@ -70,9 +70,7 @@ def network() -> type:
                 setattr(self, f"conv_{layer}", conv)
                 channels = config.hidden_size
             output_init = initializers.fan_in_truncated_normal()
-            self.output = nnx.Linear(
-                channels, view.num_classes, kernel_init=output_init, rngs=rngs
-            )
+            self.output = nnx.Linear(channels, view.num_classes, kernel_init=output_init, rngs=rngs)
 
         def __call__(self, image, *, dynamic):
             x = image

@@ -106,16 +106,16 @@ def cell() -> Any:
             zeros = jnp.zeros(units)
             self.initial = nnx.Dict(h=nnx.Param(zeros), c=nnx.Param(zeros))
             self.inputs = inputs
-            self.gates = nnx.Linear(
-                inputs + units, 4 * units, kernel_init=default_init, rngs=rngs
-            )
+            kernel = default_init(rngs.params(), (inputs + units, 4 * units))
+            self.kernel = nnx.Param(kernel)
+            self.bias = nnx.Param(jnp.zeros(4 * units))
 
         def project(self, x):
-            return x @ self.gates.kernel[: self.inputs] + self.gates.bias[...][None, None]
+            return x @ self.kernel[: self.inputs] + self.bias[...][None, None]
 
         def step(self, state, projected):
             h, c = state
-            gates = projected + h @ self.gates.kernel[self.inputs :]
+            gates = projected + h @ self.kernel[self.inputs :]
             i, g, f, o = jnp.split(gates, 4, axis=-1)
             c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
             return jax.nn.sigmoid(o) * jnp.tanh(c), c
@@ -150,7 +150,9 @@ def network() -> type:
             x = self.cell.project(self.embedding[...][tokens.T])  # [T,B,...], as scan wants it
             initial = self.cell.initial
             start = tuple(
-                jnp.broadcast_to(initial[name][...][None], (tokens.shape[0], initial[name].shape[0]))
+                jnp.broadcast_to(
+                    initial[name][...][None], (tokens.shape[0], initial[name].shape[0])
+                )
                 for name in ("h", "c")
                 if name in initial
             )

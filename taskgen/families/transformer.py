@@ -76,8 +76,9 @@ def network() -> type:
         def __init__(self, config, kernel_init, rngs):
             self.heads, self.key_size = config.num_heads, config.key_size
             width, inner = config.d_model, config.num_heads * config.key_size
-            for name in ("query", "key", "value"):
-                setattr(self, name, nnx.Linear(width, inner, kernel_init=kernel_init, rngs=rngs))
+            self.query = nnx.Linear(width, inner, kernel_init=kernel_init, rngs=rngs)
+            self.key = nnx.Linear(width, inner, kernel_init=kernel_init, rngs=rngs)
+            self.value = nnx.Linear(width, inner, kernel_init=kernel_init, rngs=rngs)
             self.out = nnx.Linear(inner, width, kernel_init=kernel_init, rngs=rngs)
 
         def __call__(self, x, mask):

@@ -29,7 +29,9 @@ def test_language_models_are_scored_where_the_input_is_no_padding():
     assert float(total) == pytest.approx(4 * math.log(5), rel=1e-6)
     assert float(found["accuracy"][0]) == 2  # argmax of a tie is class 0
     nothing = {name: jnp.zeros_like(value) for name, value in batch.items()}
-    assert [float(part) for part in losses.language_model(logits, nothing, TextView(3, 5))["loss"]] == [0, 1]
+    assert [
+        float(part) for part in losses.language_model(logits, nothing, TextView(3, 5))["loss"]
+    ] == [0, 1]
 
 
 def test_folding_keeps_small_tokens_and_maps_all_others_inside():
@@ -53,8 +55,10 @@ def test_the_published_normalizer(classes):
     worst = 10 * math.log(10) / math.log(classes)
     for loss in (math.nan, math.inf, -math.inf, 1e9):
         assert normalize(loss) == pytest.approx(worst, rel=1e-4)
-    assert normalize(-1.0) == normalize(0.0) == pytest.approx(
-        -10 * math.log(classes / 5) / math.log(classes), rel=1e-4
+    assert (
+        normalize(-1.0)
+        == normalize(0.0)
+        == pytest.approx(-10 * math.log(classes / 5) / math.log(classes), rel=1e-4)
     )
     text = losses.normalize_language_model(jnp.float32(1.5), TextView(4, classes))
     assert float(text) == normalize(1.5)
@@ -63,9 +67,7 @@ def test_the_published_normalizer(classes):
 def test_activations_traced_and_constant_agree_and_have_their_quirks():
     x = jnp.linspace(-4, 4, 41)
     traced = jax.vmap(activations.activate, in_axes=(None, 0))(x, jnp.arange(10))
-    by_name = {
-        name: activations.activate(x, index) for index, name in enumerate(activations.NAMES)
-    }
+    by_name = {name: activations.activate(x, index) for index, name in enumerate(activations.NAMES)}
     for row, name in zip(traced, activations.NAMES, strict=True):
         np.testing.assert_allclose(row, by_name[name], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(by_name["abs_leaky_relu"], np.where(x < 0, 0.5 * abs(x), x))

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_tasks import random_batch, small_spec
 
 import taskgen
 from taskgen.draws import Draws
 from taskgen.families import families
 from taskgen.sampler import MIXTURE
 from taskgen.space import dynamic_values, sample_config
-
-from small_tasks import random_batch, small_spec
 
 VARIANTS = 8
 
@@ -51,7 +50,7 @@ def test_eight_dynamic_variants_are_one_program(family, key):
     losses, gradients = together(key, stacked)
     rolled = {name: jnp.roll(column, 1) for name, column in stacked.items()}
     np.testing.assert_array_equal(together(key, rolled)[0], jnp.roll(losses, 1))
-    assert tracings == 1 and together._cache_size() == 1
+    assert tracings == 1  # the second call found the compiled program
     assert len(set(np.asarray(losses).tolist())) == VARIANTS
     # Constants take another way through the code, to the same numbers.
     loss, gradient = jax.jit(lambda key: train(key, values[4]))(key)

@@ -4,14 +4,13 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from small_tasks import logit_gaps, random_batch, small_spec
 
 import taskgen
 from taskgen.data import datasets
 from taskgen.families.building import trace_network_cost
 from taskgen.families.rnn import cell
 from taskgen.spec import DataSpec, TaskSpec
-
-from small_tasks import logit_gaps, random_batch, small_spec
 
 
 def sigmoid(x):
@@ -31,7 +30,7 @@ def reference_step(name, p, state, x):
         z, r = (sigmoid(x @ w[:, s] + h @ u[:, s] + b[s]) for s in part[:2])
         a = np.tanh(x @ w[:, part[2]] + (r * h) @ u[:, part[2]] + b[part[2]])
         return ((1 - z) * h + z * a,)
-    gates = np.concatenate([x, h], 1) @ p["gates"]["kernel"] + p["gates"]["bias"]
+    gates = np.concatenate([x, h], 1) @ p["kernel"] + p["bias"]
     i, g, f, o = np.split(gates, 4, axis=1)
     c = sigmoid(f + 1) * state[1] + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c
@@ -90,10 +89,10 @@ def test_closed_form_of_every_cell(name):
 
 
 def test_a_prediction_depends_on_the_past_alone(key):
-    task = taskgen.build(small_spec("rnn", cell="lstm"))
+    task = taskgen.build(small_spec("rnn", cell="lstm", init_scale=30.0))  # so that tokens matter
     params, state = task.init(key)
     obs = random_batch(task.spec, key)["obs"]
     gaps = jax.jit(lambda obs: logit_gaps(task, params, state, obs))
     before, after = gaps(obs), gaps(obs.at[:, 3].set(obs[:, 3] % 19 + 2))
-    np.testing.assert_allclose(before[:3], after[:3], atol=1e-5)
-    assert (abs(before[3:] - after[3:]) > 1e-5).all()
+    np.testing.assert_allclose(before[:3], after[:3], atol=5e-5)
+    assert (abs(before[3:] - after[3:]) > 2e-4).all()

@@ -41,8 +41,8 @@ def ready(key):
 def test_attention_looks_back_and_not_ahead(ready):
     _, _, _, obs, gaps = ready
     before, after = gaps(obs), gaps(obs.at[:, 3].set(obs[:, 3] % 19 + 2))
-    np.testing.assert_allclose(before[:3], after[:3], atol=1e-5)
-    assert (abs(before[3:] - after[3:]) > 1e-4).all()
+    np.testing.assert_allclose(before[:3], after[:3], atol=5e-5)
+    assert (abs(before[3:] - after[3:]) > 2e-4).all()
 
 
 def test_padding_is_not_attended_to(ready):
@@ -50,7 +50,7 @@ def test_padding_is_not_attended_to(ready):
     padded = obs.at[:, 1].set(0)
     changed = {**params, "embedding": params["embedding"].at[0].add(1.0)}
     other = logit_gaps(task, changed, state, padded)
-    np.testing.assert_allclose(gaps(padded)[2:], other[2:], atol=1e-5)
+    np.testing.assert_allclose(gaps(padded)[2:], other[2:], atol=5e-5)
     assert np.isfinite(gaps(obs.at[:, 0].set(0))).all()  # at first there is nothing to attend to
 
 

@@ -134,7 +134,7 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
         device=device.device_kind,
         memory_bytes=_memory_bytes(device),
         kind="cpu" if device.platform == "cpu" else "gpu",
-        source=f"median of {repeats} timings of {len(specs)} tasks, jax {jax.__version__}",
+        source=f"shortest of {repeats} timings of {len(specs)} tasks, jax {jax.__version__}",
     )
     save_profile(profile)
     return profile

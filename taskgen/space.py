@@ -155,6 +155,8 @@ class Choice:
 
     def describe(self) -> str:
         """Returns the distribution in words."""
+        if len(self.values) == 1:
+            return f"always {self.values[0]}"
         if len(set(self.weights)) == 1:
             return f"uniform over {', '.join(map(str, self.values))}"
         pairs = zip(self.values, self.weights, strict=True)

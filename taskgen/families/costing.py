@@ -15,8 +15,8 @@ def activation(sheet: CostSheet, size: int, name: str) -> None:
 def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
     """Adds softmax cross-entropy of logits [rows, classes] and the mean over the rows."""
     # forward: maximum, subtract, exp, sum, subtract the logarithm;
-    # backward: sum, softmax from exp, subtract
-    sheet.elementwise(rows * classes, forward=5, backward=3)
+    # backward: sum, times the softmax (from the kept exp), negate, add to the label's part
+    sheet.elementwise(rows * classes, forward=5, backward=4)
     sheet.elementwise(rows, forward=3, backward=1)
 
 

@@ -184,7 +184,7 @@ class LaneLoop:
                     lambda seed, s=split: self.data.eval_batch(s, seed, self.step // every),
                 )
                 values = group.programs.evaluate(
-                    group.state, batch, group.seed_argument, np.int32(self.step)
+                    split, group.state, batch, group.seed_argument, np.int32(self.step)
                 )
                 self.records.add(group.numbers, self.step, split, values)
         if self.step == self.horizon:

@@ -121,7 +121,9 @@ class _Runner:
 
         def evaluate() -> None:
             values.update(
-                self.programs.evaluate(self._state, batch, self._group.seed_argument, np.int32(0))
+                self.programs.evaluate(
+                    "train", self._state, batch, self._group.seed_argument, np.int32(0)
+                )
             )
 
         evaluate()

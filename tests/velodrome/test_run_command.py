@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import suites.run
+from velodrome import cli
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Puts a run that only notes what it is asked in the place of the real one."""
+    noted: list[Any] = []
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        noted.append((arguments, options))
+        return SimpleNamespace(failed={})
+
+    monkeypatch.setattr(suites.run, "run", run)
+    return noted
+
+
+def test_options_reach_the_run(calls: list[Any]):
+    words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
+    more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run"
+    assert cli.main([*words.split(), *more.split()]) == 0
+    ((arguments, options),) = calls
+    assert arguments == ("demo", Path("x"))
+    assert options == {
+        "optimizers": ["velo", "adam"],
+        "seeds": 2,
+        "steps": 40,
+        "baseline_multiple": 3,
+        "learning_rates": [0.001, 0.01],
+        "workers": 2,
+        "dry_run": True,
+    }
+
+
+def test_what_is_not_said_is_the_suites(calls: list[Any]):
+    assert cli.main(["run", "demo", "--out", "x"]) == 0
+    ((_, options),) = calls
+    assert set(options.values()) == {None, False}
+
+
+def test_failed_shards_are_told_and_exit_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    failed = {"0123456789abcdef": {"message": "out of memory"}}
+    monkeypatch.setattr(suites.run, "run", lambda *_, **__: SimpleNamespace(failed=failed))
+    assert cli.main(["run", "demo", "--out", "x"]) == 1
+    told = capsys.readouterr().err
+    assert "shard 0123456789abcdef failed: out of memory" in told
+    assert "run the same command again" in told

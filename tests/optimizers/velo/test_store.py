@@ -254,3 +254,13 @@ def test_a_place_that_cannot_be_written_leaves_nothing(tmp_path: Path, weights: 
     with pytest.raises(VelodromeError, match="cannot write .*Nothing was left half-written"):
         store.save_weights(tmp_path / "file" / "mine", weights)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_built_in_weights_are_whole_and_have_a_card():
+    names = [name for name in store.weights_names() if name != "velo"]
+    assert "velo-tiny" in names
+    for name in names:
+        report = store.verify(name)
+        assert report.label == f"VeLO ({name})"
+        assert report.card["training"]
+        assert report.path.with_suffix(".json").is_file()

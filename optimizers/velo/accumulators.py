@@ -20,8 +20,8 @@ SECOND_DECAY = np.float32(0.999)
 #: Added to squared gradients before they are averaged over rows, columns, or (in vectors) time.
 TINY = 1e-30
 
-#: Gradients are cut off here, elementwise, before anything else sees them.
-CLIP = 1000.0
+# Gradients are cut off here before anything else sees them.
+_CLIP = 1000.0
 
 
 def average(old: Array, new: Array) -> Array:
@@ -33,6 +33,11 @@ def average(old: Array, new: Array) -> Array:
 def average_second(old: Array, new: Array) -> Array:
     """Returns the exponential average with `SECOND_DECAY`."""
     return SECOND_DECAY * old + (np.float32(1.0) - SECOND_DECAY) * new
+
+
+def clip(gradient: Array) -> Array:
+    """Returns the gradient with each element cut off at 1000."""
+    return jnp.clip(gradient, -_CLIP, _CLIP)
 
 
 def safe_rsqrt(x: Array) -> Array:

@@ -17,13 +17,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from optimizers.velo.weights import CHANNELS, WIDTH, VeLOWeights
-
-#: Outputs of a per-parameter network that are used: direction and log-magnitude.
-_USED_OUTPUTS = 2
-
-#: Sizes of the parts of a flat per-parameter network: w0, b0, w1, b1, w2, b2.
-_PARTS = (CHANNELS * WIDTH, WIDTH, WIDTH * WIDTH, WIDTH, WIDTH * _USED_OUTPUTS, _USED_OUTPUTS)
+from optimizers.velo.channels import published_order
+from optimizers.velo.network import USED_OUTPUTS
+from optimizers.velo.weights import VeLOWeights
 
 # The mixture of the bank is a mean times this.
 _MIXTURE_SCALE = 100.0
@@ -50,18 +46,6 @@ class LSTMState(NamedTuple):
     cell: Float[Array, "tensor hidden"]
 
 
-class TensorNetworks(NamedTuple):
-    """The per-parameter network of each tensor, and how far each tensor steps."""
-
-    w0: Float[Array, "tensor channels width"]
-    b0: Float[Array, "tensor width"]
-    w1: Float[Array, "tensor width width"]
-    b1: Float[Array, "tensor width"]
-    w2: Float[Array, "tensor width 2"]
-    b2: Float[Array, "tensor 2"]
-    step_size: Float[Array, " tensor"]
-
-
 def fold(weights: VeLOWeights) -> Controller:
     """Returns the controller that computes what the network with ``weights`` computes.
 
@@ -82,12 +66,12 @@ def fold(weights: VeLOWeights) -> Controller:
         [
             part.reshape(bank, -1)
             for part in (
-                wide.bank_w0,
+                wide.bank_w0[:, published_order()],
                 wide.bank_b0,
                 wide.bank_w1,
                 wide.bank_b1,
-                wide.bank_w2[:, :, :_USED_OUTPUTS],
-                wide.bank_b2[:, :_USED_OUTPUTS],
+                wide.bank_w2[:, :, :USED_OUTPUTS],
+                wide.bank_b2[:, :USED_OUTPUTS],
             )
         ],
         axis=1,
@@ -116,8 +100,8 @@ def initial_state(controller: Controller, tensors: int) -> LSTMState:
 
 def control(
     controller: Controller, inputs: Float[Array, "tensor inputs"], state: LSTMState
-) -> tuple[TensorNetworks, LSTMState]:
-    """Advances the LSTM by one update and returns what it says each tensor should do.
+) -> tuple[Float[Array, "tensor flat"], LSTMState]:
+    """Advances the LSTM by one update; returns each tensor's flat network (`network.PARTS`).
 
     Tensors see each other only through one maximum over all of them, so their order is free.
     """
@@ -130,22 +114,7 @@ def control(
     cell = jax.nn.sigmoid(forget + 1.0) * state.cell + jax.nn.sigmoid(write) * jnp.tanh(candidate)
     hidden = jax.nn.sigmoid(read) * jnp.tanh(cell)
     outputs = _matmul(hidden, controller.head_w) + controller.head_b[None]
-    return _networks(outputs), LSTMState(hidden, cell)
-
-
-def _networks(outputs: Float[Array, "tensor outputs"]) -> TensorNetworks:
-    ends = np.cumsum(_PARTS)
-    w0, b0, w1, b1, w2, b2, step_size = jnp.split(outputs, [int(end) for end in ends], axis=1)
-    tensors = outputs.shape[0]
-    return TensorNetworks(
-        w0=w0.reshape(tensors, CHANNELS, WIDTH),
-        b0=b0,
-        w1=w1.reshape(tensors, WIDTH, WIDTH),
-        b1=b1,
-        w2=w2.reshape(tensors, WIDTH, _USED_OUTPUTS),
-        b2=b2,
-        step_size=step_size[:, 0],
-    )
+    return outputs, LSTMState(hidden, cell)
 
 
 def _matmul(a: Array, b: Array) -> Array:

@@ -16,14 +16,31 @@ import numpy as np
 from jaxtyping import Array, Float
 
 #: Tensors of more elements are never stacked with others: a stack is a copy, and memory counts.
-MAX_STACKED = 1 << 20
+MAX_STACKED = 1 << 18
 
-#: Vectors of at most this many elements share a padded group, then of 4, 16, ... times as many.
-_SHORTEST_BAND = 128
+#: A stack holds at most this part of all parameters: at its largest an update has three of them.
+_STACKED_PART = 0.4
+
+#: Vectors of at most this many elements share a padded group, then of 8, 64, ... times as many.
+_SHORTEST_BAND = 512
+
+
+# Vectors are summed in chunks of this many elements, and then the chunks, to keep digits.
+_CHUNK = 512
+
+
+class _Group:
+    """What both kinds of group share."""
+
+    members: tuple[int, ...]
+
+    def pick(self, leaves: Sequence[Array]) -> list[Array]:
+        """Returns the members among the leaves of a model."""
+        return [leaves[i] for i in self.members]
 
 
 @dataclass(frozen=True)
-class MatrixGroup:
+class MatrixGroup(_Group):
     """Tensors of one shape with two or more dimensions.
 
     Args:
@@ -44,9 +61,14 @@ class MatrixGroup:
     larger_last: bool
 
     @property
+    def size(self) -> int:
+        """Number of elements of each member."""
+        return math.prod(self.shape)
+
+    @property
     def batch(self) -> int:
         """Product of the dimensions that are not factored."""
-        return math.prod(self.shape) // (self.rows * self.columns)
+        return self.size // (self.rows * self.columns)
 
     @property
     def rank(self) -> int:
@@ -58,14 +80,11 @@ class MatrixGroup:
         """`rank` of each member."""
         return (self.rank,) * len(self.members)
 
-    def stack(self, leaves: Sequence[Array]) -> Float[Array, "tensor batch rows columns"]:
-        """Returns the members among ``leaves``, stacked, in float32."""
+    def stack(self, members: Sequence[Array]) -> Float[Array, "tensor batch rows columns"]:
+        """Returns the members, stacked, in float32."""
         shape = (self.batch, self.rows, self.columns)
         return jnp.stack(
-            [
-                leaves[i].astype(jnp.float32).transpose(self.order).reshape(shape)
-                for i in self.members
-            ]
+            [member.astype(jnp.float32).transpose(self.order).reshape(shape) for member in members]
         )
 
     def unstack(self, stacked: Float[Array, "tensor batch rows columns"]) -> list[Array]:
@@ -76,18 +95,20 @@ class MatrixGroup:
 
 
 @dataclass(frozen=True)
-class VectorGroup:
+class VectorGroup(_Group):
     """Scalars and vectors, padded with zeros to one length.
 
     Args:
       members: Positions of the tensors among the leaves of the parameters.
       shapes: Shape of each, ``()`` or ``(n,)``.
-      length: The common length.
+      chunks: Number of chunks that each is padded to.
+      chunk: Number of elements in a chunk.
     """
 
     members: tuple[int, ...]
     shapes: tuple[tuple[int, ...], ...]
-    length: int
+    chunks: int
+    chunk: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -99,19 +120,21 @@ class VectorGroup:
         """How many dimensions greater than one each member has: 0 or 1."""
         return tuple(int(size > 1) for size in self.sizes)
 
-    def stack(self, leaves: Sequence[Array]) -> Float[Array, "tensor length"]:
-        """Returns the members among ``leaves``, padded and stacked, in float32."""
-        return jnp.stack(
-            [
-                jnp.pad(leaves[i].astype(jnp.float32).reshape(size), (0, self.length - size))
-                for i, size in zip(self.members, self.sizes, strict=True)
-            ]
-        )
+    def stack(self, members: Sequence[Array]) -> Float[Array, "tensor chunk element"]:
+        """Returns the members, padded and stacked, in float32."""
+        length = self.chunks * self.chunk
+        parts = []
+        for member, size in zip(members, self.sizes, strict=True):
+            parts.append(member.astype(jnp.float32).reshape(size))
+            # One concatenation of all, padding included: a pad for each would be a loop for each.
+            parts.append(np.zeros(length - size, np.float32))
+        return jnp.concatenate(parts).reshape(len(self.members), self.chunks, self.chunk)
 
-    def unstack(self, stacked: Float[Array, "tensor length"]) -> list[Array]:
+    def unstack(self, stacked: Float[Array, "tensor chunk element"]) -> list[Array]:
         """Returns the members of a stacked array, each in its own shape."""
+        flat = stacked.reshape(len(self.members), -1)
         return [
-            stacked[i, :size].reshape(shape)
+            flat[i, :size].reshape(shape)
             for i, (size, shape) in enumerate(zip(self.sizes, self.shapes, strict=True))
         ]
 
@@ -137,6 +160,7 @@ def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
     The order of the groups, and of the members in them, depends on the shapes alone.
     """
     by_key: dict[tuple, list[int]] = {}
+    total = sum(math.prod(shape) for shape in shapes)
     for position, shape in enumerate(shapes):
         size = math.prod(shape)
         if size == 0:
@@ -145,17 +169,25 @@ def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
         # Too large to be stacked: a key of its own.
         by_key.setdefault((*key, position) if size > MAX_STACKED else key, []).append(position)
     return tuple(
-        _matrix_group(members, shapes[members[0]])
+        _matrix_group(stack, shapes[stack[0]])
         if key[0] == "matrix"
-        else _vector_group(members, shapes)
+        else _vector_group(stack, shapes)
         for key, members in by_key.items()
+        for stack in _split(members, math.prod(shapes[members[0]]), int(_STACKED_PART * total))
     )
+
+
+def _split(members: Sequence[int], size: int, limit: int) -> list[Sequence[int]]:
+    """Splits the tensors of a group into stacks of about ``limit`` elements, as equal as can be."""
+    stacks = min(len(members), -(-len(members) * size // max(limit, 1)))
+    per_stack = -(-len(members) // stacks)
+    return [members[i : i + per_stack] for i in range(0, len(members), per_stack)]
 
 
 def _band(size: int) -> int:
     band = _SHORTEST_BAND
     while band < size:
-        band *= 4
+        band *= 8
     return band
 
 
@@ -177,8 +209,8 @@ def _matrix_group(members: Sequence[int], shape: tuple[int, ...]) -> MatrixGroup
 
 def _vector_group(members: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> VectorGroup:
     kept = tuple(shapes[i] for i in members)
+    longest = max(math.prod(shape) for shape in kept)
+    chunk = min(longest, _CHUNK)
     return VectorGroup(
-        members=tuple(members),
-        shapes=kept,
-        length=max(math.prod(shape) for shape in kept),
+        members=tuple(members), shapes=kept, chunks=-(-longest // chunk), chunk=chunk
     )

@@ -1,4 +1,4 @@
-"""Matrices and tensors of higher rank: their accumulators, channels, statistics and steps.
+"""Matrices and tensors of higher rank: their accumulators, channels and steps.
 
 Everything here sees a group of `grouping.MatrixGroup` as one array ``[tensor, batch, rows,
 columns]``; where three decays are kept, their axis comes first.
@@ -12,18 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from optimizers.velo.accumulators import TINY, average, average_second, safe_rsqrt
-from optimizers.velo.controller import TensorNetworks
+from optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
+from optimizers.velo.channels import DENSE, PLAIN, RANK_ONE
 from optimizers.velo.grouping import MatrixGroup
-from optimizers.velo.network import negative_steps, normalised_first_layer
-from optimizers.velo.sums import row_sums
-from optimizers.velo.tensor_statistics import Measured, MomentStatistics
-from optimizers.velo.weights import WIDTH
-
-# Channels, in the order of the first layer's weights, that vary along rows and columns both ...
-_DENSE = (*range(15), 27, 28, 29)
-# ... and those that are constant along columns or rows: accumulators, then their inverse roots.
-_ROW, _COLUMN = (15, 16, 17, 21, 22, 23), (18, 19, 20, 24, 25, 26)
+from optimizers.velo.network import Network
+from optimizers.velo.sums import axis_sums, tensor_sums
 
 
 class MatrixState(NamedTuple):
@@ -31,13 +24,6 @@ class MatrixState(NamedTuple):
 
     momentum: Float[Array, "3 tensor batch rows columns"]
     second: Float[Array, "tensor batch rows columns"]
-    by_row: Float[Array, "3 tensor batch rows"]
-    by_column: Float[Array, "3 tensor batch columns"]
-
-
-class Factors(NamedTuple):
-    """Inverse roots whose product scales a gradient by its factored second moment."""
-
     by_row: Float[Array, "3 tensor batch rows"]
     by_column: Float[Array, "3 tensor batch columns"]
 
@@ -54,106 +40,84 @@ def init_state(group: MatrixGroup) -> MatrixState:
 
 
 def accumulate(
-    state: MatrixState, gradient: Float[Array, "tensor batch rows columns"]
-) -> MatrixState:
-    """Returns the accumulators with one more gradient in them."""
-    square = gradient**2
-    return MatrixState(
-        momentum=average(state.momentum, gradient[None]),
-        second=average_second(state.second, square),
-        by_row=average(state.by_row, jnp.mean(square, axis=-1)[None] + TINY),
-        by_column=average(state.by_column, jnp.mean(square, axis=-2)[None] + TINY),
-    )
-
-
-def _factors(group: MatrixGroup, state: MatrixState) -> Factors:
-    """Returns the factors of rows and columns; what is averaged over the larger dimension is
-    taken relative to its mean."""
-    if group.larger_last:
-        return Factors(safe_rsqrt(_relative(state.by_row)), safe_rsqrt(state.by_column))
-    return Factors(safe_rsqrt(state.by_row), safe_rsqrt(_relative(state.by_column)))
-
-
-def _relative(means: Float[Array, "3 tensor batch n"]) -> Float[Array, "3 tensor batch n"]:
-    return means / (jnp.mean(means, axis=-1, keepdims=True) + 1e-9)
-
-
-def measure(
     group: MatrixGroup,
     state: MatrixState,
     gradient: Float[Array, "tensor batch rows columns"],
     parameters: Float[Array, "tensor batch rows columns"],
-    before: MomentStatistics,
-) -> Measured:
-    """Returns the means over each tensor that its networks need.
+) -> tuple[MatrixState, Float[Array, "3 tensor"]]:
+    """Returns the accumulators with one more gradient in them, and means over each tensor.
 
-    A squared channel is a product of few quantities, some constant along a row, so the squares
-    are summed without the channels themselves; the variances are taken about means known before,
-    which loses no digits.
+    Returns:
+      The accumulators; the means of the gradient, its square, and the squared parameters.
+    """
+    gradient = clip(gradient)
+    square = gradient**2
+    of_columns = axis_sums([gradient, square], axis=-2)
+    of_rows = axis_sums([square, parameters**2], axis=-1)
+    new = MatrixState(
+        momentum=average(state.momentum, gradient[None]),
+        second=average_second(state.second, square),
+        by_row=average(state.by_row, of_rows[0][None] / group.columns + TINY),
+        by_column=average(state.by_column, of_columns[1][None] / group.rows + TINY),
+    )
+    sums = [tensor_sums(jnp.stack(of_columns)), tensor_sums(of_rows[1][None])]
+    return new, jnp.concatenate(sums) / group.size
+
+
+def channel_squares(
+    group: MatrixGroup,
+    state: MatrixState,
+    gradient: Float[Array, "tensor batch rows columns"],
+    parameters: Float[Array, "tensor batch rows columns"],
+    means: Float[Array, "4 tensor"],
+) -> Float[Array, "channels tensor"]:
+    """Returns the mean over each tensor of each squared channel.
+
+    Of the four accumulators (`channels.ACCUMULATORS`) it is the variance: taken about means known
+    beforehand it keeps all its digits, where the difference of mean square and squared mean
+    would lose those that the two share.
+
+    A squared channel is a product of few quantities, of which some are shared and some constant
+    along a row; the channels themselves are never computed.
 
     Args:
       group: The group.
       state: The accumulators with this update's gradient.
       gradient: Of this update.
       parameters: Before it.
-      before: Statistics of the accumulators before this update.
+      means: Of the three momenta and the second moment over each tensor.
     """
-    momentum_mean = average(before.momentum_mean.T, jnp.mean(gradient, axis=(1, 2, 3))[None]).T
-    square = gradient**2
-    second_mean = average_second(before.second_mean, jnp.mean(square, axis=(1, 2, 3)))
-    factors = _factors(group, state)
-    momentum_squares = [state.momentum[k] ** 2 for k in range(3)]
-    weight = 1.0 / (state.second + 1e-6)
-    factor_squares = [factors.by_column[k][:, :, None, :] ** 2 for k in range(3)]
-    sums = row_sums(
+    square = clip(gradient) ** 2
+    momenta = jnp.unstack(state.momentum)
+    squares = [square, *(momentum**2 for momentum in momenta)]
+    inverse = 1.0 / (state.second + 1e-6)
+    by_row, by_column = (factor**2 for factor in _factors(group, state))
+    *momentum_means, second_mean = jnp.unstack(means[:, :, None, None, None])
+    sums = axis_sums(
         [
             square,
             jnp.minimum(square, 0.01),
             parameters**2,
-            (state.second - second_mean[:, None, None, None]) ** 2,
-            weight,
-            square * weight,
-            *((state.momentum[k] - momentum_mean[:, k, None, None, None]) ** 2 for k in range(3)),
-            *(momentum_squares[k] * weight for k in range(3)),
-            *(square * factor_squares[k] for k in range(3)),
-            *(momentum_squares[k] * factor_squares[k] for k in range(3)),
-        ]
+            *((m - mean) ** 2 for m, mean in zip(momenta, momentum_means, strict=True)),
+            (state.second - second_mean) ** 2,
+            *(momentum_square * inverse for momentum_square in squares[1:]),
+            inverse,
+            square * inverse,
+            *(square * factor for factor in by_column[:, :, :, None, :]),
+            *(x * f for x, f in zip(squares[1:], by_column[:, :, :, None, :], strict=True)),
+        ],
+        axis=-1,
     )
-    # What varies from row to row only joins when the columns are summed.
-    by_row = [factors.by_row[k] ** 2 for k in range(3)]
-    sums = [*sums[:12], *(sums[12 + k] * by_row[k % 3] for k in range(6))]
-    count = gradient[0].size
-    means = jnp.sum(jnp.stack(sums), axis=(2, 3)) / count
-    mean_g2, clipped, mean_p2, variance_v, weights, weighted_g2 = means[:6]
-    variance_m, weighted_m2, factored_g2, factored_m2 = means[6:].reshape(4, 3, -1)
-
-    by_row, by_column = state.by_row, state.by_column
-    row, column = (by_row, by_column) if group.larger_last else (by_column, by_row)
-    channels = [
-        mean_g2[None],
-        clipped[None],
-        mean_p2[None],
-        variance_m + momentum_mean.T**2,
-        (variance_v + second_mean**2)[None],
-        weighted_m2,
-        weights[None],
-        factored_g2,
-        weighted_g2[None],
-        jnp.mean(row**2, axis=(2, 3)),
-        jnp.mean(column**2, axis=(2, 3)),
-        jnp.mean(1.0 / (row + 1e-8), axis=(2, 3)),
-        jnp.mean(1.0 / (column + 1e-8), axis=(2, 3)),
-        factored_m2,
-    ]
-    return Measured(
-        mean_square=mean_p2,
-        channel_mean_squares=jnp.concatenate(channels).T,
-        statistics=MomentStatistics(
-            momentum_mean=momentum_mean,
-            momentum_variance=variance_m.T,
-            second_mean=second_mean,
-            second_variance=variance_v,
-        ),
+    # A row's factor joins when the row has been summed.
+    factored = jnp.stack(sums[PLAIN:]) * jnp.concatenate([by_row, by_row])
+    of_rows = tensor_sums(_rank_one_squares(state.by_row)) / (group.batch * group.rows)
+    of_columns = tensor_sums(_rank_one_squares(state.by_column)) / (group.batch * group.columns)
+    return jnp.concatenate(
+        [
+            tensor_sums(jnp.stack(sums[:PLAIN])) / group.size,
+            tensor_sums(factored) / group.size,
+            *((of_rows, of_columns) if group.larger_last else (of_columns, of_rows)),
+        ]
     )
 
 
@@ -162,49 +126,62 @@ def steps(
     state: MatrixState,
     gradient: Float[Array, "tensor batch rows columns"],
     parameters: Float[Array, "tensor batch rows columns"],
-    measured: Measured,
-    networks: TensorNetworks,
+    networks: Float[Array, "tensor flat"],
 ) -> Float[Array, "tensor batch rows columns"]:
-    """Returns what is to be added to the parameters."""
-    w0 = normalised_first_layer(networks.w0, measured.channel_mean_squares)
-    factors = _factors(group, state)
+    """Returns what is to be added to the parameters; ``networks`` come from `network.prepare`."""
+    gradient = clip(gradient)
+    momenta = jnp.unstack(state.momentum)
     inverse_root = jax.lax.rsqrt(state.second + 1e-6)
-    both = [
-        factors.by_row[k][:, :, :, None] * factors.by_column[k][:, :, None, :] for k in range(3)
-    ]
-    channels = [
+    by_row, by_column = _factors(group, state)
+    factors = [r[:, :, :, None] * c[:, :, None, :] for r, c in zip(by_row, by_column, strict=True)]
+    dense = [
         gradient,
         jnp.clip(gradient, -0.1, 0.1),
         parameters,
-        *(state.momentum[k] for k in range(3)),
+        *momenta,
         state.second,
-        *(state.momentum[k] * inverse_root for k in range(3)),
+        *(momentum * inverse_root for momentum in momenta),
         inverse_root,
-        *(gradient * both[k] for k in range(3)),
         gradient * inverse_root,
-        *(state.momentum[k] * both[k] for k in range(3)),
+        *(gradient * factor for factor in factors),
+        *(momentum * factor for momentum, factor in zip(momenta, factors, strict=True)),
     ]
-    row, column = (_ROW, _COLUMN) if group.larger_last else (_COLUMN, _ROW)
-    of_rows = _rank_one(state.by_row, w0[:, row, :])
-    of_columns = _rank_one(state.by_column, w0[:, column, :])
-    offsets = [
-        networks.b0[:, unit, None, None, None]
-        + of_rows[unit][:, :, :, None]
-        + of_columns[unit][:, :, None, :]
-        for unit in range(WIDTH)
-    ]
-    return negative_steps(channels, w0[:, _DENSE, :], offsets, networks, measured.mean_square)
+    row_start, column_start = DENSE, DENSE + RANK_ONE
+    if not group.larger_last:
+        row_start, column_start = column_start, row_start
+    one_axis = Network(networks, rank=3)
+    of_rows = one_axis.first_layer(_rank_one(state.by_row), start=row_start)
+    of_columns = one_axis.first_layer(_rank_one(state.by_column), start=column_start)
+    network = Network(networks, rank=4)
+    first = network.first_layer(dense, start=0)
+    return network.steps(
+        [
+            x + r[:, :, :, None] + c[:, :, None, :]
+            for x, r, c in zip(first, of_rows, of_columns, strict=True)
+        ]
+    )
 
 
-def _rank_one(
-    means: Float[Array, "3 tensor batch n"], w0: Float[Array, "tensor 6 width"]
-) -> list[Float[Array, "tensor batch n"]]:
-    """Returns for each unit of the first layer the part that varies along one dimension only."""
-    channels = [*means, *jax.lax.rsqrt(means + 1e-8)]
-    return [
-        sum(
-            (x * w0[:, channel, unit, None, None] for channel, x in enumerate(channels)),
-            start=jnp.zeros_like(channels[0]),
-        )
-        for unit in range(WIDTH)
-    ]
+def _factors(
+    group: MatrixGroup, state: MatrixState
+) -> tuple[Float[Array, "3 tensor batch rows"], Float[Array, "3 tensor batch columns"]]:
+    """Returns inverse roots whose product scales a gradient by its factored second moment.
+
+    The means over the larger dimension are taken relative to their own mean.
+    """
+    by_row, by_column = state.by_row, state.by_column
+    if group.larger_last:
+        by_row = by_row / (jnp.mean(by_row, axis=-1, keepdims=True) + 1e-9)
+    else:
+        by_column = by_column / (jnp.mean(by_column, axis=-1, keepdims=True) + 1e-9)
+    return safe_rsqrt(by_row), safe_rsqrt(by_column)
+
+
+def _rank_one(means: Float[Array, "3 tensor batch n"]) -> list[Array]:
+    """Returns the channels that are constant along one factored dimension."""
+    return [*jnp.unstack(means), *jnp.unstack(jax.lax.rsqrt(means + 1e-8))]
+
+
+def _rank_one_squares(means: Float[Array, "3 tensor batch n"]) -> Float[Array, "6 tensor batch n"]:
+    """Returns their squares, stacked."""
+    return jnp.concatenate([means**2, 1.0 / (means + 1e-8)])

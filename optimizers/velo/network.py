@@ -1,9 +1,8 @@
 """The per-parameter network: a few dozen multiply-adds for each parameter.
 
-Every input channel is divided by its root mean square over the tensor; that factor belongs to
-the tensor, so it is folded into the first layer's weights. The layers are written out as sums
-over channels instead of products of arrays, so that XLA makes one loop of it all and no array of
-features ever exists.
+The layers are written out as sums over channels, not as products of arrays, so that XLA makes one
+loop of it all: no array of channels or of hidden units ever exists. Normalising a channel by its
+root mean square over the tensor is left to the first layer's weights.
 """
 
 from __future__ import annotations
@@ -12,63 +11,88 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from optimizers.velo.controller import TensorNetworks
-from optimizers.velo.weights import WIDTH
+from optimizers.velo.weights import CHANNELS, WIDTH
 
-# The second output scales the step by its exponential, the step by itself, each times this.
+#: Outputs that are used: direction and log-magnitude. The published networks have a third.
+USED_OUTPUTS = 2
+
+#: Sizes of the parts of a flat network: w0, b0, w1, b1, w2, b2, and how far the tensor steps.
+PARTS = (CHANNELS * WIDTH, WIDTH, WIDTH * WIDTH, WIDTH, WIDTH * USED_OUTPUTS, USED_OUTPUTS, 1)
+
+#: Numbers in a flat network.
+FLAT = sum(PARTS)
+
+# The step is scaled by the exponential of the second output, and by itself, each times this.
 _OUTPUT_SCALE = 0.001
 
 
-def normalised_first_layer(
-    w0: Float[Array, "tensor channels width"], mean_squares: Float[Array, "tensor channels"]
-) -> Float[Array, "tensor channels width"]:
-    """Returns first-layer weights for channels that are not normalised yet."""
-    return w0 * jax.lax.rsqrt(1e-5 + mean_squares)[:, :, None]
-
-
-def negative_steps(
-    channels: Sequence[Array],
-    w0: Float[Array, "tensor channels width"],
-    offsets: Sequence[Array],
-    networks: TensorNetworks,
-    mean_square: Float[Array, " tensor"],
-) -> Array:
-    """Returns what is to be added to the parameters.
+def prepare(
+    networks: Float[Array, "tensor flat"],
+    channel_mean_squares: Float[Array, "channels tensor"],
+    parameter_mean_square: Float[Array, " tensor"],
+) -> Float[Array, "tensor flat"]:
+    """Returns networks that take channels as they are and return what to add to the parameters.
 
     Args:
-      channels: The input channels, arrays of one shape whose first axis is the tensor.
-      w0: First-layer weights of these channels.
-      offsets: For each unit of the first layer what else is added to it, broadcastable.
-      networks: The other layers.
-      mean_square: Of the parameters of each tensor: a step is relative to its root.
+      networks: As the LSTM writes them: for channels with a mean square of one, and for steps
+        in units of the tensor's root mean square.
+      channel_mean_squares: Of each channel over each tensor.
+      parameter_mean_square: Of the parameters of each tensor.
     """
-    rank = channels[0].ndim
-
-    def each(of_tensor: Float[Array, " tensor"]) -> Array:
-        return of_tensor.reshape(of_tensor.shape + (1,) * (rank - 1))
-
-    first = []
-    for unit in range(WIDTH):
-        total = offsets[unit]
-        for channel, x in enumerate(channels):
-            total = total + x * each(w0[:, channel, unit])
-        first.append(jax.nn.relu(total))
-    second = [
-        jax.nn.relu(_affine(first, networks.w1[:, :, unit], networks.b1[:, unit], each))
-        for unit in range(WIDTH)
-    ]
-    direction, log_magnitude = (
-        _affine(second, networks.w2[:, :, output], networks.b2[:, output], each)
-        for output in range(2)
+    normalisers = jax.lax.rsqrt(1e-5 + channel_mean_squares)
+    scale = jnp.sqrt(parameter_mean_square + 1e-9) * -_OUTPUT_SCALE
+    tensors = networks.shape[0]
+    return networks * jnp.concatenate(
+        [
+            jnp.repeat(normalisers.T, WIDTH, axis=1),
+            jnp.ones((tensors, FLAT - CHANNELS * WIDTH - 1), jnp.float32),
+            scale[:, None],
+        ],
+        axis=1,
     )
-    scale = networks.step_size * jnp.sqrt(mean_square + 1e-9) * -_OUTPUT_SCALE
-    return direction * jnp.exp(log_magnitude * _OUTPUT_SCALE) * each(scale)
 
 
-def _affine(inputs: Sequence[Array], weights: Array, bias: Array, each) -> Array:
-    total = each(bias)
-    for i, x in enumerate(inputs):
-        total = total + x * each(weights[:, i])
-    return total
+class Network:
+    """One flat network a tensor, as scalars that broadcast against arrays ``[tensor, ...]``.
+
+    Args:
+      flat: The networks.
+      rank: Of the arrays they are to be used with.
+    """
+
+    def __init__(self, flat: Float[Array, "tensor flat"], *, rank: int):
+        columns = jnp.unstack(flat.reshape(*flat.shape[:1], *(1,) * (rank - 1), FLAT), axis=-1)
+        w0, b0, w1, b1, w2, b2, step = np.split(np.arange(FLAT), np.cumsum(PARTS)[:-1])
+
+        def pick(indices: np.ndarray, width: int) -> list[list[Array]]:
+            return [[columns[i] for i in row] for row in indices.reshape(-1, width)]
+
+        self.w0, self.w1, self.w2 = pick(w0, WIDTH), pick(w1, WIDTH), pick(w2, USED_OUTPUTS)
+        self.b0, self.b1 = pick(b0, WIDTH)[0], pick(b1, WIDTH)[0]
+        self.b2, self.step = pick(b2, USED_OUTPUTS)[0], columns[int(step[0])]
+
+    def first_layer(self, channels: Sequence[Array], *, start: int) -> list[Array]:
+        """Returns for each hidden unit what these channels, from ``start`` on, add to it."""
+        return _products(channels, self.w0[start : start + len(channels)])
+
+    def steps(self, first: Sequence[Array]) -> Array:
+        """Returns what is to be added to the parameters, from the first layer's sums."""
+        hidden = [jax.nn.relu(x + b) for x, b in zip(first, self.b0, strict=True)]
+        hidden = [
+            jax.nn.relu(x + b) for x, b in zip(_products(hidden, self.w1), self.b1, strict=True)
+        ]
+        direction, log_magnitude = (
+            x + b for x, b in zip(_products(hidden, self.w2), self.b2, strict=True)
+        )
+        return self.step * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
+
+
+def _products(inputs: Sequence[Array], weights: Sequence[Sequence[Array]]) -> list[Array]:
+    """Returns ``sum_i inputs[i] * weights[i][unit]`` for each unit."""
+    totals = [inputs[0] * weight for weight in weights[0]]
+    for x, row in zip(inputs[1:], weights[1:], strict=True):
+        totals = [total + x * weight for total, weight in zip(totals, row, strict=True)]
+    return totals

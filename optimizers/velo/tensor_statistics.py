@@ -11,45 +11,48 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float
+
+from optimizers.velo.accumulators import average, average_second
 
 # Training fractions at which the features switch, each over a width of about 0.1.
 _FRACTIONS = (0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1)
 _RANKS = 5
 
 
-class MomentStatistics(NamedTuple):
-    """Mean and variance over a tensor of its accumulators, for each tensor."""
+class Statistics(NamedTuple):
+    """Mean and variance over each tensor of its accumulators: three momenta, second moment."""
 
-    momentum_mean: Float[Array, "tensor 3"]
-    momentum_variance: Float[Array, "tensor 3"]
-    second_mean: Float[Array, " tensor"]
-    second_variance: Float[Array, " tensor"]
+    means: Float[Array, "4 tensor"]
+    variances: Float[Array, "4 tensor"]
 
 
-class Measured(NamedTuple):
-    """What a pass over a group of tensors yields besides their accumulators, for each tensor."""
-
-    mean_square: Float[Array, " tensor"]
-    channel_mean_squares: Float[Array, "tensor channels"]
-    statistics: MomentStatistics
-
-
-def initial_statistics(tensors: int) -> MomentStatistics:
+def initial_statistics(tensors: int) -> Statistics:
     """Returns the statistics of accumulators that are all zero."""
-    return MomentStatistics(
-        momentum_mean=jnp.zeros((tensors, 3), jnp.float32),
-        momentum_variance=jnp.zeros((tensors, 3), jnp.float32),
-        second_mean=jnp.zeros((tensors,), jnp.float32),
-        second_variance=jnp.zeros((tensors,), jnp.float32),
+    return Statistics(
+        means=jnp.zeros((4, tensors), jnp.float32), variances=jnp.zeros((4, tensors), jnp.float32)
     )
 
 
+def next_means(
+    means: Float[Array, "4 tensor"], gradient_means: Float[Array, "2 tensor"]
+) -> Float[Array, "4 tensor"]:
+    """Returns the accumulators' means after a gradient: as they are averages, so are their means.
+
+    Args:
+      means: Before.
+      gradient_means: Of the gradient and of its square.
+    """
+    momentum = average(means[:3], gradient_means[:1])
+    return jnp.concatenate([momentum, average_second(means[3:], gradient_means[1:])])
+
+
 def lstm_inputs(
-    statistics: MomentStatistics,
+    statistics: Statistics,
     *,
     mean_square: Float[Array, " tensor"],
-    ranks: Int[Array, " tensor"],
+    ranks: tuple[int, ...],
     fraction_trained: Float[Array, ""],
     loss: Float[Array, " 9"],
 ) -> Float[Array, "tensor 30"]:
@@ -58,25 +61,25 @@ def lstm_inputs(
     Args:
       statistics: Of the accumulators before this update.
       mean_square: Of the parameters of each tensor, before this update.
-      ranks: How many dimensions greater than one each tensor has.
+      ranks: How many dimensions greater than one each tensor has; five and more are not told.
       fraction_trained: Updates made over all updates of the run.
       loss: The features of the loss, this update's included.
     """
-    tensors = mean_square.shape[0]
     # In units of the tensor's own scale. The second moment too is scaled once, not squared.
-    scale = jax.lax.rsqrt(jnp.maximum(1e-9, mean_square))[:, None]
-    mean = statistics.momentum_mean * scale
-    second_mean = statistics.second_mean[:, None] * scale
-    # The published optimizer takes the second moment's variance about the mean of the momentum.
-    second_variance = statistics.second_variance[:, None] * scale**2 + (second_mean - mean) ** 2
+    scale = jax.lax.rsqrt(jnp.maximum(1e-9, mean_square))[None]
+    momentum_mean, second_mean = jnp.split(statistics.means * scale, [3])
+    variances = statistics.variances * scale**2
+    # The published optimizer takes the second moment's variance about the means of the momenta.
+    second_variance = variances[3:] + (second_mean - momentum_mean) ** 2
+    magnitudes = _log_magnitude(jnp.concatenate([second_mean, variances[:3], second_variance]).T)
     shared = jnp.concatenate([_fraction_features(fraction_trained), loss])
+    one_hot = np.asarray(ranks)[:, None] == np.arange(_RANKS)
     return jnp.concatenate(
         [
-            jnp.broadcast_to(shared[None], (tensors, shared.shape[0])),
-            _log_magnitude(second_mean),
-            jax.nn.one_hot(ranks, _RANKS, dtype=jnp.float32),
-            _log_magnitude(statistics.momentum_variance * scale**2),
-            _log_magnitude(second_variance),
+            jnp.broadcast_to(shared[None], (len(ranks), shared.shape[0])),
+            magnitudes[:, :1],
+            jnp.asarray(one_hot.astype(np.float32)),
+            magnitudes[:, 1:],
         ],
         axis=1,
     )

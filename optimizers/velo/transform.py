@@ -17,7 +17,8 @@ from jaxtyping import Array, Int
 
 from foundation.errors import SpecError
 from optimizers.velo import matrices, vectors
-from optimizers.velo.accumulators import CLIP
+from optimizers.velo.barrier import materialised
+from optimizers.velo.channels import ACCUMULATORS
 from optimizers.velo.controller import Controller, LSTMState, control, initial_state
 from optimizers.velo.grouping import Group, MatrixGroup, make_groups
 from optimizers.velo.loss_averages import (
@@ -26,10 +27,12 @@ from optimizers.velo.loss_averages import (
     loss_features,
     update_averages,
 )
+from optimizers.velo.network import prepare
 from optimizers.velo.tensor_statistics import (
-    MomentStatistics,
+    Statistics,
     initial_statistics,
     lstm_inputs,
+    next_means,
 )
 
 
@@ -42,7 +45,7 @@ class VeLOState(NamedTuple):
     iteration: Int[Array, ""]
     loss: LossAverages
     lstm: LSTMState
-    statistics: MomentStatistics
+    statistics: Statistics
     groups: tuple[matrices.MatrixState | vectors.VectorState, ...]
 
 
@@ -72,50 +75,67 @@ def scale_by_velo(
     ) -> tuple[Any, VeLOState]:
         del unused
         check_arguments(params, value)
-        leaves, structure = jax.tree.flatten(params)
-        gradient_leaves = structure.flatten_up_to(updates)
-        groups = make_groups([leaf.shape for leaf in leaves])
+        parameters, structure = jax.tree.flatten(params)
+        gradients = structure.flatten_up_to(updates)
+        groups = make_groups([leaf.shape for leaf in parameters])
         if not groups:
             return updates, state
-        gradients = [jnp.clip(group.stack(gradient_leaves), -CLIP, CLIP) for group in groups]
-        parameters = [group.stack(leaves) for group in groups]
-
         rows = _rows(groups)
-        accumulated, measured = [], []
-        for i, group in enumerate(groups):
-            module = _module(group)
-            new = module.accumulate(state.groups[i], gradients[i])
-            before = _take(state.statistics, rows[i])
-            accumulated.append(new)
-            measured.append(module.measure(group, new, gradients[i], parameters[i], before))
+
+        accumulated, first_means = zip(
+            *(
+                _module(group).accumulate(
+                    group,
+                    old,
+                    group.stack(group.pick(gradients)),
+                    group.stack(group.pick(parameters)),
+                )
+                for group, old in zip(groups, state.groups, strict=True)
+            ),
+            strict=True,
+        )
+        gradient_means, mean_square = jnp.split(jnp.concatenate(first_means, axis=1), [2])
+        mean_square = mean_square[0]
+        means = next_means(state.statistics.means, gradient_means)
+        squares = jnp.concatenate(
+            [
+                _module(group).channel_squares(
+                    group,
+                    new,
+                    group.stack(group.pick(gradients)),
+                    group.stack(group.pick(parameters)),
+                    means[:, row],
+                )
+                for group, new, row in zip(groups, accumulated, rows, strict=True)
+            ],
+            axis=1,
+        )
+        statistics = Statistics(means=means, variances=squares[ACCUMULATORS])
 
         iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32), state.iteration)
         inputs = lstm_inputs(
             state.statistics,
-            mean_square=jnp.concatenate([m.mean_square for m in measured]),
-            ranks=jnp.asarray([rank for group in groups for rank in group.ranks], jnp.int32),
+            mean_square=mean_square,
+            ranks=tuple(rank for group in groups for rank in group.ranks),
             fraction_trained=state.iteration.astype(jnp.float32)
             / jnp.asarray(num_steps, jnp.float32),
             loss=loss_features(loss, iteration),
         )
         networks, lstm = control(controller, inputs, state.lstm)
+        networks = prepare(networks, _about_zero(squares, means), mean_square)
 
-        changes = list(gradient_leaves)
-        for i, group in enumerate(groups):
-            stacked = _module(group).steps(
-                group,
-                accumulated[i],
-                gradients[i],
-                parameters[i],
-                measured[i],
-                _take(networks, rows[i]),
+        changes = list(gradients)
+        for group, new, row in zip(groups, accumulated, rows, strict=True):
+            operands = (
+                new,
+                group.pick(gradients),
+                group.pick(parameters),
+                networks[row],
             )
+            stacked = _stacked_steps(group, operands, iteration > 0)
             for position, change in zip(group.members, group.unstack(stacked), strict=True):
-                changes[position] = change.astype(leaves[position].dtype)
-        statistics = jax.tree.map(
-            lambda *parts: jnp.concatenate(parts), *[m.statistics for m in measured]
-        )
+                changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), VeLOState(
             iteration=iteration,
             loss=loss,
@@ -163,5 +183,35 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
     return [slice(end - len(g.members), end) for g, end in zip(groups, ends, strict=True)]
 
 
-def _take(tree: Any, rows: slice) -> Any:
-    return jax.tree.map(lambda leaf: leaf[rows], tree)
+def _about_zero(squares: Array, means: Array) -> Array:
+    """Returns mean squares of all channels, where ``squares`` has the accumulators' variances."""
+    return squares.at[ACCUMULATORS].add(means**2)
+
+
+def _stacked_steps(group: Group, operands: tuple[Any, ...], always: Array) -> Array:
+    """Returns what is to be added to the parameters of a group.
+
+    Args:
+      group: The group.
+      operands: Its accumulators, the gradients and parameters of its members, and their networks.
+      always: True; see `materialised`.
+    """
+    shape = operands[0].second.shape
+    if len(group.members) == 1:
+        new, gradients, parameters, networks = operands
+        stacks = group.stack(gradients), group.stack(parameters)
+        return _module(group).steps(group, new, *stacks, networks)
+
+    def stack(always: Array, members: list[Array]) -> Array:
+        del always
+        return group.stack(members)
+
+    def steps(always: Array, operands: tuple[Any, ...]) -> Array:
+        new, gradients, parameters, networks = operands
+        # Stacked once more, inside the branch: so these stacks take memory only while it runs.
+        stacks = (
+            materialised(always, stack, members, shape=shape) for members in (gradients, parameters)
+        )
+        return _module(group).steps(group, new, *stacks, networks)
+
+    return materialised(always, steps, operands, shape=shape)

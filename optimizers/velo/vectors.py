@@ -1,8 +1,8 @@
-"""Scalars and vectors: their accumulators, channels, statistics and steps.
+"""Scalars and vectors: their accumulators, channels and steps.
 
-A group of `grouping.VectorGroup` is one array ``[tensor, length]``, padded with zeros; where three
-decays are kept, their axis comes first. Vectors are not factored: rows and columns of the channels
-are the elements themselves.
+A group of `grouping.VectorGroup` is one array ``[tensor, chunk, element]``, padded with zeros;
+where three decays are kept, their axis comes first. Vectors are not factored: in the channels, rows
+and columns are the elements themselves.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from optimizers.velo.accumulators import TINY, average, average_second, safe_rsqrt
-from optimizers.velo.controller import TensorNetworks
+from optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
+from optimizers.velo.channels import ACCUMULATORS
 from optimizers.velo.grouping import VectorGroup
-from optimizers.velo.network import negative_steps, normalised_first_layer
-from optimizers.velo.tensor_statistics import Measured, MomentStatistics
+from optimizers.velo.network import Network
+from optimizers.velo.sums import axis_sums, tensor_sums
 
 
 class VectorState(NamedTuple):
     """Accumulators of a group: momenta, second moment, and squares with three decays."""
 
-    momentum: Float[Array, "3 tensor length"]
-    second: Float[Array, "tensor length"]
-    squares: Float[Array, "3 tensor length"]
+    momentum: Float[Array, "3 tensor chunk element"]
+    second: Float[Array, "tensor chunk element"]
+    squares: Float[Array, "3 tensor chunk element"]
 
 
 def init_state(group: VectorGroup) -> VectorState:
     """Returns accumulators that have seen no gradient."""
-    tensor = (len(group.members), group.length)
+    tensor = (len(group.members), group.chunks, group.chunk)
     return VectorState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),
         second=jnp.zeros(tensor, jnp.float32),
@@ -39,94 +39,80 @@ def init_state(group: VectorGroup) -> VectorState:
     )
 
 
-def accumulate(state: VectorState, gradient: Float[Array, "tensor length"]) -> VectorState:
-    """Returns the accumulators with one more gradient in them."""
+def accumulate(
+    group: VectorGroup,
+    state: VectorState,
+    gradient: Float[Array, "tensor chunk element"],
+    parameters: Float[Array, "tensor chunk element"],
+) -> tuple[VectorState, Float[Array, "3 tensor"]]:
+    """Returns the accumulators with one more gradient, and means; see `matrices.accumulate`."""
+    gradient = clip(gradient)
     square = gradient**2
-    return VectorState(
+    new = VectorState(
         momentum=average(state.momentum, gradient[None]),
         second=average_second(state.second, square),
         squares=average(state.squares, square[None] + TINY),
     )
+    sums = axis_sums([gradient, square, parameters**2], axis=-1)
+    return new, tensor_sums(jnp.stack(sums)) / _sizes(group)
 
 
-def _channels(
-    state: VectorState,
-    gradient: Float[Array, "tensor length"],
-    parameters: Float[Array, "tensor length"],
-) -> Float[Array, "channels tensor length"]:
-    """Returns the inputs of the per-parameter network, not normalised."""
-    inverse_root = jax.lax.rsqrt(state.second + 1e-6)
-    inverse_squares = jax.lax.rsqrt(state.squares + 1e-8)
-    return jnp.concatenate(
-        [
-            gradient[None],
-            jnp.clip(gradient, -0.1, 0.1)[None],
-            parameters[None],
-            state.momentum,
-            state.second[None],
-            state.momentum * inverse_root[None],
-            inverse_root[None],
-            gradient[None] * safe_rsqrt(state.squares + 1e-9),
-            (gradient * inverse_root)[None],
-            state.squares,
-            state.squares,
-            inverse_squares,
-            inverse_squares,
-            # The only channel without an epsilon: TINY alone keeps it finite.
-            state.momentum * jax.lax.rsqrt(state.squares),
-        ]
-    )
-
-
-def measure(
+def channel_squares(
     group: VectorGroup,
     state: VectorState,
-    gradient: Float[Array, "tensor length"],
-    parameters: Float[Array, "tensor length"],
-    before: MomentStatistics,
-) -> Measured:
-    """Returns the means over each tensor that its networks need, the padding left out.
-
-    Args:
-      group: The group.
-      state: The accumulators with this update's gradient.
-      gradient: Of this update.
-      parameters: Before it.
-      before: Not needed: vectors are small enough for means first and variances then.
-    """
-    del before
-    length = group.length
-    weights = np.stack(
-        [(np.arange(length) < size).astype(np.float32) / np.float32(size) for size in group.sizes]
-    )
-
-    def mean(x: Array) -> Array:
-        return jnp.sum(x * weights.reshape((1,) * (x.ndim - 2) + weights.shape), axis=-1)
-
-    momentum_mean, second_mean = mean(state.momentum), mean(state.second)
-    return Measured(
-        mean_square=mean(parameters**2),
-        channel_mean_squares=mean(_channels(state, gradient, parameters) ** 2).T,
-        statistics=MomentStatistics(
-            momentum_mean=momentum_mean.T,
-            momentum_variance=mean((state.momentum - momentum_mean[:, :, None]) ** 2).T,
-            second_mean=second_mean,
-            second_variance=mean((state.second - second_mean[:, None]) ** 2),
-        ),
-    )
+    gradient: Float[Array, "tensor chunk element"],
+    parameters: Float[Array, "tensor chunk element"],
+    means: Float[Array, "4 tensor"],
+) -> Float[Array, "channels tensor"]:
+    """Returns the mean of each squared channel; see `matrices.channel_squares`."""
+    terms = _channels(state, clip(gradient), parameters)
+    centred = zip(terms[ACCUMULATORS], jnp.unstack(means[:, :, None, None]), strict=True)
+    terms[ACCUMULATORS] = [x - mean for x, mean in centred]
+    # Some channels are not zero where a vector is padded, so the padding is left out by hand.
+    position = jnp.arange(group.chunks * group.chunk).reshape(1, group.chunks, group.chunk)
+    inside = position < jnp.asarray(group.sizes)[:, None, None]
+    sums = axis_sums([jnp.where(inside, x**2, 0.0) for x in terms], axis=-1)
+    return tensor_sums(jnp.stack(sums)) / _sizes(group)
 
 
 def steps(
     group: VectorGroup,
     state: VectorState,
-    gradient: Float[Array, "tensor length"],
-    parameters: Float[Array, "tensor length"],
-    measured: Measured,
-    networks: TensorNetworks,
-) -> Float[Array, "tensor length"]:
-    """Returns what is to be added to the parameters."""
+    gradient: Float[Array, "tensor chunk element"],
+    parameters: Float[Array, "tensor chunk element"],
+    networks: Float[Array, "tensor flat"],
+) -> Float[Array, "tensor chunk element"]:
+    """Returns what is to be added to the parameters; ``networks`` come from `network.prepare`."""
     del group
-    channels = _channels(state, gradient, parameters)
-    w0 = normalised_first_layer(networks.w0, measured.channel_mean_squares)
-    offsets = [networks.b0[:, unit, None] for unit in range(networks.b0.shape[1])]
-    return negative_steps(list(channels), w0, offsets, networks, measured.mean_square)
+    network = Network(networks, rank=3)
+    return network.steps(network.first_layer(_channels(state, clip(gradient), parameters), start=0))
+
+
+def _channels(
+    state: VectorState,
+    gradient: Float[Array, "tensor chunk element"],
+    parameters: Float[Array, "tensor chunk element"],
+) -> list[Array]:
+    """Returns the inputs of the per-parameter network in the order of `channels`."""
+    inverse_root = jax.lax.rsqrt(state.second + 1e-6)
+    momenta = jnp.unstack(state.momentum)
+    rank_one = [*jnp.unstack(state.squares), *jnp.unstack(jax.lax.rsqrt(state.squares + 1e-8))]
+    return [
+        gradient,
+        jnp.clip(gradient, -0.1, 0.1),
+        parameters,
+        *momenta,
+        state.second,
+        *(momentum * inverse_root for momentum in momenta),
+        inverse_root,
+        gradient * inverse_root,
+        *jnp.unstack(gradient[None] * safe_rsqrt(state.squares + 1e-9)),
+        # The only channels without an epsilon: TINY alone keeps them finite.
+        *jnp.unstack(state.momentum * jax.lax.rsqrt(state.squares)),
+        *rank_one,
+        *rank_one,
+    ]
+
+
+def _sizes(group: VectorGroup) -> Float[Array, "1 tensor"]:
+    return jnp.asarray(np.asarray(group.sizes, np.float32)[None])

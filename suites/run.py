@@ -25,6 +25,9 @@ from suites.suite import Suite, as_suite
 #: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
 INLINE_SECONDS = 5.0
 
+#: What timing a task takes, about.
+TIMING_SECONDS = 0.5
+
 #: The part of the free memory that workers may be predicted to take.
 MEMORY_SHARE = 0.8
 
@@ -276,9 +279,11 @@ def _jobs(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], int]:
         weight = shard_seconds(store.plan, shard, suite.protocol)
         jobs.append(Job(SHARD, shard["id"], shard["cell"], task_of[shard["cell"]], weight))
     timed = store.timings
+    untimed: dict[int, str] = {}
     for cell in store.plan["cells"]:
         if timing and cell["id"] not in timed:
-            jobs.append(Job(TIMING, cell["id"], cell["id"], task_of[cell["id"]], 1.0))
+            untimed.setdefault(cell["task"]["index"], cell["id"])
+    jobs.extend(Job(TIMING, cell, cell, task, TIMING_SECONDS) for task, cell in untimed.items())
     return jobs, already
 
 

@@ -1,8 +1,8 @@
 """Seconds per step, measured apart: one lane alone, warm, in turns with the baseline's.
 
 Batched lanes say nothing about the time of one run, and one measurement says little about the
-next on a machine that others use; so an optimizer and the baseline are measured in turns
-(A B A B ...), and figures use the ratio.
+next on a machine that others use; so the optimizers of a task are measured in turns
+(A B A B ...), and figures use the ratio to the baseline.
 """
 
 from __future__ import annotations
@@ -19,67 +19,61 @@ from optimizers.registry import optimizers
 from suites.environment import device_description, threads, versions
 from suites.execute import TaskBench, Workshop
 from suites.numerics import numerics
-from suites.plan import find_cell, grid_points
+from suites.plan import grid_points
 
 #: Samples of each optimizer.
-SAMPLES = 9
+SAMPLES = 7
 
 #: Seconds that a sample should take at least; shorter ones measure the clock and the dispatch.
 SAMPLE_SECONDS = 0.04
 
 
-def time_cell(workshop: Workshop, cell_id: str) -> dict[str, Any]:
-    """Measures the optimizer of a cell against the suite's baseline, on the cell's task.
+def time_task(workshop: Workshop, task_index: int) -> dict[str, dict[str, Any]]:
+    """Measures all optimizers of the suite on one task, in turns.
 
-    Evaluations are not part of a step's seconds; the optimizer runs at the middle of its sweep
+    Evaluations are not part of a step's seconds; optimizers run at the middle of their sweeps
     (time does not depend on the rate).
 
     Args:
-      workshop: Of the store that the cell belongs to.
-      cell_id: Id of the cell.
+      workshop: Of a store.
+      task_index: Index of the task in the suite.
 
     Returns:
-      The record for `Store.write_timing`: ``seconds_per_step`` and ``baseline_seconds_per_step``
-      (each ``{median, spread, samples}``; spread is the interquartile range), ``ratio`` of the
-      medians, ``compile_seconds``, ``compile_cached``, ``eval_seconds``, ``device``, ``threads``,
-      ``versions``. Without a baseline in the suite, the last two of the first four are None.
+      For each cell of the task the record for `Store.write_timing`: ``seconds_per_step`` and
+      ``baseline_seconds_per_step`` (each ``{median, spread, samples}``; spread is the
+      interquartile range), ``ratio`` of the medians, ``compile_seconds`` and ``compile_cached``,
+      ``eval_seconds``, ``device``, ``threads``, ``versions``. Without the baseline in the suite,
+      ``baseline_seconds_per_step`` and ``ratio`` are None.
     """
-    cell = find_cell(workshop.store.plan, cell_id)
+    cells = [cell for cell in workshop.store.plan["cells"] if cell["task"]["index"] == task_index]
     with numerics():
-        bench = workshop.bench(cell["task"]["index"])
-        baseline = workshop.suite.protocol.baseline
-        ours = _Runner(bench, cell)
-        theirs = None
-        if cell["optimizer"]["name"] != baseline:
-            found = [
-                other
-                for other in workshop.store.plan["cells"]
-                if other["task"]["index"] == cell["task"]["index"]
-                and other["optimizer"]["name"] == baseline
-            ]
-            theirs = _Runner(bench, found[0]) if found else None
-        elif baseline in workshop.suite.optimizers:
-            theirs = ours
-        runners = [ours] if theirs in (None, ours) else [ours, theirs]
-        samples = [runner.samples for runner in runners]
+        bench = workshop.bench(task_index)
+        runners = [_Runner(bench, cell) for cell in cells]
         calls = [runner.calls_per_sample() for runner in runners]
         for _ in range(SAMPLES):
-            for runner, count, collected in zip(runners, calls, samples, strict=True):
-                collected.append(runner.sample(count))
-        eval_seconds = ours.eval_seconds()
-    mine = _summary(ours.samples)
-    base = None if theirs is None else _summary(theirs.samples)
-    return {
-        "seconds_per_step": mine,
-        "baseline_seconds_per_step": base,
-        "ratio": None if base is None else mine["median"] / base["median"],
-        "compile_seconds": ours.programs.train.seconds,
-        "compile_cached": ours.programs.train.cached,
-        "eval_seconds": eval_seconds,
-        "device": device_description(),
-        "threads": threads(),
-        "versions": versions(),
+            for runner, count in zip(runners, calls, strict=True):
+                runner.samples.append(runner.sample(count))
+        eval_seconds = [runner.eval_seconds() for runner in runners]
+    summaries = {
+        cell["optimizer"]["name"]: _summary(runner.samples)
+        for cell, runner in zip(cells, runners, strict=True)
     }
+    base = summaries.get(workshop.suite.protocol.baseline)
+    records = {}
+    for cell, runner, evaluation in zip(cells, runners, eval_seconds, strict=True):
+        mine = summaries[cell["optimizer"]["name"]]
+        records[cell["id"]] = {
+            "seconds_per_step": mine,
+            "baseline_seconds_per_step": base,
+            "ratio": None if base is None else mine["median"] / base["median"],
+            "compile_seconds": runner.programs.train.seconds,
+            "compile_cached": runner.programs.train.cached,
+            "eval_seconds": evaluation,
+            "device": device_description(),
+            "threads": threads(),
+            "versions": versions(),
+        }
+    return records
 
 
 class _Runner:

@@ -43,8 +43,8 @@ def train(
       **hyperparameters: For an optimizer given by its name, such as ``learning_rate=1e-3``.
 
     Returns:
-      One row for each evaluated step (the index), and columns "train loss", "heldout loss" and,
-      for classification, "train accuracy" and "heldout accuracy"; held-out values are missing
+      One row for each evaluated step (the index), and columns "train loss", "heldout loss" and
+      the other metrics of the family, such as "heldout accuracy"; held-out values are missing
       where they were not measured. A run that diverges ends before the step at which it did.
 
     Raises:

@@ -22,8 +22,8 @@ class Job:
     """Something for an engine to do.
 
     Attributes:
-      kind: ``"shard"`` (train it) or ``"timing"`` (measure a cell).
-      id: Id of the shard or of the cell.
+      kind: ``"shard"`` (train it) or ``"timing"`` (measure the optimizers of a task).
+      id: Id of the shard, or of the first cell of the task.
       cell: Id of the cell.
       task: Index of the task; jobs of a task share data and programs.
       weight: Predicted seconds, for the order and the display.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from suites.engines.base import SHARD, Job
 from suites.execute import Control, Workshop
-from suites.timing import time_cell
+from suites.timing import time_task
 
 
 def do_job(workshop: Workshop, job: Job, control: Control) -> None:
-    """Does ``job`` and writes its file to the workshop's store.
+    """Does ``job`` and writes its files to the workshop's store.
 
     Raises:
       Stopped: ``control`` asked to stop.
@@ -16,4 +16,5 @@ def do_job(workshop: Workshop, job: Job, control: Control) -> None:
     if job.kind == SHARD:
         workshop.run_shard(job.id, control)
     else:
-        workshop.store.write_timing(job.id, time_cell(workshop, job.id))
+        for cell, record in time_task(workshop, job.task).items():
+            workshop.store.write_timing(cell, record)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,7 +152,7 @@ def real_suite(optimizer: str, **protocol) -> Suite:
         data=DataSpec("digits"),
         batch_size=32,
     )
-    values = {"steps": 20, "seeds": 2, "baseline_multiple": 1, "eval_every": 5}
+    values: dict[str, Any] = {"steps": 20, "seeds": 2, "baseline_multiple": 1, "eval_every": 5}
     values.update(heldout_every=10, learning_rates=(1e-4, 1e-3, 1e-2), **protocol)
     return Suite("real", (spec,), Protocol(**values), (optimizer,))
 

@@ -21,17 +21,20 @@ _PRIOR_WEIGHT = 0.01
 
 def calibration_specs() -> list[TaskSpec]:
     """Returns the tasks that are timed: small to middling, of each family."""
-    mlp = [(16, 1, 6, 16), (64, 2, 16, 64), (256, 3, 28, 256)]
-    cnn = [(8, 1, 8, 16), (16, 2, 16, 32), (32, 3, 24, 64)]
+    mlp = [(16, 1, 6, 16, "tanh"), (64, 2, 16, 64, "silu"), (256, 3, 28, 256, "relu")]
+    cnn = [(8, 1, 8, 16, "sin"), (16, 2, 16, 32, "relu"), (32, 3, 24, 64, "gelu")]
     rnn = [("gru", 16, 16, 8, 8), ("lstm", 64, 32, 32, 16), ("vanilla", 128, 64, 48, 64)]
     transformer = [(8, 4, 1, 8, 4), (16, 8, 2, 32, 8), (24, 8, 3, 64, 16)]
     specs = []
-    for hidden, layers, size, batch in mlp:
-        config = {"hidden_size": hidden, "num_layers": layers, "image_size": size}
-        specs.append(TaskSpec("mlp", config, DataSpec("digits"), batch))
-    for hidden, layers, size, batch in cnn:
-        config = {"hidden_size": hidden, "num_layers": layers, "image_size": size}
-        specs.append(TaskSpec("cnn", config, DataSpec("photos"), batch))
+    for family, data, shapes in (("mlp", "digits", mlp), ("cnn", "photos", cnn)):
+        for hidden, layers, size, batch, activation in shapes:
+            config = {
+                "hidden_size": hidden,
+                "num_layers": layers,
+                "image_size": size,
+                "activation": activation,
+            }
+            specs.append(TaskSpec(family, config, DataSpec(data), batch))
     for cell, units, embed, length, batch in rnn:
         config = {
             "cell": cell,
@@ -119,15 +122,26 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
     Returns:
       The profile, which :func:`taskgen.budget.load_profile` finds by its name from now on.
     """
-    import jax  # here, so that a profile can be fitted without it
-
-    import taskgen
-    from taskgen.measure import measure_step_seconds
+    from taskgen.measure import measure_step_seconds  # here, so that fitting needs no jax
 
     specs = calibration_specs()
-    seconds = measure_step_seconds(specs, repeats=repeats)
+    profile = profile_of_times(
+        specs, measure_step_seconds(specs, repeats=repeats), name=name, repeats=repeats
+    )
+    save_profile(profile)
+    return profile
+
+
+def profile_of_times(
+    specs: Sequence[TaskSpec], seconds: Sequence[float], *, name: str, repeats: int
+) -> DeviceProfile:
+    """Fits a profile of this machine's default device to the measured seconds of ``specs``."""
+    import jax  # here, so that fitting needs no jax
+
+    import taskgen
+
     device = jax.devices()[0]
-    profile = fit_profile(
+    return fit_profile(
         [taskgen.cost(spec) for spec in specs],
         seconds,
         name=name,
@@ -136,8 +150,6 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
         kind="cpu" if device.platform == "cpu" else "gpu",
         source=f"shortest of {repeats} timings of {len(specs)} tasks, jax {jax.__version__}",
     )
-    save_profile(profile)
-    return profile
 
 
 def _memory_bytes(device: Any) -> int:

@@ -1,6 +1,6 @@
-"""A barrier that XLA's CPU compiler does not fuse across.
+"""Keeps XLA's CPU compiler from repeating a computation for each part of its result.
 
-When a stacked result is taken apart, that compiler repeats the whole computation in the loop of
+When a stacked result is taken apart, that compiler fuses the whole computation into the loop of
 each part: in a group of 24 tensors, 24 times the code to compile and to run. It removes
 `jax.lax.optimization_barrier` before fusion, but keeps a branch that is always taken.
 """
@@ -8,51 +8,56 @@ each part: in a group of 24 tensors, 24 times the code to compile and to run. It
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int
+
+T = TypeVar("T")
 
 
-def materialised(
-    always: Bool[Array, ""],
-    function: Callable[[Bool[Array, ""], Any], Array],
-    operands: Any,
-    *,
-    shape: tuple[int, ...],
-) -> Array:
-    """Returns ``function(always, operands)``, on a CPU as an array that exists in memory.
+@custom_vmap
+def same_in_all_lanes(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Returns a flag that every lane of a `jax.vmap` has alike, as one flag without lanes.
+
+    A branch on a flag with lanes would become a select, and be no barrier any more.
+    """
+    return flag
+
+
+@same_in_all_lanes.def_vmap
+def _(size: int, batched: list[bool], flags: Bool[Array, " lanes"]) -> tuple[Array, bool]:
+    del size
+    return same_in_all_lanes(jnp.all(flags) if batched[0] else flags), False
+
+
+def materialised(always: Bool[Array, ""], function: Callable[[], T], *, zeros: T) -> T:
+    """Returns ``function()``, on a CPU as arrays that exist in memory.
 
     Args:
-      always: True, in a way that the compiler cannot know.
-      function: What to compute, as float32; may call this function in its turn.
-      operands: Everything that it computes it from: a pytree. (No tracer may be closed over.)
-      shape: Of the result.
+      always: True, in a way that the compiler cannot know, and `same_in_all_lanes`.
+      function: What to compute.
+      zeros: Something of the same shapes and dtypes; it is never returned.
     """
     if jax.default_backend() != "cpu":  # nothing to gain, and a branch costs a GPU a round trip
-        return function(always, operands)
+        return function()
+    return jax.lax.cond(always, function, lambda: zeros)
 
-    @custom_vmap
-    def run(always: Array, operands: Any) -> Array:
-        return jax.lax.cond(
-            always, function, lambda *_: jnp.zeros(shape, jnp.float32), always, operands
-        )
 
-    @run.def_vmap
-    def _(size: int, batched: Any, always: Array, operands: Any) -> tuple[Array, bool]:
-        # A predicate with lanes would turn the branch into a select, which is no barrier.
-        single = jnp.all(always) if batched[0] else always
-        axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, batched[1])
-        lanes = jax.vmap(function, in_axes=(None, axes), axis_size=size)
-        return materialised(single, lanes, operands, shape=(size, *shape)), True
+def take_apart(always: Bool[Array, ""], stacked: Array) -> list[Array]:
+    """Returns the parts of ``stacked`` along its first axis.
 
-    @jax.custom_jvp
-    def differentiable(always: Array, operands: Any) -> Array:
-        return run(always, operands)
+    On a CPU at positions that the compiler does not know: the loops that read the parts are then
+    all the same code, which it compiles once.
+    """
+    count = stacked.shape[0]
+    if jax.default_backend() != "cpu":
+        return [stacked[i] for i in range(count)]
 
-    # Derivatives go around the barrier, because custom_vmap has none.
-    differentiable.defjvp(partial(jax.jvp, function))
-    return differentiable(always, operands)
+    def positions() -> list[Int[Array, ""]]:
+        return [jnp.int32(i) for i in range(count)]
+
+    unknown = materialised(always, positions, zeros=[jnp.int32(0)] * count)
+    return [jax.lax.dynamic_index_in_dim(stacked, i, keepdims=False) for i in unknown]

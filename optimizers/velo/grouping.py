@@ -87,11 +87,11 @@ class MatrixGroup(_Group):
             [member.astype(jnp.float32).transpose(self.order).reshape(shape) for member in members]
         )
 
-    def unstack(self, stacked: Float[Array, "tensor batch rows columns"]) -> list[Array]:
-        """Returns the members of a stacked array, each in its own shape."""
+    def shape_back(self, parts: Sequence[Float[Array, "batch rows columns"]]) -> list[Array]:
+        """Returns the parts of a stacked array, each in the shape of its tensor."""
         transposed = tuple(self.shape[axis] for axis in self.order)
         back = tuple(int(axis) for axis in np.argsort(self.order))
-        return [stacked[i].reshape(transposed).transpose(back) for i in range(len(self.members))]
+        return [part.reshape(transposed).transpose(back) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,11 @@ class VectorGroup(_Group):
             parts.append(np.zeros(length - size, np.float32))
         return jnp.concatenate(parts).reshape(len(self.members), self.chunks, self.chunk)
 
-    def unstack(self, stacked: Float[Array, "tensor chunk element"]) -> list[Array]:
-        """Returns the members of a stacked array, each in its own shape."""
-        flat = stacked.reshape(len(self.members), -1)
+    def shape_back(self, parts: Sequence[Float[Array, "chunk element"]]) -> list[Array]:
+        """Returns the parts of a stacked array, each in the shape of its tensor."""
         return [
-            flat[i, :size].reshape(shape)
-            for i, (size, shape) in enumerate(zip(self.sizes, self.shapes, strict=True))
+            part.reshape(-1)[:size].reshape(shape)
+            for part, size, shape in zip(parts, self.sizes, self.shapes, strict=True)
         ]
 
 

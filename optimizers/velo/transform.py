@@ -8,6 +8,7 @@ the recent losses go through the LSTM; it writes a small network for each tensor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from jaxtyping import Array, Int
 
 from foundation.errors import SpecError
 from optimizers.velo import matrices, vectors
-from optimizers.velo.barrier import materialised
+from optimizers.velo.barrier import materialised, same_in_all_lanes, take_apart
 from optimizers.velo.channels import ACCUMULATORS
 from optimizers.velo.controller import Controller, LSTMState, control, initial_state
 from optimizers.velo.grouping import Group, MatrixGroup, make_groups
@@ -125,16 +126,18 @@ def scale_by_velo(
         networks, lstm = control(controller, inputs, state.lstm)
         networks = prepare(networks, _about_zero(squares, means), mean_square)
 
+        always = same_in_all_lanes(iteration > 0)
         changes = list(gradients)
         for group, new, row in zip(groups, accumulated, rows, strict=True):
-            operands = (
+            steps = _steps(
+                group,
+                always,
                 new,
                 group.pick(gradients),
                 group.pick(parameters),
                 networks[row],
             )
-            stacked = _stacked_steps(group, operands, iteration > 0)
-            for position, change in zip(group.members, group.unstack(stacked), strict=True):
+            for position, change in zip(group.members, steps, strict=True):
                 changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), VeLOState(
             iteration=iteration,
@@ -188,30 +191,36 @@ def _about_zero(squares: Array, means: Array) -> Array:
     return squares.at[ACCUMULATORS].add(means**2)
 
 
-def _stacked_steps(group: Group, operands: tuple[Any, ...], always: Array) -> Array:
-    """Returns what is to be added to the parameters of a group.
+def _steps(
+    group: Group,
+    always: Array,
+    new: Any,
+    gradients: list[Array],
+    parameters: list[Array],
+    networks: Array,
+) -> list[Array]:
+    """Returns what is to be added to the parameters of each member of a group.
 
     Args:
       group: The group.
-      operands: Its accumulators, the gradients and parameters of its members, and their networks.
       always: True; see `materialised`.
+      new: Accumulators with this update's gradients.
+      gradients: Of the members.
+      parameters: Of the members.
+      networks: Of the members, from `prepare`.
     """
-    shape = operands[0].second.shape
     if len(group.members) == 1:
-        new, gradients, parameters, networks = operands
         stacks = group.stack(gradients), group.stack(parameters)
-        return _module(group).steps(group, new, *stacks, networks)
+        return group.shape_back([_module(group).steps(group, new, *stacks, networks)[0]])
 
-    def stack(always: Array, members: list[Array]) -> Array:
-        del always
-        return group.stack(members)
+    zeros = jnp.zeros_like(new.second)
 
-    def steps(always: Array, operands: tuple[Any, ...]) -> Array:
-        new, gradients, parameters, networks = operands
+    def steps() -> Array:
         # Stacked once more, inside the branch: so these stacks take memory only while it runs.
         stacks = (
-            materialised(always, stack, members, shape=shape) for members in (gradients, parameters)
+            materialised(always, partial(group.stack, members), zeros=zeros)
+            for members in (gradients, parameters)
         )
         return _module(group).steps(group, new, *stacks, networks)
 
-    return materialised(always, steps, operands, shape=shape)
+    return group.shape_back(take_apart(always, materialised(always, steps, zeros=zeros)))

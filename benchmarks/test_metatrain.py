@@ -18,7 +18,7 @@ from optimizers.metatrain.config import UnrollConfig
 from optimizers.metatrain.initial import structured_weights
 from optimizers.metatrain.program import make_particles, repeat_each
 from optimizers.metatrain.tasks import draw_problems, open_task
-from taskgen import TaskSpec
+from taskgen import DataSpec, TaskSpec
 from taskgen.draws import Draws
 
 PAIRS, STEPS, ROUNDS = 8, 200, 7
@@ -31,7 +31,7 @@ def _sgd(rate, steps):
 
 
 def test_inner_steps_per_second(benchmark):
-    inner = open_task(TaskSpec("mlp", CONFIG, "mnist5k", 64), vary=("init_scale",))
+    inner = open_task(TaskSpec("mlp", CONFIG, DataSpec("mnist5k"), 64), vary=("init_scale",))
     unroll = UnrollConfig(low=STEPS, high=STEPS)
     problems = repeat_each(
         draw_problems(inner, Draws(0, "benchmark"), count=PAIRS, batches=STEPS), 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ import optax
 import optax.contrib
 
 from optimizers.registry import LEARNING_RATES, OptimizerSpec
+
+#: A learning rate, which may be a tracer.
+Rate: TypeAlias = float | jax.Array
 
 
 def _swept(name: str, label: str, factory: Callable[..., Any], **fields: Any) -> OptimizerSpec:
@@ -34,20 +37,20 @@ def _swept(name: str, label: str, factory: Callable[..., Any], **fields: Any) ->
 _published_adam = partial(optax.adam, b1=0.9, b2=0.999, eps=1e-8, eps_root=1e-8)
 
 
-def _adam_sqrt_decay(learning_rate: jax.typing.ArrayLike) -> optax.GradientTransformation:
+def _adam_sqrt_decay(learning_rate: Rate) -> optax.GradientTransformation:
     """Adam with ``rate * min(t / 1000, sqrt(1000 / t))`` at the update ``t = 1, 2, ...``."""
 
-    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+    def schedule(count: Any) -> Any:
         step = jnp.asarray(count, jnp.float32) + 1.0
         return learning_rate * jnp.minimum(step / 1000.0, jnp.sqrt(1000.0 / step))
 
     return _published_adam(schedule)
 
 
-def _adam_exp_decay(learning_rate: jax.typing.ArrayLike) -> optax.GradientTransformation:
+def _adam_exp_decay(learning_rate: Rate) -> optax.GradientTransformation:
     """Adam with ``rate * (1 - 7e-5) ** t``: a thousandth of the rate after 100,000 updates."""
 
-    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+    def schedule(count: Any) -> Any:
         return learning_rate * jnp.exp(
             jnp.log1p(jnp.float32(-7e-5)) * jnp.asarray(count, jnp.float32)
         )
@@ -55,9 +58,7 @@ def _adam_exp_decay(learning_rate: jax.typing.ArrayLike) -> optax.GradientTransf
     return _published_adam(schedule)
 
 
-def _sm3(
-    learning_rate: jax.typing.ArrayLike, *, b2: float
-) -> optax.GradientTransformationExtraArgs:
+def _sm3(learning_rate: Rate, *, b2: float) -> optax.GradientTransformationExtraArgs:
     """SM3 with momentum 0.9. Scalars go in as vectors: optax's SM3 has no rule for them."""
     inner = optax.chain(
         optax.scale_by_sm3(b1=0.9, b2=b2, eps=1e-8), optax.scale_by_learning_rate(learning_rate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -37,7 +36,7 @@ def extra_arguments(
 
 def toy_params() -> dict[str, Any]:
     """A matrix, a vector, a scalar and a convolution kernel, away from the optimum at zero."""
-    keys = jax.random.split(jax.random.key(0), 4)
+    keys = jax.random.split(jax.random.key(0), 3)
     return {
         "dense": {
             "w": jax.random.normal(keys[0], (6, 5), jnp.float32),
@@ -91,52 +90,46 @@ def check_signature(spec: OptimizerSpec) -> None:
 
 
 def check_shapes(spec: OptimizerSpec) -> None:
-    """Updates have the parameters' shapes and types; the state keeps its own, under `jit`."""
-    point = _middle(spec)
-    transformation = spec.make(point, num_steps=_STEPS)
+    """Updates have the parameters' shapes and types; the state keeps its own, when traced."""
     params = toy_params()
-    state = transformation.init(params)
-    loss, grad = jax.value_and_grad(quadratic)(params)
+    transformation = spec.make(_middle(spec), num_steps=_STEPS)
 
-    def update(grad: Any, state: Any, params: Any, key: jax.Array) -> tuple[Any, Any]:
+    def update(params: Any, key: jax.Array) -> tuple[Any, Any, Any]:
+        state = transformation.init(params)
+        loss, grad = jax.value_and_grad(quadratic)(params)
         extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
-        return transformation.update(grad, state, params, **extra)
+        return state, *transformation.update(grad, state, params, **extra)
 
-    updates, new_state = jax.jit(update)(grad, state, params, jax.random.key(2))
+    state, updates, new_state = jax.eval_shape(update, params, jax.random.key(2))
     _require(_shapes(updates) == _shapes(params), "updates differ from the parameters in shape")
     _require(_shapes(new_state) == _shapes(state), "the state changes shape or type at an update")
 
 
-def check_vmap(spec: OptimizerSpec) -> None:
-    """Lanes that differ in a traced hyperparameter equal the same runs one by one.
+def check_sweep(spec: OptimizerSpec) -> None:
+    """A sweep runs as lanes of one scan; some point of it halves a quadratic in 60 updates.
 
-    Compared over three updates at the lowest and the middle point of the sweep: at the highest
-    rates training is chaotic, and rounding alone makes runs differ.
+    Every second point is tried, from the last one down, but at most eight. The lane of the
+    lowest rate equals the same run alone: at the highest ones training is chaotic, and rounding
+    alone makes runs differ.
     """
-    points = [spec.points[0], _middle(spec)]
-    lanes, rest = _split(spec, points)
-    if not lanes:
-        return
-    run = partial(_losses, spec, rest, steps=3)
-    together = jax.jit(jax.vmap(run))(lanes)
-    single = jax.jit(run)
-    alone = [single({name: values[i] for name, values in lanes.items()}) for i in range(2)]
-    same = jnp.allclose(together, jnp.stack(alone), rtol=1e-4, atol=1e-6)
-    _require(bool(same), "lanes of a vmap over the sweep differ from single runs")
+    points = spec.points[::-2][:8]
+    lanes = {
+        name: jnp.asarray([point[name] for point in points], jnp.float32)
+        for name in spec.grid
+        if name in spec.traced
+    }
+    static = {name: _middle(spec)[name] for name in spec.grid if name in spec.static}
 
+    def run(lane: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        losses, params, _ = train(spec, {**lane, **static})
+        return losses, quadratic(params)
 
-def check_progress(spec: OptimizerSpec) -> None:
-    """Some point of the sweep halves the loss of a quadratic in 60 updates.
-
-    Every second point is tried, from the last one down, but at most eight.
-    """
-    lanes, rest = _split(spec, spec.points[::-2][:8])
-
-    def last(point: Mapping[str, jax.Array]) -> jax.Array:
-        return quadratic(train(spec, {**point, **rest})[1])
-
-    best = jnp.nanmin(jax.jit(jax.vmap(last))(lanes) if lanes else jax.jit(last)({}))
-    start = quadratic(toy_params())
+    single_losses, last = _jit(run)({name: values[-1] for name, values in lanes.items()})
+    if lanes:
+        losses, last = _jit(jax.vmap(run))(lanes)
+        same = jnp.allclose(losses[-1, :5], single_losses[:5], rtol=1e-4, atol=1e-6)
+        _require(bool(same), "lanes of a vmap over the sweep differ from single runs")
+    best, start = jnp.nanmin(last), quadratic(toy_params())
     _require(
         bool(best < 0.5 * start),
         f"no point of the sweep halves a quadratic in {_STEPS} updates: from {start:.3g} the best "
@@ -156,13 +149,17 @@ def check_needs(spec: OptimizerSpec) -> None:
             pass
         else:
             _require(False, "num_steps is needed, but make() does without")
-    params = toy_params()
     transformation = spec.make(_middle(spec), num_steps=_STEPS)
-    loss, grad = jax.value_and_grad(quadratic)(params)
-    extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=jax.random.key(3))
-    state = transformation.init(params)
-    needed, _ = transformation.update(grad, state, params, **extra)
-    spare, _ = transformation.update(grad, state, params, **extra, unknown_to_all=1.0)
+
+    def both(params: Any, key: jax.Array) -> tuple[Any, Any]:
+        loss, grad = jax.value_and_grad(quadratic)(params)
+        extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
+        state = transformation.init(params)
+        needed, _ = transformation.update(grad, state, params, **extra)
+        spare, _ = transformation.update(grad, state, params, **extra, unknown_to_all=1.0)
+        return needed, spare
+
+    needed, spare = _jit(both)(toy_params(), jax.random.key(3))
     same = jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), needed, spare))
     _require(same, "an argument that it does not need changes the update")
 
@@ -171,10 +168,14 @@ def check_needs(spec: OptimizerSpec) -> None:
 CHECKS: dict[str, Callable[[OptimizerSpec], None]] = {
     "signature": check_signature,
     "shapes": check_shapes,
-    "vmap": check_vmap,
-    "progress": check_progress,
+    "sweep": check_sweep,
     "needs": check_needs,
 }
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles without optimisation: each program runs once, so compiling is what takes time."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def _require(condition: bool, problem: str) -> None:
@@ -188,25 +189,3 @@ def _shapes(tree: Any) -> list[tuple[tuple[int, ...], Any]]:
 
 def _middle(spec: OptimizerSpec) -> dict[str, Any]:
     return spec.points[len(spec.points) // 2]
-
-
-def _split(
-    spec: OptimizerSpec, points: list[dict[str, Any]]
-) -> tuple[dict[str, jax.Array], dict[str, Any]]:
-    """Stacks the traced hyperparameters of ``points``; the static ones stay at the middle."""
-    lanes = {
-        name: jnp.asarray([point[name] for point in points], jnp.float32)
-        for name in spec.grid
-        if name in spec.traced
-    }
-    return lanes, {name: _middle(spec)[name] for name in spec.grid if name in spec.static}
-
-
-def _losses(
-    spec: OptimizerSpec,
-    static: Mapping[str, Any],
-    lane: Mapping[str, jax.Array],
-    *,
-    steps: int,
-) -> jax.Array:
-    return train(spec, {**lane, **static}, steps=steps)[0]

@@ -314,7 +314,7 @@ def load_config(path: str | os.PathLike[str]) -> MetaTrainConfig:
     return MetaTrainConfig.from_json(values)
 
 
-def _sections() -> dict[str, type]:
+def _sections() -> dict[str, Any]:
     types = typing.get_type_hints(MetaTrainConfig)
     return {name: kind for name, kind in types.items() if dataclasses.is_dataclass(kind)}
 

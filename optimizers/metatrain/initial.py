@@ -20,6 +20,7 @@ from optimizers.velo import VeLOWeights, init_weights
 # Positions among the inputs of the LSTM ...
 _FRACTIONS = (2, 3, 4, 5, 6)  # switch when 0.2, 0.4, 0.6, 0.8 and 0.9 of the run are done
 _SECOND_MOMENT = 18
+_IS_VECTOR = 20
 # ... and among the channels of a per-parameter network: momentum 0.9, as it is, over the root of
 # the second moment, and over the factored root.
 _MOMENTUM, _ADAM_LIKE, _FACTORED = 3, 7, 27
@@ -39,8 +40,10 @@ class StartingPoint:
       step: Size of a step relative to the parameters' root mean square, halfway through the run.
       decay: How much of it the schedule takes away from the beginning to the end: 1 falls from
         about twice ``step`` to about nothing, 0 is constant.
-      small: How many times larger, at most, the relative step of tensors is whose gradients are
-        large against them: biases and scales that start at or near zero.
+      small: How many times larger, at most, the relative step of vectors is whose gradients are
+        large against them: biases, which start at zero.
+      threshold: Where "large" begins: half the logarithm of ten times the mean second moment over
+        the root mean square of the parameters.
       adam_like: Weight of the momentum over the root of the second moment.
       factored: Weight of the momentum over the factored root.
       momentum: Weight of the momentum as it is.
@@ -48,10 +51,11 @@ class StartingPoint:
 
     step: float = 0.015
     decay: float = 0.9
-    small: float = 5.0
-    adam_like: float = 0.5
-    factored: float = 0.0
-    momentum: float = 0.5
+    small: float = 40.0
+    threshold: float = 0.0
+    adam_like: float = 0.4
+    factored: float = 0.2
+    momentum: float = 0.4
 
 
 def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
@@ -99,13 +103,16 @@ def structured_weights(
     # h = 0.5 tanh(0.5 g / (1 - sigmoid(1))), which is near +-0.48 for g = +-1.
     large, clock = 0.48, 0.37
     project = random.project_w.at[:, :2].set(0.0)
-    project = project.at[_SECOND_MOMENT, 0].set(2.0)
+    project = project.at[_SECOND_MOMENT, 0].set(2.0).at[_IS_VECTOR, 0].set(6.0)
+    bias = random.project_b.at[:2].set(0.0).at[0].set(-2.0 * start.threshold - 6.0)
     for fraction in _FRACTIONS:
         project = project.at[fraction, 1].set(0.5 / len(_FRACTIONS))
     lstm = random.lstm_w.at[:, jnp.asarray([0, 1])].set(0.0)
     for gate in range(4):
         lstm = lstm.at[:, gate * hidden : gate * hidden + 2].set(0.0)
     lstm = lstm.at[0, hidden].set(1.0).at[1, hidden + 1].set(1.0)
+    # They begin where they settle for "not small" and "start of the run".
+    cell = random.initial_cell.at[0].set(-1.86).at[1].set(-0.8)
     # The step is 0.001 times this; half of the range of unit 0 lies on either side.
     middle = 1000.0 * start.step
     step_w = jnp.zeros_like(random.step_size_w)
@@ -113,7 +120,9 @@ def structured_weights(
     step_w = step_w.at[1, 0].set(-middle * start.decay / clock)
     step_b = jnp.full_like(random.step_size_b, middle * (start.small + 1.0) / 2.0)
     return random._replace(
+        initial_cell=cell,
         project_w=project,
+        project_b=bias,
         pool_w=random.pool_w.at[:, :2].set(0.0),
         lstm_w=lstm,
         controls_w=jnp.zeros_like(random.controls_w),

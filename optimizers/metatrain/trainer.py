@@ -24,13 +24,16 @@ from taskgen.space import log_int
 _LENGTH_STEP = 10
 
 
-def scale_tree(theta: VeLOWeights, scales: Mapping[str, float]) -> VeLOWeights:
-    """Returns a scale for each array of ``theta``: that of its group, 1 for the others."""
+def scale_tree(scales: Mapping[str, float]) -> VeLOWeights:
+    """Returns a scale for each array of the weights: that of its group, 1 for the others."""
     groups = {
         name: next((group for group in scales if name.startswith(group)), None)
-        for name in theta._fields
+        for name in VeLOWeights._fields
     }
-    return VeLOWeights(**{name: scales[group] if group else 1.0 for name, group in groups.items()})
+    values: dict[str, Any] = {
+        name: scales[group] if group else 1.0 for name, group in groups.items()
+    }
+    return VeLOWeights(**values)
 
 
 class OuterState(NamedTuple):
@@ -152,7 +155,7 @@ class MetaTrainer:
         """Returns the weights of all particles: plus and minus of the first pair, and so on."""
         estimator = self.config.estimator
         noise = sample_perturbations(key, theta, pairs=estimator.pairs)
-        scales = scale_tree(theta, estimator.scales)
+        scales = scale_tree(estimator.scales)
         both = perturb(theta, noise, scales, sigma=estimator.sigma)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
 
@@ -165,7 +168,7 @@ class MetaTrainer:
 
     def _apply_gradient(self, state: OuterState, gradient: VeLOWeights) -> Any:
         updates, adam = self._outer.update(gradient, state.adam, state.theta)
-        scales = scale_tree(state.theta, self.config.estimator.scales)
+        scales = scale_tree(self.config.estimator.scales)
         theta = jax.tree.map(
             lambda leaf, update, scale: leaf + scale * update, state.theta, updates, scales
         )

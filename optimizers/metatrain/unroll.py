@@ -54,7 +54,7 @@ def make_unroll(
     config: UnrollConfig,
     *,
     longest: int,
-) -> Callable[[Any, Problem, Array, Any], Outcome]:
+) -> Callable[[Any, Problem, Array | int, Any], Outcome]:
     """Returns ``unroll(optimizer_weights, problem, steps, arrays)`` of one particle.
 
     Args:
@@ -71,7 +71,7 @@ def make_unroll(
         scaled = _multiply(params, scales)
         return task.loss(scaled, state, key, batch, train=True, dynamic=dynamic)
 
-    def unroll(weights: Any, problem: Problem, steps: Array, arrays: Any) -> Outcome:
+    def unroll(weights: Any, problem: Problem, steps: Array | int, arrays: Any) -> Outcome:
         start_key, loop_key = jax.random.split(problem.key)
         dynamic = dict(problem.dynamic)
         params, state = task.init(start_key, dynamic)

@@ -55,7 +55,7 @@ def _spec(factory, **fields) -> OptimizerSpec:
 @pytest.mark.parametrize(
     ("check", "spec", "message"),
     [
-        ("progress", _spec(_ascending), "halves a quadratic"),
+        ("sweep", _spec(_ascending), "halves a quadratic"),
         ("shapes", _spec(_stateful), "state changes shape or type"),
         (
             "needs",

@@ -60,7 +60,7 @@ def accumulate(
         by_row=average(state.by_row, of_rows[0][None] / group.columns + TINY),
         by_column=average(state.by_column, of_columns[1][None] / group.rows + TINY),
     )
-    sums = [tensor_sums(jnp.stack(of_columns)), tensor_sums(of_rows[1][None])]
+    sums = [tensor_sums(x[None]) for x in (*of_columns, of_rows[1])]
     return new, jnp.concatenate(sums) / group.size
 
 

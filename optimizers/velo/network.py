@@ -22,6 +22,9 @@ USED_OUTPUTS = 2
 #: Sizes of the parts of a flat network: w0, b0, w1, b1, w2, b2, and how far the tensor steps.
 PARTS = (CHANNELS * WIDTH, WIDTH, WIDTH * WIDTH, WIDTH, WIDTH * USED_OUTPUTS, USED_OUTPUTS, 1)
 
+# Their positions among the parts.
+_W0, _B0, _W1, _B1, _W2, _B2, _STEP = range(len(PARTS))
+
 #: Numbers in a flat network.
 FLAT = sum(PARTS)
 
@@ -56,7 +59,7 @@ def prepare(
 
 
 class Network:
-    """One flat network a tensor, as scalars that broadcast against arrays ``[tensor, ...]``.
+    """One flat network a tensor, its numbers shaped to broadcast against arrays ``[tensor, ...]``.
 
     Args:
       flat: The networks.
@@ -64,35 +67,35 @@ class Network:
     """
 
     def __init__(self, flat: Float[Array, "tensor flat"], *, rank: int):
-        columns = jnp.unstack(flat.reshape(*flat.shape[:1], *(1,) * (rank - 1), FLAT), axis=-1)
-        w0, b0, w1, b1, w2, b2, step = np.split(np.arange(FLAT), np.cumsum(PARTS)[:-1])
-
-        def pick(indices: np.ndarray, width: int) -> list[list[Array]]:
-            return [[columns[i] for i in row] for row in indices.reshape(-1, width)]
-
-        self.w0, self.w1, self.w2 = pick(w0, WIDTH), pick(w1, WIDTH), pick(w2, USED_OUTPUTS)
-        self.b0, self.b1 = pick(b0, WIDTH)[0], pick(b1, WIDTH)[0]
-        self.b2, self.step = pick(b2, USED_OUTPUTS)[0], columns[int(step[0])]
+        self._flat = flat
+        self._shape = (flat.shape[0],) + (1,) * (rank - 1)
+        self._starts = np.cumsum((0, *PARTS))
 
     def first_layer(self, channels: Sequence[Array], *, start: int) -> list[Array]:
         """Returns for each hidden unit what these channels, from ``start`` on, add to it."""
-        return _products(channels, self.w0[start : start + len(channels)])
+        return self._products(channels, _W0, WIDTH, start=start * WIDTH)
 
     def steps(self, first: Sequence[Array]) -> Array:
         """Returns what is to be added to the parameters, from the first layer's sums."""
-        hidden = [jax.nn.relu(x + b) for x, b in zip(first, self.b0, strict=True)]
-        hidden = [
-            jax.nn.relu(x + b) for x, b in zip(_products(hidden, self.w1), self.b1, strict=True)
-        ]
-        direction, log_magnitude = (
-            x + b for x, b in zip(_products(hidden, self.w2), self.b2, strict=True)
-        )
-        return self.step * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
+        hidden = [jax.nn.relu(x) for x in self._add_bias(first, _B0)]
+        hidden = self._add_bias(self._products(hidden, _W1, WIDTH), _B1)
+        hidden = [jax.nn.relu(x) for x in hidden]
+        direction, log_magnitude = self._add_bias(self._products(hidden, _W2, USED_OUTPUTS), _B2)
+        return self._pick(_STEP, 0) * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
 
+    def _pick(self, part: int, index: int) -> Array:
+        position = int(self._starts[part]) + index
+        return jax.lax.slice_in_dim(self._flat, position, position + 1, axis=1).reshape(self._shape)
 
-def _products(inputs: Sequence[Array], weights: Sequence[Sequence[Array]]) -> list[Array]:
-    """Returns ``sum_i inputs[i] * weights[i][unit]`` for each unit."""
-    totals = [inputs[0] * weight for weight in weights[0]]
-    for x, row in zip(inputs[1:], weights[1:], strict=True):
-        totals = [total + x * weight for total, weight in zip(totals, row, strict=True)]
-    return totals
+    def _add_bias(self, inputs: Sequence[Array], part: int) -> list[Array]:
+        return [x + self._pick(part, unit) for unit, x in enumerate(inputs)]
+
+    def _products(
+        self, inputs: Sequence[Array], part: int, width: int, *, start: int = 0
+    ) -> list[Array]:
+        """Returns ``sum_i inputs[i] * weights[i][unit]`` for each unit."""
+        totals = []
+        for unit in range(width):
+            terms = [x * self._pick(part, start + i * width + unit) for i, x in enumerate(inputs)]
+            totals.append(sum(terms[1:], start=terms[0]))
+        return totals

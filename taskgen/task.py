@@ -31,6 +31,8 @@ class Task:
         the start of training, and finite for every loss.
       metrics: ``metrics(params, state, key, batch, *, train=False, dynamic=None) ->
         {name: (sum, count)}``, with "loss" always.
+      shapes: ``(params, state)`` as ``jax.ShapeDtypeStruct``, known without computing or tracing
+        anything; None if the family does not say.
     """
 
     spec: TaskSpec
@@ -40,3 +42,4 @@ class Task:
     loss: Callable[..., tuple[Any, Any]]
     normalize: Callable[[Any], Any]
     metrics: Callable[..., dict[str, tuple[Any, Any]]]
+    shapes: Any = None

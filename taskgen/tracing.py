@@ -191,16 +191,16 @@ def _elementwise(equation: Any, name: str) -> Count:
     )
 
 
-def traced_cost(init: Callable[..., Any], loss: Callable[..., Any], batch: Any) -> Cost:
+def traced_cost(shapes: Any, loss: Callable[..., Any], batch: Any) -> Cost:
     """Returns the cost of a training step by tracing it.
 
     Args:
-      init: ``init(key) -> (params, state)``.
+      shapes: ``(params, state)`` of ``jax.ShapeDtypeStruct``.
       loss: ``loss(params, state, key, batch, *, train) -> (f32[], state)``.
       batch: A pytree of ``jax.ShapeDtypeStruct`` whose first axis is the batch.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
-    params, state = jax.eval_shape(init, key)
+    params, state = shapes
 
     def training(params: Any, state: Any, key: Any, batch: Any) -> Any:
         function = jax.value_and_grad(loss, has_aux=True)

@@ -56,7 +56,8 @@ def build_network_task(
 
     # The structure, once, without computing anything; parameters and state come and go as dicts.
     abstract = nnx.eval_shape(lambda: make(jax.random.key(0), None))
-    graph, _, _ = nnx.split(abstract, nnx.Param, ...)
+    graph, *abstract_values = nnx.split(abstract, nnx.Param, ...)
+    shapes = tuple(nnx.to_pure_dict(values) for values in abstract_values)
     accepted = _keywords(abstract)
 
     def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
@@ -99,6 +100,7 @@ def build_network_task(
         loss=loss,
         normalize=lambda value: normalizer(value, view),
         metrics=metrics,
+        shapes=shapes,
     )
 
 
@@ -106,7 +108,7 @@ def trace_network_cost(family: Family, spec: TaskSpec, info: Any) -> Cost:
     """Returns the cost of a step by tracing the task, for a family without a closed form."""
     unknown = Cost(flops=0, bytes=0, params=0, activation_bytes=0, eval_flops_per_example=0)
     task = build_network_task(family, spec, info, cost=unknown)
-    return traced_cost(task.init, task.loss, batch_shapes(family, spec, info))
+    return traced_cost(task.shapes, task.loss, batch_shapes(family, spec, info))
 
 
 def batch_shapes(family: Family, spec: TaskSpec, info: Any) -> dict[str, jax.ShapeDtypeStruct]:

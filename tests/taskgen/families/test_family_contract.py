@@ -66,6 +66,9 @@ def test_contract(family, key, strict_dtypes):
     assert taskgen.build(spec) is task  # so that compiled programs are found again
     params, state = jax.jit(task.init)(key)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (params, state)) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), task.shapes
+    )
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == task.cost.params
     assert all(isinstance(name, str) for name in params) and type(params) is dict
     batch = random_batch(spec, key)

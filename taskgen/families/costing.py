@@ -43,9 +43,11 @@ def convolution(
     padded = max((output - 1) * stride + kernel, size)
     rows, taps = batch * output * output, kernel * kernel
     sheet.dense(rows, taps * channels, features, gradients=1 + input_gradient)
+    sheet.floats_moved += rows * taps * channels  # laying out the patches
     if input_gradient:
         overlap = batch * padded * padded * channels
         sheet.elementwise(overlap, forward=0, backward=taps - 1, saved=0)
+        sheet.floats_moved += 2 * taps * overlap  # each tap's share is read, and the sum written
     return output
 
 

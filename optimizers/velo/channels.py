@@ -12,21 +12,21 @@ import numpy as np
 
 from optimizers.velo.weights import INPUT_GROUPS
 
-#: The dense channels: gradient, clipped gradient, parameter, momenta (3), second moment, momenta
+#: The dense channels: gradient, parameter, clipped gradient, momenta (3), second moment, momenta
 #: over its root (3), inverse root, gradient over root, factored gradients (3) and momenta (3).
 DENSE = 18
-
-#: How many of them are not factored.
-PLAIN = 12
 
 #: Channels constant along one factored dimension, for each of the two.
 RANK_ONE = 6
 
-#: Where among the dense channels the accumulators are: three momenta and the second moment.
+#: Where among the channels the parameter is.
+PARAMETER = 1
+
+#: Where the accumulators are: three momenta and the second moment.
 ACCUMULATORS = slice(3, 7)
 
 # Which of the checkpoint's input groups belong to each of the three kinds, in our order.
-_KINDS = ((0, 1, 2, 3, 4, 5, 6, 8, 7, 13), (9, 11), (10, 12))
+_KINDS = ((0, 2, 1, 3, 4, 5, 6, 8, 7, 13), (9, 11), (10, 12))
 
 
 def published_order() -> np.ndarray:

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
-from optimizers.velo.channels import DENSE, PLAIN, RANK_ONE
+from optimizers.velo.channels import DENSE, RANK_ONE
 from optimizers.velo.grouping import MatrixGroup
 from optimizers.velo.network import Network
 from optimizers.velo.sums import axis_sums, tensor_sums
+from optimizers.velo.tensor_statistics import next_means
 
 
 class MatrixState(NamedTuple):
@@ -39,55 +40,57 @@ def init_state(group: MatrixGroup) -> MatrixState:
     )
 
 
-def accumulate(
-    group: MatrixGroup,
-    state: MatrixState,
-    gradient: Float[Array, "tensor batch rows columns"],
-    parameters: Float[Array, "tensor batch rows columns"],
-) -> tuple[MatrixState, Float[Array, "3 tensor"]]:
-    """Returns the accumulators with one more gradient in them, and means over each tensor.
-
-    Returns:
-      The accumulators; the means of the gradient, its square, and the squared parameters.
-    """
-    gradient = clip(gradient)
-    square = gradient**2
-    of_columns = axis_sums([gradient, square], axis=-2)
-    of_rows = axis_sums([square, parameters**2], axis=-1)
-    new = MatrixState(
-        momentum=average(state.momentum, gradient[None]),
-        second=average_second(state.second, square),
-        by_row=average(state.by_row, of_rows[0][None] / group.columns + TINY),
-        by_column=average(state.by_column, of_columns[1][None] / group.rows + TINY),
-    )
-    sums = [tensor_sums(x[None]) for x in (*of_columns, of_rows[1])]
-    return new, jnp.concatenate(sums) / group.size
-
-
-def channel_squares(
+def observe(
     group: MatrixGroup,
     state: MatrixState,
     gradient: Float[Array, "tensor batch rows columns"],
     parameters: Float[Array, "tensor batch rows columns"],
     means: Float[Array, "4 tensor"],
-) -> Float[Array, "channels tensor"]:
-    """Returns the mean over each tensor of each squared channel.
-
-    Of the four accumulators (`channels.ACCUMULATORS`) it is the variance: taken about means known
-    beforehand it keeps all its digits, where the difference of mean square and squared mean
-    would lose those that the two share.
-
-    A squared channel is a product of few quantities, of which some are shared and some constant
-    along a row; the channels themselves are never computed.
+) -> tuple[MatrixState, Float[Array, "4 tensor"], Float[Array, "channels tensor"]]:
+    """Puts a gradient into the accumulators and measures the channels that result.
 
     Args:
       group: The group.
-      state: The accumulators with this update's gradient.
+      state: The accumulators before.
       gradient: Of this update.
-      parameters: Before it.
-      means: Of the three momenta and the second moment over each tensor.
+      parameters: Before this update.
+      means: Of the accumulators (`channels.ACCUMULATORS`) over each tensor, before.
+
+    Returns:
+      The new accumulators, their means, and the mean over each tensor of each squared channel, of
+      the accumulators taken about their means.
     """
-    square = clip(gradient) ** 2
+    gradient = clip(gradient)
+    square = gradient**2
+    sums, column_sums = axis_sums([gradient, square], axis=-2)
+    row_sums, parameter_sums = axis_sums([square, parameters**2], axis=-1)
+    new = MatrixState(
+        momentum=average(state.momentum, gradient[None]),
+        second=average_second(state.second, square),
+        by_row=average(state.by_row, row_sums[None] / group.columns + TINY),
+        by_column=average(state.by_column, column_sums[None] / group.rows + TINY),
+    )
+    first = [tensor_sums(x[None]) / group.size for x in (sums, row_sums, parameter_sums)]
+    means = next_means(means, jnp.concatenate(first[:2]))
+    rest = _channel_squares(group, new, gradient, means)
+    return new, means, jnp.concatenate([*first[1:], *rest])
+
+
+def _channel_squares(
+    group: MatrixGroup,
+    state: MatrixState,
+    gradient: Float[Array, "tensor batch rows columns"],
+    means: Float[Array, "4 tensor"],
+) -> list[Float[Array, "some tensor"]]:
+    """Returns the mean over each tensor of each squared channel but the first two.
+
+    Of the accumulators it is the variance: taken about means known beforehand it keeps all its
+    digits, where the difference of mean square and squared mean would lose those they share.
+
+    A squared channel is a product of few quantities, of which some are shared and some constant
+    along a row; the channels themselves are never computed.
+    """
+    square = gradient**2
     momenta = jnp.unstack(state.momentum)
     squares = [square, *(momentum**2 for momentum in momenta)]
     inverse = 1.0 / (state.second + 1e-6)
@@ -95,9 +98,7 @@ def channel_squares(
     *momentum_means, second_mean = jnp.unstack(means[:, :, None, None, None])
     sums = axis_sums(
         [
-            square,
             jnp.minimum(square, 0.01),
-            parameters**2,
             *((m - mean) ** 2 for m, mean in zip(momenta, momentum_means, strict=True)),
             (state.second - second_mean) ** 2,
             *(momentum_square * inverse for momentum_square in squares[1:]),
@@ -108,17 +109,16 @@ def channel_squares(
         ],
         axis=-1,
     )
+    plain, factored = sums[:-RANK_ONE], sums[-RANK_ONE:]
     # A row's factor joins when the row has been summed.
-    factored = jnp.stack(sums[PLAIN:]) * jnp.concatenate([by_row, by_row])
+    factored = jnp.stack(factored) * jnp.concatenate([by_row, by_row])
     of_rows = tensor_sums(_rank_one_squares(state.by_row)) / (group.batch * group.rows)
     of_columns = tensor_sums(_rank_one_squares(state.by_column)) / (group.batch * group.columns)
-    return jnp.concatenate(
-        [
-            tensor_sums(jnp.stack(sums[:PLAIN])) / group.size,
-            tensor_sums(factored) / group.size,
-            *((of_rows, of_columns) if group.larger_last else (of_columns, of_rows)),
-        ]
-    )
+    return [
+        tensor_sums(jnp.stack(plain)) / group.size,
+        tensor_sums(factored) / group.size,
+        *((of_rows, of_columns) if group.larger_last else (of_columns, of_rows)),
+    ]
 
 
 def steps(
@@ -136,8 +136,8 @@ def steps(
     factors = [r[:, :, :, None] * c[:, :, None, :] for r, c in zip(by_row, by_column, strict=True)]
     dense = [
         gradient,
-        jnp.clip(gradient, -0.1, 0.1),
         parameters,
+        jnp.clip(gradient, -0.1, 0.1),
         *momenta,
         state.second,
         *(momentum * inverse_root for momentum in momenta),

@@ -19,7 +19,7 @@ from jaxtyping import Array, Int
 from foundation.errors import SpecError
 from optimizers.velo import matrices, vectors
 from optimizers.velo.barrier import materialised, same_in_all_lanes, take_apart
-from optimizers.velo.channels import ACCUMULATORS
+from optimizers.velo.channels import ACCUMULATORS, PARAMETER
 from optimizers.velo.controller import Controller, LSTMState, control, initial_state
 from optimizers.velo.grouping import Group, MatrixGroup, make_groups
 from optimizers.velo.loss_averages import (
@@ -33,7 +33,6 @@ from optimizers.velo.tensor_statistics import (
     Statistics,
     initial_statistics,
     lstm_inputs,
-    next_means,
 )
 
 
@@ -83,34 +82,21 @@ def scale_by_velo(
             return updates, state
         rows = _rows(groups)
 
-        accumulated, first_means = zip(
-            *(
-                _module(group).accumulate(
-                    group,
-                    old,
-                    group.stack(group.pick(gradients)),
-                    group.stack(group.pick(parameters)),
-                )
-                for group, old in zip(groups, state.groups, strict=True)
-            ),
-            strict=True,
-        )
-        gradient_means, mean_square = jnp.split(jnp.concatenate(first_means, axis=1), [2])
-        mean_square = mean_square[0]
-        means = next_means(state.statistics.means, gradient_means)
-        squares = jnp.concatenate(
-            [
-                _module(group).channel_squares(
-                    group,
-                    new,
-                    group.stack(group.pick(gradients)),
-                    group.stack(group.pick(parameters)),
-                    means[:, row],
-                )
-                for group, new, row in zip(groups, accumulated, rows, strict=True)
-            ],
-            axis=1,
-        )
+        # Each group by itself, so that the memory of one can be used again by the next.
+        observed = [
+            _module(group).observe(
+                group,
+                old,
+                group.stack(group.pick(gradients)),
+                group.stack(group.pick(parameters)),
+                state.statistics.means[:, row],
+            )
+            for group, old, row in zip(groups, state.groups, rows, strict=True)
+        ]
+        accumulated = tuple(new for new, _, _ in observed)
+        means = jnp.concatenate([means for _, means, _ in observed], axis=1)
+        squares = jnp.concatenate([squares for _, _, squares in observed], axis=1)
+        mean_square = squares[PARAMETER]
         statistics = Statistics(means=means, variances=squares[ACCUMULATORS])
 
         iteration = state.iteration + 1
@@ -144,7 +130,7 @@ def scale_by_velo(
             loss=loss,
             lstm=lstm,
             statistics=statistics,
-            groups=tuple(accumulated),
+            groups=accumulated,
         )
 
     return optax.GradientTransformationExtraArgs(init, update)

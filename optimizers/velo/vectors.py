@@ -19,6 +19,7 @@ from optimizers.velo.channels import ACCUMULATORS
 from optimizers.velo.grouping import VectorGroup
 from optimizers.velo.network import Network
 from optimizers.velo.sums import axis_sums, tensor_sums
+from optimizers.velo.tensor_statistics import next_means
 
 
 class VectorState(NamedTuple):
@@ -39,13 +40,17 @@ def init_state(group: VectorGroup) -> VectorState:
     )
 
 
-def accumulate(
+def observe(
     group: VectorGroup,
     state: VectorState,
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
-) -> tuple[VectorState, Float[Array, "3 tensor"]]:
-    """Returns the accumulators with one more gradient, and means; see `matrices.accumulate`."""
+    means: Float[Array, "4 tensor"],
+) -> tuple[VectorState, Float[Array, "4 tensor"], Float[Array, "channels tensor"]]:
+    """Puts a gradient into the accumulators and measures the channels that result.
+
+    Arguments and results are those of `matrices.observe`.
+    """
     gradient = clip(gradient)
     square = gradient**2
     new = VectorState(
@@ -53,26 +58,18 @@ def accumulate(
         second=average_second(state.second, square),
         squares=average(state.squares, square[None] + TINY),
     )
-    sums = axis_sums([gradient, square, parameters**2], axis=-1)
-    return new, tensor_sums(jnp.stack(sums)) / _sizes(group)
+    sizes = jnp.asarray(np.asarray(group.sizes, np.float32)[None])
+    sums = axis_sums([gradient, square], axis=-1)
+    means = next_means(means, tensor_sums(jnp.stack(sums)) / sizes)
 
-
-def channel_squares(
-    group: VectorGroup,
-    state: VectorState,
-    gradient: Float[Array, "tensor chunk element"],
-    parameters: Float[Array, "tensor chunk element"],
-    means: Float[Array, "4 tensor"],
-) -> Float[Array, "channels tensor"]:
-    """Returns the mean of each squared channel; see `matrices.channel_squares`."""
-    terms = _channels(state, clip(gradient), parameters)
+    terms = _channels(new, gradient, parameters)
     centred = zip(terms[ACCUMULATORS], jnp.unstack(means[:, :, None, None]), strict=True)
     terms[ACCUMULATORS] = [x - mean for x, mean in centred]
     # Some channels are not zero where a vector is padded, so the padding is left out by hand.
     position = jnp.arange(group.chunks * group.chunk).reshape(1, group.chunks, group.chunk)
     inside = position < jnp.asarray(group.sizes)[:, None, None]
     sums = axis_sums([jnp.where(inside, x**2, 0.0) for x in terms], axis=-1)
-    return tensor_sums(jnp.stack(sums)) / _sizes(group)
+    return new, means, tensor_sums(jnp.stack(sums)) / sizes
 
 
 def steps(
@@ -99,8 +96,8 @@ def _channels(
     rank_one = [*jnp.unstack(state.squares), *jnp.unstack(jax.lax.rsqrt(state.squares + 1e-8))]
     return [
         gradient,
-        jnp.clip(gradient, -0.1, 0.1),
         parameters,
+        jnp.clip(gradient, -0.1, 0.1),
         *momenta,
         state.second,
         *(momentum * inverse_root for momentum in momenta),
@@ -112,7 +109,3 @@ def _channels(
         *rank_one,
         *rank_one,
     ]
-
-
-def _sizes(group: VectorGroup) -> Float[Array, "1 tensor"]:
-    return jnp.asarray(np.asarray(group.sizes, np.float32)[None])

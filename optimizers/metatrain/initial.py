@@ -51,7 +51,7 @@ class StartingPoint:
 
     step: float = 0.015
     decay: float = 0.9
-    small: float = 40.0
+    small: float = 15.0
     threshold: float = 0.0
     adam_like: float = 0.4
     factored: float = 0.2

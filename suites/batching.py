@@ -17,6 +17,11 @@ CPU_LANES = 5
 #: A CPU shard should not be longer than this many FLOPs (half an hour at 25 GFLOP/s).
 CPU_SHARD_FLOPS = 5e13
 
+#: On a CPU, evaluations go through their examples in slices whose activations fit in a core's
+#: cache: fresh pages for large temporaries cost a CNN twice the time of its forward pass.
+CPU_SLICE_BYTES = 2 * 2**20
+CPU_LEAST_SLICE = 32
+
 #: What the lanes of an accelerator shard may take together, in bytes.
 ACCELERATOR_BYTES = 8 * 2**30
 
@@ -30,22 +35,27 @@ class Batching:
         lane's numbers do not depend on its neighbours. ``"vmap"``: one program for all lanes.
       seeds: Seeds in a shard.
       points: Grid points in a shard.
+      eval_slice: Examples that an evaluation looks at together; 0 is all of them.
     """
 
     mode: str
     seeds: int
     points: int
+    eval_slice: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields."""
         return asdict(self)
 
 
-def choose(cost: Cost, *, horizon: int, seeds: int, points: int, backend: str) -> Batching:
+def choose(
+    cost: Cost, *, batch_size: int, horizon: int, seeds: int, points: int, backend: str
+) -> Batching:
     """Returns the batching of a cell; a pure function of its arguments.
 
     Args:
       cost: Cost of a step of one lane.
+      batch_size: Examples in a training batch.
       horizon: Steps of a lane.
       seeds: Repetitions in the cell.
       points: Grid points in the cell.
@@ -53,19 +63,31 @@ def choose(cost: Cost, *, horizon: int, seeds: int, points: int, backend: str) -
     """
     if backend == "cpu":
         longest = int(CPU_SHARD_FLOPS // max(1, cost.flops * horizon))
-        return Batching("sequential", seeds=1, points=max(1, min(CPU_LANES, points, longest)))
-    lanes = max(1, ACCELERATOR_BYTES // max(1, cost.memory_bytes))
-    fitting_points = int(min(points, lanes))
-    return Batching(
-        "vmap", seeds=int(max(1, min(seeds, lanes // fitting_points))), points=fitting_points
-    )
+        together = max(1, min(CPU_LANES, points, longest))
+        return Batching("sequential", 1, together, choose_eval_slice(cost, batch_size, backend))
+    lanes = int(max(1, ACCELERATOR_BYTES // max(1, cost.memory_bytes)))
+    fitting = min(points, lanes)
+    return Batching("vmap", max(1, min(seeds, lanes // fitting)), fitting)
+
+
+def choose_eval_slice(cost: Cost, batch_size: int, backend: str) -> int:
+    """Returns how many examples an evaluation looks at together, a power of 2; 0 is all."""
+    if backend != "cpu":
+        return 0
+    fitting = CPU_SLICE_BYTES * batch_size // max(1, cost.activation_bytes)
+    return max(CPU_LEAST_SLICE, 1 << max(0, fitting.bit_length() - 1))
 
 
 def rule(backend: str) -> dict[str, Any]:
     """Returns the rule's version and constants, as plans record them."""
     constants: dict[str, Any]
     if backend == "cpu":
-        constants = {"lanes": CPU_LANES, "shard_flops": CPU_SHARD_FLOPS}
+        constants = {
+            "lanes": CPU_LANES,
+            "shard_flops": CPU_SHARD_FLOPS,
+            "slice_bytes": CPU_SLICE_BYTES,
+            "least_slice": CPU_LEAST_SLICE,
+        }
     else:
         constants = {"bytes": ACCELERATOR_BYTES}
     return {"version": RULE_VERSION, "backend": backend, **constants}

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+
 import taskgen
 from foundation.canonical import content_hash
 from foundation.errors import StoreError
 from optimizers.registry import OptimizerSpec, optimizers
 from results.store import Store
 from suites import checkpoint
+from suites.batching import choose_eval_slice
 from suites.environment import device_description, versions
 from suites.lanes import Group, LaneLoop
 from suites.numerics import numerics
@@ -175,7 +178,7 @@ class TaskBench:
         self.suite = suite
         self.task = taskgen.build(suite.tasks[task_index])
         self.data = TaskData(suite.tasks[task_index], suite.protocol)
-        self._shared: dict[bool, TaskPrograms] = {}
+        self._shared: dict[tuple[bool, int], TaskPrograms] = {}
         self._programs: dict[str, LanePrograms] = {}
 
     def programs(
@@ -185,14 +188,18 @@ class TaskBench:
         horizon: int,
         static: Mapping[str, Any],
         lanes: bool,
+        eval_slice: int,
     ) -> LanePrograms:
         """Returns the programs of an optimizer, made once."""
-        key = content_hash([optimizer.name, horizon, dict(static), lanes])
+        key = content_hash([optimizer.name, horizon, dict(static), lanes, eval_slice])
         if key not in self._programs:
-            if lanes not in self._shared:
-                self._shared[lanes] = TaskPrograms(self.task, self.suite.protocol, lanes=lanes)
+            shared = lanes, eval_slice
+            if shared not in self._shared:
+                self._shared[shared] = TaskPrograms(
+                    self.task, self.suite.protocol, lanes=lanes, eval_slice=eval_slice
+                )
             self._programs[key] = LanePrograms(
-                self._shared[lanes], optimizer, horizon=horizon, static=static, lanes=lanes
+                self._shared[shared], optimizer, horizon=horizon, static=static, lanes=lanes
             )
         return self._programs[key]
 
@@ -205,10 +212,27 @@ class TaskBench:
         numbers: list[int],
         *,
         vmap: bool = False,
+        eval_slice: int | None = None,
     ) -> Group:
-        """Returns lanes with their programs: one lane, or with ``vmap`` all seeds x points."""
+        """Returns lanes with their programs: one lane, or with ``vmap`` all seeds x points.
+
+        Args:
+          optimizer: What trains them.
+          horizon: Updates of each lane.
+          seeds: One seed, or the first axis of the lanes.
+          points: One point of the hyperparameters, or the second axis of the lanes.
+          numbers: Numbers of the lanes.
+          vmap: Whether there are two lane axes.
+          eval_slice: Examples that an evaluation looks at together; by default what the batching
+            rule says.
+        """
+        if eval_slice is None:
+            spec = self.task.spec
+            eval_slice = choose_eval_slice(self.task.cost, spec.batch_size, jax.default_backend())
         static = {name: value for name, value in points[0].items() if name in optimizer.static}
-        programs = self.programs(optimizer, horizon=horizon, static=static, lanes=vmap)
+        programs = self.programs(
+            optimizer, horizon=horizon, static=static, lanes=vmap, eval_slice=eval_slice
+        )
         traced = [
             {name: value for name, value in point.items() if name not in static} for point in points
         ]
@@ -218,17 +242,23 @@ class TaskBench:
         """Returns the lanes of a shard as groups."""
         optimizer = optimizers.get(cell["optimizer"]["name"])
         lanes, horizon = shard["lanes"], cell["horizon"]
-        if shard["mode"] == "vmap":
-            seeds = list(dict.fromkeys(lane["seed"] for lane in lanes))
-            points = [lane["hyperparameters"] for lane in lanes[: len(lanes) // len(seeds)]]
-            numbers = [lane["lane"] for lane in lanes]
-            return [self.group(optimizer, horizon, seeds, points, numbers, vmap=True)]
-        return [
-            self.group(
-                optimizer, horizon, [lane["seed"]], [lane["hyperparameters"]], [lane["lane"]]
+        vmap = shard["mode"] == "vmap"
+        groups = []
+        for members in [lanes] if vmap else [[lane] for lane in lanes]:
+            seeds = list(dict.fromkeys(lane["seed"] for lane in members))
+            of_first_seed = members[: len(members) // len(seeds)]
+            groups.append(
+                self.group(
+                    optimizer,
+                    horizon,
+                    seeds,
+                    [lane["hyperparameters"] for lane in of_first_seed],
+                    [lane["lane"] for lane in members],
+                    vmap=vmap,
+                    eval_slice=shard["eval_slice"],
+                )
             )
-            for lane in lanes
-        ]
+        return groups
 
 
 def plan_hash(store: Store) -> str:

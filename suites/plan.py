@@ -49,6 +49,7 @@ def make_plan(suite: Suite, *, backend: str = "cpu") -> Plan:
             horizon = protocol.horizon(name)
             batching = choose(
                 cost,
+                batch_size=task.batch_size,
                 horizon=horizon,
                 seeds=protocol.seeds,
                 points=len(points),
@@ -172,7 +173,12 @@ def _shards(
                 for seed in some_seeds
                 for at in group
             ]
-            body = {"cell": cell["id"], "mode": batching["mode"], "lanes": lanes}
+            body = {
+                "cell": cell["id"],
+                "mode": batching["mode"],
+                "eval_slice": batching["eval_slice"],
+                "lanes": lanes,
+            }
             yield {"id": content_hash(body)[:16], **body}
 
 

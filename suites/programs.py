@@ -78,9 +78,10 @@ class TaskPrograms:
       task: The task.
       protocol: Says in which mode it is evaluated.
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
+      eval_slice: Examples that an evaluation looks at together; 0 is all of them.
     """
 
-    def __init__(self, task: Task, protocol: Protocol, *, lanes: bool):
+    def __init__(self, task: Task, protocol: Protocol, *, lanes: bool, eval_slice: int = 0):
         self.task = task
         train_mode = protocol.eval_mode == "training-loss"
 
@@ -89,11 +90,18 @@ class TaskPrograms:
 
         def evaluate(params: Any, model_state: Any, batch: Any, seed: Any, step: Any) -> Any:
             key = key_of(seed, Stream.EVAL, step)
-            totals = task.metrics(params, model_state, key, batch, train=train_mode)
-            return {
-                name: jnp.asarray(total / count, jnp.float32)
-                for name, (total, count) in totals.items()
-            }
+
+            def totals_of(part: Any) -> Any:
+                totals = task.metrics(params, model_state, key, part, train=train_mode)
+                return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), totals)
+
+            # Statistics over the batch, in training mode, must see the whole batch.
+            parts = None if train_mode else _sliced(batch, eval_slice)
+            if parts is None:
+                totals = totals_of(batch)
+            else:
+                totals = jax.tree.map(lambda sums: sums.sum(0), jax.lax.map(totals_of, parts))
+            return {name: total / count for name, (total, count) in totals.items()}
 
         def loss(*args: Any) -> Any:
             # Much cheaper than all metrics: an accuracy costs more than a small model's forward
@@ -161,6 +169,18 @@ class LanePrograms:
         if self._averaged is not None:
             params = self._averaged(state.opt_state, params)
         return self.shared.evaluate(split, params, state.model_state, batch, seed, step)
+
+
+def _sliced(batch: Any, size: int) -> Any:
+    """Splits examples into equal slices of at most ``size``; None if they stay together."""
+    examples = jax.tree.leaves(batch)[0].shape[0]
+    if size == 0 or examples <= size:
+        return None
+    # The largest size that divides the examples; far smaller ones would not be worth it.
+    fitting = [length for length in range(size, size // 2, -1) if examples % length == 0]
+    if not fitting:
+        return None
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, fitting[0], *leaf.shape[1:]), batch)
 
 
 def _evaluate_over_lanes(evaluate: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from taskgen.cost import Cost
 from taskgen.spec import DataSpec, TaskSpec
 
 # Stands for the meaning of every stored result: ids in existing stores change with it.
-GOLDEN_SMOKE_PLAN = "581ac4198ce212d997b6dec325442efafe5205345e674901cacb61a2460fd019"
+GOLDEN_SMOKE_PLAN = "83248ea17e6eef7a626f96601f9c0a233efd0f6b238f11f28b2be3cc5b3f3535"
 
 
 def spec(**config) -> TaskSpec:
@@ -102,12 +102,12 @@ def test_vmap_shards_share_one_program():
 def test_batching_rule():
     small = Cost(10**6, 10**6, 10**4, 10**4, 10**4)
     large = Cost(10**12, 10**10, 10**9, 10**9, 10**9)
-    cpu = choose(small, horizon=1000, seeds=3, points=15, backend="cpu")
+    cpu = choose(small, batch_size=8, horizon=1000, seeds=3, points=15, backend="cpu")
     assert (cpu.mode, cpu.seeds, cpu.points) == ("sequential", 1, 5)
-    assert choose(large, horizon=1000, seeds=3, points=15, backend="cpu").points == 1
-    gpu = choose(small, horizon=1000, seeds=3, points=15, backend="gpu")
+    assert choose(large, batch_size=8, horizon=1000, seeds=3, points=15, backend="cpu").points == 1
+    gpu = choose(small, batch_size=8, horizon=1000, seeds=3, points=15, backend="gpu")
     assert (gpu.mode, gpu.seeds, gpu.points) == ("vmap", 3, 15)
-    assert choose(large, horizon=1000, seeds=3, points=15, backend="gpu").points == 1
+    assert choose(large, batch_size=8, horizon=1000, seeds=3, points=15, backend="gpu").points == 1
 
 
 def test_what_cannot_be_planned_is_named():

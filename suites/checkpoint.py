@@ -42,7 +42,7 @@ def save(path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray], tree: 
 def load_meta(path: Path) -> dict[str, Any] | None:
     """Returns the meta data of a checkpoint, or None if there is no readable one."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return json.loads(bytes(stored[_META]))
     except _DAMAGE:
         return None  # a checkpoint only saves time: without it the shard starts anew
@@ -63,8 +63,8 @@ def load(path: Path, like: Any) -> tuple[dict[str, np.ndarray], Any]:
     """
     leaves, structure = jax.tree.flatten(like)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entries:
+            stored = {name: entries[name] for name in entries.files}
     except _DAMAGE as error:
         raise StoreError(f"the checkpoint {path} is damaged ({error}); delete it.") from error
     arrays = {

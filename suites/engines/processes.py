@@ -136,6 +136,9 @@ class _Pool:
 
     def _exited(self, number: int, status: int) -> None:
         worker = self.workers.pop(number)
+        last_words = worker.last_words()
+        worker.hang_up()
+        worker.end(0.0)
         self.idle.discard(number)
         if not worker.ready:
             self.unready_deaths += 1
@@ -148,7 +151,7 @@ class _Pool:
             attempts = self.attempts[running.id] = self.attempts.get(running.id, 0) + 1
             again = attempts < ATTEMPTS
             self.schedule.release(number, again=again)
-            self._failed(running, "killed", _death(status, worker.last_words()), again=again)
+            self._failed(running, "killed", _death(status, last_words), again=again)
         self.schedule.forget(number)
         if not self.schedule.finished:
             self._start(worker.slot)

@@ -81,7 +81,7 @@ def _channel_squares(
     state: MatrixState,
     gradient: Float[Array, "tensor batch rows columns"],
     means: Float[Array, "4 tensor"],
-) -> list[Float[Array, "some tensor"]]:
+) -> list[Float[Array, "_ tensor"]]:
     """Returns the mean over each tensor of each squared channel but the first two.
 
     Of the accumulators it is the variance: taken about means known beforehand it keeps all its

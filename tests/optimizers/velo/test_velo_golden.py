@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from golden_files import STEPS, TOLERANCES, Golden, medium, relative_error, small, wrapped
+
+import oracle
+from optimizers.velo import velo
+from optimizers.velo.controller import control, fold
+from optimizers.velo.grouping import make_groups
+from optimizers.velo.loss_averages import loss_features
+from optimizers.velo.tensor_statistics import lstm_inputs
+
+
+def train(golden: Golden, tx: optax.GradientTransformationExtraArgs):
+    """Yields step, parameters and state after each of the golden steps."""
+    params = golden.params(0)
+    state = jax.jit(tx.init)(params)
+    update = jax.jit(tx.update)
+    for step in range(1, STEPS + 1):
+        loss = golden.losses[step - 1]
+        updates, state = update(golden.gradients(step), state, params, value=loss)
+        params = optax.apply_updates(params, updates)
+        yield step, params, state
+
+
+@pytest.mark.parametrize("golden", [small, medium])
+def test_every_step_of_every_tensor(golden):
+    golden = golden()
+    for step, params, _ in train(golden, velo(100, weights=golden.weights)):
+        golden.check(step, params)
+
+
+@pytest.mark.parametrize("mode", ["plain", "wd", "accum", "accum_wd"])
+def test_wrapper(mode):
+    golden = wrapped(mode)
+    tx = velo(
+        100,
+        weights=golden.weights,
+        weight_decay=0.01 if "wd" in mode else 0.0,
+        max_training_steps=40 if "accum" in mode else 150_000,
+    )
+    for step, params, _ in train(golden, tx):
+        golden.check(step, params)
+
+
+@pytest.mark.parametrize("golden", [small, medium])
+def test_oracle_is_right_too(golden):
+    golden = golden()
+    params = golden.params(0)
+    state = oracle.init(golden.weights, params, 100)
+    run = oracle.jitted(golden.weights, 100)
+    for step in range(1, STEPS + 1):
+        loss = golden.losses[step - 1]
+        params, state = run(params, state, golden.gradients(step), loss)
+        golden.check(step, params)
+
+
+def tensor_order(golden: Golden) -> list[int]:
+    """Returns where each row of our state is among the leaves."""
+    groups = make_groups([leaf.shape for leaf in jax.tree.leaves(golden.params(0))])
+    return [member for group in groups for member in group.members]
+
+
+def test_state():
+    golden = small()
+    states = {step: s for step, _, s in train(golden, velo(100, weights=golden.weights))}
+    for step in (1, 12):
+        tolerance = TOLERANCES[step - 1]
+        state, order = states[step], tensor_order(golden)
+
+        def saved(key: str, step: int = step):
+            return golden.arrays[f"state{step}/.{key}"]
+
+        def same(found, key: str, tolerance: float = tolerance):
+            assert relative_error(found, saved(key)) <= tolerance, key
+
+        assert state.iteration == saved("iteration")
+        same(state.loss.decays, "loss_buffer['decays']", 0.0)
+        same(state.loss.means, "loss_buffer['means']")
+        same(state.loss.minima, "loss_buffer['running_min']")
+        for ours, key in ((state.lstm.hidden, "hidden"), (state.lstm.cell, "cell")):
+            in_leaf_order = np.empty_like(ours)
+            in_leaf_order[order] = ours
+            same(in_leaf_order, f"lstm_hidden_state.{key}")
+        groups = make_groups([leaf.shape for leaf in jax.tree.leaves(golden.params(0))])
+        for group, accumulators in zip(groups, state.groups, strict=True):
+            for row, member in enumerate(group.members):
+                name = golden.names[member]
+
+                def part(stacked, row: int = row, group=group):
+                    return group.shape_back([stacked[i] for i in range(len(group.members))])[row]
+
+                for k in range(3):
+                    momentum = saved(f"mom_rolling.m['{name}']")[..., k]
+                    assert relative_error(part(accumulators.momentum[k]), momentum) <= tolerance
+                second = saved(f"rms_rolling.rms['{name}']")[..., 0]
+                assert relative_error(part(accumulators.second), second) <= tolerance
+                check_factored(accumulators, group, row, name, saved, tolerance)
+
+
+def check_factored(accumulators, group, row, name, saved, tolerance):
+    if hasattr(accumulators, "squares"):
+        for k in range(3):
+            parts = [accumulators.squares[k][i] for i in range(len(group.members))]
+            found = group.shape_back(parts)[row]
+            expected = saved(f"fac_rolling.v_diag['{name}']")[..., k]
+            assert relative_error(found, expected) <= tolerance
+        return
+    by_row, by_column = accumulators.by_row, accumulators.by_column
+    if not group.larger_last:
+        by_row, by_column = by_column, by_row
+    for found, key in ((by_row, "v_row"), (by_column, "v_col")):
+        expected = np.moveaxis(saved(f"fac_rolling.{key}['{name}']"), -1, 0)
+        # Both flattened: the factored dimension is last of ours, anywhere in the original.
+        found = np.sort(np.asarray(found[:, row]).reshape(3, -1))
+        assert relative_error(found, np.sort(expected.reshape(3, -1))) <= tolerance
+
+
+def test_what_the_lstm_reads_and_writes():
+    golden = small()
+    order = tensor_order(golden)
+    assert [golden.names[i] for i in range(9)] == list(golden.arrays["inter/row_names"])
+    groups = make_groups([leaf.shape for leaf in jax.tree.leaves(golden.params(0))])
+    tx = velo(100, weights=golden.weights)
+    controller = fold(golden.weights)
+    before, params = tx.init(golden.params(0)), golden.params(0)
+    for step, params_after, after in train(golden, tx):
+        features = loss_features(after.loss, after.iteration)
+        inputs = lstm_inputs(
+            before.statistics,
+            mean_square=jnp.stack([jnp.mean(params[golden.names[i]] ** 2) for i in order]),
+            ranks=tuple(rank for group in groups for rank in group.ranks),
+            fraction_trained=before.iteration / jnp.float32(100),
+            loss=features,
+        )
+        networks, _ = control(controller, inputs, before.lstm)
+        expected = golden.arrays["inter/lstm_in"][step - 1][order]
+        tolerance = 1e-6 if step <= 2 else 3e-5 if step <= 10 else 2e-3
+        np.testing.assert_allclose(inputs, expected, atol=tolerance)
+        np.testing.assert_allclose(
+            features, golden.arrays["inter/loss_features"][step - 1], atol=tolerance
+        )
+        np.testing.assert_allclose(
+            networks[:, -1], golden.arrays["inter/lr_mult"][step - 1][order], rtol=tolerance
+        )
+        # The controls are folded away: what they make of the bank must be the same.
+        controls = golden.arrays["inter/controls"][step - 1][order]
+        mixed = 100 * np.mean(controls[:, :, None] * golden.weights.bank_b1[None], axis=1)
+        np.testing.assert_allclose(networks[:, 140:144], mixed, atol=tolerance, rtol=tolerance)
+        before, params = after, params_after

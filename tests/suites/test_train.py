@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import optax
@@ -34,10 +36,10 @@ def test_the_numbers_are_those_of_a_suite(tmp_path):
 def test_takes_any_optax_optimizer_and_gives_it_the_loss():
     seen = []
 
-    def update(grads, state, params=None, *, value, **extra):
+    def update(updates, state, params=None, *, value: Any = None, **extra: Any):
         del params
         seen.append((value.shape, sorted(extra)))
-        return jax.tree.map(lambda grad: -0.1 * grad, grads), state
+        return jax.tree.map(lambda grad: -0.1 * grad, updates), state
 
     optimizer = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
     curve = train(spec(), optimizer, steps=40)

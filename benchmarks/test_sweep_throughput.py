@@ -6,6 +6,9 @@ device, one run after another, and all cores for it. Both arms are warm, and tak
 
 The runner's arm is what its worker processes do with a shard: one process for each core, pinned,
 five lanes of one seed each. The user's arm is one process without limits.
+
+`test_batching_modes` measures what the batching rule rests on (docs/running.md): the ways to train
+lanes in one thread, in CPU time, which is steady on a machine that others use.
 """
 
 from __future__ import annotations
@@ -123,6 +126,20 @@ def test_sweep_throughput(benchmark, name):
         ratio=ratio, cpu_ratio=cpu_ratio, lowest=min(ratios), highest=max(ratios)
     )
     assert ratio >= least
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_batching_modes(benchmark, index):
+    worker = _Worker("modes", str(index), sorted(os.sched_getaffinity(0))[:1])
+    try:
+        worker.begin()
+        assert worker.process.stdout is not None
+        found = json.loads(
+            benchmark.pedantic(worker.process.stdout.readline, rounds=1, iterations=1)
+        )
+    finally:
+        worker.end()
+    print("\n" + "  ".join(f"{name} {value}" for name, value in found.items()))
 
 
 def _seconds(workers: list[_Worker]) -> float:
@@ -275,12 +292,66 @@ def user(name: str) -> Any:
     return train_lanes
 
 
+def modes(index: str) -> dict[str, Any]:
+    """Measures ways to train lanes of a task of the demo; CPU microseconds a step and lane."""
+    import jax
+    import numpy as np
+
+    from optimizers.registry import optimizers
+    from suites.execute import TaskBench
+    from suites.suite import load_suite
+
+    suite = load_suite("demo")
+    bench = TaskBench(suite, int(index))
+    task, adam, every = suite.tasks[int(index)], optimizers.get("adam"), 20
+    points = adam.points
+    block = bench.data.training_block(0, 0, every, 1000)
+    stacked = jax.tree.map(lambda leaf: leaf[None], block)
+    single = [jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], block) for at in range(every)]
+    calls: dict[str, tuple[Any, int]] = {}
+    compiled: dict[str, float] = {}
+    # vmapped over so many lanes; or one lane, in a compiled loop or stepped from Python
+    for name, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
+        group = bench.group(
+            adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=name.startswith("vmap")
+        )
+        group.state = group.start()
+
+        def call(group: Any = group, name: str = name) -> Any:
+            batches = {"sequential": [block], "stepped": single}.get(name, [stacked])
+            for batch in batches:
+                group.state = group.programs.train(
+                    group.state, group.traced, batch, group.seed_argument, np.int32(0)
+                )
+            return group.state
+
+        start = time.process_time()
+        jax.block_until_ready(call())
+        compiled[name] = time.process_time() - start
+        calls[name] = (call, lanes)
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(7):
+        for name, (call, lanes) in calls.items():
+            start = time.process_time()
+            jax.block_until_ready(call())
+            samples[name].append((time.process_time() - start) / lanes / every)
+    return {
+        "task": task.label,
+        "MFLOP": round(bench.task.cost.flops / 1e6, 2),
+        **{name: f"{statistics.median(times) * 1e6:.0f}us" for name, times in samples.items()},
+        **{f"compile_{name}": f"{seconds:.1f}s" for name, seconds in compiled.items()},
+    }
+
+
 def _serve(arm: str, name: str, cores: list[int]) -> None:
     if cores:
         os.sched_setaffinity(0, cores)
     from suites.numerics import numerics
 
     with numerics():
+        if arm == "modes":
+            print(json.dumps(modes(name)), flush=True)
+            return
         train_lanes = {"ours": ours, "user": user}[arm](name)
         for _ in sys.stdin:
             train_lanes()

@@ -9,8 +9,8 @@ PYTEST_ARGS ?=
 .PHONY: demo test install lint bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/velodrome run demo --out $(DEMO)
-	$(BIN)/velodrome report $(DEMO)
+	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
+	test $$status -gt 1 || $(BIN)/velodrome report $(DEMO); exit $$status
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -55,7 +55,8 @@ class CellState:
     @property
     def best(self) -> float:
         """The lowest last train loss of its lanes; NaN if none is known."""
-        finite = [loss for loss in self.losses.values() if math.isfinite(loss)]
+        # A copy: the display's thread reads while another one writes.
+        finite = [loss for loss in list(self.losses.values()) if math.isfinite(loss)]
         return min(finite, default=math.nan)
 
 
@@ -120,7 +121,9 @@ class Tracker:
     def fraction(self) -> float:
         """The part of the predicted work that is done, from 0 to 1."""
         total = sum(self._weights.values())
-        done = sum(self._weights[name] * part for name, part in self._fractions.items())
+        # A copy: the display's thread reads while another one writes.
+        fractions = list(self._fractions.items())
+        done = sum(self._weights[name] * part for name, part in fractions)
         return done / total if total else 1.0
 
     @property

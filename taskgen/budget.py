@@ -80,7 +80,8 @@ def load_profile(name: str) -> DeviceProfile:
       UnknownNameError: There is no such profile.
       SpecError: The file is no profile.
     """
-    for file in (profiles_dir() / f"{name.lower()}.json", _BUILT_IN / f"{name.lower()}.json"):
+    # Built-in ones first: what a name means in a spec's record is the same on every machine.
+    for file in (_BUILT_IN / f"{name.lower()}.json", profiles_dir() / f"{name.lower()}.json"):
         if file.is_file():
             return _read_profile(file)
     if name.endswith(".json") and Path(name).is_file():
@@ -88,8 +89,24 @@ def load_profile(name: str) -> DeviceProfile:
     raise UnknownNameError("device profile", name, profile_names())
 
 
+def check_profile_name(name: str) -> None:
+    """Refuses a name for a new profile that a built-in one has.
+
+    Raises:
+      SpecError: Under that name, sampling would differ between machines.
+    """
+    built_in = sorted(file.stem for file in _BUILT_IN.glob("*.json"))
+    if name.lower() in built_in:
+        raise SpecError("profile.name", name, f"another name than {', '.join(built_in)}")
+
+
 def save_profile(profile: DeviceProfile) -> Path:
-    """Writes a profile where :func:`load_profile` finds it by name, and returns the path."""
+    """Writes a profile where :func:`load_profile` finds it by name, and returns the path.
+
+    Raises:
+      SpecError: A built-in profile has that name.
+    """
+    check_profile_name(profile.name)
     path = profiles_dir() / f"{profile.name.lower()}.json"
     atomic_write_json(path, {"schema": PROFILE_SCHEMA, **dataclasses.asdict(profile)})
     return path

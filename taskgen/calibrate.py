@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from taskgen.budget import DeviceProfile, predict_seconds, save_profile
+from taskgen.budget import DeviceProfile, check_profile_name, predict_seconds, save_profile
 from taskgen.cost import Cost
 from taskgen.spec import DataSpec, TaskSpec
 
@@ -124,6 +124,7 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
     """
     from taskgen.measure import measure_step_seconds  # here, so that fitting needs no jax
 
+    check_profile_name(name)  # now, not after a minute of timing
     specs = calibration_specs()
     profile = profile_of_times(
         specs, measure_step_seconds(specs, repeats=repeats), name=name, repeats=repeats

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from foundation.errors import UnknownNameError, WeightsError
 from foundation.files import atomic_write_json, sha256_file
@@ -200,7 +201,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> dict[str, str]
             _state_path(part).unlink(missing_ok=True)  # cannot be resumed safely
         with part.open("ab" if start else "wb") as file:
             received = start
-            while chunk := response.read(_CHUNK_BYTES):
+            while chunk := _read(response):
                 file.write(chunk)
                 received += len(chunk)
                 if progress is not None:
@@ -211,6 +212,14 @@ def _download(url: str, part: Path, progress: Progress | None) -> dict[str, str]
         if announced is not None and received - start < int(announced):
             raise _Dropped(f"the connection ended after {received:,} bytes")
     return hashes
+
+
+def _read(response: Any) -> bytes:
+    """Reads on; an error of the network must not pass for one of the disk, also an OSError."""
+    try:
+        return response.read(_CHUNK_BYTES)
+    except OSError as error:
+        raise _Dropped(error.strerror or str(error)) from error
 
 
 def _check_size(weights: VeLOWeights, url: str) -> None:

@@ -82,6 +82,17 @@ def test_profiles_are_saved_and_found_by_name_or_path(tmp_path, monkeypatch):
         load_profile("rond")
 
 
+def test_a_built_in_name_always_means_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
+    before = load_profile("v100")
+    with pytest.raises(SpecError, match="profile.name: got 'V100', .* another name than a100, h100"):
+        save_profile(dataclasses.replace(PROFILE, name="V100"))
+    # Put there by other means, it still changes nothing.
+    mine = save_profile(PROFILE)
+    mine.rename(mine.with_name("v100.json"))
+    assert load_profile("v100") == before
+
+
 @pytest.mark.parametrize("change", [{"schema": 9}, {"peak_flops": 0}, {"speed": 1}])
 def test_a_damaged_profile_is_refused(tmp_path, change):
     path = tmp_path / "bad.json"

@@ -1,0 +1,72 @@
+"""What an editable install would not notice: whether the wheel holds all that is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("foundation", "optimizers", "results", "suites", "taskgen", "velodrome")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = out.glob("velodrome-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_holds_every_file_of_the_packages(wheel):
+    tracked = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert tracked <= wheel
+    for needed in (
+        "suites/lists/demo.json",
+        "taskgen/profiles/v100.json",
+        "optimizers/velo/weights/velo-tiny.safetensors",
+        "optimizers/velo/weights/velo-tiny.json",
+        "results/report/velodrome.mplstyle",
+        *(f"{package}/py.typed" for package in PACKAGES),
+    ):
+        assert needed in wheel
+
+
+def test_the_wheel_holds_nothing_else(wheel):
+    others = {name for name in wheel if name.split("/")[0] not in PACKAGES}
+    assert all(name.split("/")[0].endswith(".dist-info") for name in others)
+
+
+def test_direct_imports_are_declared():
+    """Third-party modules that the packages import are dependencies, not luck."""
+    declared = {
+        line.split(">")[0].split("=")[0].split("<")[0].strip()
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    }
+    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image"}
+    imported = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    imported.update(alias.name.split(".")[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported.add(node.module.split(".")[0])
+    foreign = {
+        modules.get(name, name)
+        for name in imported
+        if name not in sys.stdlib_module_names and name not in PACKAGES
+    }
+    assert foreign - declared == set()

@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	test $$status -gt 1 || $(BIN)/velodrome report $(DEMO); exit $$status
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 $(PYTEST_ARGS)
 
 install: $(VENV)/.installed
 

@@ -49,6 +49,10 @@ class UnknownNameError(VelodromeError, LookupError):
         self.name = name
 
 
+class WriteError(VelodromeError):
+    """A file cannot be written: no permission, no room."""
+
+
 class DataError(VelodromeError):
     """A data set is missing, damaged, or not what was asked for."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import VelodromeError
+from foundation.errors import WriteError
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
       A path in the same directory, with the same suffix, for the block to write.
 
     Raises:
-      VelodromeError: The file cannot be written (no permission, disk full, ...).
+      WriteError: The file cannot be written (no permission, disk full, ...).
     """
     target = Path(path)
     temporary: Path | None = None
@@ -47,7 +47,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise VelodromeError(
+        raise WriteError(
             f"cannot write {target}: {reason}. Nothing was left half-written; make room or "
             "choose a place that you may write to, and run the command again."
         ) from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from foundation.errors import UnknownNameError as UnknownNameError
     from foundation.errors import VelodromeError as VelodromeError
     from foundation.errors import WeightsError as WeightsError
+    from foundation.errors import WriteError as WriteError
     from optimizers.metatrain import MetaTrainConfig as MetaTrainConfig
     from optimizers.metatrain import metatrain as metatrain
     from optimizers.registry import OptimizerSpec as OptimizerSpec
@@ -87,6 +88,7 @@ _HOMES: dict[str, str] = {
             "UnknownNameError",
             "VelodromeError",
             "WeightsError",
+            "WriteError",
         ),
         "foundation.errors",
     ),

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from foundation.errors import VelodromeError
+from foundation.errors import WriteError
 from results.store import Store
 from suites.engines.base import CHECKPOINT_SECONDS, Job, Listener, failure_of, record_failure
 from suites.engines.jobs import do_job
@@ -39,10 +39,8 @@ class InlineEngine:
                     do_job(workshop, job, _InlineControl(job, listener, interrupted))
                 except Stopped:
                     raise KeyboardInterrupt from None
-                except VelodromeError as error:
-                    if _cannot_write(error):
-                        raise
-                    _failed(store, job, error, listener)
+                except WriteError:
+                    raise  # the next shard would meet the same
                 except Exception as error:  # recorded as the shard's outcome; others go on
                     _failed(store, job, error, listener)
                 else:
@@ -64,11 +62,6 @@ def _failed(store: Store, job: Job, error: Exception, listener: Listener) -> Non
     kind, message = failure_of(error)
     record_failure(store, job, kind, message)
     listener.job_failed(job, kind, message, again=False)
-
-
-def _cannot_write(error: VelodromeError) -> bool:
-    """Whether the disk is the trouble: the next shard would meet the same."""
-    return isinstance(error.__cause__, OSError) and "cannot write" in str(error)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from foundation.errors import PlanError, VelodromeError
+from foundation.errors import PlanError, WriteError
 from results.store import Store
 from suites.engines.base import CHECKPOINT_SECONDS, Job, Listener, record_failure
 from suites.engines.schedule import Schedule
@@ -129,7 +129,7 @@ class _Pool:
             self.listener.job_finished(job)
         elif kind == "failed":
             if event["unwritable"]:
-                raise VelodromeError(event["message"])
+                raise WriteError(event["message"])
             self.schedule.release(number)
             self.idle.add(number)
             self._failed(job, event["kind"], event["message"], again=False)

@@ -39,7 +39,7 @@ def _work(
     stop: threading.Event,
     answers: TextIO,
 ) -> int:
-    from foundation.errors import VelodromeError
+    from foundation.errors import VelodromeError, WriteError
     from results.store import Store
     from suites.engines.base import Job, failure_of
     from suites.engines.jobs import do_job
@@ -77,7 +77,7 @@ def _work(
             raise
         except Exception as error:  # told to the engine, which records it; the worker goes on
             kind, message = failure_of(error)
-            unwritable = isinstance(error, VelodromeError) and isinstance(error.__cause__, OSError)
+            unwritable = isinstance(error, WriteError)
             answer("failed", kind=kind, message=message, unwritable=unwritable)
         else:
             answer("done")

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from foundation import files
-from foundation.errors import VelodromeError
+from foundation.errors import WriteError
 
 
 def test_writes_whole_files(tmp_path):
@@ -29,7 +29,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     target = tmp_path / "result.txt"
     with (
-        pytest.raises(VelodromeError, match=r"cannot write .*result.txt: No space left.*make room"),
+        pytest.raises(WriteError, match=r"cannot write .*result.txt: No space left.*make room"),
         files.atomic_path(target) as temporary,
     ):
         temporary.write_text("half")
@@ -39,7 +39,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(VelodromeError, match="cannot write .*choose a place that you may write"):
+    with pytest.raises(WriteError, match="cannot write .*choose a place that you may write"):
         files.atomic_write_text(tmp_path / "file" / "below.txt", "x")
 
 

@@ -26,6 +26,7 @@ DEADLY = """
 import os, signal
 from pathlib import Path
 import jax, jax.numpy as jnp, optax
+from foundation.errors import DataError
 
 MARK = Path(__file__).parent
 
@@ -45,7 +46,8 @@ def always(learning_rate=1.0):
     return optax.sgd(learning_rate)
 
 def wrong(learning_rate=1.0):
-    raise ValueError("this optimizer is broken")
+    # A file that is missing is no reason to stop all others, as a full disk is.
+    raise DataError("this optimizer is broken") from FileNotFoundError("gone")
 """
 
 

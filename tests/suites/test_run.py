@@ -8,7 +8,14 @@ import time
 import pytest
 import toys
 
-from foundation.errors import PlanError, SpecError, StoreError, UnknownNameError, VelodromeError
+from foundation.errors import (
+    DataError,
+    PlanError,
+    SpecError,
+    StoreError,
+    UnknownNameError,
+    WriteError,
+)
 from results.store import Store
 from suites.execute import Workshop
 from suites.progress import LiveProgress, PlainProgress, choose_progress, duration
@@ -114,6 +121,22 @@ def test_wrong_arguments_are_named(tmp_path):
         go(tmp_path, progress="loud")
 
 
+def test_a_missing_file_of_one_shard_does_not_stop_the_others(tmp_path, monkeypatch):
+    original = Workshop.run_shard
+    failed = []
+
+    def sometimes(self, shard_id, control):
+        if not failed:
+            failed.append(shard_id)
+            raise DataError("no such data") from FileNotFoundError("gone")
+        return original(self, shard_id, control)
+
+    monkeypatch.setattr(Workshop, "run_shard", sometimes)
+    result, _ = go(tmp_path)
+    assert result.done == 1
+    assert Store.open(tmp_path).failures[failed[0]]["message"] == "no such data"
+
+
 def test_a_failing_shard_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
     original = Workshop.run_shard
     failed = []
@@ -138,7 +161,7 @@ def test_a_failing_shard_is_recorded_and_the_others_go_on(tmp_path, monkeypatch)
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(VelodromeError, match="cannot write"):
+    with pytest.raises(WriteError, match="cannot write"):
         go(tmp_path / "file" / "out")
 
 
@@ -149,7 +172,7 @@ def test_a_full_disk_stops_the_run_with_nothing_half_written(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(VelodromeError, match="No space left on device.*run the command again"):
+    with pytest.raises(WriteError, match="No space left on device.*run the command again"):
         go(tmp_path)
     assert list((tmp_path / "shards").iterdir()) == []
 

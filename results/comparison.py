@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from foundation.canonical import canonical_json
 from foundation.errors import StoreError
 from results.cell import Cell
 from results.curves import Curves, Sweep
@@ -16,7 +17,7 @@ from results.resample import SeedResamples, resample_seeds
 from results.speedup import Race, Speedup
 from results.store import Store
 
-Status = Literal["ok", "censored", "saturated", "diverged", "failed", "missing"]
+Status = Literal["ok", "censored", "saturated", "diverged", "incomplete", "failed", "missing"]
 SATURATED_BELOW = 0.02
 """A task is saturated if its baseline falls below this share of its initial train loss."""
 
@@ -27,13 +28,16 @@ class Outcome:
 
     Attributes:
       cell: its cell.
-      status: ``failed`` and ``missing`` have no speedup; otherwise the first that holds of
-        ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
+      status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
+        of the baseline's sweep) have no speedup; otherwise the first that holds of ``diverged``,
+        ``saturated``, ``censored`` (by the default definition), ``ok``.
       notes: what a reader should know: missing runs, why there are no seconds, ...
-      speedups: by definition; empty when failed or missing.
+      speedups: by definition; empty when there are none.
       resamples: the default speedup under other draws of the seeds.
       step_time_ratio: seconds per step over the baseline's, None if not measured.
       train: runs of the candidate on the train split.
+      heldout: the same on the held-out split.
+      point: the grid point of ``train`` that stands for the candidate, None without runs.
     """
 
     cell: Cell
@@ -44,6 +48,7 @@ class Outcome:
     step_time_ratio: float | None = None
     train: Sweep | None = None
     heldout: Sweep | None = None
+    point: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,9 @@ class TaskComparison:
       baseline: the baseline's cell, None if it was not planned.
       races: the baseline's side by definition; empty when it has no curves.
       heldout: the baseline's runs on the held-out split.
-      saturated: see ``SATURATED_BELOW``.
+      saturated: see ``SATURATED_BELOW``; False when the sweep is incomplete.
       outcomes: one per candidate, in the plan's order.
+      incomplete: why some planned runs of the baseline are not there; empty when all are.
     """
 
     task: Mapping[str, Any]
@@ -65,6 +71,7 @@ class TaskComparison:
     heldout: Sweep | None
     saturated: bool
     outcomes: tuple[Outcome, ...]
+    incomplete: str = ""
 
 
 def compare(store: Store) -> Iterator[TaskComparison]:
@@ -97,13 +104,16 @@ def _compare_task(
     cells = [*candidates, *([baseline] if baseline else [])]
     train = _sweep(baseline, "train") if baseline else None
     races = _races(baseline, train) if baseline and train else {}
-    saturated = bool(races) and is_saturated(races["default"])
+    # A sweep with holes is no baseline: without its best rate every candidate would win.
+    incomplete = _incomplete(baseline, train) if baseline and train else ""
+    saturated = bool(races) and not incomplete and is_saturated(races["default"])
     outcomes = []
     for cell in candidates:
         if baseline is None or train is None:
             outcomes.append(_absent(cell, baseline or cell, "the baseline"))
             continue
-        outcomes.append(_outcome(cell, baseline, races, timings.get(cell.id), saturated))
+        outcome = _outcome(cell, races, timings.get(cell.id), saturated)
+        outcomes.append(_without_speedup(outcome, incomplete) if incomplete else outcome)
     return TaskComparison(
         task=cells[0].task,
         baseline=baseline,
@@ -111,6 +121,20 @@ def _compare_task(
         heldout=_sweep(baseline, "heldout") if baseline else None,
         saturated=saturated,
         outcomes=tuple(outcomes),
+        incomplete=incomplete,
+    )
+
+
+def _without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
+    """The outcome against an incomplete sweep: the candidate's own runs, and no verdict."""
+    if not outcome.speedups:
+        return replace(outcome, notes=(*outcome.notes, incomplete))
+    return replace(
+        outcome,
+        status="incomplete",
+        notes=(incomplete, *outcome.notes),
+        speedups={},
+        resamples=None,
     )
 
 
@@ -120,7 +144,6 @@ def _races(baseline: Cell, train: Sweep) -> dict[str, Race]:
 
 def _outcome(
     cell: Cell,
-    baseline: Cell,
     races: Mapping[str, Race],
     timing: Mapping[str, Any] | None,
     saturated: bool,
@@ -128,7 +151,8 @@ def _outcome(
     train = _sweep(cell, "train")
     if train is None:
         return _absent(cell, cell, cell.label)
-    notes = [*_incomplete(baseline), *_incomplete(cell)]
+    missing = _incomplete(cell, train)
+    notes = [missing] if missing else []
     try:
         speedups = {n: r.against(train, horizon=cell.horizon) for n, r in races.items()}
         resamples = resample_seeds(races["default"], train, horizon=cell.horizon)
@@ -152,7 +176,9 @@ def _outcome(
     elif found.censored == "right":
         status = "censored"
     heldout = _sweep(cell, "heldout")
-    return Outcome(cell, status, tuple(notes), speedups, resamples, ratio, train, heldout)
+    return Outcome(
+        cell, status, tuple(notes), speedups, resamples, ratio, train, heldout, found.point
+    )
 
 
 def step_time_ratio(timing: Mapping[str, Any] | None) -> tuple[float | None, str]:
@@ -194,20 +220,28 @@ def _with_distinct_labels(cells: Iterable[Cell]) -> list[Cell]:
 
 def _absent(outcome_of: Cell, cell: Cell, who: str) -> Outcome:
     if cell.failures:
-        reasons = sorted(
-            {f"{f.get('kind', 'error')}: {f.get('message', '')}" for f in cell.failures}
-        )
-        return Outcome(outcome_of, "failed", (f"{who} failed ({'; '.join(reasons)})",))
+        return Outcome(outcome_of, "failed", (f"{who} failed ({'; '.join(_reasons(cell))})",))
     if cell.shards:
         return Outcome(outcome_of, "failed", (f"{who}: the files are damaged or have no losses",))
     return Outcome(outcome_of, "missing", (f"{who} has not been run",))
 
 
-def _incomplete(cell: Cell) -> list[str]:
-    """A note on planned runs that are not there."""
-    gone = len(cell.planned) - len(cell.lanes)
-    if gone <= 0:
-        return []
-    kinds = sorted({str(f.get("kind", "error")) for f in cell.failures})
-    why = f" ({', '.join(kinds)})" if kinds else ""
-    return [f"{gone} of {len(cell.planned)} runs of {cell.label} are missing{why}"]
+def _incomplete(cell: Cell, sweep: Sweep) -> str:
+    """How many of the planned runs have no curve, and why; empty when all have one."""
+    planned = {(run.point, run.seed) for run in cell.planned}
+    there = {
+        (canonical_json(dict(point)), seed)
+        for point, row in zip(sweep.points, sweep.present, strict=True)
+        for seed, present in zip(sweep.seeds, row, strict=True)
+        if present
+    }
+    gone = len(planned - there)
+    if not gone:
+        return ""
+    why = "; ".join(_reasons(cell)) or "not run yet, or the file is damaged"
+    return f"{gone} of {len(planned)} runs of {cell.label} are missing ({why})"
+
+
+def _reasons(cell: Cell) -> list[str]:
+    """What went wrong in the cell, each thing once."""
+    return sorted({f"{f.get('kind', 'error')}: {f.get('message', '')}" for f in cell.failures})

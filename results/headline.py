@@ -31,7 +31,7 @@ class TaskResult:
     Attributes:
       row: its row of the summary.
       log2_seeds: log2 speedup of every seed in steps by the default definition, at the cap when
-        censored, -inf when diverged; empty when failed or missing.
+        censored, -inf when diverged; empty when there is no speedup.
       resamples: the same under other draws of the seeds.
     """
 
@@ -49,12 +49,12 @@ class Headline:
       unit: steps or seconds.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
       tasks: tasks with a speedup in this unit.
-      planned: tasks in this scope, with the failed and missing ones.
+      planned: tasks in this scope, with the incomplete, failed and missing ones.
       seeds: the smallest number of seeds of a task.
       median: median over tasks of the tasks' medians over seeds.
       iqm: interquartile mean over all tasks and seeds.
       faster: share of tasks faster than the key.
-      counts: tasks that are censored, diverged, saturated, failed, missing.
+      counts: tasks that are censored, diverged, saturated, incomplete, failed, missing.
     """
 
     label: str
@@ -133,8 +133,10 @@ def _headline(
             "censored": int(censored.sum()),
             "diverged": sum(r.row["status"] == "diverged" for r in results),
             "saturated": sum(bool(r.row["saturated"]) for r in results),
-            "failed": sum(r.row["status"] == "failed" for r in results),
-            "missing": sum(r.row["status"] == "missing" for r in results),
+            **{
+                status: sum(r.row["status"] == status for r in results)
+                for status in ("incomplete", "failed", "missing")
+            },
         },
     )
 

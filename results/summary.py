@@ -37,6 +37,7 @@ is the first or last of the grid, so that a better one may lie outside. ``baseli
 lowest loss over rates at step N, ``baseline_train_at_budget`` that at the budget; the held-out
 columns are of the same rates. Losses are smoothed as in the default definition; seed means for the
 baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
+Where the baseline's sweep is incomplete, its columns and the speedups are blank.
 """
 
 
@@ -73,10 +74,11 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, Any]:
         "budget": task.baseline.horizon if task.baseline else None,
         "step_time_ratio": outcome.step_time_ratio,
     }
-    if task.races:
+    if task.races and not task.incomplete:
         row |= _baseline_losses(task, cell.horizon)
-    if outcome.train is not None and outcome.speedups:
-        row |= _candidate(outcome)
+    row |= _candidate_losses(outcome)
+    if outcome.speedups:
+        row |= _speedups(outcome)
     return row
 
 
@@ -114,17 +116,22 @@ def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
     return row
 
 
-def _candidate(outcome: Outcome) -> dict[str, Any]:
+def _candidate_losses(outcome: Outcome) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for split, sweep in (("train", outcome.train), ("heldout", outcome.heldout)):
+        if sweep is not None and outcome.point is not None:
+            last = DEFINITIONS["default"].smooth_candidate(sweep.losses)[outcome.point, :, -1]
+            row[f"candidate_{split}"] = float(np.median(last[sweep.present[outcome.point]]))
+    return row
+
+
+def _speedups(outcome: Outcome) -> dict[str, Any]:
     found = outcome.speedups["default"]
     row: dict[str, Any] = {
         "seeds": len(found.seeds),
         "seeds_diverged": found.seeds_diverged,
         "cap": found.cap,
     }
-    for split, sweep in (("train", outcome.train), ("heldout", outcome.heldout)):
-        if sweep is not None:
-            last = DEFINITIONS["default"].smooth_candidate(sweep.losses)[found.point, :, -1]
-            row[f"candidate_{split}"] = float(np.median(last[sweep.present[found.point]]))
     for name, speedup in outcome.speedups.items():
         row |= {
             f"speedup_steps_{name}": speedup.ratio,

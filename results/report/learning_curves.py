@@ -124,7 +124,11 @@ def _verdict(row: dict[Any, Any], *, short: bool) -> str:
             diverged=bool(row["diverged_default"]),
         )
     return (
-        {"diverged": "div.", "failed": "fail", "missing": "none"}.get(text, text) if short else text
+        {"diverged": "div.", "failed": "fail", "missing": "none", "incomplete": "part"}.get(
+            text, text
+        )
+        if short
+        else text
     )
 
 
@@ -148,7 +152,9 @@ def _limits(axes: Axes, curves: pd.DataFrame) -> None:
     """From the lowest loss to a little above the first one; what diverges leaves the panel."""
     steps, losses = curves["step"].to_numpy(float), curves["loss"].to_numpy(float)
     first = float(np.median(losses[steps == steps.min()]))
-    lowest = float(losses[(curves["series"] != "rate").to_numpy()].min())
+    chosen = (curves["series"] != "rate").to_numpy()
+    # An incomplete sweep may have nothing but rates.
+    lowest = float(losses[chosen if chosen.any() else slice(None)].min())
     if lowest > 0 and first / lowest > 6:
         axes.set_yscale("log")
         axes.set_ylim(lowest / 1.15, first * 1.3)

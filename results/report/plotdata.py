@@ -22,7 +22,8 @@ def learning_curves(task: TaskComparison, *, points: int) -> pd.DataFrame:
     Returns:
       Rows of ``series`` "rate" (seed mean of one baseline rate), "envelope", "best" (the rate
       with the lowest loss at the budget) and "seed" (one candidate seed); losses from a
-      divergence on are left out. At most ``points`` evaluations of each, evenly chosen.
+      divergence on are left out, "envelope" and "best" of an incomplete sweep too. At most
+      ``points`` evaluations of each, evenly chosen.
     """
     name = {"index": task.task.get("index"), "task": task.task.get("label")}
     parts: list[pd.DataFrame] = []
@@ -42,13 +43,14 @@ def learning_curves(task: TaskComparison, *, points: int) -> pd.DataFrame:
         who = {"label": task.baseline.label if task.baseline else ""}
         for point, curve in zip(race.baseline.points, rates, strict=True):
             add("rate", steps, curve, rate=_rate(point), **who)
-        best = best_point(rates)
-        add("best", steps, rates[best], rate=_rate(race.baseline.points[best]), **who)
-        add("envelope", steps, race.envelope(evaluations), **who)
+        if not task.incomplete:
+            best = best_point(rates)
+            add("best", steps, rates[best], rate=_rate(race.baseline.points[best]), **who)
+            add("envelope", steps, race.envelope(evaluations), **who)
         for outcome in task.outcomes:
-            if outcome.train is None or not outcome.speedups:
+            if outcome.train is None or outcome.point is None:
                 continue
-            point = outcome.speedups["default"].point
+            point = outcome.point
             smooth = race.definition.smooth_candidate(outcome.train.losses)[point]
             there = outcome.train.present[point]
             for seed, curve, present in zip(outcome.train.seeds, smooth, there, strict=True):

@@ -23,7 +23,7 @@ from results.speedup import format_ratio
 
 _STYLES = {
     "ok": "green", "censored": "green", "saturated": "yellow", "diverged": "red",
-    "failed": "red", "missing": "red",
+    "incomplete": "red", "failed": "red", "missing": "red",
 }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def definition_lines(data: ReportData) -> list[str]:
 
 
 def count_lines(data: ReportData) -> list[str]:
-    """What the intervals are, and how many tasks are censored, saturated, failed, ..."""
+    """What the intervals are, and how many tasks are censored, saturated, incomplete, ..."""
     context = data.context
     lines = [
         "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "

@@ -73,6 +73,7 @@ def make(
     missing: Sequence[tuple[str, int]] = (),
     untimed: Sequence[tuple[str, int]] = (),
     provenance: str = "built-in",
+    rate_shards: bool = False,
 ) -> Made:
     """Writes a store of ``len(candidates[0].speedups)`` tasks.
 
@@ -90,6 +91,7 @@ def make(
       missing: (optimizer, task) of cells without anything.
       untimed: (optimizer, task) of cells without a timing.
       provenance: of every task's data.
+      rate_shards: one shard for each rate of the baseline, named ``<cell>-<number of rate>``.
     """
     count = len(candidates[0].speedups)
     protocol = {
@@ -124,7 +126,12 @@ def make(
                 {"seed": seed, "hyperparameters": point} for seed in range(seeds) for point in grid
             ]
             lanes = [{"lane": i, **lane} for i, lane in enumerate(lanes)]
-            shards.append({"id": f"{cell['id']}-0", "cell": cell["id"], "lanes": lanes})
+            split = len(grid) if rate_shards else 1
+            # Lanes of one rate are ``len(grid)`` apart.
+            shards += [
+                {"id": f"{cell['id']}-{part}", "cell": cell["id"], "lanes": lanes[part::split]}
+                for part in range(split)
+            ]
     suite = {"name": "synthetic", "tasks": tasks, "protocol": protocol}
     manifest = {
         "suite": {"name": "synthetic", "hash": content_hash(suite)},
@@ -136,7 +143,9 @@ def make(
         directory, manifest=manifest, plan={"cells": cells, "shards": shards}, suite=suite
     )
     of_name = {c.name: c for c in candidates}
-    for cell, shard in zip(cells, shards, strict=True):
+    cell_of = {cell["id"]: cell for cell in cells}
+    for shard in shards:
+        cell = cell_of[shard["cell"]]
         name, index = cell["optimizer"]["name"], cell["task"]["index"]
         if (name, index) in failed:
             store.write_failure(
@@ -146,7 +155,8 @@ def make(
             continue
         if (name, index) in missing:
             continue
-        rng = np.random.default_rng([index, len(name)])
+        part = int(shard["id"].rpartition("-")[2])
+        rng = np.random.default_rng([index, len(name), *([part] if part else [])])
         at = np.arange(0, cell["horizon"] + 1, 10)
         # Tasks differ in their scale and in how far the budget takes them.
         base_tau = steps * multiple * (0.35 + 0.4 * ((index * 7) % 5) / 5)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from synthetic import Candidate, Made, make
+from synthetic import RATES, Candidate, Made, make
 
 from foundation.errors import StoreError
+from results.cell import Cell
 from results.comparison import compare, step_time_ratio
 from results.report import ReportFiles, print_report, write_report
 from results.report.context import data_text, times
@@ -20,6 +21,7 @@ from results.report.data import collect
 from results.report.plotdata import sorted_speedups
 from results.report.style import PALETTE, looks
 from results.report.table import markdown
+from results.speedup import speedup
 from results.store import Store
 from results.summary import COLUMNS, summarize
 
@@ -93,15 +95,93 @@ def test_the_edge_of_the_grid_is_flagged(tmp_path: Path):
     assert row["best_rate_at_edge"]
 
 
-def test_missing_lanes_are_noted(made: Made, tmp_path: Path):
+def of_name(store: Store, name: str) -> Cell:
+    """The only cell of an optimizer."""
+    (cell,) = (cell for cell in store.cells() if cell.name == name)
+    return cell
+
+
+def test_missing_runs_of_a_candidate_are_noted(tmp_path: Path):
     fresh = make(tmp_path / "s", [Candidate("velo", [2.0])])
-    adam = next(cell for cell in fresh.store.cells() if cell.name == "adam")
     plan = dict(fresh.store.plan)
-    extra = {"id": "extra", "cell": adam.id, "lanes": [{"lane": 99, "seed": 9}]}
+    cell = of_name(fresh.store, "velo")
+    extra = {"id": "extra", "cell": cell.id, "lanes": [{"lane": 99, "seed": 9}]}
     plan["shards"] = [*plan["shards"], extra]
     store = Store(tmp_path / "s", manifest=fresh.store.manifest, plan=plan, suite=fresh.store.suite)
     (task,) = compare(store)
-    assert "1 of 46 runs of Adam are missing" in task.outcomes[0].notes
+    assert task.outcomes[0].status == "ok"
+    assert "1 of 4 runs of velo are missing" in task.outcomes[0].notes[0]
+
+
+def test_a_sweep_without_its_best_rate_is_no_baseline(tmp_path: Path):
+    """Without the best rate the other one would make a true 0.5x look like at least 5x."""
+    candidates = [Candidate("velo", [0.5, 2.0])]
+    store = make(tmp_path, candidates, rates=(1e-4, 3e-3), rate_shards=True).store
+    slow, fast = summarize(store).to_dict("records")
+    assert (slow["status"], fast["status"]) == ("ok", "ok")
+    assert slow["speedup_steps_default"] == pytest.approx(0.5, rel=0.05)
+    adam, velo, *_ = store.cells()
+    best = store.directory / "shards" / f"{adam.id}-1.parquet"
+    best.unlink()
+    store.write_failure(best.stem, {"cell": adam.id, "kind": "oom", "message": "out of memory"})
+    partial = next(cell for cell in store.cells() if cell.id == adam.id)
+    assert speedup(partial.curves(), velo.curves()).text == ">=5x"
+    files = write_report(tmp_path)
+    data = files.data
+    hole, fine = data.summary.to_dict("records")
+    assert hole["status"] == "incomplete" and fine["status"] == "ok"
+    assert hole["notes"].startswith("3 of 6 runs of Adam are missing (oom: out of memory)")
+    assert np.isnan(hole["speedup_steps_default"]) and np.isnan(hole["speedup_seconds_default"])
+    assert np.isnan(hole["best_rate"]) and np.isfinite(hole["candidate_train"])
+    for headline in data.headlines:
+        assert (headline.tasks, headline.planned) == (1, 2)
+        assert headline.counts["incomplete"] == 1 and headline.counts["censored"] == 0
+        assert headline.median.value < 2.1
+    for unit in ("steps", "seconds"):
+        assert list(sorted_speedups(data.summary, unit=unit)["task"]) == [fine["task"]]
+    of_hole = data.curves.loc[data.curves["index"] == hole["index"]]
+    assert set(of_hole["series"]) == {"rate", "seed"}
+    text = files.markdown.read_text()
+    assert ">=5x" not in text.replace("cannot exceed 5x", "") and "1 incomplete" in text
+    assert f"{hole['task']}, velo: incomplete: 3 of 6 runs" in text
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_incomplete_sweep_has_no_saturation_verdict(tmp_path: Path, damaged: bool):
+    """Also when the file is there but its pages turn out to be damaged."""
+    rates = (1e-4, 1e-3, 3e-3)
+    store = make(tmp_path, [Candidate("velo", [2.0])], rates=rates, rate_shards=True,
+                 saturated=[0]).store  # fmt: skip
+    assert list(summarize(store)["status"]) == ["saturated"]
+    worst = of_name(store, "adam").shards[0].path
+    if damaged:
+        data = bytearray(worst.read_bytes())
+        for at in range(8, len(data) // 2, 16):  # not the footer
+            data[at] ^= 0xFF
+        worst.write_bytes(bytes(data))
+    else:
+        worst.unlink()
+    (row,) = summarize(store).to_dict("records")
+    assert row["status"] == "incomplete" and not row["saturated"]
+    assert "3 of 9 runs of Adam are missing (not run yet, or the file is damaged)" in row["notes"]
+
+
+def test_an_interrupted_store(tmp_path: Path):
+    """Shards come one by one; at no moment is there a speedup over a part of a sweep."""
+    whole = make(tmp_path, [Candidate("velo", [0.5])], rates=RATES[5:9], rate_shards=True).store
+    adam, velo = of_name(whole, "adam"), of_name(whole, "velo")
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for shard in (*adam.shards, *velo.shards):
+        shard.path.rename(aside / shard.path.name)
+    seen = []
+    for shard in (adam.shards[0], *velo.shards, *adam.shards[1:]):
+        (aside / shard.path.name).rename(shard.path)
+        data = collect(Store.open(tmp_path))
+        seen.append(data.summary["status"][0])
+        counted = [headline.tasks for headline in data.headlines]
+        assert counted == [int(seen[-1] == "ok")] * 4
+    assert seen == ["missing", "incomplete", "incomplete", "incomplete", "ok"]
 
 
 def test_a_missing_baseline_is_said(tmp_path: Path):
@@ -149,7 +229,7 @@ def test_the_headline(files: ReportFiles):
     headline = found["headline", "steps"]
     assert (headline.tasks, headline.planned, headline.seeds) == (5, 7, 3)
     assert headline.counts == {
-        "censored": 1, "diverged": 1, "saturated": 0, "failed": 1, "missing": 1,
+        "censored": 1, "diverged": 1, "saturated": 0, "incomplete": 0, "failed": 1, "missing": 1,
     }  # fmt: skip
     # Diverged, 1, 2, 4 and at least 5.
     assert headline.median.value == pytest.approx(2.0, rel=0.05)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from synthetic import RATES, exponential
 
 from results.curves import Curves, LaneInfo
-from results.resample import SeedResamples, multisets, resample_seeds
+from results.resample import SeedResamples, _pairs, multisets, resample_seeds
 from results.speedup import Race, speedup
 from results.stats import (
     aggregate,
@@ -133,12 +134,45 @@ def test_resampling_equals_comparing_anew(name: str, diverge: bool):
     assert found.cap_log2 == pytest.approx(np.log2(5))
 
 
-def test_resampling_seeds_that_are_not_common():
-    baseline, candidate = noisy_race(3)
-    lanes = tuple(LaneInfo(seed=s + 7) for s in range(3))
+@pytest.mark.parametrize(("ours", "theirs"), [(2, 2), (3, 3), (3, 2)])
+def test_resampling_seeds_that_are_not_common(ours: int, theirs: int):
+    """The distribution is that of all ordered draws of both sides, each equally probable."""
+    baseline, _ = noisy_race(ours)
+    _, candidate = noisy_race(theirs)
+    lanes = tuple(LaneInfo(seed=s + 7) for s in range(theirs))
     other = Curves(candidate.steps, candidate.values, lanes)
     found = resample_seeds(Race(baseline.sweep()), other.sweep(), horizon=200)
-    assert found.log2.shape == (10, 3) and np.isfinite(found.log2).all()
+    assert found.probability.sum() == pytest.approx(1.0)
+    expected: Counter[tuple[float, ...]] = Counter()
+    share = 1 / (ours**ours * theirs**theirs)
+    for mine in product(range(ours), repeat=ours):
+        race = Race(renamed(baseline, np.array(mine)).sweep())
+        for yours in product(range(theirs), repeat=theirs):
+            again = race.against(renamed(candidate, np.array(yours)).sweep(), horizon=200)
+            expected[outcome(np.minimum(again.per_seed, again.cap))] += share
+    table: Counter[tuple[float, ...]] = Counter()
+    for row, probability in zip(found.log2, found.probability, strict=True):
+        table[outcome(np.exp2(row))] += probability
+    assert table == pytest.approx(expected)
+
+
+def outcome(ratios: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.sort(ratios).round(6).tolist())
+
+
+def test_many_pairs_of_draws_are_drawn_by_their_probabilities():
+    """Of 5 seeds the draw of all five different ones has 120/3125, that of one alone 1/3125."""
+    baseline, candidate = noisy_race(5)
+    lanes = tuple(LaneInfo(seed=s + 7) for s in range(5))
+    other = Curves(candidate.steps, candidate.values, lanes)
+    found = resample_seeds(Race(baseline.sweep()), other.sweep(), horizon=200)
+    assert found.log2.shape == (400, 5) and np.isfinite(found.log2).all()
+    ours, theirs, probability = _pairs(5, 5)
+    np.testing.assert_allclose(probability, 1 / 400)
+    for draws in (ours, theirs):
+        different = np.mean([len(set(row)) for row in draws.tolist()])
+        # Exactly 5 (1 - 0.8^5) = 3.36; drawn uniformly from the 126 it would be 2.78.
+        assert different == pytest.approx(5 * (1 - 0.8**5), abs=0.15)
 
 
 def test_bootstrap_of_a_known_distribution():

@@ -30,7 +30,8 @@ class Speedup:
         candidate diverged or is no better than the untrained network.
       censored: ``"right"``: the ratio is a lower bound; ``"left"``: the candidate's loss is not
         below the baseline's first, the ratio is 0; ``"no"``.
-      diverged: whether the ratio is 0 because of divergence.
+      diverged: whether the ratio is 0 because of divergence: it would not be 0 if the seeds that
+        diverged had done well.
       per_seed: ratio of each candidate seed, in the order of ``seeds``.
       seeds_diverged: how many of them diverged.
       cap: budget of the baseline over the candidate's horizon.
@@ -141,16 +142,18 @@ class Race:
         if self.definition.seeds == "mean-curve":
             mean = np.array([targets[point][present].mean()])
             ratio = float(ratios(steps, reached, mean, horizon=horizon)[0])
-            all_lost = bool(diverged.any())
+            lost = bool(diverged.any())
             right = bool(np.isinf(ratio))
         else:
             ratio, right = median_ratio(per_seed, cap=cap)
-            all_lost = ratio == 0 and bool(diverged.any())
-        left = ratio == 0 and not all_lost
+            # Whether it would not be 0 if the diverged seeds had not diverged.
+            kept = np.where(diverged, np.inf, per_seed)
+            lost = ratio == 0 and median_ratio(kept, cap=cap)[0] > 0
+        left = ratio == 0 and not lost
         return Speedup(
             ratio=min(ratio, cap),
             censored="right" if right else "left" if left else "no",
-            diverged=all_lost,
+            diverged=lost,
             per_seed=per_seed,
             seeds=tuple(s for s, there in zip(candidate.seeds, present, strict=True) if there),
             seeds_diverged=int(diverged.sum()),

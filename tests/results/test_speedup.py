@@ -129,6 +129,25 @@ def test_a_diverged_candidate_is_zero_and_flagged():
     assert paper.ratio == 0 and paper.diverged
 
 
+@pytest.mark.parametrize(
+    ("last", "diverged"),
+    [
+        ([np.nan, 5, 5], False),  # 0 without the divergence too
+        ([np.nan, 5, 2], True),
+        ([np.nan, np.nan, 5], True),
+        ([np.nan, np.nan, np.nan], True),
+        ([np.nan, 5], False),
+        ([np.nan, 2], True),
+    ],
+)
+def test_no_progress_is_not_blamed_on_one_diverged_seed(last: list[float], diverged: bool):
+    baseline = curves([[4, 3, 2, 1]], rates=[0.1])
+    found = speedup(baseline, curves([[4, loss] for loss in last]))
+    assert found.ratio == 0 and found.diverged == diverged
+    assert found.censored == ("no" if diverged else "left")
+    assert found.seeds_diverged == np.isnan(last).sum()
+
+
 def test_lanes_that_ended_early_have_diverged():
     baseline = curves([[4, 3, 2, 1]], rates=[0.1])
     assert speedup(baseline, curves([[4, 3]]), horizon=2).diverged

@@ -80,13 +80,13 @@ def compare(store: Store) -> Iterator[TaskComparison]:
     Nothing planned is left out: a candidate without results has an outcome that says so.
     """
     name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
-    timings = store.timings
+    timings, untimed = store.timings, store.timing_failures
     tasks: dict[str, list[Cell]] = {}
     for cell in _with_distinct_labels(store.cells()):
         tasks.setdefault(str(cell.task["hash"]), []).append(cell)
     for cells in tasks.values():
         baseline = max((c for c in cells if c.name == name), key=lambda c: c.horizon, default=None)
-        yield _compare_task(baseline, [c for c in cells if c is not baseline], timings)
+        yield _compare_task(baseline, [c for c in cells if c is not baseline], timings, untimed)
 
 
 def is_saturated(race: Race) -> bool:
@@ -99,7 +99,10 @@ def is_saturated(race: Race) -> bool:
 
 
 def _compare_task(
-    baseline: Cell | None, candidates: list[Cell], timings: Mapping[str, Mapping[str, Any]]
+    baseline: Cell | None,
+    candidates: list[Cell],
+    timings: Mapping[str, Mapping[str, Any]],
+    untimed: Mapping[str, Mapping[str, Any]],
 ) -> TaskComparison:
     cells = [*candidates, *([baseline] if baseline else [])]
     train = _sweep(baseline, "train") if baseline else None
@@ -112,7 +115,10 @@ def _compare_task(
         if baseline is None or train is None:
             outcomes.append(_absent(cell, baseline or cell, "the baseline"))
             continue
-        outcome = _outcome(cell, races, timings.get(cell.id), saturated)
+        # The optimizers of a task are timed in turns: what stops one stops all of them.
+        failures = [untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed]
+        failure = failures[0] if failures else None
+        outcome = _outcome(cell, races, timings.get(cell.id), failure, saturated)
         outcomes.append(_without_speedup(outcome, incomplete) if incomplete else outcome)
     return TaskComparison(
         task=cells[0].task,
@@ -146,6 +152,7 @@ def _outcome(
     cell: Cell,
     races: Mapping[str, Race],
     timing: Mapping[str, Any] | None,
+    timing_failure: Mapping[str, Any] | None,
     saturated: bool,
 ) -> Outcome:
     train = _sweep(cell, "train")
@@ -160,6 +167,8 @@ def _outcome(
         return Outcome(cell, "failed", (str(error),))
     found = speedups["default"]
     ratio, reason = step_time_ratio(timing)
+    if reason and timing_failure is not None:
+        reason = f"no seconds: the timing failed ({_reason(timing_failure)})"
     if reason:
         notes.append(reason)
     if found.seeds_diverged and not found.diverged:
@@ -244,4 +253,8 @@ def _incomplete(cell: Cell, sweep: Sweep) -> str:
 
 def _reasons(cell: Cell) -> list[str]:
     """What went wrong in the cell, each thing once."""
-    return sorted({f"{f.get('kind', 'error')}: {f.get('message', '')}" for f in cell.failures})
+    return sorted({_reason(failure) for failure in cell.failures})
+
+
+def _reason(failure: Mapping[str, Any]) -> str:
+    return f"{failure.get('kind', 'error')}: {failure.get('message', '')}"

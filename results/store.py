@@ -5,6 +5,7 @@ Layout::
     manifest.json  suite.json  plan.json
     shards/<shard id>.parquet     curves, see results.shardfile
     timings/<cell id>.json        seconds per step, measured apart
+    timings/<cell id>.failed.json why they could not be measured
     failures/<shard id>.json      what went wrong
     report/                       figures and tables
 
@@ -17,6 +18,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from results.cell import Cell, ShardRecord
 from results.curves import LaneInfo
 
 KIND = "velodrome-store"
+_FAILED = ".failed"
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,24 @@ class Store:
 
     def write_timing(self, cell_id: str, record: Mapping[str, Any]) -> Path:
         """Writes the timing of a cell: ``seconds_per_step``, ``baseline_seconds_per_step``, ..."""
-        return self._write_record("timings", cell_id, {"cell": cell_id, **record})
+        path = self._write_record("timings", cell_id, {"cell": cell_id, **record})
+        (self.directory / "timings" / f"{cell_id}{_FAILED}.json").unlink(missing_ok=True)
+        return path
+
+    def write_timing_failure(self, cell_id: str, kind: str, message: str) -> Path:
+        """Writes why a cell could not be timed, until :meth:`write_timing` clears it.
+
+        Args:
+          cell_id: its id in the plan.
+          kind: what went wrong in one word, such as ``oom``, ``killed``, ``error``.
+          message: for the reader of the report.
+
+        Returns:
+          The path of the file: ``{cell, kind, message, time}``, the time in UTC (ISO 8601).
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"cell": cell_id, "kind": kind, "message": message, "time": now}
+        return self._write_record("timings", f"{cell_id}{_FAILED}", record)
 
     def write_failure(self, shard_id: str, record: Mapping[str, Any]) -> Path:
         """Writes why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
@@ -239,7 +259,14 @@ class Store:
     @property
     def timings(self) -> dict[str, dict[str, Any]]:
         """Timing records by cell id."""
-        return self._read_records("timings")
+        found = self._read_records("timings")
+        return {name: record for name, record in found.items() if not name.endswith(_FAILED)}
+
+    @property
+    def timing_failures(self) -> dict[str, dict[str, Any]]:
+        """Why cells could not be timed, by cell id."""
+        found = self._read_records("timings", f"*{_FAILED}.json")
+        return {name.removesuffix(_FAILED): record for name, record in found.items()}
 
     @property
     def failures(self) -> dict[str, dict[str, Any]]:
@@ -311,9 +338,9 @@ class Store:
         atomic_write_json(path, dict(record))
         return path
 
-    def _read_records(self, folder: str) -> dict[str, dict[str, Any]]:
+    def _read_records(self, folder: str, pattern: str = "*.json") -> dict[str, dict[str, Any]]:
         records: dict[str, dict[str, Any]] = {}
-        for path in sorted((self.directory / folder).glob("*.json")):
+        for path in sorted((self.directory / folder).glob(pattern)):
             if path.name.startswith("."):
                 continue
             try:

@@ -184,6 +184,22 @@ def test_an_interrupted_store(tmp_path: Path):
     assert seen == ["missing", "incomplete", "incomplete", "incomplete", "ok"]
 
 
+@pytest.mark.parametrize("name", ["velo", "adam"])
+def test_why_there_are_no_seconds(tmp_path: Path, name: str):
+    """A task is timed as a whole, so the failure may be recorded under any of its cells."""
+    store = make(tmp_path, [Candidate("velo", [2.0])], untimed=[("velo", 0)]).store
+    store.write_timing_failure(of_name(store, name).id, "oom", "12 GB needed")
+    data = collect(store)
+    reason = "no seconds: the timing failed (oom: 12 GB needed)"
+    assert list(data.summary["notes"]) == [reason]
+    assert np.isnan(data.summary["speedup_seconds_default"].to_numpy(float)).all()
+    assert reason in markdown(data)
+    store.write_timing(of_name(store, "velo").id, {
+        "seconds_per_step": {"median": 2.0}, "baseline_seconds_per_step": {"median": 1.0},
+    })  # fmt: skip
+    assert list(collect(store).summary["notes"]) == [""]
+
+
 def test_a_missing_baseline_is_said(tmp_path: Path):
     make(tmp_path, [Candidate("velo", [2.0, 2.0])], failed=[("adam", 0)])
     lost, fine = write_report(tmp_path).data.summary.to_dict("records")

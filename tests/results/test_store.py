@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def test_opening_and_reading_write_nothing(store: Store):
     for write in (
         lambda: opened.write_shard("s0", columns(), METADATA),
         lambda: opened.write_timing("c0", {}),
+        lambda: opened.write_timing_failure("c0", "oom", "m"),
         lambda: opened.write_failure("s0", {}),
     ):
         with pytest.raises(StoreError, match="for reading only"):
@@ -213,6 +215,21 @@ def test_timings_and_failures(store: Store):
     (store.directory / "timings" / "c1.json").write_text("{")
     assert set(store.timings) == {"c0"}
     assert "c1.json" in {problem.path.name for problem in store.problems}
+
+
+def test_failures_of_timings(store: Store):
+    path = store.write_timing_failure("c0", "oom", "out of memory")
+    store.write_timing_failure("c1", "killed", "by signal 9")
+    assert path == store.directory / "timings" / "c0.failed.json"
+    assert store.timings == {} and set(store.timing_failures) == {"c0", "c1"}
+    record = json.loads(path.read_text())
+    assert record == {**record, "cell": "c0", "kind": "oom", "message": "out of memory"}
+    assert datetime.fromisoformat(record["time"]).tzinfo is not None
+    store.write_timing("c0", {"ratio": 2.0})
+    assert set(store.timings) == {"c0"} and set(store.timing_failures) == {"c1"}
+    (store.directory / "timings" / "c1.failed.json").write_text("{")
+    assert store.timing_failures == {}
+    assert "c1.failed.json" in {problem.path.name for problem in store.problems}
 
 
 def test_a_success_clears_the_failure(store: Store):

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 
@@ -34,15 +36,15 @@ class Estimate(NamedTuple):
 def sample_perturbations(key: Array, theta: Any, *, pairs: int) -> Any:
     """Returns standard normal perturbations, a pytree like ``theta`` with a leading pair axis."""
     leaves, structure = jax.tree.flatten(theta)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(key, (pairs, *leaf.shape), leaf.dtype)
-        for key, leaf in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, drawn)
+    sizes = [leaf.size for leaf in leaves]
+    # In one draw: a generator for each array would be most of the program to compile.
+    drawn = jax.random.normal(key, (pairs, sum(sizes)), jnp.float32)
+    parts = jnp.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+    shaped = [part.reshape(pairs, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)
 
 
-def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: float) -> Any:
+def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: ArrayLike) -> Any:
     """Returns the weights of all particles, with leading axes pair and sign (first plus).
 
     Args:
@@ -52,7 +54,7 @@ def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: float) -> Any
       sigma: Standard deviation of the perturbations where the scale is 1.
     """
 
-    def both(leaf: Array, noise: Array, scale: float) -> Array:
+    def both(leaf: Array, noise: Array, scale: ArrayLike) -> Array:
         step = sigma * scale * noise
         centre = jnp.broadcast_to(leaf, step.shape)
         return jnp.stack([centre + step, centre - step], axis=1)
@@ -61,7 +63,7 @@ def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: float) -> Any
 
 
 def estimate(
-    losses: Float[Array, "pairs 2"], perturbations: Any, *, sigma: float, shaping: str
+    losses: Float[Array, "pairs 2"], perturbations: Any, *, sigma: ArrayLike, shaping: str
 ) -> Estimate:
     """Returns the gradient estimate, in the coordinates where every scale is 1.
 

@@ -8,6 +8,7 @@ long: follow the normalised momentum, step in proportion to the parameters, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +82,7 @@ def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
     return weights
 
 
+@partial(jax.jit, static_argnames=("hidden", "bank", "start"))
 def structured_weights(
     key: Array, *, hidden: int, bank: int, start: StartingPoint | None = None
 ) -> VeLOWeights:

@@ -17,8 +17,9 @@ from foundation.errors import StoreError
 from foundation.files import atomic_write_json, atomic_write_text
 from optimizers.metatrain.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from optimizers.metatrain.config import MetaTrainConfig
+from optimizers.metatrain.outer import OuterState
 from optimizers.metatrain.tasks import pool_hash
-from optimizers.metatrain.trainer import MetaTrainer, OuterState
+from optimizers.metatrain.trainer import MetaTrainer
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo import VeLOWeights
 from optimizers.velo.store import save_weights

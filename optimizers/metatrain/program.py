@@ -6,8 +6,8 @@ what costs: a learned optimizer inside a training loop is thousands of operation
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,15 +16,25 @@ import optax
 from jaxtyping import Array
 
 from optimizers.metatrain.config import UnrollConfig
-from optimizers.metatrain.tasks import InnerTask
+from optimizers.metatrain.tasks import InnerTask, open_task
 from optimizers.metatrain.unroll import Outcome, Problem, make_unroll
 from optimizers.velo import velo_from_theta
+from taskgen import TaskSpec
 
 MakeOptimizer = Callable[[Any, Array], optax.GradientTransformationExtraArgs]
 Particles = Callable[[Any, Problem, int], Outcome]
 
 # On a CPU full optimisation by LLVM took half of the compile time again, for no faster loops.
 _CPU_OPTIONS = {"xla_backend_optimization_level": 1}
+
+
+@functools.lru_cache(maxsize=256)
+def open_program(
+    spec: TaskSpec, vary: tuple[str, ...], unroll: UnrollConfig
+) -> tuple[InnerTask, Particles]:
+    """Returns a task and its program for VeLO; asked again, the same one, compiled already."""
+    inner = open_task(spec, vary=vary)
+    return inner, make_particles(inner, unroll)
 
 
 def make_particles(
@@ -47,7 +57,7 @@ def make_particles(
         jax.vmap(jax.jit(run), in_axes=(0, 0, None, None)),
         compiler_options=options,
     )
-    return partial(_with_arrays, lanes, inner)
+    return functools.partial(_with_arrays, lanes, inner)
 
 
 def repeat_each(tree: Any, times: int) -> Any:

@@ -20,8 +20,8 @@ from taskgen.draws import Draws
 from taskgen.sampler import sample
 from taskgen.space import config_fields, dynamic_values, sample_config
 
-# How many specs are sampled for each one wanted before giving up on excluded data sets.
-_OVERSAMPLING = 8
+# How many specs are sampled for each one wanted: some are alike or have an excluded data set.
+_OVERSAMPLING = (1, 2, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,15 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
         raise SpecError("tasks.seed", seed, f"at least {FIRST_TRAINING_SEED}")
     columns = []
     for family in config.families:
+        columns.append(_sample_column(config, seed=seed, family=family, count=per_family))
+    return [column[row] for row in range(per_family) for column in columns]
+
+
+def _sample_column(config: TasksConfig, *, seed: int, family: str, count: int) -> list[TaskSpec]:
+    kept: dict[str, TaskSpec] = {}
+    for times in _OVERSAMPLING:  # asked for more, the sampler gives the same ones first
         drawn = sample(
-            per_family * _OVERSAMPLING,
+            count * times,
             seed=seed,
             family=family,
             data=config.data,
@@ -68,14 +75,13 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
         kept = {
             spec.static_hash: spec for spec in drawn if spec.data.name not in config.exclude_data
         }
-        if len(kept) < per_family:
-            raise SpecError(
-                "tasks.per_family",
-                per_family,
-                f"at most {len(kept)} for the family {family!r} with these data sets and this cap",
-            )
-        columns.append(list(kept.values())[:per_family])
-    return [column[row] for row in range(per_family) for column in columns]
+        if len(kept) >= count:
+            return list(kept.values())[:count]
+    raise SpecError(
+        "tasks.per_family",
+        count,
+        f"at most {len(kept)} for the family {family!r} with these data sets and this cap",
+    )
 
 
 def pool_hash(specs: Sequence[TaskSpec]) -> str:

@@ -72,6 +72,7 @@ def make_unroll(
         return task.loss(scaled, state, key, batch, train=True, dynamic=dynamic)
 
     def unroll(weights: Any, problem: Problem, steps: Array | int, arrays: Any) -> Outcome:
+        steps = jnp.asarray(steps, jnp.int32)
         start_key, loop_key = jax.random.split(problem.key)
         dynamic = dict(problem.dynamic)
         params, state = task.init(start_key, dynamic)

@@ -15,8 +15,8 @@ from jaxtyping import Array
 
 from optimizers import optimizers
 from optimizers.metatrain.config import MetaTrainConfig, UnrollConfig
-from optimizers.metatrain.program import make_particles, repeat_all, repeat_each
-from optimizers.metatrain.tasks import InnerTask, draw_problems, open_task, sample_pool
+from optimizers.metatrain.program import make_particles, open_program, repeat_all, repeat_each
+from optimizers.metatrain.tasks import InnerTask, draw_problems, sample_pool
 from optimizers.metatrain.unroll import Problem, batches_needed
 from optimizers.registry import LEARNING_RATES
 from optimizers.velo import VeLOWeights
@@ -60,7 +60,9 @@ class Validator:
         self.steps = record.validation_steps
         # The outcome that counts is the raw loss; which objective is computed besides is idle.
         self._unroll = UnrollConfig(low=self.steps, high=self.steps, objective="tail")
-        self.tasks = [open_task(spec, vary=()) for spec in specs]
+        programs = [open_program(spec, (), self._unroll) for spec in specs]
+        self.tasks = [inner for inner, _ in programs]
+        self._evaluate = [run for _, run in programs]
         draws = Draws(config.tasks.validation_seed, "validation")
         self._problems = [
             draw_problems(
@@ -71,7 +73,6 @@ class Validator:
             )
             for position, inner in enumerate(self.tasks)
         ]
-        self._evaluate = [make_particles(inner, self._unroll) for inner in self.tasks]
 
     def baselines(self) -> list[Baseline]:
         """Returns Adam at the best of the published rates, by the mean over seeds, on each task."""

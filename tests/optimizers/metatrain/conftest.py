@@ -24,6 +24,6 @@ def toy_config() -> MetaTrainConfig:
             "unroll": {"low": 10, "high": 20},
             "estimator": {"pairs": 2, "tasks_per_step": 1, "sigma": 0.02},
             "outer": {"steps": 4, "learning_rate": 0.01, "warmup": 1},
-            "record": {"validate_every": 0, "validation_steps": 20, "validation_seeds": 2},
+            "record": {"validate_every": 4, "validation_steps": 20, "validation_seeds": 2},
         }
     )

@@ -28,6 +28,9 @@ INLINE_SECONDS = 5.0
 #: What timing a task takes, about.
 TIMING_SECONDS = 0.5
 
+#: Temporary files of this age are nobody's.
+STALE_SECONDS = 3600.0
+
 #: The part of the free memory that workers may be predicted to take.
 MEMORY_SHARE = 0.8
 
@@ -127,6 +130,7 @@ def run(
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
+    _tidy(store)
     jobs, already = _jobs(store, chosen, timing=timing)
     _announce(store, backend, display)
     display.begin(store.plan, jobs)
@@ -285,6 +289,19 @@ def _jobs(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], int]:
             untimed.setdefault(cell["task"]["index"], cell["id"])
     jobs.extend(Job(TIMING, cell, cell, task, TIMING_SECONDS) for task, cell in untimed.items())
     return jobs, already
+
+
+def _tidy(store: Store) -> None:
+    """Removes what killed processes left: half-written files, checkpoints of finished shards."""
+    checkpoints = store.directory / "checkpoints"
+    for path in checkpoints.glob("[!.]*.npz"):
+        if store.has_shard(path.stem):
+            path.unlink(missing_ok=True)
+    for folder in (checkpoints, store.directory / "shards"):
+        for path in folder.glob(".*.tmp*"):
+            # Another run may be writing a younger one.
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink(missing_ok=True)
 
 
 def _is_done(store: Store, job: Job) -> bool:

@@ -28,7 +28,9 @@ SAMPLES = 7
 SAMPLE_SECONDS = 0.04
 
 
-def time_task(workshop: Workshop, task_index: int) -> dict[str, dict[str, Any]]:
+def time_task(
+    workshop: Workshop, task_index: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, Exception]]:
     """Measures all optimizers of the suite on one task, in turns.
 
     Evaluations are not part of a step's seconds; optimizers run at the middle of their sweeps
@@ -43,12 +45,19 @@ def time_task(workshop: Workshop, task_index: int) -> dict[str, dict[str, Any]]:
       ``baseline_seconds_per_step`` (each ``{median, spread, samples}``; spread is the
       interquartile range), ``ratio`` of the medians, ``compile_seconds`` and ``compile_cached``,
       ``eval_seconds``, ``device``, ``threads``, ``versions``. Without the baseline in the suite,
-      ``baseline_seconds_per_step`` and ``ratio`` are None.
+      ``baseline_seconds_per_step`` and ``ratio`` are None. And for each cell whose optimizer
+      cannot be run, why.
     """
     cells = [cell for cell in workshop.store.plan["cells"] if cell["task"]["index"] == task_index]
     with numerics():
         bench = workshop.bench(task_index)
-        runners = [_Runner(bench, cell) for cell in cells]
+        runners, failed = [], {}
+        for cell in cells:
+            try:
+                runners.append(_Runner(bench, cell))
+            except Exception as error:  # recorded for the cell; the others are timed
+                failed[cell["id"]] = error
+        cells = [cell for cell in cells if cell["id"] not in failed]
         calls = [runner.calls_per_sample() for runner in runners]
         for _ in range(SAMPLES):
             for runner, count in zip(runners, calls, strict=True):
@@ -73,7 +82,7 @@ def time_task(workshop: Workshop, task_index: int) -> dict[str, dict[str, Any]]:
             "threads": threads(),
             "versions": versions(),
         }
-    return records
+    return records, failed
 
 
 class _Runner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from foundation.errors import VelodromeError
 from results.store import Store
@@ -84,12 +84,13 @@ def failure_of(error: BaseException) -> tuple[str, str]:
 
 
 def record_failure(store: Store, job: Job, kind: str, message: str) -> None:
-    """Writes a failure of a shard to the store; a failed timing only leaves no timing."""
+    """Writes to the store why a shard, or the timing of a task, failed."""
     if job.kind == SHARD:
-        record: dict[str, Any] = {
-            "cell": job.cell,
-            "kind": kind,
-            "message": message,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"cell": job.cell, "kind": kind, "message": message, "time": now}
         store.write_failure(job.id, record)
+        return
+    timed = store.timings
+    for cell in store.plan["cells"]:
+        if cell["task"]["index"] == job.task and cell["id"] not in timed:
+            store.write_timing_failure(cell["id"], kind, message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suites.engines.base import SHARD, Job
+from suites.engines.base import SHARD, Job, failure_of
 from suites.execute import Control, Workshop
 from suites.timing import time_task
 
@@ -16,5 +16,8 @@ def do_job(workshop: Workshop, job: Job, control: Control) -> None:
     if job.kind == SHARD:
         workshop.run_shard(job.id, control)
     else:
-        for cell, record in time_task(workshop, job.task).items():
+        timed, failed = time_task(workshop, job.task)
+        for cell, record in timed.items():
             workshop.store.write_timing(cell, record)
+        for cell, error in failed.items():
+            workshop.store.write_timing_failure(cell, *failure_of(error))

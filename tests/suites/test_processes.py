@@ -104,7 +104,7 @@ def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
         progress=display,
     )
     store = Store.open(tmp_path / "out")
-    statuses = {}
+    statuses: dict[str, list[tuple[int, str]]] = {}
     for cell in store.cells():
         records = [dict(record) for record in cell.failures]
         statuses.setdefault(cell.name.rpartition(":")[2], []).append(

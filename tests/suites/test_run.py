@@ -16,6 +16,7 @@ from foundation.errors import (
     UnknownNameError,
     WriteError,
 )
+from optimizers.registry import OptimizerSpec
 from results.store import Store
 from suites.execute import Workshop
 from suites.progress import LiveProgress, PlainProgress, choose_progress, duration
@@ -202,6 +203,38 @@ def test_ctrl_c_in_this_process_leaves_a_resumable_store(tmp_path):
         assert meta is not None
         assert 0 < meta["position"]["step"] < 200_000
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    go(tmp_path)
+    (name, *_) = toys.contents(tmp_path)
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    finished = tmp_path / "checkpoints" / f"{name}.npz"
+    old, young = (tmp_path / "shards" / f".x.{age}.tmp.parquet" for age in ("old", "young"))
+    for path in (finished, old, young):
+        path.write_text("")
+    os.utime(old, (0, 0))
+    go(tmp_path)
+    assert not finished.exists()
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_an_optimizer_that_cannot_be_timed_is_recorded_and_the_others_are_timed(tmp_path):
+    def broken():
+        raise DataError("no such weights")
+
+    wrong = OptimizerSpec(name="wrong", label="Wrong", factory=broken)
+    with toys.registered(counting=toys.counting(), wrong=wrong):
+        suite = toys.bowl_suite("counting", "wrong")
+        result = run(suite, tmp_path, workers=0, progress="silent")
+    assert result.failed is not None
+    assert len(result.failed) == 2
+    store = Store.open(tmp_path)
+    names = {cell.id: cell.name for cell in store.cells()}
+    assert [names[cell] for cell in store.timings] == ["counting"]
+    failures = {names[cell]: record for cell, record in store.timing_failures.items()}
+    assert failures["wrong"]["message"] == "no such weights"
 
 
 def test_displays_show_a_run(tmp_path, capsys):

@@ -87,14 +87,14 @@ def _channel_squares(
     Of the accumulators it is the variance: taken about means known beforehand it keeps all its
     digits, where the difference of mean square and squared mean would lose those they share.
 
-    A squared channel is a product of few quantities, of which some are shared and some constant
-    along a row; the channels themselves are never computed.
+    Squared channels are products of a few quantities that they share; the channels themselves
+    are never computed.
     """
     square = gradient**2
     momenta = jnp.unstack(state.momentum)
     squares = [square, *(momentum**2 for momentum in momenta)]
     inverse = 1.0 / (state.second + 1e-6)
-    by_row, by_column = (factor**2 for factor in _factors(group, state))
+    factors = [factor**2 for factor in _factors(group, state)]
     *momentum_means, second_mean = jnp.unstack(means[:, :, None, None, None])
     sums = axis_sums(
         [
@@ -104,21 +104,20 @@ def _channel_squares(
             *(momentum_square * inverse for momentum_square in squares[1:]),
             inverse,
             square * inverse,
-            *(square * factor for factor in by_column[:, :, :, None, :]),
-            *(x * f for x, f in zip(squares[1:], by_column[:, :, :, None, :], strict=True)),
+            *(square * factor for factor in factors),
+            *(x * factor for x, factor in zip(squares[1:], factors, strict=True)),
         ],
         axis=-1,
     )
-    plain, factored = sums[:-RANK_ONE], sums[-RANK_ONE:]
-    # A row's factor joins when the row has been summed.
-    factored = jnp.stack(factored) * jnp.concatenate([by_row, by_row])
-    of_rows = tensor_sums(_rank_one_squares(state.by_row)) / (group.batch * group.rows)
-    of_columns = tensor_sums(_rank_one_squares(state.by_column)) / (group.batch * group.columns)
-    return [
-        tensor_sums(jnp.stack(plain)) / group.size,
-        tensor_sums(factored) / group.size,
-        *((of_rows, of_columns) if group.larger_last else (of_columns, of_rows)),
+    rank_one = [
+        [tensor_sums(means**2) / lines, tensor_sums(1.0 / (means + 1e-8)) / lines]
+        for means, lines in (
+            (state.by_row, group.batch * group.rows),
+            (state.by_column, group.batch * group.columns),
+        )
     ]
+    of_rows, of_columns = rank_one if group.larger_last else rank_one[::-1]
+    return [tensor_sums(jnp.stack(sums)) / group.size, *of_rows, *of_columns]
 
 
 def steps(
@@ -132,8 +131,7 @@ def steps(
     gradient = clip(gradient)
     momenta = jnp.unstack(state.momentum)
     inverse_root = jax.lax.rsqrt(state.second + 1e-6)
-    by_row, by_column = _factors(group, state)
-    factors = [r[:, :, :, None] * c[:, :, None, :] for r, c in zip(by_row, by_column, strict=True)]
+    factors = _factors(group, state)
     dense = [
         gradient,
         parameters,
@@ -164,24 +162,25 @@ def steps(
 
 def _factors(
     group: MatrixGroup, state: MatrixState
-) -> tuple[Float[Array, "3 tensor batch rows"], Float[Array, "3 tensor batch columns"]]:
-    """Returns inverse roots whose product scales a gradient by its factored second moment.
+) -> list[Float[Array, "tensor batch rows columns"]]:
+    """Returns for each decay what scales a gradient by its factored second moment.
 
-    The means over the larger dimension are taken relative to their own mean.
+    It is one over the root of a row's mean times a column's mean, where the means over the larger
+    dimension are taken relative to their own mean.
     """
     by_row, by_column = state.by_row, state.by_column
     if group.larger_last:
         by_row = by_row / (jnp.mean(by_row, axis=-1, keepdims=True) + 1e-9)
     else:
         by_column = by_column / (jnp.mean(by_column, axis=-1, keepdims=True) + 1e-9)
-    return safe_rsqrt(by_row), safe_rsqrt(by_column)
+    return [
+        row[:, :, :, None] * column[:, :, None, :]
+        for row, column in zip(
+            jnp.unstack(safe_rsqrt(by_row)), jnp.unstack(safe_rsqrt(by_column)), strict=True
+        )
+    ]
 
 
 def _rank_one(means: Float[Array, "3 tensor batch n"]) -> list[Array]:
     """Returns the channels that are constant along one factored dimension."""
     return [*jnp.unstack(means), *jnp.unstack(jax.lax.rsqrt(means + 1e-8))]
-
-
-def _rank_one_squares(means: Float[Array, "3 tensor batch n"]) -> Float[Array, "6 tensor batch n"]:
-    """Returns their squares, stacked."""
-    return jnp.concatenate([means**2, 1.0 / (means + 1e-8)])

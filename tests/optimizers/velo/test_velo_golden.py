@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import oracle
 import pytest
 from golden_files import STEPS, TOLERANCES, Golden, medium, relative_error, small, wrapped
 
-import oracle
 from optimizers.velo import velo
 from optimizers.velo.controller import control, fold
 from optimizers.velo.grouping import make_groups
@@ -15,10 +18,12 @@ from optimizers.velo.loss_averages import loss_features
 from optimizers.velo.tensor_statistics import lstm_inputs
 
 
-def train(golden: Golden, tx: optax.GradientTransformationExtraArgs):
+def train(
+    golden: Golden, tx: optax.GradientTransformationExtraArgs
+) -> Iterator[tuple[int, Any, Any]]:
     """Yields step, parameters and state after each of the golden steps."""
-    params = golden.params(0)
-    state = jax.jit(tx.init)(params)
+    params: Any = golden.params(0)
+    state: Any = jax.jit(tx.init)(params)
     update = jax.jit(tx.update)
     for step in range(1, STEPS + 1):
         loss = golden.losses[step - 1]
@@ -127,7 +132,8 @@ def test_what_the_lstm_reads_and_writes():
     groups = make_groups([leaf.shape for leaf in jax.tree.leaves(golden.params(0))])
     tx = velo(100, weights=golden.weights)
     controller = fold(golden.weights)
-    before, params = tx.init(golden.params(0)), golden.params(0)
+    before: Any = tx.init(golden.params(0))
+    params = golden.params(0)
     for step, params_after, after in train(golden, tx):
         features = loss_features(after.loss, after.iteration)
         inputs = lstm_inputs(

@@ -39,7 +39,7 @@ def console() -> Console:
     return Console(file=sys.stdout, width=wide, highlight=False, soft_wrap=False)
 
 
-def count(value: float) -> str:
+def count(value: int | float) -> str:
     """Writes a large number short: ``1.32 M``."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
@@ -47,7 +47,7 @@ def count(value: float) -> str:
     return f"{value:g}"
 
 
-def seconds(value: float) -> str:
+def seconds(value: int | float) -> str:
     """Writes a duration short: ``1.2 ms``, ``3 min``."""
     for limit, unit in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")):
         if value >= limit:

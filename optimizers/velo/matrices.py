@@ -147,11 +147,10 @@ def steps(
     row_start, column_start = DENSE, DENSE + RANK_ONE
     if not group.larger_last:
         row_start, column_start = column_start, row_start
-    one_axis = Network(networks, rank=3)
-    of_rows = one_axis.first_layer(_rank_one(state.by_row), start=row_start)
-    of_columns = one_axis.first_layer(_rank_one(state.by_column), start=column_start)
-    network = Network(networks, rank=4)
+    network = Network(networks)
     first = network.first_layer(dense, start=0)
+    of_rows = network.first_layer(_rank_one(state.by_row), start=row_start)
+    of_columns = network.first_layer(_rank_one(state.by_column), start=column_start)
     return network.steps(
         [
             x + r[:, :, :, None] + c[:, :, None, :]

@@ -81,7 +81,7 @@ def steps(
 ) -> Float[Array, "tensor chunk element"]:
     """Returns what is to be added to the parameters; ``networks`` come from `network.prepare`."""
     del group
-    network = Network(networks, rank=3)
+    network = Network(networks)
     return network.steps(network.first_layer(_channels(state, clip(gradient), parameters), start=0))
 
 

@@ -13,6 +13,7 @@ from foundation.errors import DataError, VelodromeError
 SPLITS = ("train", "heldout")
 KINDS = ("image", "text")
 PROVENANCES = ("real", "built-in", "stand-in")
+LAYOUTS = ("stream", "examples")
 
 Arrays = dict[str, np.ndarray]
 
@@ -31,8 +32,10 @@ class DatasetInfo:
       shape: Images: height, width and channels of the stored examples. Text: empty.
       num_classes: Images: number of labels. Text: 0.
       vocab_size: Text: number of tokens. Images: 0.
-      split_sizes: Examples (images) or tokens (text) of each split; a split whose size is not
-        known is left out.
+      layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
+        texts, each of which gives one sequence: its first tokens. Images: "stream", unused.
+      split_sizes: Examples (images, text of separate examples) or tokens (a stream of text) of
+        each split; a split whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see :func:`hash_arrays`; empty if the
         data cannot be loaded.
       class_names: Images: what the labels stand for, in order; may be empty.
@@ -49,6 +52,7 @@ class DatasetInfo:
     shape: tuple[int, ...] = ()
     num_classes: int = 0
     vocab_size: int = 0
+    layout: str = "stream"
     split_sizes: Mapping[str, int] = field(default_factory=dict)
     split_hashes: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
@@ -62,6 +66,11 @@ class DatasetInfo:
                 "channels) and num_classes, or kind 'text' with vocab_size; got "
                 f"kind={self.kind!r}, shape={self.shape}, num_classes={self.num_classes}, "
                 f"vocab_size={self.vocab_size}."
+            )
+        if self.layout not in LAYOUTS:
+            raise DataError(
+                f"data set {self.name!r}: layout is one of {', '.join(LAYOUTS)}, "
+                f"not {self.layout!r}."
             )
         if self.provenance not in PROVENANCES:
             raise DataError(

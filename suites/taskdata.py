@@ -1,4 +1,4 @@
-"""The data of a task, on the device: training arrays, and the examples it is evaluated on."""
+"""The data of a task: its training batches, and the examples it is evaluated on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from suites.keys import EVAL_SEED, Stream, fresh_eval_seed, key_of
+from suites.prefetch import Prefetch
 from suites.protocol import Protocol
 from taskgen.data.source import open_source
 from taskgen.spec import TaskSpec
@@ -30,7 +31,6 @@ class TaskData:
         self.batch_size = spec.batch_size
         self.protocol = protocol
         self.sources = {split: open_source(spec, split) for split in SPLITS}
-        self.arrays = {split: source.arrays for split, source in self.sources.items()}
         self.eval_examples = {
             split: min(protocol.eval_examples, source.size)
             for split, source in self.sources.items()
@@ -53,6 +53,7 @@ class TaskData:
         }
         self._fixed: dict[str, Any] = {}
         self._blocks: dict[int, tuple[int, np.ndarray]] = {}
+        self._prefetch = None if train.resident else Prefetch(train.block)
 
     @property
     def content_hashes(self) -> dict[str, str]:
@@ -69,7 +70,15 @@ class TaskData:
           horizon: Steps of the whole run; indices are computed that far ahead.
         """
         indices = self._indices(seed, start, count, horizon)
-        return self.gather(self.arrays["train"], indices, np.uint32(seed), np.int32(start))
+        if self._prefetch is None:
+            arrays, places = self.sources["train"].block(indices)
+        else:
+            arrays, places = self._prefetch.take((seed, start), indices)
+            following = min(count, horizon - start - count)
+            if following > 0:
+                after = self._indices(seed, start + count, following, horizon)
+                self._prefetch.begin((seed, start + count), after)
+        return self.gather(arrays, places, np.uint32(seed), np.int32(start))
 
     def eval_batch(self, split: str, seed: int, evaluation: int) -> Any:
         """Returns the examples of an evaluation.
@@ -80,12 +89,13 @@ class TaskData:
           evaluation: Number of the evaluation in the run, from 0.
         """
         source, count = self.sources[split], self.eval_examples[split]
-        gather, arrays = self._gather_eval[split], self.arrays[split]
+        gather = self._gather_eval[split]
         if self.protocol.eval_batches == "fresh":
             rows = source.indices(fresh_eval_seed(seed), evaluation, 1, count)[0]
-            return gather(arrays, rows)
+            return gather(*source.block(rows))
         if split not in self._fixed:
-            self._fixed[split] = gather(arrays, source.indices(EVAL_SEED, 0, 1, count)[0])
+            rows = source.indices(EVAL_SEED, 0, 1, count)[0]
+            self._fixed[split] = gather(*source.block(rows))
         return self._fixed[split]
 
     def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:

@@ -6,7 +6,7 @@ Importing this is light: arrays are built, and jax is imported, when a data set 
 from __future__ import annotations
 
 from foundation.registry import Registry
-from taskgen.data import builtin, published
+from taskgen.data import builtin, published, standin
 from taskgen.data.info import Dataset, DatasetInfo, check_dataset, hash_arrays
 
 __all__ = ["Dataset", "DatasetInfo", "datasets", "hash_arrays"]
@@ -14,5 +14,5 @@ __all__ = ["Dataset", "DatasetInfo", "datasets", "hash_arrays"]
 #: Every data set by name; other packages add theirs by the entry point ``velodrome.datasets``.
 datasets: Registry[Dataset] = Registry("data set", group="velodrome.datasets", check=check_dataset)
 
-for _dataset in (*builtin.DATASETS, *published.DATASETS):
+for _dataset in (*builtin.DATASETS, *published.DATASETS, *standin.DATASETS):
     datasets.register(_dataset.name, _dataset)

@@ -19,7 +19,7 @@ def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arra
     become float32 in [0, 1].
 
     Args:
-      raw: ``{"image": u8[N,H,W,C], "label": i32[N]}``.
+      raw: ``{"image": u8[N,H,W,C] or f32[N,H,W,C] from 0 to 255, "label": i32[N]}``.
       size: Height and width to resize to.
       channels: Channels wanted: those of the data, or 1.
       shift: Zeros put around every image, so that a shifted image is a slice.
@@ -38,7 +38,7 @@ def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arra
             f"{native[2]}, or for 1 (grey)."
         )
     inside = slice(shift, shift + size)
-    as_bytes = native == (size, size, channels)
+    as_bytes = stays_bytes(image, size=size, channels=channels)
     side = size + 2 * shift
     made = np.zeros((len(image), side, side, channels), np.uint8 if as_bytes else np.float32)
     for at in range(0, len(image), _CHUNK):
@@ -50,6 +50,11 @@ def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arra
             chunk = chunk.mean(axis=-1, keepdims=True, dtype=np.float32)
         made[at : at + _CHUNK, inside, inside] = chunk
     return {"image": made, "label": raw["label"]}
+
+
+def stays_bytes(image: np.ndarray, *, size: int, channels: int) -> bool:
+    """Whether images need neither resizing nor greyscale, and are bytes."""
+    return image.dtype == np.uint8 and image.shape[1:] == (size, size, channels)
 
 
 def resize_bilinear(image: np.ndarray, size: int) -> np.ndarray:

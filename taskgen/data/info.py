@@ -34,6 +34,7 @@ class DatasetInfo:
       vocab_size: Text: number of tokens. Images: 0.
       layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
         texts, each of which gives one sequence: its first tokens. Images: "stream", unused.
+      example_tokens: Text of separate examples: how many tokens of each are kept; 0 is all.
       split_sizes: Examples (images, text of separate examples) or tokens (a stream of text) of
         each split; a split whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see :func:`hash_arrays`; empty if the
@@ -53,6 +54,7 @@ class DatasetInfo:
     num_classes: int = 0
     vocab_size: int = 0
     layout: str = "stream"
+    example_tokens: int = 0
     split_sizes: Mapping[str, int] = field(default_factory=dict)
     split_hashes: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
@@ -94,13 +96,16 @@ class Dataset:
     Args:
       info: The facts.
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
-        or ``{"tokens": int[N]}``, which may be memory-mapped and read-only. It raises a
-        :class:`~foundation.errors.DataError` if it cannot, or if the arrays are not those that
-        ``info.split_hashes`` records.
+        (f32 from 0 to 255 for images that were resized and not rounded), ``{"tokens": int[N]}``,
+        or for text of separate examples ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
+        memory-mapped and read-only. It raises a :class:`~foundation.errors.DataError` if it
+        cannot, or if the arrays are not those that ``info.split_hashes`` records.
+      verified: Whether ``load`` compares the hashes itself, so that nobody need do it again.
     """
 
     info: DatasetInfo
     load: Callable[[str], Arrays]
+    verified: bool = False
 
     @property
     def name(self) -> str:

@@ -32,8 +32,11 @@ def permutation(size: int, seed: int, stream: int) -> np.ndarray:
     return order
 
 
-# A run visits its epochs in turn, and a few runs alternate; older epochs are made again.
+# A run visits its epochs in turn, and a few runs alternate; older epochs are made again. Orders of
+# millions of examples take much memory, and a run hardly gets to its second epoch of them.
+_LARGE = 2**22
 _epoch = functools.lru_cache(maxsize=32)(permutation)
+_large_epoch = functools.lru_cache(maxsize=4)(permutation)
 
 
 def epoch_indices(
@@ -76,7 +79,8 @@ def epoch_indices(
     while done < count:
         epoch, first = divmod(start + done, per_epoch)
         steps = min(per_epoch - first, count - done)
-        order = _epoch(size, seed, epoch)[first * batch_size : (first + steps) * batch_size]
+        cached = _large_epoch if size > _LARGE else _epoch
+        order = cached(size, seed, epoch)[first * batch_size : (first + steps) * batch_size]
         result[done : done + steps] = order.reshape(steps, batch_size)
         done += steps
     return result

@@ -14,10 +14,12 @@ import numpy as np
 from foundation.canonical import content_hash
 from foundation.errors import DataError, SpecError
 from taskgen.data import datasets
-from taskgen.data.images import gather_images, prepare_images
+from taskgen.data.images import gather_images
 from taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
 from taskgen.data.order import epoch_indices
-from taskgen.data.text import count_windows, gather_windows, prepare_tokens
+from taskgen.data.resident import ByteCache, resident_limit
+from taskgen.data.text import gather_rows, gather_windows
+from taskgen.data.view import SplitView, view_of
 from taskgen.families.base import ImageView, TextView
 from taskgen.spec import TaskSpec
 
@@ -29,30 +31,54 @@ _PIPELINE = 1
 class Source:
     """One split of a data set, as one task sees it.
 
-    There is no iterator and no state: a batch is ``gather(arrays, indices(...)[step], key)``.
-    Code that trains uses only ``indices``, ``gather`` and ``arrays``, and passes ``arrays`` on
-    without looking inside.
+    There is no iterator and no state: a batch is ``gather(*block(indices(...)[step]), key)``.
+    Code that trains uses only ``indices``, ``block`` and ``gather``, and passes arrays on without
+    looking inside; so it need not know whether the split lies on the device as a whole, or is
+    copied there block by block from memory-mapped files. Batches are the same bit for bit.
 
     Attributes:
       info: Facts about the data set, with its provenance.
       split: "train" or "heldout".
-      size: Number of examples: images, or windows of text.
+      size: Number of examples: images, windows of text, or texts.
       content_hash: SHA-256 over the split's bytes and how the task sees them; sources with the
         same hash give the same unaugmented batches.
-      arrays: What batches are gathered from, on the device.
+      view: The split on the host.
+      resident: Whether the whole split lies on the device.
     """
 
     info: DatasetInfo
     split: str
     size: int
     content_hash: str
-    arrays: dict[str, jax.Array] = field(repr=False)
+    view: SplitView = field(repr=False)
+    on_device: dict[str, jax.Array] | None = field(repr=False)
     gather_batch: Callable[..., dict[str, jax.Array]] = field(repr=False)
 
     @property
     def provenance(self) -> str:
         """ "real", "built-in" or "stand-in"."""
         return self.info.provenance
+
+    @property
+    def resident(self) -> bool:
+        """Whether the whole split lies on the device."""
+        return self.on_device is not None
+
+    @property
+    def arrays(self) -> dict[str, jax.Array]:
+        """What batches are gathered from, on the device; of a resident split only.
+
+        Raises:
+          DataError: The split is too large to be kept on the device; use :meth:`block`.
+        """
+        if self.on_device is None:
+            raise DataError(
+                f"the {self.split} split of {self.info.name!r} takes "
+                f"{self.view.nbytes / 2**20:,.0f} MiB as this task sees it, over the limit of "
+                f"{resident_limit() / 2**20:,.0f} MiB for keeping it on the device, which is "
+                "needed here. Set VELODROME_RESIDENT_BYTES to a higher limit if there is room."
+            )
+        return self.on_device
 
     def indices(self, seed: int, start: int, count: int, batch_size: int) -> np.ndarray:
         """Returns the examples of the batches of steps ``start`` to ``start + count - 1``.
@@ -74,14 +100,29 @@ class Source:
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
 
+    def block(self, indices: np.ndarray) -> tuple[dict[str, jax.Array], np.ndarray]:
+        """Returns arrays that hold some examples, and where in them these are.
+
+        Args:
+          indices: i32[...], rows of :meth:`indices`.
+
+        Returns:
+          Arrays on the device, and i32 of the shape of ``indices``: what :meth:`gather` takes.
+          Of a resident split, everything and ``indices``; else these examples only.
+        """
+        if self.on_device is not None:
+            return self.on_device, indices
+        places = np.arange(indices.size, dtype=np.int32).reshape(indices.shape)
+        return _put(self.view.rows(indices.reshape(-1))), places
+
     def gather(
         self, arrays: Any, indices: Any, key: jax.Array | None, *, augment: bool
     ) -> dict[str, jax.Array]:
         """Returns the batch of some examples; pure, and fit for ``jit``, ``vmap`` and ``scan``.
 
         Args:
-          arrays: ``self.arrays``, or a copy of it on another device.
-          indices: i32[B], a row of :meth:`indices`.
+          arrays: What :meth:`block` returned, or a copy of it on another device.
+          indices: i32[B], a row of the indices that :meth:`block` returned.
           key: Decides random shifts and flips; may be None without ``augment``.
           augment: Whether the spec's random shift and flip are applied.
 
@@ -102,8 +143,8 @@ class Source:
           batch_size: Examples in the batch.
           key: Decides random shifts and flips.
         """
-        indices = self.indices(seed, step, 1, batch_size)[0]
-        return self.gather(self.arrays, indices, key, augment=key is not None)
+        arrays, places = self.block(self.indices(seed, step, 1, batch_size)[0])
+        return self.gather(arrays, places, key, augment=key is not None)
 
 
 def open_source(spec: TaskSpec, split: str) -> Source:
@@ -116,7 +157,8 @@ def open_source(spec: TaskSpec, split: str) -> Source:
       split: "train" or "heldout".
 
     Returns:
-      The source, with its arrays on the default device.
+      The source; its arrays lie on the default device, unless they are larger than
+      :func:`taskgen.data.resident.resident_limit`.
 
     Raises:
       UnknownNameError: There is no such data set.
@@ -134,7 +176,11 @@ def open_source(spec: TaskSpec, split: str) -> Source:
     return open_view(dataset, view, split, shift=spec.data.shift, flip=spec.data.flip)
 
 
-@functools.lru_cache(maxsize=8)  # few, because each may hold a hundred megabytes
+# One for what tasks have open and one for the arrays that several views share.
+_sources = ByteCache(resident_limit, 8)
+_resident = ByteCache(resident_limit, 8)
+
+
 def open_view(
     dataset: Dataset,
     view: ImageView | TextView,
@@ -152,63 +198,69 @@ def open_view(
       shift: Images: largest random shift in pixels.
       flip: Images: whether to mirror at random.
     """
+
+    def make() -> tuple[Source, int]:
+        source = _open(dataset, view, split, shift, flip, limit)
+        return source, source.view.nbytes if source.resident else 0
+
+    limit = resident_limit()
+    return _sources.get((dataset, view, split, shift, flip, limit), make)
+
+
+def _open(
+    dataset: Dataset, view: ImageView | TextView, split: str, shift: int, flip: bool, limit: int
+) -> Source:
     check_split(dataset.name, split)
-    what = f"the {split} split of {dataset.name!r}"
-    raw_hash = _raw(dataset, split)[1]
-    if isinstance(view, ImageView):
-        seen = {"size": view.size, "channels": view.channels}
-        arrays = _images(dataset, split, view.size, view.channels, shift)
-        size = arrays["label"].shape[0]
-        gather = functools.partial(gather_images, shift=shift, flip=flip)
-    else:
+    if not isinstance(view, ImageView):
         for name, value in (("shift", shift), ("flip", flip)):
             if value:
-                raise SpecError(f"data.{name}", value, f"left out, because {what} is text")
-        # A vocabulary beyond the data's changes nothing here, so it shares arrays and hash.
-        vocab_size = min(view.vocab_size, dataset.info.vocab_size)
-        seen = {"length": view.length, "vocab_size": vocab_size}
-        arrays = _tokens(dataset, split, vocab_size)
-        size = count_windows(arrays["tokens"].shape[0], view.length, what)
-        gather = _ignoring_augmentation(functools.partial(gather_windows, length=view.length))
-    identity = content_hash({"arrays": raw_hash, "view": seen, "pipeline": _PIPELINE})
-    return Source(dataset.info, split, size, identity, arrays, gather)
+                what = f"left out, because the {split} split of {dataset.name!r} is text"
+                raise SpecError(f"data.{name}", value, what)
+    raw, raw_hash = _raw(dataset, split)
+    seen = view_of(raw, dataset.info, view, split, shift=shift)
+    on_device = None
+    if seen.nbytes <= limit:
+
+        def make() -> tuple[dict[str, jax.Array], int]:
+            return _put(seen.whole()), seen.nbytes
+
+        on_device = _resident.get((dataset, split, seen.key), make)
+    if isinstance(view, ImageView):
+        gather = functools.partial(gather_images, shift=shift, flip=flip)
+    else:
+        gather = functools.partial(_gather_text, length=view.length)
+    identity = content_hash({"arrays": raw_hash, "view": seen.facts, "pipeline": _PIPELINE})
+    return Source(dataset.info, split, seen.size, identity, seen, on_device, gather)
 
 
-def _ignoring_augmentation(gather: Callable[..., dict[str, jax.Array]]) -> Callable[..., Any]:
-    def gather_batch(
-        arrays: Any, indices: jax.Array, key: jax.Array | None, *, augment: bool
-    ) -> dict[str, jax.Array]:
-        del key, augment  # text has no augmentation
-        return gather(arrays, indices)
-
-    return gather_batch
+def _gather_text(
+    arrays: dict[str, jax.Array],
+    indices: jax.Array,
+    key: jax.Array | None,
+    *,
+    augment: bool,
+    length: int,
+) -> dict[str, jax.Array]:
+    del key, augment  # text has no augmentation
+    if "rows" in arrays:
+        return gather_rows(arrays, indices)
+    return gather_windows(arrays, indices, length=length)
 
 
 @functools.lru_cache(maxsize=32)
 def _raw(dataset: Dataset, split: str) -> tuple[Arrays, str]:
     """Loads a split, and makes sure that it is what the data set's facts say."""
     arrays = dataset.load(split)
+    expected = dataset.info.split_hashes.get(split)
+    if dataset.verified and expected:
+        return arrays, expected
     found = hash_arrays(arrays)
-    expected = dataset.info.split_hashes.get(split, found)
-    if found != expected:
+    if expected is not None and found != expected:
         raise DataError(
             f"the {split!r} split of {dataset.name!r} has the content hash {found}, but {expected} "
             "is recorded for it; load the recorded data, or give the changed data another name."
         )
     return arrays, found
-
-
-@functools.lru_cache(maxsize=8)
-def _images(
-    dataset: Dataset, split: str, size: int, channels: int, shift: int
-) -> dict[str, jax.Array]:
-    raw = _raw(dataset, split)[0]
-    return _put(prepare_images(raw, size=size, channels=channels, shift=shift))
-
-
-@functools.lru_cache(maxsize=8)
-def _tokens(dataset: Dataset, split: str, vocab_size: int) -> dict[str, jax.Array]:
-    return _put(prepare_tokens(_raw(dataset, split)[0], vocab_size=vocab_size))
 
 
 def _put(arrays: Arrays) -> dict[str, jax.Array]:

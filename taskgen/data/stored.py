@@ -41,7 +41,9 @@ def stored_dataset(
     @functools.cache
     def load(split: str) -> Arrays:
         check_split(info.name, split)
-        directory = cache_dir() / "data" / f"{info.name}-{info.content_hash[:16]}"
+        # A colon, as in "stand-in:mnist", is not allowed in file names everywhere.
+        name = info.name.replace(":", "-")
+        directory = cache_dir() / "data" / f"{name}-{info.content_hash[:16]}"
         found = _read(directory / split, info, split)
         if found is not None:
             return found
@@ -53,7 +55,14 @@ def stored_dataset(
         found = _read(directory / split, info, split)
         return built[split] if found is None else found
 
-    return Dataset(info, load)
+    return Dataset(info, load, verified=True)
+
+
+def array_names(info: DatasetInfo) -> tuple[str, ...]:
+    """Returns the names of the arrays of a data set; see :class:`taskgen.data.Dataset`."""
+    if info.kind == "image":
+        return ("image", "label")
+    return ("tokens", "offsets") if info.layout == "examples" else ("tokens",)
 
 
 def _check(info: DatasetInfo, split: str, found: str, distribution: str, version: str) -> None:
@@ -69,7 +78,7 @@ def _check(info: DatasetInfo, split: str, found: str, distribution: str, version
 
 def _read(directory: Path, info: DatasetInfo, split: str) -> Arrays | None:
     """Maps the arrays in ``directory``; None if they are not there or not the recorded ones."""
-    names = ("image", "label") if info.kind == "image" else ("tokens",)
+    names = array_names(info)
     try:
         arrays: Arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in names}
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Text: windows of tokens, cut on the device out of one long array."""
+"""Text: windows cut out of one long array, or the first tokens of separate examples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from foundation.errors import DataError
 from taskgen.data.info import Arrays
+
+_CHUNK = 8192  # examples put into rows at a time, so that index arrays stay small
 
 
 def prepare_tokens(raw: Arrays, *, vocab_size: int) -> Arrays:
@@ -23,11 +25,60 @@ def prepare_tokens(raw: Arrays, *, vocab_size: int) -> Arrays:
     Returns:
       ``{"tokens": int[N]}`` of the same type.
     """
-    tokens = raw["tokens"]
-    if int(tokens.max()) < vocab_size:
-        return {"tokens": tokens}
+    return {"tokens": _fold(raw["tokens"], vocab_size)}
+
+
+def _fold(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
+    if not (tokens >= vocab_size).any():
+        return tokens
     folded = np.where(tokens < vocab_size, tokens, 1 + tokens.astype(np.int64) % (vocab_size - 1))
-    return {"tokens": folded.astype(tokens.dtype)}
+    return folded.astype(tokens.dtype)
+
+
+def window_rows(raw: Arrays, indices: np.ndarray, *, length: int, vocab_size: int) -> Arrays:
+    """Copies windows of a stream: what :func:`gather_rows` takes, from arrays on the host.
+
+    Args:
+      raw: ``{"tokens": int[N]}``.
+      indices: i64[n], which windows; see :func:`count_windows`.
+      length: Tokens T to predict in each.
+      vocab_size: Size of the vocabulary that tokens are folded into.
+
+    Returns:
+      ``{"rows": int[n,T+1]}``.
+    """
+    at = indices.astype(np.int64)[:, None] * length + np.arange(length + 1)
+    return {"rows": _fold(raw["tokens"][at], vocab_size)}
+
+
+def example_rows(
+    raw: Arrays, indices: np.ndarray | None, *, length: int, vocab_size: int
+) -> Arrays:
+    """Makes the sequence of each example: its first tokens, padded with 0 at the end.
+
+    Nothing is put before or after the text, as in the published tasks.
+
+    Args:
+      raw: ``{"tokens": int[M], "offsets": i64[N+1]}``; example i is
+        ``tokens[offsets[i]:offsets[i+1]]``, and may be empty.
+      indices: i64[n], which examples; None for all.
+      length: Tokens T to predict in each.
+      vocab_size: Size of the vocabulary that tokens are folded into.
+
+    Returns:
+      ``{"rows": int[n,T+1]}``.
+    """
+    tokens, offsets = raw["tokens"], raw["offsets"]
+    chosen = np.arange(len(offsets) - 1) if indices is None else indices.astype(np.int64)
+    rows = np.zeros((len(chosen), length + 1), tokens.dtype)
+    columns = np.arange(length + 1)
+    for at in range(0, len(chosen) if len(tokens) else 0, _CHUNK):
+        some = chosen[at : at + _CHUNK]
+        start = offsets[some][:, None] + columns
+        inside = start < offsets[some + 1][:, None]
+        taken = tokens[np.minimum(start, len(tokens) - 1)]
+        rows[at : at + _CHUNK] = np.where(inside, _fold(taken, vocab_size), 0)
+    return {"rows": rows}
 
 
 def count_windows(tokens: int, length: int, what: str) -> int:
@@ -68,3 +119,17 @@ def gather_windows(
 
     window = jax.vmap(take)(indices).astype(jnp.int32)
     return {"obs": window[:, :-1], "target": window[:, 1:]}
+
+
+def gather_rows(arrays: dict[str, jax.Array], indices: jax.Array) -> dict[str, jax.Array]:
+    """Takes a batch of sequences that lie in rows of their own.
+
+    Args:
+      arrays: ``{"rows": int[N,T+1]}``, on the device.
+      indices: i32[B], which rows.
+
+    Returns:
+      ``{"obs": i32[B,T], "target": i32[B,T]}``; ``target[:, i]`` follows ``obs[:, i]``.
+    """
+    rows = arrays["rows"].at[indices].get(mode="promise_in_bounds").astype(jnp.int32)
+    return {"obs": rows[:, :-1], "target": rows[:, 1:]}

@@ -14,8 +14,8 @@ import msgpack
 import numpy as np
 import pytest
 
+from foundation import download as downloading
 from foundation.errors import UnknownNameError, WeightsError
-from optimizers.velo import fetch as fetching
 from optimizers.velo import official, store
 from optimizers.velo.fetch import crc32c, fetch, parse_goog_hash
 from optimizers.velo.weights import init_weights
@@ -89,7 +89,7 @@ def server(body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(official, "OFFICIAL_BYTES", len(body))
     monkeypatch.setattr(official, "OFFICIAL_HIDDEN_SIZE", 6)
     monkeypatch.setattr(official, "OFFICIAL_BANK_SIZE", 3)
-    monkeypatch.setattr(fetching, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(downloading, "CHUNK_BYTES", 1000)
     with Server(body) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,0 +1,219 @@
+"""Downloads over HTTP(S) that go on where they were cut off, in one call and in later ones."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import VelodromeError
+from foundation.files import atomic_write_json, sha256_file
+
+CHUNK_BYTES = 1 << 16
+"""Bytes read and written at a time."""
+
+_TIMEOUT_SECONDS = 30
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes so far, bytes in all; 0 if that is not known)."""
+
+
+class DownloadError(VelodromeError):
+    """A file cannot be fetched, or is not the expected one."""
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    size: int,
+    sha256: str,
+    attempts: int = 5,
+    pause_seconds: float = 1.0,
+    progress: Progress | None = None,
+) -> Path:
+    """Fetches a file whose size and hash are known; at once if it is there.
+
+    The download goes to ``target.part`` and takes its place only when both agree.
+
+    Args:
+      url: Where from.
+      target: Where to. Its directory is made.
+      size: Bytes.
+      sha256: 64 hexadecimal digits.
+      attempts: How often a dropped connection is taken up again, at least 1.
+      pause_seconds: Wait before the second attempt; doubled for each one after it.
+      progress: Called with (bytes so far, bytes in all).
+
+    Raises:
+      DownloadError: No network, or what came is another file; that is deleted.
+    """
+    if target.is_file() and target.stat().st_size == size and sha256_file(target) == sha256:
+        return target
+    part = target.with_name(target.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    download_part(
+        url, part, size=size, attempts=attempts, pause_seconds=pause_seconds, progress=progress
+    )
+    found = part.stat().st_size
+    if found != size:
+        discard(part)
+        raise DownloadError(
+            f"{url} did not send the expected file: expected {size:,} bytes, found {found:,}. "
+            "Nothing was kept; perhaps a proxy answers in its place."
+        )
+    digest = sha256_file(part)
+    if digest != sha256:
+        discard(part)
+        raise DownloadError(
+            f"{url} did not send the expected file: expected SHA-256 {sha256}, found {digest}. "
+            "Nothing was kept: it was damaged on its way, or has changed. Run the command again."
+        )
+    part.replace(target)
+    state_path(part).unlink(missing_ok=True)
+    return target
+
+
+def download_part(
+    url: str,
+    part: Path,
+    *,
+    size: int | None = None,
+    keep_headers: Sequence[str] = (),
+    attempts: int = 5,
+    pause_seconds: float = 1.0,
+    progress: Progress | None = None,
+) -> dict[str, list[str]]:
+    """Downloads to ``part``, or goes on with what is there of it; checks nothing.
+
+    Beside it, in ``part`` + ``.json``, lies which version of which address it belongs to: a file
+    that has changed on the server is fetched anew.
+
+    Args:
+      url: Where from.
+      part: Where to.
+      size: Bytes, if known: a longer file is not read to its end.
+      keep_headers: Names of the answer's headers that the caller wants.
+      attempts: How often a dropped connection is taken up again, at least 1.
+      pause_seconds: Wait before the second attempt; doubled for each one after it.
+      progress: Called with (bytes so far, bytes in all).
+
+    Returns:
+      The values of ``keep_headers``.
+
+    Raises:
+      DownloadError: It cannot be fetched. What came is kept, for the next call.
+    """
+    reason: object = "no attempt was made"
+    for attempt in range(max(1, attempts)):
+        if attempt:
+            time.sleep(pause_seconds * 2 ** (attempt - 1))
+        try:
+            return _download(url, part, size, keep_headers, progress)
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                raise _unreachable(url, f"HTTP {error.code} {error.reason}", part) from error
+            reason = f"HTTP {error.code} {error.reason}"
+        except urllib.error.URLError as error:
+            reason = error.reason
+            if not _has_progress(part):
+                break  # nothing ever came through: no network, and waiting will not help
+        except (_Dropped, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = error
+    raise _unreachable(url, reason, part)
+
+
+def discard(part: Path) -> None:
+    """Deletes a partial download and the notes about it."""
+    part.unlink(missing_ok=True)
+    state_path(part).unlink(missing_ok=True)
+
+
+def state_path(part: Path) -> Path:
+    """Returns where it is noted what a partial download belongs to."""
+    return part.with_name(part.name + ".json")
+
+
+@dataclass(frozen=True)
+class _State:
+    """Which version of which address a partial download belongs to."""
+
+    url: str
+    etag: str
+    headers: dict[str, list[str]]
+
+
+class _Dropped(Exception):
+    """The connection ended before the file did; another attempt may get the rest."""
+
+
+def _download(
+    url: str, part: Path, size: int | None, keep_headers: Sequence[str], progress: Progress | None
+) -> dict[str, list[str]]:
+    state = _read_state(part)
+    start = part.stat().st_size if state and state.url == url and part.is_file() else 0
+    if start and start == size and state is not None:
+        return state.headers
+    headers = {"User-Agent": "velodrome", "Accept-Encoding": "identity"}
+    if start and state is not None:
+        # If-Range: a file that was replaced on the server is sent anew, not continued.
+        headers |= {"Range": f"bytes={start}-", "If-Range": state.etag}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        if response.status != 206:
+            start = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            discard(part)
+            raise _Dropped("the server continued at another place")
+        kept = {name: response.headers.get_all(name) or [] for name in keep_headers}
+        etag = response.headers.get("ETag", "")
+        if etag:
+            atomic_write_json(state_path(part), vars(_State(url, etag, kept)))
+        else:
+            state_path(part).unlink(missing_ok=True)  # cannot be resumed safely
+        announced = response.headers.get("Content-Length")
+        total = size or (start + int(announced) if announced else 0)
+        with part.open("ab" if start else "wb") as file:
+            received = start
+            while chunk := _read(response):
+                file.write(chunk)
+                received += len(chunk)
+                if progress is not None:
+                    progress(received, total)
+                if size is not None and received > size:
+                    return kept  # longer than it may be: whoever checks the size says so
+        if announced is not None and received - start < int(announced):
+            raise _Dropped(f"the connection ended after {received:,} bytes")
+    return kept
+
+
+def _read(response: Any) -> bytes:
+    """Reads on; an error of the network must not pass for one of the disk, also an OSError."""
+    try:
+        return response.read(CHUNK_BYTES)
+    except OSError as error:
+        raise _Dropped(error.strerror or str(error)) from error
+
+
+def _unreachable(url: str, reason: object, part: Path) -> DownloadError:
+    kept = ""
+    if _has_progress(part):
+        kept = f" {part.stat().st_size:,} bytes are kept and will be resumed."
+    return DownloadError(f"could not fetch {url}: {reason}.{kept}")
+
+
+def _has_progress(part: Path) -> bool:
+    return part.is_file() and part.stat().st_size > 0
+
+
+def _read_state(part: Path) -> _State | None:
+    try:
+        return _State(**json.loads(state_path(part).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None  # no or unreadable notes: the download starts anew

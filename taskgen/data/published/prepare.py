@@ -1,0 +1,266 @@
+"""Prepares published data sets: finds or fetches them, decodes them once, records what they are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundation.download import DownloadError, download
+from foundation.errors import DataError
+from foundation.files import atomic_write_json, cache_dir
+from taskgen.data.info import SPLITS, DatasetInfo, hash_arrays
+from taskgen.data.packagefiles import installed_version
+from taskgen.data.published.cifar import open_cifar
+from taskgen.data.published.facts import INFOS
+from taskgen.data.published.folders import open_food101, open_imagenet
+from taskgen.data.published.idx import open_idx
+from taskgen.data.published.lm1b import open_lm1b
+from taskgen.data.published.prepared import SCHEMA, prepared_dir, read_record, record_path
+from taskgen.data.published.reader import Reader
+from taskgen.data.published.recipes import RECIPES, Recipe, recipe_of
+from taskgen.data.published.tfdsfolder import open_tfds
+from taskgen.data.published.tokens import Encode, encode_bytes, load_pieces
+from taskgen.data.published.writer import write_split
+from taskgen.data.stored import array_names
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, how much of it is done, how much it is in all)."""
+
+
+def downloads_dir(name: str) -> Path:
+    """Returns where the original files of a data set are downloaded to."""
+    return cache_dir() / "data" / "downloads" / recipe_of(name).tfds.replace("/", "-")
+
+
+def prepare(
+    name: str,
+    *,
+    source: Path | None = None,
+    fetch: bool = False,
+    vocabulary: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Prepares a published data set; at once if it is prepared already.
+
+    Without ``source`` and ``fetch``, TFDS fetches and prepares it, which needs TensorFlow.
+
+    Args:
+      name: The data set.
+      source: A TFDS ``data_dir``, or a folder with the original files.
+      fetch: Whether to download the original files.
+      vocabulary: The SentencePiece model of T5, for the ``_32k`` data sets.
+      progress: Told about each step.
+
+    Returns:
+      The record; see :func:`~taskgen.data.published.prepared.read_record`.
+
+    Raises:
+      UnknownNameError: There is no such published data set.
+      DataError: It is not where it was said to be, is not complete, or needs a package that is
+        not installed.
+      DownloadError: It cannot be fetched, or what came is not the published file.
+      WriteError: There is no room.
+    """
+    recipe = recipe_of(name)
+    done = read_record(name)
+    if done is not None:
+        if source is not None or fetch:
+            raise DataError(
+                f"{name} is prepared already, from {done['form']}. To prepare it from elsewhere, "
+                f"delete {prepared_dir(name)} first."
+            )
+        return dict(done)
+    tell = progress or (lambda what, done, total: None)
+    info = next(info for info in INFOS if info.name == name)
+    encode, notes = _encoder(info, recipe, vocabulary)
+    if fetch:
+        if source is not None:
+            raise DataError("give either a folder (--from) or --download, not both.")
+        source = fetch_files(name, progress=tell)
+    if source is None:
+        source = _build_with_tfds(name, recipe)
+    reader = open_source_folder(info, source, encode=encode)
+    return _write(info, reader, notes, tell)
+
+
+def fetch_files(name: str, *, progress: Progress | None = None) -> Path:
+    """Downloads the original files of a data set and returns the folder that they are in.
+
+    Args:
+      name: The data set.
+      progress: Called with (name of the file, bytes so far, bytes in all).
+
+    Raises:
+      DataError: It cannot be downloaded by anyone.
+      DownloadError: No network, or what came is not the published file.
+    """
+    recipe = recipe_of(name)
+    if not recipe.files:
+        raise DataError(f"{name} cannot be downloaded: {recipe.by_hand}.")
+    folder = downloads_dir(name)
+    tell = progress or (lambda what, done, total: None)
+    for file in recipe.files:
+        try:
+            download(
+                file.url,
+                folder / file.name,
+                size=file.size,
+                sha256=file.sha256,
+                progress=lambda done, total, what=file.name: tell(what, done, total),
+            )
+        except DownloadError as error:
+            raise DownloadError(
+                f"{error} Run the command again with a network; or fetch {file.url} on another "
+                f"machine and give the folder it is in with --from."
+            ) from error
+    return folder
+
+
+def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None) -> Reader:
+    """Finds out in which form a data set lies in a folder.
+
+    Args:
+      info: Facts about the data set.
+      folder: A TFDS ``data_dir``, or a folder with the original files.
+      encode: For text: from a text to its tokens.
+
+    Raises:
+      DataError: The folder has nothing that can be read, or what it has is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}.")
+    recipe = recipe_of(info.name)
+    reader = open_tfds(info, folder, encode=encode)
+    if reader is None and recipe.layout == "idx":
+        reader = open_idx(info, folder, recipe.files)
+    elif reader is None and recipe.layout == "cifar":
+        reader = open_cifar(info, folder, recipe.files)
+    elif reader is None and recipe.layout == "food101":
+        reader = open_food101(info, _unpacked(folder, recipe))
+    elif reader is None and recipe.layout == "imagenet":
+        reader = open_imagenet(info, folder)
+    elif reader is None and recipe.layout == "lm1b":
+        assert encode is not None  # it is text
+        unpack_to = downloads_dir(info.name)
+        reader = open_lm1b(info, folder, recipe.files, encode=encode, unpack_to=unpack_to)
+    if reader is None:
+        known = ", ".join(file.name for file in recipe.files)
+        original = f", nor the original files ({known})" if known else ""
+        by_hand = f" What to do: {recipe.by_hand}." if recipe.by_hand else ""
+        raise DataError(
+            f"{folder} has no folder {recipe.tfds} of tensorflow-datasets{original}.{by_hand}"
+        )
+    _refuse_another(info.name, reader)
+    return reader
+
+
+def _write(info: DatasetInfo, reader: Reader, notes: dict[str, Any], tell: Progress) -> Any:
+    folder = prepared_dir(info.name)
+    identity = {"form": reader.form, "files": dict(reader.files), "notes": [reader.notes, notes]}
+    splits = {}
+    for split in SPLITS:
+        target, part = folder / split, folder / f"{split}.part"
+        if not target.is_dir():
+            write_split(
+                part,
+                reader.splits[split],
+                source=identity,
+                progress=lambda done, total, what=f"{info.name} {split}": tell(what, done, total),
+            )
+            part.replace(target)
+        arrays = {
+            name: np.load(target / f"{name}.npy", mmap_mode="r") for name in array_names(info)
+        }
+        splits[split] = {
+            "size": reader.splits[split].count,
+            "hash": hash_arrays(arrays),
+            "bytes": sum(array.nbytes for array in arrays.values()),
+        }
+    record = {
+        "schema": SCHEMA,
+        "name": info.name,
+        "form": reader.form,
+        "files": {name: dict(entry) for name, entry in reader.files.items()},
+        "published": reader.published,
+        "notes": {**reader.notes, **notes},
+        "splits": splits,
+        "prepared": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "velodrome": installed_version("velodrome"),
+            "pillow": installed_version("pillow"),
+        },
+    }
+    atomic_write_json(record_path(info.name), record)
+    return record
+
+
+def _refuse_another(name: str, reader: Reader) -> None:
+    """Refuses the files of another data set: MNIST and Fashion-MNIST name theirs alike."""
+    for other, recipe in RECIPES.items():
+        known = {file.sha256 for file in recipe.files}
+        if recipe.tfds == recipe_of(name).tfds:
+            continue
+        for file, entry in reader.files.items():
+            if entry.get("sha256") in known:
+                raise DataError(f"{file} is a file of {other}, not of {name}; give the right one.")
+
+
+def _encoder(
+    info: DatasetInfo, recipe: Recipe, vocabulary: Path | None
+) -> tuple[Encode | None, dict[str, Any]]:
+    if recipe.vocabulary:
+        if vocabulary is None:
+            raise DataError(
+                f"{info.name} needs the vocabulary of T5: give its sentencepiece.model with "
+                "--vocabulary FILE. docs/data.md says where to get it."
+            )
+        return load_pieces(vocabulary)
+    if vocabulary is not None:
+        raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")
+    return (encode_bytes if info.kind == "text" else None), {}
+
+
+def _unpacked(folder: Path, recipe: Recipe) -> Path:
+    """Unpacks the archive of Food-101 if it is packed, beside itself in the cache."""
+    archive = folder / recipe.files[0].name
+    if not archive.is_file() or (folder / "food-101").is_dir():
+        return folder
+    import tarfile
+
+    target = cache_dir() / "data" / "downloads" / recipe.tfds
+    part = target / "unpacking"
+    if not (target / "food-101").is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            with tarfile.open(archive) as members:
+                members.extractall(part, filter="data")
+        except (tarfile.TarError, EOFError) as error:
+            raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
+        (part / "food-101").replace(target / "food-101")
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _build_with_tfds(name: str, recipe: Recipe) -> Path:
+    """Lets TFDS fetch and prepare a data set, which takes TensorFlow."""
+    ways = [f"`velodrome data prepare {name} --download`"] if recipe.files else []
+    ways.append(f"`velodrome data prepare {name} --from DIR`, if you have it")
+    if recipe.by_hand:
+        raise DataError(f"{name} cannot be fetched for you: {recipe.by_hand}.")
+    if util.find_spec("tensorflow") is None:
+        raise DataError(
+            f"tensorflow-datasets needs TensorFlow to prepare {name}, and it is not installed: run "
+            f"`pip install 'velodrome[prepare]'`; or use {', or '.join(ways)}."
+        )
+    import tensorflow_datasets as tfds
+
+    folder = cache_dir() / "data" / "tfds"
+    builder = tfds.builder(recipe.tfds, data_dir=str(folder), file_format="array_record")
+    builder.download_and_prepare()
+    return folder

@@ -1,0 +1,126 @@
+"""Stand-in images: class prototypes, shifted, on backgrounds with a 1/f spectrum.
+
+Pictures of the world have amplitudes that fall as one over the spatial frequency (Field 1987,
+J. Opt. Soc. Am. A 4:2379). Here that is a sum of octaves of random values on grids, each
+interpolated linearly and as strong as its cells are wide. Everything is integer arithmetic on raw
+words: a Fourier transform would not give the same bytes on all machines.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from taskgen.data.info import Arrays
+from taskgen.data.standin.words import random_below, random_bytes
+
+JITTER = 2
+"""A prototype moves by up to so many pixels in each direction."""
+
+_FIELD = 1024  # pixels: backgrounds are cut out of a field of this height and width
+_BACKGROUND, _PROTOTYPE = 30, 24  # standard deviations, in grey levels, about
+_COLOUR = 2  # the part of an image that its channels share is so many times the part they do not
+
+
+def make_images(
+    name: str, sizes: dict[str, int], *, shape: tuple[int, ...], classes: int
+) -> dict[str, Arrays]:
+    """Makes the splits of a stand-in.
+
+    Args:
+      name: Name of the data set, which decides all random choices.
+      sizes: Number of images of each split.
+      shape: Height and width, which are equal, and channels.
+      classes: Number of classes, equally frequent.
+
+    Returns:
+      ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
+    """
+    side, _, channels = shape
+    room = side + 2 * JITTER
+    across = math.isqrt(classes - 1) + 1
+    background = noise(_FIELD, channels, _BACKGROUND, name, "background")
+    prototypes = noise(across * room, channels, _PROTOTYPE, name, "prototypes")
+    return {
+        split: _split(count, side, classes, background, prototypes, name, split)
+        for split, count in sizes.items()
+    }
+
+
+def _split(
+    count: int,
+    side: int,
+    classes: int,
+    background: np.ndarray,
+    prototypes: np.ndarray,
+    name: str,
+    split: str,
+) -> Arrays:
+    room = side + 2 * JITTER
+    across = len(prototypes) // room
+    label = random_below(classes, count, name, split, "label")
+    down = label // across * room + random_below(2 * JITTER + 1, count, name, split, "down")
+    right = label % across * room + random_below(2 * JITTER + 1, count, name, split, "right")
+    corners = len(background) - side + 1
+    top = random_below(corners, count, name, split, "top")
+    left = random_below(corners, count, name, split, "left")
+    behind, before = _windows(background, side), _windows(prototypes, side)
+    image = np.empty((count, side, side, background.shape[2]), np.uint8)
+    for at in range(0, count, 256):
+        some = slice(at, at + 256)
+        mixed = behind[top[some], left[some]] + before[down[some], right[some]] + np.int16(128)
+        image[some] = np.clip(mixed, 0, 255).transpose(0, 2, 3, 1)
+    return {"image": image, "label": label.astype(np.int32)}
+
+
+def _windows(field: np.ndarray, side: int) -> np.ndarray:
+    """All windows of a field i16[F,F,C], without copying: i16[F-side+1,F-side+1,C,side,side]."""
+    return np.lib.stride_tricks.sliding_window_view(field, (side, side), axis=(0, 1))
+
+
+def noise(side: int, channels: int, deviation: int, *path: str) -> np.ndarray:
+    """Makes a square field of noise with a 1/f spectrum, from the scale of 1 pixel to that of 32.
+
+    Args:
+      side: Height and width in pixels.
+      channels: Colour channels; they are correlated.
+      deviation: Standard deviation, about.
+      *path: What it is for; decides the random choices.
+
+    Returns:
+      i16[side,side,channels], with mean about 0.
+    """
+    shared = _grey(side, deviation * _COLOUR, *path, "shared")
+    made = [shared]
+    if channels > 1:
+        made = [shared + _grey(side, deviation, *path, str(c)) for c in range(channels)]
+    # The variances add up to (COLOUR^2 + 1) deviation^2 where there is colour.
+    scale = math.isqrt((_COLOUR**2 + (channels > 1)) * 10_000)
+    return np.stack([(part * 100) // scale for part in made], axis=-1).astype(np.int16)
+
+
+def _grey(side: int, deviation: int, *path: str) -> np.ndarray:
+    total = np.zeros((side, side), np.int64)
+    cells = (1, 2, 4, 8, 16, 32)
+    for cell in cells:
+        total += _octave(side, cell, *path, f"octave {cell}") * cell
+    # Random bytes have the variance (256^2 - 1) / 12; interpolation leaves (2/3)^2 of it where
+    # cells are wide, and an octave's amplitude is its cell.
+    variance = (256**2 - 1) // 12 * sum(cell * cell for cell in cells) * 4 // 9
+    return (total * deviation) // math.isqrt(variance)
+
+
+def _octave(side: int, cell: int, *path: str) -> np.ndarray:
+    """Random values from -128 to 127 at every ``cell``-th pixel, linear between: i64[side,side]."""
+    grid = -(-side // cell) + 1
+    values = random_bytes(grid * grid, *path).astype(np.int64).reshape(grid, grid) - 128
+    for axis in (0, 1):
+        shape = [1, 1]
+        shape[axis] = -1
+        at = np.arange(side)
+        weight = (at % cell).reshape(shape)
+        low = values.take(at // cell, axis=axis)
+        high = values.take(at // cell + 1, axis=axis)
+        values = low * (cell - weight) + high * weight
+    return values // (cell * cell)

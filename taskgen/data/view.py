@@ -1,0 +1,123 @@
+"""A split as a task sees it, on the host: all of it at once, or some examples at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import DataError
+from taskgen.data.images import prepare_images, stays_bytes
+from taskgen.data.info import Arrays, DatasetInfo
+from taskgen.data.text import count_windows, example_rows, prepare_tokens, window_rows
+from taskgen.families.base import ImageView, TextView
+
+INDEX_LIMIT = 2**31
+"""Examples and tokens are counted with 32-bit numbers on the device."""
+
+
+@dataclass(frozen=True)
+class SplitView:
+    """How to make the arrays that batches are gathered from.
+
+    Attributes:
+      size: Number of examples.
+      nbytes: Bytes of all arrays together.
+      facts: What of the view decides the batches; part of the source's content hash.
+      key: Equal for views of the same split that have equal arrays.
+      whole: Makes the arrays of all examples.
+      rows: ``rows(indices)`` makes those of some examples, in that order.
+    """
+
+    size: int
+    nbytes: int
+    facts: Mapping[str, Any]
+    key: Hashable
+    whole: Callable[[], Arrays]
+    rows: Callable[[np.ndarray], Arrays]
+
+
+def view_of(
+    raw: Arrays, info: DatasetInfo, view: ImageView | TextView, split: str, *, shift: int = 0
+) -> SplitView:
+    """Returns how a task sees the arrays of a split.
+
+    Args:
+      raw: What the data set's ``load`` returned.
+      info: Facts about the data set.
+      view: What the task's family asks for.
+      split: "train" or "heldout", for messages.
+      shift: Images: zeros to put around each, for random shifts.
+
+    Raises:
+      DataError: The split is too short, too long, or has not the channels asked for.
+    """
+    if isinstance(view, ImageView):
+        return _images(raw, view, shift)
+    # A vocabulary beyond the data's changes nothing here, so it shares arrays and hash.
+    vocab_size = min(view.vocab_size, info.vocab_size)
+    what = f"the {split} split of {info.name!r}"
+    if info.layout == "examples":
+        return _examples(raw, info, view.length, vocab_size, what)
+    return _windows(raw, view.length, vocab_size, what)
+
+
+def _images(raw: Arrays, view: ImageView, shift: int) -> SplitView:
+    options = {"size": view.size, "channels": view.channels, "shift": shift}
+    prepare = functools.partial(prepare_images, **options)
+    image, label = raw["image"], raw["label"]
+    prepare({"image": image[:0], "label": label[:0]})  # refuses channels that cannot be had
+
+    def rows(indices: np.ndarray) -> Arrays:
+        # In the order of the file: neighbours lie in the same page.
+        order = np.argsort(indices, kind="stable")
+        found = prepare({"image": image[indices[order]], "label": label[indices[order]]})
+        back = np.argsort(order, kind="stable")
+        return {name: array[back] for name, array in found.items()}
+
+    pixel = 1 if stays_bytes(image, size=view.size, channels=view.channels) else 4
+    side = view.size + 2 * shift
+    return SplitView(
+        size=len(label),
+        nbytes=len(label) * (side * side * view.channels * pixel + label.itemsize),
+        facts={"size": view.size, "channels": view.channels},
+        key=("image", *options.values()),
+        whole=lambda: prepare(raw),
+        rows=rows,
+    )
+
+
+def _windows(raw: Arrays, length: int, vocab_size: int, what: str) -> SplitView:
+    tokens = raw["tokens"]
+    return SplitView(
+        size=count_windows(tokens.shape[0], length, what),
+        nbytes=tokens.nbytes,
+        facts={"length": length, "vocab_size": vocab_size},
+        key=("windows", vocab_size),
+        whole=lambda: prepare_tokens(raw, vocab_size=vocab_size),
+        rows=functools.partial(window_rows, raw, length=length, vocab_size=vocab_size),
+    )
+
+
+def _examples(raw: Arrays, info: DatasetInfo, length: int, vocab_size: int, what: str) -> SplitView:
+    if info.example_tokens and length + 1 > info.example_tokens:
+        raise DataError(
+            f"of each text of {what} the first {info.example_tokens} tokens are kept, not enough "
+            f"for a sequence of {length} and the one after it; choose a sequence length of at "
+            f"most {info.example_tokens - 1}."
+        )
+    size = len(raw["offsets"]) - 1
+    if size >= INDEX_LIMIT:
+        raise DataError(f"{what} has {size} texts; at most {INDEX_LIMIT - 1} can be indexed.")
+    rows = functools.partial(example_rows, raw, length=length, vocab_size=vocab_size)
+    return SplitView(
+        size=size,
+        nbytes=size * (length + 1) * raw["tokens"].itemsize,
+        facts={"layout": "examples", "length": length, "vocab_size": vocab_size},
+        key=("examples", length, vocab_size),
+        whole=lambda: rows(None),
+        rows=rows,
+    )

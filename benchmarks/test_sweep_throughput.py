@@ -128,9 +128,9 @@ def test_sweep_throughput(benchmark, name):
     assert ratio >= least
 
 
-@pytest.mark.parametrize("index", range(8))
-def test_batching_modes(benchmark, index):
-    worker = _Worker("modes", str(index), sorted(os.sched_getaffinity(0))[:1])
+@pytest.mark.parametrize("name", [*(f"demo-{index}" for index in range(8)), *TASKS])
+def test_batching_modes(benchmark, name):
+    worker = _Worker("modes", name, sorted(os.sched_getaffinity(0))[:1])
     try:
         worker.begin()
         assert worker.process.stdout is not None
@@ -292,8 +292,8 @@ def user(name: str) -> Any:
     return train_lanes
 
 
-def modes(index: str) -> dict[str, Any]:
-    """Measures ways to train lanes of a task of the demo; CPU microseconds a step and lane."""
+def modes(name: str) -> dict[str, Any]:
+    """Measures ways to train lanes of a task; CPU microseconds a step and lane."""
     import jax
     import numpy as np
 
@@ -301,9 +301,11 @@ def modes(index: str) -> dict[str, Any]:
     from suites.execute import TaskBench
     from suites.suite import load_suite
 
-    suite = load_suite("demo")
-    bench = TaskBench(suite, int(index))
-    task, adam, every = suite.tasks[int(index)], optimizers.get("adam"), 20
+    of_demo = name.startswith("demo-")
+    suite = load_suite("demo") if of_demo else _suite(name)
+    index = int(name.removeprefix("demo-")) if of_demo else 0
+    bench = TaskBench(suite, index)
+    task, adam, every = suite.tasks[index], optimizers.get("adam"), suite.protocol.eval_every
     points = adam.points
     block = bench.data.training_block(0, 0, every, 1000)
     stacked = jax.tree.map(lambda leaf: leaf[None], block)
@@ -311,14 +313,14 @@ def modes(index: str) -> dict[str, Any]:
     calls: dict[str, tuple[Any, int]] = {}
     compiled: dict[str, float] = {}
     # vmapped over so many lanes; or one lane, in a compiled loop or stepped from Python
-    for name, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
+    for mode, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
         group = bench.group(
-            adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=name.startswith("vmap")
+            adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")
         )
         group.state = group.start()
 
-        def call(group: Any = group, name: str = name) -> Any:
-            batches = {"sequential": [block], "stepped": single}.get(name, [stacked])
+        def call(group: Any = group, mode: str = mode) -> Any:
+            batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])
             for batch in batches:
                 group.state = group.programs.train(
                     group.state, group.traced, batch, group.seed_argument, np.int32(0)
@@ -327,19 +329,19 @@ def modes(index: str) -> dict[str, Any]:
 
         start = time.process_time()
         jax.block_until_ready(call())
-        compiled[name] = time.process_time() - start
-        calls[name] = (call, lanes)
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+        compiled[mode] = time.process_time() - start
+        calls[mode] = (call, lanes)
+    samples: dict[str, list[float]] = {mode: [] for mode in calls}
     for _ in range(7):
-        for name, (call, lanes) in calls.items():
+        for mode, (call, lanes) in calls.items():
             start = time.process_time()
             jax.block_until_ready(call())
-            samples[name].append((time.process_time() - start) / lanes / every)
+            samples[mode].append((time.process_time() - start) / lanes / every)
     return {
         "task": task.label,
         "MFLOP": round(bench.task.cost.flops / 1e6, 2),
-        **{name: f"{statistics.median(times) * 1e6:.0f}us" for name, times in samples.items()},
-        **{f"compile_{name}": f"{seconds:.1f}s" for name, seconds in compiled.items()},
+        **{mode: f"{statistics.median(times) * 1e6:.0f}us" for mode, times in samples.items()},
+        **{f"compile_{mode}": f"{seconds:.1f}s" for mode, seconds in compiled.items()},
     }
 
 

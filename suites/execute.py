@@ -228,7 +228,10 @@ class TaskBench:
         """
         if eval_slice is None:
             spec = self.task.spec
-            eval_slice = choose_eval_slice(self.task.cost, spec.batch_size, jax.default_backend())
+            examples = self.suite.protocol.eval_examples
+            eval_slice = choose_eval_slice(
+                self.task.cost, spec.batch_size, examples, jax.default_backend()
+            )
         static = {name: value for name, value in points[0].items() if name in optimizer.static}
         programs = self.programs(
             optimizer, horizon=horizon, static=static, lanes=vmap, eval_slice=eval_slice

@@ -53,6 +53,7 @@ def make_plan(suite: Suite, *, backend: str = "cpu") -> Plan:
                 horizon=horizon,
                 seeds=protocol.seeds,
                 points=len(points),
+                eval_examples=protocol.eval_examples,
                 backend=backend,
             )
             cell = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import toys
@@ -9,7 +10,7 @@ import toys
 from foundation.canonical import content_hash
 from foundation.errors import DataError, PlanError, SpecError, UnknownNameError
 from optimizers.registry import optimizers
-from suites.batching import choose
+from suites import batching
 from suites.plan import cell_id, find_shard, grid_points, make_plan, shards_of
 from suites.protocol import Protocol
 from suites.suite import Suite, load_suite
@@ -17,7 +18,7 @@ from taskgen.cost import Cost
 from taskgen.spec import DataSpec, TaskSpec
 
 # Stands for the meaning of every stored result: ids in existing stores change with it.
-GOLDEN_SMOKE_PLAN = "83248ea17e6eef7a626f96601f9c0a233efd0f6b238f11f28b2be3cc5b3f3535"
+GOLDEN_SMOKE_PLAN = "ce34bca0aafaab26f294812678a660a718393d13821316ba692f061f793f13ec"
 
 
 def spec(**config) -> TaskSpec:
@@ -100,14 +101,22 @@ def test_vmap_shards_share_one_program():
 
 
 def test_batching_rule():
-    small = Cost(10**6, 10**6, 10**4, 10**4, 10**4)
+    tiny = Cost(10**6, 10**6, 10**4, 10**4, 10**4)
+    small = Cost(10**8, 10**6, 10**4, 10**6, 10**4)
     large = Cost(10**12, 10**10, 10**9, 10**9, 10**9)
-    cpu = choose(small, batch_size=8, horizon=1000, seeds=3, points=15, backend="cpu")
-    assert (cpu.mode, cpu.seeds, cpu.points) == ("sequential", 1, 5)
-    assert choose(large, batch_size=8, horizon=1000, seeds=3, points=15, backend="cpu").points == 1
-    gpu = choose(small, batch_size=8, horizon=1000, seeds=3, points=15, backend="gpu")
+    choose = partial(batching.choose, batch_size=8, seeds=3, points=15, eval_examples=512)
+    # All lanes of a tiny task together, once that saves more than its compilation costs.
+    few, many = (choose(tiny, horizon=steps, backend="cpu") for steps in (1000, 20_000))
+    assert (few.mode, few.seeds, few.points) == ("sequential", 1, 5)
+    assert (many.mode, many.seeds, many.points) == ("vmap", 1, 5)
+    assert choose(small, horizon=20_000, backend="cpu").mode == "sequential"
+    assert choose(large, horizon=1000, backend="cpu").points == 1
+    # 64 MB of activations in 512 examples: in slices of 2 MiB; a few kilobytes: as a whole.
+    assert choose(small, horizon=1000, backend="cpu").eval_slice == 32
+    assert few.eval_slice == 0
+    gpu = choose(tiny, horizon=1000, backend="gpu")
     assert (gpu.mode, gpu.seeds, gpu.points) == ("vmap", 3, 15)
-    assert choose(large, batch_size=8, horizon=1000, seeds=3, points=15, backend="gpu").points == 1
+    assert choose(large, horizon=1000, backend="gpu").points == 1
 
 
 def test_what_cannot_be_planned_is_named():

@@ -36,7 +36,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], str, int, int, float]] = {
         "mnist5k",
         128,
         400,
-        2.0,
+        1.8,  # bound by matrix products that both arms run alike, see docs/running.md
     ),
     "mlp-64-16-16-10": (
         "mlp",
@@ -60,7 +60,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], str, int, int, float]] = {
         "photos",
         64,
         20,
-        0.9,
+        1.0,
     ),
     "gru-t32": (
         "rnn",
@@ -68,7 +68,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], str, int, int, float]] = {
         "kjv",
         32,
         50,
-        0.9,
+        1.0,
     ),
     "lstm-t32": (
         "rnn",
@@ -76,7 +76,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], str, int, int, float]] = {
         "kjv",
         32,
         50,
-        0.9,
+        1.0,
     ),
     "transformer-2x64-t32": (
         "transformer",
@@ -84,7 +84,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], str, int, int, float]] = {
         "kjv",
         32,
         50,
-        0.9,
+        1.0,
     ),
 }
 

@@ -8,9 +8,12 @@ from typing import Any
 
 from taskgen.space import choice, dynamic, uniform_float
 
-NAMES = ("orthogonal", "uniform", "normal", "vs_uniform")
+SAMPLED = ("orthogonal", "uniform", "normal", "vs_uniform")
+NAMES = (*SAMPLED, "truncated")
 """Scaled by ``init_scale``, which multiplies the standard deviation of the first two and the
-variance of the last two (a quirk of the published tasks, part of their distribution)."""
+variance of the next two (a quirk of the published tasks, part of their distribution).
+``truncated``, :func:`fan_in_truncated_normal` with a standard deviation times ``init_scale``, is
+that of the published fixed tasks; it is never sampled."""
 
 WEIGHTS = (1, 1, 2, 1)
 """The published list has five entries, of which two are the same: normal."""
@@ -21,7 +24,7 @@ TRUNCATION_STD = 0.87962566103423978
 
 def initializer_field(default: str = "normal") -> Any:
     """Declares the config field ``initializer`` with the published distribution."""
-    return dynamic(choice(NAMES, WEIGHTS), allowed=NAMES, default=default)
+    return dynamic(choice(SAMPLED, WEIGHTS), allowed=NAMES, default=default)
 
 
 def init_scale_field(default: float = 1.0) -> Any:
@@ -50,6 +53,7 @@ def sampled_initializer(index: Any, scale: Any) -> Callable[..., Any]:
         uniform,
         make.variance_scaling(scale, "fan_in", "normal"),
         make.variance_scaling(scale, "fan_in", "uniform"),
+        fan_in_truncated_normal(scale),
     )
 
     def init(key, shape, dtype=jnp.float32):
@@ -92,7 +96,7 @@ def orthogonal(scale: Any) -> Callable[..., Any]:
     return init
 
 
-def truncated_normal(std: int | float) -> Callable[..., Any]:
+def truncated_normal(std: Any) -> Callable[..., Any]:
     """Normal of nominal deviation ``std``, cut at two of them and not rescaled.
 
     The real standard deviation is 0.88 ``std``: the default of the library that the published
@@ -107,12 +111,12 @@ def truncated_normal(std: int | float) -> Callable[..., Any]:
     return init
 
 
-def fan_in_truncated_normal() -> Callable[..., Any]:
-    """:func:`truncated_normal` with ``std = 1/sqrt(fan_in)``: the published default kernel."""
+def fan_in_truncated_normal(scale: Any = 1) -> Callable[..., Any]:
+    """:func:`truncated_normal` with ``std = scale/sqrt(fan_in)``: the published default kernel."""
 
     def init(key, shape, dtype=None):
         fan_in = math.prod(shape[:-1])
-        return truncated_normal(1 / math.sqrt(fan_in))(key, shape, dtype or "float32")
+        return truncated_normal(scale / math.sqrt(fan_in))(key, shape, dtype or "float32")
 
     return init
 

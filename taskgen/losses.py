@@ -40,6 +40,29 @@ def classification(
     }
 
 
+def one_hot_regression(
+    outputs: jax.Array, batch: Mapping[str, jax.Array], view: Any
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Squared difference of outputs and one-hot labels, averaged over the classes.
+
+    Args:
+      outputs: f32[B,C], as they are: no softmax.
+      batch: With "label" i32[B].
+      view: With ``num_classes`` C.
+
+    Returns:
+      {metric: (sum, count)}: "loss" and "accuracy".
+    """
+    labels = batch["label"]
+    target = jax.nn.one_hot(labels, view.num_classes, dtype=outputs.dtype)
+    count = jnp.asarray(labels.size, jnp.float32)
+    correct = (jnp.argmax(outputs, axis=-1) == labels).astype(jnp.float32)
+    return {
+        "loss": (jnp.square(outputs - target).mean(axis=-1).sum(), count),
+        "accuracy": (correct.sum(), count),
+    }
+
+
 def language_model(
     logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
@@ -74,6 +97,22 @@ def fold_tokens(tokens: jax.Array, vocab_size: int) -> jax.Array:
 def normalize_classification(loss: jax.Array, view: Any) -> jax.Array:
     """The published normaliser of image families with MLPs and convolutions."""
     return _normalize(loss, view.num_classes)
+
+
+def normalize_one_hot_regression(loss: jax.Array, view: Any) -> jax.Array:
+    """The published normaliser ``10 min(L, 1)``; NaN and infinity count as 1."""
+    del view  # the mean over the classes does not grow with their number
+    return 10.0 * jnp.minimum(jnp.where(jnp.isfinite(loss), loss, 1.0), 1.0)
+
+
+def normalize_deep_classification(loss: jax.Array, view: Any) -> jax.Array:
+    """The published normaliser of residual networks and of transformers on images.
+
+    ``clip(10 L / ln 2C, 0, 10)``; NaN and infinity count as ``ln 2C``.
+    """
+    worst = jnp.log(2.0 * view.num_classes)
+    finite = jnp.where(jnp.isfinite(loss), loss, worst)
+    return jnp.clip(10.0 * finite / worst, 0.0, 10.0)
 
 
 def normalize_language_model(loss: jax.Array, view: Any) -> jax.Array:

@@ -1,7 +1,8 @@
-"""Two-dimensional convolution in the form that is fast where it runs."""
+"""Two-dimensional convolution and pooling in the form that is fast where it runs."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -45,17 +46,42 @@ def conv2d_im2col(image: Any, kernel: Any, *, stride: int = 1) -> Any:
     the fastest or within the noise of the fastest; the memory of all was alike.
     """
     kernel_height, kernel_width, channels, features = kernel.shape
-    height, top, bottom = same_padding(image.shape[1], kernel_height, stride)
-    width, left, right = same_padding(image.shape[2], kernel_width, stride)
-    padded = jnp.pad(image, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    taps = [
+    taps = _shifted(image, (kernel_height, kernel_width), stride, padding=0.0)
+    patches = jnp.concatenate(taps, axis=-1)
+    return patches @ kernel.reshape(kernel_height * kernel_width * channels, features)
+
+
+def max_pool(image: Any, *, window: int, stride: int) -> Any:
+    """The maximum over square windows, with "SAME" padding.
+
+    A maximum over shifted images: XLA:CPU runs the gradient of its own pooling one number at a
+    time. Where several numbers of a window are the maximum, they share its gradient.
+
+    Args:
+      image: f32[B,H,W,C].
+      window: Height and width of a window.
+      stride: Along both axes, at least 1.
+
+    Returns:
+      f32[B, ceil(H/stride), ceil(W/stride), C].
+    """
+    return functools.reduce(
+        jnp.maximum, _shifted(image, (window, window), stride, padding=-jnp.inf)
+    )
+
+
+def _shifted(image: Any, window: tuple[int, int], stride: int, *, padding: float) -> list[Any]:
+    """Returns, for each place in a window, what the windows of "SAME" padding have there."""
+    height, top, bottom = same_padding(image.shape[1], window[0], stride)
+    width, left, right = same_padding(image.shape[2], window[1], stride)
+    sides = ((0, 0), (top, bottom), (left, right), (0, 0))
+    padded = jnp.pad(image, sides, constant_values=padding)
+    return [
         padded[
             :,
             row : row + (height - 1) * stride + 1 : stride,
             column : column + (width - 1) * stride + 1 : stride,
         ]
-        for row in range(kernel_height)
-        for column in range(kernel_width)
+        for row in range(window[0])
+        for column in range(window[1])
     ]
-    patches = jnp.concatenate(taps, axis=-1)
-    return patches @ kernel.reshape(kernel_height * kernel_width * channels, features)

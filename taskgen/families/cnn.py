@@ -1,4 +1,8 @@
-"""Image classification by a plain convolutional network (``image_conv`` of the published tasks)."""
+"""Image classification by a plain convolutional network (``image_conv`` of the published tasks).
+
+``first_hidden_size`` and ``normalization`` are what the published fixed tasks (``Conv_*``) need
+beyond the sampled family.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from taskgen import activations, initializers
 from taskgen.cost import Cost, CostSheet
 from taskgen.families import costing
 from taskgen.families.base import Family, deferred
-from taskgen.space import choice, log_int, static
+from taskgen.space import choice, fixed, log_int, static
 from taskgen.spec import TaskSpec
 
 KERNEL = 3
@@ -20,7 +24,7 @@ class CNNConfig:
     """Config of the family "cnn"; distributions of Metz et al. 2022 (arXiv 2211.09760).
 
     Attributes:
-      hidden_size: Channels of every convolution.
+      hidden_size: Channels of every convolution, but for the first if that has its own.
       num_layers: 3x3 convolutions, each with an activation; 0 is a linear model of the mean
         colour.
       num_stride2: How many of the first convolutions have stride 2; not more than there are.
@@ -28,6 +32,9 @@ class CNNConfig:
       activation: After every convolution.
       initializer: Of the convolutions' kernels. The output's is a fixed truncated normal.
       init_scale: See :data:`taskgen.initializers.NAMES`.
+      first_hidden_size: Channels of the first convolution; 0 is ``hidden_size``.
+      normalization: After every activation, over the batch and the pixels ("batch_norm") or over
+        the channels of each pixel ("layer_norm").
     """
 
     hidden_size: int = static(log_int(4, 64), allowed=(1, 4096), default=16)
@@ -37,11 +44,19 @@ class CNNConfig:
     activation: str = activations.activation_field()
     initializer: str = initializers.initializer_field()
     init_scale: float = initializers.init_scale_field()
+    first_hidden_size: int = static(fixed(0), allowed=(0, 4096), default=0)
+    normalization: str = static(fixed("none"), allowed=costing.NORMALIZATIONS, default="none")
 
 
 def strides(config: CNNConfig) -> list[int]:
     """Returns the stride of each convolution."""
     return [2 if layer < config.num_stride2 else 1 for layer in range(config.num_layers)]
+
+
+def widths(config: CNNConfig) -> list[int]:
+    """Returns the channels of each convolution."""
+    first = config.first_hidden_size or config.hidden_size
+    return [config.hidden_size if layer else first for layer in range(config.num_layers)]
 
 
 @deferred
@@ -50,35 +65,42 @@ def network() -> type:
     import jax.numpy as jnp
     from flax import nnx
 
+    from taskgen.families import _layers
     from taskgen.families._conv import conv2d
 
     class CNN(nnx.Module):
-        """``num_layers`` of convolution and activation, global average pool, dense."""
+        """``num_layers`` of convolution, activation (and norm), global average pool, dense."""
 
         def __init__(self, config, view, *, rngs, dynamic):
             kernel_init = initializers.sampled_initializer(
                 dynamic["initializer"], dynamic["init_scale"]
             )
             self.strides = tuple(strides(config))
+            self.normalized = config.normalization != "none"
             channels = view.channels
-            for layer in range(config.num_layers):
-                shape = (KERNEL, KERNEL, channels, config.hidden_size)
+            for layer, width in enumerate(widths(config)):
+                shape = (KERNEL, KERNEL, channels, width)
                 conv = nnx.Dict(
                     kernel=nnx.Param(kernel_init(rngs.params(), shape)),
-                    bias=nnx.Param(jnp.zeros(config.hidden_size)),
+                    bias=nnx.Param(jnp.zeros(width)),
                 )
                 setattr(self, f"conv_{layer}", conv)
-                channels = config.hidden_size
+                if self.normalized:
+                    norm = _layers.normalization(config.normalization, width, rngs=rngs)
+                    setattr(self, f"norm_{layer}", norm)
+                channels = width
             output_init = initializers.fan_in_truncated_normal()
             self.output = nnx.Linear(channels, view.num_classes, kernel_init=output_init, rngs=rngs)
 
-        def __call__(self, image, *, dynamic):
+        def __call__(self, image, *, train, dynamic):
             x = image
             for layer, stride in enumerate(self.strides):
                 conv = getattr(self, f"conv_{layer}")
                 x = conv2d(x, conv.kernel[...], stride=stride)
                 x = x + conv.bias[...][None, None, None]
                 x = activations.activate(x, dynamic["activation"])
+                if self.normalized:
+                    x = _layers.normalize(getattr(self, f"norm_{layer}"), x, train=train)
             return self.output(x.mean(axis=(1, 2)))
 
     return CNN
@@ -90,19 +112,20 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     view = family.view(config, info)
     sheet = CostSheet()
     size, channels = view.size, view.channels
-    for layer, stride in enumerate(strides(config)):
+    for layer, (stride, width) in enumerate(zip(strides(config), widths(config), strict=True)):
         size = costing.convolution(
             sheet,
             batch=rows,
             size=size,
             channels=channels,
-            features=config.hidden_size,
+            features=width,
             kernel=KERNEL,
             stride=stride,
             input_gradient=layer > 0,
         )
-        costing.activation(sheet, rows * size * size * config.hidden_size, config.activation)
-        channels = config.hidden_size
+        costing.activation(sheet, rows * size * size * width, config.activation)
+        costing.normalization(sheet, rows * size * size, width, config.normalization)
+        channels = width
     # Mean over pixels: a sum forward; the backward pass only repeats.
     sheet.elementwise(rows * size * size * channels, forward=1, backward=0, saved=0)
     sheet.elementwise(rows * channels, forward=1, backward=1)

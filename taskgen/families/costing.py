@@ -5,6 +5,9 @@ from __future__ import annotations
 from taskgen import activations
 from taskgen.cost import CostSheet
 
+NORMALIZATIONS = ("none", "batch_norm", "layer_norm")
+"""Names of what may normalise the layers of a network."""
+
 
 def activation(sheet: CostSheet, size: int, name: str) -> None:
     """Adds an activation of ``size`` numbers."""
@@ -20,6 +23,15 @@ def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
     sheet.elementwise(rows, forward=3, backward=1)
 
 
+def classification(sheet: CostSheet, rows: int, classes: int, loss: str) -> None:
+    """Adds the loss called ``loss``, "cross_entropy" or "mse", of logits [rows, classes]."""
+    if loss == "cross_entropy":
+        cross_entropy(sheet, rows, classes)
+    else:  # forward: subtract, square, sum, divide; backward: twice the difference, divided
+        sheet.elementwise(rows * classes, forward=3, backward=3)
+        sheet.elementwise(rows, forward=2, backward=1)
+
+
 def convolution(
     sheet: CostSheet,
     *,
@@ -30,8 +42,9 @@ def convolution(
     kernel: int,
     stride: int,
     input_gradient: bool,
+    bias: bool = True,
 ) -> int:
-    """Adds a square convolution with "SAME" padding and bias, as a product of patches.
+    """Adds a square convolution with "SAME" padding, as a product of patches.
 
     Taps that fall on the padding are counted, and so is, with ``input_gradient``, adding up the
     gradients of the patches that overlap.
@@ -42,13 +55,27 @@ def convolution(
     output = -(-size // stride)
     padded = max((output - 1) * stride + kernel, size)
     rows, taps = batch * output * output, kernel * kernel
-    sheet.dense(rows, taps * channels, features, gradients=1 + input_gradient)
+    gradients = 1 + input_gradient
+    if bias:
+        sheet.dense(rows, taps * channels, features, gradients=gradients)
+    else:
+        sheet.parameters(taps * channels * features)
+        sheet.product(rows, taps * channels, features, gradients=gradients)
     sheet.floats_moved += rows * taps * channels  # laying out the patches
     if input_gradient:
         overlap = batch * padded * padded * channels
         sheet.elementwise(overlap, forward=0, backward=taps - 1, saved=0)
         sheet.floats_moved += 2 * taps * overlap  # each tap's share is read, and the sum written
     return output
+
+
+def patch_embedding(
+    sheet: CostSheet, *, batch: int, size: int, channels: int, patch: int, features: int
+) -> int:
+    """Adds a linear map of each patch of square images; returns the patches of one image."""
+    count = (size // patch) ** 2
+    sheet.dense(batch * count, patch * patch * channels, features, gradients=1)
+    return count
 
 
 def embedding(sheet: CostSheet, *, tokens: int, vocab_size: int, size: int) -> None:
@@ -75,3 +102,22 @@ def softmax(sheet: CostSheet, rows: int, size: int) -> None:
     """Adds a softmax over the last axis of [rows, size]."""
     # forward: maximum, subtract, exp, sum, divide; backward: divide, multiply, sum, add, multiply
     sheet.elementwise(rows * size, forward=5, backward=5)
+
+
+def batch_norm(sheet: CostSheet, rows: int, size: int) -> None:
+    """Adds batch normalisation of [rows, size] by the batch's statistics."""
+    sheet.parameters(2 * size)
+    # forward: mean, centre, square, mean, centre, scale, offset; backward: their transposes
+    sheet.elementwise(rows * size, forward=7, backward=12)
+
+
+def normalization(sheet: CostSheet, rows: int, size: int, name: str) -> None:
+    """Adds the normalisation called ``name``: "none", "batch_norm" or "layer_norm"."""
+    if name != "none":
+        {"batch_norm": batch_norm, "layer_norm": layer_norm}[name](sheet, rows, size)
+
+
+def dropout(sheet: CostSheet, size: int) -> None:
+    """Adds dropout of ``size`` numbers."""
+    # Drawing the mask (scaling bits to [0, 1) takes three), and dividing.
+    sheet.elementwise(size, forward=4, backward=1)

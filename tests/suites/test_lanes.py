@@ -12,13 +12,18 @@ import optax
 import pytest
 import toys
 
-from optimizers.registry import OptimizerSpec, optimizers
+import taskgen
+from optimizers.registry import OptimizerSpec
 from results.store import Store
 from suites import plan as planning
 from suites.batching import Batching
+from suites.keys import EVAL_SEED, Stream, key_of
 from suites.protocol import Protocol
 from suites.run import run
 from suites.suite import Suite
+from suites.taskdata import TaskData
+from taskgen.data.source import open_source
+from taskgen.families import families
 from taskgen.spec import DataSpec, TaskSpec
 
 
@@ -68,14 +73,22 @@ def test_divergence_is_marked_at_its_step_and_poisons_nobody(tmp_path, monkeypat
         assert np.isnan(values[~known]).all()
 
 
-def test_a_shard_whose_lanes_have_all_diverged_ends_early(tmp_path):
+def test_a_shard_whose_lanes_have_all_diverged_ends_early(tmp_path, monkeypatch):
+    trained = []
+    block = TaskData.training_block
+
+    def noted(data: TaskData, seed: int, start: int, *rest: int) -> Any:
+        trained.append(start)
+        return block(data, seed, start, *rest)
+
+    monkeypatch.setattr(TaskData, "training_block", noted)
     doomed = dataclasses.replace(toys.exploding(), grid={"at": (3, 7)}, name="doomed")
     with toys.registered(doomed=doomed):
         (cell,) = train(toys.bowl_suite("doomed", steps=1000), tmp_path)
-    assert {lane.status for lane in cell.lanes} == {"diverged"}
-    assert cell.curves().steps.max() < 10
-    seconds = cell.shards[0].metadata["seconds"]
-    assert seconds >= 0
+    assert [lane.diverged_at for lane in cell.lanes] == [3, 7, 3, 7]
+    assert cell.curves().steps.tolist() == [0, 5]
+    # Both have diverged after two intervals of 5 steps, and marks are at most one and two apart.
+    assert set(trained) <= {0, 5, 10}
 
 
 @pytest.mark.parametrize(
@@ -195,8 +208,73 @@ def test_optimizers_of_a_suite_meet_the_same_start_and_data(tmp_path):
         assert len(starts) == 1
 
 
-def test_training_loss_mode_evaluates_as_it_trains(tmp_path):
-    suite = real_suite("adam", eval_mode="training-loss")
-    (cell,) = train(suite, tmp_path)
-    assert np.isfinite(cell.curves().values).all()
-    assert optimizers.get("adam").label == cell.label
+def seeds_and_values(cell: Any, split: str = "train") -> list[tuple[int, np.ndarray]]:
+    curves = cell.curves(split=split)
+    return [(lane.seed, values) for lane, values in zip(curves.lanes, curves.values, strict=True)]
+
+
+@pytest.mark.parametrize("mode", ["sequential", "vmap"])
+def test_evaluation_modes_use_the_model_as_it_is_used_or_as_it_is_trained(
+    tmp_path, monkeypatch, mode
+):
+    """A task whose loss is the updates made, plus what only one of the two modes adds.
+
+    In evaluation it adds 1000 times the number of training steps that its state has seen: an
+    evaluation changes no state. In training it adds the variance of the batch's labels, all 64 of
+    them though an evaluation of a task of this size goes in slices of 32, and noise from the key.
+    """
+    if mode == "vmap":
+        vmapped(monkeypatch, seeds=2, points=1)
+    found = {}
+    for eval_mode in ("eval", "training-loss"):
+        with (
+            toys.registered(counting=toys.counting(), other=toys.counting(name="other")),
+            families.temporarily("moody", toys.moody()),
+        ):
+            spec = TaskSpec(family="moody", config={}, data=DataSpec("digits"), batch_size=8)
+            suite = dataclasses.replace(
+                toys.bowl_suite("counting", "other", eval_mode=eval_mode, eval_examples=64),
+                tasks=(spec,),
+            )
+            found[eval_mode] = train(suite, tmp_path / eval_mode)
+            source = open_source(spec, "train")
+    steps = np.arange(0, 21, 5)
+    for cell in found["eval"]:
+        for _, values in seeds_and_values(cell):
+            np.testing.assert_array_equal(values, steps + 1000 * steps)
+    rows = source.indices(EVAL_SEED, 0, 1, 64)[0]
+    labels = np.asarray(source.gather(source.arrays, rows, None, augment=False)["label"])
+    whole, sliced = np.var(labels), np.mean([np.var(labels[:32]), np.var(labels[32:])])
+    assert abs(whole - sliced) > 1e-3
+    first, second = (dict(seeds_and_values(cell)) for cell in found["training-loss"])
+    for seed, values in first.items():
+        np.testing.assert_array_equal(values, second[seed])  # every optimizer meets the same noise
+        noise = [float(toys.noise(key_of(seed, Stream.EVAL, int(step)))) for step in steps]
+        np.testing.assert_allclose(values, steps + whole + noise, rtol=1e-5)
+        assert len(set(noise)) == len(steps)
+    assert not np.array_equal(first[0], first[1])
+
+
+def small_transformer(**config: Any) -> TaskSpec:
+    sizes = {"d_model_per_head": 4, "num_heads": 2, "key_size": 3, "num_layers": 1}
+    sizes.update(sequence_length=6, vocab_size=21)
+    return TaskSpec("transformer", {**sizes, **config}, DataSpec("kjv"), 4)
+
+
+def test_dropout_is_on_in_training_loss_mode_and_off_in_evaluation(tmp_path):
+    spec = small_transformer(dropout=0.5)
+    task, first = taskgen.build(spec), {}
+    for eval_mode in ("eval", "training-loss"):
+        protocol = Protocol(
+            steps=5, seeds=1, eval_every=5, heldout_every=5, eval_examples=16, eval_mode=eval_mode
+        )
+        (cell,) = train(Suite("dropout", (spec,), protocol, ("sgd",)), tmp_path / eval_mode)
+        (first[eval_mode],) = {values[0] for _, values in seeds_and_values(cell)}
+    source = open_source(spec, "train")
+    rows = source.indices(EVAL_SEED, 0, 1, 16)[0]
+    batch = source.gather(source.arrays, rows, key_of(EVAL_SEED, Stream.EVAL), augment=False)
+    params, state = task.init(key_of(0, Stream.INIT))
+    for eval_mode, training in (("eval", False), ("training-loss", True)):
+        loss, _ = task.loss(params, state, key_of(0, Stream.EVAL, 0), batch, train=training)
+        np.testing.assert_allclose(first[eval_mode], loss, rtol=1e-5)
+    assert abs(first["eval"] - first["training-loss"]) > 1e-3 * first["eval"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,46 @@ def _cost(spec: TaskSpec, info: Any) -> Cost:
     return Cost(
         flops=size, bytes=4 * size, params=size, activation_bytes=4, eval_flops_per_example=1
     )
+
+
+def noise(key: Any) -> Any:
+    """What `moody` adds to a training loss for a key."""
+    return jax.random.uniform(key)
+
+
+def moody() -> Family:
+    """A bowl whose loss differs between training and evaluation by a known amount.
+
+    In training it adds the variance of the batch's labels and noise; in evaluation 1000 times the
+    training steps that its state has seen. Its cost makes evaluations go in slices of 32.
+    """
+
+    def cost(spec: TaskSpec, info: Any) -> Cost:
+        return dataclasses.replace(_cost(spec, info), activation_bytes=2**22)
+
+    def build(spec: TaskSpec, info: Any) -> Task:
+        def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
+            del key, dynamic
+            return {"x": jnp.zeros(spec.config.size)}, {"seen": jnp.float32(0)}
+
+        def loss(
+            params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None
+        ):
+            del dynamic
+            value = jnp.mean(params["x"])
+            if not train:
+                return value + 1000 * state["seen"], state
+            value += jnp.var(batch["label"].astype(jnp.float32)) + noise(key)
+            return value, {"seen": state["seen"] + 1}
+
+        def metrics(params: Any, state: Any, key: Any, batch: Any, *, train=False, dynamic=None):
+            value, _ = loss(params, state, key, batch, train=train, dynamic=dynamic)
+            count = jnp.float32(batch["image"].shape[0])
+            return {"loss": (value * count, count)}
+
+        return Task(spec, {}, cost(spec, info), init, loss, lambda value: value, metrics)
+
+    return Family(name="moody", config=BowlConfig, build=build, cost=cost)
 
 
 BOWL = Family(name="bowl", config=BowlConfig, build=_build, cost=_cost)

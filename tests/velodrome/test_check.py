@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from flax import nnx
 
 import velodrome
 from foundation.errors import VelodromeError
+from taskgen.space import config_fields
 from velodrome import cli
 from velodrome.check import check_family, check_task, run_checks
 from velodrome.contracts import family_contract, task_contract
@@ -22,7 +24,7 @@ FAMILIES = ("mlp", "cnn", "rnn", "transformer")
 
 
 #: What tests/taskgen puts every family through already, on more configs.
-ELSEWHERE = ("cost", "metrics", "dynamic", "learning")
+ELSEWHERE = ("cost", "metrics", "learning")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -41,6 +43,19 @@ def test_registered_families_keep_the_contract(family_subject: family_contract.S
 def test_a_good_family_passes_the_rest(check: str):
     subject = family_contract.Subject(velodrome.families.get("mlp"))
     family_contract.CHECKS[check](subject)
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn", "rnn", "transformer"])
+def test_dynamic_variants_of_registered_families_differ(family: str):
+    """Also where the sampler draws one value only, and the cheapest config uses none."""
+    subject = family_contract.Subject(velodrome.families.get(family))
+    fields = config_fields(subject.family.config)
+    names = [name for name, (_, info, _) in fields.items() if info.dynamic]
+    variants = [family_contract._variant(subject, names, index) for index in range(8)]
+    assert names
+    assert len({json.dumps(variant) for variant in variants}) == 8
+    for variant in variants:  # all of them allowed
+        subject.spec(variant)
 
 
 def test_all_families_are_tested():
@@ -171,6 +186,30 @@ class KeepsConstants(Good):
         return super().__call__(image, dynamic={"gain": self.config.gain})
 
 
+class Rounds(Good):
+    """Computes something else from a traced value than from a constant."""
+
+    def __call__(self, image, *, dynamic):
+        gain = dynamic["gain"]
+        traced = isinstance(gain, jax.Array)
+        return super().__call__(image, dynamic={"gain": gain + 1 if traced else gain})
+
+
+class Ignores(Good):
+    """Declares a dynamic value and does nothing with it."""
+
+    def __call__(self, image, *, dynamic):
+        del dynamic
+        return super().__call__(image, dynamic={"gain": 1.0})
+
+
+@dataclasses.dataclass(frozen=True)
+class OneGainConfig:
+    """A dynamic field that can have one value only."""
+
+    gain: float = velodrome.dynamic(velodrome.choice((1.0,)), default=1.0)
+
+
 class NeedsNumbers(Good):
     """Branches in Python on a value that may be traced."""
 
@@ -193,7 +232,18 @@ def half_the_cost(spec: Any, info: Any) -> Any:
 @pytest.mark.parametrize(
     "changes, check, message",
     [
-        ({"network": KeepsConstants}, "dynamic", "traced the loss is .*, with them constant"),
+        (
+            {"network": KeepsConstants},
+            "dynamic",
+            "all 8 dynamic variants .* the loss is .* not use",
+        ),
+        (
+            {"network": Ignores},
+            "dynamic",
+            "all 8 dynamic variants .* the loss is .* not use",
+        ),
+        ({"network": Rounds}, "dynamic", "traced the loss is .*, with them constant"),
+        ({"config": OneGainConfig}, "dynamic", "fields gain allow a single value; declare them st"),
         ({"network": NeedsNumbers}, "dynamic", "TracerBoolConversionError"),
         ({"network": Frozen}, "learning", "the loss only falls to"),
         ({"network": Frozen}, "gradients", "all gradients are zero"),

@@ -16,9 +16,14 @@ from foundation.errors import SpecError, VelodromeError
 from taskgen import cost
 from taskgen.draws import Draws
 from taskgen.families.base import Family
-from taskgen.space import config_fields, dynamic_values, sample_config, static_values
+from taskgen.space import (
+    FieldInfo,
+    config_fields,
+    dynamic_values,
+    sample_config,
+    static_values,
+)
 from taskgen.spec import DataSpec, TaskSpec
-from taskgen.task import Task
 from velodrome.contracts import task_contract
 from velodrome.contracts.task_contract import prepare, require
 
@@ -101,30 +106,80 @@ def check_dynamic(subject: Subject) -> None:
     names = [name for name, (_, info, _) in fields.items() if info.dynamic]
     if not names:
         return
-    base = subject.small.task.spec
-    variants = [
-        dataclasses.replace(
-            base, config={**vars(base.config), **{name: getattr(other, name) for name in names}}
-        )
-        for other in (spec.config for spec in subject.specs[:_VARIANTS])
-    ]
-    batch, traces = subject.small.batch(), []
-
-    def evaluate(task: Task, dynamic: Any) -> jax.Array:
-        traces.append(task)
-        params, state = task.init(jax.random.key(0), dynamic)
-        return task.loss(params, state, jax.random.key(1), batch, train=True, dynamic=dynamic)[0]
-
-    one = jax.jit(partial(evaluate, subject.small.task))
-    losses = [one(_as_arrays(dynamic_values(spec.config))) for spec in variants]
-    require(len(traces) == 1, f"{_VARIANTS} dynamic variants needed {len(traces)} programs")
+    changes = [_variant(subject, names, index) for index in range(_VARIANTS)]
+    require(
+        any(change != changes[0] for change in changes),
+        f"the dynamic fields {', '.join(names)} allow a single value; declare them static",
+    )
+    losses, variants = _losses_of_variants(subject.small, changes)
+    if _alike(losses):
+        # The cheapest config may have no use for them, such as a network without layers.
+        losses, variants = _losses_of_variants(prepare(subject.spec({})), changes)
+    require(
+        not _alike(losses),
+        f"with all {_VARIANTS} dynamic variants of the default config the loss is "
+        f"{losses[0]:.6g}: the network does not use them",
+    )
     for spec, loss in list(zip(variants, losses, strict=True))[:_COMPARED]:
-        own = jax.jit(partial(evaluate, prepare(spec).task, None))()
+        own = jax.jit(partial(_loss_at_start, prepare(spec), None))()
         require(
             bool(jnp.allclose(loss, own, rtol=1e-4, atol=1e-5, equal_nan=True)),
             f"with the dynamic values {dynamic_values(spec.config)} traced the loss is {loss:.6g}, "
             f"with them constant {own:.6g}",
         )
+
+
+def _variant(subject: Subject, names: list[str], index: int) -> dict[str, Any]:
+    """Returns values for dynamic fields: drawn, or, where the sampler draws one only, spread."""
+    fields, drawn = config_fields(subject.family.config), subject.specs[index].config
+    chosen = {}
+    for name in names:
+        kind, info, default = fields[name]
+        fixed = len({getattr(spec.config, name) for spec in subject.specs}) == 1
+        chosen[name] = _spread(kind, info, default, index) if fixed else getattr(drawn, name)
+    return chosen
+
+
+def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Any:
+    """Returns an allowed value near the default, another one for each index if there is one."""
+    if kind is bool:
+        return bool(index % 2)
+    if kind is str:
+        return info.allowed[index % len(info.allowed)]
+    # From half to twice the default, and never out of the range; about zero, up to one.
+    low = max(info.allowed[0], min(default / 2, 2 * default))
+    high = min(info.allowed[1], max(default / 2, 2 * default, low + (default == 0)))
+    value = low + (high - low) * index / (_VARIANTS - 1)
+    return min(max(round(value), info.allowed[0]), info.allowed[1]) if kind is int else value
+
+
+def _losses_of_variants(
+    small: task_contract.Subject, changes: list[dict[str, Any]]
+) -> tuple[list[jax.Array], list[TaskSpec]]:
+    """Returns the losses at the start, from one program, and the specs of the variants."""
+    base, traces = small.task.spec, []
+    variants = [
+        dataclasses.replace(base, config={**vars(base.config), **change}) for change in changes
+    ]
+
+    def evaluate(dynamic: Any) -> jax.Array:
+        traces.append(dynamic)
+        return _loss_at_start(small, dynamic)
+
+    one = jax.jit(evaluate)
+    losses = [one(_as_arrays(dynamic_values(spec.config))) for spec in variants]
+    require(len(traces) == 1, f"{_VARIANTS} dynamic variants needed {len(traces)} programs")
+    return losses, variants
+
+
+def _alike(losses: list[jax.Array]) -> bool:
+    return all(bool(loss == losses[0]) for loss in losses)
+
+
+def _loss_at_start(small: task_contract.Subject, dynamic: Any) -> jax.Array:
+    params, state = small.task.init(jax.random.key(0), dynamic)
+    arguments = (params, state, jax.random.key(1), small.batch())
+    return small.task.loss(*arguments, train=True, dynamic=dynamic)[0]
 
 
 def check_learning(subject: Subject) -> None:

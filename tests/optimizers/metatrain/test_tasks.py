@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import optimizers.velo
 from foundation.errors import SpecError
-from optimizers.metatrain.config import FIRST_TRAINING_SEED, TasksConfig
+from optimizers.metatrain.config import FIRST_TRAINING_SEED, MetaTrainConfig, TasksConfig
 from optimizers.metatrain.tasks import (
     check_vary,
     draw_problems,
@@ -18,9 +21,12 @@ from optimizers.metatrain.tasks import (
     pool_hash,
     sample_pool,
 )
+from suites.suite import load_suite
 from taskgen.draws import Draws
 from taskgen.sampler import sample
+from taskgen.spec import TaskSpec
 
+WEIGHTS = Path(optimizers.velo.__file__).parent / "weights"
 CONFIG = TasksConfig(per_family=3, max_mflop=1.0)
 
 
@@ -37,15 +43,33 @@ def test_reserved_seeds_are_refused():
         sample_pool(CONFIG, seed=FIRST_TRAINING_SEED - 1, per_family=1)
 
 
-def test_tasks_of_evaluation_are_not_in_the_pool():
-    trained = {spec.hash for spec in sample_pool(CONFIG, seed=CONFIG.seed, per_family=4)}
-    shown = {
-        spec.hash
-        for family in CONFIG.families
-        for spec in sample(4, seed=0, family=family, data="built-in", max_mflop=1.0)
-    }
-    assert len(shown) == len(trained) == 16
-    assert not trained & shown
+@pytest.fixture(scope="module")
+def trained() -> list[TaskSpec]:
+    """The tasks that the built-in weights were trained on, by their card."""
+    card = json.loads((WEIGHTS / "velo-tiny.json").read_text())["training"]
+    config = MetaTrainConfig.from_json(card["config"]).tasks
+    specs = sample_pool(config, seed=config.seed, per_family=config.per_family)
+    assert pool_hash(specs) == card["tasks_hash"]
+    assert len(specs) == card["tasks"]
+    return specs
+
+
+@pytest.mark.parametrize("suite", ["demo", "smoke"])
+def test_tasks_of_built_in_suites_are_not_among_those_of_the_built_in_weights(trained, suite):
+    shown = {spec.static_hash: spec.label for spec in load_suite(suite).tasks}
+    assert not {spec.label for spec in trained if spec.static_hash in shown}
+
+
+@pytest.mark.parametrize("seed", [0, 1, FIRST_TRAINING_SEED - 1])
+def test_tasks_of_evaluation_seeds_are_not_among_those_of_the_built_in_weights(trained, seed):
+    """Not even with other dynamic values, such as another initialiser."""
+    used = {spec.static_hash for spec in trained}
+    assert len(used) == len(trained)
+    for family in {spec.family for spec in trained}:
+        for cap in (6.0, None):
+            drawn = sample(32, seed=seed, family=family, data="built-in", max_mflop=cap)
+            assert len({spec.static_hash for spec in drawn}) > 16
+            assert not [spec.label for spec in drawn if spec.static_hash in used]
 
 
 def test_excluded_data_sets_stay_out():

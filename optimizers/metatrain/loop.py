@@ -187,15 +187,23 @@ def _validation(
         return None
     validator = Validator(config)
     path = out / "baseline.json"
-    key = pool_hash([inner.spec for inner in validator.tasks])
-    if path.is_file() and (kept := json.loads(path.read_text()))["tasks_hash"] == key:
-        baselines = [Baseline(**row) for row in kept["adam"]]
-    else:
+    baselines = _kept_baselines(path, validator.baseline_key)
+    if baselines is None:
         say("measuring Adam on the validation tasks")
         baselines = validator.baselines()
         rows = [dataclasses.asdict(row) for row in baselines]
-        atomic_write_json(path, {"tasks_hash": key, "steps": validator.steps, "adam": rows})
+        record = {"key": validator.baseline_key, "steps": validator.steps, "adam": rows}
+        atomic_write_json(path, record)
     return lambda state: validator(state.average, baselines)
+
+
+def _kept_baselines(path: Path, key: str) -> list[Baseline] | None:
+    """Returns what was measured before; None if nothing was, or it was something else."""
+    try:
+        kept = json.loads(path.read_text())
+        return [Baseline(**row) for row in kept["adam"]] if kept["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # missing, damaged, or of an older version; it only saves time
 
 
 def _restore(

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from foundation.canonical import content_hash
 from optimizers import optimizers
 from optimizers.metatrain.config import MetaTrainConfig, UnrollConfig
 from optimizers.metatrain.program import make_particles, open_program, repeat_all, repeat_each
@@ -63,7 +64,8 @@ class Validator:
         programs = [open_program(spec, (), self._unroll) for spec in specs]
         self.tasks = [inner for inner, _ in programs]
         self._evaluate = [run for _, run in programs]
-        draws = Draws(config.tasks.validation_seed, "validation")
+        self._seed = config.tasks.validation_seed
+        draws = Draws(self._seed, "validation")
         self._problems = [
             draw_problems(
                 inner,
@@ -73,6 +75,23 @@ class Validator:
             )
             for position, inner in enumerate(self.tasks)
         ]
+
+    @property
+    def baseline_key(self) -> str:
+        """SHA-256 of everything that `baselines` depends on."""
+        adam = optimizers.get("adam")
+        return content_hash(
+            {
+                "tasks": [inner.spec.hash for inner in self.tasks],
+                "data": [inner.source.content_hash for inner in self.tasks],
+                # The problems and their batches follow from these three.
+                "seed": self._seed,
+                "steps": self.steps,
+                "seeds": [len(problems.key) for problems in self._problems],
+                "rates": list(LEARNING_RATES),
+                "adam": [adam.version, dict(adam.identity)],
+            }
+        )
 
     def baselines(self) -> list[Baseline]:
         """Returns Adam at the best of the published rates, by the mean over seeds, on each task."""

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from foundation.errors import StoreError
-from optimizers.metatrain import MetaTrainConfig, metatrain
+from optimizers.metatrain import MetaTrainConfig, loop, metatrain
 from optimizers.metatrain.loop import CHECKPOINT, LOG
 from optimizers.metatrain.trainer import MetaTrainer
+from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo.store import load_weights
 
 
@@ -103,3 +104,36 @@ def test_a_checkpoint_is_whole_or_absent(toy_config, tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
     with pytest.raises(StoreError, match="damaged"):
         metatrain(toy_config, tmp_path, report=_quiet)
+
+
+def test_adam_is_measured_again_exactly_when_its_results_would_differ(
+    toy_config, tmp_path, monkeypatch
+):
+    measured = []
+
+    def baselines(validator: Validator) -> list[Baseline]:
+        measured.append(validator.steps)
+        return [Baseline(inner.spec.label, 0.01, float(len(measured))) for inner in validator.tasks]
+
+    monkeypatch.setattr(Validator, "baselines", baselines)
+
+    def validate(section: str, **changes) -> int:
+        changed = dataclasses.replace(getattr(toy_config, section), **changes)
+        config = dataclasses.replace(toy_config, **{section: changed})
+        before = len(measured)
+        assert loop._validation(config, tmp_path, _quiet) is not None
+        return len(measured) - before
+
+    assert validate("record") == 1
+    assert validate("record") == 0
+    assert validate("record", validate_every=2, checkpoint_seconds=1.0) == 0
+    assert validate("estimator", sigma=0.5) == 0
+    assert validate("record", validation_steps=30) == 1
+    assert validate("record", validation_seeds=3) == 1
+    assert validate("tasks", validation_seed=1_000_007) == 1
+    assert validate("tasks", validation_per_family=2) == 1
+    assert validate("tasks", validation_per_family=2) == 0
+    (tmp_path / "baseline.json").write_text('{"tasks_hash": "as an older version wrote it"}')
+    assert validate("tasks", validation_per_family=2) == 1
+    (tmp_path / "baseline.json").write_text("{")
+    assert validate("tasks", validation_per_family=2) == 1

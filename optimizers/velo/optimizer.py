@@ -107,7 +107,11 @@ def velo_from_theta(
 
 
 class AverageState(NamedTuple):
-    """State of `average_gradients`: sums since the last update of the inner transformation."""
+    """State of `average_gradients`: sums since the last update of the inner transformation.
+
+    Sums are float32 whatever the gradients are: in bfloat16, with its 8 bits, the hundredth
+    gradient of a sum would be rounded away.
+    """
 
     step: Int[Array, ""]
     gradients: Any
@@ -126,7 +130,7 @@ def average_gradients(
     def init(params: Any) -> AverageState:
         return AverageState(
             step=jnp.zeros((), jnp.int32),
-            gradients=jax.tree.map(jnp.zeros_like, params),
+            gradients=jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.float32), params),
             value=jnp.zeros((), jnp.float32),
             inner=inner.init(params),
         )
@@ -135,7 +139,9 @@ def average_gradients(
         updates: Any, state: Any, params: Any = None, *, value: Any = None, **extra: Any
     ) -> tuple[Any, AverageState]:
         check_arguments(params, value)
-        gradients = jax.tree.map(jnp.add, state.gradients, updates)
+        gradients = jax.tree.map(
+            lambda total, g: total + jnp.asarray(g, jnp.float32), state.gradients, updates
+        )
         total = state.value + jnp.asarray(value, jnp.float32)
         step = state.step + 1
         zeros = jax.tree.map(jnp.zeros_like, gradients)
@@ -168,7 +174,11 @@ def add_weight_decay(
             jnp.sum(leaf.astype(jnp.float32) ** 2) * weight_decay
             for leaf in jax.tree.leaves(params)
         )
-        decayed = jax.tree.map(lambda g, p: g + weight_decay * p, updates, params)
+        decayed = jax.tree.map(
+            lambda g, p: jnp.asarray(g, jnp.float32) + weight_decay * jnp.asarray(p, jnp.float32),
+            updates,
+            params,
+        )
         value = jnp.asarray(value, jnp.float32) + penalty
         return inner.update(decayed, state, params, value=value, **extra)
 

@@ -13,6 +13,7 @@ from golden_files import relative_error
 from foundation.errors import SpecError
 from optimizers.velo import VeLOWeights, init_weights, velo, velo_from_theta
 from optimizers.velo.grouping import factored_dims
+from optimizers.velo.optimizer import add_weight_decay, average_gradients
 
 
 def weights(seed: int = 0, hidden: int = 8, bank: int = 4) -> VeLOWeights:
@@ -250,3 +251,51 @@ def test_updates_are_zero_while_gradients_accumulate():
         moved.append(bool(jnp.any(updates["w"] != 0)))
     assert moved == [False, True, False, True]
     assert state.inner.iteration == 2
+
+
+def test_sums_of_bfloat16_gradients_are_float32():
+    """256 gradients of 1 + 1/128, which a sum in bfloat16 stops counting at 256."""
+    seen = []
+
+    def inner_update(updates, state, params=None, **extra):
+        seen.append((updates["w"], extra["value"]))
+        return jax.tree.map(jnp.zeros_like, params), state
+
+    inner = optax.GradientTransformationExtraArgs(lambda params: (), inner_update)
+    tx = average_gradients(inner, every=256)
+    params = {"w": jnp.zeros((2, 2), jnp.bfloat16)}
+    gradient = {"w": jnp.full((2, 2), 1 + 1 / 128, jnp.bfloat16)}
+    state = tx.init(params)
+    assert state.gradients["w"].dtype == jnp.float32
+    step = jax.jit(lambda state: tx.update(gradient, state, params, value=jnp.bfloat16(3)))
+    for _ in range(255):
+        _, state = step(state)
+    np.testing.assert_array_equal(state.gradients["w"], 255 * (1 + 1 / 128))
+    updates, state = step(state)
+    assert updates["w"].dtype == jnp.bfloat16
+    assert {mean.dtype for mean, _ in seen} == {jnp.dtype("float32")}
+    np.testing.assert_array_equal(state.gradients["w"], 0)
+
+
+def test_the_penalty_on_bfloat16_parameters_is_added_in_float32():
+    inner = optax.GradientTransformationExtraArgs(
+        lambda params: (), lambda updates, state, params=None, **extra: (updates, state)
+    )
+    params = {"w": jnp.ones((2,), jnp.bfloat16)}
+    tx = add_weight_decay(inner, 1 / 1024)
+    decayed, _ = tx.update(params, tx.init(params), params, value=jnp.float32(0))
+    np.testing.assert_array_equal(decayed["w"], 1 + 1 / 1024)  # 1, in bfloat16
+
+
+def test_bfloat16_parameters_accumulate_and_keep_their_dtype(strict_dtypes):
+    params, gradients, losses = problem({"w": (3, 2)}, steps=4)
+    params, *gradients = (
+        jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), tree) for tree in (params, *gradients)
+    )
+    tx = velo(300_000, weights=weights(), weight_decay=1e-3)
+    state, moved = tx.init(params), []
+    for gradient, loss in zip(gradients, losses, strict=True):
+        updates, state = jax.jit(tx.update)(gradient, state, params, value=jnp.float32(loss))
+        assert updates["w"].dtype == jnp.bfloat16
+        moved.append(bool(jnp.any(updates["w"] != 0)))
+    assert moved == [False, True, False, True]

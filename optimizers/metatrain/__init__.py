@@ -1,19 +1,19 @@
 """Meta-training: evolving VeLO weights on sampled tasks.
 
 `metatrain` runs a `MetaTrainConfig`; on the command line,
-``python -m optimizers.metatrain --config config.json --out DIR``.
+``python -m optimizers.metatrain --config velo-tiny --out DIR``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from optimizers.metatrain.config import MetaTrainConfig, load_config
+from optimizers.metatrain.config import MetaTrainConfig, builtin_configs, load_config
 
 if TYPE_CHECKING:
     from optimizers.metatrain.loop import MetaTrainResult, metatrain
 
-__all__ = ["MetaTrainConfig", "MetaTrainResult", "load_config", "metatrain"]
+__all__ = ["MetaTrainConfig", "MetaTrainResult", "builtin_configs", "load_config", "metatrain"]
 
 
 def __getattr__(name: str) -> Any:

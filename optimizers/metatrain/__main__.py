@@ -14,7 +14,9 @@ from optimizers.metatrain import load_config
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m optimizers.metatrain", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="JSON of a MetaTrainConfig")
+    parser.add_argument(
+        "--config", required=True, help="name of a built-in config, or JSON of a MetaTrainConfig"
+    )
     parser.add_argument("--out", type=Path, required=True, help="directory of this run's own")
     parser.add_argument("--restart", action="store_true", help="ignore a checkpoint in --out")
     parser.add_argument("--max-seconds", type=float, default=None, help="stop after so long")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import SpecError, VelodromeError
+from foundation.errors import SpecError, UnknownNameError, VelodromeError
 from optimizers.metatrain.checks import (
     check_choice,
     check_integer,
@@ -296,18 +296,38 @@ class MetaTrainConfig:
         return content_hash(values)
 
 
-def load_config(path: str | os.PathLike[str]) -> MetaTrainConfig:
-    """Reads a config file.
+#: Configs that come with the package: ``velo-tiny.json`` is known as "velo-tiny".
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def builtin_configs() -> list[str]:
+    """Returns the names of the configs that come with the package, sorted."""
+    return sorted(path.stem for path in CONFIGS.glob("*.json"))
+
+
+def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
+    """Reads a config.
+
+    Args:
+      config: The name of a built-in config (see `builtin_configs`), or the path of a JSON file. A
+        word without a suffix and without a ``/`` is a name; ``./word`` is a path.
 
     Raises:
+      UnknownNameError: There is no built-in config of that name.
       VelodromeError: There is no such file, or it is not JSON.
       SpecError: A field is unknown or not allowed.
     """
+    path = Path(config)
+    if isinstance(config, str) and config == path.name and not path.suffix:
+        if config not in builtin_configs():
+            raise UnknownNameError("built-in meta-training config", config, builtin_configs())
+        path = CONFIGS / f"{config}.json"
     try:
-        values = json.loads(Path(path).read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise VelodromeError(
-            f"cannot read the config {path}: {error.strerror}. Give the path of a JSON file."
+            f"cannot read the config {path}: {error.strerror}. Give the path of a JSON file, or "
+            f"the name of a built-in config ({', '.join(builtin_configs())})."
         ) from error
     except ValueError as error:
         raise VelodromeError(f"{path} is not JSON: {error}.") from error

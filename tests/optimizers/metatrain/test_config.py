@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from foundation.errors import SpecError, VelodromeError
-from optimizers.metatrain import MetaTrainConfig, load_config
+from foundation.errors import SpecError, UnknownNameError, VelodromeError
+from optimizers.metatrain import MetaTrainConfig, builtin_configs, load_config
 from optimizers.metatrain.config import EstimatorConfig, RecordConfig, TasksConfig, UnrollConfig
 
 
@@ -74,3 +74,22 @@ def test_a_file_that_is_missing_or_no_json_is_told(tmp_path):
     path.write_text("{")
     with pytest.raises(VelodromeError, match="is not JSON"):
         load_config(path)
+
+
+def test_built_in_configs_are_found_by_name(tmp_path, monkeypatch):
+    assert "velo-tiny" in builtin_configs()
+    for name in builtin_configs():
+        config = load_config(name)
+        assert MetaTrainConfig.from_json(config.to_json()) == config
+    # Names are names wherever one stands, and a path is a path.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "velo-tiny").write_text('{"seed": 77}')
+    assert load_config("velo-tiny").seed != 77
+    assert load_config("./velo-tiny").seed == load_config(tmp_path / "velo-tiny").seed == 77
+
+
+def test_an_unknown_config_gets_the_close_names():
+    with pytest.raises(UnknownNameError, match="named 'velo-tin'. Did you mean 'velo-tiny'"):
+        load_config("velo-tin")
+    with pytest.raises(VelodromeError, match=r"cannot read.*velo-tin\.json.*\(.*velo-tiny.*\)"):
+        load_config("velo-tin.json")

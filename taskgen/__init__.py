@@ -6,12 +6,10 @@ Importing this, sampling and costs need no jax; :func:`build` imports it.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
-from foundation.errors import SpecError
 from taskgen.cost import Cost
 from taskgen.data import datasets
-from taskgen.description import describe
+from taskgen.description import dataset_info, describe
 from taskgen.families import Family, families
 from taskgen.sampler import sample
 from taskgen.spec import DataSpec, Precision, TaskSpec
@@ -50,19 +48,9 @@ def build(spec: TaskSpec) -> Task:
       UnknownNameError: There is no such data set.
       SpecError: The data set is not of the kind that the family trains on.
     """
-    return spec.family_object.build(spec, _info(spec))
+    return spec.family_object.build(spec, dataset_info(spec))
 
 
 def cost(spec: TaskSpec) -> Cost:
     """Returns the cost of a training step of ``spec``, in closed form and without jax."""
-    return spec.family_object.cost(spec, _info(spec))
-
-
-def _info(spec: TaskSpec) -> Any:
-    info = datasets.get(spec.data.name).info
-    kind = spec.family_object.data_kind
-    if info.kind != kind:
-        raise SpecError(
-            "data.name", spec.data.name, f"a data set of kind {kind!r} for family {spec.family!r}"
-        )
-    return info
+    return spec.family_object.cost(spec, dataset_info(spec))

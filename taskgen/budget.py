@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,14 @@ def load_profile(name: str) -> DeviceProfile:
 
 
 def check_profile_name(name: str) -> None:
-    """Refuses a name for a new profile that a built-in one has.
+    """Refuses a name for a new profile that a built-in one has, or that is no name of a file.
 
     Raises:
-      SpecError: Under that name, sampling would differ between machines.
+      SpecError: Under that name, sampling would differ between machines, or the file would lie
+        anywhere.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise SpecError("profile.name", name, "letters, digits, and _ - . after the first of them")
     built_in = sorted(file.stem for file in _BUILT_IN.glob("*.json"))
     if name.lower() in built_in:
         raise SpecError("profile.name", name, f"another name than {', '.join(built_in)}")

@@ -52,6 +52,10 @@ def with_config(**config: Any) -> str:
         (["show", "smoek:0"], "named 'smoek:0'"),
         (["weights", "verify", "velo-tny"], "named 'velo-tny'. Did you mean 'velo"),
         (["weights", "fetch", "vello"], "named 'vello'. Did you mean 'velo'"),
+        (
+            ["metatrain", "--config", "velo-tinny", "--out", "x"],
+            "'velo-tinny'. Did you mean 'velo-",
+        ),
         (["check", "optimizer", "optax:lin"], "lin.*Did you mean.*lion"),
         (["check", "family", "rn"], "no family named 'rn'. Did you mean 'rnn'"),
     ],
@@ -115,6 +119,43 @@ def test_a_wrong_protocol_names_field_value_and_range(tell, options: list[str], 
 )
 def test_wrong_sampling_options_are_named(tell, options: list[str], message: str):
     assert message in tell("sample", *options, "-o", "tasks.json")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["sample", "--count", "1", "--hours", "nan", "-o", "x"], "hours: got nan, but it must be"),
+        (["sample", "--count", "1", "--max-mflop", "0", "-o", "x"], "max_mflop: got 0.0, but it"),
+        (["show", "smoke:0", "--hours", "-1"], "hours: got -1.0, but it must be a positive number"),
+        (["calibrate", "--name", "../x"], "profile.name: got '../x', but it must be letters"),
+        (["calibrate", "--name", ""], "profile.name: got '', but it must be letters"),
+        (["calibrate", "--name", "V100"], "profile.name: got 'V100', but it must be another name"),
+        (
+            ["metatrain", "--config", "velo-tiny", "--out", "x", "--max-minutes", "nan"],
+            "--max-minutes: got nan, but it must be a number of minutes",
+        ),
+        (["run", "smoke", "--out", "x", "--workers", "-1"], "workers is -1; give 0"),
+        (["run", "smoke", "--out", "x", "--optimizers", ","], "one or more names of optimizers"),
+    ],
+)
+def test_other_options_out_of_range_are_named(tell, tmp_path, words: list[str], message: str):
+    assert message in tell(*words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_of_the_wrong_kind_are_named(tell):
+    spec = json.dumps({**SPEC, "data": "kjv"})
+    message = "data.name: got 'kjv', but it must be a data set of kind 'image' for family 'mlp'"
+    assert message in tell("show", spec)
+    assert "'mlp' trains on image data, and 'kjv' is text" in tell("check", "task", spec)
+    assert message in _run_spec(tell, spec)
+
+
+def test_a_file_that_is_no_text_is_named(tell, tmp_path: Path):
+    (tmp_path / "tasks.json").write_bytes(b"\xff\xfe\x00")
+    assert "file: got 'tasks.json', but it must be text in UTF-8" in tell("show", "tasks.json")
+    assert "'tasks.json', but it must be a JSON file" in tell("run", "tasks.json", "--out", "x")
+    assert "tasks.json is not JSON" in tell("metatrain", "--config", "tasks.json", "--out", "x")
 
 
 def test_a_task_number_beyond_the_end_is_named(tell):

@@ -65,6 +65,8 @@ def _members(name: str) -> list[TaskSpec]:
             content = _parse(Path(name).read_text(encoding="utf-8"), name)
         except OSError as error:
             raise SpecError("file", name, f"a file that can be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise SpecError("file", name, f"text in UTF-8 ({error})") from error
         if "kind" not in content:  # a bare spec, as `velodrome show --json` prints it
             return [TaskSpec.from_json(content)]
     return list(load_suite(name).tasks)

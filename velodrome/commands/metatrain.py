@@ -8,12 +8,19 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from foundation.errors import SpecError
+from optimizers.metatrain import builtin_configs
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
 EXAMPLES = (
-    "velodrome metatrain --config velo-tiny.json --out runs/velo-tiny",
+    "velodrome metatrain --config velo-tiny --out runs/velo-tiny",
     "velodrome run demo --out runs/mine --optimizers velo:runs/velo-tiny/weights.safetensors,adam",
+)
+
+_CONFIG_HELP = (
+    f"A built-in config ({', '.join(builtin_configs())}), or a JSON file with the fields of "
+    "velodrome.MetaTrainConfig."
 )
 
 
@@ -24,7 +31,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def metatrain(
     *,
-    config: Annotated[Path, arg(metavar="FILE")],
+    config: Annotated[str, arg(metavar="NAME|FILE", help=_CONFIG_HELP)],
     out: Annotated[Path, arg(metavar="DIR")],
     restart: bool = False,
     max_minutes: Annotated[float | None, option("M")] = None,
@@ -34,11 +41,13 @@ def metatrain(
     Can be interrupted at any time: the same command goes on from the last checkpoint.
 
     Args:
-      config: A JSON file with the fields of velodrome.MetaTrainConfig.
+      config: The name of a built-in config, or a JSON file.
       out: Where checkpoints, the log, and the weights go.
       restart: Start anew, whatever the directory holds.
       max_minutes: Stop after so many minutes, as if interrupted. Default: when it is finished.
     """
+    if max_minutes is not None and not 0 <= max_minutes < float("inf"):
+        raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     from optimizers.metatrain import load_config
     from optimizers.metatrain import metatrain as train
     from optimizers.metatrain.__main__ import configure_jax

@@ -17,6 +17,8 @@ from suites.batching import choose, rule
 from suites.protocol import Protocol
 from suites.suite import Suite
 from taskgen.data import datasets
+from taskgen.data.published.prepared import missing
+from taskgen.data.published.recipes import how_to_get
 from taskgen.spec import TaskSpec
 
 SCHEMA = 1
@@ -26,12 +28,14 @@ KIND = "velodrome-plan"
 Plan = Mapping[str, Any]
 
 
-def make_plan(suite: Suite, *, backend: str = "cpu") -> Plan:
+def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False) -> Plan:
     """Returns the plan of a suite; a pure function of the suite, the registries and ``backend``.
 
     Args:
       suite: What is asked.
       backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``: the batching depends on it.
+      without_data: Whether published data that are not prepared may be missing: for looking at
+        the plan only, as the cells of such data have no content hash and other ids later.
 
     Raises:
       UnknownNameError: An optimizer, family or data set is not registered.
@@ -42,7 +46,7 @@ def make_plan(suite: Suite, *, backend: str = "cpu") -> Plan:
     specs = {name: optimizers.get(name) for name in suite.optimizers}
     cells, shards = [], []
     for index, task in enumerate(suite.tasks):
-        data = _data(task)
+        data = _data(task, without_data=without_data)
         cost = taskgen.cost(task)
         for name, optimizer in specs.items():
             points = grid_points(optimizer, protocol)
@@ -197,9 +201,21 @@ def _groups(
             yield members[start : start + batching["points"]]
 
 
-def _data(task: TaskSpec) -> dict[str, Any]:
+def missing_data(plan: Plan) -> dict[str, int]:
+    """Returns the data sets of a plan that are not here, and how many of its tasks need each."""
+    tasks: dict[str, set[str]] = {}
+    for cell in plan["cells"]:
+        if not cell["data"]["content_hash"]:
+            tasks.setdefault(cell["data"]["name"], set()).add(cell["task"]["hash"])
+    return {name: len(hashes) for name, hashes in sorted(tasks.items())}
+
+
+def _data(task: TaskSpec, *, without_data: bool) -> dict[str, Any]:
     info = datasets.get(task.data.name).info
-    if not info.content_hash:
+    published = bool(how_to_get(info.name))
+    if not info.content_hash and published and not without_data:
+        raise missing(info, "train")
+    if not info.content_hash and not published:
         raise DataError(
             f"the data set {info.name!r} of task {task.label} has no content hash, so results on "
             "it could not be told from results on other data. Use a built-in data set "

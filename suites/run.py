@@ -13,14 +13,16 @@ from typing import Any
 from foundation.canonical import content_hash
 from foundation.errors import PlanError, StoreError
 from results.store import Store
+from suites.datachoice import with_data
 from suites.engines.base import CHECKPOINT_SECONDS, SHARD, TIMING, Engine, Job
 from suites.engines.inline import InlineEngine
 from suites.engines.processes import ProcessEngine
 from suites.environment import device_description, usable_cores, versions
 from suites.overview import PROCESS_BYTES, CellOverview, overview, shard_seconds
-from suites.plan import Plan, make_plan
+from suites.plan import Plan, make_plan, missing_data
 from suites.progress import Progress, choose_progress, duration
 from suites.suite import Suite, as_suite
+from taskgen.data.published.recipes import how_to_get
 
 #: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
 INLINE_SECONDS = 5.0
@@ -67,6 +69,7 @@ def run(
     steps: int | None = None,
     learning_rates: Sequence[float] | None = None,
     baseline_multiple: int | None = None,
+    data: str | None = None,
     workers: int | None = None,
     timing: bool = True,
     dry_run: bool = False,
@@ -89,6 +92,9 @@ def run(
       steps: Updates that each candidate makes; default: the suite's.
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
       baseline_multiple: The baseline makes so many times more updates; default: the suite's.
+      data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
+        the built-in real data; see :func:`suites.datachoice.with_data`. Default: the data that
+        the tasks name.
       workers: Worker processes, each computing with one thread on the CPU. 0: in this process.
         Default: one for each core that memory allows; in this process for accelerators and for
         runs of a few seconds.
@@ -112,7 +118,7 @@ def run(
       VelodromeError: Nothing can be written to ``out``.
     """
     began = time.monotonic()
-    chosen = as_suite(suite).override(
+    chosen = with_data(as_suite(suite), data).override(
         optimizers=optimizers,
         seeds=seeds,
         steps=steps,
@@ -122,7 +128,7 @@ def run(
     if workers is not None and workers < 0:
         raise PlanError(f"workers is {workers}; give 0 (this process) or more.")
     backend = _backend()
-    plan = make_plan(chosen, backend=backend)
+    plan = make_plan(chosen, backend=backend, without_data=dry_run)
     display = choose_progress(progress)
     cells = tuple(overview(plan, chosen.protocol))
     if dry_run:
@@ -187,6 +193,8 @@ def describe(plan: Plan, cells: Sequence[CellOverview]) -> list[str]:
             f"{cell.memory_bytes / 2**20:,.0f} MiB of memory, "
             f"{cell.disk_bytes / 2**20:.1f} MiB on disk"
         )
+    for name, tasks in missing_data(plan).items():
+        lines.append(f"Missing data: {name}, for {tasks} tasks. To get it: {how_to_get(name)}")
     total = sum(cell.seconds for cell in cells)
     lines.append(
         f"{len(cells)} cells, {len(plan['shards'])} shards, "

@@ -24,12 +24,13 @@ COMMANDS = {
     "run": "Train the tasks of a suite with its optimizers; resumable.",
     "report": "Draw tables and figures from a store of results.",
     "check": "Put a task, family, or optimizer through its contract tests.",
+    "data": "Show which data sets are here; prepare a published one.",
     "weights": "List, fetch, or verify the weights of learned optimizers.",
     "calibrate": "Measure this machine, for predictions of seconds.",
     "metatrain": "Train a learned optimizer.",
 }
 
-_RESUMABLE = ("run", "metatrain", "weights")
+_RESUMABLE = ("run", "metatrain", "data", "weights")
 _ERROR, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
 
 _EXAMPLES = """\

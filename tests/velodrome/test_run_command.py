@@ -25,7 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
-    more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run"
+    more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --data stand-in"
     assert cli.main([*words.split(), *more.split()]) == 0
     ((arguments, options),) = calls
     assert arguments == ("demo", Path("x"))
@@ -35,6 +35,7 @@ def test_options_reach_the_run(calls: list[Any]):
         "steps": 40,
         "baseline_multiple": 3,
         "learning_rates": [0.001, 0.01],
+        "data": "stand-in",
         "workers": 2,
         "dry_run": True,
     }

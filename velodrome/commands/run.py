@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -16,6 +16,7 @@ EXAMPLES = (
     "velodrome run tasks.json --out runs/mine --optimizers velo,adam --steps 200 --seeds 3",
     "velodrome run demo --out runs/few --learning-rates 1e-4,1e-3,1e-2 --baseline-multiple 10",
     "velodrome run demo --out runs/demo --dry-run   # what would be trained",
+    "velodrome run velodrome-83 --out runs/try --data stand-in --steps 20   # generated data",
 )
 
 
@@ -34,6 +35,7 @@ def run(
     steps: Annotated[int | None, option("N")] = None,
     learning_rates: Annotated[str | None, option("A,B")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
+    data: Literal["stand-in", "built-in"] | None = None,
     workers: Annotated[int | None, option("W")] = None,
     dry_run: bool = False,
 ) -> int:
@@ -41,7 +43,8 @@ def run(
 
     Can be interrupted at any time: the same command goes on where it stopped, and the curves are
     those of an undisturbed run. A store holds one suite under one protocol. Exits with 1 if some
-    runs failed; the others are kept.
+    runs failed; the others are kept. Results on stand-in data say so everywhere, and never mix
+    with others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
@@ -52,6 +55,8 @@ def run(
       learning_rates: The sweep of every optimizer that has a learning rate, with commas between.
         Default: its published one.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
+      data: Data to use in the place of published data sets: generated stand-ins of the same shapes,
+        or the real data that is built in (5,000 images for mnist). Default: what the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
       dry_run: Only say what would be trained, and about how long it would take.
     """
@@ -65,6 +70,7 @@ def run(
         steps=steps,
         learning_rates=numbers(learning_rates, "--learning-rates"),
         baseline_multiple=baseline_multiple,
+        data=data,
         workers=workers,
         dry_run=dry_run,
     )

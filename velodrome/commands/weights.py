@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
 from foundation.errors import VelodromeError
 from velodrome.commands._parsing import option, run_command
+from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, count, print_pairs, print_table
 
 EXAMPLES = (
@@ -71,30 +71,9 @@ def _list() -> Iterator[Sequence[object]]:
 def _fetch(name: str) -> int:
     from optimizers.velo.fetch import fetch
 
-    with _progress() as progress:
-        fetch(name, progress=progress)
+    with ProgressBars() as bars:
+        fetch(name, progress=bars.of("fetching"))
     return _verify(name)
-
-
-class _progress:
-    """Shows a progress bar on a terminal, and nothing elsewhere."""
-
-    def __enter__(self) -> Callable[[int, int], None] | None:
-        from rich.console import Console
-        from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-
-        if not sys.stderr.isatty():
-            self._bar = None
-            return None
-        columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        task, bar = self._bar.add_task("fetching", total=None), self._bar
-        return lambda done, total: bar.update(task, completed=done, total=total)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
 
 def _verify(name: str) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from foundation.errors import DataError
 from foundation.files import cache_dir
 from taskgen.data.info import SPLITS, Arrays, Dataset, DatasetInfo, check_split, hash_arrays
+from taskgen.data.published.recipes import how_to_get
 from taskgen.data.stored import array_names
 
 SCHEMA = 1
@@ -103,9 +104,9 @@ def missing(facts: DatasetInfo, split: str) -> DataError:
     """Returns the error for data that are not prepared: it says all that one can do."""
     return DataError(
         f"the {split!r} split of {facts.name!r} is not here: prepare it with "
-        f"`velodrome data prepare {facts.name}` (`velodrome data status {facts.name}` says what "
-        "that takes). Without the data: `--data stand-in` runs a suite on generated data, and "
-        "`velodrome sample --data built-in` samples tasks on real data that is here."
+        f"`{how_to_get(facts.name)}` (`velodrome data status {facts.name}` says more). Without "
+        "the data: `--data stand-in` runs a suite on generated data, and `velodrome sample --data "
+        "built-in` samples tasks on real data that is here."
     )
 
 

@@ -185,3 +185,12 @@ def recipe_of(name: str) -> Recipe:
     if name not in RECIPES:
         raise UnknownNameError("data set to prepare", name, RECIPES)
     return RECIPES[name]
+
+
+def how_to_get(name: str) -> str:
+    """Returns the command that prepares a published data set; "" for any other data set."""
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        return ""
+    words = f"velodrome data prepare {name} " + ("--download" if recipe.files else "--from DIR")
+    return words + (" --vocabulary FILE" if recipe.vocabulary else "")

@@ -1,0 +1,173 @@
+"""Downloads from a server on the loopback interface that misbehaves as told."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foundation import download as downloading
+from foundation.download import DownloadError, download, download_part
+
+BODY = bytes(range(256)) * 40
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves one file in parts, if asked for parts."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body = BODY
+        self.etag = '"one"'
+        self.drop_after: list[int] = []  # bytes to send before hanging up, one for each request
+        self.failures: list[int] = []  # status codes to answer first
+        self.ranges: list[str | None] = []  # what was asked for
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/data.bin"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        server, asked = self.server, self.headers.get("Range")
+        server.ranges.append(asked)
+        if server.failures:
+            self.send_error(server.failures.pop(0))
+            return
+        start = 0
+        if asked and self.headers.get("If-Range") == server.etag:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            self.send_response(206)
+            end = len(server.body) - 1
+            self.send_header("Content-Range", f"bytes {start}-{end}/{len(server.body)}")
+        else:
+            self.send_response(200)
+        rest = server.body[start:]
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("X-Answer", "yes")
+        if server.etag:
+            self.send_header("ETag", server.etag)
+        self.end_headers()
+        self.wfile.write(rest[: server.drop_after.pop(0)] if server.drop_after else rest)
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args  # the server keeps quiet
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(downloading, "CHUNK_BYTES", 1000)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def fetch(server: Server, target: Path, **options) -> Path:
+    settings = {"size": len(BODY), "sha256": SHA256, "pause_seconds": 0.0} | options
+    return download(server.url, target, **settings)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_fetched_once(server: Server, tmp_path: Path):
+    seen: list[tuple[int, int]] = []
+    target = tmp_path / "new" / "data.bin"
+    fetch(server, target, progress=lambda *done: seen.append(done))
+    assert target.read_bytes() == BODY
+    assert seen[0] == (1000, len(BODY)) and seen[-1] == (len(BODY), len(BODY))
+    assert names(target.parent) == ["data.bin"]
+    fetch(server, target)
+    assert server.ranges == [None]
+
+
+def test_a_damaged_file_is_fetched_anew(server: Server, tmp_path: Path):
+    target = tmp_path / "data.bin"
+    target.write_bytes(bytes(len(BODY)))
+    assert fetch(server, target).read_bytes() == BODY
+
+
+def test_a_dropped_connection_is_resumed(server: Server, tmp_path: Path):
+    server.drop_after = [2500, 1000]
+    assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+    assert server.ranges == [None, "bytes=2500-", "bytes=3500-"]
+
+
+def test_a_later_call_resumes(server: Server, tmp_path: Path):
+    server.drop_after = [2500]
+    target = tmp_path / "data.bin"
+    with pytest.raises(DownloadError, match="2,500 bytes are kept and will be resumed"):
+        fetch(server, target, attempts=1)
+    assert names(tmp_path) == ["data.bin.part", "data.bin.part.json"]
+    assert fetch(server, target).read_bytes() == BODY
+    assert server.ranges == [None, "bytes=2500-"]
+
+
+def test_what_changed_on_the_server_is_fetched_from_the_start(server: Server, tmp_path: Path):
+    server.drop_after = [2500]
+    with pytest.raises(DownloadError):
+        fetch(server, tmp_path / "data.bin", attempts=1)
+    server.etag = '"two"'
+    assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+
+
+def test_without_a_version_nothing_is_continued(server: Server, tmp_path: Path):
+    server.etag = ""
+    server.drop_after = [2500]
+    assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+    assert server.ranges == [None, None]
+
+
+def test_a_wrong_hash_is_refused_and_not_kept(server: Server, tmp_path: Path):
+    server.body = BODY[:-1] + b"\x00"
+    with pytest.raises(DownloadError, match=rf"expected SHA-256 {SHA256}, found \w+. Nothing was"):
+        fetch(server, tmp_path / "data.bin")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", BODY + b"more"])
+def test_a_wrong_size_is_refused(server: Server, tmp_path: Path, body: bytes):
+    server.body = body
+    with pytest.raises(DownloadError, match=r"expected 10,240 bytes, found [\d,]+\. Nothing was"):
+        fetch(server, tmp_path / "data.bin")
+    assert names(tmp_path) == []
+
+
+def test_errors_of_the_server(server: Server, tmp_path: Path):
+    server.failures = [503, 500]
+    assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+    server.failures = [404]
+    with pytest.raises(DownloadError, match="could not fetch http://.*: HTTP 404"):
+        fetch(server, tmp_path / "other.bin")
+    assert len(server.ranges) == 4
+
+
+def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/data.bin"
+    with pytest.raises(DownloadError, match="could not fetch .*refused"):
+        download(url, tmp_path / "data.bin", size=1, sha256=SHA256)
+
+
+def test_headers_asked_for_are_given_also_of_what_was_there(server: Server, tmp_path: Path):
+    part = tmp_path / "data.bin.part"
+    for _ in range(2):
+        headers = download_part(server.url, part, size=len(BODY), keep_headers=("X-Answer",))
+        assert headers == {"X-Answer": ["yes"]}
+    assert len(server.ranges) == 1

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import velodrome
+from foundation.errors import DataError, PlanError, SpecError
+from suites.datachoice import with_data
+from suites.protocol import Protocol
+from suites.run import run
+from suites.suite import Suite
+from taskgen.data import datasets
+from taskgen.spec import DataSpec, TaskSpec
+
+
+def suite(*names: str) -> Suite:
+    tasks = tuple(
+        TaskSpec("mlp", {"hidden_size": 8, "image_size": 4}, DataSpec(name), 8) for name in names
+    )
+    protocol = Protocol(
+        steps=10, seeds=1, baseline_multiple=1, eval_every=5, eval_examples=16, heldout_every=10
+    )
+    return Suite("mine", tasks, protocol, ("adam", "sgd"))
+
+
+def test_stand_ins_replace_published_data_only():
+    before = suite("mnist", "cifar10", "digits")
+    after = with_data(before, "stand-in")
+    names = [task.data.name for task in after.tasks]
+    assert names == ["stand-in:mnist", "stand-in:cifar10", "digits"]
+    assert [task.label for task in after.tasks] == [task.label for task in before.tasks]
+    assert after.tasks[2] is before.tasks[2]
+    assert after.name == "mine on stand-in data" and after.hash != before.hash
+    assert with_data(before, None) is before
+    kinds = {datasets.get(name).info.provenance for name in names}
+    assert kinds == {"stand-in", "built-in"}
+
+
+def test_augmentation_stays():
+    task = TaskSpec("mlp", {}, DataSpec("cifar10", shift=2, flip=True), 8)
+    mine = Suite("mine", (task,), Protocol(steps=10), ("adam",))
+    (after,) = with_data(mine, "stand-in").tasks
+    assert after.data == DataSpec("stand-in:cifar10", shift=2, flip=True)
+
+
+def test_built_in_data_serve_for_mnist_and_nothing_else():
+    (task,) = with_data(suite("mnist"), "built-in").tasks
+    assert task.data.name == "mnist5k"
+    with pytest.raises(PlanError, match="mnist only, but mine has tasks on cifar10, mnist|cifar10"):
+        with_data(suite("mnist", "cifar10"), "built-in")
+
+
+def test_messages():
+    with pytest.raises(PlanError, match="no task of mine is on published data"):
+        with_data(suite("digits"), "stand-in")
+    with pytest.raises(SpecError, match="one of stand-in, built-in"):
+        with_data(suite("mnist"), "fake")
+
+
+def test_every_table_figure_and_file_says_stand_in_data(tmp_path):
+    run(
+        suite("mnist"),
+        tmp_path / "store",
+        data="stand-in",
+        learning_rates=[1e-3],
+        workers=0,
+        timing=False,
+        progress="silent",
+    )
+    manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
+    assert manifest["data"] == "stand-in"
+    assert manifest["suite"]["name"] == "mine on stand-in data"
+    shard, _ = sorted((tmp_path / "store" / "shards").glob("*.parquet"))
+    metadata = json.loads(pq.read_schema(shard).metadata[b"velodrome"])
+    assert metadata["data"]["name"] == "stand-in:mnist"
+    assert metadata["data"]["provenance"] == "stand-in"
+    assert metadata["data"]["content_hash"] == datasets.get("stand-in:mnist").info.content_hash
+    velodrome.report(tmp_path / "store", out=tmp_path / "report")
+    for path in sorted((tmp_path / "report").rglob("*.csv")):
+        table = pd.read_csv(path)
+        assert set(table["provenance"]) <= {"stand-in"}, path.name
+
+
+def test_a_plan_can_be_seen_without_the_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
+    run(suite("mnist", "cifar10"), tmp_path / "store", dry_run=True, progress="plain")
+    shown = capsys.readouterr()
+    told = shown.out + shown.err
+    assert "Missing data: cifar10, for 1 tasks" in told
+    assert "velodrome data prepare mnist --download" in told
+    with pytest.raises(DataError, match="velodrome data prepare mnist --download"):
+        run(suite("mnist", "cifar10"), tmp_path / "store", progress="silent")
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,146 @@
+"""Tiny data sets in the true formats of the published ones, written by the tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taskgen.data.published import recipes
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
+    """Makes a published data set as small as a test's: other counts, or other files."""
+    recipe = dataclasses.replace(recipes.RECIPES[name], **changes)
+    monkeypatch.setitem(recipes.RECIPES, name, recipe)  # type: ignore[arg-type]
+
+
+def random_images(count: int, side: int, channels: int, *, seed: int = 0) -> np.ndarray:
+    words = np.random.Philox(key=seed).random_raw(count * side * side * channels)
+    return (words % 256).astype(np.uint8).reshape(count, side, side, channels)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    content = header + array.tobytes()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def write_mnist(folder: Path, images: Mapping[str, np.ndarray], *, packed: bool = True) -> None:
+    """Writes the four files of MNIST; the label of image i is i mod 10."""
+    folder.mkdir(parents=True, exist_ok=True)
+    end = ".gz" if packed else ""
+    for split, name in (("train", "train"), ("test", "t10k")):
+        image = images[split]
+        write_idx(folder / f"{name}-images-idx3-ubyte{end}", image[..., 0])
+        label = (np.arange(len(image)) % 10).astype(np.uint8)
+        write_idx(folder / f"{name}-labels-idx1-ubyte{end}", label)
+
+
+def cifar_records(images: np.ndarray, labels: np.ndarray, *, coarse: bool = False) -> bytes:
+    planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    columns = [labels[:, None].astype(np.uint8), planes]
+    if coarse:
+        columns.insert(0, (labels[:, None] // 5).astype(np.uint8))
+    return np.concatenate(columns, axis=1).tobytes()
+
+
+def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def encoded(image: np.ndarray, form: str) -> bytes:
+    """An image file: PNG, or JPEG (which loses a little)."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture.save(buffer, form, quality=90) if form == "JPEG" else picture.save(buffer, form)
+    return buffer.getvalue()
+
+
+def write_food101(
+    root: Path, classes: list[str], per_class: Mapping[str, int]
+) -> dict[str, list[tuple[str, bytes, int]]]:
+    """Writes ``meta/`` and ``images/``; returns (key, JPEG, label) of each split of TFDS."""
+    (root / "meta").mkdir(parents=True)
+    (root / "meta" / "classes.txt").write_text("\n".join(classes) + "\n")
+    made: dict[str, list[tuple[str, bytes, int]]] = {}
+    for split, listed in (("train", "train"), ("validation", "test")):
+        made[split], by_class = [], {}
+        for label, name in enumerate(classes):
+            by_class[name] = [f"{name}/{split}{number}" for number in range(per_class[split])]
+            for number, key in enumerate(by_class[name]):
+                pixels = random_images(1, 80 + 7 * number, 3, seed=label + 100 * number)[0]
+                content = encoded(pixels[: 70 + number], "JPEG")
+                path = root / "images" / f"{key}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                made[split].append((key, content, label))
+        (root / "meta" / f"{listed}.json").write_text(json.dumps(by_class))
+    return made
+
+
+def build_tfds(
+    name: str,
+    data_dir: Path,
+    features: Any,
+    splits: Mapping[str, Iterable[tuple[Any, dict[str, Any]]]],
+    *,
+    version: str = "1.0.0",
+    config: str = "",
+    file_format: str = "array_record",
+) -> Path:
+    """Prepares a data set with tensorflow-datasets itself, without TensorFlow.
+
+    Args:
+      name: Name of the builder.
+      data_dir: Where to.
+      features: The ``FeaturesDict``.
+      splits: Keys and examples of each split.
+      version: Version of the builder.
+      config: Name of the config, if it has one.
+      file_format: How to store it.
+
+    Returns:
+      The folder of the version.
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import registered
+
+    configs = [tfds.core.BuilderConfig(name=config, version=version)] if config else []
+
+    def info(self: Any) -> Any:
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def generate(self: Any, examples: Any) -> Iterator[Any]:
+        yield from examples
+
+    def generators(self: Any, manager: Any) -> Any:
+        return {split: generate(self, examples) for split, examples in splits.items()}
+
+    body = {
+        "name": name,
+        "VERSION": tfds.core.Version(version),
+        "BUILDER_CONFIGS": configs,
+        "_info": info,
+        "_split_generators": generators,
+        "_generate_examples": generate,
+        "__module__": __name__,
+    }
+    with registered.skip_registration():
+        made = type("Tiny", (tfds.core.GeneratorBasedBuilder,), body)
+        builder = made(data_dir=str(data_dir), file_format=file_format)
+    builder.download_and_prepare()
+    return Path(builder.data_path)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taskgen.data import datasets
+from taskgen.data.published import recipes
+from taskgen.data.published.sources import RawFile
+from velodrome import cli
+
+FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+COUNTS = {"train": 20, "test": 10}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of an MNIST of 20 and 10 images, which are taken for the published ones."""
+    folder, known = tmp_path / "files", []
+    folder.mkdir()
+    for name in FILES:
+        count = COUNTS["train" if name.startswith("train") else "test"]
+        shape = (count, 28, 28) if "images" in name else (count,)
+        array = (np.arange(np.prod(shape)).reshape(shape) % 7).astype(np.uint8)
+        header = bytes([0, 0, 8, array.ndim]) + np.array(shape, ">u4").tobytes()
+        path = folder / f"{name}-ubyte.gz"
+        path.write_bytes(gzip.compress(header + array.tobytes(), mtime=0))
+        content = path.read_bytes()
+        url = f"http://127.0.0.1:9/{path.name}"
+        known.append(RawFile(url, len(content), hashlib.sha256(content).hexdigest()))
+    use(monkeypatch, tuple(known))
+    return folder
+
+
+def use(monkeypatch: pytest.MonkeyPatch, files: tuple[RawFile, ...]) -> None:
+    whole = recipes.RECIPES["mnist"]
+    small = recipes.Recipe(whole.tfds, whole.parts, COUNTS, files, whole.layout)
+    monkeypatch.setitem(recipes.RECIPES, "mnist", small)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serves the files over HTTP on the loopback interface."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            del format, args
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{running.server_port}/"
+        use(
+            monkeypatch,
+            tuple(
+                RawFile(url + file.name, file.size, file.sha256)
+                for file in recipes.RECIPES["mnist"].files
+            ),
+        )
+        yield url
+        running.shutdown()
+        thread.join()
+
+
+def test_status_says_what_each_suite_needs(capsys: pytest.CaptureFixture[str], folder: Path):
+    assert cli.main(["data", "status"]) == 0
+    shown = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
+    assert "built in" in lines["digits"] and "demo" in lines["digits"]
+    assert "not here" in lines["mnist"]
+    assert "velodrome data prepare mnist --download" in lines["mnist"]
+    assert "velodrome data prepare imagenet16 --from DIR" in lines["imagenet16"]
+    assert "prepare lm1b_32k --download --vocabulary FILE" in lines["lm1b_32k"]
+    assert "stand-in:NAME" in shown
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    capsys.readouterr()
+    assert cli.main(["data", "status"]) == 0
+    prepared = next(
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("mnist ")
+    )
+    assert "prepared" in prepared and datasets.get("mnist").info.content_hash[:16] in prepared
+
+
+def test_status_of_one_data_set(capsys: pytest.CaptureFixture[str], folder: Path):
+    assert cli.main(["data", "status", "cifar10"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("Krizhevsky 2009", "licence", "cifar-10-binary.tar.gz (170 MB)", "40,000"):
+        assert words in shown
+    assert cli.main(["data", "status", "imagenet64"]) == 0
+    assert "register at image-net.org" in capsys.readouterr().out
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    capsys.readouterr()
+    assert cli.main(["data", "status", "mnist"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("prepared from", "IDX files", "yes, by SHA-256", "hash of heldout"):
+        assert words in shown
+    for words in (["stand-in:cifar100"], ["digits"]):
+        assert cli.main(["data", "status", *words]) == 0
+    assert "built in" in capsys.readouterr().out
+
+
+def test_prepare_from_a_folder(capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path):
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "mnist is prepared from IDX files (train: 16, heldout: 10)" in shown
+    assert "Note" not in shown
+    assert datasets.get("mnist").load("train")["image"].shape == (16, 28, 28, 1)
+
+
+def test_files_that_are_not_the_published_ones_are_told(
+    capsys: pytest.CaptureFixture[str], folder: Path
+):
+    path = folder / f"{FILES[0]}-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1, mtime=7))
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    assert "not, byte for byte, the published ones" in capsys.readouterr().out
+
+
+def test_prepare_by_downloading(
+    capsys: pytest.CaptureFixture[str], server: str, tmp_path: Path, monkeypatch
+):
+    assert cli.main(["data", "prepare", "mnist", "--download"]) == 0
+    assert "mnist is prepared from IDX files" in capsys.readouterr().out
+    downloaded = sorted((tmp_path / "cache" / "data" / "downloads" / "mnist").iterdir())
+    assert len(downloaded) == 4
+    assert cli.main(["data", "status", "mnist"]) == 0
+    assert "yes, by SHA-256" in capsys.readouterr().out
+
+
+def test_a_download_that_is_not_the_published_file_is_refused(
+    capsys: pytest.CaptureFixture[str], server: str, folder: Path
+):
+    path = folder / f"{FILES[3]}-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert cli.main(["data", "prepare", "mnist", "--download"]) == 2
+    told = capsys.readouterr().err
+    assert "did not send the expected file: expected SHA-256" in told
+    assert datasets.get("mnist").info.content_hash == ""
+    path.write_bytes(bytes([*content[:-1], content[-1] ^ 1]))  # mended: the rest is not sent again
+    assert cli.main(["data", "prepare", "mnist", "--download"]) == 0
+
+
+def test_without_a_network(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert cli.main(["data", "prepare", "mnist", "--download"]) == 2
+    told = capsys.readouterr().err
+    assert "could not fetch http://127.0.0.1:9/" in told and "--from" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["prepare"], "say which data set"),
+        (["prepare", "mnits"], "Did you mean 'mnist'"),
+        (["prepare", "digits"], "no data set to prepare named 'digits'"),
+        (["status", "--download"], "only shows what is here"),
+        (["status", "nothing"], "no data set named 'nothing'"),
+        (["prepare", "mnist", "--download", "--from", "."], "not both"),
+        (["prepare", "mnist", "--vocabulary", "x"], "takes no vocabulary"),
+    ],
+)
+def test_wrong_use(words: list[str], told: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["data", *words]) == 2
+    assert told in capsys.readouterr().err

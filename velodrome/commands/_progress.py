@@ -1,0 +1,57 @@
+"""A progress bar on a terminal, and nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class ProgressBars:
+    """Shows how far things are, one bar for each, while a ``with`` block runs.
+
+    Args:
+      in_bytes: Whether amounts are bytes; else they are examples.
+    """
+
+    def __init__(self, *, in_bytes: bool = True):
+        self._in_bytes = in_bytes
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> ProgressBars:
+        """Starts to show bars, if the standard error is a terminal."""
+        from rich.console import Console
+        from rich.progress import DownloadColumn, MofNCompleteColumn, Progress, TransferSpeedColumn
+
+        if sys.stderr.isatty():
+            columns = (
+                (DownloadColumn(), TransferSpeedColumn())
+                if self._in_bytes
+                else (MofNCompleteColumn(),)
+            )
+            self._bars = Progress(
+                *Progress.get_default_columns(),
+                *columns,
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Removes the bars."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Shows that ``done`` of ``total`` (0 if unknown) of something is done."""
+        if self._bars is None:
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=None)
+        self._bars.update(self._tasks[what], completed=done, total=total or None)
+
+    def of(self, what: str) -> Callable[[int, int], None]:
+        """Returns ``progress(done, total)`` for one thing."""
+        return lambda done, total: self.tell(what, done, total)

@@ -1,0 +1,193 @@
+"""``velodrome data``: what data are here, and getting those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from foundation.errors import VelodromeError
+from velodrome.commands._parsing import option, run_command
+from velodrome.commands._progress import ProgressBars
+from velodrome.commands._tables import console, count, print_pairs, print_table
+
+EXAMPLES = (
+    "velodrome data status                       # all data sets, and which suites need them",
+    "velodrome data status cifar10               # everything about one of them",
+    "velodrome data prepare mnist --download     # the original files, 12 MB",
+    "velodrome data prepare cifar10 --from downloads/   # or a data_dir of tensorflow-datasets",
+    "velodrome data prepare lm1b_32k --download --vocabulary sentencepiece.model",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(data, arguments, name="data", examples=EXAMPLES)
+
+
+def data(
+    action: Positional[Literal["status", "prepare"]],
+    name: Positional[Annotated[str | None, option("[NAME]")]] = None,
+    /,
+    *,
+    source: Annotated[Path | None, arg(name="from", metavar="DIR", help_behavior_hint="")] = None,
+    download: bool = False,
+    vocabulary: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None,
+) -> int:
+    """Show what data are here, or prepare a published data set.
+
+    A data set is prepared once: decoded into arrays in the cache directory, with their content
+    hash. An interrupted preparation or download goes on where it stopped. Without --from and
+    --download, tensorflow-datasets fetches and prepares it, which takes the extra
+    velodrome[prepare] (TensorFlow).
+
+    Args:
+      action: What to do.
+      name: A data set, as `velodrome list datasets` shows them.
+      source: For prepare: a folder with the original files, or a data_dir that tensorflow-datasets
+        has prepared as ArrayRecord.
+      download: For prepare: fetch the original files; they are checked against published hashes.
+      vocabulary: For prepare: the SentencePiece model of T5, for the data sets ending in _32k.
+    """
+    if action == "prepare":
+        if name is None:
+            raise VelodromeError("say which data set: velodrome data prepare mnist --download")
+        return _prepare(name, source, download, vocabulary)
+    if source is not None or download or vocabulary is not None:
+        raise VelodromeError(
+            "`velodrome data status` only shows what is here: leave out --from, --download and "
+            "--vocabulary, or say `velodrome data prepare`."
+        )
+    return _status() if name is None else _status_of(name)
+
+
+def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | None) -> int:
+    from taskgen.data.published.prepare import prepare
+    from taskgen.data.published.prepared import prepared_dir
+
+    with ProgressBars(in_bytes=False) as bars:
+        record = prepare(
+            name, source=source, fetch=download, vocabulary=vocabulary, progress=bars.tell
+        )
+    if record["published"] is False:
+        console().print(
+            "Note: the files are not, byte for byte, the published ones. If they were not only "
+            "packed anew, results on them are results on other data.",
+            markup=False,
+        )
+    sizes = ", ".join(f"{split}: {entry['size']:,}" for split, entry in record["splits"].items())
+    console().print(
+        f"{name} is prepared from {record['form']} ({sizes}), in {prepared_dir(name)}",
+        markup=False,
+    )
+    return 0
+
+
+def _status() -> int:
+    from suites.dataneeds import suites_by_data
+    from taskgen.data import datasets
+    from taskgen.data.published.recipes import how_to_get
+    from taskgen.data.standin import PREFIX
+
+    needed, problems = suites_by_data()
+
+    def rows() -> Iterator[Sequence[object]]:
+        for name in datasets.names():
+            if name.startswith(PREFIX):
+                continue
+            info = datasets.get(name).info
+            state, size = _state(name, info)
+            yield (
+                name,
+                state,
+                size,
+                info.content_hash[:16],
+                ", ".join(needed.get(name, ())),
+                "" if info.content_hash else how_to_get(name),
+            )
+
+    print_table(("data set", "state", "#size", "content hash", "suites", "how to get it"), rows())
+    console().print(
+        f"Each published data set has a stand-in, {PREFIX}NAME, that is generated when it is used "
+        "(`velodrome run --data stand-in`). `velodrome data status NAME` shows licence and origin.",
+        markup=False,
+    )
+    for problem in problems:
+        console().print(problem, markup=False)
+    return 0
+
+
+def _status_of(name: str) -> int:
+    from suites.dataneeds import suites_by_data
+    from taskgen.data import datasets
+    from taskgen.data.published.recipes import how_to_get
+
+    dataset = datasets.get(name)
+    info = dataset.info
+    state, size = _state(name, info)
+    shape = "x".join(map(str, info.shape)) if info.shape else f"vocabulary of {info.vocab_size:,}"
+    pairs: list[tuple[str, object]] = [
+        ("data set", name),
+        ("origin", info.origin),
+        ("licence", info.licence),
+        ("kind", f"{info.kind}, {shape}" + (f", {info.num_classes} classes" * bool(info.shape))),
+        ("state", f"{state} {size}".strip()),
+        *((f"{split} split", f"{size:,}") for split, size in info.split_sizes.items()),
+        ("suites", ", ".join(suites_by_data()[0].get(name, ())) or "none"),
+    ]
+    pairs += [(f"hash of {split}", value) for split, value in info.split_hashes.items()]
+    pairs += list(_record_pairs(name))
+    if not info.content_hash:
+        pairs.append(("how to get it", how_to_get(name)))
+        pairs += list(_recipe_pairs(name))
+    print_pairs(pairs)
+    return 0
+
+
+def _state(name: str, info: Any) -> tuple[str, str]:
+    from taskgen.data.published.prepared import read_record
+    from taskgen.data.published.recipes import RECIPES
+
+    if name not in RECIPES:
+        return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), ""
+    record = read_record(name)
+    if record is None:
+        return "not here", ""
+    return "prepared", _bytes(sum(entry["bytes"] for entry in record["splits"].values()))
+
+
+def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
+    from taskgen.data.published.recipes import RECIPES
+
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        return
+    yield "in TFDS", recipe.tfds
+    for file in recipe.files:
+        yield "original file", f"{file.url} ({_bytes(file.size)})"
+    if recipe.by_hand:
+        yield "by hand", recipe.by_hand
+    if recipe.vocabulary:
+        yield "vocabulary", "sentencepiece.model of cc_all.32000, see docs/data.md"
+
+
+def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
+    from taskgen.data.published.prepared import prepared_dir, read_record
+    from taskgen.data.published.recipes import RECIPES
+
+    record = read_record(name) if name in RECIPES else None
+    if record is None:
+        return
+    yield "prepared from", record["form"]
+    yield "prepared at", record["prepared"]
+    yield "in", prepared_dir(name)
+    genuine = {True: "yes, by SHA-256", False: "no", None: "not known"}
+    yield "the published files", genuine[record["published"]]
+    notes: Mapping[str, Any] = record["notes"]
+    yield from ((str(key), value) for key, value in notes.items())
+
+
+def _bytes(size: int) -> str:
+    return f"{count(size)}B"

@@ -26,13 +26,18 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def device_description() -> dict[str, Any]:
-    """Returns the device that jax computes on: kind, name, and threads if it is a CPU."""
+    """Returns the device that jax computes on: kind, name, threads if it is a CPU, and the count.
+
+    The count is left out where there is one.
+    """
     import jax
 
     device = jax.devices()[0]
     described: dict[str, Any] = {"platform": device.platform, "kind": device.device_kind}
     if device.platform == "cpu":
         described.update(kind=processor_name(), threads=threads())
+    if jax.local_device_count() > 1:
+        described["count"] = jax.local_device_count()
     return described
 
 

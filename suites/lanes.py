@@ -19,6 +19,7 @@ import numpy as np
 from suites import checkpoint
 from suites.programs import LanePrograms, LaneState, Traced
 from suites.records import Records
+from suites.sharding import Layout, choose_layout
 from suites.taskdata import TaskData
 
 #: Seconds between marks that the loop aims at.
@@ -33,7 +34,12 @@ class Group:
       seeds: Seeds of the lanes; one, or the first axis of the lanes.
       points: Traced hyperparameters of the lanes; one, or the second axis of the lanes.
       numbers: Numbers of the lanes in the cell, ``[seed, point]`` in C order.
-      vmap: Whether the programs have the two lane axes.
+      vmap: Whether the programs have the two lane axes. They are then spread over the devices of
+        this process, with lanes that only fill up where they do not divide.
+
+    Attributes:
+      numbers: Numbers of the lanes, i32[lanes]; -1 for those that only fill up.
+      size: How many lanes there are, without those.
     """
 
     def __init__(
@@ -46,27 +52,44 @@ class Group:
         vmap: bool,
     ):
         self.programs = programs
-        self.seeds = seeds
-        self.numbers = np.asarray(numbers, np.int32)
         self.vmap = vmap
+        self.size = len(numbers)
         self.alive = True
         self.state: Any = None
         if vmap:
-            self.seed_argument: Any = np.asarray(seeds, np.uint32)
-            self.traced = Traced(
-                {name: np.stack([_number(point[name]) for point in points]) for name in points[0]},
-                np.arange(len(points), dtype=np.int32),
+            self.layout = layout = choose_layout(len(seeds), len(points))
+            all_numbers = np.full((layout.seeds, layout.points), -1, np.int32)
+            all_numbers[: len(seeds), : len(points)] = np.reshape(numbers, (len(seeds), -1))
+            seeds = seeds + [seeds[-1]] * (layout.seeds - len(seeds))
+            points = points + [points[-1]] * (layout.points - len(points))
+            self.numbers = all_numbers.reshape(-1)
+            self.seed_argument: Any = layout.place_seeds(np.asarray(seeds, np.uint32))
+            self.traced = layout.place_points(
+                Traced(
+                    {
+                        name: np.stack([_number(point[name]) for point in points])
+                        for name in points[0]
+                    },
+                    np.arange(len(points), dtype=np.int32),
+                )
             )
         else:
+            self.layout = Layout(1, 1)
+            self.numbers = np.asarray(numbers, np.int32)
             self.seed_argument = np.uint32(seeds[0])
             self.traced = Traced(
                 {name: _number(value) for name, value in points[0].items()}, np.int32(0)
             )
+        self.seeds = seeds
 
     def start(self) -> LaneState:
         """Returns the state before the first update."""
         params, model_state = self.programs.shared.init(self.seed_argument)
-        return self.programs.start(params, model_state, self.traced)
+        return self.place(self.programs.start(params, model_state, self.traced))
+
+    def place(self, state: LaneState) -> LaneState:
+        """Puts a state on the devices that compute its lanes."""
+        return self.layout.place_lanes(state)
 
     def diverged_at(self) -> dict[int, int]:
         """Returns the step of divergence of each lane that has diverged."""
@@ -74,7 +97,7 @@ class Group:
         return {
             int(lane): int(step)
             for lane, step in zip(self.numbers, steps, strict=True)
-            if step >= 0
+            if step >= 0 and lane >= 0
         }
 
 
@@ -163,7 +186,7 @@ class LaneLoop:
         for group in self.groups:
             group.alive, group.state = False, None
         for group, state in zip(alive, states, strict=True):
-            group.alive, group.state = True, state
+            group.alive, group.state = True, group.place(state)
         self.step = position["step"]
         self.finished = position["finished"]
         self.records = Records(codes, position["metrics"])
@@ -209,7 +232,7 @@ class LaneLoop:
             if not group.alive:
                 continue
             diverged = group.diverged_at()
-            if len(diverged) == len(group.numbers):
+            if len(diverged) == group.size:
                 # Its evaluations up to the step of divergence are made: that step is passed.
                 self._diverged.update(diverged)
                 group.alive, group.state = False, None
@@ -227,7 +250,8 @@ def _shared(made: dict[Any, Any], group: Group, make: Callable[[int], Any]) -> A
     together = tuple(group.seeds)
     if together not in made:
         parts = [made[seed] for seed in group.seeds]
-        made[together] = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *parts)
+        stacked = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *parts)
+        made[together] = group.layout.place_seeds(stacked)
     return made[together]
 
 

@@ -45,7 +45,7 @@ class Records:
         """Records an evaluation.
 
         Args:
-          lanes: Numbers of the lanes, i32[lanes].
+          lanes: Numbers of the lanes, i32[lanes]; what has a negative one is left out.
           step: Updates made before it.
           split: ``"train"`` or ``"heldout"``.
           values: ``{metric: array}``, each with one number per lane.
@@ -59,13 +59,14 @@ class Records:
             for name, value in values.items():
                 if name not in self.metrics:
                     self.metrics.append(name)
-                numbers = np.asarray(value, np.float32).reshape(-1)
-                full = np.ones(len(lanes), np.int32)
-                row = (lanes, full * step, full * split, full * self.metrics.index(name), numbers)
+                numbers = np.asarray(value, np.float32).reshape(-1)[lanes >= 0]
+                known = lanes[lanes >= 0]
+                full = np.ones(len(known), np.int32)
+                row = (known, full * step, full * split, full * self.metrics.index(name), numbers)
                 for (column, kind), part in zip(_TYPES.items(), row, strict=True):
                     self._parts[column].append(part.astype(kind))
                 if name == "loss" and split == 0:
-                    self.last_loss.update(zip(lanes.tolist(), numbers.tolist(), strict=True))
+                    self.last_loss.update(zip(known.tolist(), numbers.tolist(), strict=True))
         self._pending.clear()
 
     def codes(self) -> dict[str, np.ndarray]:

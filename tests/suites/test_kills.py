@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +15,25 @@ ROOT = HERE.parent.parent
 
 
 def run_with_kills(out: Path, kills: int, seed: int) -> None:
-    done = subprocess.run(
+    # A session of its own, so that whatever happens nothing of it goes on afterwards.
+    process = subprocess.Popen(
         [sys.executable, str(HERE / "killing.py"), str(out), str(kills), str(seed)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=240,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert f"killed {kills}" in done.stdout
+    try:
+        told, complaints = process.communicate(timeout=240)
+        assert process.returncode == 0, complaints[-3000:]
+        assert f"killed {kills}" in told
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)  # nobody is left
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -134,17 +135,24 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
         " progress='plain')\n"
     )
 
-    def start(out: Path, steps: int) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(script), str(out), str(steps)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "out"), "100000"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        _interrupt(process, tmp_path)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)  # the workers are gone too
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
-    steps = 100_000
-    process = start(tmp_path / "out", steps)
+
+def _interrupt(process: subprocess.Popen[str], tmp_path: Path) -> None:
     store = tmp_path / "out" / "manifest.json"
     deadline = time.monotonic() + 120
     assert process.stderr is not None

@@ -239,10 +239,12 @@ def test_caveat_of_short_horizons():
 # Known answers
 
 
-def race(steps: int, truth: float, *, noise: float, seed: int = 0) -> tuple[Curves, Curves]:
+def race(
+    steps: int, truth: float, *, noise: float, every: int = 10, seed: int = 0
+) -> tuple[Curves, Curves]:
     """Adam's sweep over 15 rates and 3 seeds to 5 N steps, and a candidate to N."""
     rng = np.random.default_rng(seed)
-    long, short = np.arange(0, 5 * steps + 1, 10), np.arange(0, steps + 1, 10)
+    long, short = (np.arange(0, end + 1, every) for end in (5 * steps, steps))
     tau = 2.0 * steps
     lanes, values = [], []
     for i, rate in enumerate(RATES):
@@ -258,8 +260,9 @@ def race(steps: int, truth: float, *, noise: float, seed: int = 0) -> tuple[Curv
 
 @pytest.mark.parametrize("steps", [200, 2_000, 10_000])
 @pytest.mark.parametrize("noise", [0.0, 0.002])
-def test_known_answer(steps: int, noise: float):
-    found = speedup(*race(steps, 4.0, noise=noise))
+@pytest.mark.parametrize("every", [10, 20])
+def test_known_answer(steps: int, noise: float, every: int):
+    found = speedup(*race(steps, 4.0, noise=noise, every=every))
     assert found.ratio == pytest.approx(4.0, rel=0.05)
     assert found.censored == "no"
 

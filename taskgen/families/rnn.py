@@ -29,7 +29,8 @@ class RNNConfig:
       embed_size: Size of the token embedding.
       sequence_length: Tokens in a training sequence.
       vocab_size: Classes that are predicted; tokens beyond are folded into them.
-      initializer: Of the embedding and of the output's kernel. The cell's is fixed.
+      initializer: Of the embedding and of the output's kernel; of the embedding, "truncated" is a
+        truncated normal of nominal deviation ``init_scale``. The cell's is fixed.
       init_scale: See :data:`taskgen.initializers.NAMES`.
     """
 
@@ -122,6 +123,26 @@ def cell() -> Any:
     return lambda name, *args, **kwargs: classes[name](*args, **kwargs)
 
 
+def embedding_initializer(index: Any, scale: Any) -> Any:
+    """Returns the initialiser of the table: the kernels', except for "truncated".
+
+    A row of the table is looked up, not multiplied by, so the published fixed tasks do not divide
+    its deviation by the root of the number of rows.
+    """
+    import jax.numpy as jnp  # here, so that sampling needs no jax
+
+    as_kernel = initializers.sampled_initializer(index, scale)
+    as_rows = initializers.truncated_normal(scale)
+    truncated = initializers.NAMES.index("truncated")
+
+    def init(key: Any, shape: tuple[int, ...]) -> Any:
+        if isinstance(index, int):
+            return (as_rows if index == truncated else as_kernel)(key, shape)
+        return jnp.where(index == truncated, as_rows(key, shape), as_kernel(key, shape))
+
+    return init
+
+
 @deferred
 def network() -> type:
     """Defines the network: tokens i32[B,T] to logits f32[B,T,vocab]."""
@@ -136,8 +157,9 @@ def network() -> type:
             kernel_init = initializers.sampled_initializer(
                 dynamic["initializer"], dynamic["init_scale"]
             )
+            table_init = embedding_initializer(dynamic["initializer"], dynamic["init_scale"])
             self.embedding = nnx.Param(
-                kernel_init(rngs.params(), (view.vocab_size, config.embed_size))
+                table_init(rngs.params(), (view.vocab_size, config.embed_size))
             )
             self.cell = cell(config.cell, config.embed_size, config.rnn_size, rngs=rngs)
             self.output = nnx.Linear(

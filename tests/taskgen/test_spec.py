@@ -27,6 +27,8 @@ def spec_values(draw):
     for field, (kind, info, _) in config_fields(CONFIGS[name]).items():
         if kind is str:
             values = st.sampled_from(info.allowed)
+        elif kind is bool:
+            values = st.booleans()
         elif kind is int:
             values = st.integers(*info.allowed)
         else:

@@ -20,7 +20,19 @@ from velodrome import cli
 from velodrome.check import check_family, check_task, run_checks
 from velodrome.contracts import family_contract, task_contract
 
-FAMILIES = ("mlp", "cnn", "rnn", "transformer")
+FAMILIES = (
+    "mlp",
+    "cnn",
+    "rnn",
+    "transformer",
+    "autoencoder",
+    "resnet",
+    "vit",
+    "mlp_mixer",
+    "es_wrapped",
+    "learned_optimizer",
+    "learned_optimizer_pes",
+)
 
 
 #: What tests/taskgen puts every family through already, on more configs.

@@ -27,6 +27,22 @@ SMALL = {
         },
         "kjv",
     ),
+    "es_wrapped": ({"hidden_size": 9, "num_layers": 2, "image_size": 5}, "digits"),
+    "learned_optimizer": (
+        {"hidden_size": 9, "image_size": 5, "inner_batch_size": 3, "unroll_length": 4},
+        "digits",
+    ),
+    "learned_optimizer_pes": (
+        {
+            "hidden_size": 9,
+            "image_size": 5,
+            "inner_batch_size": 3,
+            "unroll_length": 4,
+            "problem_length": 6,
+            "problems": 5,
+        },
+        "digits",
+    ),
 }
 
 

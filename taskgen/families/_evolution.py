@@ -1,0 +1,95 @@
+"""Losses whose gradient is estimated from values alone, by evolution strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Tells the perturbations' random numbers from those of the loss.
+_NOISE = 0x6E6F6973
+
+
+def with_gradient(
+    loss: Callable[..., tuple[Any, Any]], gradient: Callable[..., tuple[Any, Any, Any]]
+) -> Callable[..., tuple[Any, Any]]:
+    """Gives a loss another gradient, for whatever differentiates it in reverse mode.
+
+    Args:
+      loss: ``loss(params, *args) -> (f32[], auxiliary)``.
+      gradient: ``gradient(params, *args) -> (f32[], auxiliary, gradient like params)``, the first
+        two as ``loss`` gives them. It is called only where a gradient is asked for.
+
+    Returns:
+      A function like ``loss``. With respect to anything but ``params`` its gradient is zero.
+    """
+
+    @jax.custom_vjp
+    def replaced(params: Any, *args: Any) -> tuple[Any, Any]:
+        return loss(params, *args)
+
+    def forward(params: Any, *args: Any) -> tuple[Any, Any]:
+        value, auxiliary, slope = gradient(params, *args)
+        return (value, auxiliary), (slope, (None,) * len(args))
+
+    def backward(kept: Any, cotangents: Any) -> Any:
+        slope, others = kept
+        return jax.tree.map(lambda leaf: cotangents[0] * leaf, slope), *others
+
+    replaced.defvjp(forward, backward)
+    return replaced
+
+
+def evolution_gradient(
+    loss: Callable[..., tuple[Any, Any]], *, pairs: int, std: Callable[[Any], Any]
+) -> Callable[..., tuple[Any, Any, Any]]:
+    """Returns the antithetic estimate of a loss's gradient, for :func:`with_gradient`.
+
+    The estimate is the mean over pairs of ``eps * (L(w + s eps) - L(w - s eps)) / 2s`` with
+    ``eps ~ N(0, I)`` (Salimans et al. 2017, arXiv 1703.03864); all losses are of one batch and one
+    key. It is the unbiased gradient of the loss smoothed by a Gaussian of standard deviation s.
+
+    Args:
+      loss: ``loss(params, state, key, batch, dynamic) -> (f32[], state)``; the value and the state
+        that are returned are those without perturbation.
+      pairs: Antithetic pairs, at least 1.
+      std: Standard deviation s, as a function of ``dynamic``.
+    """
+
+    def gradient(params: Any, state: Any, key: Any, batch: Any, dynamic: Any) -> Any:
+        sigma = std(dynamic)
+        value, new_state = loss(params, state, key, batch, dynamic)
+        noise = unit_noise(jax.random.fold_in(key, _NOISE), params, pairs)
+
+        def difference(direction: Any) -> Any:
+            def at(sign: float) -> Any:
+                return loss(moved(params, direction, sign * sigma), state, key, batch, dynamic)[0]
+
+            return at(1.0) - at(-1.0)
+
+        weights = jax.vmap(difference)(noise) / (2.0 * sigma * pairs)
+        slope = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), noise)
+        return value, new_state, slope
+
+    return gradient
+
+
+def moved(params: Any, direction: Any, size: Any) -> Any:
+    """Returns ``params + size * direction``."""
+    return jax.tree.map(lambda leaf, step: leaf + size * step, params, direction)
+
+
+def unit_noise(key: Any, tree: Any, count: int) -> Any:
+    """Returns standard normal numbers: a pytree like ``tree`` with a leading axis ``count``."""
+    leaves, structure = jax.tree.flatten(tree)
+    sizes = [int(np.prod(jnp.shape(leaf), dtype=int)) for leaf in leaves]
+    # One draw for all: a generator for each array would be most of the program to compile.
+    drawn = jax.random.normal(key, (count, sum(sizes)), jnp.float32)
+    parts = jnp.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+    shaped = [
+        part.reshape(count, *jnp.shape(leaf)) for part, leaf in zip(parts, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, shaped)

@@ -1,9 +1,11 @@
-"""Which suite needs which data set."""
+"""Which suite needs which data set, and what a task's data take in memory."""
 
 from __future__ import annotations
 
 from foundation.errors import VelodromeError
-from suites.suite import load_suite, suites
+from suites.suite import Suite, load_suite, suites
+from taskgen.data import datasets
+from taskgen.data.resident import predicted_bytes, resident_limit
 
 
 def suites_by_data() -> tuple[dict[str, list[str]], list[str]]:
@@ -23,3 +25,18 @@ def suites_by_data() -> tuple[dict[str, list[str]], list[str]]:
         for data in sorted(used):
             needed.setdefault(data, []).append(name)
     return needed, problems
+
+
+def data_bytes(suite: Suite) -> dict[str, int]:
+    """Returns what the data of each task take in memory, about, by the task's hash.
+
+    Data that do not fit on the device stay in their files, and count as nothing.
+    """
+    limit = resident_limit()
+    found = {}
+    for task in suite.tasks:
+        info = datasets.get(task.data.name).info
+        view = task.family_object.view(task.config, info)
+        size = predicted_bytes(info, view, shift=task.data.shift)
+        found[task.hash] = size if size <= limit else 0
+    return found

@@ -50,9 +50,20 @@ class CellOverview:
     disk_bytes: int
 
 
-def overview(plan: Plan, protocol: Protocol) -> list[CellOverview]:
-    """Returns an overview of each cell, in the plan's order."""
-    return [_cell(plan, cell, protocol) for cell in plan["cells"]]
+def overview(
+    plan: Plan, protocol: Protocol, data_bytes: Mapping[str, int] | None = None
+) -> list[CellOverview]:
+    """Returns an overview of each cell, in the plan's order.
+
+    Args:
+      plan: The plan.
+      protocol: The suite's protocol.
+      data_bytes: By task hash, what the task's data take in memory.
+    """
+    known = data_bytes or {}
+    return [
+        _cell(plan, cell, protocol, known.get(cell["task"]["hash"], 0)) for cell in plan["cells"]
+    ]
 
 
 def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> float:
@@ -61,7 +72,7 @@ def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> f
     return len(shard["lanes"]) * _lane_seconds(cell, protocol, plan["rule"]["backend"])
 
 
-def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> CellOverview:
+def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol, data_bytes: int) -> CellOverview:
     shards = shards_of(plan, cell["id"])
     lanes = sum(len(shard["lanes"]) for shard in shards)
     rows = 2 * sum(
@@ -78,6 +89,7 @@ def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> CellOvervi
         mode=cell["batching"]["mode"],
         seconds=lanes * _lane_seconds(cell, protocol, plan["rule"]["backend"]),
         memory_bytes=PROCESS_BYTES
+        + data_bytes
         + max(_shard_bytes(cell, len(shard["lanes"]), protocol) for shard in shards),
         disk_bytes=int(lanes * rows * ROW_BYTES) + 6000 * len(shards),
     )

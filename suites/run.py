@@ -14,6 +14,7 @@ from foundation.canonical import content_hash
 from foundation.errors import PlanError, StoreError
 from results.store import Store
 from suites.datachoice import with_data
+from suites.dataneeds import data_bytes
 from suites.engines.base import CHECKPOINT_SECONDS, SHARD, TIMING, Engine, Job
 from suites.engines.inline import InlineEngine
 from suites.engines.processes import ProcessEngine
@@ -130,7 +131,7 @@ def run(
     backend = _backend()
     plan = make_plan(chosen, backend=backend, without_data=dry_run)
     display = choose_progress(progress)
-    cells = tuple(overview(plan, chosen.protocol))
+    cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen)))
     if dry_run:
         for line in describe(plan, cells):
             display.say(line)

@@ -13,6 +13,7 @@ from foundation.errors import DataError, VelodromeError
 SPLITS = ("train", "heldout")
 KINDS = ("image", "text")
 PROVENANCES = ("real", "built-in", "stand-in")
+DTYPES = ("uint8", "float32")
 LAYOUTS = ("stream", "examples")
 
 Arrays = dict[str, np.ndarray]
@@ -32,6 +33,8 @@ class DatasetInfo:
       shape: Images: height, width and channels of the stored examples. Text: empty.
       num_classes: Images: number of labels. Text: 0.
       vocab_size: Text: number of tokens. Images: 0.
+      dtype: Images: type of the stored pixels, "uint8", or "float32" (from 0 to 255) for images
+        that were resized and not rounded.
       layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
         texts, each of which gives one sequence: its first tokens. Images: "stream", unused.
       example_tokens: Text of separate examples: how many tokens of each are kept; 0 is all.
@@ -53,6 +56,7 @@ class DatasetInfo:
     shape: tuple[int, ...] = ()
     num_classes: int = 0
     vocab_size: int = 0
+    dtype: str = "uint8"
     layout: str = "stream"
     example_tokens: int = 0
     split_sizes: Mapping[str, int] = field(default_factory=dict)
@@ -68,6 +72,10 @@ class DatasetInfo:
                 "channels) and num_classes, or kind 'text' with vocab_size; got "
                 f"kind={self.kind!r}, shape={self.shape}, num_classes={self.num_classes}, "
                 f"vocab_size={self.vocab_size}."
+            )
+        if self.dtype not in DTYPES:
+            raise DataError(
+                f"data set {self.name!r}: dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}."
             )
         if self.layout not in LAYOUTS:
             raise DataError(

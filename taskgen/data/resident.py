@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from foundation.errors import DataError
+from taskgen.data.info import DatasetInfo
+from taskgen.families.base import ImageView, TextView
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 
@@ -43,6 +45,22 @@ def resident_limit() -> int:
     import psutil
 
     return psutil.virtual_memory().total // HOST_SHARE
+
+
+def predicted_bytes(info: DatasetInfo, view: ImageView | TextView, *, shift: int = 0) -> int:
+    """Returns about how many bytes all splits take as a task sees them, without loading them.
+
+    Args:
+      info: Facts about the data set; a split whose size is not known counts as nothing.
+      view: What the task's family asks for.
+      shift: Images: zeros put around each.
+    """
+    total = sum(info.split_sizes.values())
+    if isinstance(view, ImageView):
+        native = info.dtype == "uint8" and info.shape == (view.size, view.size, view.channels)
+        return total * (view.size + 2 * shift) ** 2 * view.channels * (1 if native else 4)
+    token = 1 if info.vocab_size <= 259 else 2  # bytes, and the ids around them, fit into one
+    return total * token * (view.length + 1 if info.layout == "examples" else 1)
 
 
 class ByteCache:

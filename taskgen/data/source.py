@@ -204,7 +204,9 @@ def open_view(
         return source, source.view.nbytes if source.resident else 0
 
     limit = resident_limit()
-    return _sources.get((dataset, view, split, shift, flip, limit), make)
+    # The hash, because published data may be prepared anew while a process runs.
+    key = (dataset, dataset.info.content_hash, view, split, shift, flip, limit)
+    return _sources.get(key, make)
 
 
 def _open(
@@ -216,7 +218,7 @@ def _open(
             if value:
                 what = f"left out, because the {split} split of {dataset.name!r} is text"
                 raise SpecError(f"data.{name}", value, what)
-    raw, raw_hash = _raw(dataset, split)
+    raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, shift=shift)
     on_device = None
     if seen.nbytes <= limit:
@@ -224,7 +226,7 @@ def _open(
         def make() -> tuple[dict[str, jax.Array], int]:
             return _put(seen.whole()), seen.nbytes
 
-        on_device = _resident.get((dataset, split, seen.key), make)
+        on_device = _resident.get((dataset, raw_hash, split, seen.key), make)
     if isinstance(view, ImageView):
         gather = functools.partial(gather_images, shift=shift, flip=flip)
     else:
@@ -248,8 +250,9 @@ def _gather_text(
 
 
 @functools.lru_cache(maxsize=32)
-def _raw(dataset: Dataset, split: str) -> tuple[Arrays, str]:
+def _raw(dataset: Dataset, split: str, recorded: str) -> tuple[Arrays, str]:
     """Loads a split, and makes sure that it is what the data set's facts say."""
+    del recorded  # data with another hash are loaded again
     arrays = dataset.load(split)
     expected = dataset.info.split_hashes.get(split)
     if dataset.verified and expected:

@@ -31,6 +31,8 @@ def _image(
     classes: int,
     licence: str,
     sizes: dict[str, int],
+    *,
+    dtype: str = "uint8",
 ) -> DatasetInfo:
     return DatasetInfo(
         name=name,
@@ -40,6 +42,7 @@ def _image(
         provenance="real",
         shape=shape,
         num_classes=classes,
+        dtype=dtype,
         split_sizes=sizes,
     )
 
@@ -90,6 +93,7 @@ INFOS = (
         101,
         "none of its own: photographs of foodspotting.com, for scientific fair use",
         {"train": 60_600, "heldout": 25_250},
+        dtype="float32",  # resized from all sizes, before scaling, and not rounded
     ),
     *(
         _image(

@@ -43,11 +43,11 @@ def squash(image: np.ndarray, info: DatasetInfo) -> np.ndarray:
       info: Facts about the data set.
 
     Returns:
-      ImageNet: u8, cut off to whole grey levels, as it was published. Others: f32 from 0 to 255,
-      not rounded, as training scaled it.
+      The type of the data set: u8, cut off to whole grey levels (as ImageNet was), or f32 from 0 to
+      255, not rounded (Food-101, which was resized in training).
     """
     resized = resize_bilinear(image[None], info.shape[0])[0]
-    return resized.astype(np.uint8) if info.name.startswith("imagenet") else resized
+    return resized.astype(np.uint8) if info.dtype == "uint8" else resized
 
 
 def file_reader(

@@ -63,11 +63,11 @@ def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> R
     import tensorflow_datasets as tfds
 
     builder: Any = tfds.builder_from_directory(str(folder))
-    expected = recipe.tfds.partition("/")[0]
-    if builder.info.name != expected:
+    found = "/".join(filter(None, (builder.info.name, builder.info.config_name)))
+    if found != recipe.tfds:
         raise DataError(
-            f"{folder} has the data set {builder.info.name!r} of tensorflow-datasets, but "
-            f"{info.name} is made of {recipe.tfds!r}."
+            f"{folder} has the data set {found!r} of tensorflow-datasets, but {info.name} is made "
+            f"of {recipe.tfds!r}."
         )
     stored = builder.info.file_format.value
     if stored != "array_record":
@@ -90,10 +90,17 @@ def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> R
 
 
 def _split(info: DatasetInfo, builder: Any, part: Part, encode: Encode | None) -> SplitReader:
-    source = builder.as_data_source(split=part.instruction)
+    damaged = f"{builder.data_path} is damaged ({{}}); copy it again, or prepare it again."
+    try:
+        source = builder.as_data_source(split=part.instruction)
+    except (OSError, ValueError, RuntimeError) as error:  # what array_record raises
+        raise DataError(damaged.format(error)) from error
 
     def read(start: int, stop: int) -> Arrays:
-        examples = source.__getitems__(list(range(start, stop)))
+        try:
+            examples = source.__getitems__(list(range(start, stop)))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(damaged.format(error)) from error
         if encode is not None:
             texts = [_bytes(example["text"]) for example in examples]
             return tokenize(texts, encode, keep=info.example_tokens)

@@ -46,9 +46,8 @@ def build(info: DatasetInfo) -> dict[str, Arrays]:
     if info.kind == "image":
         sizes = _sizes(info)
         made = make_images(info.name, sizes, shape=info.shape, classes=info.num_classes)
-        if info.name == "food101_64":  # whose real images are resized, and not rounded
-            for arrays in made.values():
-                arrays["image"] = arrays["image"].astype(np.float32)
+        for arrays in made.values():
+            arrays["image"] = arrays["image"].astype(np.dtype(info.dtype), copy=False)
         return made
     spelled = info.vocab_size == BYTES
     return make_text(
@@ -77,6 +76,7 @@ def _dataset(published: DatasetInfo) -> Dataset:
         provenance="stand-in",
         shape=published.shape,
         num_classes=published.num_classes,
+        dtype=published.dtype,
         vocab_size=published.vocab_size,
         layout=published.layout,
         example_tokens=published.example_tokens,

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 HASHES = {
     "mnist": {
-        "train": "b5ebd8a88264a4581921386bf153302ffe694782697c06c9bcaba548b936d865",
-        "heldout": "ed276d8f52031007e799be6d3ea039651415ce5262ee850b166091e632e1b65e",
+        "train": "973dd2f7aef83422012abe967c8b9f27cccc1c77a232dd59011b61b69067f111",
+        "heldout": "cb5f6c75713ae2168182f4a7b338491f71fd70dca4574cc9de622d959d4a8715",
     },
     "fashion_mnist": {
-        "train": "2616831e823420137fac1d063095bb80c2ccae9f0bd8596fa185918323869d78",
-        "heldout": "496df2cd8da16696de5a5674e0d78877add339f6a5894616cbeb9e15c95fbae4",
+        "train": "0bee70e288c057bf056e69b687ee57671f60919b4be44d3f9eb6f7f45d8a21d6",
+        "heldout": "fff351c489428509bc313ca6c77f2fe49c44c24ca3cf4c59607e4b3eb69a4e10",
     },
     "cifar10": {
-        "train": "4be989887705cc8a4e7a1bea2fd44d32b48b26cf632b70e117147f8ed5a94326",
-        "heldout": "f2bd89f61df38f51d1573b800a81e07d90db610b52a0bac957c30bade73a66cb",
+        "train": "b7c4288d1f6f864fd710ff511cf8dd64227211c717134663fd2446a787a38294",
+        "heldout": "909eeca98da39d40a272c274f9c05ff8c121c258b529d289a43da55b178e6fbc",
     },
     "cifar100": {
-        "train": "c04a3901677aa5c3ed43dc29522f0852f86ae100a518a7d8e38f6e8e9ee0f3f9",
-        "heldout": "f92d95c3b3dd9f41f90d0df62b850529865d73604a09992b9978b94eb72f079c",
+        "train": "97bf7ca71912551ef8f3a871325e3f48fae2128ae53261ab609503c443f83129",
+        "heldout": "61aeb8e0c883180af3e320c45fd74aecf0ba4ae6a4d7b6bce798c293df575cd6",
     },
     "food101_64": {
-        "train": "e4790dc90cded2016187be6f0ae2f62f5c45a6d0d57f327e4b2dd8a7558dd45d",
-        "heldout": "ba9600958a3b9804a48ba683898d305624c97c78df88c214c088c9e34462247f",
+        "train": "9f66c4724471097631bf5999332a1cab2cce95b4d18fee1b3a9845f88c571ed2",
+        "heldout": "ebc718a11e3d824fee753fd4f604b729a1e1a2e1e660b04df4909c025d6ec204",
     },
     "imagenet16": {
-        "train": "afc25b459c7f7770022db74117752edc3cb03eba87b46810790bec8d08b29b0b",
-        "heldout": "9dc2d85961c206185fc2a9f11f92f6a972844e1359239669aed302f269605664",
+        "train": "9edd57e466657918678bb252698eccc0bdec54c63041b9de451224280ef2b3e7",
+        "heldout": "1f9960c1ca2349b8fd62a7553065922222b34d04a9db2bc9f23690e21480c08c",
     },
     "imagenet32": {
-        "train": "3800d45105c37eabe7d624cf929c27a2dcfacd5c3725479399a2cd7245bc1245",
-        "heldout": "61a41305282cbd63506e992508b2ca89097ce22b4858b5f74604cd71e7112c43",
+        "train": "128ed90f02b4b44f9e71255b0a1bb5003bed5da29521fb07f3a5e85bde292032",
+        "heldout": "96028a933a869685ae0bba886fa580dd56aa55eb855c56906d7b48a8e7a34b1c",
     },
     "imagenet64": {
-        "train": "c4b52575b3ccea23854a23e4c7fe8e2cdd31561ad114b3f76fbf2cd472878b8b",
-        "heldout": "cf04c608ddff0be9e72c0a087cd2e8b7280969aa5d725cb0a1f7e0b80762aaba",
+        "train": "527811d121c54f8ce8b1df762dd87bc2b036cf2f7b70b83f575d8bc305d92814",
+        "heldout": "e01817c5024bd8e76d763f162fe1fc48d69e99225bee6299e2fa84215453a80f",
     },
     "lm1b_bytes": {
         "train": "75dbcef1132dbb535319f5ae079587a23f15e82576cf2e6382da958c35a832d8",

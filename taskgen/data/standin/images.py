@@ -1,9 +1,9 @@
 """Stand-in images: class prototypes, shifted, on backgrounds with a 1/f spectrum.
 
 Pictures of the world have amplitudes that fall as one over the spatial frequency (Field 1987,
-J. Opt. Soc. Am. A 4:2379). Here that is a sum of octaves of random values on grids, each
-interpolated linearly and as strong as its cells are wide. Everything is integer arithmetic on raw
-words: a Fourier transform would not give the same bytes on all machines.
+J. Opt. Soc. Am. A 4:2379), so every octave of frequencies has the same variance. Here that is a sum
+of random values on grids of ever wider cells, each interpolated linearly. Everything is integer
+arithmetic on raw words: a Fourier transform would not give the same bytes on all machines.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ import numpy as np
 from taskgen.data.info import Arrays
 from taskgen.data.standin.words import random_below, random_bytes
 
-JITTER = 2
+JITTER = 3
 """A prototype moves by up to so many pixels in each direction."""
 
 _FIELD = 1024  # pixels: backgrounds are cut out of a field of this height and width
-_BACKGROUND, _PROTOTYPE = 30, 24  # standard deviations, in grey levels, about
+_BACKGROUND = 30  # standard deviation in grey levels, about
+
+# Standard deviation of prototypes, by the largest number of classes: learnable in some hundred
+# steps, and not in ten. More classes take more.
+_PROTOTYPES = ((10, 10), (101, 18), (1000, 30))
 _COLOUR = 2  # the part of an image that its channels share is so many times the part they do not
 
 
@@ -32,7 +36,7 @@ def make_images(
       name: Name of the data set, which decides all random choices.
       sizes: Number of images of each split.
       shape: Height and width, which are equal, and channels.
-      classes: Number of classes, equally frequent.
+      classes: Number of classes, equally frequent; at most 1,000.
 
     Returns:
       ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
@@ -40,8 +44,9 @@ def make_images(
     side, _, channels = shape
     room = side + 2 * JITTER
     across = math.isqrt(classes - 1) + 1
+    strength = next(strength for most, strength in _PROTOTYPES if classes <= most)
     background = noise(_FIELD, channels, _BACKGROUND, name, "background")
-    prototypes = noise(across * room, channels, _PROTOTYPE, name, "prototypes")
+    prototypes = noise(across * room, channels, strength, name, "prototypes")
     return {
         split: _split(count, side, classes, background, prototypes, name, split)
         for split, count in sizes.items()
@@ -101,26 +106,25 @@ def noise(side: int, channels: int, deviation: int, *path: str) -> np.ndarray:
 
 
 def _grey(side: int, deviation: int, *path: str) -> np.ndarray:
-    total = np.zeros((side, side), np.int64)
+    total = np.zeros((side, side), np.int32)
     cells = (1, 2, 4, 8, 16, 32)
     for cell in cells:
-        total += _octave(side, cell, *path, f"octave {cell}") * cell
-    # Random bytes have the variance (256^2 - 1) / 12; interpolation leaves (2/3)^2 of it where
-    # cells are wide, and an octave's amplitude is its cell.
-    variance = (256**2 - 1) // 12 * sum(cell * cell for cell in cells) * 4 // 9
+        total += _octave(side, cell, *path, f"octave {cell}")
+    # Random bytes have the variance (256^2 - 1) / 12; interpolation leaves about (2/3)^2 of it.
+    variance = (256**2 - 1) // 12 * len(cells) * 4 // 9
     return (total * deviation) // math.isqrt(variance)
 
 
 def _octave(side: int, cell: int, *path: str) -> np.ndarray:
-    """Random values from -128 to 127 at every ``cell``-th pixel, linear between: i64[side,side]."""
+    """Random values from -128 to 127 at every ``cell``-th pixel, linear between: i32[side,side]."""
     grid = -(-side // cell) + 1
-    values = random_bytes(grid * grid, *path).astype(np.int64).reshape(grid, grid) - 128
+    values = random_bytes(grid * grid, *path).astype(np.int32).reshape(grid, grid) - 128
     for axis in (0, 1):
         shape = [1, 1]
         shape[axis] = -1
         at = np.arange(side)
-        weight = (at % cell).reshape(shape)
+        weight = (at % cell).astype(np.int32).reshape(shape)
         low = values.take(at // cell, axis=axis)
         high = values.take(at // cell + 1, axis=axis)
         values = low * (cell - weight) + high * weight
-    return values // (cell * cell)
+    return values >> (2 * cell.bit_length() - 2)  # divided by cell^2, which is a power of two

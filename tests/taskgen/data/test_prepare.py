@@ -21,6 +21,8 @@ from taskgen.data.published.prepare import prepare
 from taskgen.data.published.prepared import prepared_dir
 from taskgen.data.published.reader import SplitReader
 from taskgen.data.published.splits import Part, tfds_order
+from taskgen.data.source import open_view
+from taskgen.families.base import ImageView
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +132,13 @@ def test_other_data_in_a_folder_of_tfds_are_refused(mnist: Path, tmp_path: Path,
     shrink(monkeypatch, "mnist", counts={**COUNTS, "train": 60_000})
     with pytest.raises(DataError, match="has 60,000 examples, but .* has 50"):
         prepare("mnist", source=tmp_path / "tfds")
+    shrink(monkeypatch, "mnist", counts=COUNTS)
+    (shard,) = (tmp_path / "tfds/mnist/3.0.1").glob("*train.array_record*")
+    content = shard.read_bytes()
+    for damage in (content[: len(content) // 2], content[:100] + bytes(1000) + content[1100:]):
+        shard.write_bytes(damage)
+        with pytest.raises(DataError, match="is damaged"):
+            prepare("mnist", source=tmp_path / "tfds")
     info = tmp_path / "tfds/mnist/3.0.1/dataset_info.json"
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
     with pytest.raises(DataError, match="stored as tfrecord, which only TensorFlow can read"):
@@ -369,6 +378,13 @@ def test_wikipedia_from_tfds(tmp_path: Path):
     assert datasets.get("wikipedia_bytes").info.split_sizes == {"train": 97, "heldout": 1}
 
 
+def test_another_wikipedia_is_refused(tmp_path: Path):
+    keyed = {"train": [("0", "an article"), ("1", "another")]}
+    folder = tfds_text("wikipedia", tmp_path, keyed, config="20230601.en")
+    with pytest.raises(DataError, match="'wikipedia/20230601.en' .* made of 'wikipedia/20201201"):
+        prepare("wikipedia_bytes", source=folder)
+
+
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SentencePiece model with the ids of T5's, of 60 pieces."""
@@ -567,3 +583,18 @@ def test_what_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
     needs = r"needs TensorFlow to prepare cifar10.*pip install 'velodrome\[prepare\]'.*--download"
     with pytest.raises(DataError, match=needs):
         prepare("cifar10")
+
+
+def test_data_prepared_anew_are_opened_anew(mnist: Path, tmp_path: Path, elsewhere: Any):
+    """One process may see two preparations: no cache in memory may mix them."""
+    view = ImageView(28, 1, 10)
+    prepare("mnist", source=mnist)
+    before = open_view(datasets.get("mnist"), view, "heldout")
+    elsewhere()
+    write_mnist(tmp_path / "other", {**MNIST, "test": 255 - MNIST["test"]})
+    prepare("mnist", source=tmp_path / "other")
+    after = open_view(datasets.get("mnist"), view, "heldout")
+    assert after.content_hash != before.content_hash
+    images = [np.asarray(source.arrays["image"]) for source in (before, after)]
+    np.testing.assert_array_equal(images[1], 255 - images[0])
+    assert open_view(datasets.get("mnist"), view, "heldout") is after

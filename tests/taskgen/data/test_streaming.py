@@ -8,7 +8,7 @@ import pytest
 
 from foundation.errors import DataError
 from taskgen.data import Dataset, DatasetInfo, datasets, resident
-from taskgen.data.resident import ByteCache, resident_limit
+from taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
 from taskgen.data.source import open_view
 from taskgen.data.text import example_rows
 from taskgen.families.base import ImageView, TextView
@@ -135,3 +135,17 @@ def test_the_cache_keeps_what_fits():
         get(key, 0)
     get("p", 0)  # four are one too many
     assert made[5:] == ["p", "q", "r", "s", "p"]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_bytes_are_predicted(name: str, monkeypatch: pytest.MonkeyPatch):
+    data, view, options = VIEWS[name]
+    monkeypatch.setenv(resident.VARIABLE, "0")
+    dataset = texts() if data == "texts" else datasets.get(data)
+    sources = [open_view(dataset, view, split, **options) for split in ("train", "heldout")]
+    exact = sum(source.view.nbytes for source in sources)
+    found = predicted_bytes(dataset.info, view, shift=options.get("shift", 0))
+    if data == "texts":
+        assert found == 0  # its sizes are not known
+    else:
+        assert 0.9 * exact < found <= exact

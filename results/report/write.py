@@ -59,16 +59,25 @@ def write_report(
         for unit in ("steps", "seconds"):
             table = sorted_speedups(data.summary, unit=unit)
             stem = target / f"speedup_{unit}"
-            tables.append(_csv(table, stem.with_suffix(".csv")))
+            tables.append(_csv(_with_data(table, data.summary), stem.with_suffix(".csv")))
             figure = sorted_speedup.draw(table, data.context, counts=counts, unit=unit)
             figures += save(figure, stem)
         stem = target / "learning_curves"
-        tables.append(_csv(data.curves, stem.with_suffix(".csv")))
+        tables.append(_csv(_with_data(data.curves, data.summary), stem.with_suffix(".csv")))
         figure = learning_curves.draw(data.curves, data.summary, data.context, note=counts)
         figures += save(figure, stem)
     text = target / "report.md"
     atomic_write_text(text, markdown(data))
     return ReportFiles(target, tuple(figures), tuple(tables), text, data)
+
+
+def _with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Adds the kind of data of each task: a file may be read without the page around it."""
+    kinds = {
+        task: "+".join(sorted(set(rows["provenance"].dropna())))
+        for task, rows in summary.groupby("task")
+    }
+    return table.assign(provenance=[kinds.get(task) for task in table["task"]])
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:

@@ -59,6 +59,8 @@ def is_cheap(words: list[str]) -> bool:
         return Path(words[1]).is_dir()
     if name == "weights":
         return words[1] == "list"
+    if name == "data":
+        return words[1] == "status"
     return name in ("list", "sample", "show", "check", "--help", "--version")
 
 

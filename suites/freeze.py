@@ -92,7 +92,46 @@ def smoke() -> Suite:
     )
 
 
-RECIPES: dict[str, Callable[[], Suite]] = {"demo": demo, "smoke": smoke}
+#: The protocol of Metz et al. 2022 (arXiv 2211.09760) for the published curves, with Adam's over
+#: 100,000 steps. Theirs differs in this: an evaluation is over five batches of the task's own
+#: size (640 examples for most), each with its own batch statistics, and on three splits.
+PUBLISHED_PROTOCOL = Protocol(
+    steps=10_000,
+    seeds=5,
+    baseline="adam",
+    baseline_multiple=10,
+    eval_every=10,
+    heldout_every=100,
+    eval_examples=640,
+    eval_batches="fresh",
+    eval_mode="training-loss",
+)
+
+
+def _published(name: str, *, in_83: bool) -> Suite:
+    from suites import velodrome_tasks
+
+    tasks = velodrome_tasks.published_tasks().items()
+    chosen = [spec for task, spec in tasks if velodrome_tasks.in_83(task) == in_83]
+    return Suite(name=name, tasks=tuple(chosen), protocol=PUBLISHED_PROTOCOL)
+
+
+def velodrome_83() -> Suite:
+    """The tasks taken for the 83 of the VeLO paper."""
+    return _published("velodrome-83", in_83=True)
+
+
+def velodrome_extended() -> Suite:
+    """The other published tasks that are implemented."""
+    return _published("velodrome-extended", in_83=False)
+
+
+RECIPES: dict[str, Callable[[], Suite]] = {
+    "demo": demo,
+    "smoke": smoke,
+    "velodrome-83": velodrome_83,
+    "velodrome-extended": velodrome_extended,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

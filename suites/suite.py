@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import PlanError, SpecError, VelodromeError
+from foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
 from foundation.registry import Registry
 from suites.protocol import Protocol
 from taskgen.spec import TaskSpec
@@ -139,8 +139,10 @@ def load_suite(name: str) -> Suite:
     """Returns the suite that ``name`` stands for.
 
     Args:
-      name: A registered suite, a JSON file of a suite or of tasks (as ``velodrome sample`` writes
-        them; they get the default protocol), or ``path/to/file.py:object``.
+      name: A registered suite, a part of one (a group of its published tasks as in
+        ``velodrome-83/mlp``, or its tasks on a data set as in ``velodrome-83/mnist``), a JSON
+        file of a suite or of tasks (as ``velodrome sample`` writes them; they get the default
+        protocol), or ``path/to/file.py:object``.
 
     Raises:
       UnknownNameError: No suite has that name.
@@ -148,9 +150,43 @@ def load_suite(name: str) -> Suite:
     """
     if name.endswith(".json"):
         return _from_file(Path(name))
+    whole, slash, group = name.partition("/")
+    if slash and ".py:" not in name and name not in suites and whole in suites:
+        return _slice(load_suite(whole), group)
     found: Any = suites.get(name)
     made: Any = found() if callable(found) else found
     return made
+
+
+def slices(suite: Suite) -> dict[str, Suite]:
+    """Returns the published tasks of a suite group by group, as suites by name.
+
+    Empty where there is only one group, or none.
+    """
+    from suites.velodrome_tasks import group_of, published_tasks  # here: few suites need them
+
+    known = published_tasks()
+    parts = _parts(suite, lambda task: group_of(task.name) if task.name in known else "")
+    return parts if len(parts) > 1 else {}
+
+
+def _parts(suite: Suite, part_of: Callable[[TaskSpec], str]) -> dict[str, Suite]:
+    parts: dict[str, list[TaskSpec]] = {}
+    for task in suite.tasks:
+        if part := part_of(task):
+            parts.setdefault(f"{suite.name}/{part}", []).append(task)
+    return {
+        name: dataclasses.replace(suite, name=name, tasks=tuple(tasks))
+        for name, tasks in parts.items()
+    }
+
+
+def _slice(suite: Suite, part: str) -> Suite:
+    parts = {**_parts(suite, lambda task: task.data.name), **slices(suite)}
+    name = f"{suite.name}/{part}"
+    if name not in parts:
+        raise UnknownNameError("part of a suite", name, parts)
+    return parts[name]
 
 
 def _from_file(path: Path) -> Suite:
@@ -185,6 +221,16 @@ def demo() -> Suite:
     return frozen("demo")
 
 
+def velodrome_83() -> Suite:
+    """83 published tasks, under the published protocol: what the VeLO paper evaluates on."""
+    return frozen("velodrome-83")
+
+
+def velodrome_extended() -> Suite:
+    """The other published tasks that are implemented, under the same protocol."""
+    return frozen("velodrome-extended")
+
+
 def _check(name: str, value: Any) -> None:
     if not isinstance(value, Suite) and not callable(value):
         raise VelodromeError(
@@ -196,6 +242,8 @@ def _check(name: str, value: Any) -> None:
 suites: Registry[Any] = Registry("suite", group="velodrome.suites", check=_check)
 suites.register("smoke", smoke)
 suites.register("demo", demo)
+suites.register("velodrome-83", velodrome_83)
+suites.register("velodrome-extended", velodrome_extended)
 
 
 def as_suite(suite: Suite | str) -> Suite:

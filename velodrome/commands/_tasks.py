@@ -31,10 +31,10 @@ def find_tasks(text: str) -> list[TaskSpec]:
         return [TaskSpec.from_json(_parse(text, "the text given"))]
     if ".py:" in text:
         return [_from_python(text)]
-    if text.endswith(".json") or text in suites:
+    if text.endswith(".json") or _is_suite(text):
         return _members(text)
     collection, _, member = text.rpartition(":")
-    if collection.endswith(".json") or collection in suites:
+    if collection.endswith(".json") or _is_suite(collection):
         return [_one(_members(collection), member, collection)]
     known = {task.label: task for name in suites.names() for task in _usable_members(name)}
     if text in known:
@@ -54,6 +54,13 @@ def find_task(text: str) -> TaskSpec:
             f"{text} holds {len(found)} tasks; choose one by number or label, such as {text}:0."
         )
     return found[0]
+
+
+def _is_suite(name: str) -> bool:
+    """Whether it names a suite, or a part of one such as ``velodrome-83/mlp``."""
+    from suites.suite import suites
+
+    return name in suites or (":" not in name and name.partition("/")[0] in suites)
 
 
 def _members(name: str) -> list[TaskSpec]:

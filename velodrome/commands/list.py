@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from tyro.conf import Positional
 
@@ -116,15 +116,18 @@ def _optimizers() -> Rows:
 
 
 def _suites() -> Rows:
-    from suites.suite import load_suite, suites
+    from suites.suite import Suite, load_suite, slices, suites
 
-    def describe(name: str, _: Any) -> Sequence[object]:
-        suite = load_suite(name)
+    def describe(name: str, suite: Any) -> Sequence[object]:
         protocol = suite.protocol
         names = ", ".join(suite.optimizers)
         return name, len(suite.tasks), protocol.steps, protocol.seeds, names, suite.hash[:12]
 
-    return _each(suites, describe)
+    for row in _each(suites, lambda name, _: (name, load_suite(name))):
+        name, suite = cast(tuple[str, Suite], tuple(row))
+        yield describe(name, suite)
+        for part, members in slices(suite).items():
+            yield describe(part, members)
 
 
 def _tasks(where: str | None) -> Rows:

@@ -31,7 +31,7 @@ def envelope(
 
 
 def steps_to_loss(
-    steps: Int[np.ndarray, " eval"],
+    steps: Int[np.ndarray, " eval"] | Float[np.ndarray, " eval"],
     reached: Float[np.ndarray, " eval"],
     targets: Float[np.ndarray, "*targets"],
 ) -> Float[np.ndarray, "*targets"]:

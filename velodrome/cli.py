@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "Show a task: its spec, size, cost, and predicted time.",
     "run": "Train the tasks of a suite with its optimizers; resumable.",
     "report": "Draw tables and figures from a store of results.",
+    "reference": "Fetch the published curves of Adam, to compare ours with.",
     "check": "Put a task, family, or optimizer through its contract tests.",
     "data": "Show which data sets are here; prepare a published one.",
     "weights": "List, fetch, or verify the weights of learned optimizers.",
@@ -30,7 +31,7 @@ COMMANDS = {
     "metatrain": "Train a learned optimizer.",
 }
 
-_RESUMABLE = ("run", "metatrain", "data", "weights")
+_RESUMABLE = ("run", "metatrain", "data", "weights", "reference")
 _ERROR, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
 
 _EXAMPLES = """\

@@ -9,6 +9,8 @@ import pandas as pd
 
 from results.comparison import TaskComparison, compare
 from results.headline import Headline, TaskResult, headlines
+from results.published import published_rows, published_table
+from results.reference import Reference
 from results.report.context import Context, data_text
 from results.report.plotdata import CURVE_COLUMNS, learning_curves
 from results.store import Problem, Store
@@ -26,6 +28,9 @@ class ReportData:
       headlines: of every optimizer.
       curves: see ``results.report.plotdata.learning_curves``.
       problems: files that were skipped.
+      published: our baseline beside the published one, see ``results.published``; empty without
+        a reference.
+      reference: the published envelopes, or None.
     """
 
     context: Context
@@ -34,24 +39,30 @@ class ReportData:
     headlines: tuple[Headline, ...]
     curves: pd.DataFrame
     problems: tuple[Problem, ...]
+    published: pd.DataFrame
+    reference: Reference | None = None
 
 
-def collect(store: Store, *, points: int | None = None) -> ReportData:
+def collect(
+    store: Store, *, points: int | None = None, reference: Reference | None = None
+) -> ReportData:
     """Reads a store once, one task at a time.
 
     Args:
       store: opened for reading.
       points: most points of a drawn curve; by default 400, and 120 for more than 12 tasks.
+      reference: published envelopes to compare the baseline with.
     """
     planned = len({str(cell["task"]["hash"]) for cell in store.plan.get("cells", ())})
     points = points or (400 if planned <= 12 else 120)
-    rows, results, curves = [], [], []
+    rows, results, curves, published = [], [], [], []
     rates = 0
     for task in compare(store):
         new = task_rows(task)
         rows += new
         results += _results(task, new)
-        drawn = learning_curves(task, points=points)
+        drawn = learning_curves(task, points=points, reference=reference)
+        published += published_rows(task, reference) if reference else []
         # Empty tables have columns without a type, which would spoil the others'.
         curves += [drawn] if len(drawn) else []
         if task.races:
@@ -65,6 +76,8 @@ def collect(store: Store, *, points: int | None = None) -> ReportData:
         headlines=tuple(headlines(results)),
         curves=pd.concat(curves or [empty], ignore_index=True),
         problems=store.problems,
+        published=published_table(published),
+        reference=reference,
     )
 
 

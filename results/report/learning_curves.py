@@ -51,10 +51,12 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note:
             axes.set_xlabel("step", labelpad=1)
         if place % columns == 0:
             axes.set_ylabel("train loss", labelpad=1)
+    published = Line2D([], [], label=f"published {context.baseline}", **_LINES["published"])
     handles = [
         Line2D([], [], color=FAINT, linewidth=0.8, label=f"{context.baseline}, each rate"),
         Line2D([], [], color=BASELINE, linewidth=0.9, linestyle="--", label="best single rate"),
         Line2D([], [], color=WIDE, linewidth=2.4, label="envelope over rates"),
+        *([published] if "published" in set(curves["series"]) else []),
         *(Line2D([], [], color=styles[x][0], linewidth=1.2, label=x) for x in context.labels),
     ]
     ncols = min(len(handles), max(2, int(width / 1.3)))
@@ -111,6 +113,7 @@ _LINES: dict[str, dict[str, Any]] = {
     "rate": {"color": FAINT, "linewidth": 0.6, "zorder": 1},
     "envelope": {"color": WIDE, "linewidth": 2.4, "zorder": 2},
     "best": {"color": BASELINE, "linewidth": 0.9, "linestyle": "--", "zorder": 3},
+    "published": {"color": "black", "linewidth": 0.9, "linestyle": ":", "zorder": 3},
 }
 
 

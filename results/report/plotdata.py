@@ -9,6 +9,7 @@ import pandas as pd
 
 from results.comparison import TaskComparison
 from results.envelope import best_point
+from results.reference import Reference
 
 CURVE_COLUMNS = ("index", "task", "series", "label", "rate", "seed", "step", "loss")
 SORTED_COLUMNS = (
@@ -16,13 +17,16 @@ SORTED_COLUMNS = (
 )  # fmt: skip
 
 
-def learning_curves(task: TaskComparison, *, points: int) -> pd.DataFrame:
+def learning_curves(
+    task: TaskComparison, *, points: int, reference: Reference | None = None
+) -> pd.DataFrame:
     """Train losses of one task, smoothed as in the default definition.
 
     Returns:
       Rows of ``series`` "rate" (seed mean of one baseline rate), "envelope", "best" (the rate
       with the lowest loss at the budget) and "seed" (one candidate seed); losses from a
-      divergence on are left out, "envelope" and "best" of an incomplete sweep too. At most
+      divergence on are left out, "envelope" and "best" of an incomplete sweep too; and
+      "published", the envelope of ``reference`` for the task's name, up to our budget. At most
       ``points`` evaluations of each, evenly chosen.
     """
     name = {"index": task.task.get("index"), "task": task.task.get("label")}
@@ -47,6 +51,10 @@ def learning_curves(task: TaskComparison, *, points: int) -> pd.DataFrame:
             best = best_point(rates)
             add("best", steps, rates[best], rate=_rate(race.baseline.points[best]), **who)
             add("envelope", steps, race.envelope(evaluations), **who)
+        published = reference and reference.envelopes.get(str(name["task"]))
+        if published:
+            within = published.steps <= steps[-1]
+            add("published", published.steps[within], published.losses[within], **who)
         for outcome in task.outcomes:
             if outcome.train is None or outcome.point is None:
                 continue

@@ -17,6 +17,7 @@ from results.headline import (
     ratio_text,
     share_text,
 )
+from results.reference import WORDS
 from results.report.context import times
 from results.report.data import ReportData
 from results.speedup import format_ratio
@@ -51,6 +52,15 @@ def render(data: ReportData) -> RenderableType:
         table.add_row(*row)
     parts += [table, Text()]
     parts += [Text(line) for line in (*definition_lines(data), *count_lines(data))]
+    if len(data.published):
+        parts += [Text(), Text(published_line(data))]
+        header, rows = published_comparison(data.published)
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+        for position, name in enumerate(header):
+            table.add_column(name, justify="left" if position < 1 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        parts += [table]
     wrong = problem_lines(data)
     if wrong:
         parts += [Text(), Text("Notes", style="bold")]
@@ -66,6 +76,9 @@ def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     parts += ["\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))]
     parts += ["## Tasks", _markdown_table(*tasks)]
     parts += [_LEGEND.replace("\n", " ")]
+    if len(data.published):
+        parts += ["## Beside the published baseline", published_line(data)]
+        parts += [_markdown_table(*published_comparison(data.published))]
     wrong = problem_lines(data)
     if wrong:
         parts += ["## Notes", "\n".join(f"- {line}" for line in wrong)]
@@ -154,6 +167,35 @@ def definition_lines(data: ReportData) -> list[str]:
             f"{definition.summary[1:]}.{f' Beware: {warning}.' if warning else ''}"
         )
     return lines
+
+
+def published_line(data: ReportData) -> str:
+    """What the table of the published baseline says, and of which file."""
+    assert data.reference is not None  # there are rows of it
+    return (
+        f"{data.context.baseline} of this store ({data.context.data}) beside the published "
+        f"envelope of {WORDS[data.reference.kind]} ({data.reference.origin}): steps that the "
+        "published one needs to the loss that ours has reached, over our steps. Above 1x ours is "
+        "faster. They compare only on the real data, under the published protocol."
+    )
+
+
+def published_comparison(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Header and rows as text, one row per task and number of steps."""
+    header = ["task", "our steps", "our loss", "published steps", "ratio"]
+    rows = []
+    for row in table.to_dict("records"):
+        bound = ">=" if row["censored"] == "right" else ""
+        rows.append(
+            [
+                str(row["task"]),
+                f"{row['steps']:,}",
+                _loss(row["loss"]),
+                f"{bound}{row['published_steps']:,.0f}",
+                format_ratio(float(row["ratio"]), censored=row["censored"]),
+            ]
+        )
+    return header, rows
 
 
 def count_lines(data: ReportData) -> list[str]:

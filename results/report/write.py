@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from foundation.files import atomic_path, atomic_write_text
+from results.reference import Reference
 from results.report import learning_curves, sorted_speedup
 from results.report.data import ReportData, collect
 from results.report.plotdata import sorted_speedups
@@ -37,13 +38,18 @@ class ReportFiles:
 
 
 def write_report(
-    directory: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
+    directory: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    reference: Reference | None = None,
 ) -> ReportFiles:
     """Draws the report of a store, from the store alone.
 
     Args:
       directory: the store.
       out: where to write; by default ``report`` inside the store.
+      reference: published envelopes, to be drawn and compared with the baseline's; see
+        ``results.reference.load_reference``.
 
     Raises:
       StoreError: there is no readable store.
@@ -51,7 +57,7 @@ def write_report(
     """
     store = Store.open(directory, read_only=True)
     target = Path(out) if out is not None else Path(directory) / "report"
-    data = collect(store)
+    data = collect(store, reference=reference)
     counts = " ".join(counts_text(data, label, brief=True) for label in data.context.labels)
     figures: list[Path] = []
     tables = [_csv(data.summary, target / "summary.csv")]
@@ -66,6 +72,8 @@ def write_report(
         tables.append(_csv(_with_data(data.curves, data.summary), stem.with_suffix(".csv")))
         figure = learning_curves.draw(data.curves, data.summary, data.context, note=counts)
         figures += save(figure, stem)
+    if len(data.published):
+        tables.append(_csv(_with_data(data.published, data.summary), target / "published.csv"))
     text = target / "report.md"
     atomic_write_text(text, markdown(data))
     return ReportFiles(target, tuple(figures), tuple(tables), text, data)

@@ -31,15 +31,17 @@ def report(
     """Draw tables and figures from a store of results; nothing is trained again.
 
     Prints a table of speedups, and writes learning curves and speedup curves as PNG and PDF, each
-    with its numbers as CSV beside it.
+    with its numbers as CSV beside it. Published envelopes of Adam that `velodrome reference fetch`
+    has put into the cache are drawn and compared too, for tasks that have a published name.
 
     Args:
       store: The directory that `velodrome run --out` filled, wholly or in part.
       out: Where figures go. Default: the folder `report` in the store.
     """
+    from results.reference import load_reference
     from results.report import print_report, write_report
 
-    files = write_report(store, out)
+    files = write_report(store, out, reference=load_reference())
     print_report(files.data, console=console())
     console().print(
         f"\nfigures, CSV files, and the same as text are in {files.directory}", markup=False

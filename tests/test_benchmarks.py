@@ -1,0 +1,45 @@
+"""Benchmarks are code like any other, but take the time they take."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Item:
+    """As much of a `pytest.Item` as the hook looks at."""
+
+    def __init__(self, path: Path, *markers: pytest.MarkDecorator):
+        self.path = path
+        self.markers = list(markers)
+
+    def get_closest_marker(self, name: str) -> pytest.MarkDecorator | None:
+        return next((marker for marker in self.markers if marker.name == name), None)
+
+    def add_marker(self, marker: pytest.MarkDecorator) -> None:
+        self.markers.append(marker)
+
+
+def test_the_time_limit_of_tests_is_not_that_of_benchmarks():
+    path = ROOT / "benchmarks" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_conftest", path)
+    assert spec is not None and spec.loader is not None
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    ours, own = Item(path.parent / "test_x.py"), Item(path.parent / "y.py", pytest.mark.timeout(9))
+    test = Item(ROOT / "tests" / "test_x.py")
+    conftest.pytest_collection_modifyitems([ours, own, test])
+    assert [marker.args for marker in ours.markers] == [(0,)]
+    assert [marker.args for marker in own.markers] == [(9,)]
+    assert test.markers == []
+
+
+def test_types_are_checked_in_the_packages_and_in_what_runs_them():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    packages = tools["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {*packages, "tests", "benchmarks"} <= set(tools["pyright"]["include"])

@@ -22,6 +22,9 @@ PREFIX = "stand-in:"
 
 # Enough that an epoch is longer than a short run, and little enough to be made in seconds.
 _IMAGES = {"train": 20_000, "heldout": 2_000}
+# A step of the tasks that train learned optimizers takes up to 25,600 examples of these.
+_MANY_IMAGES = {"train": 26_000, "heldout": 2_000}
+_OF_MANY = ("cifar10", "fashion_mnist")
 _LARGE_IMAGES = {"train": 5_000, "heldout": 1_000}  # of 64x64 pixels
 _SENTENCES = {"train": 50_000, "heldout": 5_000}
 _ARTICLES = {"train": 10_000, "heldout": 1_000}
@@ -63,6 +66,8 @@ def build(info: DatasetInfo) -> dict[str, Arrays]:
 def _sizes(info: DatasetInfo) -> dict[str, int]:
     if info.kind == "text":
         return _ARTICLES if info.name.startswith("wikipedia") else _SENTENCES
+    if info.name in _OF_MANY:
+        return _MANY_IMAGES
     return _LARGE_IMAGES if info.shape[0] > 32 else _IMAGES
 
 

@@ -8,11 +8,11 @@ HASHES = {
         "heldout": "cb5f6c75713ae2168182f4a7b338491f71fd70dca4574cc9de622d959d4a8715",
     },
     "fashion_mnist": {
-        "train": "0bee70e288c057bf056e69b687ee57671f60919b4be44d3f9eb6f7f45d8a21d6",
+        "train": "ca975415d3b6b8df77ce37bcc890d432ffec1a4b1094b60770609f146179d2fb",
         "heldout": "fff351c489428509bc313ca6c77f2fe49c44c24ca3cf4c59607e4b3eb69a4e10",
     },
     "cifar10": {
-        "train": "b7c4288d1f6f864fd710ff511cf8dd64227211c717134663fd2446a787a38294",
+        "train": "570d596023a90c462c6c91ddc76fdce6a05bc5882ec3c9d25453eaf581d57212",
         "heldout": "909eeca98da39d40a272c274f9c05ff8c121c258b529d289a43da55b178e6fbc",
     },
     "cifar100": {

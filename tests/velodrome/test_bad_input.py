@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,21 @@ def test_a_place_that_cannot_be_written_keeps_nothing_half_written(tell, tmp_pat
     assert "cannot write file/tasks.json" in told
     assert "file" in tell("run", "smoke", "--out", "file/x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_permission_to_write_keeps_nothing_half_written(tell, tmp_path: Path, monkeypatch):
+    def refuse(**where: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Whoever runs the tests may be allowed to write everywhere, so the system call is played.
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    for words in (
+        ("sample", "--count", "1", "--data", "built-in", "-o", "tasks.json"),
+        ("run", "smoke", "--out", "x", "--workers", "0"),
+    ):
+        told = tell(*words)
+        assert re.search(r"cannot write \S+: Permission denied\. .* a place that you may wr", told)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_full_disk_leaves_nothing_half_written(tell, tmp_path: Path, monkeypatch):

@@ -290,6 +290,11 @@ def dynamic(
     return _declare(distribution, allowed, default, dynamic=True)
 
 
+def declared(field: Any) -> FieldInfo | None:
+    """Returns what :func:`static` or :func:`dynamic` declared; None if ``field`` is not of them."""
+    return field.metadata.get(_METADATA) if isinstance(field, dataclasses.Field) else None
+
+
 @functools.cache
 def config_fields(cls: type) -> dict[str, tuple[type, FieldInfo, Any]]:
     """Returns ``{name: (type, info, default)}`` of a config class.
@@ -303,13 +308,14 @@ def config_fields(cls: type) -> dict[str, tuple[type, FieldInfo, Any]]:
     types = typing.get_type_hints(cls)
     fields = {}
     for field in dataclasses.fields(cls):
-        if _METADATA not in field.metadata:
+        info = declared(field)
+        if info is None:
             raise TypeError(
                 f"{cls.__name__}.{field.name} must be declared with static(...) or dynamic(...)."
             )
         if types[field.name] not in (int, float, bool, str):
             raise TypeError(f"{cls.__name__}.{field.name} must be an int, float, bool or str.")
-        fields[field.name] = (types[field.name], field.metadata[_METADATA], field.default)
+        fields[field.name] = (types[field.name], info, field.default)
     return fields
 
 

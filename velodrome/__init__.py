@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from taskgen.data import datasets as datasets
     from taskgen.data import hash_arrays as hash_arrays
     from taskgen.data.source import open_source as open_source
+    from taskgen.declare import family as family
     from taskgen.families import families as families
     from taskgen.families.base import Family as Family
     from taskgen.families.base import ImageView as ImageView
@@ -113,6 +114,7 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(("Dataset", "DatasetInfo", "datasets", "hash_arrays"), "taskgen.data"),
     "open_source": "taskgen.data.source",
     **dict.fromkeys(("Family", "ImageView", "TextView"), "taskgen.families.base"),
+    "family": "taskgen.declare",
     "families": "taskgen.families",
     "sample": "taskgen.sampler",
     **dict.fromkeys(

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import tyro
 
+import velodrome
 import velodrome.commands._parsing as parsing
+from taskgen.families import families
 from velodrome import cli
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +94,9 @@ def test_code_blocks_run(
     # Dataclasses look up the module they are made in.
     module = types.ModuleType("document")
     monkeypatch.setitem(sys.modules, "document", module)
+    # What a document registers is not there for the next test.
+    for part in ("_values", "_lazy"):
+        monkeypatch.setattr(families, part, dict(getattr(families, part)))
     for block in blocks(document):
         if block.language == "python":
             if title := _FILE.match(block.text):
@@ -107,6 +112,30 @@ def test_code_blocks_run(
                 shown = capsys.readouterr()
                 where = f"{document.name}:{block.line}: velodrome {shlex.join(words)}"
                 assert code == 0, f"{where}\n{shown.out}{shown.err}"
+    if document.name == "README.md":
+        check_what_the_readme_says(vars(module))
+
+
+def test_the_examples_from_python_take_five_lines_each():
+    text = (ROOT / "README.md").read_text()
+    section = text[text.index("## From Python") : text.index("## From the command line")]
+    examples = [match[2] for match in _FENCE.finditer(section) if match[1] == "python"]
+    assert len(examples) == 3
+    for example in examples:
+        lines = [line for line in example.splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith(("import ", "from "))]
+        lines = [line for line in lines if not line.endswith("  # yours")]
+        assert len(lines) <= 5, example
+        assert ";" not in example
+
+
+def check_what_the_readme_says(names: dict[str, Any]) -> None:
+    """Its examples from Python do what they are there for."""
+    curve = names["curve"]["train loss"]
+    assert curve.iloc[-1] < 0.8 * curve.iloc[0]  # Adam trains
+    assert names["loss"] < 0.1  # VeLO too, from more than 1
+    (spec,) = velodrome.sample(1, seed=0, family="two_layers", data="built-in", max_mflop=6)
+    assert velodrome.build(spec).cost.params == velodrome.cost(spec).params > 0
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -1,0 +1,123 @@
+"""The short way to declare a family gives the same family as the long one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import taskgen
+from foundation.errors import SpecError, VelodromeError
+from taskgen.declare import family
+from taskgen.families import Family, families
+from taskgen.space import choice, config_fields, dynamic, log_float, log_int, static
+from taskgen.spec import DataSpec, TaskSpec
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch):
+    """What a test registers is forgotten."""
+    for part in ("_values", "_lazy"):
+        monkeypatch.setattr(families, part, dict(getattr(families, part)))
+
+
+def flat(image: Any) -> Any:
+    return image.reshape(len(image), -1)
+
+
+@dataclass(frozen=True)
+class LongConfig:
+    width: int = static(log_int(4, 64), default=8)
+
+
+class Long(nnx.Module):
+    def __init__(self, config, view, *, rngs, dynamic):
+        self.inner = nnx.Linear(view.pixels, config.width, rngs=rngs)
+        self.output = nnx.Linear(config.width, view.num_classes, rngs=rngs)
+
+    def __call__(self, image):
+        return self.output(nnx.relu(self.inner(flat(image))))
+
+
+def loss_of(spec: TaskSpec) -> tuple[Any, Any]:
+    task = taskgen.build(spec)
+    params, state = task.init(jax.random.key(0))
+    batch = {"image": jnp.linspace(0, 1, 4 * 64).reshape(4, 8, 8, 1), "label": jnp.arange(4)}
+    batch["label"] = batch["label"].astype(jnp.int32)
+    return task.loss(params, state, jax.random.key(1), batch, train=True)[0], task
+
+
+def test_a_function_is_the_same_family_as_the_long_form():
+    @family("short", width=static(log_int(4, 64), default=8))
+    def short(config, view, *, rngs, dynamic):
+        inner = nnx.Linear(view.pixels, config.width, rngs=rngs)
+        output = nnx.Linear(config.width, view.num_classes, rngs=rngs)
+        return nnx.Sequential(flat, inner, nnx.relu, output)
+
+    assert isinstance(short, Family)
+    assert families.get("short") is short
+    families.register("long", Family("long", LongConfig, Long))
+    one, other = (
+        loss_of(TaskSpec(name, {"width": 5}, DataSpec("digits"), 4)) for name in ("short", "long")
+    )
+    np.testing.assert_array_equal(one[0], other[0])
+    assert one[1].cost == other[1].cost
+    widths = [
+        [spec.config.width for spec in taskgen.sample(5, seed=3, family=name, data="built-in")]
+        for name in ("short", "long")
+    ]
+    assert len(set(widths[0])) > 1
+    assert config_fields(short.config) == config_fields(LongConfig)
+
+
+def test_a_class_takes_what_it_names_in_its_call():
+    @family(
+        "scaled", gain=dynamic(log_float(1, 4), default=1), kind=static(choice("ab"), default="a")
+    )
+    class Scaled(nnx.Module):
+        def __init__(self, config, view, *, rngs, dynamic):
+            assert config.kind == "a"
+            self.output = nnx.Linear(view.num_classes, view.num_classes, rngs=rngs)
+
+        def __call__(self, image, *, train, dynamic):
+            row = jnp.ones((len(image), self.output.in_features))
+            return self.output(row) * dynamic["gain"] + jnp.arange(10)[None] * train
+
+    fields = config_fields(Scaled.config)
+    # Whole numbers in a range of real ones are real; the default too.
+    assert {name: kind for name, (kind, _, _) in fields.items()} == {"gain": float, "kind": str}
+    losses = [
+        float(loss_of(TaskSpec("scaled", {"gain": gain}, DataSpec("digits"), 4))[0])
+        for gain in (1, 3)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_a_text_family_and_its_version():
+    fields = {
+        "sequence_length": static(log_int(4, 8), default=4),
+        "vocab_size": static(log_int(8, 16), default=8),
+    }
+
+    @family("bigram", data_kind="text", version=3, **fields)
+    def bigram(config, view, *, rngs, dynamic):
+        return nnx.Embed(view.vocab_size, view.vocab_size, rngs=rngs)
+
+    (spec,) = taskgen.sample(1, seed=0, family="bigram", data="built-in")
+    assert spec.data.name == "kjv"
+    assert spec.to_json()["version"] == 3
+    vocabulary = spec.config.vocab_size
+    assert taskgen.cost(spec).params == vocabulary * vocabulary
+
+
+def test_what_is_no_field_and_names_that_are_taken_are_refused():
+    with pytest.raises(SpecError, match=r"family.width: got 8, .* static\(...\) or dynamic"):
+        family("wrong", width=8)
+    declare = family("mlp", width=static(log_int(4, 64), default=8))
+    with pytest.raises(VelodromeError, match="'mlp' is registered already; choose another"):
+        declare(Long)

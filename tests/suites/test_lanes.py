@@ -266,7 +266,13 @@ def test_dropout_is_on_in_training_loss_mode_and_off_in_evaluation(tmp_path):
     task, first = taskgen.build(spec), {}
     for eval_mode in ("eval", "training-loss"):
         protocol = Protocol(
-            steps=5, seeds=1, eval_every=5, heldout_every=5, eval_examples=16, eval_mode=eval_mode
+            steps=5,
+            seeds=1,
+            eval_every=5,
+            heldout_every=5,
+            eval_examples=16,
+            eval_mode=eval_mode,
+            learning_rates=(0.1,),
         )
         (cell,) = train(Suite("dropout", (spec,), protocol, ("sgd",)), tmp_path / eval_mode)
         (first[eval_mode],) = {values[0] for _, values in seeds_and_values(cell)}

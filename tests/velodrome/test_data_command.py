@@ -15,6 +15,7 @@ from taskgen.data import datasets
 from taskgen.data.published import recipes
 from taskgen.data.published.sources import RawFile
 from velodrome import cli
+from velodrome.commands import _progress
 
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 COUNTS = {"train": 20, "test": 10}
@@ -119,6 +120,14 @@ def test_prepare_from_a_folder(capsys: pytest.CaptureFixture[str], folder: Path,
     assert "mnist is prepared from IDX files (train: 16, heldout: 10)" in shown
     assert "Note" not in shown
     assert datasets.get("mnist").load("train")["image"].shape == (16, 28, 28, 1)
+
+
+def test_progress_is_told_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_progress, "LINE_SECONDS", 0.0)
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    assert capsys.readouterr().err == "mnist train: 16 of 16\nmnist heldout: 10 of 10\n"
 
 
 def test_files_that_are_not_the_published_ones_are_told(

@@ -1,14 +1,18 @@
-"""A progress bar on a terminal, and nothing elsewhere."""
+"""Progress bars on a terminal; elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
+LINE_SECONDS = 30.0
+"""Where there is no terminal: seconds between two lines."""
+
 
 class ProgressBars:
-    """Shows how far things are, one bar for each, while a ``with`` block runs.
+    """Shows on the standard error how far things are, while a ``with`` block runs.
 
     Args:
       in_bytes: Whether amounts are bytes; else they are examples.
@@ -18,6 +22,7 @@ class ProgressBars:
         self._in_bytes = in_bytes
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
+        self._told = time.monotonic()
 
     def __enter__(self) -> ProgressBars:
         """Starts to show bars, if the standard error is a terminal."""
@@ -47,6 +52,10 @@ class ProgressBars:
     def tell(self, what: str, done: int, total: int) -> None:
         """Shows that ``done`` of ``total`` (0 if unknown) of something is done."""
         if self._bars is None:
+            if time.monotonic() - self._told >= LINE_SECONDS:
+                self._told = time.monotonic()
+                of = f" of {total:,}" if total else ""
+                print(f"{what}: {done:,}{of}", file=sys.stderr, flush=True)
             return
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import util
@@ -24,6 +26,7 @@ from taskgen.data.published.lm1b import open_lm1b
 from taskgen.data.published.prepared import SCHEMA, prepared_dir, read_record, record_path
 from taskgen.data.published.reader import Reader
 from taskgen.data.published.recipes import RECIPES, Recipe, recipe_of
+from taskgen.data.published.sources import describe_file, is_published
 from taskgen.data.published.tfdsfolder import open_tfds
 from taskgen.data.published.tokens import Encode, encode_bytes, load_pieces
 from taskgen.data.published.writer import write_split
@@ -142,7 +145,7 @@ def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None
     elif reader is None and recipe.layout == "cifar":
         reader = open_cifar(info, folder, recipe.files)
     elif reader is None and recipe.layout == "food101":
-        reader = open_food101(info, _unpacked(folder, recipe))
+        reader = _open_food101(info, folder, recipe)
     elif reader is None and recipe.layout == "imagenet":
         reader = open_imagenet(info, folder)
     elif reader is None and recipe.layout == "lm1b":
@@ -226,13 +229,20 @@ def _encoder(
     return (encode_bytes if info.kind == "text" else None), {}
 
 
-def _unpacked(folder: Path, recipe: Recipe) -> Path:
-    """Unpacks the archive of Food-101 if it is packed, beside itself in the cache."""
+def _open_food101(info: DatasetInfo, folder: Path, recipe: Recipe) -> Reader | None:
     archive = folder / recipe.files[0].name
     if not archive.is_file() or (folder / "food-101").is_dir():
-        return folder
-    import tarfile
+        return open_food101(info, folder)
+    record = {archive.name: describe_file(archive)}
+    reader = open_food101(info, _unpacked(archive, recipe))
+    if reader is None:
+        raise DataError(f"{archive} has no Food-101 in it; fetch the published archive.")
+    published = is_published(record, recipe.files)
+    return dataclasses.replace(reader, files=record, published=published)
 
+
+def _unpacked(archive: Path, recipe: Recipe) -> Path:
+    """Unpacks the archive of Food-101 into the cache, and returns where."""
     target = cache_dir() / "data" / "downloads" / recipe.tfds
     part = target / "unpacking"
     if not (target / "food-101").is_dir():
@@ -242,7 +252,8 @@ def _unpacked(folder: Path, recipe: Recipe) -> Path:
                 members.extractall(part, filter="data")
         except (tarfile.TarError, EOFError) as error:
             raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
-        (part / "food-101").replace(target / "food-101")
+        if (part / "food-101").is_dir():
+            (part / "food-101").replace(target / "food-101")
         shutil.rmtree(part, ignore_errors=True)
     return target
 

@@ -28,10 +28,15 @@ def test_every_published_data_set_has_one_of_the_same_facts():
     assert len(hashes) == len(NAMES)
 
 
-@pytest.mark.parametrize("published", INFOS, ids=NAMES)
-def test_has_the_recorded_bytes(published):
+# The others are made by the same code, and compared with their hash when they are first used.
+FEW = ("mnist", "cifar100", "food101_64", "imagenet16", "lm1b_bytes", "lm1b_32k", "wikipedia_32k")
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_has_the_recorded_bytes(name: str):
     """Golden: a stand-in is the same on every machine and with every version of numpy."""
-    info = datasets.get(stand_in_name(published.name)).info
+    published = next(info for info in INFOS if info.name == name)
+    info = datasets.get(stand_in_name(name)).info
     for split, arrays in standin.build(published).items():
         assert hash_arrays(arrays) == info.split_hashes[split]
         if info.kind == "image":

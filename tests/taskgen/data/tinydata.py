@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from taskgen.data import datasets
 from taskgen.data.published import recipes
 
 
@@ -27,6 +28,11 @@ def shrink(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
 def random_images(count: int, side: int, channels: int, *, seed: int = 0) -> np.ndarray:
     words = np.random.Philox(key=seed).random_raw(count * side * side * channels)
     return (words % 256).astype(np.uint8).reshape(count, side, side, channels)
+
+
+MNIST = {"train": random_images(50, 28, 1), "test": random_images(12, 28, 1, seed=1)}
+COUNTS = {split: len(images) for split, images in MNIST.items()}
+"""An MNIST of 50 and 12 images, and how many these are."""
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -144,3 +150,31 @@ def build_tfds(
         builder = made(data_dir=str(data_dir), file_format=file_format)
     builder.download_and_prepare()
     return Path(builder.data_path)
+
+
+def loaded(name: str) -> dict[str, dict[str, np.ndarray]]:
+    return {split: dict(datasets.get(name).load(split)) for split in ("train", "heldout")}
+
+
+def tfds_mnist(folder: Path, **options: Any) -> Path:
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+    )
+    splits = {
+        split: [
+            (number, {"image": as_file(encoded(image, "PNG")), "label": number % 10})
+            for number, image in enumerate(images)
+        ]
+        for split, images in MNIST.items()
+    }
+    return build_tfds("mnist", folder, features, splits, version="3.0.1", **options)
+
+
+def as_file(content: bytes) -> Any:
+    """A file object, as builders of TFDS take encoded images."""
+    return io.BytesIO(content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,7 +46,8 @@ def test_rules_of_numbers_start_as_their_namesakes(name, reference, key, strict_
     start = tensors(key)
     gradients = [tensors(jax.random.fold_in(key, step), 10.0**-step) for step in range(4)]
     found = run(rule, weights, gradients, start)
-    state, expected = reference.init(start), start
+    state: Any = reference.init(start)
+    expected: Any = start
     for step, gradient in enumerate(gradients):
         with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers in
             updates, state = reference.update(gradient, state)
@@ -68,9 +71,9 @@ def network(weights, features, iteration):
 
 def mlp_reference(weights, gradients, start):
     """One tensor under the rule "mlp", in float64."""
-    p, decays = np.float64(start), np.asarray([0.1, 0.5, 0.9, 0.99, 0.999, 0.9999])
+    p, decays = np.asarray(start, np.float64), np.asarray([0.1, 0.5, 0.9, 0.99, 0.999, 0.9999])
     momenta = np.zeros((6, *p.shape))
-    for iteration, g in enumerate(np.float64(gradient) for gradient in gradients):
+    for iteration, g in enumerate(np.asarray(gradient, np.float64) for gradient in gradients):
         momenta = np.stack([d * m + (1 - d) * g for d, m in zip(decays, momenta, strict=True)])
         features = np.concatenate([g[None], p[None], momenta]).reshape(8, -1)
         p = p - network(weights, features, iteration).reshape(p.shape)
@@ -79,7 +82,7 @@ def mlp_reference(weights, gradients, start):
 
 def adafactor_reference(weights, gradients, start):
     """One tensor under the rule "adafactor_mlp", with Adafactor as its paper has it."""
-    p = np.float64(start)
+    p = np.asarray(start, np.float64)
 
     def decays(kind, initial):
         return [
@@ -94,7 +97,7 @@ def adafactor_reference(weights, gradients, start):
     matrix = p.ndim == 2
     rows = np.zeros((3, p.shape[0]) if matrix else (3, *p.shape))  # means over the longer axis
     columns = np.zeros((3, p.shape[1])) if matrix else rows
-    for iteration, g in enumerate(np.float64(gradient) for gradient in gradients):
+    for iteration, g in enumerate(np.asarray(gradient, np.float64) for gradient in gradients):
         m = np.stack([d * old + (1 - d) * g for d, old in zip(momentum_decays, m, strict=True)])
         v = rms_decay * v + (1 - rms_decay) * g**2
         square = g**2 + 1e-30
@@ -137,7 +140,7 @@ def test_networks_against_numpy(name, reference, count, key, strict_dtypes):
         name: leaf + (0.02 if "decay" in name else 0.1) * jax.random.normal(key, leaf.shape)
         for name, leaf in weights.items()
     }
-    numbers = {name: np.float64(leaf) for name, leaf in weights.items()}
+    numbers = {name: np.asarray(leaf, np.float64) for name, leaf in weights.items()}
     gradients = [tensors(jax.random.fold_in(key, step)) for step in range(3)]
     found = jax.jit(lambda start: run(rule, weights, gradients, start))(tensors(key))[-1]
     for index, start in enumerate(tensors(key)):

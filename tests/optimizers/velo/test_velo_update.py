@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def problem(shapes: dict, steps: int, seed: int = 0):
     return params, gradients, 2.0 + 0.5 * rng.normal(size=steps)
 
 
-def train(tx, params, gradients, losses):
+def train(tx, params, gradients, losses) -> Any:
     state, update = jax.jit(tx.init)(params), jax.jit(tx.update)
     for gradient, loss in zip(gradients, losses, strict=True):
         updates, state = update(gradient, state, params, value=loss)
@@ -91,7 +93,7 @@ def test_variances_keep_their_digits():
     params = {"w": jnp.ones((40, 30), jnp.float32)}
     tx = velo(100, weights=weights())
     _, state = jax.jit(tx.update)({"w": jnp.asarray(gradient)}, tx.init(params), params, value=1.0)
-    for k, decay in enumerate(np.float32([0.9, 0.99, 0.999])):
+    for k, decay in enumerate(np.asarray([0.9, 0.99, 0.999], np.float32)):
         exact = np.var(gradient.astype(np.float64) * float(np.float32(1) - decay))
         np.testing.assert_allclose(state.statistics.variances[k, 0], exact, rtol=1e-3)
 
@@ -159,7 +161,8 @@ def test_sharded_parameters():
     params, gradients, losses = problem({"w": (8, 6), "v": (8, 6), "b": (8,)}, steps=2)
     tx = velo(10, weights=weights())
     alone = train(tx, params, gradients, losses)
-    sharded = train(tx, *jax.device_put((params, gradients), split), losses)
+    params, gradients = cast(Any, jax.device_put((params, gradients), split))
+    sharded = train(tx, params, gradients, losses)
     assert sharded["w"].sharding.is_equivalent_to(split, 2)
     for name in params:
         assert relative_error(sharded[name], alone[name]) <= 1e-5
@@ -189,7 +192,7 @@ def test_derivatives_go_through_an_update():
     params, gradients, _ = problem({"a": (3, 2), "b": (3, 2)}, steps=1)
 
     def size_of_step(theta):
-        tx = velo_from_theta(theta, 10)
+        tx = cast(Any, velo_from_theta(theta, 10))
         updates, _ = tx.update(gradients[0], tx.init(params), params, value=jnp.float32(1))
         return jnp.sum(updates["a"] ** 2)
 
@@ -243,7 +246,7 @@ def test_arguments_out_of_range(arguments, message):
 
 def test_updates_are_zero_while_gradients_accumulate():
     params, gradients, losses = problem({"w": (3, 2)}, steps=4)
-    tx = velo(300_000, weights=weights())
+    tx = cast(Any, velo(300_000, weights=weights()))
     state = tx.init(params)
     moved = []
     for gradient, loss in zip(gradients, losses, strict=True):
@@ -262,7 +265,7 @@ def test_sums_of_bfloat16_gradients_are_float32():
         return jax.tree.map(jnp.zeros_like, params), state
 
     inner = optax.GradientTransformationExtraArgs(lambda params: (), inner_update)
-    tx = average_gradients(inner, every=256)
+    tx = cast(Any, average_gradients(inner, every=256))
     params = {"w": jnp.zeros((2, 2), jnp.bfloat16)}
     gradient = {"w": jnp.full((2, 2), 1 + 1 / 128, jnp.bfloat16)}
     state = tx.init(params)
@@ -282,7 +285,7 @@ def test_the_penalty_on_bfloat16_parameters_is_added_in_float32():
         lambda params: (), lambda updates, state, params=None, **extra: (updates, state)
     )
     params = {"w": jnp.ones((2,), jnp.bfloat16)}
-    tx = add_weight_decay(inner, 1 / 1024)
+    tx = cast(Any, add_weight_decay(inner, 1 / 1024))
     decayed, _ = tx.update(params, tx.init(params), params, value=jnp.float32(0))
     np.testing.assert_array_equal(decayed["w"], 1 + 1 / 1024)  # 1, in bfloat16
 

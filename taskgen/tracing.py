@@ -67,6 +67,9 @@ _ARITHMETIC = frozenset(
         "nextafter",
     ]
 )
+# More than one FLOP for each number of the result: what older versions of jax trace as
+# (1 - y) * (1 + y) in the derivative of tanh.
+_COMPOSITE = {"one_minus_square": 3}
 # One FLOP for each number of the operand.
 _REDUCTIONS = frozenset(
     [
@@ -137,6 +140,8 @@ def _count(jaxpr: Any) -> Count:
             total.add(_convolution(equation))
         elif name in _ARITHMETIC or name in _REDUCTIONS or name in _SCATTERS:
             total.add(_elementwise(equation, name))
+        elif name in _COMPOSITE:
+            total.add(_elementwise(equation, name), times=_COMPOSITE[name])
         else:
             for inner in _inner_programs(parameters):
                 total.add(_count(inner))

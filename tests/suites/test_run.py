@@ -178,6 +178,15 @@ def test_a_full_disk_stops_the_run_with_nothing_half_written(tmp_path, monkeypat
     assert list((tmp_path / "shards").iterdir()) == []
 
 
+@pytest.fixture
+def _heeds_sigint():
+    """Pytest in the background of a script ignores Ctrl-C from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeds_sigint")
 def test_ctrl_c_in_this_process_leaves_a_resumable_store(tmp_path):
     suite_options = {"steps": 200_000, "seeds": 1}
 

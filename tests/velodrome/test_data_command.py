@@ -80,13 +80,15 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_status_says_what_each_suite_needs(capsys: pytest.CaptureFixture[str], folder: Path):
     assert cli.main(["data", "status"]) == 0
     shown = capsys.readouterr().out
-    lines = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
+    table, _, licences = shown.partition("published data set")
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert "built in" in lines["digits"] and "demo" in lines["digits"]
     assert "not here" in lines["mnist"]
     assert "velodrome data prepare mnist --download" in lines["mnist"]
     assert "velodrome data prepare imagenet16 --from DIR" in lines["imagenet16"]
     assert "prepare lm1b_32k --download --vocabulary FILE" in lines["lm1b_32k"]
     assert "stand-in:NAME" in shown
+    assert "CC BY-SA 3.0 and GFDL (Wikipedia)" in licences
     assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
     capsys.readouterr()
     assert cli.main(["data", "status"]) == 0

@@ -111,11 +111,17 @@ def _status() -> int:
     print_table(("data set", "state", "#size", "content hash", "suites", "how to get it"), rows())
     console().print(
         f"Each published data set has a stand-in, {PREFIX}NAME, that is generated when it is used "
-        "(`velodrome run --data stand-in`). `velodrome data status NAME` shows licence and origin.",
+        "(`velodrome run --data stand-in`). `velodrome data status NAME` says all about one.",
         markup=False,
     )
     for problem in problems:
         console().print(problem, markup=False)
+    published = [name for name in datasets.names() if how_to_get(name)]
+    console().print("")
+    print_table(
+        ("published data set", "licence"),
+        ((name, datasets.get(name).info.licence) for name in published),
+    )
     return 0
 
 

@@ -32,7 +32,7 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note:
       note: more of the caption.
     """
     tasks = list(dict.fromkeys(zip(summary["index"], summary["task"], strict=True)))
-    columns = _columns(len(tasks))
+    columns = _columns(max(1, len(tasks)))
     rows = math.ceil(max(1, len(tasks)) / columns)
     width = max(3.6, 1.85 * columns)
     figure = new_figure(width, 1.5 * rows + 0.5)

@@ -46,6 +46,13 @@ def test_provenance_of_a_shard(tmp_path):
     assert metadata["seconds"] > 0
 
 
+def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
+    from results.report.write import write_report
+
+    go(tmp_path)
+    assert write_report(tmp_path).data.summary.empty
+
+
 def test_a_second_run_finds_everything_done(tmp_path):
     first, _ = go(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}

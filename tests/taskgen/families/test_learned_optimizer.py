@@ -8,7 +8,8 @@ import pytest
 from small_tasks import random_batch, small_spec
 
 import taskgen
-from taskgen.families._inner_problem import deal, inner_spec
+from taskgen.families._inner_problem import RULES, deal, inner_spec
+from velodrome.contracts.task_contract import check_cost, prepare
 
 
 def examples(batch, rows):
@@ -156,3 +157,17 @@ def test_training_finds_a_better_rate(key):
     (after, _), losses = train(weights)
     assert losses[-5:].mean() < losses[:5].mean() - 0.2
     assert after["log_rate"] > weights["log_rate"] + 1
+
+
+@pytest.mark.parametrize("family", ["es_wrapped", "learned_optimizer", "learned_optimizer_pes"])
+def test_closed_forms_of_sampled_tasks(family):
+    """FLOPs within 10% of the traced program, parameters exactly."""
+    for spec in taskgen.sample(4, seed=11, family=family):
+        check_cost(prepare(spec))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_closed_forms_of_rules(rule):
+    """Where the inner task is small, so that the rule is most of the cost."""
+    check_cost(prepare(small_spec("learned_optimizer", rule=rule, inner="cnn")))
+    check_cost(prepare(small_spec("learned_optimizer_pes", rule=rule, inner_batch_size=1)))

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 PYTEST_ARGS ?=
 
-.PHONY: demo test install lint bench clean
+.PHONY: demo test install lint bench conformance clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
+
+conformance: $(VENV)/.installed-dev
+	$(BIN)/python tests/suites/conformance.py docs/conformance.md
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -8,6 +8,7 @@ from typing import Any
 
 from suites.plan import Plan, shards_of
 from suites.protocol import Protocol
+from taskgen.budget import DeviceProfile
 
 #: Bytes of a row in a shard file, measured on the demo (compressed; mostly the value itself).
 ROW_BYTES = 4.5
@@ -51,7 +52,10 @@ class CellOverview:
 
 
 def overview(
-    plan: Plan, protocol: Protocol, data_bytes: Mapping[str, int] | None = None
+    plan: Plan,
+    protocol: Protocol,
+    data_bytes: Mapping[str, int] | None = None,
+    profile: DeviceProfile | None = None,
 ) -> list[CellOverview]:
     """Returns an overview of each cell, in the plan's order.
 
@@ -59,10 +63,13 @@ def overview(
       plan: The plan.
       protocol: The suite's protocol.
       data_bytes: By task hash, what the task's data take in memory.
+      profile: The device that seconds are predicted for; by default one core of a server, or a
+        large GPU, roughly.
     """
     known = data_bytes or {}
     return [
-        _cell(plan, cell, protocol, known.get(cell["task"]["hash"], 0)) for cell in plan["cells"]
+        _cell(plan, cell, protocol, known.get(cell["task"]["hash"], 0), profile)
+        for cell in plan["cells"]
     ]
 
 
@@ -72,9 +79,19 @@ def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> f
     return len(shard["lanes"]) * _lane_seconds(cell, protocol, plan["rule"]["backend"])
 
 
-def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol, data_bytes: int) -> CellOverview:
+def _cell(
+    plan: Plan,
+    cell: Mapping[str, Any],
+    protocol: Protocol,
+    data_bytes: int,
+    profile: DeviceProfile | None,
+) -> CellOverview:
     shards = shards_of(plan, cell["id"])
     lanes = sum(len(shard["lanes"]) for shard in shards)
+    if profile is None:
+        seconds = lanes * _lane_seconds(cell, protocol, plan["rule"]["backend"])
+    else:
+        seconds = sum(device_seconds(cell, len(s["lanes"]), protocol, profile) for s in shards)
     rows = 2 * sum(
         len(protocol.evaluations(cell["horizon"], split)) for split in ("train", "heldout")
     )
@@ -87,12 +104,40 @@ def _cell(plan: Plan, cell: Mapping[str, Any], protocol: Protocol, data_bytes: i
         lanes=lanes,
         shards=len(shards),
         mode=cell["batching"]["mode"],
-        seconds=lanes * _lane_seconds(cell, protocol, plan["rule"]["backend"]),
+        seconds=seconds,
         memory_bytes=PROCESS_BYTES
         + data_bytes
         + max(_shard_bytes(cell, len(shard["lanes"]), protocol) for shard in shards),
         disk_bytes=int(lanes * rows * ROW_BYTES) + 6000 * len(shards),
     )
+
+
+def device_seconds(
+    cell: Mapping[str, Any], lanes: int, protocol: Protocol, profile: DeviceProfile
+) -> float:
+    """Predicts the seconds of a shard on a device, without compiling and the optimizer's work.
+
+    The roofline of :func:`taskgen.budget.predict_seconds`; lanes in one program share its
+    kernels' and steps' overheads. An evaluation is taken for the part of a training step that
+    its FLOPs are.
+
+    Args:
+      cell: A cell of a plan.
+      lanes: Lanes of the shard.
+      protocol: The suite's protocol.
+      profile: The device.
+    """
+    cost, horizon = cell["cost"], cell["horizon"]
+    evaluations = sum(len(protocol.evaluations(horizon, split)) for split in ("train", "heldout"))
+    evaluation = cost["eval_flops_per_example"] * protocol.eval_examples / max(1, cost["flops"])
+    overhead = cost["kernels"] * profile.kernel_s + profile.overhead_s
+    work = max(
+        cost["flops"] / (profile.peak_flops * profile.derate),
+        cost["bytes"] / (profile.peak_bytes_per_s * profile.derate),
+    )
+    programs = 1 if cell["batching"]["mode"] == "vmap" else lanes
+    busy = lanes * work * (horizon + evaluations * evaluation)
+    return busy + programs * overhead * (horizon + evaluations)
 
 
 def _lane_seconds(cell: Mapping[str, Any], protocol: Protocol, backend: str) -> float:

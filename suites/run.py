@@ -23,6 +23,7 @@ from suites.overview import PROCESS_BYTES, CellOverview, overview, shard_seconds
 from suites.plan import Plan, make_plan, missing_data
 from suites.progress import Progress, choose_progress, duration
 from suites.suite import Suite, as_suite
+from taskgen.budget import DeviceProfile, load_profile
 from taskgen.data.published.recipes import how_to_get
 
 #: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
@@ -74,6 +75,7 @@ def run(
     workers: int | None = None,
     timing: bool = True,
     dry_run: bool = False,
+    device: str | None = None,
     progress: str | Progress = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> RunResult:
@@ -101,6 +103,8 @@ def run(
         runs of a few seconds.
       timing: Whether to measure the seconds of a step too, after the training.
       dry_run: Only say what would be done; nothing is written.
+      device: With ``dry_run``: name of the device profile that time is predicted for, such as
+        ``"v100"``; lanes are then grouped as on a GPU. Default: this machine, roughly.
       progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a
         :class:`suites.progress.Progress`.
       checkpoint_seconds: Seconds between checkpoints of a running shard: what a killed run may
@@ -128,12 +132,19 @@ def run(
     )
     if workers is not None and workers < 0:
         raise PlanError(f"workers is {workers}; give 0 (this process) or more.")
-    backend = _backend()
+    if device is not None and not dry_run:
+        raise PlanError(
+            f"device {device!r} is what a dry run predicts time for; training uses the device that "
+            "is here. Leave it out, or add dry_run (--dry-run)."
+        )
+    profile = None if device is None else load_profile(device)
+    # Measured profiles are of this machine; the others, of data sheets, are of GPUs.
+    backend = _backend() if profile is None or profile.measured else "gpu"
     plan = make_plan(chosen, backend=backend, without_data=dry_run)
     display = choose_progress(progress)
-    cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen)))
+    cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
     if dry_run:
-        for line in describe(plan, cells):
+        for line in describe(plan, cells, profile):
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
@@ -182,26 +193,37 @@ def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
     return store
 
 
-def describe(plan: Plan, cells: Sequence[CellOverview]) -> list[str]:
-    """Returns lines that say what running a plan would take."""
+def describe(
+    plan: Plan, cells: Sequence[CellOverview], profile: DeviceProfile | None = None
+) -> list[str]:
+    """Returns lines that say what running a plan would take, on the device of ``profile``."""
+    where = "one core or device" if profile is None else profile.label
     width = max(len(f"{cell.task} / {cell.optimizer}") for cell in cells)
     lines = []
     for cell in cells:
         name = f"{cell.task} / {cell.optimizer}"
         lines.append(
             f"{name:{width}}  {cell.lanes:5} runs x {cell.horizon:,} steps in {cell.shards} "
-            f"shards ({cell.mode}), about {duration(cell.seconds)} on one core or device, "
+            f"shards ({cell.mode}), about {duration(cell.seconds)} on {where}, "
             f"{cell.memory_bytes / 2**20:,.0f} MiB of memory, "
             f"{cell.disk_bytes / 2**20:.1f} MiB on disk"
         )
     for name, tasks in missing_data(plan).items():
         lines.append(f"Missing data: {name}, for {tasks} tasks. To get it: {how_to_get(name)}")
+    if profile is not None:
+        large = [cell for cell in cells if cell.memory_bytes > profile.memory_bytes]
+        if large:
+            lines.append(
+                f"{len(large)} cells are predicted to need more than the "
+                f"{profile.memory_bytes / 2**30:.3g} GiB of {where}."
+            )
     total = sum(cell.seconds for cell in cells)
+    disk = sum(cell.disk_bytes for cell in cells) / 2**20
     lines.append(
         f"{len(cells)} cells, {len(plan['shards'])} shards, "
-        f"{sum(cell.lanes for cell in cells)} runs: about {duration(total)} of one core or "
-        f"device without compiling, {sum(cell.disk_bytes for cell in cells) / 2**20:.1f} MiB on "
-        "disk. The seconds are predicted from FLOPs and bytes, and rough. Nothing was done."
+        f"{sum(cell.lanes for cell in cells)} runs: about {duration(total)} of {where} without "
+        f"compiling and the optimizers' own work, {disk:.1f} MiB on disk. The seconds are "
+        "predicted from FLOPs and bytes, and rough. Nothing was done."
     )
     return lines
 

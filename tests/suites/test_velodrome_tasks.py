@@ -8,11 +8,13 @@ import pytest
 from conformance import FACTS
 
 import taskgen
+from foundation.canonical import canonical_json
 from foundation.errors import UnknownNameError
 from suites import velodrome_tasks
 from suites.suite import load_suite, slices
 from suites.velodrome_tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
 from taskgen.families.base import ImageView
+from taskgen.space import config_to_json
 from taskgen.spec import TaskSpec
 
 
@@ -35,11 +37,20 @@ def test_the_83_are_those_of_the_commit_that_had_so_many():
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_parameters_and_costs_are_the_published_ones(group):
-    """Nothing is compiled: the arrays' shapes, the closed form, and the traced program."""
+    """Nothing is compiled: the arrays' shapes, the closed form, and the traced program.
+
+    Of tasks that differ in data, batch and length alone, one is traced; `make conformance` does
+    all.
+    """
+    traced = set()
     for name, spec in group_tasks(group).items():
         closed, found = conformance.parameters_of(spec)
         assert closed == found == FACTS[name]["params"], name
-        assert abs(conformance.flops_error(spec)) < 0.1, name
+        ignored = {"image_size": 0, "sequence_length": 0, "num_steps": 0}
+        network = canonical_json({**config_to_json(spec.config), **ignored})
+        if network not in traced:
+            traced.add(network)
+            assert abs(conformance.flops_error(spec)) < 0.1, name
         assert TaskSpec.from_json(spec.to_json()) == spec
         cost = taskgen.cost(spec)
         assert all(type(value) is int and value > 0 for value in cost.to_json().values()), name

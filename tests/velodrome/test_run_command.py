@@ -25,7 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
-    more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --data stand-in"
+    more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
     assert cli.main([*words.split(), *more.split()]) == 0
     ((arguments, options),) = calls
     assert arguments == ("demo", Path("x"))
@@ -38,6 +38,7 @@ def test_options_reach_the_run(calls: list[Any]):
         "data": "stand-in",
         "workers": 2,
         "dry_run": True,
+        "device": "v100",
     }
 
 
@@ -56,3 +57,15 @@ def test_failed_shards_are_told_and_exit_with_1(
     told = capsys.readouterr().err
     assert "shard 0123456789abcdef failed: out of memory" in told
     assert "run the same command again" in told
+
+
+def test_the_plan_of_all_83_on_another_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Nothing is here but the package: no data, no GPU."""
+    options = ["--out", str(tmp_path / "x"), "--dry-run", "--device", "v100"]
+    assert cli.main(["run", "velodrome-83", *options]) == 0
+    told = "".join(capsys.readouterr())
+    assert "166 cells, " in told and "6640 runs" in told and "v100 (not measured)" in told
+    assert "75 runs x 100,000 steps" in told and "Missing data: imagenet64, for 5 tasks" in told
+    assert not (tmp_path / "x").exists()
+    assert cli.main(["run", "smoke", "--out", str(tmp_path / "x"), "--device", "v100"]) == 2
+    assert "--dry-run" in capsys.readouterr().err

@@ -16,6 +16,7 @@ EXAMPLES = (
     "velodrome run tasks.json --out runs/mine --optimizers velo,adam --steps 200 --seeds 3",
     "velodrome run demo --out runs/few --learning-rates 1e-4,1e-3,1e-2 --baseline-multiple 10",
     "velodrome run demo --out runs/demo --dry-run   # what would be trained",
+    "velodrome run velodrome-83 --out runs/83 --dry-run --device v100",
     "velodrome run velodrome-83 --out runs/try --data stand-in --steps 20   # generated data",
 )
 
@@ -38,6 +39,7 @@ def run(
     data: Literal["stand-in", "built-in"] | None = None,
     workers: Annotated[int | None, option("W")] = None,
     dry_run: bool = False,
+    device: Annotated[str | None, option("NAME")] = None,
 ) -> int:
     """Train the tasks of a suite with its optimizers, and store the curves.
 
@@ -58,7 +60,10 @@ def run(
       data: Data to use in the place of published data sets: generated stand-ins of the same shapes,
         or the real data that is built in (5,000 images for mnist). Default: what the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
-      dry_run: Only say what would be trained, and about how long it would take.
+      dry_run: Only say what would be trained, and about how long it would take: cells,
+        shards, time, memory, disk, and the data that are missing.
+      device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
+        calibrate`. Default: this machine, roughly.
     """
     from suites.run import run as run_suite
 
@@ -73,6 +78,7 @@ def run(
         data=data,
         workers=workers,
         dry_run=dry_run,
+        device=device,
     )
     if not result.failed:
         return 0

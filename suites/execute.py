@@ -98,7 +98,13 @@ class Workshop:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         shard, cell = find_shard(self.store.plan, shard_id)
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
-        identity = {"shard": shard_id, "plan_hash": plan_hash(self.store)}
+        identity = {
+            "shard": shard_id,
+            "plan_hash": plan_hash(self.store),
+            "versions": versions(),
+            # Lanes lie otherwise on another number of devices. Threads change no bit.
+            "device": {k: v for k, v in device_description().items() if k != "threads"},
+        }
         begun = time.monotonic()
         with numerics():
             bench = self.bench(cell["task"]["index"])

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
-# Before jax is imported anywhere: two devices, so that sharding is tested, on the CPU.
+# Before jax is imported anywhere: two devices, so that sharding is tested, on the CPU; and little
+# effort of the compiler, which is most of what tests wait for. Numbers stay what they are up to
+# rounding.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true",
+)
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 

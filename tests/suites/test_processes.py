@@ -129,7 +129,9 @@ def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
 def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
     script = tmp_path / "go.py"
     script.write_text(
-        "import sys\n"
+        "import signal, sys\n"
+        # Children of a script's background job ignore Ctrl-C from the start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from suites.run import run\n"
         "run('smoke', sys.argv[1], steps=int(sys.argv[2]), workers=2, timing=False,"
         " progress='plain')\n"

@@ -1,7 +1,7 @@
 """Meta-training: evolving VeLO weights on sampled tasks.
 
 `metatrain` runs a `MetaTrainConfig`; on the command line,
-``python -m optimizers.metatrain --config velo-tiny --out DIR``.
+``velodrome metatrain --config velo-tiny --out DIR``.
 """
 
 from __future__ import annotations

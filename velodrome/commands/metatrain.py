@@ -50,11 +50,12 @@ def metatrain(
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     from optimizers.metatrain import load_config
     from optimizers.metatrain import metatrain as train
-    from optimizers.metatrain.__main__ import configure_jax
+    from suites.numerics import numerics, use_compilation_cache
 
     settings = load_config(config)
-    configure_jax()
+    use_compilation_cache()
     seconds = None if max_minutes is None else 60.0 * max_minutes
-    result = train(settings, out, resume=not restart, max_seconds=seconds)
+    with numerics():
+        result = train(settings, out, resume=not restart, max_seconds=seconds)
     console().print(f"the weights are in {result.path}", markup=False)
     return 0

@@ -33,6 +33,7 @@ _VARIANTS = 8
 _DATA = {"image": "digits", "text": "kjv"}
 _SMALL_BATCH = 4
 _COMPARED = 2  # each needs a program of its own
+_NUDGE = 0.01  # of parameters, see _loss_at_start
 _STEPS = 30
 _FALL = 0.95
 
@@ -178,6 +179,14 @@ def _alike(losses: list[jax.Array]) -> bool:
 
 def _loss_at_start(small: task_contract.Subject, dynamic: Any) -> jax.Array:
     params, state = small.task.init(jax.random.key(0), dynamic)
+    # A last layer that starts at zero would hide what comes before it.
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [
+        leaf + _NUDGE * jax.random.normal(key, leaf.shape, leaf.dtype)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    params = jax.tree.unflatten(structure, moved)
     arguments = (params, state, jax.random.key(1), small.batch())
     return small.task.loss(*arguments, train=True, dynamic=dynamic)[0]
 

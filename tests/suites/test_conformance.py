@@ -16,6 +16,8 @@ from foundation.errors import DataError
 from suites.velodrome_tasks import group_of, published_tasks
 from suites.velodrome_tasks.table import with_tables
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 # Each with how far its first loss may be off the published one: cross-entropies by that, others

@@ -17,6 +17,8 @@ from taskgen.data.source import open_source
 from taskgen.data.standin import stand_in_name
 from taskgen.spec import DataSpec
 
+pytestmark = pytest.mark.slow
+
 #: Standard deviation of a standard normal number that is cut off at two.
 CUT = 0.8796
 

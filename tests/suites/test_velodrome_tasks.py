@@ -17,6 +17,8 @@ from taskgen.families.base import ImageView
 from taskgen.space import config_to_json
 from taskgen.spec import TaskSpec
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_published_name_is_here_or_said_to_be_missing():
     assert set(published_tasks()) | set(NOT_HERE) == set(FACTS) and len(FACTS) == 125

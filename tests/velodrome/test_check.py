@@ -47,6 +47,7 @@ def family_subject(request: pytest.FixtureRequest) -> family_contract.Subject:
 @pytest.mark.parametrize(
     "check", [name for name in family_contract.CHECKS if name not in ELSEWHERE]
 )
+@pytest.mark.slow
 def test_registered_families_keep_the_contract(family_subject: family_contract.Subject, check: str):
     family_contract.CHECKS[check](family_subject)
 

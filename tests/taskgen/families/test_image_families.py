@@ -17,6 +17,8 @@ from taskgen.families.building import batch_shapes, trace_network_cost
 from taskgen.spec import DataSpec, TaskSpec
 from taskgen.tracing import count_program
 
+pytestmark = pytest.mark.slow
+
 NEW = ("autoencoder", "resnet", "vit", "mlp_mixer")
 
 RESNET = {

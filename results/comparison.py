@@ -112,8 +112,12 @@ def _compare_task(
     saturated = bool(races) and not incomplete and is_saturated(races["default"])
     outcomes = []
     for cell in candidates:
-        if baseline is None or train is None:
-            outcomes.append(_absent(cell, baseline or cell, "the baseline"))
+        if baseline is None:
+            note = "there is no baseline: run the suite with it among its optimizers"
+            outcomes.append(Outcome(cell, "missing", (note,)))
+            continue
+        if train is None:
+            outcomes.append(_absent(cell, baseline, "the baseline"))
             continue
         # The optimizers of a task are timed in turns: what stops one stops all of them.
         failures = [untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed]

@@ -110,7 +110,10 @@ def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
         ).seed_mean()
         row |= {
             "initial_heldout": means[at_budget, 0],
-            "baseline_heldout": means[at_horizon, end - 1],
+            # Only if it was evaluated after just as many steps as the candidate.
+            "baseline_heldout": means[at_horizon, end - 1]
+            if task.heldout.steps[end - 1] == horizon
+            else float("nan"),
             "baseline_heldout_at_budget": means[at_budget, -1],
         }
     return row

@@ -195,7 +195,7 @@ class LiveProgress(Tracker):
         from rich.live import Live
 
         super().__init__()
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, emoji=False)
         self._live = Live(
             console=self._console, refresh_per_second=4, get_renderable=self._table, transient=False
         )

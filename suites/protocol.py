@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from foundation.canonical import content_hash
@@ -86,7 +87,12 @@ class Protocol:
                 "protocol.version", self.version, "1, the only version that this package knows"
             )
         if self.learning_rates is not None:
-            rates = tuple(float(rate) for rate in self.learning_rates)
+            rates = self.learning_rates
+            if not isinstance(rates, list | tuple) or not all(
+                isinstance(rate, Real) for rate in rates
+            ):
+                raise SpecError("protocol.learning_rates", rates, "a list of numbers")
+            rates = tuple(float(rate) for rate in rates)
             if not rates or not all(0 <= rate < float("inf") for rate in rates):
                 raise SpecError("protocol.learning_rates", rates, "one or more rates of at least 0")
             if len(set(rates)) != len(rates):
@@ -139,6 +145,12 @@ class Protocol:
         if "steps" not in values:
             raise SpecError("protocol", sorted(values), "a mapping with the key 'steps'")
         made = dict(values)
-        if isinstance(made.get("learning_rates"), list):
-            made["learning_rates"] = tuple(made["learning_rates"])
+        if not isinstance(made.get("baseline", ""), str):
+            raise SpecError("protocol.baseline", made["baseline"], "the name of an optimizer")
+        rates = made.get("learning_rates")
+        if rates is not None:
+            is_list = isinstance(rates, list | tuple)
+            if not is_list or not all(isinstance(rate, Real) for rate in rates):
+                raise SpecError("protocol.learning_rates", rates, "a list of numbers")
+            made["learning_rates"] = tuple(float(rate) for rate in rates)
         return cls(**made)

@@ -115,6 +115,15 @@ class Suite:
         for key in ("name", "protocol", "tasks"):
             if key not in content:
                 raise SpecError("suite", sorted(content), f"a mapping with the key {key!r}")
+        if not isinstance(content["name"], str):
+            raise SpecError("suite.name", content["name"], "a string")
+        if not isinstance(content["tasks"], list):
+            raise SpecError("suite.tasks", content["tasks"], "a list of tasks")
+        if not isinstance(content["protocol"], Mapping):
+            raise SpecError("suite.protocol", content["protocol"], "a mapping of fields")
+        optimizers = content.get("optimizers", ["adam", "velo"])
+        if not isinstance(optimizers, list) or not all(isinstance(o, str) for o in optimizers):
+            raise SpecError("suite.optimizers", optimizers, "a list of names")
         tasks = []
         for index, entry in enumerate(content["tasks"]):
             if not isinstance(entry, Mapping) or not isinstance(entry.get("spec"), Mapping):
@@ -131,7 +140,7 @@ class Suite:
             name=content["name"],
             tasks=tuple(tasks),
             protocol=Protocol.from_json(content["protocol"]),
-            optimizers=tuple(content.get("optimizers", ("adam", "velo"))),
+            optimizers=tuple(optimizers),
         )
 
 

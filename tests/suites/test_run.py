@@ -53,6 +53,26 @@ def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
     assert write_report(tmp_path).data.summary.empty
 
 
+def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
+    from results.report.write import write_report
+
+    with toys.registered(other=toys.counting()):
+        # Evaluated on the held-out split at 0, 10 and 20; the candidate's last step is 15.
+        go(tmp_path, suite=toys.bowl_suite("counting", "other", steps=15, baseline_multiple=2))
+    (row,) = write_report(tmp_path).data.summary.to_dict("records")
+    assert row["candidate_heldout"] == row["candidate_heldout"]
+    assert row["baseline_heldout"] != row["baseline_heldout"]
+
+
+def test_a_candidate_without_its_baseline_is_told(tmp_path):
+    from results.report.write import write_report
+
+    with toys.registered(other=toys.counting()):
+        go(tmp_path, suite=toys.bowl_suite("counting", baseline="adam"))
+    (row,) = write_report(tmp_path).data.summary.to_dict("records")
+    assert row["status"] == "missing" and "no baseline" in row["notes"]
+
+
 def test_a_second_run_finds_everything_done(tmp_path):
     first, _ = go(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}

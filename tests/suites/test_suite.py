@@ -87,3 +87,22 @@ def test_bad_suites_are_named(tmp_path):
     with pytest.raises(SpecError, match="one or more task specs"):
         Suite("empty", (), Protocol(steps=100))
     assert {"demo", "smoke"} <= set(suites.names())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizers": 5}, "suite.optimizers: got 5"),
+        ({"optimizers": "adam"}, "suite.optimizers: got 'adam'"),
+        ({"tasks": 5}, "suite.tasks: got 5"),
+        ({"name": 5}, "suite.name: got 5"),
+        ({"protocol": 5}, "protocol: got 5"),
+        ({"protocol": {"steps": 100, "learning_rates": "abc"}}, "learning_rates: got 'abc'"),
+        ({"protocol": {"steps": 100, "learning_rates": ["a"]}}, "learning_rates: got"),
+        ({"protocol": {"steps": 100, "baseline": 5}}, "protocol.baseline: got 5"),
+    ],
+)
+def test_wrong_types_in_a_suite_are_named(change, message):
+    content = {**frozen("smoke").to_json(), **change}
+    with pytest.raises(SpecError, match=message):
+        Suite.from_json(content)

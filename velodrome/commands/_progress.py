@@ -38,7 +38,7 @@ class ProgressBars:
             self._bars = Progress(
                 *Progress.get_default_columns(),
                 *columns,
-                console=Console(stderr=True),
+                console=Console(stderr=True, emoji=False),
                 transient=True,
             )
             self._bars.start()

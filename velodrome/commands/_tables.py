@@ -36,7 +36,7 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 def console() -> Console:
     """Returns where commands print to: the standard output of this moment."""
     wide = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(file=sys.stdout, width=wide, highlight=False, soft_wrap=False)
+    return Console(emoji=False, file=sys.stdout, width=wide, highlight=False, soft_wrap=False)
 
 
 def count(value: int | float) -> str:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.comparison import Outcome, TaskComparison, compare
+from results.comparison import Outcome, TaskComparison
 from results.curves import Sweep
 from results.definitions import DEFINITIONS
 from results.envelope import best_point
 from results.speedup import seconds_ratio
-from results.store import Store
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
@@ -39,11 +38,6 @@ columns are of the same rates. Losses are smoothed as in the default definition;
 baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
 Where the baseline's sweep is incomplete, its columns and the speedups are blank.
 """
-
-
-def summarize(store: Store) -> pd.DataFrame:
-    """The summary of a store; see ``COLUMNS``."""
-    return table(row for task in compare(store) for row in task_rows(task))
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

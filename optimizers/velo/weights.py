@@ -98,36 +98,6 @@ class VeLOWeights(NamedTuple):
         }
         return cls(**{name: jnp.asarray(value, jnp.float32) for name, value in named.items()})
 
-    def to_official(self) -> dict[str, Any]:
-        """Returns the official key tree of the weights; the layer that is never used is zero."""
-        starts = [sum(INPUT_GROUPS[:i]) for i in range(len(INPUT_GROUPS))]
-        bank = {
-            f"w0__{i}": self.bank_w0[:, start : start + size]
-            for i, (start, size) in enumerate(zip(starts, INPUT_GROUPS, strict=True))
-        }
-        for name in ("b0", "w1", "b1", "w2", "b2"):
-            bank[name] = getattr(self, f"bank_{name}")
-        linears = {
-            "linear_1": "pool",
-            "linear_2": "project",
-            "rnn/linear": "lstm",
-            "rnn_to_controls": "controls",
-            "step_size": "step_size",
-        }
-        rnn = {
-            official: {"w": getattr(self, f"{ours}_w"), "b": getattr(self, f"{ours}_b")}
-            for official, ours in linears.items()
-        }
-        rnn["linear"] = {"w": jnp.zeros_like(self.pool_w), "b": jnp.zeros_like(self.pool_b)}
-        return {
-            "ff_mod_stack": {"~": bank},
-            "lstm_init_state": {
-                "hidden": self.initial_hidden[None],
-                "cell": self.initial_cell[None],
-            },
-            "rnn_params": rnn,
-        }
-
 
 def init_weights(key: Array, hidden: int, bank: int) -> VeLOWeights:
     """Returns untrained weights: truncated normals of variance 1 / fan-in, biases and state zero.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from misbehaving_server import Server, serving
 
 from foundation import download as downloading
 from foundation.download import DownloadError, download, download_part
@@ -18,61 +17,13 @@ BODY = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves one file in parts, if asked for parts."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.body = BODY
-        self.etag = '"one"'
-        self.drop_after: list[int] = []  # bytes to send before hanging up, one for each request
-        self.failures: list[int] = []  # status codes to answer first
-        self.ranges: list[str | None] = []  # what was asked for
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/data.bin"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def do_GET(self) -> None:
-        server, asked = self.server, self.headers.get("Range")
-        server.ranges.append(asked)
-        if server.failures:
-            self.send_error(server.failures.pop(0))
-            return
-        start = 0
-        if asked and self.headers.get("If-Range") == server.etag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            self.send_response(206)
-            end = len(server.body) - 1
-            self.send_header("Content-Range", f"bytes {start}-{end}/{len(server.body)}")
-        else:
-            self.send_response(200)
-        rest = server.body[start:]
-        self.send_header("Content-Length", str(len(rest)))
-        self.send_header("X-Answer", "yes")
-        if server.etag:
-            self.send_header("ETag", server.etag)
-        self.end_headers()
-        self.wfile.write(rest[: server.drop_after.pop(0)] if server.drop_after else rest)
-
-    def log_message(self, format: str, *args: object) -> None:
-        del format, args  # the server keeps quiet
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(downloading, "CHUNK_BYTES", 1000)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Server(BODY)) as server:
+        server.headers = [("X-Answer", "yes")]
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def fetch(server: Server, target: Path, **options) -> Path:

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from foundation.canonical import content_hash
+from results.comparison import compare
 from results.store import Store
+from results.summary import table, task_rows
 
 RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 FAMILIES = ("mlp", "cnn", "rnn", "transformer")
@@ -212,3 +215,8 @@ def make(
                 },
             )  # fmt: skip
     return Made(store, candidates, saturated)
+
+
+def summarize(store: Store) -> pd.DataFrame:
+    """The summary of a whole store."""
+    return table(row for task in compare(store) for row in task_rows(task))

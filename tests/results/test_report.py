@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from synthetic import RATES, Candidate, Made, make
+from synthetic import RATES, Candidate, Made, make, summarize
 
 from foundation.errors import StoreError
 from results.cell import Cell
@@ -23,7 +23,7 @@ from results.report.style import PALETTE, looks
 from results.report.table import markdown
 from results.speedup import speedup
 from results.store import Store
-from results.summary import COLUMNS, summarize
+from results.summary import COLUMNS
 
 TRUTH = [4.0, 2.0, 1.0, 8.0, 3.0, 0.5, 2.5, 1.5]
 

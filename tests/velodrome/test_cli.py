@@ -77,9 +77,9 @@ def test_the_traceback_is_there_for_the_asking(failing, monkeypatch: pytest.Monk
 
 
 def test_a_file_error_names_the_file(failing, capsys: pytest.CaptureFixture[str]):
-    failing(PermissionError(13, "Permission denied", "/root/x"))
+    failing(PermissionError(13, "Permission denied", "/data/x"))
     assert cli.main(["run"]) == 2
-    assert capsys.readouterr().err == "velodrome: /root/x: Permission denied.\n"
+    assert capsys.readouterr().err == "velodrome: /data/x: Permission denied.\n"
 
 
 def test_a_bug_keeps_its_traceback(failing):

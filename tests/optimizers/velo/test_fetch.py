@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.server
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import jax
 import msgpack
 import numpy as np
 import pytest
+from misbehaving_server import Server, serving
+from official_tree import official_tree
 
 from foundation import download as downloading
 from foundation.errors import UnknownNameError, WeightsError
@@ -21,53 +21,17 @@ from optimizers.velo.fetch import crc32c, fetch, parse_goog_hash
 from optimizers.velo.weights import init_weights
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves one file as the bucket does, and misbehaves as told."""
-
-    def __init__(self, body: bytes):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.body = body
-        self.etag = '"one"'
-        self.hash_headers = [
-            "crc32c=" + base64.b64encode(crc32c(body).to_bytes(4, "big")).decode(),
-            "md5=" + base64.b64encode(hashlib.md5(body).digest()).decode(),
-        ]
-        self.drop_after: list[int] = []  # bytes to send before hanging up, one for each request
-        self.failures: list[int] = []  # status codes to answer first
-        self.ranges: list[str | None] = []  # what was asked for
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/params"
+def checksums(*values: str) -> list[tuple[str, str]]:
+    """The headers that the bucket sends with a file."""
+    return [("x-goog-hash", value) for value in values]
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+def crc_of(body: bytes) -> str:
+    return "crc32c=" + base64.b64encode(crc32c(body).to_bytes(4, "big")).decode()
 
-    def do_GET(self) -> None:
-        server, asked = self.server, self.headers.get("Range")
-        server.ranges.append(asked)
-        if server.failures:
-            self.send_error(server.failures.pop(0))
-            return
-        start = 0
-        if asked and self.headers.get("If-Range") == server.etag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            self.send_response(206)
-            end = len(server.body) - 1
-            self.send_header("Content-Range", f"bytes {start}-{end}/{len(server.body)}")
-        else:
-            self.send_response(200)
-        rest = server.body[start:]
-        self.send_header("Content-Length", str(len(rest)))
-        self.send_header("ETag", server.etag)
-        for value in server.hash_headers:
-            self.send_header("x-goog-hash", value)
-        self.end_headers()
-        self.wfile.write(rest[: server.drop_after.pop(0)] if server.drop_after else rest)
 
-    def log_message(self, format: str, *args: object) -> None:
-        del format, args  # the server keeps quiet
+def md5_of(body: bytes) -> str:
+    return "md5=" + base64.b64encode(hashlib.md5(body).digest()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +40,7 @@ def body() -> bytes:
         parts = (array.shape, "float32", np.asarray(array).tobytes())
         return msgpack.ExtType(1, msgpack.packb(parts))
 
-    tree = init_weights(jax.random.key(0), 6, 3).to_official()
+    tree = official_tree(init_weights(jax.random.key(0), 6, 3))
     packed = msgpack.packb({"params": tree, "gen_id": "0" * 32, "step": 5620}, default=default)
     assert packed is not None
     return packed
@@ -90,12 +54,9 @@ def server(body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(official, "OFFICIAL_HIDDEN_SIZE", 6)
     monkeypatch.setattr(official, "OFFICIAL_BANK_SIZE", 3)
     monkeypatch.setattr(downloading, "CHUNK_BYTES", 1000)
-    with Server(body) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Server(body, name="params")) as server:
+        server.headers = checksums(crc_of(body), md5_of(body))
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def quick(server: Server, **options) -> Path:
@@ -161,9 +122,9 @@ def test_an_absent_file_is_not_asked_for_again(server: Server, tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["md5", "crc32c"])
 def test_damage_on_the_way_is_found(server: Server, tmp_path: Path, kind: str):
-    good = next(value for value in server.hash_headers if value.startswith(kind))
+    good = {"md5": md5_of, "crc32c": crc_of}[kind](server.body)
     wrong = f"{kind}={base64.b64encode(b'0123').decode()}"
-    server.hash_headers = [wrong]
+    server.headers = checksums(wrong)
     expected = f"expected {wrong.replace('=', ' ', 1)}, found {good.partition('=')[2]}"
     with pytest.raises(WeightsError, match=f"damaged on its way: {re.escape(expected)}"):
         quick(server)
@@ -171,7 +132,7 @@ def test_damage_on_the_way_is_found(server: Server, tmp_path: Path, kind: str):
 
 
 def test_a_server_without_checksums_is_not_trusted(server: Server, tmp_path: Path):
-    server.hash_headers = []
+    server.headers = []
     with pytest.raises(WeightsError, match="expected md5 or crc32c in the header x-goog-hash"):
         quick(server)
     assert in_cache(tmp_path) == []
@@ -197,7 +158,7 @@ def test_a_change_after_the_first_use_is_refused(server: Server, body: bytes, tm
     first.unlink()
     at = body.index(b"gen_id") + 20  # inside the identifier, so that everything else is right
     server.body = body[:at] + b"1" + body[at + 1 :]
-    server.hash_headers = ["md5=" + base64.b64encode(hashlib.md5(server.body).digest()).decode()]
+    server.headers = checksums(md5_of(server.body))
     with pytest.raises(
         WeightsError, match=r"expected SHA-256 \w+, found \w+.*delete .*record.json"
     ):

@@ -8,6 +8,7 @@ import jax
 import msgpack
 import numpy as np
 import pytest
+from official_tree import official_tree
 
 from foundation.errors import UnknownNameError, VelodromeError, WeightsError
 from optimizers.velo import official, store
@@ -33,7 +34,7 @@ def pack_official(tree: dict) -> bytes:
 
 
 def as_checkpoint(weights: VeLOWeights) -> dict:
-    tree = jax.tree.map(np.asarray, weights.to_official())
+    tree = jax.tree.map(np.asarray, official_tree(weights))
     return {"params": tree, "gen_id": "0" * 32, "step": 1234}
 
 

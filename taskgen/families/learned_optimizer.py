@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen.cost import BYTES_PER_FLOAT, Cost
+from taskgen.cost import Cost
 from taskgen.families import _inner_problem
-from taskgen.families.base import Family
-from taskgen.space import dynamic_values, fixed, log_int, static
+from taskgen.families._outer_task import outer_cost, outer_family, outer_task
+from taskgen.space import fixed, log_int, static
 from taskgen.spec import TaskSpec
 
 
@@ -45,13 +45,10 @@ def build(spec: TaskSpec, info: Any) -> Any:
     import jax  # here, so that sampling needs no jax
     import jax.numpy as jnp
 
-    from taskgen import losses
     from taskgen.families._evolution import evolution_gradient, with_gradient
-    from taskgen.task import Task
 
     config = spec.config
     inner = _inner_problem.open_inner(spec, info)
-    seen = family.view(config, info)
     per_problem = config.unroll_length * config.inner_batch_size
 
     def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
@@ -95,29 +92,7 @@ def build(spec: TaskSpec, info: Any) -> Any:
         del train  # an evaluation trains the inner task as well
         return estimated(params, state, key, batch, dynamic)
 
-    def metrics(
-        params: Any,
-        state: Any,
-        key: Any,
-        batch: Any,
-        *,
-        train: bool = False,
-        dynamic: Any = None,
-    ) -> dict[str, tuple[Any, Any]]:
-        del train
-        value, _ = training_loss(params, state, key, batch, dynamic)
-        return {"loss": (value, jnp.ones(()))}
-
-    return Task(
-        spec=spec,
-        dynamic=dynamic_values(config),
-        cost=cost(spec, info),
-        init=init,
-        loss=loss,
-        normalize=lambda value: losses.normalize_classification(value, seen),
-        metrics=metrics,
-        shapes=jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0))),
-    )
+    return outer_task(spec, info, cost=cost(spec, info), init=init, loss=loss)
 
 
 def cost(spec: TaskSpec, info: Any) -> Cost:
@@ -137,34 +112,16 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
         flops = unrolls * (each + config.unroll_length * (step.forward + step.reverse))
         kept = unrolls * (config.unroll_length * step.carry_floats + step.kept_floats)
         kernels = 4 * config.unroll_length * step.kernels
-    pixels = family.view(config, info).pixels
-    floats = spec.batch_size * (pixels + 1)
-    evaluation = unrolls * each
-    moved = (flops // max(step.forward, 1)) * 3 * (step.carry_floats + step.kept_floats)
-    return Cost(
+    return outer_cost(
+        spec,
+        info,
+        step,
         flops=flops,
-        bytes=BYTES_PER_FLOAT * (moved + 2 * floats),
-        params=step.weights,
-        activation_bytes=BYTES_PER_FLOAT * (kept + floats),
-        eval_flops_per_example=evaluation // spec.batch_size,
+        evaluation_flops=unrolls * each,
+        floats_moved=(flops // max(step.forward, 1)) * 3 * (step.carry_floats + step.kept_floats),
+        floats_kept=kept,
         kernels=kernels,
     )
 
 
-family = Family(
-    name="learned_optimizer",
-    config=LearnedOptimizerConfig,
-    view=_inner_problem.view,
-    batch_size=log_int(128, 1024),
-    cost=cost,
-    build=build,
-    shrink={
-        "hidden_size": 8,
-        "rule_hidden_size": 2,
-        "inner_batch_size": 4,
-        "unroll_length": 2,
-        "problems": 1,
-        "image_size": 4,
-        "batch_size": 128,
-    },
-)
+family = outer_family("learned_optimizer", LearnedOptimizerConfig, build=build, cost=cost)

@@ -20,10 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen.cost import BYTES_PER_FLOAT, Cost
+from taskgen.cost import Cost
 from taskgen.families import _inner_problem
-from taskgen.families.base import Family
-from taskgen.space import dynamic_values, fixed, log_int, static
+from taskgen.families._outer_task import outer_cost, outer_family, outer_task
+from taskgen.space import fixed, log_int, static
 from taskgen.spec import TaskSpec
 
 
@@ -58,13 +58,10 @@ def build(spec: TaskSpec, info: Any) -> Any:
     import jax  # here, so that sampling needs no jax
     import jax.numpy as jnp
 
-    from taskgen import losses
     from taskgen.families import _evolution
-    from taskgen.task import Task
 
     config = spec.config
     inner = _inner_problem.open_inner(spec, info)
-    seen = family.view(config, info)
     per_problem = config.unroll_length * config.inner_batch_size
     signs = jnp.asarray([1.0, -1.0])
 
@@ -177,28 +174,7 @@ def build(spec: TaskSpec, info: Any) -> Any:
         value, moved = estimated(params, state, key, batch, dynamic)
         return value, moved if train else state
 
-    def metrics(
-        params: Any,
-        state: Any,
-        key: Any,
-        batch: Any,
-        *,
-        train: bool = False,
-        dynamic: Any = None,
-    ) -> dict[str, tuple[Any, Any]]:
-        value, _ = loss(params, state, key, batch, train=train, dynamic=dynamic)
-        return {"loss": (value, jnp.ones(()))}
-
-    return Task(
-        spec=spec,
-        dynamic=dynamic_values(config),
-        cost=cost(spec, info),
-        init=init,
-        loss=loss,
-        normalize=lambda value: losses.normalize_classification(value, seen),
-        metrics=metrics,
-        shapes=jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0))),
-    )
+    return outer_task(spec, info, cost=cost(spec, info), init=init, loss=loss)
 
 
 def _column(vector: Any, leaf: Any) -> Any:
@@ -212,32 +188,16 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     each = 2 * config.unroll_length * step.forward + restarts(config) * step.start
     flops = config.problems * (each + 20 * step.weights)
     kept = 2 * config.problems * (step.carry_floats + step.kept_floats)
-    floats = spec.batch_size * (family.view(config, info).pixels + 1)
-    moved = 3 * config.unroll_length * kept
-    return Cost(
+    return outer_cost(
+        spec,
+        info,
+        step,
         flops=flops,
-        bytes=BYTES_PER_FLOAT * (moved + 2 * floats),
-        params=step.weights,
-        activation_bytes=BYTES_PER_FLOAT * (kept + floats),
-        eval_flops_per_example=flops // spec.batch_size,
+        evaluation_flops=flops,
+        floats_moved=3 * config.unroll_length * kept,
+        floats_kept=kept,
         kernels=2 * config.unroll_length * step.kernels,
     )
 
 
-family = Family(
-    name="learned_optimizer_pes",
-    config=LearnedOptimizerPESConfig,
-    view=_inner_problem.view,
-    batch_size=log_int(128, 1024),
-    cost=cost,
-    build=build,
-    shrink={
-        "hidden_size": 8,
-        "rule_hidden_size": 2,
-        "inner_batch_size": 4,
-        "unroll_length": 2,
-        "problems": 1,
-        "image_size": 4,
-        "batch_size": 128,
-    },
-)
+family = outer_family("learned_optimizer_pes", LearnedOptimizerPESConfig, build=build, cost=cost)

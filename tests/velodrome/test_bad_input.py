@@ -163,6 +163,11 @@ def test_a_task_number_beyond_the_end_is_named(tell):
     assert re.search(r"task number: got 99, but it must be from 0 to \d+", tell("show", "smoke:99"))
 
 
+def test_a_published_task_that_is_not_implemented_says_what_is_missing(tell):
+    told = tell("show", "JAXNeRF_LegoBlenderTask")
+    assert "the published task JAXNeRF_LegoBlenderTask is not implemented: it needs the ren" in told
+
+
 def test_data_that_cannot_be_loaded_say_so(tell):
     spec = json.dumps({**SPEC, "data": "cifar10"})
     assert re.search("cifar10.*has no content hash|cifar10.*not", _run_spec(tell, spec))

@@ -42,6 +42,25 @@ class ReportData:
     published: pd.DataFrame
     reference: Reference | None = None
 
+    @property
+    def counts(self) -> str:
+        """How many tasks of each optimizer are censored, saturated, ...: for captions."""
+        return " ".join(self.counts_of(label, brief=True) for label in self.context.labels)
+
+    def counts_of(self, label: str, *, brief: bool = False) -> str:
+        """``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
+
+        Args:
+          label: the optimizer.
+          brief: leave out what is zero, save for the censored tasks.
+        """
+        mine = next((h for h in self.headlines if h.label == label and h.scope == "all"), None)
+        if mine is None:
+            return f"{label}: no tasks."
+        shown = {k: v for k, v in mine.counts.items() if v or k == "censored" or not brief}
+        counts = ", ".join(f"{count} {what}" for what, count in shown.items())
+        return f"{label}: {mine.planned} task{'s' * (mine.planned != 1)}, {counts}."
+
 
 def collect(
     store: Store, *, points: int | None = None, reference: Reference | None = None

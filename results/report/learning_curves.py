@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from results.report.context import Context
-from results.report.style import BASELINE, FAINT, WIDE, add_caption, looks, new_figure
+from results.report.data import ReportData
+from results.report.plot import Plot
+from results.report.style import BASELINE, FAINT, WIDE, looks, new_figure
 from results.speedup import format_ratio
 
 _MEANING = (
@@ -22,14 +26,46 @@ _MEANING = (
 )
 
 
-def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note: str) -> Figure:
+PANELS = 24
+"""Most panels of one figure: more would be illegible at the width of a page."""
+
+
+def plots(data: ReportData) -> Iterator[Plot]:
+    """One figure, or as many as there are pages of :data:`PANELS` tasks."""
+    indices = list(dict.fromkeys(data.summary["index"]))
+    pages = max(1, math.ceil(len(indices) / PANELS))
+    size = math.ceil(len(indices) / pages)
+    for page in range(pages):
+        chosen = indices[page * size : (page + 1) * size]
+        summary = data.summary.loc[data.summary["index"].isin(chosen)]
+        curves = data.curves.loc[data.curves["index"].isin(chosen)]
+        which = f", page {page + 1} of {pages}" if pages > 1 else ""
+        yield Plot(
+            name="learning_curves" + (f"_{page + 1}" if pages > 1 else ""),
+            section="curves",
+            title=f"Learning curves{which}",
+            caption=f"{data.context.line} {data.counts} {_MEANING}",
+            alt=_words(summary),
+            table=curves,
+            draw=partial(draw, curves, summary, data.context),
+        )
+
+
+def _words(summary: pd.DataFrame) -> str:
+    rows = (
+        f"{row['task']}: {row['label']} {_verdict(row, short=False)}"
+        for row in summary.to_dict("records")
+    )
+    return "Train losses against steps, and the speedup in steps of each task. " + "; ".join(rows)
+
+
+def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figure:
     """Draws one panel per task.
 
     Args:
       curves: see ``results.report.plotdata.learning_curves``.
       summary: see ``results.summary.COLUMNS``.
       context: what the results are of.
-      note: more of the caption.
     """
     tasks = list(dict.fromkeys(zip(summary["index"], summary["task"], strict=True)))
     columns = _columns(max(1, len(tasks)))
@@ -61,7 +97,6 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context, *, note:
     ]
     ncols = min(len(handles), max(2, int(width / 1.3)))
     figure.legend(handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.4)
-    add_caption(figure, f"{context.line} {note} {_MEANING}")
     return figure
 
 

@@ -6,8 +6,9 @@ The figure of Metz et al. 2022 (arXiv 2211.09760, figure 1), on the same axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,54 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from results.headline import ratio_text, share_text
 from results.report.context import Context, times
-from results.report.style import add_caption, looks, new_figure
+from results.report.data import ReportData
+from results.report.plot import Plot
+from results.report.plotdata import sorted_speedups
+from results.report.style import looks, new_figure
 
 _WIDTH, _HEIGHT = 4.6, 3.2
 # At least 1/4x to 16x; the floor stands in for 0x: what diverged or made no progress.
 _LOW, _HIGH, _DEEPEST = -2, 4, -6
 
 
-def draw(table: pd.DataFrame, context: Context, *, counts: str, unit: str = "steps") -> Figure:
+def plots(data: ReportData) -> Iterator[Plot]:
+    """The curve in steps and in seconds."""
+    for unit in ("steps", "seconds"):
+        table = sorted_speedups(data.summary, unit=unit)
+        meaning = "Triangles: at least this much. Crosses: diverged, or too low for this axis."
+        if unit == "seconds":
+            meaning += (
+                f" Step times were measured in turns with {data.context.baseline} on one machine."
+            )
+        yield Plot(
+            name=f"speedup_{unit}",
+            section="speedup",
+            title=f"Speedup over {data.context.tuned}, in {unit}",
+            caption=f"{data.context.line} {data.counts} {meaning}",
+            alt=_words(data, unit),
+            table=table,
+            draw=partial(draw, table, data.context, unit=unit),
+        )
+
+
+def _words(data: ReportData, unit: str) -> str:
+    parts = [
+        f"{found.label}: median {ratio_text(found.median)} over {found.tasks} tasks, "
+        f"{share_text(found.faster[1.0])} of them faster than {data.context.tuned}"
+        for found in data.headlines
+        if found.unit == unit and found.scope == "headline"
+    ]
+    return f"Speedups in {unit}, sorted over tasks. " + ". ".join(parts) + "."
+
+
+def draw(table: pd.DataFrame, context: Context, *, unit: str = "steps") -> Figure:
     """Draws the curve.
 
     Args:
       table: see ``results.report.plotdata.sorted_speedups``.
       context: what the results are of.
-      counts: how many tasks are censored, saturated, ...; part of the caption.
       unit: ``"steps"`` or ``"seconds"``.
     """
     styles = looks(context.labels)
@@ -55,10 +89,6 @@ def draw(table: pd.DataFrame, context: Context, *, counts: str, unit: str = "ste
     else:
         text = f"no task has a speedup in {unit}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
-    meaning = "Triangles: at least this much. Crosses: diverged, or too low for this axis."
-    if unit == "seconds":
-        meaning += f" Step times were measured in turns with {context.baseline} on one machine."
-    add_caption(figure, f"{context.line} {counts} {meaning}")
     return figure
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib import style
@@ -70,15 +72,45 @@ def add_caption(figure: Figure, text: str, *, size: float = 6.5) -> None:
     )  # fmt: skip
 
 
-def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Writes ``stem``.png and .pdf, each whole or not at all; equal input gives equal bytes."""
+def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
+    """Writes ``stem``.png, .pdf and .svg, each whole or not at all.
+
+    Equal input gives equal bytes. Text stays text in PDF and SVG.
+
+    Args:
+      figure: arranged here, and not to be changed afterwards.
+      stem: the path without a suffix.
+      caption: set below the figure.
+    """
+    if caption:
+        add_caption(figure, caption)
+    arrange(figure)
     paths = []
-    # Arranged once: the layout is most of the work, and the same for both files.
+    for suffix, metadata in _METADATA.items():
+        path = stem.with_name(stem.name + suffix)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, metadata=metadata, format=suffix[1:])
+        paths.append(path)
+    return tuple(paths)
+
+
+def arrange(figure: Figure) -> None:
+    """Lays the figure out once: that is most of the work, and the same for all formats."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        path = stem.with_suffix(suffix)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, metadata=metadata)
-        paths.append(path)
-    return paths[0], paths[1]
+
+
+def svg(figure: Figure) -> str:
+    """The figure without a caption as an SVG document, for a page of HTML."""
+    arrange(figure)
+    file = io.StringIO()
+    figure.savefig(file, metadata=_METADATA[".svg"], format="svg")
+    return file.getvalue()
+
+
+# Without dates and versions, so that equal input gives equal bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None, "Creator": None},
+}

@@ -209,24 +209,8 @@ def count_lines(data: ReportData) -> list[str]:
         f"{times(context.multiple)[:-1]} times as long. >= marks values (and aggregates) that "
         "are at least this much.",
     ]
-    lines += [counts_text(data, label) for label in context.labels]
+    lines += [data.counts_of(label) for label in context.labels]
     return lines
-
-
-def counts_text(data: ReportData, label: str, *, brief: bool = False) -> str:
-    """``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
-
-    Args:
-      data: the report.
-      label: the optimizer.
-      brief: leave out what is zero, save for the censored tasks.
-    """
-    mine = next((h for h in data.headlines if h.label == label and h.scope == "all"), None)
-    if mine is None:
-        return f"{label}: no tasks."
-    shown = {k: v for k, v in mine.counts.items() if v or k == "censored" or not brief}
-    counts = ", ".join(f"{count} {what}" for what, count in shown.items())
-    return f"{label}: {mine.planned} task{'s' * (mine.planned != 1)}, {counts}."
 
 
 def problem_lines(data: ReportData) -> list[str]:

@@ -10,11 +10,10 @@ import pandas as pd
 
 from foundation.files import atomic_path, atomic_write_text
 from results.reference import Reference
-from results.report import learning_curves, sorted_speedup
 from results.report.data import ReportData, collect
-from results.report.plotdata import sorted_speedups
+from results.report.plots import plots
 from results.report.style import save, velodrome_style
-from results.report.table import counts_text, markdown
+from results.report.table import markdown
 from results.store import Store
 
 
@@ -24,7 +23,7 @@ class ReportFiles:
 
     Attributes:
       directory: where everything is.
-      figures: PNG and PDF files.
+      figures: PNG, PDF and SVG files.
       tables: CSV files: the summary, and the numbers of each figure under the figure's name.
       markdown: the page of text.
       data: the tables in memory, for printing.
@@ -58,20 +57,14 @@ def write_report(
     store = Store.open(directory, read_only=True)
     target = Path(out) if out is not None else Path(directory) / "report"
     data = collect(store, reference=reference)
-    counts = " ".join(counts_text(data, label, brief=True) for label in data.context.labels)
     figures: list[Path] = []
     tables = [_csv(data.summary, target / "summary.csv")]
     with velodrome_style():
-        for unit in ("steps", "seconds"):
-            table = sorted_speedups(data.summary, unit=unit)
-            stem = target / f"speedup_{unit}"
-            tables.append(_csv(_with_data(table, data.summary), stem.with_suffix(".csv")))
-            figure = sorted_speedup.draw(table, data.context, counts=counts, unit=unit)
-            figures += save(figure, stem)
-        stem = target / "learning_curves"
-        tables.append(_csv(_with_data(data.curves, data.summary), stem.with_suffix(".csv")))
-        figure = learning_curves.draw(data.curves, data.summary, data.context, note=counts)
-        figures += save(figure, stem)
+        for plot in plots(data):
+            stem = target / plot.name
+            table = _with_data(plot.table, data.summary)
+            tables.append(_csv(table, stem.with_name(f"{plot.name}.csv")))
+            figures += save(plot.draw(), stem, caption=plot.caption)
     if len(data.published):
         tables.append(_csv(_with_data(data.published, data.summary), target / "published.csv"))
     text = target / "report.md"
@@ -81,6 +74,8 @@ def write_report(
 
 def _with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Adds the kind of data of each task: a file may be read without the page around it."""
+    if "task" not in table:
+        return table
     kinds = {
         task: "+".join(sorted(set(rows["provenance"].dropna())))
         for task, rows in summary.groupby("task")

@@ -262,11 +262,11 @@ def test_files(files: ReportFiles):
     names = {path.name for path in files.directory.iterdir()}
     stems = ("speedup_steps", "speedup_seconds", "learning_curves")
     assert names == {
-        *(f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf", ".csv")),
+        *(f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf", ".svg", ".csv")),
         "summary.csv", "report.md",
     }  # fmt: skip
     for path in files.figures:
-        start = b"\x89PNG" if path.suffix == ".png" else b"%PDF"
+        start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[path.suffix]
         assert path.read_bytes().startswith(start)
     table = pd.read_csv(files.directory / "speedup_steps.csv")
     assert list(table["percentile"]) == [10, 30, 50, 70, 90]
@@ -305,7 +305,7 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
     make(tmp_path, candidates)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(write_report(tmp_path).figures) == 6
+        assert len(write_report(tmp_path).figures) == 9
 
 
 def test_nothing_run_yet(tmp_path: Path):

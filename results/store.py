@@ -14,10 +14,8 @@ Opening never writes. Files are written under a temporary name and renamed.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,20 +24,13 @@ import numpy as np
 
 from foundation.errors import StoreError
 from foundation.files import atomic_write_json
-from results import shardfile
+from results import identity, shardfile
 from results.cell import Cell, ShardRecord
-from results.curves import LaneInfo
+from results.jsonfiles import read_json, read_object, read_records
+from results.planned import planned_cells
+from results.problems import Problem, Problems
 
-KIND = "velodrome-store"
 _FAILED = ".failed"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file that was found in the store and skipped."""
-
-    path: Path
-    reason: str
 
 
 class Store:
@@ -62,14 +53,13 @@ class Store:
         suite: Mapping[str, Any],
         read_only: bool = False,
     ) -> None:
-        """Use :meth:`create` or :meth:`open` instead."""
         self.directory = directory
         self.manifest = manifest
         self.plan = plan
         self.suite = suite
         self.read_only = read_only
-        self._problems: dict[Path, Problem] = {}
-        self._planned = {str(shard["id"]): shard for shard in plan.get("shards", ())}
+        self._problems = Problems()
+        self._planned = {str(shard["id"]): shard for shard in plan["shards"]}
 
     @classmethod
     def create(
@@ -93,16 +83,16 @@ class Store:
           suite: plain JSON.
 
         Raises:
-          StoreError: the directory holds another suite or protocol (both are named), or shards
-            of an unknown one.
+          StoreError: the directory holds another suite or protocol (what differs is named), or
+            shards of an unknown one, or is a file.
           VelodromeError: it cannot be written.
         """
         path = Path(directory)
-        manifest = {"schema": shardfile.SCHEMA, "kind": KIND, **manifest}
-        _identity(manifest, path)
-        if (path / "manifest.json").exists():
+        manifest = {"schema": shardfile.SCHEMA, "kind": identity.KIND, **manifest}
+        identity.check_manifest(manifest, path)
+        if cls.exists(path):
             store = cls.open(path)
-            store._refuse_mixing(manifest)
+            store.check_same(manifest, suite)
             return store
         if any((path / "shards").glob("*.parquet")):
             raise StoreError(
@@ -124,7 +114,8 @@ class Store:
           read_only: refuse the writing methods.
 
         Raises:
-          StoreError: there is no store, its JSON is damaged, or its schema is another one.
+          StoreError: there is no store, its JSON is damaged, its schema is another one, or its
+            plan is not the one that it was made with.
         """
         path = Path(directory)
         if not (path / "manifest.json").is_file():
@@ -132,19 +123,41 @@ class Store:
                 f"{path} is not a result store: it has no manifest.json. "
                 "Give the directory that was passed to `velodrome run --out`"
             )
-        manifest = _read_json(path / "manifest.json")
-        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-            raise StoreError(f"{path / 'manifest.json'} does not belong to a velodrome store")
-        shardfile.check_schema(manifest.get("schema"), what=f"the store {path}")
-        _identity(manifest, path)
-        plan, suite = _read_json(path / "plan.json"), _read_json(path / "suite.json")
+        manifest = read_json(path / "manifest.json")
+        identity.check_manifest(manifest, path)
+        plan, suite = read_json(path / "plan.json"), read_object(path / "suite.json")
+        identity.check_plan(plan, manifest, path)
         return cls(path, manifest=manifest, plan=plan, suite=suite, read_only=read_only)
+
+    @staticmethod
+    def exists(directory: str | os.PathLike[str]) -> bool:
+        """Whether there is a store; raises StoreError if there is a file of that name."""
+        path = Path(directory)
+        if path.exists() and not path.is_dir():
+            raise StoreError(
+                f"{path} is a file, but a store of results is a directory: choose another name"
+            )
+        return (path / "manifest.json").exists()
+
+    def check_same(self, manifest: Mapping[str, Any], suite: Mapping[str, Any]) -> None:
+        """Refuses another suite or protocol than the store's.
+
+        Args:
+          manifest: as :meth:`create` takes it.
+          suite: likewise.
+
+        Raises:
+          StoreError: they differ; the message says in what.
+        """
+        identity.check_same(
+            self.directory, there=(self.manifest, self.suite), asked=(manifest, suite)
+        )
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Files that were skipped, from reading all metadata and from all curves read so far."""
         self.shards()
-        return tuple(self._problems[path] for path in sorted(self._problems) if path.exists())
+        return self._problems.present()
 
     # Writing
 
@@ -178,7 +191,7 @@ class Store:
             raise StoreError(f"the shard {shard_id} does not belong in {self.directory}: {reason}")
         path = self._shard_path(shard_id)
         shardfile.write(path, columns, full)
-        self._problems.pop(path, None)
+        self._problems.solved(path)
         (self.directory / "failures" / f"{shard_id}.json").unlink(missing_ok=True)
         return path
 
@@ -226,35 +239,9 @@ class Store:
 
         A cell's curves are read only when asked for, so memory does not grow with the store.
         """
-        found: dict[str, list[ShardRecord]] = {}
-        for shard in self.shards():
-            found.setdefault(shard.cell, []).append(shard)
-        failures: dict[str, list[Mapping[str, Any]]] = {}
-        for shard_id, record in self.failures.items():
-            cell = str(record.get("cell") or self._planned.get(shard_id, {}).get("cell"))
-            failures.setdefault(cell, []).append(record)
-        planned: dict[str, list[LaneInfo]] = {}
-        for shard in self._planned.values():
-            lanes = [LaneInfo.from_json(lane) for lane in shard["lanes"]]
-            planned.setdefault(str(shard["cell"]), []).extend(lanes)
-        for cell in self.plan.get("cells", ()):
-            shards = tuple(found.get(cell["id"], ()))
-            optimizer = cell["optimizer"]
-            if isinstance(optimizer, str):
-                optimizer = {"name": optimizer}
-            said = shards[0].metadata if shards else {}
-            yield Cell(
-                id=cell["id"],
-                task=cell["task"],
-                # The shard knows the label with the weights that were really used.
-                optimizer={**optimizer, **said.get("cell", {}).get("optimizer", {})},
-                horizon=int(cell["horizon"]),
-                planned=tuple(planned.get(cell["id"], ())),
-                shards=shards,
-                failures=tuple(failures.get(cell["id"], ())),
-                data=said.get("data") or cell.get("data", {}),
-                report=self._report,
-            )
+        return planned_cells(
+            self.plan, shards=self.shards(), failures=self.failures, report=self._problems.add
+        )
 
     @property
     def timings(self) -> dict[str, dict[str, Any]]:
@@ -284,46 +271,14 @@ class Store:
             if reason:
                 raise StoreError(f"{path.name} is foreign: {reason}")
         except StoreError as error:
-            self._report(path, error)
+            self._problems.add(path, error)
             return None
         return ShardRecord(path, metadata)
 
-    def _report(self, path: Path, error: StoreError) -> None:
-        self._problems[path] = Problem(path, str(error))
-
     def _foreign(self, shard_id: str, metadata: Mapping[str, Any]) -> str:
-        """Why a shard is not one of this store's; empty when it is."""
-        expected = {
-            "shard": shard_id,
-            "suite_hash": self.manifest["suite"]["hash"],
-            "protocol_hash": self.manifest["protocol_hash"],
-        }
-        if self.manifest.get("plan_hash") is not None:
-            expected["plan_hash"] = self.manifest["plan_hash"]
-        for key, value in expected.items():
-            if metadata.get(key) != value:
-                return f"its {key} is {metadata.get(key)!r}, the store's is {value!r}"
-        planned = self._planned.get(shard_id)
-        if planned is None:
-            return "the store's plan has no such shard"
-        cell = metadata.get("cell", {}).get("id")
-        if cell != planned["cell"]:
-            return f"its cell is {cell!r}, the plan's is {planned['cell']!r}"
-        return ""
-
-    def _refuse_mixing(self, manifest: Mapping[str, Any]) -> None:
-        for what, get in (
-            ("suite", lambda m: (m["suite"].get("name"), m["suite"]["hash"])),
-            ("protocol", lambda m: (m.get("protocol", {}).get("version"), m["protocol_hash"])),
-        ):
-            here, there = get(manifest), get(self.manifest)
-            if here[1] != there[1]:
-                word = "version " if what == "protocol" else ""
-                raise StoreError(
-                    f"{self.directory} holds results of the {what} {word}{there[0]} "
-                    f"({_short(there[1])}); the {what} asked for is {word}{here[0]} "
-                    f"({_short(here[1])}). They never mix: choose another directory"
-                )
+        return identity.foreign(
+            shard_id, metadata, manifest=self.manifest, planned=self._planned.get(shard_id)
+        )
 
     def _shard_path(self, shard_id: str) -> Path:
         return self.directory / "shards" / f"{shard_id}.parquet"
@@ -339,35 +294,4 @@ class Store:
         return path
 
     def _read_records(self, folder: str, pattern: str = "*.json") -> dict[str, dict[str, Any]]:
-        records: dict[str, dict[str, Any]] = {}
-        for path in sorted((self.directory / folder).glob(pattern)):
-            if path.name.startswith("."):
-                continue
-            try:
-                record = _read_json(path)
-                if not isinstance(record, dict):
-                    raise StoreError(f"{path.name} is not a record of {folder}")
-                records[path.stem] = record
-            except StoreError as error:
-                self._report(path, error)
-        return records
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged, it is not JSON: {error}") from error
-
-
-def _identity(manifest: Mapping[str, Any], path: Path) -> None:
-    """Raises StoreError unless the manifest says which suite and protocol it is of."""
-    suite = manifest.get("suite")
-    if not isinstance(suite, dict) or "hash" not in suite or "protocol_hash" not in manifest:
-        raise StoreError(f"the manifest of {path} lacks suite.hash or protocol_hash")
-
-
-def _short(digest: object) -> str:
-    return str(digest)[:12]
+        return read_records(self.directory / folder, self._problems.add, pattern=pattern)

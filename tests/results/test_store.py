@@ -118,13 +118,6 @@ def test_creating_again_keeps_what_is_there(store: Store):
     assert again.plan == PLAN and again.has_shard("s0")
 
 
-def test_suites_never_mix(store: Store):
-    with pytest.raises(StoreError, match="suite suite-aaa.*suite-zzz.*another directory"):
-        create(store.directory, suite="zzz")
-    with pytest.raises(StoreError, match="protocol version 1 .bbb.*version 1 .yyy"):
-        create(store.directory, protocol="yyy")
-
-
 def test_a_shard_of_another_suite_is_refused(store: Store):
     with pytest.raises(StoreError, match="suite_hash is 'zzz', the store's is 'aaa'"):
         store.write_shard("s1", columns(), {**METADATA, "suite_hash": "zzz"})

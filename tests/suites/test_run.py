@@ -98,11 +98,11 @@ def test_a_truncated_shard_is_reported_and_made_anew(tmp_path):
 
 def test_suites_and_protocols_never_mix(tmp_path):
     go(tmp_path)
-    with pytest.raises(StoreError, match="protocol"):
+    with pytest.raises(StoreError, match="steps: 20 there, 30 asked for. Results of two"):
         go(tmp_path, steps=30)
-    with pytest.raises(StoreError, match="suite"):
+    with pytest.raises(StoreError, match="optimizers: counting there, counting, sgd asked for"):
         go(tmp_path, optimizers=["counting", "sgd"])
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="seeds: 2 there, 3 asked for"):
         go(tmp_path, seeds=3)
 
 

@@ -19,39 +19,38 @@ _START = {"cpu": (1e11, 1e10, 2e-5, 1e-6), "gpu": (1e13, 5e11, 5e-5, 3e-6)}
 _PRIOR_WEIGHT = 0.01
 
 
+# For each family: data, names of its fields, and their values with the batch size last.
+_CALIBRATION_TASKS = {
+    "mlp": (
+        "digits",
+        ("hidden_size", "num_layers", "image_size", "activation"),
+        ((16, 1, 6, "tanh", 16), (64, 2, 16, "silu", 64), (256, 3, 28, "relu", 256)),
+    ),
+    "cnn": (
+        "photos",
+        ("hidden_size", "num_layers", "image_size", "activation"),
+        ((8, 1, 8, "sin", 16), (16, 2, 16, "relu", 32), (32, 3, 24, "gelu", 64)),
+    ),
+    "rnn": (
+        "kjv",
+        ("cell", "rnn_size", "embed_size", "sequence_length"),
+        (("gru", 16, 16, 8, 8), ("lstm", 64, 32, 32, 16), ("vanilla", 128, 64, 48, 64)),
+    ),
+    "transformer": (
+        "kjv",
+        ("d_model_per_head", "num_heads", "num_layers", "sequence_length"),
+        ((8, 4, 1, 8, 4), (16, 8, 2, 32, 8), (24, 8, 3, 64, 16)),
+    ),
+}
+
+
 def calibration_specs() -> list[TaskSpec]:
     """Returns the tasks that are timed: small to middling, of each family."""
-    mlp = [(16, 1, 6, 16, "tanh"), (64, 2, 16, 64, "silu"), (256, 3, 28, 256, "relu")]
-    cnn = [(8, 1, 8, 16, "sin"), (16, 2, 16, 32, "relu"), (32, 3, 24, 64, "gelu")]
-    rnn = [("gru", 16, 16, 8, 8), ("lstm", 64, 32, 32, 16), ("vanilla", 128, 64, 48, 64)]
-    transformer = [(8, 4, 1, 8, 4), (16, 8, 2, 32, 8), (24, 8, 3, 64, 16)]
-    specs = []
-    for family, data, shapes in (("mlp", "digits", mlp), ("cnn", "photos", cnn)):
-        for hidden, layers, size, batch, activation in shapes:
-            config = {
-                "hidden_size": hidden,
-                "num_layers": layers,
-                "image_size": size,
-                "activation": activation,
-            }
-            specs.append(TaskSpec(family, config, DataSpec(data), batch))
-    for cell, units, embed, length, batch in rnn:
-        config = {
-            "cell": cell,
-            "rnn_size": units,
-            "embed_size": embed,
-            "sequence_length": length,
-        }
-        specs.append(TaskSpec("rnn", config, DataSpec("kjv"), batch))
-    for width, heads, layers, length, batch in transformer:
-        config = {
-            "d_model_per_head": width,
-            "num_heads": heads,
-            "num_layers": layers,
-            "sequence_length": length,
-        }
-        specs.append(TaskSpec("transformer", config, DataSpec("kjv"), batch))
-    return specs
+    return [
+        TaskSpec(family, dict(zip(fields, values, strict=True)), DataSpec(data), batch_size)
+        for family, (data, fields, tasks) in _CALIBRATION_TASKS.items()
+        for *values, batch_size in tasks
+    ]
 
 
 def fit_profile(

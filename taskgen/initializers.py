@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskgen.space import choice, dynamic, uniform_float
@@ -30,6 +30,16 @@ def initializer_field(default: str = "normal") -> Any:
 def init_scale_field(default: float = 1.0) -> Any:
     """Declares the config field ``init_scale`` with the published distribution."""
     return dynamic(uniform_float(0.5, 2.0), allowed=(1e-3, 1e3), default=default)
+
+
+def kernel_initializer(dynamic: Mapping[str, Any]) -> Callable[..., Any]:
+    """Returns the initialiser that the fields of a config choose.
+
+    Args:
+      dynamic: Values of the fields ``initializer`` (an index into :data:`NAMES`) and
+        ``init_scale``, see :func:`sampled_initializer`.
+    """
+    return sampled_initializer(dynamic["initializer"], dynamic["init_scale"])
 
 
 def sampled_initializer(index: Any, scale: Any) -> Callable[..., Any]:

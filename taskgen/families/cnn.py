@@ -72,9 +72,7 @@ def network() -> type:
         """``num_layers`` of convolution, activation (and norm), global average pool, dense."""
 
         def __init__(self, config, view, *, rngs, dynamic):
-            kernel_init = initializers.sampled_initializer(
-                dynamic["initializer"], dynamic["init_scale"]
-            )
+            kernel_init = initializers.kernel_initializer(dynamic)
             self.strides = tuple(strides(config))
             self.normalized = config.normalization != "none"
             channels = view.channels

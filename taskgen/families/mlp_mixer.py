@@ -12,6 +12,7 @@ from typing import Any
 from foundation.errors import SpecError
 from taskgen.cost import Cost, CostSheet
 from taskgen.families import costing
+from taskgen.families._normalizers import deep_classification
 from taskgen.families.base import Family, deferred
 from taskgen.space import choice, log_int, static
 from taskgen.spec import TaskSpec
@@ -141,20 +142,13 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
 
 
-def normalize(loss: Any, view: Any) -> Any:
-    """The published normaliser of the fixed tasks."""
-    from taskgen.losses import normalize_deep_classification  # imports jax
-
-    return normalize_deep_classification(loss, view)
-
-
 family = Family(
     name="mlp_mixer",
     config=MLPMixerConfig,
     network=network,
     batch_size=log_int(4, 256),
     cost=cost,
-    normalize=normalize,
+    normalize=deep_classification,
     shrink={
         "hidden_size": 16,
         "channels_mlp_dim": 32,

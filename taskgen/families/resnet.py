@@ -15,6 +15,7 @@ from taskgen import activations, initializers
 from taskgen.cost import Cost, CostSheet
 from taskgen.draws import Draws
 from taskgen.families import costing
+from taskgen.families._normalizers import deep_classification
 from taskgen.families.base import Family, deferred
 from taskgen.space import boolean, choice, fixed, log_int, static
 from taskgen.spec import TaskSpec
@@ -266,20 +267,13 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
 
 
-def normalize(loss: Any, view: Any) -> Any:
-    """The published normaliser of residual networks."""
-    from taskgen.losses import normalize_deep_classification  # imports jax
-
-    return normalize_deep_classification(loss, view)
-
-
 family = Family(
     name="resnet",
     config=ResNetConfig,
     network=network,
     batch_size=log_int(4, 256),
     cost=cost,
-    normalize=normalize,
+    normalize=deep_classification,
     shrink={
         "base_channels": 8,
         "image_size": 8,

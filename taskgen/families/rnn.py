@@ -154,9 +154,7 @@ def network() -> type:
         """Embedding, one recurrent layer with a learned initial state, dense."""
 
         def __init__(self, config, view, *, rngs, dynamic):
-            kernel_init = initializers.sampled_initializer(
-                dynamic["initializer"], dynamic["init_scale"]
-            )
+            kernel_init = initializers.kernel_initializer(dynamic)
             table_init = embedding_initializer(dynamic["initializer"], dynamic["init_scale"])
             self.embedding = nnx.Param(
                 table_init(rngs.params(), (view.vocab_size, config.embed_size))

@@ -61,14 +61,11 @@ def network() -> type:
     import jax.numpy as jnp
     from flax import nnx
 
+    from taskgen.families import _layers
     from taskgen.losses import PAD
 
     def layer_norm(size, rngs):
         return nnx.LayerNorm(size, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
-
-    def drop(x, rate, key):
-        keep = jax.random.bernoulli(key, 1 - rate, x.shape)
-        return jnp.where(keep, x / (1 - rate), 0.0)
 
     class Attention(nnx.Module):
         """Multi-head attention, f32[B,T,d] to f32[B,T,d], where ``mask`` b[B,T,T] allows it."""
@@ -137,7 +134,7 @@ def network() -> type:
             keys = iter(jax.random.split(key, 2 * self.num_layers) if dropping else ())
 
             def dropout(x):
-                return drop(x, rate, next(keys)) if dropping else x
+                return _layers.dropout(x, rate, next(keys)) if dropping else x
 
             x = self.embedding[...][tokens]
             for layer in range(self.num_layers):

@@ -12,6 +12,7 @@ from typing import Any
 from taskgen.cost import Cost, CostSheet
 from taskgen.draws import Draws
 from taskgen.families import costing
+from taskgen.families._normalizers import deep_classification
 from taskgen.families.base import Family, deferred
 from taskgen.space import boolean, choice, log_int, static, uniform_float
 from taskgen.spec import TaskSpec
@@ -234,20 +235,13 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
 
 
-def normalize(loss: Any, view: Any) -> Any:
-    """The published normaliser of transformers on images."""
-    from taskgen.losses import normalize_deep_classification  # imports jax
-
-    return normalize_deep_classification(loss, view)
-
-
 family = Family(
     name="vit",
     config=ViTConfig,
     network=network,
     batch_size=log_int(4, 256),
     cost=cost,
-    normalize=normalize,
+    normalize=deep_classification,
     shrink={
         "num_heads": 1,
         "head_dim": 8,

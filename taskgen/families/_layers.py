@@ -1,12 +1,15 @@
-"""Layers that several families share: batch normalisation, layer normalisation, dropout."""
+"""Layers that several families share: dense stacks, normalisation, dropout."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+from taskgen import activations
 
 BATCH_NORM_DECAY = 0.9
 EPSILON = 1e-5
@@ -75,3 +78,55 @@ def dropout(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:
     """Sets each number to zero with probability ``rate``, and divides the others by 1 - rate."""
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), 0.0)
+
+
+class DenseStack(nnx.Module):
+    """Hidden layers (dense, norm, dropout, activation), and a dense layer after them.
+
+    Its layers are ``dense_0``, ``norm_0``, ``dense_1``, ... and ``output``.
+
+    Args:
+      sizes: Numbers of an input, width of each hidden layer, numbers of an output.
+      kernel_init: Of all kernels; biases start at 0.
+      norm: "none", or a name that :func:`normalization` takes.
+      rate: Of dropout, from 0 to below 1.
+      rngs: Draws the kernels.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        kernel_init: Any,
+        norm: str = "none",
+        rate: float = 0.0,
+        rngs: nnx.Rngs,
+    ):
+        *before, last = zip(sizes[:-1], sizes[1:], strict=True)
+        self.hidden_layers, self.rate = len(before), rate
+        self.normalized = norm != "none"
+        for layer, (n_in, n_out) in enumerate(before):
+            dense = nnx.Linear(n_in, n_out, kernel_init=kernel_init, rngs=rngs)
+            setattr(self, f"dense_{layer}", dense)
+            if self.normalized:
+                setattr(self, f"norm_{layer}", normalization(norm, n_out, rngs=rngs))
+        self.output = nnx.Linear(*last, kernel_init=kernel_init, rngs=rngs)
+
+    def run(self, x: Any, activation: Any, *, train: bool = False, key: Any = None) -> jax.Array:
+        """Maps f32[B,inputs] to f32[B,outputs].
+
+        Args:
+          x: The inputs.
+          activation: As for :func:`taskgen.activations.activate`.
+          train: Whether batch statistics normalise, and dropout acts.
+          key: What dropout draws from; needed where it acts.
+        """
+        for layer in range(self.hidden_layers):
+            x = getattr(self, f"dense_{layer}")(x)
+            if self.normalized:
+                x = normalize(getattr(self, f"norm_{layer}"), x, train=train)
+            if self.rate and train:
+                assert key is not None  # a family with dropout passes its key on
+                x = dropout(x, self.rate, jax.random.fold_in(key, layer))
+            x = activations.activate(x, activation)
+        return self.output(x)

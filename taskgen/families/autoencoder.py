@@ -5,44 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import activations, initializers
+from taskgen import initializers
 from taskgen.cost import Cost, CostSheet
 from taskgen.families import costing
+from taskgen.families._dense import DenseConfig, add_stack
 from taskgen.families.base import Family, ImageView, deferred
-from taskgen.space import boolean, choice, fixed, log_int, static
+from taskgen.space import boolean, fixed, static
 from taskgen.spec import TaskSpec
 
 LOG_FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
-class AutoencoderConfig:
+class AutoencoderConfig(DenseConfig):
     """Config of the family "autoencoder"; distributions of Metz et al. 2022 (2211.09760).
 
-    The three booleans are published as dynamic; here they fix the program.
+    Without hidden layers it is a linear map from the image to itself. The three booleans are
+    published as dynamic; here they fix the program.
 
     Attributes:
-      hidden_size: Width of every hidden layer, but for the middle one if that has its own.
       bottleneck_size: Width of hidden layer ``num_layers // 2``, counted from 0; 0 is
         ``hidden_size``.
-      num_layers: Hidden layers; 0 is a linear map from the image to itself.
-      image_size: Height and width in pixels that images are resized to.
-      activation: After every hidden layer.
-      initializer: Of all kernels, the output's included. Biases start at 0.
-      init_scale: See :data:`taskgen.initializers.NAMES`.
       log_loss: Whether the logarithm of the squared error, averaged over each column of pixels,
         is what is averaged.
       center_data: Whether pixels are from -1 to 1 instead of from 0 to 1.
       constrain_output: Whether the output goes through tanh or a sigmoid, into that range.
     """
 
-    hidden_size: int = static(log_int(8, 128), allowed=(1, 65_536), default=32)
     bottleneck_size: int = static(fixed(0), allowed=(0, 65_536), default=0)
-    num_layers: int = static(choice((0, 1, 2, 3, 4)), allowed=(0, 64), default=2)
-    image_size: int = static(log_int(4, 32), allowed=(1, 256), default=8)
-    activation: str = activations.activation_field()
-    initializer: str = initializers.initializer_field()
-    init_scale: float = initializers.init_scale_field()
     log_loss: bool = static(boolean(), default=False)
     center_data: bool = static(boolean(), default=False)
     constrain_output: bool = static(boolean(), default=True)
@@ -64,12 +54,12 @@ def view(config: AutoencoderConfig, info: Any) -> AutoencoderView:
     return AutoencoderView(config.image_size, info.shape[2], info.num_classes, config.log_loss)
 
 
-def widths(config: AutoencoderConfig) -> list[int]:
-    """Returns the width of each hidden layer."""
-    made = [config.hidden_size] * config.num_layers
-    if config.bottleneck_size and made:
-        made[config.num_layers // 2] = config.bottleneck_size
-    return made
+def sizes(config: AutoencoderConfig, view: ImageView) -> list[int]:
+    """Returns the sizes of the network's layers, from the image to the image."""
+    hidden = [config.hidden_size] * config.num_layers
+    if config.bottleneck_size and hidden:
+        hidden[config.num_layers // 2] = config.bottleneck_size
+    return [view.pixels, *hidden, view.pixels]
 
 
 @deferred
@@ -77,31 +67,22 @@ def network() -> type:
     """Defines the network: images f32[B,H,W,C] to the loss of each, f32[B]."""
     import jax
     import jax.numpy as jnp
-    from flax import nnx
 
-    class Autoencoder(nnx.Module):
-        """Dense layers with activations from an image to itself, and the squared error."""
+    from taskgen.families._layers import DenseStack
+
+    class Autoencoder(DenseStack):
+        """Dense layers from an image to itself, and the squared error."""
 
         def __init__(self, config, view, *, rngs, dynamic):
-            kernel_init = initializers.sampled_initializer(
-                dynamic["initializer"], dynamic["init_scale"]
-            )
+            kernel_init = initializers.kernel_initializer(dynamic)
+            super().__init__(sizes(config, view), kernel_init=kernel_init, rngs=rngs)
             self.config = config
-            width = view.pixels
-            for layer, size in enumerate(widths(config)):
-                dense = nnx.Linear(width, size, kernel_init=kernel_init, rngs=rngs)
-                setattr(self, f"dense_{layer}", dense)
-                width = size
-            self.output = nnx.Linear(width, view.pixels, kernel_init=kernel_init, rngs=rngs)
 
         def __call__(self, image, *, dynamic):
             config = self.config
             target = 2 * (image - 0.5) if config.center_data else image
-            x = target.reshape(image.shape[0], -1)
-            for layer in range(config.num_layers):
-                x = getattr(self, f"dense_{layer}")(x)
-                x = activations.activate(x, dynamic["activation"])
-            x = self.output(x).reshape(image.shape)
+            x = self.run(target.reshape(image.shape[0], -1), dynamic["activation"])
+            x = x.reshape(image.shape)
             if config.constrain_output:
                 x = jnp.tanh(x) if config.center_data else jax.nn.sigmoid(x)
             error = jnp.square(x - target).mean(axis=1)
@@ -120,12 +101,7 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     sheet = CostSheet()
     if config.center_data:
         sheet.elementwise(size, forward=2, backward=0, saved=0)
-    width, gradients = view.pixels, 1  # images need no gradient
-    for hidden in widths(config):
-        sheet.dense(rows, width, hidden, gradients=gradients)
-        costing.activation(sheet, rows * hidden, config.activation)
-        width, gradients = hidden, 2
-    sheet.dense(rows, width, view.pixels, gradients=gradients)
+    add_stack(sheet, rows, sizes(config, view), activation=config.activation)
     if config.constrain_output:
         costing.activation(sheet, size, "tanh" if config.center_data else "sigmoid")
     # forward: subtract, square, sum; backward: twice the difference

@@ -9,27 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import activations, initializers
+from taskgen import initializers
 from taskgen.cost import Cost, CostSheet
 from taskgen.families import costing
+from taskgen.families._dense import DenseConfig, add_stack
 from taskgen.families.base import Family, ImageView, deferred
-from taskgen.space import choice, fixed, log_int, static
+from taskgen.space import fixed, static
 from taskgen.spec import TaskSpec
 
 LOSSES = ("cross_entropy", "mse")
 
 
 @dataclass(frozen=True)
-class MLPConfig:
+class MLPConfig(DenseConfig):
     """Config of the family "mlp"; distributions of Metz et al. 2022 (arXiv 2211.09760).
 
+    Without hidden layers it is multinomial logistic regression.
+
     Attributes:
-      hidden_size: Width of every hidden layer.
-      num_layers: Hidden layers; 0 is multinomial logistic regression.
-      image_size: Height and width in pixels that images are resized to.
-      activation: After every hidden layer.
-      initializer: Of all kernels, the output's included. Biases start at 0.
-      init_scale: See :data:`taskgen.initializers.NAMES`.
       normalization: Before every activation.
       dropout: Rate, on what comes into every activation, while training. After scaling up by
         1/(1 - rate).
@@ -38,12 +35,6 @@ class MLPConfig:
       grey: Whether the mean over the colours is seen instead of the colours.
     """
 
-    hidden_size: int = static(log_int(8, 128), allowed=(1, 65_536), default=32)
-    num_layers: int = static(choice((0, 1, 2, 3, 4)), allowed=(0, 64), default=2)
-    image_size: int = static(log_int(4, 32), allowed=(1, 256), default=8)
-    activation: str = activations.activation_field()
-    initializer: str = initializers.initializer_field()
-    init_scale: float = initializers.init_scale_field()
     normalization: str = static(fixed("none"), allowed=costing.NORMALIZATIONS, default="none")
     dropout: float = static(fixed(0.0), allowed=(0.0, 0.99), default=0.0)
     loss: str = static(fixed("cross_entropy"), allowed=LOSSES, default="cross_entropy")
@@ -67,45 +58,31 @@ def view(config: MLPConfig, info: Any) -> MLPView:
     return MLPView(config.image_size, channels, info.num_classes, config.loss)
 
 
+def sizes(config: MLPConfig, view: ImageView) -> list[int]:
+    """Returns the sizes of the network's layers, from the image to the logits."""
+    return [view.pixels, *[config.hidden_size] * config.num_layers, view.num_classes]
+
+
 @deferred
 def network() -> type:
     """Defines the network: images f32[B,H,W,C] to logits f32[B,classes]."""
-    import jax
-    from flax import nnx
+    from taskgen.families._layers import DenseStack
 
-    from taskgen.families import _layers
-
-    class MLP(nnx.Module):
-        """Flatten, then ``num_layers`` of dense (norm, dropout) and activation, then dense."""
+    class MLP(DenseStack):
+        """Flatten, then dense layers."""
 
         def __init__(self, config, view, *, rngs, dynamic):
-            kernel_init = initializers.sampled_initializer(
-                dynamic["initializer"], dynamic["init_scale"]
+            super().__init__(
+                sizes(config, view),
+                kernel_init=initializers.kernel_initializer(dynamic),
+                norm=config.normalization,
+                rate=config.dropout,
+                rngs=rngs,
             )
-            self.num_layers, self.dropout = config.num_layers, config.dropout
-            self.normalized = config.normalization != "none"
-            width = view.pixels
-            for layer in range(config.num_layers):
-                dense = nnx.Linear(width, config.hidden_size, kernel_init=kernel_init, rngs=rngs)
-                setattr(self, f"dense_{layer}", dense)
-                if self.normalized:
-                    norm = _layers.normalization(
-                        config.normalization, config.hidden_size, rngs=rngs
-                    )
-                    setattr(self, f"norm_{layer}", norm)
-                width = config.hidden_size
-            self.output = nnx.Linear(width, view.num_classes, kernel_init=kernel_init, rngs=rngs)
 
         def __call__(self, image, *, train, key, dynamic):
             x = image.reshape(image.shape[0], -1)
-            for layer in range(self.num_layers):
-                x = getattr(self, f"dense_{layer}")(x)
-                if self.normalized:
-                    x = _layers.normalize(getattr(self, f"norm_{layer}"), x, train=train)
-                if self.dropout and train:
-                    x = _layers.dropout(x, self.dropout, jax.random.fold_in(key, layer))
-                x = activations.activate(x, dynamic["activation"])
-            return self.output(x)
+            return self.run(x, dynamic["activation"], train=train, key=key)
 
     return MLP
 
@@ -114,17 +91,15 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
     """Returns the cost of a step in closed form."""
     config, rows = spec.config, spec.batch_size
     view = family.view(config, info)
-    size = rows * config.hidden_size
     sheet = CostSheet()
-    width, gradients = view.pixels, 1  # images need no gradient
-    for _ in range(config.num_layers):
-        sheet.dense(rows, width, config.hidden_size, gradients=gradients)
-        costing.normalization(sheet, rows, config.hidden_size, config.normalization)
-        if config.dropout:
-            costing.dropout(sheet, size)
-        costing.activation(sheet, size, config.activation)
-        width, gradients = config.hidden_size, 2
-    sheet.dense(rows, width, view.num_classes, gradients=gradients)
+    add_stack(
+        sheet,
+        rows,
+        sizes(config, view),
+        activation=config.activation,
+        normalization=config.normalization,
+        dropout=config.dropout > 0,
+    )
     costing.classification(sheet, rows, view.num_classes, config.loss)
     return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
 

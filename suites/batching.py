@@ -8,7 +8,7 @@ from typing import Any
 from taskgen.cost import Cost
 
 #: Raised when the rule changes, so that a plan says which one it was made by.
-RULE_VERSION = 2
+RULE_VERSION = 3
 
 #: Most lanes that a CPU shard trains one after another. They share their batches; more would
 #: leave cores idle at the end of a run.
@@ -30,6 +30,10 @@ CPU_WHOLE_BYTES = 8 * 2**20
 CPU_SLICE_BYTES = 2 * 2**20
 CPU_LEAST_SLICE = 32
 
+#: On a CPU, steps of more FLOPs than this are run one in a call: a call is no longer a cost, and
+#: between two of them the run can be stopped and saved.
+CPU_BLOCK_FLOPS = 2e9
+
 #: What the lanes of an accelerator shard may take together, in bytes.
 ACCELERATOR_BYTES = 8 * 2**30
 
@@ -44,12 +48,14 @@ class Batching:
       seeds: Seeds in a shard.
       points: Grid points in a shard.
       eval_slice: Examples that an evaluation looks at together; 0 is all of them.
+      block: Steps in one call of the program; 0 is all from one evaluation to the next.
     """
 
     mode: str
     seeds: int
     points: int
     eval_slice: int = 0
+    block: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields."""
@@ -84,7 +90,8 @@ def choose(
         small = cost.flops <= CPU_VMAP_FLOPS and together > 1
         if small and horizon * seeds * points >= CPU_VMAP_STEPS:
             return Batching("vmap", 1, together, eval_slice)
-        return Batching("sequential", 1, together, eval_slice)
+        block = 1 if cost.flops > CPU_BLOCK_FLOPS else 0
+        return Batching("sequential", 1, together, eval_slice, block)
     lanes = int(max(1, ACCELERATOR_BYTES // max(1, cost.memory_bytes)))
     fitting = min(points, lanes)
     return Batching("vmap", max(1, min(seeds, lanes // fitting)), fitting)
@@ -118,6 +125,7 @@ def rule(backend: str) -> dict[str, Any]:
             "whole_bytes": CPU_WHOLE_BYTES,
             "slice_bytes": CPU_SLICE_BYTES,
             "least_slice": CPU_LEAST_SLICE,
+            "block_flops": CPU_BLOCK_FLOPS,
         }
     else:
         constants = {"bytes": ACCELERATOR_BYTES}

@@ -108,7 +108,12 @@ class Workshop:
         begun = time.monotonic()
         with numerics():
             bench = self.bench(cell["task"]["index"])
-            loop = LaneLoop(bench.data, bench.groups(shard, cell), horizon=cell["horizon"])
+            loop = LaneLoop(
+                bench.data,
+                bench.groups(shard, cell),
+                horizon=cell["horizon"],
+                block=shard.get("block", 0),
+            )
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
@@ -234,7 +239,7 @@ class TaskBench:
         """
         if eval_slice is None:
             spec = self.task.spec
-            examples = self.suite.protocol.eval_examples
+            examples = self.suite.protocol.examples(spec.batch_size)
             eval_slice = choose_eval_slice(
                 self.task.cost, spec.batch_size, examples, jax.default_backend()
             )

@@ -1,6 +1,6 @@
-"""The hot loop: trains and evaluates the lanes of a shard, interval by interval.
+"""The hot loop: trains and evaluates the lanes of a shard, block by block of steps.
 
-All lanes go through the steps together: the batches of an interval are gathered once for each
+All lanes go through the steps together: the batches of a block are gathered once for each
 seed, and every lane of the seed trains on them. Nothing in the loop waits for the device except
 at the marks, about once a second, where values are fetched, diverged lanes are dropped, and the
 caller may save or stop.
@@ -108,14 +108,17 @@ class LaneLoop:
       data: The task's batches.
       groups: The lanes; together they are the shard.
       horizon: Updates that each lane makes.
+      block: Updates in one call of a program, a divisor of the protocol's ``eval_every``; 0 is
+        that itself.
 
     Attributes:
       step: Updates made.
       records: What was measured.
     """
 
-    def __init__(self, data: TaskData, groups: list[Group], *, horizon: int):
+    def __init__(self, data: TaskData, groups: list[Group], *, horizon: int, block: int = 0):
         self.data = data
+        self.block = block or data.protocol.eval_every
         self.groups = groups
         self.horizon = horizon
         self.step = 0
@@ -138,7 +141,7 @@ class LaneLoop:
         """
         stride, since, done = 1, time.monotonic(), 0
         while not self.finished:
-            self._interval()
+            self._advance()
             done += 1
             if done < stride and not self.finished:
                 continue
@@ -192,24 +195,11 @@ class LaneLoop:
         self.records = Records(codes, position["metrics"])
         self._diverged = {int(lane): int(step) for lane, step in position["diverged"]}
 
-    def _interval(self) -> None:
-        """Evaluates at the present step, then makes the updates up to the next evaluation."""
-        every = self.data.protocol.eval_every
+    def _advance(self) -> None:
+        """Evaluates if the present step is one to do so at, then makes the updates of a block."""
         groups = [group for group in self.groups if group.alive]
-        for split in ("train", "heldout"):
-            if split == "heldout" and self.step not in self._heldout:
-                continue
-            batches: dict[Any, Any] = {}
-            for group in groups:
-                batch = _shared(
-                    batches,
-                    group,
-                    lambda seed, s=split: self.data.eval_batch(s, seed, self.step // every),
-                )
-                values = group.programs.evaluate(
-                    split, group.state, batch, group.seed_argument, np.int32(self.step)
-                )
-                self.records.add(group.numbers, self.step, split, values)
+        if self.step % self.data.protocol.eval_every == 0:
+            self._evaluate(groups)
         if self.step == self.horizon:
             self.finished = True
             return
@@ -218,12 +208,29 @@ class LaneLoop:
             block = _shared(
                 blocks,
                 group,
-                lambda seed: self.data.training_block(seed, self.step, every, self.horizon),
+                lambda seed: self.data.training_block(seed, self.step, self.block, self.horizon),
             )
             group.state = group.programs.train(
                 group.state, group.traced, block, group.seed_argument, np.int32(self.step)
             )
-        self.step += every
+        self.step += self.block
+
+    def _evaluate(self, groups: list[Group]) -> None:
+        evaluation = self.step // self.data.protocol.eval_every
+        for split in ("train", "heldout"):
+            if split == "heldout" and self.step not in self._heldout:
+                continue
+            batches: dict[Any, Any] = {}
+            for group in groups:
+                batch = _shared(
+                    batches,
+                    group,
+                    lambda seed, s=split: self.data.eval_batch(s, seed, evaluation),
+                )
+                values = group.programs.evaluate(
+                    split, group.state, batch, group.seed_argument, np.int32(self.step)
+                )
+                self.records.add(group.numbers, self.step, split, values)
 
     def _fetch(self) -> None:
         """Brings values to the host, and drops groups whose lanes have all diverged."""

@@ -129,7 +129,9 @@ def device_seconds(
     """
     cost, horizon = cell["cost"], cell["horizon"]
     evaluations = sum(len(protocol.evaluations(horizon, split)) for split in ("train", "heldout"))
-    evaluation = cost["eval_flops_per_example"] * protocol.eval_examples / max(1, cost["flops"])
+    evaluation = (
+        cost["eval_flops_per_example"] * _eval_examples(cell, protocol) / max(1, cost["flops"])
+    )
     overhead = cost["kernels"] * profile.kernel_s + profile.overhead_s
     work = max(
         cost["flops"] / (profile.peak_flops * profile.derate),
@@ -145,7 +147,7 @@ def _lane_seconds(cell: Mapping[str, Any], protocol: Protocol, backend: str) -> 
     overhead, flops_per_second = _RATES["cpu" if backend == "cpu" else "accelerator"]
     cost, horizon = cell["cost"], cell["horizon"]
     evaluations = sum(len(protocol.evaluations(horizon, split)) for split in ("train", "heldout"))
-    evaluation = cost["eval_flops_per_example"] * protocol.eval_examples
+    evaluation = cost["eval_flops_per_example"] * _eval_examples(cell, protocol)
     flops = horizon * cost["flops"] + evaluations * evaluation
     return (horizon + evaluations) * overhead + flops / flops_per_second
 
@@ -155,6 +157,13 @@ def _shard_bytes(cell: Mapping[str, Any], lanes: int, protocol: Protocol) -> int
     state = cost["memory_bytes"] - 2 * cost["activation_bytes"]
     step = 2 * cost["activation_bytes"]
     together = lanes if cell["batching"]["mode"] == "vmap" else 1
-    # An evaluation keeps nothing for a backward pass; its widest layer is a fraction of all.
-    evaluation = cost["activation_bytes"] * protocol.eval_examples // 64
+    # An evaluation keeps nothing for a backward pass: this is more than it takes.
+    batch_size = cell.get("batch_size", 128)
+    examples = cell["batching"]["eval_slice"] or protocol.examples_together(batch_size)
+    evaluation = cost["activation_bytes"] * examples // batch_size
     return lanes * state + together * max(step, evaluation)
+
+
+def _eval_examples(cell: Mapping[str, Any], protocol: Protocol) -> int:
+    # Plans older than the protocol's eval_batch_count have no batch size, and do not need it.
+    return protocol.examples(cell.get("batch_size", 0))

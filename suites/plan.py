@@ -57,7 +57,7 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
                 horizon=horizon,
                 seeds=protocol.seeds,
                 points=len(points),
-                eval_examples=protocol.eval_examples,
+                eval_examples=protocol.examples(task.batch_size),
                 backend=backend,
             )
             cell = {
@@ -76,6 +76,7 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
                     "identity": dict(optimizer.identity),
                 },
                 "horizon": horizon,
+                "batch_size": task.batch_size,
                 "data": data,
                 "cost": cost.to_json(),
                 "batching": batching.to_json(),
@@ -182,6 +183,7 @@ def _shards(
                 "cell": cell["id"],
                 "mode": batching["mode"],
                 "eval_slice": batching["eval_slice"],
+                "block": batching["block"],
                 "lanes": lanes,
             }
             yield {"id": content_hash(body)[:16], **body}

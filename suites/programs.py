@@ -84,6 +84,7 @@ class TaskPrograms:
     def __init__(self, task: Task, protocol: Protocol, *, lanes: bool, eval_slice: int = 0):
         self.task = task
         train_mode = protocol.eval_mode == "training-loss"
+        batches = protocol.eval_batch_count
 
         def init(seed: Any) -> Any:
             return task.init(key_of(seed, Stream.INIT))
@@ -91,16 +92,19 @@ class TaskPrograms:
         def evaluate(params: Any, model_state: Any, batch: Any, seed: Any, step: Any) -> Any:
             key = key_of(seed, Stream.EVAL, step)
 
-            def totals_of(part: Any) -> Any:
+            def totals_of(part: Any, key: Any = key) -> Any:
                 totals = task.metrics(params, model_state, key, part, train=train_mode)
                 return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), totals)
 
-            # Statistics over the batch, in training mode, must see the whole batch.
-            parts = None if train_mode else _sliced(batch, eval_slice)
-            if parts is None:
-                totals = totals_of(batch)
-            else:
+            # Statistics over a batch, in training mode, must see the whole batch.
+            if train_mode and batches:
+                parts, keys = _split(batch, batches), jax.random.split(key, batches)
+                every = jax.lax.map(lambda inputs: totals_of(*inputs), (parts, keys))
+                totals = jax.tree.map(lambda sums: sums.sum(0), every)
+            elif not train_mode and (parts := _sliced(batch, eval_slice)) is not None:
                 totals = jax.tree.map(lambda sums: sums.sum(0), jax.lax.map(totals_of, parts))
+            else:
+                totals = totals_of(batch)
             return {name: total / count for name, (total, count) in totals.items()}
 
         def loss(*args: Any) -> Any:
@@ -178,9 +182,12 @@ def _sliced(batch: Any, size: int) -> Any:
         return None
     # The largest size that divides the examples; far smaller ones would not be worth it.
     fitting = [length for length in range(size, size // 2, -1) if examples % length == 0]
-    if not fitting:
-        return None
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, fitting[0], *leaf.shape[1:]), batch)
+    return _split(batch, examples // fitting[0]) if fitting else None
+
+
+def _split(batch: Any, count: int) -> Any:
+    """Splits examples into ``count`` equal parts, on a new first axis."""
+    return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
 
 
 def _evaluate_over_lanes(evaluate: Callable[..., Any]) -> Callable[..., Any]:

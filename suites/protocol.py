@@ -33,6 +33,9 @@ class Protocol:
       heldout_every: Updates between evaluations on the held-out split; a multiple of
         ``eval_every``. The last evaluation is always on both splits.
       eval_examples: Examples in an evaluation (fewer if the split is smaller).
+      eval_batch_count: If not 0, an evaluation is over that many batches of the task's own batch
+        size instead, each by itself: what batch statistics are taken over is then what it is in
+        training (Metz et al. 2022 take 5).
       eval_batches: ``"fixed"``: the same examples at every evaluation, for every optimizer and
         seed. ``"fresh"``: other ones at every evaluation, the same for every optimizer.
       eval_mode: ``"eval"``: as the model is used. ``"training-loss"``: the loss as it is trained
@@ -53,6 +56,7 @@ class Protocol:
     eval_examples: int = 512
     eval_batches: str = "fixed"
     eval_mode: str = "eval"
+    eval_batch_count: int = 0
     learning_rates: tuple[float, ...] | None = None
     version: int = 1
 
@@ -61,6 +65,12 @@ class Protocol:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise SpecError(f"protocol.{name}", value, "an integer of at least 1")
+        if type(self.eval_batch_count) is not int or self.eval_batch_count < 0:
+            raise SpecError(
+                "protocol.eval_batch_count",
+                self.eval_batch_count,
+                "an integer of at least 1, or 0 for eval_examples examples together",
+            )
         if type(self.heldout_every) is not int or self.heldout_every < self.eval_every:
             raise SpecError(
                 "protocol.heldout_every", self.heldout_every, "a positive multiple of eval_every"
@@ -99,6 +109,14 @@ class Protocol:
                 raise SpecError("protocol.learning_rates", rates, "different rates")
             object.__setattr__(self, "learning_rates", rates)
 
+    def examples(self, batch_size: int) -> int:
+        """Returns how many examples an evaluation of a task of that batch size has."""
+        return self.eval_batch_count * batch_size or self.eval_examples
+
+    def examples_together(self, batch_size: int) -> int:
+        """Returns how many of them the model must see at once, as far as the protocol says."""
+        return batch_size if self.eval_batch_count else self.eval_examples
+
     def horizon(self, optimizer: str) -> int:
         """Returns how many updates the optimizer of that name makes."""
         return self.steps * (self.baseline_multiple if optimizer == self.baseline else 1)
@@ -123,6 +141,8 @@ class Protocol:
     def to_json(self) -> dict[str, Any]:
         """Returns the fields; those added after the first release are left out at their default."""
         values = dataclasses.asdict(self)
+        if not self.eval_batch_count:
+            del values["eval_batch_count"]
         if self.learning_rates is None:
             del values["learning_rates"]
         else:

@@ -31,10 +31,6 @@ class TaskData:
         self.batch_size = spec.batch_size
         self.protocol = protocol
         self.sources = {split: open_source(spec, split) for split in SPLITS}
-        self.eval_examples = {
-            split: min(protocol.eval_examples, source.size)
-            for split, source in self.sources.items()
-        }
         train = self.sources["train"]
         self.gather = jax.jit(
             lambda arrays, indices, seed, start: jax.vmap(
@@ -88,15 +84,18 @@ class TaskData:
           seed: The run's seed.
           evaluation: Number of the evaluation in the run, from 0.
         """
-        source, count = self.sources[split], self.eval_examples[split]
-        gather = self._gather_eval[split]
         if self.protocol.eval_batches == "fresh":
-            rows = source.indices(fresh_eval_seed(seed), evaluation, 1, count)[0]
-            return gather(*source.block(rows))
+            return self._evaluated(split, fresh_eval_seed(seed), evaluation)
         if split not in self._fixed:
-            rows = source.indices(EVAL_SEED, 0, 1, count)[0]
-            self._fixed[split] = gather(*source.block(rows))
+            self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
+
+    def _evaluated(self, split: str, seed: int, evaluation: int) -> Any:
+        """Gathers the examples of an evaluation; its batches, if it has some, in a row."""
+        source, batches = self.sources[split], self.protocol.eval_batch_count or 1
+        size = min(self.protocol.examples_together(self.batch_size), source.size)
+        rows = source.indices(seed, evaluation * batches, batches, size).reshape(-1)
+        return self._gather_eval[split](*source.block(rows))
 
     def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:
         """Computes indices far ahead: a call of ``Source.indices`` sorts whole epochs."""

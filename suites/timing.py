@@ -27,6 +27,9 @@ SAMPLES = 7
 #: Seconds that a sample should take at least; shorter ones measure the clock and the dispatch.
 SAMPLE_SECONDS = 0.04
 
+#: An evaluation that takes longer than these seconds is timed once, a shorter one five times.
+EVAL_SECONDS = 1.0
+
 
 def time_task(
     workshop: Workshop, task_index: int
@@ -93,14 +96,13 @@ class _Runner:
         points = grid_points(optimizer, bench.suite.protocol)
         group = bench.group(optimizer, cell["horizon"], [0], [points[len(points) // 2]], [0])
         self.bench = bench
-        self.steps = bench.suite.protocol.eval_every
+        self.steps = cell["batching"].get("block", 0) or bench.suite.protocol.eval_every
         self.programs = group.programs
         self.samples: list[float] = []
         self._group = group
         self._batches = bench.data.training_block(0, 0, self.steps, cell["horizon"])
         self._state = group.start()
         self._call()  # compiles, if the shards have not done so
-        self._call()
         jax.block_until_ready(self._state)
 
     def _call(self) -> None:
@@ -130,7 +132,11 @@ class _Runner:
             )
 
         evaluate()
-        return statistics.median(_seconds(evaluate, lambda: values, 1) for _ in range(5))
+        first = _seconds(evaluate, lambda: values, 1)
+        more = 4 if first < EVAL_SECONDS else 0
+        return statistics.median(
+            [first, *(_seconds(evaluate, lambda: values, 1) for _ in range(more))]
+        )
 
 
 def _seconds(call: Callable[[], None], result: Callable[[], Any], calls: int) -> float:

@@ -8,7 +8,7 @@ import toys
 
 from foundation.errors import StoreError
 from results.store import Store
-from suites import checkpoint
+from suites import batching, checkpoint
 from suites.execute import Stopped, Workshop
 from suites.plan import make_plan
 from suites.run import open_store, run
@@ -76,8 +76,10 @@ class StopAfter:
         return self.left <= 0
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "exploding"])
-def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, optimizer):
+@pytest.mark.parametrize(("optimizer", "block"), [("adam", 0), ("exploding", 0), ("adam", 1)])
+def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch, optimizer, block):
+    if block:  # one step in a call, so that most stops are between two evaluations
+        monkeypatch.setattr(batching, "CPU_BLOCK_FLOPS", 0)
     with toys.registered(exploding=toys.exploding()):
         suite = toys.bowl_suite(optimizer, steps=30, baseline="none", seeds=1)
         run(suite, tmp_path / "whole", workers=0, timing=False, progress="silent")
@@ -91,7 +93,8 @@ def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, optimizer):
                 except Stopped:
                     stops += 1
                     assert (tmp_path / "pieces" / "checkpoints" / f"{shard['id']}.npz").exists()
-            assert stops >= 3
+            assert shard["block"] == block
+            assert stops >= (20 if block else 3)
     assert toys.contents(tmp_path / "pieces") == toys.contents(tmp_path / "whole")
     assert not list((tmp_path / "pieces" / "checkpoints").glob("*.npz"))
 

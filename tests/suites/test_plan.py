@@ -18,7 +18,7 @@ from taskgen.cost import Cost
 from taskgen.spec import DataSpec, TaskSpec
 
 # Stands for the meaning of every stored result: ids in existing stores change with it.
-GOLDEN_SMOKE_PLAN = "ce34bca0aafaab26f294812678a660a718393d13821316ba692f061f793f13ec"
+GOLDEN_SMOKE_PLAN = "867d76c0328cd0c9f3b7805f43356648366c66380f1a6f5ea0af8f6524fb5980"
 
 
 def spec(**config) -> TaskSpec:
@@ -111,6 +111,9 @@ def test_batching_rule():
     assert (many.mode, many.seeds, many.points) == ("vmap", 1, 5)
     assert choose(small, horizon=20_000, backend="cpu").mode == "sequential"
     assert choose(large, horizon=1000, backend="cpu").points == 1
+    # Large steps one in a call, so that a run can be stopped between them.
+    assert choose(large, horizon=1000, backend="cpu").block == 1
+    assert few.block == many.block == 0
     # 64 MB of activations in 512 examples: in slices of 2 MiB; a few kilobytes: as a whole.
     assert choose(small, horizon=1000, backend="cpu").eval_slice == 32
     assert few.eval_slice == 0

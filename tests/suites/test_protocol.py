@@ -26,6 +26,7 @@ def test_every_field_moves_the_hash():
         "eval_examples": 64,
         "eval_batches": "fresh",
         "eval_mode": "training-loss",
+        "eval_batch_count": 5,
         "learning_rates": (0.1,),
     }
     assert {field.name for field in dataclasses.fields(Protocol)} == {*other, "version"}

@@ -1,0 +1,69 @@
+"""Evaluations over several batches of the task's own size, and steps run one in a call."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import toys
+
+from foundation.errors import SpecError
+from results.store import Store
+from suites import batching
+from suites.keys import Stream, fresh_eval_seed, key_of
+from suites.protocol import Protocol
+from suites.run import run
+from taskgen.data.source import open_source
+from taskgen.families import families
+from taskgen.spec import DataSpec, TaskSpec
+
+
+def test_each_batch_of_an_evaluation_has_its_own_statistics_and_noise(tmp_path):
+    """`moody` in training: the updates made, the variance of the batch's labels, and noise."""
+    with (
+        toys.registered(counting=toys.counting()),
+        families.temporarily("moody", toys.moody()),
+    ):
+        spec = TaskSpec(family="moody", config={}, data=DataSpec("digits"), batch_size=8)
+        suite = toys.bowl_suite(
+            "counting", seeds=1, eval_mode="training-loss", eval_batches="fresh", eval_batch_count=3
+        )
+        suite = dataclasses.replace(suite, tasks=(spec,))
+        run(suite, tmp_path, workers=0, timing=False, progress="silent")
+        (cell,) = Store.open(tmp_path).cells()
+        source = open_source(spec, "train")
+    for evaluation, (step, value) in enumerate(
+        zip(cell.curves().steps, cell.curves().values[0], strict=True)
+    ):
+        rows = source.indices(fresh_eval_seed(0), 3 * evaluation, 3, 8)
+        labels = np.asarray(source.arrays["label"])[rows]
+        keys = jax.random.split(key_of(0, Stream.EVAL, int(step)), 3)
+        noise = np.mean([float(toys.noise(key)) for key in keys])
+        np.testing.assert_allclose(value, step + np.var(labels, axis=1).mean() + noise, rtol=1e-5)
+
+
+def test_examples_of_an_evaluation():
+    assert Protocol(steps=10, eval_examples=640).examples(32) == 640
+    paper = Protocol(steps=10, eval_batch_count=5)
+    assert (paper.examples(32), paper.examples_together(32)) == (160, 32)
+    assert Protocol.from_json(paper.to_json()) == paper
+    # At its default it is not in the JSON, so that older protocols keep their hash.
+    assert "eval_batch_count" not in Protocol(steps=10).to_json()
+    with pytest.raises(SpecError, match="eval_batch_count"):
+        Protocol(steps=10, eval_batch_count=-1)
+
+
+def test_large_steps_are_run_one_in_a_call(tmp_path, monkeypatch):
+    monkeypatch.setattr(batching, "CPU_BLOCK_FLOPS", 0)
+    with toys.registered(exploding=toys.exploding()):
+        suite = toys.bowl_suite("exploding", baseline="exploding")
+        run(suite, tmp_path, workers=0, timing=False, progress="silent")
+        (cell,) = Store.open(tmp_path).cells()
+    curves = cell.curves()
+    assert curves.steps.tolist() == [0, 5, 10, 15, 20]
+    assert [lane.diverged_at for lane in curves.lanes] == [None, 7, 10, 12] * 2
+    for lane, values in zip(curves.lanes, curves.values, strict=True):
+        known = curves.steps < (lane.diverged_at or 100)
+        np.testing.assert_array_equal(values[known], curves.steps[known])

@@ -9,15 +9,14 @@ again inside each resample: the baseline's rates, and the candidate's if it has 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from results.curves import Sweep
-from results.envelope import envelope
 from results.speedup import Race, check_comparable, final_losses, ratios
 
 # 12 seeds have 1,352,078 distinct resamples; beyond 5 a random subset is as good.
@@ -26,8 +25,8 @@ RANDOM_RESAMPLES = 200
 # Pairs of draws when the two sides have other seeds: all of them up to here (3 and 4 seeds have
 # 350), this many random ones beyond.
 MAX_PAIRS = 400
-# Resamples computed at once: bounds the memory at a few curves of the whole grid.
-_CHUNK = 16
+# Evaluations for which it is decided at once which rates may be the lowest.
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -83,26 +82,91 @@ def resample_seeds(race: Race, candidate: Sweep, *, horizon: int) -> SeedResampl
     baseline = race.baseline
     targets = final_losses(candidate, race.definition, horizon=horizon)
     cap = float(race.budget / horizon)
-    smooth = race.smoothed(len(candidate.steps))
     if candidate.seeds == baseline.seeds:
         theirs, probability = multisets(len(candidate.seeds))
         ours = theirs
     else:
         ours, theirs, probability = _pairs(len(baseline.seeds), len(candidate.seeds))
+    # Draws of the baseline may recur among pairs; each is computed once.
+    distinct, where = np.unique(ours, axis=0, return_inverse=True)
+    reached = resampled_envelopes(
+        race.smoothed(len(candidate.steps)),
+        baseline.present,
+        distinct,
+        kind=race.definition.envelope,
+    )
     result = np.empty((len(theirs), len(candidate.seeds)))
-    for start in range(0, len(theirs), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        means = _weighted_means(smooth, baseline.present, ours[rows])
-        for row, (mean, seeds) in enumerate(zip(means, theirs[rows], strict=True), start=start):
-            drawn = np.where(candidate.present[:, seeds], targets[:, seeds], np.inf)
-            chosen = drawn[int(np.argmin(drawn.mean(axis=1)))]
-            reached = envelope(mean, kind=race.definition.envelope)
-            if race.definition.seeds == "mean-curve":
-                chosen = np.full(chosen.shape, chosen.mean())
-            found = ratios(baseline.steps, reached, chosen, horizon=horizon)
-            with np.errstate(divide="ignore"):
-                result[row] = np.log2(np.minimum(found, cap))
-    return SeedResamples(result, probability, math.log2(cap))
+    for row, (at, seeds) in enumerate(zip(where.ravel(), theirs, strict=True)):
+        drawn = np.where(candidate.present[:, seeds], targets[:, seeds], np.inf)
+        chosen = drawn[int(np.argmin(drawn.mean(axis=1)))]
+        if race.definition.seeds == "mean-curve":
+            chosen = np.full(chosen.shape, chosen.mean())
+        result[row] = ratios(baseline.steps, reached[at], chosen, horizon=horizon)
+    with np.errstate(divide="ignore"):
+        return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))
+
+
+def resampled_envelopes(
+    losses: Float[np.ndarray, "point seed eval"],
+    present: Bool[np.ndarray, "point seed"],
+    draws: Int[np.ndarray, "draw seed"],
+    *,
+    kind: Literal["oracle", "single"] = "oracle",
+) -> Float[np.ndarray, "draw eval"]:
+    """The envelope under each draw of seeds, with the rates chosen again in each.
+
+    Equal to ``envelope`` of the seed means of each draw. Of the rates, only those are averaged
+    that some draw could make the lowest: the mean over any draw lies between the lowest and the
+    highest seed.
+
+    Args:
+      losses: smoothed curves; +inf from a divergence on.
+      present: which runs there are.
+      draws: positions of the drawn seeds.
+      kind: see :func:`results.envelope.envelope`.
+    """
+    points, seeds, evals = losses.shape
+    counts = np.stack([np.bincount(row, minlength=seeds) for row in draws])
+    means = _Means(losses, present, counts)
+    if kind == "single":
+        last = np.stack([means(point, slice(evals - 1, evals))[:, 0] for point in range(points)])
+        best = last.argmin(axis=0)
+        found = np.empty((len(draws), evals))
+        for point in np.unique(best):
+            found[best == point] = means(int(point), slice(0, evals))[best == point]
+        return np.minimum.accumulate(found, axis=1)
+    lowest = np.where(present[:, :, None], losses, np.inf).min(axis=1)
+    highest = np.where(present[:, :, None], losses, np.inf).max(axis=1)
+    bound = highest.min(axis=0)
+    found = np.full((len(draws), evals), np.inf)
+    for start in range(0, evals, _BLOCK):
+        block = slice(start, min(start + _BLOCK, evals))
+        for point in np.flatnonzero((lowest[:, block] <= bound[block]).any(axis=1)):
+            np.minimum(found[:, block], means(int(point), block), out=found[:, block])
+    return np.minimum.accumulate(found, axis=1)
+
+
+class _Means:
+    """Means over drawn seeds, +inf from the divergence of a drawn one on."""
+
+    def __init__(self, losses: np.ndarray, present: np.ndarray, counts: np.ndarray) -> None:
+        self._evals = losses.shape[2]
+        finite = np.isfinite(losses)
+        # Infinities are set apart first, because 0 * inf would spoil the product.
+        self._clean = losses if finite.all() else np.where(finite, losses, 0.0)
+        ends = finite.sum(axis=2)  # a run is finite up to its divergence
+        self._weights = counts[:, None, :] * present[None, :, :]
+        total = self._weights.sum(axis=2)
+        ends = np.where(self._weights > 0, ends[None], self._evals).min(axis=2)
+        self._ends = np.where(total > 0, ends, 0)
+        self._weights = self._weights / np.maximum(total, 1)[:, :, None]
+
+    def __call__(self, point: int, block: slice) -> Float[np.ndarray, "draw eval"]:
+        means = self._weights[:, point] @ self._clean[point, :, block]
+        ends = self._ends[:, point]
+        if ends.min() < block.stop:
+            means[np.arange(block.start, block.stop)[None, :] >= ends[:, None]] = np.inf
+        return means
 
 
 def _pairs(ours: int, theirs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,24 +180,3 @@ def _pairs(ours: int, theirs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     at_first = rng.choice(len(first), MAX_PAIRS, p=first_weight)
     at_second = rng.choice(len(second), MAX_PAIRS, p=second_weight)
     return first[at_first], second[at_second], np.full(MAX_PAIRS, 1 / MAX_PAIRS)
-
-
-def _weighted_means(
-    losses: np.ndarray, present: np.ndarray, draws: Sequence[Sequence[int]] | np.ndarray
-) -> Float[np.ndarray, "draw point eval"]:
-    """Means over drawn seeds, +inf from the divergence of a drawn one on.
-
-    Infinities are set apart first, because 0 * inf would spoil the product.
-    """
-    points, seeds, evals = losses.shape
-    finite = np.isfinite(losses)
-    ends = finite.sum(axis=2)  # a run is finite up to its divergence
-    counts = np.stack([np.bincount(row, minlength=seeds) for row in np.asarray(draws)])
-    weights = counts[:, None, :] * present[None, :, :]
-    total = weights.sum(axis=2)
-    clean = np.where(finite, losses, 0.0)
-    means = np.einsum("dps,pse->dpe", weights / np.maximum(total, 1)[:, :, None], clean)
-    end = np.where(weights > 0, ends[None], evals).min(axis=2)
-    end = np.where(total > 0, end, 0)
-    means[np.arange(evals)[None, None, :] >= end[:, :, None]] = np.inf
-    return means

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+# Evaluations averaged by one product with a triangular matrix: long curves in few passes.
+_BLOCK = 64
+
 
 def ema(
     values: Float[np.ndarray, "*lanes eval"], *, alpha: float, debias: bool
@@ -29,14 +32,30 @@ def ema(
     if not 0 <= alpha < 1:
         raise ValueError(f"alpha must be in [0, 1), got {alpha}")
     smooth = values.astype(np.float64, copy=True)
-    if alpha == 0 or smooth.shape[-1] == 0:
+    count = smooth.shape[-1]
+    if alpha == 0 or count == 0:
         return smooth
+    lost = ~np.isfinite(smooth)
+    broken = bool(lost.any())
+    if broken:
+        # Set apart, because 0 * inf would spoil the products.
+        lost = np.logical_or.accumulate(lost, axis=-1)
+        smooth[lost] = 0.0
+    size = min(_BLOCK, count)
+    powers = alpha ** np.arange(size + 1)
+    lag = np.subtract.outer(np.arange(size), np.arange(size))
+    weights = np.where(lag >= 0, (1 - alpha) * powers[np.maximum(lag, 0)], 0.0)
+    # What the values before a block still weigh in it: at first the first value, or nothing.
+    carry = np.zeros(smooth.shape[:-1]) if debias else smooth[..., 0].copy()
+    for start in range(0, count, size):
+        block = smooth[..., start : start + size]
+        length = block.shape[-1]
+        block[...] = block @ weights[:length, :length].T + carry[..., None] * powers[1 : length + 1]
+        carry = block[..., -1].copy()
     if debias:
-        smooth[..., 0] *= 1 - alpha
-    for i in range(1, smooth.shape[-1]):
-        smooth[..., i] = alpha * smooth[..., i - 1] + (1 - alpha) * smooth[..., i]
-    if debias:
-        smooth /= 1 - alpha ** np.arange(1, smooth.shape[-1] + 1)
+        smooth /= 1 - alpha ** np.arange(1, count + 1)
+    if broken:
+        smooth[lost] = np.inf
     return smooth
 
 

@@ -1,0 +1,143 @@
+"""MNIST from its original files, from TFDS, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tinydata
+from tinydata import COUNTS, MNIST, loaded, shrink, tfds_mnist, write_mnist
+
+from foundation.errors import DataError
+from taskgen.data import datasets
+from taskgen.data.published import prepare as preparing
+from taskgen.data.published.prepare import prepare
+from taskgen.data.published.sources import RawFile, describe_file
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def test_mnist_from_its_own_files(mnist: Path):
+    record = prepare("mnist", source=mnist)
+    found, info = loaded("mnist"), datasets.get("mnist").info
+    assert info.split_sizes == {"train": 40, "heldout": 12}
+    assert info.content_hash and info.provenance == "real"
+    # Every held-out image is there, with its label.
+    images = {image.tobytes(): number for number, image in enumerate(MNIST["test"])}
+    numbers = [images[image.tobytes()] for image in found["heldout"]["image"]]
+    assert sorted(numbers) == list(range(12))
+    assert found["heldout"]["label"].tolist() == [number % 10 for number in numbers]
+    assert numbers != sorted(numbers)  # in the order of TFDS, not in that of the file
+    # The training split is 80% of the images, each once.
+    images = {image.tobytes(): number for number, image in enumerate(MNIST["train"])}
+    assert len({images[image.tobytes()] for image in found["train"]["image"]}) == 40
+    assert all(isinstance(array, np.memmap) for array in found["train"].values())
+    assert record["published"] is False  # these are not the published files, and it says so
+    assert set(record["files"]) == {path.name for path in mnist.iterdir()}
+
+
+def test_files_may_be_unpacked_and_in_a_folder(mnist: Path, tmp_path: Path, elsewhere: Any):
+    prepare("mnist", source=mnist)
+    packed = datasets.get("mnist").info.content_hash
+    elsewhere()
+    write_mnist(tmp_path / "other" / "raw", MNIST, packed=False)
+    assert prepare("mnist", source=tmp_path / "other")["published"] is None
+    assert datasets.get("mnist").info.content_hash == packed
+
+
+def test_a_folder_of_tfds_gives_the_same_bytes_as_the_original_files(
+    mnist: Path, tmp_path: Path, elsewhere: Any
+):
+    """So the order in which TFDS stores examples is the one made here."""
+    prepare("mnist", source=mnist)
+    own = datasets.get("mnist").info
+    folder = tfds_mnist(tmp_path / "tfds")
+    for source in (tmp_path / "tfds", folder.parent, folder):
+        elsewhere()
+        prepare("mnist", source=source)
+        assert datasets.get("mnist").info.split_hashes == own.split_hashes
+    assert "tensorflow" not in sys.modules
+
+
+def test_other_data_in_a_folder_of_tfds_are_refused(mnist: Path, tmp_path: Path, monkeypatch):
+    with pytest.raises(DataError, match="data set 'mnist' of tensorflow-datasets, but fashion"):
+        prepare("fashion_mnist", source=tfds_mnist(tmp_path / "tfds"))
+    shrink(monkeypatch, "mnist", counts={**COUNTS, "train": 60_000})
+    with pytest.raises(DataError, match="has 60,000 examples, but .* has 50"):
+        prepare("mnist", source=tmp_path / "tfds")
+    shrink(monkeypatch, "mnist", counts=COUNTS)
+    (shard,) = (tmp_path / "tfds/mnist/3.0.1").glob("*train.array_record*")
+    content = shard.read_bytes()
+    for damage in (content[: len(content) // 2], content[:100] + bytes(1000) + content[1100:]):
+        shard.write_bytes(damage)
+        with pytest.raises(DataError, match="is damaged"):
+            prepare("mnist", source=tmp_path / "tfds")
+    info = tmp_path / "tfds/mnist/3.0.1/dataset_info.json"
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    with pytest.raises(DataError, match="stored as tfrecord, which only TensorFlow can read"):
+        prepare("mnist", source=tmp_path / "tfds")
+
+
+def test_damaged_idx_files_are_refused(mnist: Path):
+    path = mnist / "train-labels-idx1-ubyte.gz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-12])
+    with pytest.raises(DataError, match="train-labels-idx1-ubyte.gz is damaged"):
+        prepare("mnist", source=mnist)
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(DataError, match="no IDX file of unsigned bytes"):
+        prepare("mnist", source=mnist)
+    tinydata.write_idx(path, np.zeros(49, np.uint8))
+    with pytest.raises(DataError, match=r"\(50, 28, 28, 1\), with 49 labels"):
+        prepare("mnist", source=mnist)
+    tinydata.write_idx(path, np.full(50, 10, np.uint8))
+    with pytest.raises(DataError, match="has a label 10, but labels go from 0 to 9"):
+        prepare("mnist", source=mnist)
+    path.unlink()
+    with pytest.raises(DataError, match="lacks train-labels-idx1-ubyte"):
+        prepare("mnist", source=mnist)
+    assert datasets.get("mnist").info.content_hash == ""
+
+
+def test_the_whole_original_is_asked_for(mnist: Path, monkeypatch: pytest.MonkeyPatch):
+    shrink(monkeypatch, "mnist", counts={"train": 60_000, "test": 10_000})
+    with pytest.raises(DataError, match=r"images of \(60000, 28, 28, 1\), but here they are"):
+        prepare("mnist", source=mnist)
+
+
+def test_the_files_of_a_namesake_are_refused(mnist: Path, monkeypatch: pytest.MonkeyPatch):
+    """MNIST and Fashion-MNIST name their files alike."""
+    path = mnist / "train-images-idx3-ubyte.gz"
+    entry = describe_file(path)
+    file = RawFile(f"http://nowhere/{path.name}", entry["bytes"], entry["sha256"])
+    shrink(monkeypatch, "fashion_mnist", files=(file,))
+    with pytest.raises(DataError, match="is a file of fashion_mnist, not of mnist"):
+        prepare("mnist", source=mnist)
+
+
+def test_tfds_prepares_what_it_can_with_tensorflow(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Any
+):
+    """The builder is a tiny one; that TFDS is asked for ArrayRecord is what is tested."""
+    import tensorflow_datasets as tfds
+
+    prepare("mnist", source=mnist)
+    own = datasets.get("mnist").info.split_hashes
+    elsewhere()
+    asked: list[tuple[str, str]] = []
+
+    def builder(name: str, *, data_dir: str, file_format: str) -> Any:
+        asked.append((name, file_format))
+        build = functools.partial(tfds_mnist, Path(data_dir), file_format=file_format)
+        return SimpleNamespace(download_and_prepare=build)
+
+    monkeypatch.setattr(preparing.util, "find_spec", lambda name: "there")
+    monkeypatch.setattr(tfds, "builder", builder)
+    prepare("mnist")
+    assert asked == [("mnist", "array_record")]
+    assert datasets.get("mnist").info.split_hashes == own

@@ -16,14 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from taskgen import initializers
+from taskgen.families._rule_features import Features, adafactor_features, mlp_features
 
 HORIZONS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 """Time scales, in steps, of the features that tell a rule how long it has been training."""
-
-MLP_DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
-MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
-RMS_DECAYS = (0.999,)
-FACTORED_DECAYS = (0.9, 0.99, 0.999)
 
 _NORMALIZER_EPSILON = 1e-5
 _ADAM_EPSILON_ROOT = 1e-8
@@ -54,7 +50,7 @@ def make_rule(name: str, *, hidden_size: int, hidden_layers: int) -> Rule:
       hidden_layers: Number of them.
     """
     if name in ("mlp", "adafactor_mlp"):
-        features = _mlp_features() if name == "mlp" else _adafactor_features()
+        features = mlp_features() if name == "mlp" else adafactor_features()
         return _network_rule(features, [hidden_size] * hidden_layers)
     return {"sgd": _sgd, "sgdm": _momentum, "adam": _adam}[name]()
 
@@ -124,23 +120,7 @@ def _adam() -> Rule:
     return Rule(lambda key: {name: _log(value) for name, value in weights.items()}, start, update)
 
 
-class _Features(NamedTuple):
-    """What a per-parameter network sees.
-
-    Attributes:
-      count: Features of a parameter.
-      init: Returns the weights that are not the network's.
-      start: ``start(p)`` returns a tensor's memory.
-      look: ``look(weights, memory, p, g)`` returns f32[count, *p.shape] and the new memory.
-    """
-
-    count: int
-    init: Callable[[], dict[str, Any]]
-    start: Callable[[Any], dict[str, Any]]
-    look: Callable[..., tuple[Any, dict[str, Any]]]
-
-
-def _network_rule(features: _Features, hidden: list[int]) -> Rule:
+def _network_rule(features: Features, hidden: list[int]) -> Rule:
     """A network for each parameter, with the same weights: features to direction and magnitude."""
     sizes = [features.count + len(HORIZONS), *hidden, 2]
 
@@ -175,101 +155,6 @@ def _network_rule(features: _Features, hidden: list[int]) -> Rule:
     return Rule(init, start, update)
 
 
-def _mlp_features() -> _Features:
-    """Gradient, parameter, and momenta at six fixed time scales."""
-
-    def start(p):
-        return {"momentum": jnp.zeros((len(MLP_DECAYS), *p.shape))}
-
-    def look(weights, memory, p, g):
-        momentum = _averaged(memory["momentum"], g, jnp.asarray(MLP_DECAYS))
-        return jnp.concatenate([g[None], p[None], momentum]), {"momentum": momentum}
-
-    return _Features(2 + len(MLP_DECAYS), dict, start, look)
-
-
-def _adafactor_features() -> _Features:
-    """Momenta, second moments and factored ones (Shazeer and Stern 2018, arXiv 1804.04235).
-
-    The decays are trained, as offsets.
-    """
-    kinds = {
-        "momentum": MOMENTUM_DECAYS,
-        "rms": RMS_DECAYS,
-        "factored": FACTORED_DECAYS,
-    }
-    momenta, rms_count, factored = (len(decays) for decays in kinds.values())
-    count = 2 + 2 * momenta + 2 * rms_count + 6 * factored
-
-    def init():
-        return {f"{kind}_decay": jnp.zeros(len(decays)) for kind, decays in kinds.items()}
-
-    def start(p):
-        memory = {
-            "momentum": jnp.zeros((momenta, *p.shape)),
-            "rms": jnp.zeros((rms_count, *p.shape)),
-        }
-        axes = factored_axes(p.shape)
-        if axes is None:
-            return {**memory, "second": jnp.zeros((factored, *p.shape))}
-        rows, columns = (list(p.shape) for _ in axes)
-        rows[axes[1]] = columns[axes[0]] = 1
-        return {
-            **memory,
-            "rows": jnp.zeros((factored, *rows)),
-            "columns": jnp.zeros((factored, *columns)),
-        }
-
-    def look(weights, memory, p, g):
-        decays = {kind: _trained_decays(weights[f"{kind}_decay"], kinds[kind]) for kind in kinds}
-        after = {
-            "momentum": _averaged(memory["momentum"], g, decays["momentum"]),
-            "rms": _averaged(memory["rms"], g * g, decays["rms"]),
-        }
-        momentum, root = after["momentum"], jax.lax.rsqrt(after["rms"] + 1e-6)
-        square, axes = g * g + 1e-30, factored_axes(p.shape)
-        if axes is None:
-            rows = columns = _averaged(memory["second"], square, decays["factored"])
-            after["second"] = rows
-            scaled = g[None] * _safe_rsqrt(rows + 1e-9)
-            factored_momentum = momentum * jax.lax.rsqrt(rows + 1e-6)
-        else:
-            rows, columns = (
-                _averaged(memory[name], square.mean(axis, keepdims=True), decays["factored"])
-                for name, axis in (("rows", axes[1]), ("columns", axes[0]))
-            )
-            after["rows"], after["columns"] = rows, columns
-            overall = rows.mean(axes[0] + 1, keepdims=True)
-            factor = _safe_rsqrt(rows / (overall + 1e-9)) * _safe_rsqrt(columns)
-            scaled, factored_momentum = g[None] * factor, momentum * factor
-        full = (factored, *p.shape)
-        parts = [g[None], p[None], momentum, after["rms"], momentum * root, root, scaled]
-        for values in (rows, columns, jax.lax.rsqrt(rows + 1e-8), jax.lax.rsqrt(columns + 1e-8)):
-            parts.append(jnp.broadcast_to(values, full))
-        return jnp.concatenate([*parts, factored_momentum]), after
-
-    return _Features(count, init, start, look)
-
-
-def factored_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Returns the second largest and the largest axis (of equals, the later); None for vectors."""
-    if len(shape) < 2:
-        return None
-    order = sorted(range(len(shape)), key=lambda axis: shape[axis])
-    return order[-2], order[-1]
-
-
-def _trained_decays(offsets: Any, decays: tuple[float, ...]) -> Any:
-    """Returns ``1 - (1 - d) exp(10 offset)``."""
-    return 1 - (1 - jnp.asarray(decays)) * jnp.exp(10 * offsets)
-
-
-def _averaged(average: Any, value: Any, decays: Any) -> Any:
-    """Returns moving averages, one for each decay along the first axis."""
-    decays = decays.reshape(-1, *(1,) * value.ndim)
-    return decays * average + (1 - decays) * value[None]
-
-
 def _normalized(x: Any) -> Any:
     """Divides each row by the root of its mean square."""
     square = jnp.mean(x * x, axis=1, keepdims=True)
@@ -279,10 +164,6 @@ def _normalized(x: Any) -> Any:
 def _time_features(iteration: Any) -> Any:
     time = jnp.asarray(iteration, jnp.float32)
     return jnp.tanh(time / jnp.asarray(HORIZONS, jnp.float32) - 1)
-
-
-def _safe_rsqrt(x: Any) -> Any:
-    return jax.lax.rsqrt(jnp.maximum(x, 1e-9))
 
 
 def _at_least_vector(x: Any) -> Any:

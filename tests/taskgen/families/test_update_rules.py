@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from taskgen.families._inner_problem import RULES
-from taskgen.families._update_rules import HORIZONS, factored_axes, make_rule
+from taskgen.families._rule_features import factored_axes
+from taskgen.families._update_rules import HORIZONS, make_rule
 
 SHAPES = [(3, 4), (5,), ()]
 STEP, EXP = 0.01, 0.3

@@ -37,6 +37,8 @@ class Outcome:
       step_time_ratio: seconds per step over the baseline's, None if not measured.
       train: runs of the candidate on the train split.
       heldout: the same on the held-out split.
+      heldout_speedup: the default speedup of held-out losses, None without them at the horizon.
+      heldout_resamples: the same under other draws of the seeds.
       point: the grid point of ``train`` that stands for the candidate, None without runs.
     """
 
@@ -48,6 +50,8 @@ class Outcome:
     step_time_ratio: float | None = None
     train: Sweep | None = None
     heldout: Sweep | None = None
+    heldout_speedup: Speedup | None = None
+    heldout_resamples: SeedResamples | None = None
     point: int | None = None
 
 
@@ -74,15 +78,19 @@ class TaskComparison:
     incomplete: str = ""
 
 
-def compare(store: Store) -> Iterator[TaskComparison]:
+def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[TaskComparison]:
     """Goes through the tasks in the plan's order, holding the curves of one at a time.
 
     Nothing planned is left out: a candidate without results has an outcome that says so.
+
+    Args:
+      store: the results.
+      cells: of :func:`labelled_cells`, if they have been listed already.
     """
     name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings, untimed = store.timings, store.timing_failures
     tasks: dict[str, list[Cell]] = {}
-    for cell in _with_distinct_labels(store.cells()):
+    for cell in labelled_cells(store) if cells is None else cells:
         tasks.setdefault(str(cell.task["hash"]), []).append(cell)
     for cells in tasks.values():
         baseline = max((c for c in cells if c.name == name), key=lambda c: c.horizon, default=None)
@@ -110,6 +118,8 @@ def _compare_task(
     # A sweep with holes is no baseline: without its best rate every candidate would win.
     incomplete = _incomplete(baseline, train) if baseline and train else ""
     saturated = bool(races) and not incomplete and is_saturated(races["default"])
+    heldout = _sweep(baseline, "heldout") if baseline else None
+    heldout_race = Race(heldout, budget=baseline.horizon) if baseline and heldout else None
     outcomes = []
     for cell in candidates:
         if baseline is None:
@@ -123,16 +133,36 @@ def _compare_task(
         failures = [untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed]
         failure = failures[0] if failures else None
         outcome = _outcome(cell, races, timings.get(cell.id), failure, saturated)
+        if outcome.speedups and heldout_race is not None:
+            outcome = _with_heldout(outcome, heldout_race)
         outcomes.append(_without_speedup(outcome, incomplete) if incomplete else outcome)
     return TaskComparison(
         task=cells[0].task,
         baseline=baseline,
         races=races,
-        heldout=_sweep(baseline, "heldout") if baseline else None,
+        heldout=heldout,
         saturated=saturated,
         outcomes=tuple(outcomes),
         incomplete=incomplete,
     )
+
+
+def _with_heldout(outcome: Outcome, race: Race) -> Outcome:
+    """The outcome with its speedup in held-out losses, if they were taken at its horizon."""
+    heldout, horizon = outcome.heldout, outcome.cell.horizon
+    if heldout is None:
+        return outcome
+    # A run that diverged may end early, and counts; other runs must have been evaluated last.
+    if heldout.horizon != horizon and not heldout.diverged.any():
+        return outcome
+    try:
+        return replace(
+            outcome,
+            heldout_speedup=race.against(heldout, horizon=horizon),
+            heldout_resamples=resample_seeds(race, heldout, horizon=horizon),
+        )
+    except StoreError:  # evaluated at other steps than the baseline: nothing to compare
+        return outcome
 
 
 def _without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
@@ -145,6 +175,8 @@ def _without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
         notes=(incomplete, *outcome.notes),
         speedups={},
         resamples=None,
+        heldout_speedup=None,
+        heldout_resamples=None,
     )
 
 
@@ -190,7 +222,15 @@ def _outcome(
         status = "censored"
     heldout = _sweep(cell, "heldout")
     return Outcome(
-        cell, status, tuple(notes), speedups, resamples, ratio, train, heldout, found.point
+        cell,
+        status,
+        tuple(notes),
+        speedups,
+        resamples,
+        ratio,
+        train,
+        heldout,
+        point=found.point,
     )
 
 
@@ -217,9 +257,9 @@ def _sweep(cell: Cell, split: str) -> Sweep | None:
     return curves.sweep() if curves.values.size else None
 
 
-def _with_distinct_labels(cells: Iterable[Cell]) -> list[Cell]:
-    """Optimizers of one label, such as two files of weights, get their name into the label."""
-    found = list(cells)
+def labelled_cells(store: Store) -> list[Cell]:
+    """All cells; optimizers of one label, such as two files of weights, have their name in it."""
+    found = list(store.cells())
     names: dict[str, set[str]] = {}
     for cell in found:
         names.setdefault(cell.label, set()).add(cell.name)

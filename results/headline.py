@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from results.overtasks import Sample
 from results.resample import SeedResamples
-from results.stats import (
-    Aggregate,
-    aggregate,
-    draw_seeds,
-    interquartile_mean,
-    interval,
-    median,
-    share_faster,
-)
+from results.stats import Aggregate, aggregate, interquartile_mean, median
 
 FASTER_THAN = (1.0, 2.0, 4.0, 16.0)
-Unit = Literal["steps", "seconds"]
+Unit = Literal["steps", "seconds", "cost", "cost-seconds"]
+Split = Literal["train", "heldout"]
+UNITS: tuple[Unit, ...] = ("steps", "seconds", "cost", "cost-seconds")
+"""Units of a speedup.
+
+``cost`` is the speedup in steps at equal total tuning cost: all K trials of the baseline run to the
+horizon at which its winner is chosen, against the trials of the candidate run to theirs. The
+envelope over rates reaches a loss at the first horizon whose winner has it, so this is the speedup
+in steps times the ratio of the numbers of trials. ``cost-seconds`` is the same in seconds.
+"""
+HEADLINE_COLUMNS = (
+    "label", "split", "unit", "scope", "statistic", "value", "low", "high", "low_new_tasks",
+    "high_new_tasks", "lower_bound", "tasks", "planned", "seeds", "censored", "diverged",
+    "saturated", "incomplete", "failed", "missing",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """Speedup in steps of one candidate on one task, on one split, by the default definition.
+
+    Attributes:
+      ratio: the task's speedup, at the cap when censored.
+      censored: whether it is right-censored.
+      log2_seeds: log2 speedup of every seed, at the cap when censored, -inf when diverged.
+      resamples: the same under other draws of the seeds.
+    """
+
+    ratio: float
+    censored: bool
+    log2_seeds: np.ndarray
+    resamples: SeedResamples
 
 
 @dataclass(frozen=True)
@@ -30,24 +54,33 @@ class TaskResult:
 
     Attributes:
       row: its row of the summary.
-      log2_seeds: log2 speedup of every seed in steps by the default definition, at the cap when
-        censored, -inf when diverged; empty when there is no speedup.
-      resamples: the same under other draws of the seeds.
+      splits: its speedups; a split without one is left out.
+      trials: runs of the baseline's sweep for each of the candidate's, seeds not counted.
     """
 
     row: Mapping[str, object]
-    log2_seeds: np.ndarray
-    resamples: SeedResamples | None
+    splits: Mapping[Split, SplitResult] = field(default_factory=dict)
+    trials: float = 1.0
+
+    def shift(self, unit: Unit) -> float:
+        """log2 of what turns a speedup in steps into one in this unit; NaN if not known."""
+        shift = float(np.log2(self.trials)) if unit.startswith("cost") else 0.0
+        if unit.endswith("seconds"):
+            ratio = self.row.get("step_time_ratio")
+            known = isinstance(ratio, float) and ratio > 0
+            shift -= float(np.log2(ratio)) if known else float("nan")  # type: ignore[arg-type]
+        return shift
 
 
 @dataclass(frozen=True)
 class Headline:
-    """One optimizer over a set of tasks, in one unit.
+    """One optimizer over a set of tasks, on one split, in one unit.
 
     Attributes:
       label: the optimizer.
-      unit: steps or seconds.
+      unit: see :data:`UNITS`.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
+      split: ``"train"`` or ``"heldout"``: whose losses are compared.
       tasks: tasks with a speedup in this unit.
       planned: tasks in this scope, with the incomplete, failed and missing ones.
       seeds: the smallest number of seeds of a task.
@@ -60,6 +93,7 @@ class Headline:
     label: str
     unit: Unit
     scope: Literal["headline", "all"]
+    split: Split
     tasks: int
     planned: int
     seeds: int
@@ -70,15 +104,110 @@ class Headline:
 
 
 def headlines(results: Sequence[TaskResult]) -> list[Headline]:
-    """Headlines of every optimizer, in both units and both scopes."""
-    labels = list(dict.fromkeys(str(result.row["label"]) for result in results))
+    """Headlines of every optimizer, on both splits, in all units and both scopes."""
+    return [
+        found
+        for label in labels(results)
+        for split in ("train", "heldout")
+        for found in _of_split([r for r in results if r.row["label"] == label], label, split)
+    ]
+
+
+def labels(results: Sequence[TaskResult]) -> list[str]:
+    """The optimizers, in the order of the results."""
+    return list(dict.fromkeys(str(result.row["label"]) for result in results))
+
+
+def _of_split(results: list[TaskResult], label: str, split: Split) -> Iterator[Headline]:
+    if split == "heldout" and not any(split in result.splits for result in results):
+        return
+    unsaturated = [r for r in results if not r.row["saturated"]]
+    narrow = _of_scope(unsaturated, label, split, "headline")
+    yield from narrow
+    if len(unsaturated) == len(results):
+        yield from (replace(headline, scope="all") for headline in narrow)
+    else:
+        yield from _of_scope(results, label, split, "all")
+
+
+def _of_scope(
+    results: list[TaskResult], label: str, split: Split, scope: Literal["headline", "all"]
+) -> list[Headline]:
+    samples: dict[tuple[int, ...], Sample] = {}
     found = []
-    for label in labels:
-        mine = [result for result in results if result.row["label"] == label]
-        for scope in ("headline", "all"):
-            chosen = [r for r in mine if scope == "all" or not r.row["saturated"]]
-            found += [_headline(label, unit, scope, chosen) for unit in ("steps", "seconds")]
+    for unit in UNITS:
+        places = tuple(
+            place
+            for place, result in enumerate(results)
+            if split in result.splits and np.isfinite(result.shift(unit))
+        )
+        known = [results[place] for place in places]
+        measured = [result.splits[split] for result in known]
+        if places not in samples:
+            samples[places] = Sample([m.resamples for m in measured])
+        shift = np.array([result.shift(unit) for result in known])
+        censored = np.array([m.censored for m in measured], dtype=bool)
+        with np.errstate(divide="ignore"):
+            per_task = np.log2(np.array([m.ratio for m in measured], dtype=float)) + shift
+        pooled = np.concatenate(
+            [m.log2_seeds + s for m, s in zip(measured, shift, strict=True)] or [np.empty(0)]
+        )
+        capped = np.concatenate(
+            [m.log2_seeds >= m.resamples.cap_log2 for m in measured] or [np.empty(0, dtype=bool)]
+        )
+        sample = samples[places]
+        found.append(
+            Headline(
+                label=label,
+                unit=unit,
+                scope=scope,
+                split=split,
+                tasks=len(known),
+                planned=len(results),
+                seeds=min((m.log2_seeds.size for m in measured), default=0),
+                median=sample.median(aggregate(per_task, censored, median), shift),
+                iqm=sample.iqm(aggregate(pooled, capped, interquartile_mean), shift),
+                faster={
+                    than: sample.share(per_task, censored, shift, than=than) for than in FASTER_THAN
+                },
+                counts=_counts(results, censored),
+            )
+        )
     return found
+
+
+def _counts(results: Sequence[TaskResult], censored: np.ndarray) -> dict[str, int]:
+    status = [result.row["status"] for result in results]
+    return {
+        "censored": int(censored.sum()),
+        "diverged": status.count("diverged"),
+        "saturated": sum(bool(result.row["saturated"]) for result in results),
+        **{name: status.count(name) for name in ("incomplete", "failed", "missing")},
+    }
+
+
+def headline_table(found: Sequence[Headline]) -> pd.DataFrame:
+    """Headlines as a tidy table, one row per number; see :data:`HEADLINE_COLUMNS`."""
+    rows = []
+    for headline in found:
+        numbers = {"median": headline.median, "iqm": headline.iqm}
+        numbers |= {f"faster_{than:g}x": share for than, share in headline.faster.items()}
+        for statistic, number in numbers.items():
+            rows.append(
+                {
+                    "label": headline.label,
+                    "split": headline.split,
+                    "unit": headline.unit,
+                    "scope": headline.scope,
+                    "statistic": statistic,
+                    **vars(number),
+                    "tasks": headline.tasks,
+                    "planned": headline.planned,
+                    "seeds": headline.seeds,
+                    **headline.counts,
+                }
+            )
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
 def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggregate:
@@ -87,78 +216,27 @@ def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggreg
     ratio = mine[f"speedup_steps_{name}"].to_numpy(float)
     known = ~np.isnan(ratio)
     censored = (mine[f"censored_{name}"] == "right").to_numpy(bool)
-    return aggregate(_log2(ratio[known]), censored[known], median)
-
-
-def _headline(
-    label: str, unit: Unit, scope: Literal["headline", "all"], results: Sequence[TaskResult]
-) -> Headline:
-    def shift(result: TaskResult) -> float | None:
-        """log2 of what turns a speedup in steps into one in this unit."""
-        if unit == "steps":
-            return 0.0
-        ratio = result.row.get("step_time_ratio")
-        return None if not isinstance(ratio, float) or np.isnan(ratio) else -float(np.log2(ratio))
-
-    known = [(r, s) for r in results if r.resamples is not None and (s := shift(r)) is not None]
-    per_task = _log2(np.array([_number(r.row[f"speedup_{unit}_default"]) for r, _ in known]))
-    censored = np.array([r.row["censored_default"] == "right" for r, _ in known], dtype=bool)
-    pooled = np.concatenate([r.log2_seeds + s for r, s in known] or [np.empty(0)])
-    capped = np.concatenate(
-        [r.log2_seeds >= r.resamples.cap_log2 for r, _ in known if r.resamples]
-        or [np.empty(0, dtype=bool)]
-    )
-    middle, iqm = (
-        aggregate(per_task, censored, median),
-        aggregate(pooled, capped, interquartile_mean),
-    )
-    if known:
-        tables = [r.resamples.shifted(s) for r, s in known if r.resamples is not None]
-        draws = draw_seeds(tables)
-        medians = median(np.stack([median(draw) for draw in draws], axis=-1))
-        means = interquartile_mean(np.concatenate(draws, axis=-1))
-        middle = Aggregate(middle.value, *interval(medians), middle.lower_bound)
-        iqm = Aggregate(iqm.value, *interval(means), iqm.lower_bound)
-    return Headline(
-        label=label,
-        unit=unit,
-        scope=scope,
-        tasks=len(known),
-        planned=len(results),
-        seeds=min((r.log2_seeds.size for r, _ in known), default=0),
-        median=middle,
-        iqm=iqm,
-        faster={than: share_faster(per_task, censored, than=than) for than in FASTER_THAN},
-        counts={
-            "censored": int(censored.sum()),
-            "diverged": sum(r.row["status"] == "diverged" for r in results),
-            "saturated": sum(bool(r.row["saturated"]) for r in results),
-            **{
-                status: sum(r.row["status"] == status for r in results)
-                for status in ("incomplete", "failed", "missing")
-            },
-        },
-    )
-
-
-def _log2(ratio: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return np.log2(ratio)
+        return aggregate(np.log2(ratio[known]), censored[known], median)
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
+    """``2.5x [2.2, 2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
 
-
-def ratio_text(found: Aggregate) -> str:
-    """``2.5x [2.2, 2.9]``; ``>=`` before a lower bound; ``-`` without tasks."""
+    Args:
+      found: the number.
+      new_tasks: take the interval for new tasks.
+    """
     if np.isnan(found.value):
         return "-"
     text = f"{'>=' if found.lower_bound else ''}{found.value:.2f}x"
-    if np.isnan(found.low):
+    low, high = found.low, found.high
+    if new_tasks:
+        low, high = found.low_new_tasks, found.high_new_tasks
+    if np.isnan(low):
         return text
     # Draws are censored as the value is, so the upper end is open too.
-    return f"{text} [{found.low:.2f}, {'>=' if found.lower_bound else ''}{found.high:.2f}]"
+    return f"{text} [{low:.2f}, {'>=' if found.lower_bound else ''}{high:.2f}]"
 
 
 def share_text(found: Aggregate) -> str:

@@ -125,12 +125,10 @@ def resampled_envelopes(
       draws: positions of the drawn seeds.
       kind: see :func:`results.envelope.envelope`.
     """
-    points, seeds, evals = losses.shape
-    counts = np.stack([np.bincount(row, minlength=seeds) for row in draws])
-    means = _Means(losses, present, counts)
+    evals = losses.shape[2]
+    means = DrawnMeans(losses, present, draws)
     if kind == "single":
-        last = np.stack([means(point, slice(evals - 1, evals))[:, 0] for point in range(points)])
-        best = last.argmin(axis=0)
+        best = means.last().argmin(axis=0)
         found = np.empty((len(draws), evals))
         for point in np.unique(best):
             found[best == point] = means(int(point), slice(0, evals))[best == point]
@@ -146,10 +144,22 @@ def resampled_envelopes(
     return np.minimum.accumulate(found, axis=1)
 
 
-class _Means:
-    """Means over drawn seeds, +inf from the divergence of a drawn one on."""
+class DrawnMeans:
+    """Means over drawn seeds, +inf from the divergence of a drawn one on.
 
-    def __init__(self, losses: np.ndarray, present: np.ndarray, counts: np.ndarray) -> None:
+    Call it with a grid point and a slice of evaluations for float64[draw, eval].
+    """
+
+    def __init__(self, losses: np.ndarray, present: np.ndarray, draws: np.ndarray) -> None:
+        """Prepares the weights of the draws.
+
+        Args:
+          losses: float[point, seed, eval]; +inf from a divergence on.
+          present: bool[point, seed].
+          draws: positions of the drawn seeds, int[draw, seed].
+        """
+        seeds = losses.shape[1]
+        counts = np.stack([np.bincount(row, minlength=seeds) for row in draws])
         self._evals = losses.shape[2]
         finite = np.isfinite(losses)
         # Infinities are set apart first, because 0 * inf would spoil the product.
@@ -162,11 +172,17 @@ class _Means:
         self._weights = self._weights / np.maximum(total, 1)[:, :, None]
 
     def __call__(self, point: int, block: slice) -> Float[np.ndarray, "draw eval"]:
+        """The means of one grid point; the slice has a start and a stop."""
         means = self._weights[:, point] @ self._clean[point, :, block]
         ends = self._ends[:, point]
         if ends.min() < block.stop:
             means[np.arange(block.start, block.stop)[None, :] >= ends[:, None]] = np.inf
         return means
+
+    def last(self) -> Float[np.ndarray, "point draw"]:
+        """Means of all grid points at the last evaluation."""
+        end = slice(self._evals - 1, self._evals)
+        return np.stack([self(point, end)[:, 0] for point in range(self._weights.shape[1])])
 
 
 def _pairs(ours: int, theirs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

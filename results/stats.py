@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from results.resample import SeedResamples
 
@@ -22,22 +22,33 @@ class Aggregate:
 
     Attributes:
       value: the ratio (or share); NaN without tasks.
-      low: lower end of the 95% interval, NaN if there is none.
-      high: upper end.
+      low: lower end of the 95% interval for the same tasks and new seeds, NaN if there is none.
+      high: its upper end.
       lower_bound: print it as ">=".
+      low_new_tasks: lower end of the 95% interval for new tasks and new seeds.
+      high_new_tasks: its upper end.
     """
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
     lower_bound: bool = False
+    low_new_tasks: float = float("nan")
+    high_new_tasks: float = float("nan")
+
+    def between(self, same: tuple[float, float], new: tuple[float, float]) -> Aggregate:
+        """The same number with its two intervals."""
+        return Aggregate(self.value, *same, self.lower_bound, *new)
 
 
 def median(log2: Float[np.ndarray, "*lead value"]) -> Float[np.ndarray, "*lead"]:
-    """Median along the last axis; -inf (diverged) is the lowest value."""
-    ordered = np.sort(log2, axis=-1)
-    count = ordered.shape[-1]
-    low, high = ordered[..., (count - 1) // 2], ordered[..., count // 2]
+    """Median along the last axis; -inf (diverged) is the lowest value, NaN stands for none."""
+    ordered = np.sort(log2, axis=-1)  # NaN comes last
+    count = _count(ordered)
+    low, high = (
+        np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
+        for at in (np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2)
+    )
     # The plain mean of the two; of two equal infinities it is that infinity.
     return np.asarray(0.5 * (low + high))
 
@@ -45,11 +56,19 @@ def median(log2: Float[np.ndarray, "*lead value"]) -> Float[np.ndarray, "*lead"]
 def interquartile_mean(log2: Float[np.ndarray, "*lead value"]) -> Float[np.ndarray, "*lead"]:
     """Mean after leaving out a quarter of the values, rounded down, on either side.
 
-    Agarwal et al. 2021 (arXiv 2108.13264), which is a 25% trimmed mean.
+    Agarwal et al. 2021 (arXiv 2108.13264), which is a 25% trimmed mean. NaN stands for none.
     """
-    ordered = np.sort(log2, axis=-1)
-    cut = ordered.shape[-1] // 4
-    return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1))
+    ordered = np.sort(log2, axis=-1)  # NaN comes last
+    count = _count(ordered)[..., None]
+    cut, at = count // 4, np.arange(ordered.shape[-1])
+    kept = (at >= cut) & (at < count - cut)
+    total = np.where(kept, ordered, 0.0).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / kept.sum(axis=-1))
+
+
+def _count(ordered: np.ndarray) -> np.ndarray:
+    return np.asarray((~np.isnan(ordered)).sum(axis=-1))
 
 
 def aggregate(
@@ -81,19 +100,65 @@ def share_faster(
     return Aggregate(float(above.mean()), lower_bound=bool(undecided.any()))
 
 
-def draw_seeds(
-    tables: Sequence[SeedResamples], *, repetitions: int = REPETITIONS, seed: int = 0
-) -> list[Float[np.ndarray, "repetition seed"]]:
-    """Draws seeds anew in every task: the stratified bootstrap for "same tasks, new seeds".
+def uniforms(
+    tasks: int, *, new_tasks: bool, repetitions: int = REPETITIONS, seed: int = 0
+) -> tuple[Int[np.ndarray, "repetition slot"], Float[np.ndarray, "repetition slot"]]:
+    """The random numbers of a bootstrap: which task stands in each slot, and which of its draws.
 
-    Returns:
-      For each task, log2 speedups of the drawn candidate seeds in each repetition.
+    Used for two optimizers, the same numbers give both the same draw of common seeds.
+
+    Args:
+      tasks: how many there are.
+      new_tasks: False, "same tasks, new seeds": every task once in every repetition. True, "new
+        tasks": as many tasks drawn with replacement, and seeds drawn anew in each.
+      repetitions: of the bootstrap.
+      seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
-    return [
-        table.log2[rng.choice(len(table.probability), size=repetitions, p=table.probability)]
-        for table in tables
-    ]
+    uniform = rng.random((repetitions, tasks))
+    if new_tasks:
+        return rng.integers(0, tasks, (repetitions, tasks)), uniform
+    return np.broadcast_to(np.arange(tasks), (repetitions, tasks)), uniform
+
+
+def gather(
+    tables: Sequence[SeedResamples],
+    which: Int[np.ndarray, "repetition slot"],
+    uniform: Float[np.ndarray, "repetition slot"],
+) -> Float[np.ndarray, "repetition slot seed"]:
+    """Log2 speedups of the drawn seeds of the drawn tasks; NaN where a task has fewer seeds."""
+    seeds = max(table.log2.shape[1] for table in tables)
+    found = np.full((*which.shape, seeds), np.nan)
+    for task, table in enumerate(tables):
+        here = which == task
+        drawn = table.log2[positions(table.probability, uniform[here])]
+        if table.log2.shape[1] == seeds:
+            found[here] = drawn
+        else:
+            found[here] = np.pad(
+                drawn, ((0, 0), (0, seeds - drawn.shape[1])), constant_values=np.nan
+            )
+    return found
+
+
+def positions(
+    probability: Float[np.ndarray, " draw"], uniform: Float[np.ndarray, "*shape"]
+) -> Int[np.ndarray, "*shape"]:
+    """Turns uniform numbers in [0, 1) into draws of the given probabilities."""
+    edges = np.cumsum(probability)
+    # Rounding may leave the last edge below 1.
+    return np.minimum(np.searchsorted(edges, uniform, side="right"), len(edges) - 1)
+
+
+def weighted_interval(
+    values: Float[np.ndarray, " draw"], probability: Float[np.ndarray, " draw"]
+) -> tuple[float, float]:
+    """The central 95% of a task's draws, in the unit of ``values``, which are not interpolated."""
+    order = np.argsort(values)
+    edges = np.cumsum(probability[order])
+    at = np.minimum(np.searchsorted(edges, [0.025, 0.975]), len(order) - 1)
+    low, high = values[order][at]
+    return float(low), float(high)
 
 
 def interval(log2: Float[np.ndarray, " repetition"]) -> tuple[float, float]:

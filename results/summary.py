@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +13,11 @@ from results.curves import Sweep
 from results.definitions import DEFINITIONS
 from results.envelope import best_point
 from results.speedup import seconds_ratio
+from results.stats import median, weighted_interval
+from results.tuning import rate_of as _rate
+
+BAND_SEEDS = 5
+"""Fewest seeds for an interval of one task: 3 seeds have 10 different draws, 5 have 126."""
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
@@ -21,7 +25,8 @@ COLUMNS = (
     "best_rate", "best_rate_at_edge", "best_rate_at_steps",
     "initial_train", "baseline_train", "baseline_train_at_budget", "candidate_train",
     "initial_heldout", "baseline_heldout", "baseline_heldout_at_budget", "candidate_heldout",
-    "cap", "step_time_ratio",
+    "cap", "step_time_ratio", "trials", "candidate_trials",
+    "speedup_low", "speedup_high", "speedup_steps_heldout", "censored_heldout",
     *(
         f"{what}_{name}"
         for name in DEFINITIONS
@@ -36,6 +41,9 @@ is the first or last of the grid, so that a better one may lie outside. ``baseli
 lowest loss over rates at step N, ``baseline_train_at_budget`` that at the budget; the held-out
 columns are of the same rates. Losses are smoothed as in the default definition; seed means for the
 baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
+``trials`` and ``candidate_trials`` are grid points of either side. ``speedup_low`` and
+``speedup_high`` are the 95% interval of the default speedup in steps over draws of the seeds,
+blank under 5 seeds; ``speedup_steps_heldout`` is the default speedup of held-out losses.
 Where the baseline's sweep is incomplete, its columns and the speedups are blank.
 """
 
@@ -85,6 +93,7 @@ def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
     at_horizon = best_point(rates[:, : _until(race.baseline, horizon)])
     points = race.baseline.points
     row = {
+        "trials": len(points),
         "best_rate": _rate(points[at_budget]),
         "best_rate_at_edge": len(points) > 1 and at_budget in (0, len(points) - 1),
         "best_rate_at_steps": _rate(points[at_horizon]),
@@ -128,7 +137,15 @@ def _speedups(outcome: Outcome) -> dict[str, Any]:
         "seeds": len(found.seeds),
         "seeds_diverged": found.seeds_diverged,
         "cap": found.cap,
+        "candidate_trials": 1 if outcome.train is None else len(outcome.train.points),
     }
+    heldout = outcome.heldout_speedup
+    if heldout is not None:
+        row |= {"speedup_steps_heldout": heldout.ratio, "censored_heldout": heldout.censored}
+    resamples = outcome.resamples
+    if resamples is not None and len(found.seeds) >= BAND_SEEDS:
+        low, high = weighted_interval(median(resamples.log2), resamples.probability)
+        row |= {"speedup_low": float(np.exp2(low)), "speedup_high": float(np.exp2(high))}
     for name, speedup in outcome.speedups.items():
         row |= {
             f"speedup_steps_{name}": speedup.ratio,
@@ -142,9 +159,3 @@ def _speedups(outcome: Outcome) -> dict[str, Any]:
 def _until(sweep: Sweep, step: int) -> int:
     """How many evaluations there are up to ``step``."""
     return max(1, int(np.searchsorted(sweep.steps, step, side="right")))
-
-
-def _rate(point: Any) -> float:
-    """The learning rate of a grid point, NaN if it has none."""
-    value = point.get("learning_rate", math.nan)
-    return float(value) if isinstance(value, int | float) else math.nan

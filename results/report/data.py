@@ -7,14 +7,38 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from results.comparison import TaskComparison, compare
-from results.headline import Headline, TaskResult, headlines
+from results.anytime import anytime_curves, anytime_rows
+from results.cell import Cell
+from results.comparison import Outcome, TaskComparison, compare, labelled_cells
+from results.definitions import DEFINITIONS
+from results.equal_steps import after_equal_steps
+from results.failures import failure_table, task_failures
+from results.families import family_table
+from results.headline import (
+    Headline,
+    Split,
+    SplitResult,
+    TaskResult,
+    definition_median,
+    headline_table,
+    headlines,
+)
+from results.improvement import pairs
+from results.overhead import overhead_table
+from results.profiles import profiles
+from results.provenance import provenance_table, spec_table, task_specs
 from results.published import published_rows, published_table
 from results.reference import Reference
 from results.report.context import Context, data_text
 from results.report.plotdata import CURVE_COLUMNS, learning_curves
+from results.resample import SeedResamples
+from results.speedup import Speedup
 from results.store import Problem, Store
 from results.summary import table, task_rows
+from results.time_to_loss import TIME_COLUMNS, time_rows
+from results.tuning import SENSITIVITY_COLUMNS, sensitivity_rows, tuning_curves
+
+DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
 
 
 @dataclass(frozen=True)
@@ -23,10 +47,25 @@ class ReportData:
 
     Attributes:
       context: what the results are of.
-      summary: see ``results.summary.COLUMNS``.
+      summary: a row per task and candidate, ``results.summary.COLUMNS``.
       results: what the headlines are computed from.
       headlines: of every optimizer.
-      curves: see ``results.report.plotdata.learning_curves``.
+      headline: the same as a table, ``results.headline.HEADLINE_COLUMNS``.
+      definitions: median speedup in steps by each definition and over that by ``default``,
+        :data:`DEFINITION_COLUMNS`.
+      families: ``results.families.FAMILY_COLUMNS``.
+      curves: ``results.report.plotdata.CURVE_COLUMNS``, see ``learning_curves`` there.
+      sensitivity: ``results.tuning.SENSITIVITY_COLUMNS``.
+      tuning: ``results.tuning.TUNING_COLUMNS``.
+      profile: ``results.profiles.PROFILE_COLUMNS``.
+      profile_scores: ``results.profiles.SCORE_COLUMNS``.
+      pairs: ``results.improvement.PAIR_COLUMNS``.
+      overhead: ``results.overhead.OVERHEAD_COLUMNS``.
+      time_to_loss: ``results.time_to_loss.TIME_COLUMNS``.
+      anytime: ``results.anytime.ANYTIME_COLUMNS``.
+      failures: ``results.failures.FAILURE_COLUMNS``.
+      provenance: ``results.provenance.PROVENANCE_COLUMNS``.
+      specs: ``results.provenance.SPEC_COLUMNS``.
       problems: files that were skipped.
       published: our baseline beside the published one, see ``results.published``; empty without
         a reference.
@@ -37,10 +76,29 @@ class ReportData:
     summary: pd.DataFrame
     results: tuple[TaskResult, ...]
     headlines: tuple[Headline, ...]
+    headline: pd.DataFrame
+    definitions: pd.DataFrame
+    families: pd.DataFrame
     curves: pd.DataFrame
+    sensitivity: pd.DataFrame
+    tuning: pd.DataFrame
+    profile: pd.DataFrame
+    profile_scores: pd.DataFrame
+    pairs: pd.DataFrame
+    overhead: pd.DataFrame
+    time_to_loss: pd.DataFrame
+    anytime: pd.DataFrame
+    failures: pd.DataFrame
+    provenance: pd.DataFrame
+    specs: pd.DataFrame
     problems: tuple[Problem, ...]
     published: pd.DataFrame
     reference: Reference | None = None
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables by name, those without rows too."""
+        found = {name: value for name, value in vars(self).items()}
+        return {name: value for name, value in found.items() if isinstance(value, pd.DataFrame)}
 
     @property
     def counts(self) -> str:
@@ -65,7 +123,7 @@ class ReportData:
 def collect(
     store: Store, *, points: int | None = None, reference: Reference | None = None
 ) -> ReportData:
-    """Reads a store once, one task at a time.
+    """Reads a store once, one task at a time; of each only reduced tables are kept.
 
     Args:
       store: opened for reading.
@@ -74,26 +132,51 @@ def collect(
     """
     planned = len({str(cell["task"]["hash"]) for cell in store.plan.get("cells", ())})
     points = points or (400 if planned <= 12 else 120)
-    rows, results, curves, published = [], [], [], []
+    cells, timings = labelled_cells(store), store.timings
+    labels = {cell.id: cell.label for cell in cells}
+    rows, results, curves, published, failures = [], [], [], [], []
+    sensitivity, equal, times, anytime = [], [], [], []
     rates = 0
-    for task in compare(store):
+    for task in compare(store, cells=cells):
         new = task_rows(task)
         rows += new
         results += _results(task, new)
         drawn = learning_curves(task, points=points, reference=reference)
-        published += published_rows(task, reference) if reference else []
         # Empty tables have columns without a type, which would spoil the others'.
         curves += [drawn] if len(drawn) else []
+        published += published_rows(task, reference) if reference else []
+        failures += task_failures(task)
+        sensitivity += sensitivity_rows(task)
+        equal += [] if task.saturated else [after_equal_steps(task)]
+        times += time_rows(task, timings)
+        anytime += anytime_rows(task)
         if task.races:
             rates = max(rates, len(task.races["default"].baseline.points))
     summary = table(rows)
     empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
+    found = tuple(headlines(results))
+    equal = [task for task in equal if task]
+    profile, scores, _ = profiles(equal)
     return ReportData(
-        context=_context(store, summary, rates, planned),
+        context=_context(store, summary, rates, planned, cells),
         summary=summary,
         results=tuple(results),
-        headlines=tuple(headlines(results)),
+        headlines=found,
+        headline=headline_table(found),
+        definitions=_definitions(summary),
+        families=family_table(results),
         curves=pd.concat(curves or [empty], ignore_index=True),
+        sensitivity=pd.DataFrame(sensitivity, columns=list(SENSITIVITY_COLUMNS)),
+        tuning=tuning_curves(equal),
+        profile=profile,
+        profile_scores=scores,
+        pairs=pairs(equal),
+        overhead=overhead_table(store, labels, task_specs(store)),
+        time_to_loss=pd.DataFrame(times, columns=list(TIME_COLUMNS)),
+        anytime=anytime_curves(anytime),
+        failures=failure_table(store, labels, failures),
+        provenance=provenance_table(store, cells),
+        specs=spec_table(store, cells),
         problems=store.problems,
         published=published_table(published),
         reference=reference,
@@ -103,19 +186,58 @@ def collect(
 def _results(task: TaskComparison, rows: list[dict]) -> list[TaskResult]:
     results = []
     for outcome, row in zip(task.outcomes, rows, strict=True):
-        found = outcome.speedups.get("default")
-        ratios = np.minimum(found.per_seed, found.cap) if found else np.empty(0)
-        with np.errstate(divide="ignore"):
-            results.append(TaskResult(row, np.log2(ratios), outcome.resamples))
+        splits: dict[Split, SplitResult] = {}
+        found, heldout = outcome.speedups.get("default"), outcome.heldout_speedup
+        if found is not None and outcome.resamples is not None:
+            splits["train"] = _split(found, outcome.resamples)
+        if heldout is not None and outcome.heldout_resamples is not None:
+            splits["heldout"] = _split(heldout, outcome.heldout_resamples)
+        results.append(TaskResult(row, splits, _trials(task, outcome)))
     return results
 
 
-def _context(store: Store, summary: pd.DataFrame, rates: int, tasks: int) -> Context:
+def _split(found: Speedup, resamples: SeedResamples) -> SplitResult:
+    with np.errstate(divide="ignore"):
+        seeds = np.log2(np.minimum(found.per_seed, found.cap))
+    return SplitResult(found.ratio, found.censored == "right", seeds, resamples)
+
+
+def _trials(task: TaskComparison, outcome: Outcome) -> float:
+    """Trials of the baseline's sweep for each of the candidate's."""
+    if not task.races or outcome.train is None:
+        return 1.0
+    return len(task.races["default"].baseline.points) / len(outcome.train.points)
+
+
+def _definitions(summary: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for label in dict.fromkeys(summary["label"]):
+        medians = {name: definition_median(summary, label, name=name) for name in DEFINITIONS}
+        mine = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
+        for name, found in medians.items():
+            rows.append(
+                {
+                    "label": label,
+                    "definition": name,
+                    "tasks": int(mine[f"speedup_steps_{name}"].notna().sum()),
+                    "median": found.value,
+                    "lower_bound": found.lower_bound,
+                    "over_default": found.value / medians["default"].value
+                    if medians["default"].value > 0
+                    else float("nan"),
+                }
+            )
+    return pd.DataFrame(rows, columns=list(DEFINITION_COLUMNS))
+
+
+def _context(
+    store: Store, summary: pd.DataFrame, rates: int, tasks: int, listed: list[Cell]
+) -> Context:
     protocol = store.manifest.get("protocol", {})
     name = str(protocol.get("baseline", "adam"))
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
     cells = [cell for cell in store.plan.get("cells", ())]
-    baselines = {c.label for c in store.cells() if c.name == name}
+    baselines = {c.label for c in listed if c.name == name}
     horizons = [int(c["horizon"]) for c in cells]
     steps = int(protocol.get("steps") or min(horizons, default=0))
     budget = max(horizons, default=steps)

@@ -10,6 +10,7 @@ import pandas as pd
 from results.comparison import TaskComparison
 from results.envelope import best_point
 from results.reference import Reference
+from results.tuning import rate_of as _rate
 
 CURVE_COLUMNS = ("index", "task", "series", "label", "rate", "seed", "step", "loss")
 SORTED_COLUMNS = (
@@ -101,8 +102,3 @@ def sorted_speedups(summary: pd.DataFrame, *, unit: str = "steps") -> pd.DataFra
                 }
             )
     return pd.DataFrame(parts, columns=list(SORTED_COLUMNS))
-
-
-def _rate(point: Any) -> float:
-    value = point.get("learning_rate", np.nan)
-    return float(value) if isinstance(value, int | float) else float("nan")

@@ -54,7 +54,7 @@ def _words(data: ReportData, unit: str) -> str:
         f"{found.label}: median {ratio_text(found.median)} over {found.tasks} tasks, "
         f"{share_text(found.faster[1.0])} of them faster than {data.context.tuned}"
         for found in data.headlines
-        if found.unit == unit and found.scope == "headline"
+        if (found.unit, found.scope, found.split) == (unit, "headline", "train")
     ]
     return f"Speedups in {unit}, sorted over tasks. " + ". ".join(parts) + "."
 

@@ -138,11 +138,14 @@ def headline_table(data: ReportData) -> tuple[list[str], list[list[str]]]:
     for found in data.headlines:
         if found.scope == "all" and not found.counts["saturated"]:
             continue
-        scope = ", all tasks" if found.scope == "all" else ""
+        if found.unit == "cost-seconds" or (found.split == "heldout" and found.unit != "steps"):
+            continue
+        scope = ", held-out loss" if found.split == "heldout" else ""
+        scope += ", all tasks" if found.scope == "all" else ""
         rows.append(
             [
                 found.label,
-                found.unit + scope,
+                _UNITS[found.unit] + scope,
                 f"{found.tasks} of {found.planned}",
                 ratio_text(found.median),
                 ratio_text(found.iqm),
@@ -151,6 +154,14 @@ def headline_table(data: ReportData) -> tuple[list[str], list[list[str]]]:
             ]
         )
     return header, rows
+
+
+_UNITS = {
+    "steps": "steps",
+    "seconds": "seconds",
+    "cost": "total tuning cost",
+    "cost-seconds": "total tuning cost in seconds",
+}
 
 
 def definition_lines(data: ReportData) -> list[str]:

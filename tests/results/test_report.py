@@ -136,7 +136,8 @@ def test_a_sweep_without_its_best_rate_is_no_baseline(tmp_path: Path):
     for headline in data.headlines:
         assert (headline.tasks, headline.planned) == (1, 2)
         assert headline.counts["incomplete"] == 1 and headline.counts["censored"] == 0
-        assert headline.median.value < 2.1
+        trials = 2 if headline.unit.startswith("cost") else 1
+        assert headline.median.value < 2.1 * trials
     for unit in ("steps", "seconds"):
         assert list(sorted_speedups(data.summary, unit=unit)["task"]) == [fine["task"]]
     of_hole = data.curves.loc[data.curves["index"] == hole["index"]]
@@ -180,7 +181,7 @@ def test_an_interrupted_store(tmp_path: Path):
         data = collect(Store.open(tmp_path))
         seen.append(data.summary["status"][0])
         counted = [headline.tasks for headline in data.headlines]
-        assert counted == [int(seen[-1] == "ok")] * 4
+        assert set(counted) == {int(seen[-1] == "ok")}
     assert seen == ["missing", "incomplete", "incomplete", "incomplete", "ok"]
 
 
@@ -241,7 +242,7 @@ def test_a_damaged_shard_is_reported_and_the_rest_stays(tmp_path: Path):
 
 def test_the_headline(files: ReportFiles):
     data = files.data
-    found = {(h.scope, h.unit): h for h in data.headlines}
+    found = {(h.scope, h.unit): h for h in data.headlines if h.split == "train"}
     headline = found["headline", "steps"]
     assert (headline.tasks, headline.planned, headline.seeds) == (5, 7, 3)
     assert headline.counts == {

@@ -14,11 +14,12 @@ from results.resample import SeedResamples, _pairs, multisets, resample_seeds
 from results.speedup import Race, speedup
 from results.stats import (
     aggregate,
-    draw_seeds,
+    gather,
     interquartile_mean,
     interval,
     median,
     share_faster,
+    uniforms,
 )
 
 
@@ -175,15 +176,20 @@ def test_many_pairs_of_draws_are_drawn_by_their_probabilities():
         assert different == pytest.approx(5 * (1 - 0.8**5), abs=0.15)
 
 
+def drawn(tables: list[SeedResamples]) -> np.ndarray:
+    """Seeds drawn anew in the same tasks: [task, repetition, seed]."""
+    return gather(tables, *uniforms(len(tables), new_tasks=False)).swapaxes(0, 1)
+
+
 def test_bootstrap_of_a_known_distribution():
     """Two outcomes, 1x with 0.9 and 4x with 0.1: the 95% interval of one task is [1, 4]."""
     table = SeedResamples(log2(1, 4)[:, None], np.array([0.9, 0.1]), 5.0)
-    (draws,) = draw_seeds([table])
+    (draws,) = drawn([table])
     assert draws.shape == (2000, 1)
     assert np.mean(draws == 2.0) == pytest.approx(0.1, abs=0.03)
     assert interval(median(draws)) == (1.0, 4.0)
     # Over 60 independent tasks the mean of log2 is 0.2 with standard error 0.6 / sqrt(60).
-    many = np.stack([d[:, 0] for d in draw_seeds([table] * 60)], axis=-1).mean(axis=-1)
+    many = np.stack([d[:, 0] for d in drawn([table] * 60)], axis=-1).mean(axis=-1)
     low, high = interval(many)
     assert np.log2(low) == pytest.approx(0.2 - 1.96 * 0.6 / 60**0.5, abs=0.04)
     assert np.log2(high) == pytest.approx(0.2 + 1.96 * 0.6 / 60**0.5, abs=0.04)

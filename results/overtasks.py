@@ -1,0 +1,101 @@
+"""Aggregates over tasks with both bootstrap intervals: same tasks, and new tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from results.resample import SeedResamples
+from results.stats import (
+    Aggregate,
+    gather,
+    interquartile_mean,
+    interval,
+    median,
+    share_faster,
+    uniforms,
+)
+
+_NONE = (float("nan"), float("nan"))
+
+
+class _Draws:
+    """Bootstrap draws of seeds, and of tasks if asked, kept for several units of speedup."""
+
+    def __init__(self, tables: Sequence[SeedResamples], *, new_tasks: bool) -> None:
+        self.which, uniform = uniforms(len(tables), new_tasks=new_tasks)
+        self.log2 = gather(tables, self.which, uniform)
+
+    @cached_property
+    def medians(self) -> Float[np.ndarray, "repetition slot"]:
+        return median(self.log2)
+
+    def shifted_medians(
+        self, shift: Float[np.ndarray, " task"]
+    ) -> Float[np.ndarray, "repetition slot"]:
+        return self.medians + shift[self.which]
+
+    def pooled(self, shift: Float[np.ndarray, " task"]) -> Float[np.ndarray, "repetition value"]:
+        moved = self.log2 + shift[self.which][..., None]
+        return moved.reshape(len(moved), -1)
+
+
+class Sample:
+    """One optimizer on a set of tasks, ready to be resampled.
+
+    The stratified bootstrap draws seeds anew within each task: same tasks, new seeds. The
+    two-level one draws the tasks first: new tasks of the same sampler (Davison & Hinkley 1997,
+    section 3.8). Shifts are in log2, one for each task, and turn steps into another unit.
+    """
+
+    def __init__(self, tables: Sequence[SeedResamples]) -> None:
+        """Draws nothing yet."""
+        self.tables = tables
+
+    @cached_property
+    def _levels(self) -> tuple[_Draws, _Draws]:
+        return _Draws(self.tables, new_tasks=False), _Draws(self.tables, new_tasks=True)
+
+    def median(self, value: Aggregate, shift: Float[np.ndarray, " task"]) -> Aggregate:
+        """The median over tasks of the tasks' medians over seeds, with its intervals."""
+        return self._between(value, lambda d: interval(median(d.shifted_medians(shift))))
+
+    def iqm(self, value: Aggregate, shift: Float[np.ndarray, " task"]) -> Aggregate:
+        """The interquartile mean over all seeds of all tasks, with its intervals."""
+        return self._between(value, lambda d: interval(interquartile_mean(d.pooled(shift))))
+
+    def share(
+        self,
+        per_task: Float[np.ndarray, " task"],
+        censored: Bool[np.ndarray, " task"],
+        shift: Float[np.ndarray, " task"],
+        *,
+        than: float,
+    ) -> Aggregate:
+        """The share of tasks faster than ``than``, with its intervals."""
+
+        def share(draws: _Draws) -> tuple[float, float]:
+            above = (draws.shifted_medians(shift) > np.log2(than)).mean(axis=1)
+            low, high = np.quantile(above, [0.025, 0.975], method="inverted_cdf")
+            return float(low), float(high)
+
+        return self._between(share_faster(per_task, censored, than=than), share)
+
+    def sorted_band(
+        self, shift: Float[np.ndarray, " task"]
+    ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, " rank"]]:
+        """Band of the sorted curve, in log2: the central 95% at each rank, same tasks."""
+        if not self.tables:
+            return np.empty(0), np.empty(0)
+        ordered = np.sort(self._levels[0].shifted_medians(shift), axis=1)
+        low, high = np.quantile(ordered, [0.025, 0.975], axis=0, method="inverted_cdf")
+        return low, high
+
+    def _between(self, value: Aggregate, of: Callable[[_Draws], tuple[float, float]]) -> Aggregate:
+        if not self.tables:
+            return value.between(_NONE, _NONE)
+        same, new = self._levels
+        return value.between(of(same), of(new))

@@ -1,22 +1,16 @@
-"""Progress displays: a live table on a terminal, plain lines elsewhere, or nothing."""
+"""How far a run is, cell by cell: what displays show."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TextIO, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from suites.engines.base import SHARD, Job, Listener
+from suites.estimate import Estimate
 from suites.plan import Plan
-
-#: Rows of the live table; of longer runs, the cells that are being worked on are shown.
-MAX_ROWS = 24
-
-#: Seconds between plain lines.
-LINE_SECONDS = 10.0
 
 
 @runtime_checkable
@@ -61,25 +55,28 @@ class CellState:
 
 
 class Tracker:
-    """Keeps count of a run; displays are built on it.
+    """Keeps count of a run; displays are built on it, and it shows nothing by itself.
+
+    Args:
+      clock: Returns seconds.
 
     Attributes:
       cells: The state of each cell by id, in the plan's order.
-      started: `time.monotonic` when the run began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.cells: dict[str, CellState] = {}
-        self.started = time.monotonic()
+        self._clock = clock
+        self._started = clock()
         self._lanes: dict[str, int] = {}
-        self._weights: dict[str, float] = {}
         self._fractions: dict[str, float] = {}
+        self._estimate = Estimate({"cells": []}, [], clock=clock)
 
     def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
         """Counts lanes, and what of them is done already."""
-        self.started = time.monotonic()
+        self._started = self._clock()
+        self._estimate = Estimate(plan, jobs, clock=self._clock)
         todo = {job.id for job in jobs if job.kind == SHARD}
-        self._weights = {job.id: job.weight for job in jobs}
         self._lanes = {shard["id"]: len(shard["lanes"]) for shard in plan["shards"]}
         for cell in plan["cells"]:
             self.cells[cell["id"]] = CellState(
@@ -96,21 +93,25 @@ class Tracker:
     def job_started(self, job: Job) -> None:
         """Counts the shard as active."""
         self.cells[job.cell].active += 1
+        self._estimate.begin(job)
 
     def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
         """Counts the part of the shard that is done."""
-        self._advance(job, fraction)
+        self._estimate.advance(job, fraction)
+        self._count(job, fraction)
         self.cells[job.cell].losses.update(last_loss)
 
     def job_finished(self, job: Job) -> None:
         """Counts the shard as done."""
-        self._advance(job, 1.0)
+        self._estimate.finish(job)
+        self._count(job, 1.0)
         self.cells[job.cell].active -= 1
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
         """Counts the shard as failed, or as not begun if it is tried again."""
         del kind, message
-        self._advance(job, 0.0)
+        self._estimate.fail(job, again=again)
+        self._count(job, 0.0)
         self.cells[job.cell].active -= 1
         self.cells[job.cell].failed += not again and job.kind == SHARD
 
@@ -118,176 +119,22 @@ class Tracker:
         """Nothing to count."""
 
     @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return self._clock() - self._started
+
+    @property
     def fraction(self) -> float:
-        """The part of the predicted work that is done, from 0 to 1."""
-        total = sum(self._weights.values())
-        # A copy: the display's thread reads while another one writes.
-        fractions = list(self._fractions.items())
-        done = sum(self._weights[name] * part for name, part in fractions)
-        return done / total if total else 1.0
+        """The part of the work that is done, from 0 to 1; see :class:`suites.estimate.Estimate`."""
+        return self._estimate.fraction
 
     @property
     def seconds_left(self) -> float:
         """Estimated from what this run has done so far; NaN at the beginning."""
-        elapsed = time.monotonic() - self.started
-        fraction = self.fraction
-        return elapsed * (1 - fraction) / fraction if fraction > 0.01 else math.nan
+        return self._estimate.seconds_left
 
-    def _advance(self, job: Job, fraction: float) -> None:
+    def _count(self, job: Job, fraction: float) -> None:
         before = self._fractions.get(job.id, 0.0)
         self._fractions[job.id] = fraction
         if job.kind == SHARD:
             self.cells[job.cell].done += (fraction - before) * self._lanes[job.id]
-
-
-class PlainProgress(Tracker):
-    """A line now and then, for logs.
-
-    Args:
-      out: Where to; standard error by default.
-    """
-
-    def __init__(self, out: TextIO | None = None):
-        super().__init__()
-        self._out = out or sys.stderr
-        self._last = 0.0
-
-    def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
-        """Writes a line if the last one is long enough ago."""
-        super().job_progress(job, fraction, last_loss)
-        if time.monotonic() - self._last >= LINE_SECONDS:
-            self._line(self.cells[job.cell])
-
-    def job_finished(self, job: Job) -> None:
-        """Writes a line when a cell is complete."""
-        super().job_finished(job)
-        cell = self.cells[job.cell]
-        if job.kind == SHARD and cell.done > cell.lanes - 0.5:
-            self._line(cell)
-
-    def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        """Writes what failed."""
-        super().job_failed(job, kind, message, again=again)
-        self.say(failure_text(self.cells[job.cell], job, kind, message, again))
-
-    def say(self, message: str) -> None:
-        """Writes the message."""
-        print(message, file=self._out, flush=True)
-
-    def _line(self, cell: CellState) -> None:
-        self._last = time.monotonic()
-        self.say(
-            f"{self.fraction:4.0%}  {cell.task} / {cell.optimizer}: "
-            f"{cell.done:.0f} of {cell.lanes} runs, best loss {cell.best:.4g}, "
-            f"about {duration(self.seconds_left)} left"
-        )
-
-
-class LiveProgress(Tracker):
-    """A live table on a terminal.
-
-    Args:
-      console: A `rich.console.Console`; standard error by default.
-    """
-
-    def __init__(self, console: Any = None):
-        from rich.console import Console
-        from rich.live import Live
-
-        super().__init__()
-        self._console = console or Console(stderr=True, emoji=False)
-        self._live = Live(
-            console=self._console, refresh_per_second=4, get_renderable=self._table, transient=False
-        )
-
-    def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
-        """Shows the table."""
-        super().begin(plan, jobs)
-        if jobs:
-            self._live.start()
-
-    def end(self) -> None:
-        """Leaves the last state of the table on the screen."""
-        self._live.stop()
-
-    def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        """Writes what failed, above the table."""
-        super().job_failed(job, kind, message, again=again)
-        self.say(failure_text(self.cells[job.cell], job, kind, message, again))
-
-    def say(self, message: str) -> None:
-        """Writes the message above the table."""
-        self._console.print(message, highlight=False, markup=False)
-
-    def _table(self) -> Any:
-        from rich.table import Table
-
-        elapsed = duration(time.monotonic() - self.started)
-        table = Table(
-            title=f"{self.fraction:.0%} done, {elapsed} so far, "
-            f"about {duration(self.seconds_left)} left",
-            title_justify="left",
-        )
-        for name in ("task", "optimizer"):
-            table.add_column(name, no_wrap=True)
-        for name in ("runs", "best loss"):
-            table.add_column(name, justify="right")
-        table.add_column("")
-        cells = list(self.cells.values())
-        if len(cells) > MAX_ROWS:
-            cells = [cell for cell in cells if cell.active or cell.failed][:MAX_ROWS]
-        for cell in cells:
-            best = "" if math.isnan(cell.best) else f"{cell.best:.4g}"
-            table.add_row(
-                cell.task,
-                cell.optimizer,
-                f"{cell.done:.0f}/{cell.lanes}",
-                best,
-                _state(cell),
-            )
-        return table
-
-
-def _state(cell: CellState) -> str:
-    if cell.failed:
-        return f"{cell.failed} failed"
-    if cell.done > cell.lanes - 0.5 and not cell.active:
-        return "done"
-    return "running" if cell.active else ""
-
-
-def choose_progress(choice: str | Progress) -> Progress:
-    """Returns the display for ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or the given one.
-
-    Raises:
-      UnknownNameError: It is another word.
-    """
-    from foundation.errors import UnknownNameError
-
-    if not isinstance(choice, str):
-        return choice
-    if choice == "auto":
-        choice = "live" if sys.stderr.isatty() else "plain"
-    makers = {"live": LiveProgress, "plain": PlainProgress, "silent": Tracker}
-    if choice not in makers:
-        raise UnknownNameError("progress display", choice, ["auto", *makers])
-    return makers[choice]()
-
-
-def failure_text(cell: CellState, job: Job, kind: str, message: str, again: bool) -> str:
-    """Returns a line about a failure."""
-    what = "timing" if job.kind != SHARD else "shard"
-    then = "it is tried once more" if again else "the others go on"
-    return f"{cell.task} / {cell.optimizer}: {what} {job.id} failed ({kind}): {message} ({then})"
-
-
-def duration(seconds: float) -> str:
-    """Returns seconds as a person would say them: ``"42 s"``, ``"3 min 5 s"``, ``"2 h 10 min"``."""
-    if math.isnan(seconds):
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

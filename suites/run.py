@@ -6,34 +6,31 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from foundation.canonical import content_hash
-from foundation.errors import PlanError, StoreError
+from foundation.errors import PlanError
+from foundation.words import counted
 from results.store import Store
 from suites.datachoice import with_data
 from suites.dataneeds import data_bytes
-from suites.engines.base import CHECKPOINT_SECONDS, SHARD, TIMING, Engine, Job
+from suites.displays import choose_progress, duration
+from suites.dryrun import describe, describe_store
+from suites.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from suites.engines.inline import InlineEngine
 from suites.engines.processes import ProcessEngine
-from suites.environment import device_description, usable_cores, versions
-from suites.overview import PROCESS_BYTES, CellOverview, overview, shard_seconds
-from suites.plan import Plan, make_plan, missing_data
-from suites.progress import Progress, choose_progress, duration
+from suites.environment import usable_cores
+from suites.opening import announcements, look_into_store, open_store
+from suites.overview import PROCESS_BYTES, CellOverview, overview
+from suites.plan import make_plan
+from suites.preflight import check_suite
+from suites.progress import Progress
 from suites.suite import Suite, as_suite
-from taskgen.budget import DeviceProfile, load_profile
-from taskgen.data.published.recipes import how_to_get
+from suites.todo import is_done, jobs_left, tidy
+from taskgen.budget import load_profile
 
 #: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
 INLINE_SECONDS = 5.0
-
-#: What timing a task takes, about.
-TIMING_SECONDS = 0.5
-
-#: Temporary files of this age are nobody's.
-STALE_SECONDS = 3600.0
 
 #: The part of the free memory that workers may be predicted to take.
 MEMORY_SHARE = 0.8
@@ -102,7 +99,8 @@ def run(
         Default: one for each core that memory allows; in this process for accelerators and for
         runs of a few seconds.
       timing: Whether to measure the seconds of a step too, after the training.
-      dry_run: Only say what would be done; nothing is written.
+      dry_run: Only say what would be done, and how far ``out`` is if it is there; nothing is
+        written.
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
         ``"v100"``; lanes are then grouped as on a GPU. Default: this machine, roughly.
       progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a
@@ -139,18 +137,24 @@ def run(
         )
     profile = None if device is None else load_profile(device)
     # Measured profiles are of this machine; the others, of data sheets, are of GPUs.
-    backend = _backend() if profile is None or profile.measured else "gpu"
+    here = _backend()
+    backend = here if profile is None or profile.measured else "gpu"
     plan = make_plan(chosen, backend=backend, without_data=dry_run)
+    notes = check_suite(chosen)
     display = choose_progress(progress)
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
     if dry_run:
-        for line in describe(plan, cells, profile):
+        lines = list(describe(plan, cells, profile=profile, backend=here))
+        if Store.exists(out):
+            lines.insert(-1, describe_store(look_into_store(chosen, out, plan)))
+        for line in [*lines[:-1], *notes, lines[-1]]:
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
-    _tidy(store)
-    jobs, already = _jobs(store, chosen, timing=timing)
-    _announce(store, backend, display)
+    tidy(store)
+    jobs, already = jobs_left(store, chosen, timing=timing)
+    for note in (*notes, *announcements(store, backend)):
+        display.say(note)
     display.begin(store.plan, jobs)
     try:
         if jobs:
@@ -169,63 +173,11 @@ def run(
     seconds = time.monotonic() - began
     shards = len(store.plan["shards"])
     display.say(
-        f"{already + done} of {shards} shards are in {store.directory}"
+        f"{already + done} of {counted(shards, 'shard')} are in {store.directory}"
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )
     return RunResult(store.directory, cells, done, already, failed, seconds)
-
-
-def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
-    """Makes the store of a suite, or opens the one that is there; that one keeps its own plan.
-
-    Args:
-      suite: The suite.
-      out: The directory.
-      plan: The plan of the suite as it would be made now.
-
-    Raises:
-      StoreError: It holds another suite or protocol, or cells that would have other numbers now.
-      VelodromeError: It cannot be written.
-    """
-    store = Store.create(out, manifest=_manifest(suite, plan), plan=plan, suite=suite.to_json())
-    _check_same(store, plan)
-    return store
-
-
-def describe(
-    plan: Plan, cells: Sequence[CellOverview], profile: DeviceProfile | None = None
-) -> list[str]:
-    """Returns lines that say what running a plan would take, on the device of ``profile``."""
-    where = "one core or device" if profile is None else profile.label
-    width = max(len(f"{cell.task} / {cell.optimizer}") for cell in cells)
-    lines = []
-    for cell in cells:
-        name = f"{cell.task} / {cell.optimizer}"
-        lines.append(
-            f"{name:{width}}  {cell.lanes:5} runs x {cell.horizon:,} steps in {cell.shards} "
-            f"shards ({cell.mode}), about {duration(cell.seconds)} on {where}, "
-            f"{cell.memory_bytes / 2**20:,.0f} MiB of memory, "
-            f"{cell.disk_bytes / 2**20:.1f} MiB on disk"
-        )
-    for name, tasks in missing_data(plan).items():
-        lines.append(f"Missing data: {name}, for {tasks} tasks. To get it: {how_to_get(name)}")
-    if profile is not None:
-        large = [cell for cell in cells if cell.memory_bytes > profile.memory_bytes]
-        if large:
-            lines.append(
-                f"{len(large)} cells are predicted to need more than the "
-                f"{profile.memory_bytes / 2**30:.3g} GiB of {where}."
-            )
-    total = sum(cell.seconds for cell in cells)
-    disk = sum(cell.disk_bytes for cell in cells) / 2**20
-    lines.append(
-        f"{len(cells)} cells, {len(plan['shards'])} shards, "
-        f"{sum(cell.lanes for cell in cells)} runs: about {duration(total)} of {where} without "
-        f"compiling and the optimizers' own work, {disk:.1f} MiB on disk. The seconds are "
-        "predicted from FLOPs and bytes, and rough. Nothing was done."
-    )
-    return lines
 
 
 def _run(
@@ -237,7 +189,7 @@ def _run(
         if chosen_by_user or not isinstance(engine, ProcessEngine):
             raise
         display.say(f"Running in this process instead: {error}")
-        left = [job for job in jobs if not _is_done(store, job)]
+        left = [job for job in jobs if not is_done(store, job)]
         InlineEngine(checkpoint_seconds=engine.checkpoint_seconds).run(store, left, display)
 
 
@@ -274,84 +226,3 @@ def _backend() -> str:
     import jax
 
     return jax.default_backend()
-
-
-def _manifest(suite: Suite, plan: Plan) -> dict[str, Any]:
-    provenances = sorted({cell["data"]["provenance"] for cell in plan["cells"]})
-    return {
-        "suite": {"name": suite.name, "hash": suite.hash},
-        "protocol": suite.protocol.to_json(),
-        "protocol_hash": suite.protocol.hash,
-        "plan_hash": content_hash(plan),
-        "data": "+".join(provenances),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "device": device_description(),
-    }
-
-
-def _check_same(store: Store, plan: Plan) -> None:
-    """Refuses a store whose cells would have other numbers now, such as with changed weights."""
-    stored = {cell["id"] for cell in store.plan["cells"]}
-    changed = [cell for cell in plan["cells"] if cell["id"] not in stored]
-    if changed:
-        cell = changed[0]
-        raise StoreError(
-            f"{store.directory} was made with another {cell['optimizer']['label']} or other data "
-            f"of {cell['task']['label']} (weights, version or contents have changed since). They "
-            "never mix: choose another directory."
-        )
-
-
-def _jobs(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], int]:
-    """What is left to do of the store's own plan, and how many shards are there already."""
-    task_of = {cell["id"]: cell["task"]["index"] for cell in store.plan["cells"]}
-    jobs, already = [], 0
-    for shard in store.plan["shards"]:
-        if store.has_shard(shard["id"]):
-            already += 1
-            continue
-        weight = shard_seconds(store.plan, shard, suite.protocol)
-        jobs.append(Job(SHARD, shard["id"], shard["cell"], task_of[shard["cell"]], weight))
-    timed = store.timings
-    untimed: dict[int, str] = {}
-    for cell in store.plan["cells"]:
-        if timing and cell["id"] not in timed:
-            untimed.setdefault(cell["task"]["index"], cell["id"])
-    jobs.extend(Job(TIMING, cell, cell, task, TIMING_SECONDS) for task, cell in untimed.items())
-    return jobs, already
-
-
-def _tidy(store: Store) -> None:
-    """Removes what killed processes left: half-written files, checkpoints of finished shards."""
-    checkpoints = store.directory / "checkpoints"
-    for path in checkpoints.glob("[!.]*.npz"):
-        if store.has_shard(path.stem):
-            path.unlink(missing_ok=True)
-    for folder in (checkpoints, store.directory / "shards"):
-        for path in folder.glob(".*.tmp*"):
-            # Another run may be writing a younger one.
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink(missing_ok=True)
-
-
-def _is_done(store: Store, job: Job) -> bool:
-    return store.has_shard(job.id) if job.kind == SHARD else job.id in store.timings
-
-
-def _announce(store: Store, backend: str, display: Progress) -> None:
-    for problem in store.problems:
-        display.say(f"Skipped {problem.path}: {problem.reason}")
-    planned = store.plan["rule"]["backend"]
-    if planned != backend:
-        display.say(
-            f"The plan of {store.directory} was made for {planned!r}; it goes on unchanged on "
-            f"{backend!r}, where its numbers agree only until chaos sets in."
-        )
-    then, now = store.manifest.get("versions", {}), versions()
-    changed = [name for name, version in now.items() if then.get(name) != version]
-    if changed:
-        display.say(
-            f"{store.directory} was begun with other versions of {', '.join(changed)}; each shard "
-            "records its own."
-        )

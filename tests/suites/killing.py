@@ -22,9 +22,9 @@ from results.store import Store
 from suites import lanes
 from suites.execute import Workshop
 from suites.numerics import use_compilation_cache
+from suites.opening import open_store
 from suites.plan import make_plan
 from suites.protocol import Protocol
-from suites.run import open_store
 from suites.suite import Suite
 from taskgen.spec import DataSpec, TaskSpec
 

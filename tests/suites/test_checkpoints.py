@@ -10,8 +10,9 @@ from foundation.errors import StoreError
 from results.store import Store
 from suites import batching, checkpoint
 from suites.execute import Stopped, Workshop
+from suites.opening import open_store
 from suites.plan import make_plan
-from suites.run import open_store, run
+from suites.run import run
 
 
 def tree():
@@ -81,7 +82,7 @@ def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch
     if block:  # one step in a call, so that most stops are between two evaluations
         monkeypatch.setattr(batching, "CPU_BLOCK_FLOPS", 0)
     with toys.registered(exploding=toys.exploding()):
-        suite = toys.bowl_suite(optimizer, steps=30, baseline="none", seeds=1)
+        suite = toys.bowl_suite(optimizer, steps=30, baseline="sgd", seeds=1)
         run(suite, tmp_path / "whole", workers=0, timing=False, progress="silent")
         store = open_store(suite, tmp_path / "pieces", make_plan(suite))
         plan = store.plan

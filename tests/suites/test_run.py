@@ -18,8 +18,8 @@ from foundation.errors import (
 )
 from optimizers.registry import OptimizerSpec
 from results.store import Store
+from suites.displays import LiveProgress, PlainProgress, choose_progress, duration
 from suites.execute import Workshop
-from suites.progress import LiveProgress, PlainProgress, choose_progress, duration
 from suites.run import run
 
 
@@ -124,16 +124,6 @@ def test_a_stored_plan_is_used_again(tmp_path, monkeypatch):
     result, _ = go(tmp_path)
     assert result.done == 1
     assert Store.open(tmp_path).plan == plan
-
-
-def test_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
-    result, display = go(tmp_path / "out", dry_run=True)
-    assert not (tmp_path / "out").exists()
-    assert result.dry_run
-    assert sum(cell.lanes for cell in result.cells) == 2
-    said = "\n".join(display.told)
-    for word in ("2 runs x 20 steps", "2 shards", "MiB of memory", "on disk", "Nothing was done"):
-        assert word in said
 
 
 def test_wrong_arguments_are_named(tmp_path):

@@ -64,7 +64,7 @@ def test_the_plan_of_all_83_on_another_device(tmp_path: Path, capsys: pytest.Cap
     options = ["--out", str(tmp_path / "x"), "--dry-run", "--device", "v100"]
     assert cli.main(["run", "velodrome-83", *options]) == 0
     told = "".join(capsys.readouterr())
-    assert "166 cells, " in told and "6640 runs" in told and "v100 (not measured)" in told
+    assert "166 cells, " in told and "6,640 runs" in told and "v100 (not measured)" in told
     assert "75 runs x 100,000 steps" in told and "Missing data: imagenet64, for 5 tasks" in told
     assert not (tmp_path / "x").exists()
     assert cli.main(["run", "smoke", "--out", str(tmp_path / "x"), "--device", "v100"]) == 2

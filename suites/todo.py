@@ -1,0 +1,66 @@
+"""What is left to do of a store's plan; and what killed processes left behind."""
+
+from __future__ import annotations
+
+import time
+
+from results.store import Store
+from suites.engines.base import SHARD, TIMING, Job
+from suites.overview import shard_seconds
+from suites.suite import Suite
+
+#: What timing one optimizer of a task takes, about: 7 samples of at least 0.04 s, and some calls
+#: before and after them.
+TIMING_SECONDS = 0.5
+
+#: Temporary files of this age are nobody's.
+STALE_SECONDS = 3600.0
+
+
+def jobs_left(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], int]:
+    """Returns what is left to do of a store's own plan.
+
+    Args:
+      store: The store.
+      suite: Its suite.
+      timing: Whether cells are to be timed too.
+
+    Returns:
+      The jobs, shards first, and how many shards are there already.
+    """
+    task_of = {cell["id"]: cell["task"]["index"] for cell in store.plan["cells"]}
+    jobs, already = [], 0
+    for shard in store.plan["shards"]:
+        if store.has_shard(shard["id"]):
+            already += 1
+            continue
+        weight = shard_seconds(store.plan, shard, suite.protocol)
+        jobs.append(Job(SHARD, shard["id"], shard["cell"], task_of[shard["cell"]], weight))
+    timed = store.timings
+    untimed: dict[int, list[str]] = {}
+    for cell in store.plan["cells"]:
+        # All optimizers of a task are timed in turns, also those that have been timed before.
+        untimed.setdefault(cell["task"]["index"], []).append(cell["id"])
+    for task, cells in untimed.items():
+        missing = [cell for cell in cells if cell not in timed]
+        if timing and missing:
+            jobs.append(Job(TIMING, missing[0], missing[0], task, TIMING_SECONDS * len(cells)))
+    return jobs, already
+
+
+def is_done(store: Store, job: Job) -> bool:
+    """Whether what a job makes is in the store."""
+    return store.has_shard(job.id) if job.kind == SHARD else job.id in store.timings
+
+
+def tidy(store: Store) -> None:
+    """Removes what killed processes left: half-written files, checkpoints of finished shards."""
+    checkpoints = store.directory / "checkpoints"
+    for path in checkpoints.glob("[!.]*.npz"):
+        if store.has_shard(path.stem):
+            path.unlink(missing_ok=True)
+    for folder in (checkpoints, store.directory / "shards"):
+        for path in folder.glob(".*.tmp*"):
+            # Another run may be writing a younger one.
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink(missing_ok=True)

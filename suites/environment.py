@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shlex
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,12 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def command_line() -> str:
+    """Returns the command that this process was started with, its program without the folder."""
+    program, *arguments = sys.argv or [""]
+    return shlex.join([Path(program).name or "python", *arguments])
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from optimizers.metatrain.config import EstimatorConfig, RecordConfig, TasksConf
 def test_round_trip(tmp_path):
     config = MetaTrainConfig(
         seed=7,
-        tasks=TasksConfig(families=("mlp", "rnn"), exclude_data=("kjv",)),
+        tasks=TasksConfig(families=("mlp", "rnn"), exclude_data=("kjv", "photos")),
         unroll=UnrollConfig(low=5, high=9, objective="final"),
         estimator=EstimatorConfig(scales={"step_size": 10.0}),
     )
@@ -52,6 +52,8 @@ def test_what_is_only_recorded_is_not_in_the_hash():
         ({"tasks": {"families": "mlp"}}, "tasks.families"),
         ({"tasks": {"families": []}}, "tasks.families"),
         ({"tasks": {"max_mflop": "1"}}, "tasks.max_mflop"),
+        ({"tasks": {"exclude_data": []}}, "tasks.exclude_data: .*photos"),
+        ({"tasks": {"use_held_out_data": 1}}, "tasks.use_held_out_data"),
         ({"unroll": {"low": 10, "high": 5}}, "unroll.high"),
         ({"unroll": {"objective": "mean"}}, "unroll.objective"),
         ({"outer": {"b2": 1.0}}, "outer.b2"),

@@ -15,7 +15,6 @@ import optimizers.velo
 from foundation.errors import SpecError
 from optimizers.metatrain.config import (
     FIRST_TRAINING_SEED,
-    MetaTrainConfig,
     TasksConfig,
     load_config,
 )
@@ -52,8 +51,10 @@ def test_reserved_seeds_are_refused():
 def trained() -> list[TaskSpec]:
     """The tasks that the built-in weights were trained on, by their card."""
     card = json.loads((WEIGHTS / "velo-tiny.json").read_text())["training"]
-    assert card["config"] == load_config("velo-tiny").to_json()
-    config = MetaTrainConfig.from_json(card["config"]).tasks
+    # A card may be older than some field; weights from before photographs were kept apart say so.
+    config = load_config("velo-tiny")
+    assert card["config"]["tasks"].items() <= config.to_json()["tasks"].items()
+    config = config.tasks
     specs = sample_pool(config, seed=config.seed, per_family=config.per_family)
     assert pool_hash(specs) == card["tasks_hash"]
     assert len(specs) == card["tasks"]
@@ -82,7 +83,7 @@ def test_excluded_data_sets_stay_out():
     config = dataclasses.replace(CONFIG, families=("mlp", "cnn"), exclude_data=("photos",))
     specs = sample_pool(config, seed=config.seed, per_family=4)
     assert {spec.data.name for spec in specs} == {"digits", "mnist5k"}
-    config = dataclasses.replace(CONFIG, exclude_data=("kjv",))
+    config = dataclasses.replace(CONFIG, exclude_data=("kjv", "photos"))
     with pytest.raises(SpecError, match="tasks.per_family: .* at most 0 for the family 'rnn'"):
         sample_pool(config, seed=config.seed, per_family=1)
 

@@ -5,8 +5,10 @@ Importing this, sampling and costs need no jax; :func:`build` imports it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
+from taskgen.augment import Augmentation, augment, costed
 from taskgen.cost import Cost
 from taskgen.data import datasets
 from taskgen.description import dataset_info, describe
@@ -17,6 +19,7 @@ from taskgen.specfile import load_specs, save_specs
 from taskgen.task import Task
 
 __all__ = [
+    "Augmentation",
     "Cost",
     "DataSpec",
     "Family",
@@ -48,9 +51,14 @@ def build(spec: TaskSpec) -> Task:
       UnknownNameError: There is no such data set.
       SpecError: The data set is not of the kind that the family trains on.
     """
-    return spec.family_object.build(spec, dataset_info(spec))
+    plain = dataclasses.replace(spec, augmentations=()) if spec.augmentations else spec
+    task = plain.family_object.build(plain, dataset_info(plain))
+    if not spec.augmentations:
+        return task
+    return dataclasses.replace(augment(task, spec.augmentations), spec=spec, cost=cost(spec))
 
 
 def cost(spec: TaskSpec) -> Cost:
     """Returns the cost of a training step of ``spec``, in closed form and without jax."""
-    return spec.family_object.cost(spec, dataset_info(spec))
+    plain, change = costed(spec)
+    return change(plain.family_object.cost(plain, dataset_info(plain)))

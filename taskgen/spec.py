@@ -55,6 +55,14 @@ def _check_keys(where: str, values: Any, cls: type) -> None:
             raise SpecError(where, key, f"one of the keys {', '.join(names)}{hint}")
 
 
+def _read_augmentations(values: Any) -> tuple[Any, ...]:
+    if not values:
+        return ()
+    from taskgen.augment import read_augmentations  # here, because it is seldom needed
+
+    return read_augmentations(values)
+
+
 _STRING: _Rule = (lambda value: type(value) is str), "a string"
 
 _DATA_RULES = {
@@ -79,7 +87,7 @@ _TASK_RULES = {
     ),
     "batch_size": _integer(1, 65_536),
     "version": _integer(0, 1_000_000),
-    "augmentations": ((lambda value: value in ([], ())), "empty: there are none yet"),
+    "augmentations": ((lambda value: isinstance(value, list | tuple)), "a list of augmentations"),
     "grad_accumulation": _integer(1, 1),
     "name": _STRING,
 }
@@ -160,7 +168,8 @@ class TaskSpec:
       version: Version of the family that gives this spec its meaning. 0 stands for the present
         one.
       precision: Number formats.
-      augmentations: Wrappers around the task. None exists yet, so this is empty.
+      augmentations: Wrappers around the task, the first one innermost: `Augmentation`, or its
+        name, or a mapping of its name and fields; see :mod:`taskgen.augment`.
       grad_accumulation: Batches whose gradients are averaged for a step. Only 1 for now.
       name: A label for people. It is not part of the hash.
 
@@ -176,7 +185,7 @@ class TaskSpec:
     batch_size: int
     version: int = 0
     precision: Precision = Precision()
-    augmentations: tuple[str, ...] = ()
+    augmentations: tuple[Any, ...] = ()
     grad_accumulation: int = 1
     name: str = ""
 
@@ -185,6 +194,7 @@ class TaskSpec:
         family = self.family_object
         put = object.__setattr__  # the way to complete a frozen dataclass while it is made
         put(self, "config", check_config(family.config, self.config))
+        put(self, "augmentations", _read_augmentations(self.augmentations))
         if self.version == 0:
             put(self, "version", family.version)
         _require(
@@ -216,6 +226,8 @@ class TaskSpec:
         values.pop("name", None)
         dynamic = dynamic_values(self.config)
         values["config"] = {k: v for k, v in values["config"].items() if k not in dynamic}
+        if self.augmentations:
+            values["augmentations"] = [entry.static_json() for entry in self.augmentations]
         return content_hash(values)
 
     @property
@@ -228,6 +240,8 @@ class TaskSpec:
         values = _without_defaults(self, keep=("family", "batch_size", "version"))
         values["data"] = self.data.to_json()
         values["config"] = config_to_json(self.config)
+        if self.augmentations:
+            values["augmentations"] = [entry.to_json() for entry in self.augmentations]
         return values
 
     @classmethod
@@ -248,5 +262,5 @@ class TaskSpec:
             made["data"] = {"name": made["data"]}
         made["data"] = DataSpec.from_json(made["data"])
         made["precision"] = Precision.from_json(made.get("precision", {}))
-        made["augmentations"] = tuple(made.get("augmentations", ()))
+        made["augmentations"] = _read_augmentations(made.get("augmentations", ()))
         return cls(**made)

@@ -125,7 +125,7 @@ def test_a_new_field_at_its_default_moves_no_hash():
         ({"config": [1]}, ["config", "[1]"]),
         ({"version": 99}, ["version", "99", "must be 1"]),
         ({"precision": {"compute": "bfloat16"}}, ["precision.compute", "bfloat16", "float32"]),
-        ({"augmentations": ["es"]}, ["augmentations", "es", "empty"]),
+        ({"augmentations": ["ess"]}, ["augmentations", "ess", "did you mean 'es'"]),
         ({"grad_accumulation": 2}, ["grad_accumulation", "2", "must be 1"]),
         ({"name": 3}, ["name", "3", "a string"]),
     ],

@@ -1,0 +1,1 @@
+"""The wrappers of task augmentations; `taskgen.augment` declares and composes them."""

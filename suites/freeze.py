@@ -123,9 +123,17 @@ def velodrome_extended() -> Suite:
     return _published("velodrome-extended", in_83=False)
 
 
+def heldout_40() -> Suite:
+    """The tasks that meta-trained weights are judged on."""
+    from suites import heldout
+
+    return heldout.heldout_40()
+
+
 RECIPES: dict[str, Callable[[], Suite]] = {
     "demo": demo,
     "smoke": smoke,
+    "heldout-40": heldout_40,
     "velodrome-83": velodrome_83,
     "velodrome-extended": velodrome_extended,
 }

@@ -230,6 +230,11 @@ def demo() -> Suite:
     return frozen("demo")
 
 
+def heldout_40() -> Suite:
+    """40 tasks that meta-trained weights are judged on; `suites.heldout` says how they came."""
+    return frozen("heldout-40")
+
+
 def velodrome_83() -> Suite:
     """83 published tasks, under the published protocol: what the VeLO paper evaluates on."""
     return frozen("velodrome-83")
@@ -251,6 +256,7 @@ def _check(name: str, value: Any) -> None:
 suites: Registry[Any] = Registry("suite", group="velodrome.suites", check=_check)
 suites.register("smoke", smoke)
 suites.register("demo", demo)
+suites.register("heldout-40", heldout_40)
 suites.register("velodrome-83", velodrome_83)
 suites.register("velodrome-extended", velodrome_extended)
 

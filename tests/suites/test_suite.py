@@ -15,6 +15,7 @@ from taskgen.specfile import save_specs
 GOLDEN = {
     "smoke": "dfe76e4a7e60662bb555e4494c76669ec84ae6d8c5621b18b87ffe3d8eef9111",
     "demo": "981a7f06882030ad25030eac888825869cf19e66dcba5c5caaa9754839022852",
+    "heldout-40": "8e2a7a03c0d75bd08d3893912f3b9b8df6cb860379eedcc628492990c267f5fd",
     "velodrome-83": "1a76d6a2ce24897fa7b72f5795676d3c055d517892e16723799eef4881395904",
     "velodrome-extended": "e6cdf4fa2a63bf5fac1864a90ee464836eff051772583c6f0d392df4cd27e058",
 }

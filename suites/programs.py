@@ -53,6 +53,7 @@ class Timed:
     Attributes:
       seconds: Seconds of the first call: tracing, compiling (or reading from the compilation
         cache), and one execution. 0.0 before it.
+      cached: Whether the program came from the compilation cache.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any):
@@ -69,6 +70,19 @@ class Timed:
             self.cached = cache_hits() > hits
             return result
         return self._call(*args)
+
+    def memory_bytes(self, *args: Any) -> int:
+        """Returns the bytes of device memory that a call needs, as the compiler has laid them out.
+
+        Arguments, results, and everything between; 0 if the backend does not say. After a call
+        with such arguments nothing is compiled again.
+        """
+        told = self._call.lower(*args).compile().memory_analysis()
+        if told is None:
+            return 0
+        shared = told.alias_size_in_bytes  # results that take the place of arguments
+        held = told.argument_size_in_bytes + told.output_size_in_bytes - shared
+        return int(held + told.temp_size_in_bytes)
 
 
 class TaskPrograms:

@@ -47,9 +47,9 @@ def time_task(
       For each cell of the task the record for `Store.write_timing`: ``seconds_per_step`` and
       ``baseline_seconds_per_step`` (each ``{median, spread, samples}``; spread is the
       interquartile range), ``ratio`` of the medians, ``compile_seconds`` and ``compile_cached``,
-      ``eval_seconds``, ``device``, ``threads``, ``versions``. Without the baseline in the suite,
-      ``baseline_seconds_per_step`` and ``ratio`` are None. And for each cell whose optimizer
-      cannot be run, why.
+      ``memory_bytes`` that the training program needs, ``eval_seconds``, ``device``, ``threads``,
+      ``versions``. Without the baseline in the suite, ``baseline_seconds_per_step`` and ``ratio``
+      are None. And for each cell whose optimizer cannot be run, why.
     """
     cells = [cell for cell in workshop.store.plan["cells"] if cell["task"]["index"] == task_index]
     with numerics():
@@ -80,6 +80,7 @@ def time_task(
             "ratio": None if base is None else mine["median"] / base["median"],
             "compile_seconds": runner.programs.train.seconds,
             "compile_cached": runner.programs.train.cached,
+            "memory_bytes": runner.memory_bytes(),
             "eval_seconds": evaluation,
             "device": device_description(),
             "threads": threads(),
@@ -108,6 +109,13 @@ class _Runner:
     def _call(self) -> None:
         group = self._group
         self._state = self.programs.train(
+            self._state, group.traced, self._batches, group.seed_argument, np.int32(0)
+        )
+
+    def memory_bytes(self) -> int:
+        """Returns the bytes that the training program needs."""
+        group = self._group
+        return self.programs.train.memory_bytes(
             self._state, group.traced, self._batches, group.seed_argument, np.int32(0)
         )
 

@@ -87,6 +87,7 @@ def test_engines_and_numbers_of_workers_give_the_same_bits(tmp_path):
         assert record["ratio"] == pytest.approx(ratio)
         assert record["compile_seconds"] > 0
         assert record["eval_seconds"] > 0
+        assert record["memory_bytes"] > 0
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ networks. This one reads the jaxpr, before any compilation.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,80 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from foundation.errors import SpecError
 from taskgen.cost import BYTES_PER_FLOAT, Cost
-
-# One FLOP for each number of the result.
-_ARITHMETIC = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "rem",
-        "max",
-        "min",
-        "neg",
-        "abs",
-        "sign",
-        "floor",
-        "ceil",
-        "round",
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log1p",
-        "sqrt",
-        "rsqrt",
-        "cbrt",
-        "pow",
-        "integer_pow",
-        "square",
-        "tanh",
-        "tan",
-        "sin",
-        "cos",
-        "asin",
-        "acos",
-        "atan",
-        "atan2",
-        "sinh",
-        "cosh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "logistic",
-        "erf",
-        "erfc",
-        "erf_inv",
-        "lgamma",
-        "digamma",
-        "add_any",
-        "clamp",
-        "nextafter",
-    ]
-)
-# More than one FLOP for each number of the result: what older versions of jax trace as
-# (1 - y) * (1 + y) in the derivative of tanh.
-_COMPOSITE = {"one_minus_square": 3}
-# One FLOP for each number of the operand.
-_REDUCTIONS = frozenset(
-    [
-        "reduce_sum",
-        "reduce_max",
-        "reduce_min",
-        "reduce_prod",
-        "cumsum",
-        "cumprod",
-        "cummax",
-        "cummin",
-        "cumlogsumexp",
-        "reduce_precision",
-    ]
-)
-
-# One FLOP for each number that is added into the operand.
-_SCATTERS = frozenset(("scatter-add", "scatter_add"))
+from taskgen.primitives import ARITHMETIC, COMPOSITE, FREE, REDUCTIONS, SCATTERS, WINDOWS
 
 
 @dataclass
@@ -120,6 +50,12 @@ def count_program(function: Callable[..., Any], *args: Any) -> Count:
     Args:
       function: A traceable function.
       *args: Arrays, or ``jax.ShapeDtypeStruct`` in their place.
+
+    Raises:
+      SpecError: There is arithmetic in a loop whose number of trips the program does not say.
+
+    Warns:
+      UserWarning: A primitive is not known, and counts nothing.
     """
     return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
@@ -138,14 +74,48 @@ def _count(jaxpr: Any) -> Count:
             total.add(_dot(equation))
         elif name == "conv_general_dilated":
             total.add(_convolution(equation))
-        elif name in _ARITHMETIC or name in _REDUCTIONS or name in _SCATTERS:
+        elif name == "while":
+            _refuse_arithmetic(parameters)
+        elif name in ARITHMETIC or name in REDUCTIONS or name in SCATTERS or name in WINDOWS:
             total.add(_elementwise(equation, name))
-        elif name in _COMPOSITE:
-            total.add(_elementwise(equation, name), times=_COMPOSITE[name])
-        else:
-            for inner in _inner_programs(parameters):
-                total.add(_count(inner))
+        elif name in COMPOSITE:
+            total.add(_elementwise(equation, name), times=COMPOSITE[name])
+        elif name in ("reduce", "reduce_window"):
+            total.add(_reduction(equation, name))
+        elif name == "select_and_scatter_add":  # the gradient of a maximum over windows
+            total.add(_floats(equation, equation.invars[0].aval.size))
+        elif inner := _inner_programs(parameters):
+            for program in inner:
+                total.add(_count(program))
+        elif name not in FREE:
+            _warn_of_unknown(equation, name)
     return total
+
+
+def _refuse_arithmetic(parameters: dict[str, Any]) -> None:
+    """Raises if a while loop computes with floats; one that counts or draws is free."""
+    parts = [_count(parameters[name].jaxpr) for name in ("cond_jaxpr", "body_jaxpr")]
+    if any(part.flops for part in parts):
+        raise SpecError(
+            "family.cost",
+            None,
+            "given as cost=...: the program has a while loop, of which nothing says how often it "
+            "runs, so its FLOPs cannot be counted (jax.lax.scan and fori_loop with constant "
+            "bounds can be)",
+        )
+
+
+def _warn_of_unknown(equation: Any, name: str) -> None:
+    if any(jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in equation.outvars):
+        _warn(f"the primitive {name!r}")
+
+
+def _warn(what: str) -> None:
+    warnings.warn(
+        f"the FLOPs of {what} are not known and count as none, so the cost of this task is too "
+        "low; give its family cost=....",
+        stacklevel=2,
+    )
 
 
 def _inner_programs(parameters: dict[str, Any]) -> list[Any]:
@@ -183,17 +153,36 @@ def _convolution(equation: Any) -> Count:
 
 
 def _elementwise(equation: Any, name: str) -> Count:
-    if name in _SCATTERS:
-        measured = equation.invars[2].aval
-    elif name in _REDUCTIONS:
-        measured = equation.invars[0].aval
+    if name in SCATTERS:
+        flops = equation.invars[2].aval.size
+    elif name in REDUCTIONS:
+        flops = equation.invars[0].aval.size
     else:
-        measured = equation.outvars[0].aval
-    if not jnp.issubdtype(measured.dtype, jnp.floating):
-        return Count()  # index arithmetic and random bits
-    return Count(
-        flops=measured.size, elementwise_bytes=BYTES_PER_FLOAT * equation.outvars[0].aval.size
-    )
+        flops = equation.outvars[0].aval.size
+    if name in WINDOWS:
+        flops *= math.prod(equation.params["window_dimensions"])
+    return _floats(equation, flops)
+
+
+def _reduction(equation: Any, name: str) -> Count:
+    """Counts a reduction, whole or over windows, by an operation of the caller's own."""
+    parameters = equation.params
+    each = _count(getattr(parameters["jaxpr"], "jaxpr", parameters["jaxpr"])).flops
+    if name == "reduce_window":
+        times = equation.outvars[0].aval.size * math.prod(parameters["window_dimensions"])
+    else:
+        times = equation.invars[0].aval.size
+    return _floats(equation, each * times)
+
+
+def _floats(equation: Any, flops: int) -> Count:
+    """Counts arithmetic; on integers (indices, random bits) it is free."""
+    result = equation.outvars[0].aval
+    if jnp.issubdtype(result.dtype, jnp.complexfloating):
+        _warn(f"{equation.primitive.name!r} on complex numbers")
+    if not jnp.issubdtype(result.dtype, jnp.floating):
+        return Count()
+    return Count(flops=flops, elementwise_bytes=BYTES_PER_FLOAT * result.size)
 
 
 def traced_cost(shapes: Any, loss: Callable[..., Any], batch: Any) -> Cost:

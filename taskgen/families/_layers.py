@@ -21,7 +21,8 @@ class BatchNorm(nnx.Module):
     In training, statistics are the batch's, with the biased variance. In evaluation they are
     their exponential moving averages, with the bias towards zero of the first steps removed;
     before any training step, mean 0 and variance 1. (The published tasks evaluate the training
-    loss, so they never use the averages: protocols with ``eval_mode="training-loss"``.)
+    loss, so they never use the averages: protocols with ``eval_mode="training-loss"``.) Flax's
+    ``nnx.BatchNorm`` does not remove that bias: its averages start at mean 0 and variance 1.
 
     Args:
       size: Size of the last axis.

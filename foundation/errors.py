@@ -26,6 +26,21 @@ class SpecError(VelodromeError, ValueError):
         self.allowed = allowed
 
 
+#: Names that a message lists; of more it gives the number.
+_MOST_NAMES = 12
+
+#: By kind, the command that shows all names.
+_LISTS = {
+    "family": "velodrome list families",
+    "data set": "velodrome list datasets",
+    "optimizer": "velodrome list optimizers",
+    "suite": "velodrome list suites",
+    "part of a suite": "velodrome list suites",
+    "task, file of tasks, or suite": "velodrome list tasks",
+    "weights file or set of weights": "velodrome weights list",
+}
+
+
 class UnknownNameError(VelodromeError, LookupError):
     """A name that no registry knows; the message gives the closest known names.
 
@@ -41,7 +56,12 @@ class UnknownNameError(VelodromeError, LookupError):
         if close:
             hint = f"Did you mean {' or '.join(repr(match) for match in close)}?"
         elif names:
-            hint = f"Known: {', '.join(names)}."
+            hint = f"Known: {', '.join(names[:_MOST_NAMES])}"
+            if len(names) > _MOST_NAMES:
+                hint += f" and {len(names) - _MOST_NAMES} more"
+                command = _LISTS.get(kind.partition(" (")[0])
+                hint += f"; see `{command}`" if command else ""
+            hint += "."
         else:
             hint = "None is registered."
         super().__init__(f"there is no {kind} named {name!r}. {hint}")

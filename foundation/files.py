@@ -49,7 +49,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise WriteError(
             f"cannot write {target}: {reason}. Nothing was left half-written; make room or "
-            "choose a place that you may write to, and run the command again."
+            f"choose a place that you may write to, and run the command again.{cache_hint(target)}"
         ) from error
     finally:
         if temporary is not None:
@@ -88,6 +88,34 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "velodrome"
+
+
+def cache_hint(path: str | os.PathLike[str]) -> str:
+    """Returns a sentence, after a space, on how to move the cache; empty for paths outside it."""
+    directory = cache_dir()
+    if not Path(path).absolute().is_relative_to(directory.absolute()):
+        return ""
+    return (
+        f" It belongs to velodrome's cache, {directory}: the environment variable VELODROME_CACHE "
+        "chooses another directory for it."
+    )
+
+
+def writable_cache_dir(name: str) -> Path:
+    """Returns the folder ``name`` of the cache directory, made if it is missing.
+
+    Raises:
+      WriteError: It cannot be made, or not be written to.
+    """
+    directory = cache_dir() / name
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(directory, os.W_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise WriteError(f"cannot write to {directory}: {reason}.{cache_hint(directory)}")
+    return directory
 
 
 def _umask() -> int:

@@ -139,6 +139,7 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
 
         Raises:
           UnknownNameError: Nothing has that name; the message has the closest ones.
+          SpecError: It says ``velo:`` without any weights.
           VelodromeError: It was found, but cannot be loaded, or is not an optimizer.
         """
         from optimizers import importing
@@ -146,6 +147,13 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
         if name.startswith("velo:"):
             from optimizers.learned import velo_spec
 
+            if name == "velo:":
+                raise SpecError(
+                    "optimizer",
+                    name,
+                    "velo: with the name or path of weights after the colon, such as "
+                    "velo:velo-tiny (`velodrome weights list` shows the names)",
+                )
             return velo_spec(name.removeprefix("velo:"))
         if ":" in name and ".py:" not in name:
             found: Any = importing.load(name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import jax
 import jax.monitoring
 
-from foundation.files import cache_dir
+from foundation.files import writable_cache_dir
 
 #: The counter-based generator of all keys; another one would change every curve.
 PRNG = "threefry2x32"
@@ -47,13 +47,14 @@ def use_compilation_cache() -> None:
 
     Must be called before the first program is compiled. ``VELODROME_COMPILATION_CACHE=off``
     leaves it alone.
+
+    Raises:
+      WriteError: The cache directory cannot be written to.
     """
     if os.environ.get("VELODROME_COMPILATION_CACHE") == "off":
         return
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        directory = cache_dir() / "xla"
-        directory.mkdir(parents=True, exist_ok=True)
-        jax.config.update("jax_compilation_cache_dir", str(directory))
+        jax.config.update("jax_compilation_cache_dir", str(writable_cache_dir("xla")))
         # Worth keeping from a tenth of a second on: small programs are many.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -151,20 +151,46 @@ def load_suite(name: str) -> Suite:
       name: A registered suite, a part of one (a group of its published tasks as in
         ``velodrome-83/mlp``, or its tasks on a data set as in ``velodrome-83/mnist``), a JSON
         file of a suite or of tasks (as ``velodrome sample`` writes them; they get the default
-        protocol), or ``path/to/file.py:object``.
+        protocol), or ``path/to/file.py:object``. What is not registered is taken for a file if
+        it ends in ``.json``, has a slash, or is the name of one.
 
     Raises:
       UnknownNameError: No suite has that name.
       SpecError: The file is not a suite or is not valid.
+      PlanError: The function that makes the suite raised something, or returned something else.
     """
     if name.endswith(".json"):
         return _from_file(Path(name))
-    whole, slash, group = name.partition("/")
-    if slash and ".py:" not in name and name not in suites and whole in suites:
-        return _slice(load_suite(whole), group)
+    if name not in suites and ".py:" not in name:
+        whole, slash, group = name.partition("/")
+        if slash and whole in suites:
+            return _slice(load_suite(whole), group)
+        if is_path(name):
+            return _from_file(Path(name))
     found: Any = suites.get(name)
-    made: Any = found() if callable(found) else found
+    made = _call(name, found) if callable(found) else found
+    if not isinstance(made, Suite):
+        raise PlanError(
+            f"the suite {name!r} must be a velodrome.Suite or a function that returns one, but "
+            f"gave {made!r:.80} (of type {type(made).__name__})."
+        )
     return made
+
+
+def is_path(name: str) -> bool:
+    """Whether a name that is not registered is taken for a file: it is one, or has a slash."""
+    return "/" in name or Path(name).is_file()
+
+
+def _call(name: str, function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except (Exception, SystemExit) as error:  # a user's function may do anything; it is told
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise PlanError(
+            f"the function {getattr(function, '__qualname__', function)} that makes the suite "
+            f"{name!r} raised {what}"
+        ) from error
 
 
 def slices(suite: Suite) -> dict[str, Suite]:
@@ -202,8 +228,11 @@ def _from_file(path: Path) -> Suite:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        taken = (
+            "" if path.suffix == ".json" else "; as no suite has that name, it is read as a file"
+        )
         raise SpecError(
-            "suite", str(path), f"a file that can be read ({error.strerror})"
+            "suite", str(path), f"a file that can be read ({error.strerror}{taken})"
         ) from error
     except ValueError as error:
         raise SpecError("suite", str(path), f"a JSON file ({error})") from error
@@ -265,9 +294,12 @@ def as_suite(suite: Suite | str) -> Suite:
     """Returns ``suite`` itself, or the one that it names.
 
     Raises:
-      PlanError: What was found is not a suite.
+      PlanError: It is neither.
     """
     made = load_suite(suite) if isinstance(suite, str) else suite
     if not isinstance(made, Suite):
-        raise PlanError(f"{suite!r} gives a {type(made).__name__}, not a Suite.")
+        raise PlanError(
+            f"expected a velodrome.Suite or the name of one, but found {made!r:.80} (of type "
+            f"{type(made).__name__})."
+        )
     return made

@@ -6,15 +6,16 @@ runs, so that help is instant and ``velodrome report`` needs no jax.
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 import velodrome
-from foundation.errors import VelodromeError
+from foundation.errors import UnknownNameError, VelodromeError
+from foundation.files import cache_hint
 
 #: Command -> what it does, in the order of the help. Each is a module of velodrome.commands.
 COMMANDS = {
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None and error.strerror is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _tell(f"{where}{error.strerror}.")
+        hint = cache_hint(error.filename) if isinstance(error.filename, str) else ""
+        return _tell(f"{where}{error.strerror}.{hint}")
 
 
 def _dispatch(name: str, rest: list[str]) -> int:
@@ -84,26 +86,16 @@ def _dispatch(name: str, rest: list[str]) -> int:
         print(f"velodrome {velodrome.__version__}")
         return 0
     if name not in COMMANDS:
-        raise _unknown_command(name)
+        raise UnknownNameError("command", name, COMMANDS)
     return import_module(f"velodrome.commands.{name}").command(rest)
 
 
 def _tell(message: str) -> int:
     """Prints an error that is being handled, as one line, and returns the exit code."""
     if os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0"):
-        raise  # noqa: PLE0704 - called from except blocks only
+        traceback.print_exc()
     print(f"velodrome: {message}", file=sys.stderr)
     return _ERROR
-
-
-def _unknown_command(name: str) -> VelodromeError:
-    close = difflib.get_close_matches(name, COMMANDS, n=2, cutoff=0.5)
-    hint = (
-        f"Did you mean {' or '.join(map(repr, close))}?"
-        if close
-        else (f"Known: {', '.join(COMMANDS)}.")
-    )
-    return VelodromeError(f"there is no command {name!r}. {hint}")
 
 
 def _interrupted(name: str, given: Sequence[str]) -> str:

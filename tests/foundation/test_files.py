@@ -61,3 +61,28 @@ def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("VELODROME_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert files.cache_dir() == tmp_path / "xdg" / "velodrome"
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
+    assert files.writable_cache_dir("xla") == tmp_path / "cache" / "xla"
+    assert files.writable_cache_dir("xla").is_dir()
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "file"))
+    named = f"velodrome's cache, {tmp_path / 'file'}: the environment variable VELODROME_CACHE"
+    with pytest.raises(WriteError, match=f"cannot write to .*xla: Not a directory.*{named}"):
+        files.writable_cache_dir("xla")
+    with pytest.raises(WriteError, match=f"cannot write .*notes.json.*{named}"):
+        files.atomic_write_json(tmp_path / "file" / "notes.json", {})
+    with pytest.raises(WriteError) as outside:
+        monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
+        files.atomic_write_json(tmp_path / "file" / "notes.json", {})
+    assert "VELODROME_CACHE" not in str(outside.value)
+
+
+def test_a_cache_without_permission_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
+    # Whoever runs the tests may be allowed to write everywhere, so the answer is played.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(WriteError, match="xla: Permission denied.*VELODROME_CACHE"):
+        files.writable_cache_dir("xla")

@@ -55,7 +55,7 @@ def test_version(capsys: pytest.CaptureFixture[str]):
 def test_an_unknown_command_gets_the_close_ones(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["reprot"]) == 2
     told = capsys.readouterr().err
-    assert told == "velodrome: there is no command 'reprot'. Did you mean 'report'?\n"
+    assert told == "velodrome: there is no command named 'reprot'. Did you mean 'report'?\n"
 
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]):
@@ -69,17 +69,31 @@ def test_an_error_is_one_line_without_a_traceback(failing, capsys: pytest.Captur
     assert capsys.readouterr().err == "velodrome: the cat sat on it.\n"
 
 
-def test_the_traceback_is_there_for_the_asking(failing, monkeypatch: pytest.MonkeyPatch):
+def test_the_traceback_is_there_for_the_asking(
+    failing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     failing(VelodromeError("the cat sat on it."))
     monkeypatch.setenv("VELODROME_TRACEBACK", "1")
-    with pytest.raises(VelodromeError):
-        cli.main(["run"])
+    assert cli.main(["run"]) == 2  # as without it
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback") and "in command" in told
+    assert told.endswith("\nvelodrome: the cat sat on it.\n")
 
 
 def test_a_file_error_names_the_file(failing, capsys: pytest.CaptureFixture[str]):
     failing(PermissionError(13, "Permission denied", "/data/x"))
     assert cli.main(["run"]) == 2
     assert capsys.readouterr().err == "velodrome: /data/x: Permission denied.\n"
+
+
+def test_a_file_of_the_cache_says_how_to_move_it(
+    failing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("VELODROME_CACHE", "/data/cache")
+    failing(PermissionError(13, "Permission denied", "/data/cache/x"))
+    assert cli.main(["run"]) == 2
+    told = capsys.readouterr().err
+    assert "velodrome's cache, /data/cache: the environment variable VELODROME_CACHE" in told
 
 
 def test_a_bug_keeps_its_traceback(failing):

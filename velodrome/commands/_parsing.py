@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ def run_command(
       The exit code. Help exits with 0 and wrong usage with 2, as ``SystemExit`` does.
     """
     text = inspect.getdoc(function) or ""
+    # The parser of help texts keeps the docstring's line breaks, and breaks lines once more.
+    function.__doc__ = unfolded(text)
     summary = text.partition("\n\nArgs:")[0]
     listed = "\n".join(f"  {example}" for example in examples)
     try:
@@ -38,6 +41,12 @@ def run_command(
         )
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else 2
+
+
+def unfolded(docstring: str) -> str:
+    """Joins the lines of each argument's description in a docstring (PEP 257, Google style)."""
+    before, heading, arguments = docstring.partition("\n\nArgs:\n")
+    return before + heading + re.sub(r"\n {3,}(?=\S)", " ", arguments)
 
 
 def option(metavar: str) -> Any:

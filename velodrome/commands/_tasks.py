@@ -33,10 +33,10 @@ def find_tasks(text: str) -> list[TaskSpec]:
         return [TaskSpec.from_json(_parse(text, "the text given"))]
     if ".py:" in text:
         return [_from_python(text)]
-    if text.endswith(".json") or _is_suite(text):
+    if _is_collection(text):
         return _members(text)
     collection, _, member = text.rpartition(":")
-    if collection.endswith(".json") or _is_suite(collection):
+    if _is_collection(collection):
         return [_one(_members(collection), member, collection)]
     known = {task.label: task for name in suites.names() for task in _usable_members(name)}
     if text in known:
@@ -60,18 +60,20 @@ def find_task(text: str) -> TaskSpec:
     return found[0]
 
 
-def _is_suite(name: str) -> bool:
-    """Whether it names a suite, or a part of one such as ``velodrome-83/mlp``."""
-    from suites.suite import suites
+def _is_collection(name: str) -> bool:
+    """Whether it names a suite, a part of one such as ``velodrome-83/mlp``, or a file."""
+    from suites.suite import is_path, suites
 
-    return name in suites or (":" not in name and name.partition("/")[0] in suites)
+    if name.endswith(".json") or name in suites:
+        return True
+    return bool(name) and ":" not in name and is_path(name)
 
 
 def _members(name: str) -> list[TaskSpec]:
-    from suites.suite import load_suite
+    from suites.suite import load_suite, suites
     from taskgen.spec import TaskSpec
 
-    if name.endswith(".json"):
+    if name.endswith(".json") or (name not in suites and Path(name).is_file()):
         try:
             content = _parse(Path(name).read_text(encoding="utf-8"), name)
         except OSError as error:

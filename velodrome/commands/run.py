@@ -36,7 +36,7 @@ def run(
     steps: Annotated[int | None, option("N")] = None,
     learning_rates: Annotated[str | None, option("A,B")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
-    data: Literal["stand-in", "built-in"] | None = None,
+    data: Annotated[Literal["stand-in", "built-in"] | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
     dry_run: bool = False,
     device: Annotated[str | None, option("NAME")] = None,
@@ -61,7 +61,8 @@ def run(
         or the real data that is built in (5,000 images for mnist). Default: what the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
       dry_run: Only say what would be trained, and about how long it would take: cells,
-        shards, time, memory, disk, and the data that are missing.
+        shards, time, memory, disk, the data that are missing, and how far the store is if it is
+        there.
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
         calibrate`. Default: this machine, roughly.
     """

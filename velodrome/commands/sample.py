@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from foundation.errors import SpecError
+from foundation.words import counted
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
@@ -74,5 +75,7 @@ def sample(
         )
     velodrome.save_specs(output, specs, recorded=recorded)
     families = sorted({spec.family for spec in specs})
-    console().print(f"{len(specs)} tasks ({', '.join(families)}) are in {output}", markup=False)
+    console().print(
+        f"{counted(len(specs), 'task')} of {', '.join(families)}: {output}", markup=False
+    )
     return 0

@@ -1,0 +1,115 @@
+"""What a user may say for a suite or an optimizer, and what is told when it is none."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from velodrome import cli
+from velodrome.commands._parsing import unfolded
+
+SUITES = """
+import sys
+import velodrome
+
+def raises():
+    return {}["task"]
+
+def leaves():
+    sys.exit("enough")
+
+def number():
+    return 3
+
+def wrong():
+    return velodrome.Suite("mine", (), velodrome.Protocol(steps=20))
+
+constant = 4.5
+"""
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Runs a command that must fail, in an empty folder, and returns the one line it tells."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(SUITES)
+
+    def run(*words: str) -> str:
+        capsys.readouterr()
+        assert cli.main(words) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("velodrome: ") and told.count("\n") == 1
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("raises", "the function raises that makes the suite 'mine.py:raises' raised KeyError: 't"),
+        ("leaves", "the function leaves .* raised SystemExit: enough"),
+        ("number", "must be a velodrome.Suite or a function that returns one, but gave 3 .of type"),
+        ("wrong", "the function wrong .* raised SpecError: suite.tasks: got"),
+        ("constant", "'mine.py:constant' is not a suite"),
+    ],
+)
+def test_a_suite_of_ones_own_that_fails_is_named(tell, name: str, message: str):
+    assert re.search(message, tell("run", f"mine.py:{name}", "--out", "x"))
+    assert not Path("x").exists()
+
+
+def test_the_trace_of_a_suite_of_ones_own_is_there_for_the_asking(
+    tell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("VELODROME_TRACEBACK", "1")
+    Path("mine.py").rename("traced.py")  # registries remember what a name stood for
+    assert cli.main(["run", "traced.py:raises", "--out", "x"]) == 2
+    told = capsys.readouterr().err
+    assert 'return {}["task"]' in told
+    assert told.splitlines()[-1].startswith("velodrome: the function raises")
+
+
+def test_files_need_no_ending(tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    spec = {"family": "mlp", "data": "digits", "batch_size": 32}
+    content = {"schema": 1, "kind": "velodrome-tasks", "tasks": [{"spec": spec}]}
+    (tmp_path / "tasks").write_text(json.dumps(content))
+    (tmp_path / "spec").write_text(json.dumps(spec))
+    for words in (["show", "tasks"], ["show", "./tasks:0"], ["show", "spec"], ["show", "./spec"]):
+        assert cli.main([*words, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["batch_size"] == 32
+    more = ["--out", "x", "--optimizers", "adam", "--dry-run"]
+    assert cli.main(["run", "tasks", *more]) == 0
+    assert "1 cell, " in capsys.readouterr().err
+    (tmp_path / "text").write_text("hello")
+    assert "suite: got 'text', but it must be a JSON file" in tell("run", "text", *more)
+
+
+def test_a_missing_file_is_said_to_be_taken_for_one(tell):
+    told = tell("run", "my/tasks", "--out", "x")
+    assert "a file that can be read (No such file or directory; as no suite has that name" in told
+    assert "as no suite has that name" not in tell("run", "my/tasks.json", "--out", "x")
+    assert "no suite named 'smok'. Did you mean 'smoke'" in tell("run", "smok", "--out", "x")
+    assert "my/tasks" in tell("show", "my/tasks")
+    assert "no part of a suite named 'velodrome-83/mlpp'" in tell("show", "velodrome-83/mlpp")
+
+
+def test_velo_without_weights_says_how_to_name_them(tell):
+    told = tell("run", "smoke", "--out", "x", "--optimizers", "velo:")
+    assert "got 'velo:', but it must be velo: with the name or path of weights after the" in told
+
+
+def test_help_joins_the_lines_of_a_description():
+    text = "Does.\n\nMore\nof it.\n\nArgs:\n  one: The first\n    of them.\n  two: The other."
+    joined = "Does.\n\nMore\nof it.\n\nArgs:\n  one: The first of them.\n  two: The other."
+    assert unfolded(text) == joined == unfolded(joined)
+
+
+def test_help_of_run_shows_no_none(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--data {stand-in,built-in}" in shown
+    assert "None" not in shown

@@ -67,6 +67,24 @@ def threads() -> int:
     return int(limit) if limit.isdigit() else usable_cores()
 
 
+def free_memory() -> int:
+    """Returns how many bytes this process may still take: of the machine, and of its group."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        if limit != "max":
+            status = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+            counts = dict(line.split() for line in status)
+            # Memory of files that nobody has mapped is given back when it is needed.
+            taken = int(Path("/sys/fs/cgroup/memory.current").read_text())
+            free = min(free, int(limit) - taken + int(counts["inactive_file"]))
+    except (OSError, ValueError, KeyError):
+        pass  # no such limit here
+    return max(0, free)
+
+
 def usable_cores() -> int:
     """Returns how many cores this process may use: its affinity, and its control group's quota."""
     cores = len(core_numbers())

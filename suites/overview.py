@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,20 @@ def overview(
         _cell(plan, cell, protocol, known.get(cell["task"]["hash"], 0), profile)
         for cell in plan["cells"]
     ]
+
+
+def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:
+    """Returns a warning if cells are predicted not to fit in memory even alone, or None."""
+    large = [cell for cell in cells if cell.memory_bytes > free_bytes]
+    if not large:
+        return None
+    worst = max(large, key=lambda cell: cell.memory_bytes)
+    return (
+        f"{len(large)} of {len(cells)} cells may not fit in memory: {worst.task} / "
+        f"{worst.optimizer} is predicted to take {worst.memory_bytes / 2**30:.1f} GiB, and "
+        f"{free_bytes / 2**30:.1f} GiB are free. What the system kills is recorded, and the others "
+        "go on."
+    )
 
 
 def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> float:

@@ -19,9 +19,9 @@ from suites.dryrun import describe, describe_store
 from suites.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from suites.engines.inline import InlineEngine
 from suites.engines.processes import ProcessEngine
-from suites.environment import usable_cores
+from suites.environment import free_memory, usable_cores
 from suites.opening import announcements, look_into_store, open_store
-from suites.overview import PROCESS_BYTES, CellOverview, overview
+from suites.overview import CellOverview, overview, too_large
 from suites.plan import make_plan
 from suites.preflight import check_suite
 from suites.progress import Progress
@@ -96,8 +96,8 @@ def run(
         the built-in real data; see :func:`suites.datachoice.with_data`. Default: the data that
         the tasks name.
       workers: Worker processes, each computing with one thread on the CPU. 0: in this process.
-        Default: one for each core that memory allows; in this process for accelerators and for
-        runs of a few seconds.
+        Default: one for each core; in this process for accelerators and for runs of a few seconds.
+        What would not fit in memory together is not run at the same time.
       timing: Whether to measure the seconds of a step too, after the training.
       dry_run: Only say what would be done, and how far ``out`` is if it is there; nothing is
         written.
@@ -140,9 +140,11 @@ def run(
     here = _backend()
     backend = here if profile is None or profile.measured else "gpu"
     plan = make_plan(chosen, backend=backend, without_data=dry_run)
-    notes = check_suite(chosen)
+    notes = list(check_suite(chosen))
     display = choose_progress(progress)
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
+    if here == backend == "cpu" and (note := too_large(cells, free_memory())):
+        notes.append(note)
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if Store.exists(out):
@@ -152,13 +154,14 @@ def run(
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
     tidy(store)
-    jobs, already = jobs_left(store, chosen, timing=timing)
+    memory = {cell.id: cell.memory_bytes for cell in cells}
+    jobs, already = jobs_left(store, chosen, memory, timing=timing)
     for note in (*notes, *announcements(store, backend)):
         display.say(note)
     display.begin(store.plan, jobs)
     try:
         if jobs:
-            engine = _engine(jobs, cells, workers, backend, checkpoint_seconds)
+            engine = _engine(jobs, workers, backend, checkpoint_seconds)
             _run(engine, store, jobs, display, chosen_by_user=workers is not None)
     except KeyboardInterrupt:
         display.end()
@@ -195,7 +198,6 @@ def _run(
 
 def _engine(
     jobs: Sequence[Job],
-    cells: Sequence[CellOverview],
     workers: int | None,
     backend: str,
     checkpoint_seconds: float,
@@ -203,7 +205,7 @@ def _engine(
     if workers is None:
         workers = 0
         if backend == "cpu" and sum(job.weight for job in jobs) > INLINE_SECONDS:
-            workers = _fitting_workers(max(cell.memory_bytes for cell in cells))
+            workers = usable_cores()
     if workers == 0:
         return InlineEngine(checkpoint_seconds=checkpoint_seconds)
     if backend != "cpu":
@@ -211,15 +213,8 @@ def _engine(
             f"worker processes share the CPU's cores, but this run computes on {backend!r}: pass "
             "workers=0 (--workers 0), or set JAX_PLATFORMS=cpu."
         )
-    return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds)
-
-
-def _fitting_workers(bytes_each: int) -> int:
-    """One worker for each core, but no more than fit in the free memory."""
-    import psutil
-
-    free = psutil.virtual_memory().available * MEMORY_SHARE
-    return max(1, min(usable_cores(), int(free // max(bytes_each, PROCESS_BYTES))))
+    memory = int(free_memory() * MEMORY_SHARE)
+    return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, memory_bytes=memory)
 
 
 def _backend() -> str:

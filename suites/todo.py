@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from results.store import Store
 from suites.engines.base import SHARD, TIMING, Job
@@ -17,12 +18,15 @@ TIMING_SECONDS = 0.5
 STALE_SECONDS = 3600.0
 
 
-def jobs_left(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], int]:
+def jobs_left(
+    store: Store, suite: Suite, memory: Mapping[str, int], *, timing: bool
+) -> tuple[list[Job], int]:
     """Returns what is left to do of a store's own plan.
 
     Args:
       store: The store.
       suite: Its suite.
+      memory: By cell, the predicted bytes of its largest shard.
       timing: Whether cells are to be timed too.
 
     Returns:
@@ -35,7 +39,8 @@ def jobs_left(store: Store, suite: Suite, *, timing: bool) -> tuple[list[Job], i
             already += 1
             continue
         weight = shard_seconds(store.plan, shard, suite.protocol)
-        jobs.append(Job(SHARD, shard["id"], shard["cell"], task_of[shard["cell"]], weight))
+        cell = shard["cell"]
+        jobs.append(Job(SHARD, shard["id"], cell, task_of[cell], weight, memory.get(cell, 0)))
     timed = store.timings
     untimed: dict[int, list[str]] = {}
     for cell in store.plan["cells"]:

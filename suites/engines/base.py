@@ -27,6 +27,7 @@ class Job:
       cell: Id of the cell.
       task: Index of the task; jobs of a task share data and programs.
       weight: Predicted seconds, for the order and the display.
+      memory_bytes: Predicted memory; jobs that do not fit together run one after the other.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Job:
     cell: str
     task: int
     weight: float
+    memory_bytes: int = 0
 
 
 @runtime_checkable

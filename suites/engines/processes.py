@@ -40,6 +40,8 @@ class ProcessEngine:
       threads: Threads that each computes with.
       checkpoint_seconds: Seconds between checkpoints of a running shard.
       platform: jax platform of the workers.
+      memory_bytes: What the jobs that run at the same time may take together, as predicted;
+        None: no limit.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class ProcessEngine:
         threads: int = 1,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         platform: str = "cpu",
+        memory_bytes: int | None = None,
     ):
         self.workers = workers
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
         self.platform = platform
+        self.memory_bytes = memory_bytes
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         """Runs all jobs; see :class:`suites.engines.base.Engine`.
@@ -75,7 +79,7 @@ class _Pool:
         self.engine = engine
         self.store = store
         self.listener = listener
-        self.schedule = Schedule(jobs)
+        self.schedule = Schedule(jobs, memory_bytes=engine.memory_bytes)
         self.events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
         self.workers: dict[int, _Worker] = {}
         self.idle: set[int] = set()

@@ -12,13 +12,16 @@ class Schedule:
 
     A worker without a task takes the one with the most work left that nobody works on; when all
     are taken it helps with the largest. Timings come last and alone, on a quiet machine, each by
-    the worker that trained the task if it is still there. No number depends on the order.
+    the worker that trained the task if it is still there. What would not fit in memory beside
+    that which runs waits, unless nothing runs. No number depends on the order.
 
     Args:
       jobs: All jobs.
+      memory_bytes: What all jobs that run may take together; None: no limit.
     """
 
-    def __init__(self, jobs: Sequence[Job]):
+    def __init__(self, jobs: Sequence[Job], *, memory_bytes: int | None = None):
+        self._memory_bytes = memory_bytes
         self._waiting = list(jobs)
         self._running: dict[int, Job] = {}
         self._task_of: dict[int, int] = {}
@@ -60,6 +63,9 @@ class Schedule:
         shards = [job for job in self._waiting if job.kind == SHARD]
         if not shards:
             return self._choose_timing(worker)
+        shards = [job for job in shards if self._fits(job)]
+        if not shards:
+            return None
         mine = [job for job in shards if job.task == self._task_of.get(worker)]
         if mine:
             return max(mine, key=lambda job: job.weight)
@@ -70,6 +76,12 @@ class Schedule:
         free = [task for task in left if task not in taken]
         task = max(free or left, key=lambda index: left[index])
         return max((job for job in shards if job.task == task), key=lambda job: job.weight)
+
+    def _fits(self, job: Job) -> bool:
+        if self._memory_bytes is None or not self._running:
+            return True
+        taken = sum(other.memory_bytes for other in self._running.values())
+        return taken + job.memory_bytes <= self._memory_bytes
 
     def _choose_timing(self, worker: int) -> Job | None:
         if self._running:

@@ -204,6 +204,23 @@ def test_workers_stay_with_their_task_and_help_at_the_end():
     assert schedule.take(0) is None or last.task == 0
 
 
+def test_what_does_not_fit_in_memory_together_runs_one_after_the_other():
+    sizes = {"large": 8, "larger": 20, "small": 3}
+    jobs = [
+        Job(SHARD, name, name, task, float(size), size)
+        for task, (name, size) in enumerate(sizes.items())
+    ]
+    schedule = Schedule(jobs, memory_bytes=12)
+    taken = [schedule.take(worker) for worker in range(3)]
+    # The largest is over the limit by itself: it runs alone.
+    assert [job and job.id for job in taken] == ["larger", None, None]
+    schedule.release(0)
+    taken = [schedule.take(worker) for worker in range(3)]
+    assert [job and job.id for job in taken] == ["large", "small", None]
+    unlimited = Schedule(jobs)
+    assert all(unlimited.take(worker) for worker in range(3))
+
+
 def test_timings_come_last_and_alone():
     schedule = Schedule(jobs_of(0, 1))
     shards = [schedule.take(0), schedule.take(1)]

@@ -11,8 +11,10 @@ import pandas as pd
 from foundation.files import atomic_path, atomic_write_text
 from results.reference import Reference
 from results.report.data import ReportData, collect
+from results.report.page.build import build_page
+from results.report.page.figures import PageFigure, page_figure
 from results.report.plots import plots
-from results.report.style import save, velodrome_style
+from results.report.style import save, svg, velodrome_style
 from results.report.table import markdown
 from results.store import Store
 
@@ -26,6 +28,7 @@ class ReportFiles:
       figures: PNG, PDF and SVG files.
       tables: CSV files: the summary, and the numbers of each figure under the figure's name.
       markdown: the page of text.
+      page: the page of HTML, which needs nothing beside it.
       data: the tables in memory, for printing.
     """
 
@@ -33,6 +36,7 @@ class ReportFiles:
     figures: tuple[Path, ...]
     tables: tuple[Path, ...]
     markdown: Path
+    page: Path
     data: ReportData
 
 
@@ -58,18 +62,25 @@ def write_report(
     target = Path(out) if out is not None else Path(directory) / "report"
     data = collect(store, reference=reference)
     figures: list[Path] = []
+    shown: list[PageFigure] = []
     tables = [_csv(data.summary, target / "summary.csv")]
     with velodrome_style():
         for plot in plots(data):
             stem = target / plot.name
             table = _with_data(plot.table, data.summary)
             tables.append(_csv(table, stem.with_name(f"{plot.name}.csv")))
-            figures += save(plot.draw(), stem, caption=plot.caption)
+            figure = plot.draw()
+            # The page draws the curves of each task itself.
+            if plot.section != "curves":
+                shown.append(page_figure(plot, svg(figure)))
+            figures += save(figure, stem, caption=plot.caption)
     if len(data.published):
         tables.append(_csv(_with_data(data.published, data.summary), target / "published.csv"))
     text = target / "report.md"
     atomic_write_text(text, markdown(data))
-    return ReportFiles(target, tuple(figures), tuple(tables), text, data)
+    page = target / "index.html"
+    atomic_write_text(page, build_page(data, shown))
+    return ReportFiles(target, tuple(figures), tuple(tables), text, page, data)
 
 
 def _with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:

@@ -264,7 +264,7 @@ def test_files(files: ReportFiles):
     stems = ("speedup_steps", "speedup_seconds", "learning_curves")
     assert names == {
         *(f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf", ".svg", ".csv")),
-        "summary.csv", "report.md",
+        "summary.csv", "report.md", "index.html",
     }  # fmt: skip
     for path in files.figures:
         start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[path.suffix]

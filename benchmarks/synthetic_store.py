@@ -1,0 +1,195 @@
+"""Makes a store like that of a whole suite out of formulas: nothing is trained.
+
+    python benchmarks/synthetic_store.py runs/synthetic-83 --tasks 83
+
+By default as much as the full suite writes: 83 tasks, 15 rates of Adam x 5 seeds for 100,000 steps
+(10,001 evaluations), and each candidate x 5 seeds for 10,000 steps. Its data are marked as a
+stand-in, so that no report of it can be taken for results. It goes through the real writer.
+
+A run at rate r decays as ``floor + (start - floor) exp(-t / tau(r))``, tau being smallest at the
+task's best rate, and the largest rates diverge. A candidate decays as the best rate does, as many
+times faster as its speedup on the task says: from about 1/2x to beyond the ceiling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundation.canonical import content_hash
+from results.store import Store
+
+RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+FAMILIES = ("mlp", "cnn", "autoencoder", "resnet", "vit", "rnn", "transformer", "mlp_mixer")
+CANDIDATES = (
+    "VeLO (velo-tiny)", "AdamW", "Lion", "SGD with momentum", "Muon", "Shampoo", "Adafactor",
+    "Schedule-free AdamW",
+)  # fmt: skip
+_EVAL_EVERY, _HELDOUT_EVERY = 10, 50
+
+
+def make(
+    directory: Path,
+    *,
+    tasks: int = 83,
+    candidates: int = 1,
+    steps: int = 10_000,
+    multiple: int = 10,
+    seeds: int = 5,
+) -> Store:
+    """Writes a store.
+
+    Args:
+      directory: a new directory.
+      tasks: how many.
+      candidates: optimizers without a sweep, from 1 to 8.
+      steps: of a candidate.
+      multiple: how many times as many the baseline makes.
+      seeds: repetitions of every run.
+    """
+    protocol = {
+        "steps": steps, "seeds": seeds, "baseline": "adam", "baseline_multiple": multiple,
+        "eval_every": _EVAL_EVERY, "heldout_every": _HELDOUT_EVERY, "eval_examples": 512,
+        "eval_batches": "fixed", "eval_mode": "eval", "version": 1,
+    }  # fmt: skip
+    planned = []
+    for index in range(tasks):
+        family = FAMILIES[index % len(FAMILIES)]
+        digest = content_hash(["synthetic", index])
+        label = f"{family}-{digest[:8]}"
+        planned.append({"index": index, "label": label, "family": family, "hash": digest})
+    optimizers = [{"name": "adam", "label": "Adam", "version": 1, "identity": {}}]
+    for label in CANDIDATES[:candidates]:
+        name = label.split()[0].lower()
+        optimizers.append({"name": name, "label": label, "version": 1, "identity": {}})
+    plan = _plan(planned, optimizers, steps=steps, multiple=multiple, seeds=seeds)
+    suite = {"name": f"synthetic-{tasks}", "tasks": planned, "protocol": protocol}
+    store = Store.create(
+        directory,
+        manifest={
+            "suite": {"name": suite["name"], "hash": content_hash(suite)},
+            "protocol": protocol,
+            "protocol_hash": content_hash(protocol),
+            "data": "stand-in",
+            "created": "2026-01-01T00:00:00+00:00",
+            "versions": {"velodrome": "0"},
+            "device": {"name": "made up"},
+        },
+        plan=plan,
+        suite=suite,
+    )
+    cells = {cell["id"]: cell for cell in plan["cells"]}
+    for shard in plan["shards"]:
+        if not store.has_shard(shard["id"]):
+            _write(store, cells[shard["cell"]], shard, steps=steps)
+    for cell in plan["cells"]:
+        _time(store, cell)
+    return store
+
+
+def _plan(
+    tasks: Sequence[dict[str, Any]],
+    optimizers: Sequence[dict[str, Any]],
+    *,
+    steps: int,
+    multiple: int,
+    seeds: int,
+) -> dict[str, Any]:
+    """One cell for each task and optimizer, one shard for each of its seeds."""
+    cells, shards = [], []
+    for task in tasks:
+        for optimizer in optimizers:
+            swept = optimizer["name"] == "adam"
+            horizon = steps * (multiple if swept else 1)
+            cell = content_hash([task["hash"], optimizer, horizon, seeds])[:16]
+            data = {"name": "synthetic", "content_hash": "0", "provenance": "stand-in"}
+            cells.append(
+                {"id": cell, "task": task, "optimizer": optimizer, "horizon": horizon, "data": data}
+            )
+            points = [{"learning_rate": rate} for rate in RATES] if swept else [{}]
+            for seed in range(seeds):
+                lanes = [
+                    {"lane": seed * len(points) + at, "seed": seed, "hyperparameters": point}
+                    for at, point in enumerate(points)
+                ]
+                shards.append({"id": f"{cell}-{seed}", "cell": cell, "lanes": lanes})
+    return {"cells": cells, "shards": shards}
+
+
+def _write(store: Store, cell: dict[str, Any], shard: dict[str, Any], *, steps: int) -> None:
+    """Writes all lanes of one seed."""
+    index, optimizer = cell["task"]["index"], cell["optimizer"]
+    task = np.random.default_rng([83, index])
+    start, floor = 2 + 3 * task.random(), 0.5 * task.random()
+    best, tau = 10 ** task.uniform(-3.5, -1.5), steps * 10 ** task.uniform(-0.3, 0.6)
+    at = CANDIDATES.index(optimizer["label"]) if optimizer["label"] in CANDIDATES else -1
+    speedup = 2 ** np.random.default_rng([84, index, at + 1]).normal(1.8 - 0.4 * at, 1.3)
+    rng = np.random.default_rng([85, index, at + 1, shard["lanes"][0]["seed"]])
+    evaluated = np.arange(0, cell["horizon"] + 1, _EVAL_EVERY)
+    is_heldout = (evaluated % _HELDOUT_EVERY == 0) | (evaluated == cell["horizon"])
+    values, lanes = [], []
+    for lane in shard["lanes"]:
+        rate = lane["hyperparameters"].get("learning_rate")
+        slower = 10 ** abs(np.log10(rate / best)) if rate is not None else 1 / speedup
+        curve = floor + (start - floor) * np.exp(-evaluated / (tau * slower))
+        diverges = len(evaluated) // 100 if rate is not None and rate > 30 * best else None
+        if diverges is not None:
+            curve[diverges:] = np.nan
+        for gap, chosen in ((0.0, slice(None)), (0.05 * start, is_heldout)):
+            clean = curve[chosen] + gap
+            values.append(clean * np.exp(0.02 * rng.standard_normal(len(clean))))
+        stopped = None if diverges is None else int(evaluated[diverges])
+        status = "ok" if stopped is None else "diverged"
+        lanes.append({**lane, "status": status, "diverged_at": stopped})
+    once, count = int(is_heldout.sum()), len(evaluated)
+    each = np.concatenate([np.full(count, "train"), np.full(once, "heldout")])
+    taken = np.concatenate([evaluated, evaluated[is_heldout]])
+    columns = {
+        "lane": np.repeat([lane["lane"] for lane in lanes], count + once),
+        "step": np.tile(taken, len(lanes)),
+        "split": np.tile(each, len(lanes)),
+        "metric": np.full((count + once) * len(lanes), "loss"),
+        "value": np.concatenate(values),
+    }
+    store.write_shard(
+        shard["id"],
+        columns,
+        {"cell": cell, "lanes": lanes, "data": cell["data"], "seconds": 1.0},
+    )
+
+
+def _time(store: Store, cell: dict[str, Any]) -> None:
+    """Writes a timing: candidates are from 1.05 to 3 times as slow as Adam."""
+    index, swept = cell["task"]["index"], cell["optimizer"]["name"] == "adam"
+    ratio = 1.0 if swept else float(np.random.default_rng([86, index]).uniform(1.05, 3))
+    record = {
+        "seconds_per_step": {"median": 1e-3 * ratio, "spread": 1e-5, "samples": 7},
+        "baseline_seconds_per_step": {"median": 1e-3, "spread": 1e-5, "samples": 7},
+        "ratio": ratio,
+        "compile_seconds": 1.0,
+        "eval_seconds": 0.1,
+    }
+    store.write_timing(cell["id"], record)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes the store that the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--tasks", type=int, default=83)
+    parser.add_argument("--candidates", type=int, default=1, choices=range(1, 9), metavar="1-8")
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--multiple", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = vars(parser.parse_args(arguments))
+    make(options.pop("directory"), **options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Puts a report's numbers and figures into one page of HTML.
+
+The page needs no network and no script: with scripts its table sorts and filters, and tasks open
+in a dialog; without them all of it can be read. Equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from results.report.data import ReportData
+from results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from results.report.page.colours import PAGE_DARK, PAGE_LIGHT, dark
+from results.report.page.contents import headlines, notes, tables
+from results.report.page.figures import PageFigure
+from results.report.page.tables import PageTable
+from results.report.page.tasks import STATUS_MEANING, columns, task_parts, task_rows
+from results.report.plot import SECTIONS
+from results.report.style import BASELINE, FAINT, WIDE, looks
+
+_HERE = Path(__file__).parent
+_SCRIPTS = ("vendor/sortable.min.js", "page.js")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the page.
+
+    Attributes:
+      anchor: its id.
+      title: its heading.
+      figures: in their order.
+      tables: in their order.
+      notes: paragraphs.
+    """
+
+    anchor: str
+    title: str
+    figures: tuple[PageFigure, ...]
+    tables: tuple[PageTable, ...]
+    notes: tuple[str, ...]
+
+
+def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
+    """The page.
+
+    Args:
+      data: tables of the report.
+      figures: all but the small multiples of learning curves, which the page draws itself.
+    """
+    styles = {label: colour for label, (colour, _) in looks(data.context.labels).items()}
+    colours = set(styles.values()) | {BASELINE, FAINT, WIDE, "#000000", PAGE_LIGHT}
+    colours = {c.lower() for c in colours}.union(*(figure.colours for figure in figures))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE, encoding="utf-8"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    sections = _sections(data, figures)
+    scripts = [(_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    return environment.get_template("page.html.j2").render(
+        context=data.context,
+        stand_in="stand-in" in data.context.data,
+        headlines=headlines(data),
+        sections=sections,
+        tasks_after="speedup" if "speedup" in {s.anchor for s in sections} else "headline",
+        columns=columns(data),
+        rows=task_rows(data),
+        parts=task_parts(data),
+        statuses=STATUS_MEANING,
+        styles=styles,
+        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        colours=sorted((colour, dark(colour)) for colour in colours),
+        page_dark=PAGE_DARK,
+        scripts=tuple(map(Markup, scripts)),
+        hashes=tuple(map(_integrity, scripts)),
+        frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP, "right": RIGHT,
+               "bottom": BOTTOM},
+    )  # fmt: skip
+
+
+def _sections(data: ReportData, figures: Sequence[PageFigure]) -> list[Section]:
+    found = []
+    for anchor, title in SECTIONS.items():
+        mine = tuple(figure for figure in figures if figure.plot.section == anchor)
+        section = Section(anchor, title, mine, tuple(tables(data, anchor)), notes(data, anchor))
+        if anchor == "curves" or mine or section.tables or section.notes:
+            found.append(section)
+    return found
+
+
+def _integrity(script: str) -> str:
+    """The hash by which the page's policy knows its own scripts; others do not run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

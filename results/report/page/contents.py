@@ -1,0 +1,120 @@
+"""What stands in each section of the page beside its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from results.headline import ratio_text
+from results.report.data import ReportData
+from results.report.page.tables import PageTable, frame_table, readable, text_table
+from results.report.table import (
+    count_lines,
+    definition_lines,
+    headline_table,
+    problem_lines,
+    published_comparison,
+    published_line,
+)
+
+# Name of a table of the report -> its caption and the titles of the columns shown.
+_FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
+    "families": {
+        "families": (
+            "Speedups by family of tasks",
+            {
+                "family": "Family", "label": "Optimizer", "unit": "Speedup in", "tasks": "Tasks",
+                "censored": "Censored", "median": "Median", "low": "95% from", "high": "to",
+                "worst_task": "Worst task", "worst": "Its speedup",
+            },
+        ),
+    },
+    "profiles": {
+        "profile_scores": (
+            "Scores of the performance profiles",
+            {
+                "label": "Optimizer", "against": "Against", "score": "Score", "low": "95% from",
+                "high": "to", "tasks": "Tasks",
+            },
+        ),
+        "pairs": (
+            "Probability of improvement",
+            {
+                "label": "Optimizer", "other": "Over", "probability": "Probability",
+                "low": "95% from", "high": "to", "tasks": "Tasks",
+            },
+        ),
+    },
+    "failures": {
+        "failures": (
+            "What went wrong",
+            {
+                "task": "Task", "label": "Optimizer", "what": "What", "kind": "Kind",
+                "where": "Where", "why": "Why", "time": "When",
+            },
+        ),
+        "provenance": ("Where the numbers come from", {"what": "What", "value": "Value"}),
+        "specs": (
+            "Tasks and their data",
+            {
+                "task": "Task", "family": "Family", "hash": "Hash of the spec", "data": "Data",
+                "provenance": "Kind of data", "data_hash": "Hash of the data",
+                "batch_size": "Batch", "parameters": "Parameters",
+            },
+        ),
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The first thing that is read about an optimizer.
+
+    Attributes:
+      label: the optimizer.
+      steps: median speedup in steps with its interval.
+      seconds: the same in seconds.
+      counts: how many tasks, censored, diverged, ...
+    """
+
+    label: str
+    steps: str
+    seconds: str
+    counts: str
+
+
+def headlines(data: ReportData) -> tuple[Summary, ...]:
+    """One per optimizer."""
+    found = []
+    for label in data.context.labels:
+        median = {
+            h.unit: readable(ratio_text(h.median))
+            for h in data.headlines
+            if h.label == label and h.scope == "headline"
+        }
+        steps, seconds = (median.get(unit, "-") for unit in ("steps", "seconds"))
+        found.append(Summary(label, steps, seconds, data.counts_of(label)))
+    return tuple(found)
+
+
+def tables(data: ReportData, section: str) -> Iterator[PageTable]:
+    """Tables of a section; of the tables a report may have, those that have rows."""
+    if section == "headline":
+        yield text_table("Speedups over all tasks", *headline_table(data))
+    if section == "speedup" and len(data.published):
+        yield text_table(published_line(data), *published_comparison(data.published))
+    for name, (caption, titles) in _FRAMES.get(section, {}).items():
+        frame = getattr(data, name, None)
+        if isinstance(frame, pd.DataFrame) and len(frame):
+            yield frame_table(caption, frame, titles)
+
+
+def notes(data: ReportData, section: str) -> tuple[str, ...]:
+    """Paragraphs of a section."""
+    if section == "headline":
+        return tuple(map(readable, (*count_lines(data), *definition_lines(data))))
+    if section == "failures":
+        return tuple(map(readable, problem_lines(data))) or ("Nothing failed.",)
+    return ()

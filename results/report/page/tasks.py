@@ -1,0 +1,204 @@
+"""The tasks of the page: a row each in the table, and what opens when one is chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from results.report.data import ReportData
+from results.report.page.chart import Chart, chart
+from results.report.page.tables import Cell, Column, PageTable, loss, rate, ratio
+from results.report.style import looks
+
+STATUS_MEANING = {
+    "ok": "has a speedup",
+    "censored": "faster than can be measured: the speedup is a lower bound",
+    "saturated": "the baseline's loss falls to nearly nothing: not in the headline",
+    "diverged": "the loss became infinite: a speedup of 0",
+    "incomplete": "runs of the baseline are missing: no speedup",
+    "failed": "could not be run",
+    "missing": "has not been run",
+}
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One task and optimizer in the table of tasks.
+
+    Attributes:
+      anchor: id of the task's part of the page.
+      task: its label.
+      family: its family.
+      label: the optimizer.
+      status: a key of ``STATUS_MEANING``.
+      cells: from the columns' "status" on; the columns before are the attributes.
+      search: what a search looks into, in lower case.
+    """
+
+    anchor: str
+    task: str
+    family: str
+    label: str
+    status: str
+    cells: tuple[Cell, ...]
+    search: str
+
+
+@dataclass(frozen=True)
+class TaskPart:
+    """What opens when a task is chosen.
+
+    Attributes:
+      anchor: its id.
+      task: its label.
+      family: its family.
+      data: name and kind of its data.
+      statuses: of its optimizers.
+      chart: its learning curves, None without results.
+      alt: the chart in words.
+      table: losses and speedups of every optimizer.
+      notes: what a reader should know.
+    """
+
+    anchor: str
+    task: str
+    family: str
+    data: str
+    statuses: str
+    chart: Chart | None
+    alt: str
+    table: PageTable
+    notes: tuple[str, ...]
+
+
+def columns(data: ReportData) -> tuple[Column, ...]:
+    """Of the table of tasks; those before "status" are attributes of ``TaskRow``."""
+    baseline = data.context.baseline
+    return (
+        Column("Task"),
+        Column("Family", minor=True),
+        *([Column("Optimizer")] if len(data.context.labels) > 1 else []),
+        Column("Status"),
+        Column("Speedup in steps", True),
+        Column("in seconds", True),
+        Column("in steps, paper", True, True, "by the definition of Metz et al. 2022"),
+        Column("in steps, strict", True, True, "against the best single rate"),
+        Column(f"Best rate of {baseline}", True, True),
+        Column("Loss at start", True, True, "train split"),
+        Column(f"{baseline}'s loss", True, True, "train split, after as many steps"),
+        Column("Loss", True, False, "train split, at the end"),
+        Column(f"{baseline}'s held-out loss", True, True, "after as many steps"),
+        Column("Held-out loss", True, True, "at the end"),
+    )
+
+
+def task_rows(data: ReportData) -> tuple[TaskRow, ...]:
+    """One row per task and optimizer, in the order of the suite."""
+    return tuple(_row(row) for row in data.summary.to_dict("records"))
+
+
+def task_parts(data: ReportData) -> Iterator[TaskPart]:
+    """One part per task, in the order of the suite."""
+    styles = looks(data.context.labels)
+    curves = {index: part for index, part in data.curves.groupby("index", sort=False)}
+    for index, frame in data.summary.groupby("index", sort=False):
+        rows = frame.to_dict("records")
+        mine = curves[index] if index in curves else data.curves.iloc[:0]
+        yield TaskPart(
+            anchor=_anchor(index),
+            task=str(rows[0]["task"]),
+            family=str(rows[0]["family"]),
+            data=_data(rows[0]),
+            statuses=", ".join(dict.fromkeys(str(row["status"]) for row in rows)),
+            chart=chart(mine, rows, styles),
+            alt=_words(rows, mine, data.context.baseline),
+            table=_details(rows, data.context.baseline),
+            notes=tuple(_notes(rows)),
+        )
+
+
+def _row(row: Mapping[Any, Any]) -> TaskRow:
+    task, family, label = str(row["task"]), str(row["family"]), str(row["label"])
+    status = str(row["status"])
+    cells = (
+        ratio(row, "steps", "default"),
+        ratio(row, "seconds", "default"),
+        ratio(row, "steps", "paper"),
+        ratio(row, "steps", "strict"),
+        rate(row),
+        *(loss(row[name]) for name in ("initial_train", "baseline_train", "candidate_train")),
+        *(loss(row[name]) for name in ("baseline_heldout", "candidate_heldout")),
+    )
+    search = f"{task} {family} {label} {status} {_data(row)}".lower()
+    return TaskRow(_anchor(row["index"]), task, family, label, status, cells, search)
+
+
+def _details(rows: list[dict[Any, Any]], baseline: str) -> PageTable:
+    heads = (
+        Column("Optimizer"), Column("Speedup in steps", True), Column("in seconds", True),
+        Column("paper", True), Column("strict", True), Column(f"{baseline}'s loss", True),
+        Column("Loss", True), Column(f"{baseline}'s held-out loss", True),
+        Column("Held-out loss", True), Column("Status"),
+    )  # fmt: skip
+    body = tuple(
+        (
+            Cell(str(row["label"])),
+            _with_interval(ratio(row, "steps", "default"), row),
+            ratio(row, "seconds", "default"),
+            ratio(row, "steps", "paper"),
+            ratio(row, "steps", "strict"),
+            loss(row["baseline_train"]),
+            loss(row["candidate_train"]),
+            loss(row["baseline_heldout"]),
+            loss(row["candidate_heldout"]),
+            Cell(str(row["status"])),
+        )
+        for row in rows
+    )
+    return PageTable("Speedups and losses", heads, body)
+
+
+def _with_interval(cell: Cell, row: Mapping[Any, Any]) -> Cell:
+    low, high = (row.get(f"speedup_{end}", math.nan) for end in ("low", "high"))
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return cell
+    return Cell(f"{cell.text} [{low:.2f}, {high:.2f}]", cell.sort)
+
+
+def _notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
+    for row in rows:
+        meaning = STATUS_MEANING.get(str(row["status"]), "")
+        if row["status"] != "ok":
+            yield f"{row['label']}: {row['status']}, {meaning}."
+        if row["notes"]:
+            yield f"{row['label']}: {row['notes']}."
+    if any(row["best_rate_at_edge"] is True for row in rows):
+        yield "The best rate is at the edge of the grid; a better one may lie beyond."
+
+
+def _words(rows: list[dict[Any, Any]], curves: pd.DataFrame, baseline: str) -> str:
+    """The chart for those who do not see it."""
+    if not len(curves):
+        return "No results."
+    first = rows[0]
+    parts = [f"Train loss from {loss(first['initial_train']).text}."]
+    if isinstance(first["baseline_train"], float) and math.isfinite(first["baseline_train"]):
+        parts.append(f"{baseline} comes to {loss(first['baseline_train']).text}.")
+    for row in rows:
+        reached = loss(row["candidate_train"]).text
+        found = ratio(row, "steps", "default").text
+        parts.append(f"{row['label']} comes to {reached}, speedup in steps {found}.")
+    return " ".join(parts)
+
+
+def _data(row: Mapping[Any, Any]) -> str:
+    named = [str(row[key]) for key in ("data", "provenance") if isinstance(row[key], str)]
+    return ", ".join(named) or "unknown data"
+
+
+def _anchor(index: Any) -> str:
+    return f"task-{index}"

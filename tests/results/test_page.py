@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from synthetic import Candidate, make
+
+from results.report import write_report
+from results.report.page.axes import loss_axis, path, step_axis, step_ticks
+from results.report.page.chart import HEIGHT, chart
+from results.report.page.colours import PAGE_DARK, PAGE_LIGHT, contrast, dark, variables
+from results.report.page.figures import page_figure
+from results.report.page.tables import frame_table, text_table
+from results.report.plot import Plot
+from results.report.style import PALETTE, new_figure, svg, velodrome_style
+
+EVIL = "<script>alert('a')</script>"
+VOID = {"meta", "input", "br", "link", "img"}
+PAGE = Path(__file__).parents[2] / "results" / "report" / "page"
+
+
+class Page(HTMLParser):
+    """Elements with their attributes; refuses tags that do not match."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page in which everything goes wrong, with names that would be markup."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "FAMILIES", (EVIL, 'a" onclick="b', "rnn", "x&y"))
+        made = make(
+            tmp_path_factory.mktemp("store") / "s",
+            [
+                Candidate("velo", [4.0, 2.0, 1.0, 8.0], label="VeLO (velo-tiny)"),
+                Candidate("lion", [1.0, 3.0, 0.5, 2.0], label="'><img src=x onerror=alert(1)>"),
+            ],
+            saturated=[1],
+            diverged=[("velo", 2, 0)],
+            failed=[("lion", 3)],
+            provenance="stand-in",
+            steps=100,
+            seeds=2,
+            rates=[1e-3, 3e-3],
+        )
+    files = write_report(made.store.directory, tmp_path_factory.mktemp("report"))
+    return files.page.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_names_are_text_and_never_markup(page: Page, text: str):
+    ours = [(PAGE / name).read_text() for name in ("vendor/sortable.min.js", "page.js")]
+    assert len(page.all("script")) == len(ours)
+    assert text.count("<script>") == len(ours)
+    assert not page.all("img")
+    assert not any(name.startswith("on") for _, found in page.elements for name in found)
+    # Still, they can be read.
+    assert any(EVIL in part for part in page.text)
+    assert any("'><img src=x onerror=alert(1)>" in part for part in page.text)
+
+
+def test_nothing_is_fetched(page: Page, text: str):
+    for _, attributes in page.elements:
+        for name in ("src", "href", "action", "srcset", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("#"), attributes
+    assert "url(http" not in text and "@import" not in text
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    assert policy is not None and policy.startswith("default-src 'none'")
+    assert "unsafe-inline'; img-src data:; script-src 'sha256-" in policy
+
+
+def test_links_and_descriptions_lead_somewhere(page: Page):
+    ids = Counter(found["id"] for _, found in page.elements if found.get("id"))
+    assert not [name for name, count in ids.items() if count > 1]
+    for _, attributes in page.elements:
+        if (attributes.get("href") or "").startswith("#"):
+            assert (attributes["href"] or "")[1:] in ids
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert attributes.get(name) is None or attributes[name] in ids
+
+
+def test_it_can_be_read_by_everyone(page: Page):
+    assert next(found for tag, found in page.elements if tag == "html")["lang"] == "en"
+    assert all(found.get("scope") in ("col", "row") for found in page.all("th"))
+    drawings = [found for found in page.all("svg") if "viewBox" in found or "viewbox" in found]
+    assert len(drawings) >= 6
+    for found in drawings:
+        assert found["role"] == "img" and (found.get("aria-label") or found.get("aria-labelledby"))
+    # What scrolls can be reached and is named.
+    regions = [found for found in page.all("div") if found.get("role") == "region"]
+    assert all(found["tabindex"] == "0" for found in regions)
+    assert all(found.get("aria-label") or found.get("aria-labelledby") for found in regions)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1 and max(np.diff(levels)) <= 1
+
+
+def test_the_kind_of_data_is_in_plain_sight(page: Page):
+    words = " ".join(page.text)
+    assert "Stand-in data." in words
+    for expected in (
+        "out of memory", "saturated", "diverged", "VeLO (velo-tiny)", "strict:", "cannot exceed",
+        "Speedup report: synthetic",
+    ):  # fmt: skip
+        assert expected in words, expected
+
+
+def test_equal_stores_give_equal_pages(tmp_path: Path):
+    pages = []
+    for name in ("a", "b"):
+        made = make(tmp_path / name, [Candidate("velo", [2.0])], steps=50, seeds=1, rates=[3e-3])
+        pages.append(write_report(made.store.directory).page.read_bytes())
+    assert pages[0] == pages[1]
+    assert b"Stand-in data" not in pages[0] and str(tmp_path).encode() not in pages[0]
+
+
+def css_variables(text: str, dark: bool) -> dict[str, str]:
+    style = (PAGE / "page.css").read_text()
+    blocks = re.findall(r":root\{([^}]*)\}", style)
+    found = dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]+)", blocks[1 if dark else 0]))
+    return {k: "#" + "".join(2 * c for c in v[1:]) if len(v) == 4 else v for k, v in found.items()}
+
+
+@pytest.mark.parametrize("night", [False, True])
+def test_text_stands_out(night: bool):
+    found = css_variables("", night)
+    assert found["paper"] == (PAGE_DARK if night else PAGE_LIGHT)
+    for name in ("ink", "soft", "link", "bad", "good"):
+        assert contrast(found[name], found["paper"]) >= 4.5, name
+    for name in ("ink", "soft", "link"):
+        assert contrast(found[name], found["back"]) >= 4.5, name
+    assert contrast(found["warn-ink"], found["warn"]) >= 7
+    assert contrast(found["focus"], found["paper"]) >= 3
+
+
+def test_dark_colours():
+    assert dark(PAGE_LIGHT) == PAGE_DARK
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    for colour in ("#000000", "#333333", *PALETTE):
+        assert contrast(dark(colour), PAGE_DARK) >= 4
+    assert len({dark(colour) for colour in PALETTE}) == len(PALETTE)
+    assert variables("a: #FFFFFF; b: #0072B2; c: #12") == (
+        "a: var(--cffffff); b: var(--c0072b2); c: #12",
+        {"#ffffff", "#0072b2"},
+    )
+
+
+def test_figures_keep_to_themselves():
+    with velodrome_style():
+        figure = new_figure(2.0, 2.0)
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], "o", color="#0072B2")
+        axes.set_title("#ffffff <b>")
+        plot = Plot("one", "speedup", "t", "c", "a", pd.DataFrame(), lambda: figure)
+        found = page_figure(plot, svg(figure))
+    assert "<style" not in found.svg and "metadata" not in found.svg and "xmlns" not in found.svg
+    assert "#ffffff &lt;b&gt;" in found.svg  # a title is no colour
+    assert {"#0072b2", "#ffffff"} <= found.colours
+    ids = re.findall(r' id="([^"]+)"', found.svg)
+    used = set(re.findall(r"url\(#([^)]+)\)", found.svg)) | set(
+        re.findall(r'href="#([^"]+)"', found.svg)
+    )
+    assert ids and set(ids) == used and all(name.startswith("one-") for name in ids)
+    assert found.width == 192
+
+
+def test_axes():
+    axis = loss_axis(2.5, 2.0, 100)
+    assert not axis.log and 0 < axis(np.array(2.0)) < 10 < axis(np.array(2.5)) < 95
+    log = loss_axis(2.5, 0.01, 100)
+    assert log.log and [text for _, text in log.ticks(5)] == ["0.01", "0.1", "1"]
+    assert log(np.array(0.01)) >= 0 and log(np.array(2.5)) <= 100
+    assert np.isfinite(log(np.array([0.0, 1e300]))).all()
+    assert step_ticks(step_axis(10_000, 500))[-1] == (500.0, "10k")
+    assert path([], []) == "" and path([1], [2]) == "m1 2h0"
+    assert path([0, 1, 1.2, 9], [0, 1, 1.1, 4.4]) == "m0 0l1 1 8 3"
+
+
+def test_a_run_that_ends_early_is_crossed_out():
+    rows = [{"steps": 100}]
+    curves = pd.DataFrame(
+        [
+            ("envelope", "Adam", np.nan, -1, 0, 2.0), ("envelope", "Adam", np.nan, -1, 500, 1.0),
+            ("seed", "VeLO", np.nan, 0, 0, 2.0), ("seed", "VeLO", np.nan, 0, 50, 1e30),
+        ],
+        columns=["series", "label", "rate", "seed", "step", "loss"],
+    )  # fmt: skip
+    found = chart(curves, rows, {"VeLO": ("#0072B2", "o")})
+    assert found is not None
+    assert [line.kind for line in found.lines] == ["envelope", "seed"]
+    assert len(found.crosses) == 1 and abs(found.crosses[0].y) <= 2 * HEIGHT
+    assert found.horizon == round(found.width / 5)
+    assert chart(curves.iloc[:0], rows, {}) is None
+
+
+def test_tables():
+    table = text_table("c", ["task", "n", "who"], [["1", ">=5x", "a"], ["2", "-", "b"]])
+    assert [column.number for column in table.columns] == [False, True, False]
+    assert table.rows[0][1].text == "≥5x"
+    frame = pd.DataFrame({"b": [1.23456, np.nan], "a": ["<x>", None], "n": [1234, 5]})
+    table = frame_table("c", frame, {"a": "A", "b": "B", "zz": "Z", "n": "N"})
+    assert [column.title for column in table.columns] == ["A", "B", "N"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["<x>", "1.235", "1,234"],
+        ["–", "–", "5"],
+    ]
+    assert [cell.sort for cell in table.rows[1]] == ["", "", "5"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from foundation.errors import UnknownNameError, VelodromeError
 from foundation.files import sha256_file
-from optimizers.registry import LEARNING_RATES, OptimizerSpec
+from optimizers.registry import LEARNING_RATES, OptimizerSpec, required_arguments
 
 #: What optax's own optimizers need at each update; their signatures do not show it.
 _OPTAX_NEEDS: dict[str, frozenset[str]] = {
@@ -61,13 +61,7 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
     if isinstance(found, OptimizerSpec):
         return found
     parameters = inspect.signature(found).parameters
-    required = {
-        key
-        for key, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty
-        and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    }
-    if missing := required - {"learning_rate", "num_steps"}:
+    if missing := required_arguments(found) - {"learning_rate", "num_steps"}:
         raise VelodromeError(
             f"the optimizer {name!r} has arguments without a default that nothing is known for: "
             f"{', '.join(sorted(missing))}. Give defaults, or an OptimizerSpec instead of the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ class OptimizerSpec:
           num_steps: How many updates the run will make; used only if the optimizer needs it.
 
         Raises:
-          SpecError: A hyperparameter is unknown, or ``num_steps`` is needed and missing.
+          SpecError: A hyperparameter is unknown, or one without a default or ``num_steps`` is
+            missing.
         """
         import optax
 
@@ -106,12 +108,33 @@ class OptimizerSpec:
             raise SpecError(
                 f"{self.name} hyperparameters", sorted(unknown), f"among {sorted(allowed)}"
             )
+        if missing := sorted((required_arguments(self.factory) & allowed) - set(hyperparameters)):
+            raise SpecError(
+                f"{self.name} hyperparameters",
+                sorted(hyperparameters),
+                f"with a value for {', '.join(missing)}, such as "
+                f"{missing[0]}={self._example(missing[0])}",
+            )
         arguments = dict(hyperparameters)
         if "num_steps" in self.needs:
             if num_steps is None:
                 raise SpecError(f"{self.name} num_steps", None, "the number of updates of the run")
             arguments["num_steps"] = num_steps
         return optax.with_extra_args_support(self.factory(**arguments))
+
+    def _example(self, name: str) -> Any:
+        values = self.grid.get(name, ("...",))
+        return values[len(values) // 2]
+
+
+def required_arguments(factory: Callable[..., Any]) -> set[str]:
+    """Returns the names of the arguments without a default."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {
+        name
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.default is inspect.Parameter.empty and parameter.kind not in variadic
+    }
 
 
 def _check(name: str, value: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optax
 import pandas as pd
 
+from foundation.errors import SpecError
 from optimizers.registry import OptimizerSpec, optimizers
 from suites.execute import TaskBench
 from suites.lanes import LaneLoop
@@ -34,7 +36,8 @@ def train(
 
     Args:
       task: A task, or the spec of one.
-      optimizer: An optax transformation, or a name as the optimizer registry takes them.
+      optimizer: An optax transformation such as ``optax.adam(1e-3)``, or a name as the optimizer
+        registry takes them, such as ``"adam"`` or ``"optax:lion"``.
       steps: Updates, a multiple of ``eval_every``.
       seed: Determines initial parameters, batches and all other randomness.
       eval_every: Updates between evaluations (held out: five times as many).
@@ -45,13 +48,16 @@ def train(
     Returns:
       One row for each evaluated step (the index), and columns "train loss", "heldout loss" and
       the other metrics of the family, such as "heldout accuracy"; held-out values are missing
-      where they were not measured. A run that diverges ends before the step at which it did.
+      where they were not measured. A run that diverges ends before the step at which it did, with
+      a `UserWarning` that names the step.
 
     Raises:
-      SpecError: A setting is out of range, or a hyperparameter is unknown.
+      SpecError: The task or the optimizer is something else, a setting is out of range, or a
+        hyperparameter is unknown.
       UnknownNameError: There is no optimizer of that name.
     """
-    spec = task.spec if isinstance(task, Task) else task
+    spec = _task_spec(task)
+    chosen = _optimizer_spec(optimizer, needs, hyperparameters)
     protocol = Protocol(
         steps=steps,
         seeds=1,
@@ -59,21 +65,56 @@ def train(
         eval_every=eval_every,
         heldout_every=5 * eval_every,
     )
-    chosen = _as_spec(optimizer, needs)
     with numerics():
         bench = TaskBench(Suite(spec.label, (spec,), protocol, (chosen.name,)), 0)
         group = bench.group(chosen, steps, [seed], [hyperparameters], [0])
         loop = LaneLoop(bench.data, [group], horizon=steps)
         loop.run(lambda _: True)
-    return _table(loop.records.columns(loop.diverged_at()))
+    diverged = loop.diverged_at()
+    for step in diverged.values():  # of the one lane
+        warnings.warn(
+            f"the run diverged at step {step} of {steps}: its loss is no longer a finite number, "
+            "and its curve ends before. A lower learning rate may help.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return _table(loop.records.columns(diverged))
 
 
-def _as_spec(optimizer: optax.GradientTransformation | str, needs: Iterable[str]) -> OptimizerSpec:
+def _task_spec(task: Any) -> TaskSpec:
+    spec = task.spec if isinstance(task, Task) else task
+    if not isinstance(spec, TaskSpec):
+        raise SpecError("task", task, "a velodrome.Task or a velodrome.TaskSpec")
+    return spec
+
+
+def _optimizer_spec(
+    optimizer: Any, needs: Iterable[str], hyperparameters: Mapping[str, Any]
+) -> OptimizerSpec:
     if isinstance(optimizer, str):
         return optimizers.get(optimizer)
+    if not _is_transformation(optimizer):
+        name = getattr(optimizer, "__name__", "")
+        call = f" (call {name} first, as in {name}(1e-3))" if callable(optimizer) and name else ""
+        raise SpecError(
+            "optimizer",
+            optimizer,
+            f'an optax transformation{call}, or the name of an optimizer, such as "adam"',
+        )
+    if hyperparameters:
+        raise SpecError(
+            "hyperparameters",
+            sorted(hyperparameters),
+            "left out: they are for an optimizer given by its name, and this one is made already",
+        )
     return OptimizerSpec(
         name="given", label="given", factory=lambda: optimizer, needs=frozenset(needs)
     )
+
+
+def _is_transformation(optimizer: Any) -> bool:
+    """Whether it has what optax's transformations have; their classes are not all one."""
+    return all(callable(getattr(optimizer, name, None)) for name in ("init", "update"))
 
 
 def _table(columns: Mapping[str, Any]) -> pd.DataFrame:

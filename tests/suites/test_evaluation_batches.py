@@ -58,7 +58,7 @@ def test_examples_of_an_evaluation():
 def test_large_steps_are_run_one_in_a_call(tmp_path, monkeypatch):
     monkeypatch.setattr(batching, "CPU_BLOCK_FLOPS", 0)
     with toys.registered(exploding=toys.exploding()):
-        suite = toys.bowl_suite("exploding", baseline="exploding")
+        suite = toys.bowl_suite("exploding")
         run(suite, tmp_path, workers=0, timing=False, progress="silent")
         (cell,) = Store.open(tmp_path).cells()
     curves = cell.curves()

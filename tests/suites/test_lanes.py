@@ -60,7 +60,7 @@ def test_divergence_is_marked_at_its_step_and_poisons_nobody(tmp_path, monkeypat
     if mode == "vmap":
         vmapped(monkeypatch, seeds=2, points=4)
     with toys.registered(exploding=toys.exploding()):
-        (cell,) = train(toys.bowl_suite("exploding", baseline="exploding"), tmp_path)
+        (cell,) = train(toys.bowl_suite("exploding"), tmp_path)
         curves = cell.curves()
     assert len(curves.lanes) == 8
     for lane, values in zip(curves.lanes, curves.values, strict=True):
@@ -126,7 +126,7 @@ def test_an_optimizer_gets_exactly_what_it_needs(tmp_path, needs):
 
     needy = OptimizerSpec(name="needy", label="Needy", factory=factory, needs=frozenset(needs))
     with toys.registered(needy=needy):
-        train(toys.bowl_suite("needy", baseline="needy", baseline_multiple=2, seeds=1), tmp_path)
+        train(toys.bowl_suite("needy", baseline_multiple=2, seeds=1), tmp_path)
     updates = set(needs) - {"num_steps"}
     assert seen
     assert all(extra == updates for extra in seen)

@@ -7,12 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from foundation.errors import SpecError
+from foundation.errors import SpecError, UnknownNameError
 from results.store import Store
 from suites.protocol import Protocol
 from suites.run import run
 from suites.suite import Suite
-from suites.train import train
+from suites.train import _optimizer_spec, _task_spec, train
 from taskgen.sampler import sample
 
 
@@ -49,8 +49,9 @@ def test_takes_any_optax_optimizer_and_gives_it_the_loss():
     assert curve["heldout accuracy"].notna().tolist() == [True, False, False, False, True]
 
 
-def test_a_diverged_run_ends_at_its_divergence():
-    curve = train(spec(), optax.sgd(1e30), steps=40)
+def test_a_diverged_run_ends_at_its_divergence_and_is_told():
+    with pytest.warns(UserWarning, match=r"the run diverged at step \d+ of 40: its loss is no lon"):
+        curve = train(spec(), optax.sgd(1e30), steps=40)
     assert np.isfinite(curve["train loss"]).all()
     assert len(curve) < 5
 
@@ -58,3 +59,29 @@ def test_a_diverged_run_ends_at_its_divergence():
 def test_unknown_hyperparameters_are_named():
     with pytest.raises(SpecError, match="learning_rat"):
         train(spec(), "adam", steps=10, learning_rat=1.0)
+
+
+def test_a_missing_hyperparameter_is_named():
+    message = "adam hyperparameters: got .., but it must be with a value for learning_rate, such"
+    with pytest.raises(SpecError, match=message):
+        train(spec(), "adam", steps=10)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "message"),
+    [
+        (optax.adam, {}, r"call adam first, as in adam\(1e-3\)"),
+        (3, {}, "optimizer: got 3, but it must be an optax transformation, or the name of an opt"),
+        (optax.sgd(0.1), {"learning_rate": 1.0}, r"hyperparameters: got \['learning_rate'\], but"),
+    ],
+)
+def test_what_is_no_optimizer_is_told(optimizer: Any, options: dict[str, Any], message: str):
+    with pytest.raises(SpecError, match=message):
+        _optimizer_spec(optimizer, (), options)
+    with pytest.raises(UnknownNameError, match="Did you mean 'adam'"):
+        train(spec(), "adma", steps=10)
+
+
+def test_what_is_no_task_is_told():
+    with pytest.raises(SpecError, match="task: got 'mlp', but it must be a velodrome.Task or a"):
+        _task_spec("mlp")

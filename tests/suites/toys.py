@@ -173,7 +173,7 @@ def bowl_spec(batch_size: int = 8, **config: Any) -> TaskSpec:
 
 def bowl_suite(*names: str, **protocol: Any) -> Suite:
     """A suite of one bowl; call it where the family is registered."""
-    values = {"steps": 20, "seeds": 2, "baseline": "counting", "baseline_multiple": 1}
+    values = {"steps": 20, "seeds": 2, "baseline": names[0], "baseline_multiple": 1}
     values.update(eval_every=5, heldout_every=10)
     values.update(protocol)
     return Suite(name="bowls", tasks=(bowl_spec(),), protocol=Protocol(**values), optimizers=names)

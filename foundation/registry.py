@@ -29,26 +29,40 @@ class Registry(Generic[T]):
       group: The entry point group, such as ``"velodrome.families"``.
       check: Called with ``(name, value)`` on everything that is looked up; it raises a
         :class:`VelodromeError` if the value cannot be what it claims to be.
+      definition: ``definition(value)`` returns the function or class that a value is made of,
+        which tells a notebook's cell that is run again from another claim to its name.
     """
 
-    def __init__(self, kind: str, *, group: str, check: Callable[[str, Any], None] | None = None):
+    def __init__(
+        self,
+        kind: str,
+        *,
+        group: str,
+        check: Callable[[str, Any], None] | None = None,
+        definition: Callable[[T], Any] | None = None,
+    ):
         self.kind = kind
         self.group = group
         self._check = check
+        self._definition = definition
         self._values: dict[str, T] = {}
         self._lazy: dict[str, str] = {}
 
     def register(self, name: str, value: T) -> T:
-        """Adds ``value`` under ``name`` and returns it; the same object may be added again.
+        """Adds ``value`` under ``name`` and returns it.
+
+        The same object may be added again; and what is made of a function or class of
+        ``__main__`` takes the place of what was made of the one with the same qualified name
+        there before: a notebook's cell may be run again.
 
         Raises:
           VelodromeError: The name already stands for something else.
         """
-        if name in self._lazy or (name in self._values and self._values[name] is not value):
+        self._run_check(name, value)
+        if name in self._lazy or (name in self._values and not self._may_replace(name, value)):
             raise VelodromeError(
                 f"the {self.kind} {name!r} is registered already; choose another name."
             )
-        self._run_check(name, value)
         self._values[name] = value
         return value
 
@@ -98,11 +112,26 @@ class Registry(Generic[T]):
     @contextlib.contextmanager
     def temporarily(self, name: str, value: T) -> Iterator[T]:
         """Registers ``value`` for the length of a ``with`` block (for tests and notebooks)."""
+        before = {known: self._values[known] for known in [name] if known in self._values}
         self.register(name, value)
         try:
             yield value
         finally:
             self._values.pop(name, None)
+            self._values.update(before)
+
+    def _may_replace(self, name: str, value: T) -> bool:
+        before = self._values[name]
+        if before is value:
+            return True
+        cell = self._interactive_name(value)
+        return cell is not None and cell == self._interactive_name(before)
+
+    def _interactive_name(self, value: T) -> str | None:
+        """Returns the qualified name of what ``value`` is made of, if ``__main__`` defines that."""
+        made_of = None if self._definition is None else self._definition(value)
+        interactive = getattr(made_of, "__module__", None) == "__main__"
+        return getattr(made_of, "__qualname__", None) if interactive else None
 
     def _points(self) -> list[importlib.metadata.EntryPoint]:
         return list(importlib.metadata.entry_points(group=self.group))

@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 
-@functools.lru_cache(maxsize=64)
 def build(spec: TaskSpec) -> Task:
     """Builds the task of a spec; the same spec gives the same object, so programs are reused.
 
@@ -51,8 +50,13 @@ def build(spec: TaskSpec) -> Task:
       UnknownNameError: There is no such data set.
       SpecError: The data set is not of the kind that the family trains on.
     """
+    return _build(spec, spec.family_object)
+
+
+@functools.lru_cache(maxsize=64)
+def _build(spec: TaskSpec, family: Family) -> Task:  # by family: a notebook may define it anew
     plain = dataclasses.replace(spec, augmentations=()) if spec.augmentations else spec
-    task = plain.family_object.build(plain, dataset_info(plain))
+    task = family.build(plain, dataset_info(plain))
     if not spec.augmentations:
         return task
     return dataclasses.replace(augment(task, spec.augmentations), spec=spec, cost=cost(spec))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,8 @@ def family(
 
     Raises:
       SpecError: A field is not declared with ``static`` or ``dynamic``.
-      VelodromeError: The name stands for another family already.
+      VelodromeError: The name stands for another family already. (The same function or class of
+        a notebook takes the place of its earlier self: a cell may be run again.)
     """
     typed = []
     for field, value in fields.items():
@@ -67,6 +69,7 @@ def family(
 def _calling(make: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a network of what ``make`` returns, whatever keywords that would take."""
 
+    @functools.wraps(make)  # so that the registry knows where it was defined
     def network(config: Any, view: Any, *, rngs: Any, dynamic: Any) -> Any:
         return _of_input_alone(make(config, view, rngs=rngs, dynamic=dynamic))
 

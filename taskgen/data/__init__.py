@@ -12,7 +12,12 @@ from taskgen.data.info import Dataset, DatasetInfo, check_dataset, hash_arrays
 __all__ = ["Dataset", "DatasetInfo", "datasets", "hash_arrays"]
 
 #: Every data set by name; other packages add theirs by the entry point ``velodrome.datasets``.
-datasets: Registry[Dataset] = Registry("data set", group="velodrome.datasets", check=check_dataset)
+datasets: Registry[Dataset] = Registry(
+    "data set",
+    group="velodrome.datasets",
+    check=check_dataset,
+    definition=lambda dataset: dataset.load,
+)
 
 for _dataset in (*builtin.DATASETS, *published.DATASETS, *standin.DATASETS):
     datasets.register(_dataset.name, _dataset)

@@ -18,7 +18,12 @@ def _check(name: str, value: Any) -> None:
         )
 
 
-families: Registry[Family] = Registry("family", group="velodrome.families", check=_check)
+families: Registry[Family] = Registry(
+    "family",
+    group="velodrome.families",
+    check=_check,
+    definition=lambda family: family.network or family.build,
+)
 
 families.register_lazy("mlp", "taskgen.families.mlp:family")
 families.register_lazy("cnn", "taskgen.families.cnn:family")

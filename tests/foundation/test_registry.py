@@ -34,6 +34,31 @@ def test_the_same_object_may_come_twice_but_not_another(registry):
         registry.register("seven", 8)
 
 
+def made(module, name="cell"):
+    def one():
+        pass
+
+    one.__module__, one.__qualname__ = module, name
+    return one
+
+
+def test_only_the_same_definition_of_an_interactive_session_is_replaced():
+    functions = Registry("function", group="test.functions", definition=lambda function: function)
+    first, again = made("__main__"), made("__main__")
+    functions.register("name", first)
+    with functions.temporarily("name", again):
+        assert functions.get("name") is again
+    assert functions.get("name") is first
+    functions.register("name", again)
+    for other in (made("__main__", "another"), made("package")):
+        with pytest.raises(VelodromeError, match="function 'name' is registered already"):
+            functions.register("name", other)
+    functions.register("shared", made("package"))
+    for other in (made("package"), made("another_package"), again):
+        with pytest.raises(VelodromeError, match="function 'shared' is registered already"):
+            functions.register("shared", other)
+
+
 def test_an_unknown_name_gets_the_close_matches(registry):
     with pytest.raises(UnknownNameError, match="no number named 'sevn'. Did you mean 'seven'"):
         registry.get("sevn")

@@ -121,3 +121,61 @@ def test_what_is_no_field_and_names_that_are_taken_are_refused():
     declare = family("mlp", width=static(log_int(4, 64), default=8))
     with pytest.raises(VelodromeError, match="'mlp' is registered already; choose another"):
         declare(Long)
+
+
+CELL = """
+from flax import nnx
+from taskgen.declare import family
+from taskgen.space import log_int, static
+
+@family("cell", width=static(log_int(4, 64), default={width}))
+def {name}(config, view, *, rngs, dynamic):
+    hidden = nnx.Linear(view.pixels, {factor} * config.width, rngs=rngs)
+    output = nnx.Linear({factor} * config.width, view.num_classes, rngs=rngs)
+    return nnx.Sequential(lambda image: image.reshape(len(image), -1), hidden, nnx.relu, output)
+"""
+
+
+def run_cell(module: str = "__main__", *, name: str = "mine", width: int = 8, factor: int = 1):
+    """Runs a cell of a notebook, whose functions are those of the module ``__main__``."""
+    names: dict[str, Any] = {"__name__": module}
+    exec(CELL.format(name=name, width=width, factor=factor), names)
+    return names[name]
+
+
+def test_a_cell_that_is_run_again_replaces_its_family():
+    first = run_cell()
+    assert families.get("cell") is first
+    assert taskgen.cost(TaskSpec("cell", {}, DataSpec("digits"), 4)).params == 65 * 8 + 9 * 10
+    again = run_cell(width=16, factor=2)
+    assert families.get("cell") is again is not first
+    # The present family counts, for what was sampled before too.
+    assert taskgen.cost(TaskSpec("cell", {}, DataSpec("digits"), 4)).params == 65 * 32 + 33 * 10
+    assert "cell" in families.names()
+
+
+def test_a_task_is_built_of_the_present_network_even_if_the_config_is_the_old_one():
+    for bias in (True, False):
+
+        class Network(nnx.Module):
+            def __init__(self, config, view, *, rngs, dynamic, bias=bias):
+                self.output = nnx.Linear(64, 10, use_bias=bias, rngs=rngs)
+
+            def __call__(self, image):
+                return self.output(flat(image))
+
+        Network.__module__ = "__main__"
+        families.register("kept", Family("kept", LongConfig, Network))
+        params, _ = taskgen.build(TaskSpec("kept", {}, DataSpec("digits"), 4)).shapes
+        assert set(params["output"]) == ({"kernel", "bias"} if bias else {"kernel"})
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("__main__", "another"), ("one_package", "mine"), ("other", "mine")]
+)
+def test_another_definition_of_the_same_name_is_refused(module: str, name: str):
+    run_cell("one_package")
+    with pytest.raises(VelodromeError, match="family 'cell' is registered already"):
+        run_cell(module, name=name)
+    with pytest.raises(VelodromeError, match="family 'cell' is registered already"):
+        run_cell()

@@ -139,33 +139,37 @@ def test_wrong_arguments_are_named(tmp_path):
         go(tmp_path, progress="loud")
 
 
-def test_a_missing_file_of_one_shard_does_not_stop_the_others(tmp_path, monkeypatch):
-    original = Workshop.run_shard
-    failed = []
+@pytest.fixture
+def fail_once(monkeypatch):
+    """Makes the first shard that is run raise something; returns the list of its id."""
 
-    def sometimes(self, shard_id, control):
-        if not failed:
-            failed.append(shard_id)
-            raise DataError("no such data") from FileNotFoundError("gone")
-        return original(self, shard_id, control)
+    def install(error: Exception) -> list[str]:
+        original = Workshop.run_shard
+        failed: list[str] = []
 
-    monkeypatch.setattr(Workshop, "run_shard", sometimes)
+        def sometimes(self, shard_id, control):
+            if not failed:
+                failed.append(shard_id)
+                raise error
+            return original(self, shard_id, control)
+
+        monkeypatch.setattr(Workshop, "run_shard", sometimes)
+        return failed
+
+    return install
+
+
+def test_a_missing_file_of_one_shard_does_not_stop_the_others(tmp_path, fail_once):
+    error = DataError("no such data")
+    error.__cause__ = FileNotFoundError("gone")
+    failed = fail_once(error)
     result, _ = go(tmp_path)
     assert result.done == 1
     assert Store.open(tmp_path).failures[failed[0]]["message"] == "no such data"
 
 
-def test_a_failing_shard_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
-    original = Workshop.run_shard
-    failed = []
-
-    def sometimes(self, shard_id, control):
-        if not failed:
-            failed.append(shard_id)
-            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
-        return original(self, shard_id, control)
-
-    monkeypatch.setattr(Workshop, "run_shard", sometimes)
+def test_a_failing_shard_is_recorded_and_the_others_go_on(tmp_path, fail_once):
+    failed = fail_once(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte"))
     result, display = go(tmp_path)
     assert result.done == 1
     record = Store.open(tmp_path).failures[failed[0]]

@@ -12,26 +12,7 @@ from typing import Any
 
 import pytest
 
-from velodrome import cli
-
 SPEC: dict[str, Any] = {"family": "mlp", "data": {"name": "digits"}, "batch_size": 32}
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Runs a command that must fail, in an empty folder, and returns the one line it tells."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> str:
-        capsys.readouterr()
-        assert cli.main(words) == 2
-        shown = capsys.readouterr()
-        assert shown.err.startswith("velodrome: ")
-        assert shown.err.count("\n") == 1
-        assert "Traceback" not in shown.err
-        return shown.err
-
-    return run
 
 
 def with_config(**config: Any) -> str:

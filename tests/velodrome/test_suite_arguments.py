@@ -31,20 +31,9 @@ constant = 4.5
 """
 
 
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Runs a command that must fail, in an empty folder, and returns the one line it tells."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def _mine(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SUITES)
-
-    def run(*words: str) -> str:
-        capsys.readouterr()
-        assert cli.main(words) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("velodrome: ") and told.count("\n") == 1
-        return told
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -62,14 +62,14 @@ def anytime_curves(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Quartiles over tasks of :func:`anytime_rows`; see :data:`ANYTIME_COLUMNS`."""
     table = pd.DataFrame(rows, columns=["label", "share", "ratio", "censored"])
     found = []
-    for (label, share), part in table.groupby(["label", "share"], sort=False):
+    for _, part in table.groupby(["label", "share"], sort=False):
         with np.errstate(divide="ignore"):
             log2 = np.log2(part["ratio"].to_numpy(float))
         low, high = np.quantile(log2, [0.25, 0.75], method="inverted_cdf")
         found.append(
             {
-                "label": label,
-                "share": share,
+                "label": part["label"].iloc[0],
+                "share": part["share"].iloc[0],
                 "median": float(np.exp2(median(log2))),
                 "quarter": float(np.exp2(low)),
                 "three_quarters": float(np.exp2(high)),

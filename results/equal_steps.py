@@ -74,6 +74,8 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
     for point in np.unique(best):
         curves = means(int(point), slice(0, end + 1))
         for draw in np.flatnonzero((best == point) & np.isfinite(targets)):
+            # From the curve itself: a sum in another order may differ in its last digit.
+            targets[draw] = curves[draw, -1]
             reached = np.minimum.accumulate(curves[draw])
             times[draw] = steps_to_loss(steps, reached, targets[draw : draw + 1])[0]
     final = np.where(theirs.present[:, :, None], smooth, np.inf)[:, :, -1]

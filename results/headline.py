@@ -11,8 +11,10 @@ import pandas as pd
 
 from results.overtasks import Sample
 from results.resample import SeedResamples
-from results.stats import Aggregate, aggregate, interquartile_mean, median
+from results.stats import Aggregate, aggregate, interquartile_mean, median, weighted_interval
 
+BAND_SEEDS = 5
+"""Fewest seeds for an interval of one task: 3 seeds have 10 different draws, 5 have 126."""
 FASTER_THAN = (1.0, 2.0, 4.0, 16.0)
 Unit = Literal["steps", "seconds", "cost", "cost-seconds"]
 Split = Literal["train", "heldout"]
@@ -47,6 +49,13 @@ class SplitResult:
     log2_seeds: np.ndarray
     resamples: SeedResamples
 
+    def interval(self) -> tuple[float, float]:
+        """95% of the draws of its seeds, as ratios; NaN under :data:`BAND_SEEDS` seeds."""
+        if self.log2_seeds.size < BAND_SEEDS:
+            return float("nan"), float("nan")
+        low, high = weighted_interval(median(self.resamples.log2), self.resamples.probability)
+        return float(np.exp2(low)), float(np.exp2(high))
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -67,8 +76,9 @@ class TaskResult:
         shift = float(np.log2(self.trials)) if unit.startswith("cost") else 0.0
         if unit.endswith("seconds"):
             ratio = self.row.get("step_time_ratio")
-            known = isinstance(ratio, float) and ratio > 0
-            shift -= float(np.log2(ratio)) if known else float("nan")  # type: ignore[arg-type]
+            if not isinstance(ratio, float) or not ratio > 0:
+                return float("nan")
+            shift -= float(np.log2(ratio))
         return shift
 
 

@@ -15,13 +15,14 @@ from results.time_to_loss import seconds_per_step
 OVERHEAD_COLUMNS = (
     "index", "task", "family", "label", "baseline", "batch_size", "parameters",
     "seconds_per_step", "spread", "baseline_seconds_per_step", "ratio", "compile_seconds",
-    "eval_seconds", "memory_bytes", "device", "threads",
+    "eval_seconds", "memory_bytes", "planned_bytes", "device", "threads",
 )  # fmt: skip
 """Columns of :func:`overhead_table`.
 
 ``spread`` is the interquartile range of the samples of ``seconds_per_step``. ``ratio`` is the
-quotient of the two medians, which were measured in turns in one process. ``memory_bytes`` is the
-predicted size of parameters, gradients and activations of one run, without the optimizer's state.
+quotient of the two medians, which were measured in turns in one process. ``memory_bytes`` is what
+the compiled training program of one run needs, its optimizer's state included, ``planned_bytes``
+the prediction for parameters, gradients and activations alone.
 What was not measured or is not in the plan is NaN.
 """
 
@@ -66,7 +67,8 @@ def overhead_table(
                 "ratio": np.nan if ratio is None else ratio,
                 "compile_seconds": _number(timing.get("compile_seconds")),
                 "eval_seconds": _number(timing.get("eval_seconds")),
-                "memory_bytes": _number(cost.get("memory_bytes")),
+                "memory_bytes": _number(timing.get("memory_bytes")),
+                "planned_bytes": _number(cost.get("memory_bytes")),
                 "device": (timing.get("device") or {}).get("kind"),
                 "threads": _number(timing.get("threads")),
             }
@@ -75,5 +77,6 @@ def overhead_table(
 
 
 def _number(value: object) -> float:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known else float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return float("nan")
+    return float(value)

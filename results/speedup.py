@@ -110,6 +110,7 @@ class Race:
         self.budget = baseline.horizon if budget is None else budget
         self.definition: Definition = definition_of(definition)
         self._smoothed: dict[int, np.ndarray] = {}
+        self._rates: dict[int, np.ndarray] = {}
 
     def smoothed(self, candidate_evaluations: int) -> Float[np.ndarray, "point seed eval"]:
         """All baseline runs, smoothed as the definition says."""
@@ -121,7 +122,10 @@ class Race:
 
     def rates(self, candidate_evaluations: int) -> Float[np.ndarray, "point eval"]:
         """Smoothed seed-mean curve of every rate."""
-        return seed_mean(self.smoothed(candidate_evaluations), self.baseline.present)
+        if candidate_evaluations not in self._rates:
+            smooth = self.smoothed(candidate_evaluations)
+            self._rates[candidate_evaluations] = seed_mean(smooth, self.baseline.present)
+        return self._rates[candidate_evaluations]
 
     def envelope(self, candidate_evaluations: int) -> Float[np.ndarray, " eval"]:
         """What the candidate is raced against."""

@@ -12,12 +12,10 @@ from results.comparison import Outcome, TaskComparison
 from results.curves import Sweep
 from results.definitions import DEFINITIONS
 from results.envelope import best_point
+from results.headline import BAND_SEEDS
 from results.speedup import seconds_ratio
 from results.stats import median, weighted_interval
 from results.tuning import rate_of as _rate
-
-BAND_SEEDS = 5
-"""Fewest seeds for an interval of one task: 3 seeds have 10 different draws, 5 have 126."""
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",

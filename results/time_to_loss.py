@@ -20,9 +20,10 @@ TIME_COLUMNS = (
 """Columns of :func:`time_rows`.
 
 ``loss`` lies ``fraction`` of the way from the baseline's initial loss to the lowest smoothed loss
-(seed mean) that any optimizer has reached on the task. ``steps`` is the first step at which it is
-reached, +inf if never (``reached`` is False): of the baseline by its envelope, which is its best
-rate for this very loss, and by its best single rate; of a candidate the median over seeds.
+(seed mean) that any optimizer reaches on the task within the candidates' steps. ``steps`` is the
+first step at which it is reached, +inf if never (``reached`` is False): of the baseline by its
+envelope, which is its best rate for this very loss, and by its best single rate; of a candidate
+the median over seeds.
 ``seconds`` is that times its seconds per step, NaN where they were not measured.
 """
 SINGLE = "{}, best single rate"
@@ -50,14 +51,16 @@ def time_rows(
         (base.label, base.id, steps, envelope(rates)[None]),
         (SINGLE.format(base.label), base.id, steps, envelope(rates, kind="single")[None]),
     ]
-    best = float(curves[0][3][0, -1])
+    end = min((o.cell.horizon for o in outcomes), default=int(steps[-1]))
+    best = float(curves[0][3][0, max(0, int(np.searchsorted(steps, end, side="right")) - 1)])
     for outcome in outcomes:
         assert outcome.train is not None and outcome.point is not None  # chosen above
         sweep, point = outcome.train, outcome.point
         smooth = race.definition.smooth_candidate(sweep.losses)[point]
         there = sweep.present[point]
         mean = seed_mean(smooth[None], there[None])[0]
-        best = min(best, float(mean.min()))
+        within = mean[: int(np.searchsorted(sweep.steps, end, side="right"))]
+        best = min(best, float(within.min()))
         reached = np.minimum.accumulate(smooth[there], axis=1)
         curves.append((outcome.cell.label, outcome.cell.id, sweep.steps, reached))
     initial = float(rates[:, 0].min())

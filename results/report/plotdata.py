@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,15 @@ import pandas as pd
 
 from results.comparison import TaskComparison
 from results.envelope import best_point
+from results.headline import Split, TaskResult, Unit, labels
+from results.overtasks import Sample
 from results.reference import Reference
 from results.tuning import rate_of as _rate
 
 CURVE_COLUMNS = ("index", "task", "series", "label", "rate", "seed", "step", "loss")
 SORTED_COLUMNS = (
     "label", "percentile", "task", "family", "speedup", "log2_speedup", "censored", "diverged",
+    "low", "high", "band_low", "band_high", "seeds",
 )  # fmt: skip
 
 
@@ -71,34 +75,55 @@ def learning_curves(
     return pd.concat(parts, ignore_index=True).reindex(columns=list(CURVE_COLUMNS))
 
 
-def sorted_speedups(summary: pd.DataFrame, *, unit: str = "steps") -> pd.DataFrame:
+def sorted_speedups(
+    results: Sequence[TaskResult], *, unit: Unit = "steps", split: Split = "train"
+) -> pd.DataFrame:
     """Speedups by the default definition, sorted for each optimizer.
 
     Saturated tasks are left out, and so are tasks without a speedup in this unit. The task of
     rank i (from 0) of n stands at percentile ``100 (i + 1/2) / n``.
 
     Args:
-      summary: see ``results.summary.COLUMNS``.
-      unit: ``"steps"`` or ``"seconds"``.
+      results: of all optimizers on all tasks.
+      unit: see ``results.headline.UNITS``.
+      split: ``"train"`` or ``"heldout"``.
+
+    Returns:
+      ``band_low`` and ``band_high`` are the 95% band of the curve at that rank, for the same tasks
+      and new seeds. ``low`` and ``high`` are the interval of the task itself, NaN under 5 seeds.
     """
     parts: list[dict[str, Any]] = []
-    for label in dict.fromkeys(summary["label"]):
-        chosen = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
-        rows = [r for r in chosen.to_dict("records") if np.isfinite(r[f"speedup_{unit}_default"])]
+    for label in labels(results):
+        chosen = [
+            (result, result.splits[split], result.shift(unit))
+            for result in results
+            if result.row["label"] == label
+            and not result.row["saturated"]
+            and split in result.splits
+            and np.isfinite(result.shift(unit))
+        ]
         # Among equals (all at the cap) censored ones come last: they are at least that.
-        rows.sort(key=lambda r: (r[f"speedup_{unit}_default"], r["censored_default"] == "right"))
-        for rank, row in enumerate(rows):
-            ratio = float(row[f"speedup_{unit}_default"])
+        chosen.sort(key=lambda x: (x[1].ratio * 2 ** x[2], x[1].censored))
+        shifts = np.array([shift for *_, shift in chosen])
+        band = Sample([found.resamples for _, found, _ in chosen]).sorted_band(shifts)
+        for rank, (result, found, shift) in enumerate(chosen):
+            ratio = found.ratio * 2.0**shift
+            low, high = found.interval()
             parts.append(
                 {
                     "label": label,
-                    "percentile": 100 * (rank + 0.5) / len(rows),
-                    "task": row["task"],
-                    "family": row["family"],
+                    "percentile": 100 * (rank + 0.5) / len(chosen),
+                    "task": result.row["task"],
+                    "family": result.row["family"],
                     "speedup": ratio,
                     "log2_speedup": float(np.log2(ratio)) if ratio > 0 else -np.inf,
-                    "censored": row["censored_default"],
-                    "diverged": bool(row["diverged_default"]),
+                    "censored": "right" if found.censored else "no",
+                    "diverged": split == "train" and bool(result.row.get("diverged_default")),
+                    "low": low * 2.0**shift,
+                    "high": high * 2.0**shift,
+                    "band_low": float(np.exp2(band[0][rank])),
+                    "band_high": float(np.exp2(band[1][rank])),
+                    "seeds": found.log2_seeds.size,
                 }
             )
     return pd.DataFrame(parts, columns=list(SORTED_COLUMNS))

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from results.report import learning_curves, sorted_speedup
+from results.report import (
+    families_plot,
+    headline_plot,
+    learning_curves,
+    overhead_plot,
+    profiles_plot,
+    sensitivity_plot,
+    sorted_speedup,
+    time_plot,
+)
 from results.report.data import ReportData
 from results.report.plot import SECTIONS, Plot
 
 __all__ = ["SECTIONS", "Plot", "plots"]
 
-_MODULES = (sorted_speedup, learning_curves)
+_MODULES = (
+    headline_plot,
+    sorted_speedup,
+    families_plot,
+    learning_curves,
+    sensitivity_plot,
+    profiles_plot,
+    overhead_plot,
+    time_plot,
+)
 
 
 def plots(data: ReportData) -> Iterator[Plot]:

@@ -17,77 +17,114 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from results.headline import ratio_text, share_text
+from results.headline import Split, Unit, ratio_text, share_text
 from results.report.context import Context, times
 from results.report.data import ReportData
+from results.report.log2axis import MARGIN, limits, set_log2
 from results.report.plot import Plot
 from results.report.plotdata import sorted_speedups
 from results.report.style import looks, new_figure
 
 _WIDTH, _HEIGHT = 4.6, 3.2
-# At least 1/4x to 16x; the floor stands in for 0x: what diverged or made no progress.
-_LOW, _HIGH, _DEEPEST = -2, 4, -6
+
+
+_VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
+    ("speedup_steps", "steps", "train", "in steps"),
+    ("speedup_seconds", "seconds", "train", "in seconds"),
+    ("speedup_cost", "cost", "train", "at equal tuning cost"),
+    ("speedup_heldout", "steps", "heldout", "in steps, held-out loss"),
+)
+_MEANING = (
+    "Triangles: at least this much. Crosses: diverged, or too low for this axis. Bands: 95% at "
+    "each rank, same tasks, seeds drawn anew ({seeds}). Vertical bars (from 5 seeds on): 95% of "
+    "each task."
+)
+_MORE = {
+    "speedup_seconds": " Step times were measured in turns with {baseline} on one machine.",
+    "speedup_cost": (
+        " Total tuning cost: all trials of {baseline}'s sweep run to the horizon at which the "
+        "winner is chosen, against one run of an optimizer without a sweep; in steps. The cost of "
+        "meta-training is not counted."
+    ),
+    "speedup_heldout": " Of losses on held-out data, evaluated less often than train losses.",
+}
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """The curve in steps and in seconds."""
-    for unit in ("steps", "seconds"):
-        table = sorted_speedups(data.summary, unit=unit)
-        meaning = "Triangles: at least this much. Crosses: diverged, or too low for this axis."
-        if unit == "seconds":
-            meaning += (
-                f" Step times were measured in turns with {data.context.baseline} on one machine."
-            )
+    """The curve in steps, in seconds, at equal tuning cost, and of held-out losses."""
+    context = data.context
+    seeds = f"{context.seeds} seed{'s' * (context.seeds != 1)}"
+    seeds += ", narrow with so few" if context.seeds < 5 else ""
+    for name, unit, split, words in _VIEWS:
+        table = sorted_speedups(data.results, unit=unit, split=split)
+        if table.empty and name not in ("speedup_steps", "speedup_seconds"):
+            continue
+        meaning = _MEANING.format(seeds=seeds) + _MORE.get(name, "")
+        ceiling = _multiple(data, unit)
         yield Plot(
-            name=f"speedup_{unit}",
+            name=name,
             section="speedup",
-            title=f"Speedup over {data.context.tuned}, in {unit}",
-            caption=f"{data.context.line} {data.counts} {meaning}",
-            alt=_words(data, unit),
+            title=f"Speedup over {context.tuned}, {words}",
+            caption=f"{context.line} {data.counts} {meaning.format(baseline=context.baseline)}",
+            alt=_words(data, unit, split, words),
             table=table,
-            draw=partial(draw, table, data.context, unit=unit),
+            draw=partial(draw, table, context, words=words, ceiling=ceiling),
         )
 
 
-def _words(data: ReportData, unit: str) -> str:
+def _multiple(data: ReportData, unit: Unit) -> float:
+    """The largest speedup that can be observed, NaN where tasks differ in it."""
+    if unit == "steps":
+        return data.context.multiple
+    if unit == "cost":
+        trials = {result.trials for result in data.results if "train" in result.splits}
+        return data.context.multiple * trials.pop() if len(trials) == 1 else math.nan
+    return math.nan
+
+
+def _words(data: ReportData, unit: Unit, split: Split, words: str) -> str:
     parts = [
         f"{found.label}: median {ratio_text(found.median)} over {found.tasks} tasks, "
         f"{share_text(found.faster[1.0])} of them faster than {data.context.tuned}"
         for found in data.headlines
-        if (found.unit, found.scope, found.split) == (unit, "headline", "train")
+        if (found.unit, found.scope, found.split) == (unit, "headline", split)
     ]
-    return f"Speedups in {unit}, sorted over tasks. " + ". ".join(parts) + "."
+    return f"Speedups {words}, sorted over tasks. " + ". ".join(parts) + "."
 
 
-def draw(table: pd.DataFrame, context: Context, *, unit: str = "steps") -> Figure:
+def draw(
+    table: pd.DataFrame, context: Context, *, words: str = "in steps", ceiling: float = math.nan
+) -> Figure:
     """Draws the curve.
 
     Args:
       table: see ``results.report.plotdata.sorted_speedups``.
       context: what the results are of.
-      unit: ``"steps"`` or ``"seconds"``.
+      words: the unit in words.
+      ceiling: the largest speedup that can be observed; NaN if there is no common one.
     """
     styles = looks(context.labels)
     drawn = [label for label in context.labels if label in set(table["label"])]
     figure = new_figure(_WIDTH, _HEIGHT + (0.15 * math.ceil(len(drawn) / 3) if _many(drawn) else 0))
     axes = figure.add_subplot()
     values = table["log2_speedup"].to_numpy(float)
-    finite = values[np.isfinite(values)]
-    low = min([_LOW, *(math.floor(max(v, _DEEPEST)) for v in finite)])
-    high = max([_HIGH, *(math.ceil(v) for v in finite)])
-    floor = low - 0.45
-    _axes(axes, context, unit=unit, low=low, high=high, floor=bool((values < low).any()))
-    if unit == "steps" and context.multiple > 0:
-        _ceiling(axes, context, high=high)
+    # The paper's axes, unless tuning cost lifts everything far above them.
+    low, high = limits(values, low=-2 if ceiling == context.multiple or not ceiling > 0 else -1)
+    if ceiling > 0:
+        high = max(high, math.ceil(math.log2(ceiling)))
+    _axes(axes, context, words=words, low=low, high=high, floor=bool((values < low).any()))
+    if ceiling > 0:
+        _ceiling(axes, context, ceiling, high=high)
     many = len(values) > 20 * max(1, len(drawn))
-    marks = _Marks(floor=floor, low=low, many=many, stacked=unit == "steps")
+    stacked = ceiling > 0
+    marks = _Marks(floor=low - MARGIN, low=low, many=many, stacked=stacked, optimizers=len(drawn))
     for label in drawn:
         mine = table.loc[table["label"] == label]
         _line(axes, mine.to_dict("list"), label=label, look=styles[label], marks=marks)
     if drawn:
         _legend(axes, drawn)
     else:
-        text = f"no task has a speedup in {unit}"
+        text = f"no task has a speedup {words}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
     return figure
 
@@ -104,6 +141,7 @@ class _Marks:
     low: int
     many: bool
     stacked: bool
+    optimizers: int
     triangles: int = 0
     crosses: int = 0
 
@@ -112,27 +150,24 @@ def _many(labels: Sequence[str]) -> bool:
     return len(labels) > 4
 
 
-def _axes(axes: Axes, context: Context, *, unit: str, low: int, high: int, floor: bool) -> None:
-    powers = range(low, high + 1)
-    ticks, names = [float(p) for p in powers], [_tick(p) for p in powers]
-    if floor:
-        ticks, names = [low - 0.45, *ticks], ["0x", *names]
-    axes.set_xlim(0, 100)
+def _axes(axes: Axes, context: Context, *, words: str, low: int, high: int, floor: bool) -> None:
+    set_log2(axes, low, high, floor=floor)
     axes.set_ylim(low - 0.6, high + 0.15)
-    axes.set_yticks(ticks, names)
+    axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("task percentile")
-    axes.set_ylabel(f"speedup over {context.tuned},\nin {unit}")
+    axes.set_ylabel(f"speedup over {context.tuned},\n{words}")
     axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
 
 
-def _ceiling(axes: Axes, context: Context, *, high: int) -> None:
+def _ceiling(axes: Axes, context: Context, ceiling: float, *, high: int) -> None:
     """Shades what cannot be observed and says why."""
-    cap = math.log2(context.multiple)
+    cap = math.log2(ceiling)
     axes.axhspan(cap, high + 0.15, color="#f3f3f3", zorder=0.5, linewidth=0)
     axes.axhline(cap, color="#888888", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-    much = times(context.multiple)
-    text = f"cannot exceed {much}: {context.baseline} was run {much[:-1]} times as long"
+    text = f"cannot exceed {times(ceiling)}"
+    if ceiling == context.multiple:
+        text += f": {context.baseline} was run {times(ceiling)[:-1]} times as long"
     axes.annotate(
         text, (0, 1), xycoords="axes fraction", xytext=(4, -4), textcoords="offset points",
         fontsize=6.5, color="#555555", va="top",
@@ -149,6 +184,7 @@ def _line(
     zero = y < marks.low
     seen = ~zero & ~right
     size = 2.2 if marks.many else 4.0
+    _bands(axes, rows, x, color=color, marks=marks)
     axes.plot(x[~zero], y[~zero], color=color, linewidth=0.9, alpha=0.45, linestyle=":")
     axes.plot(x[seen], y[seen], color=color, marker=marker, markersize=size, label=label,
               markeredgewidth=0, zorder=3)  # fmt: skip
@@ -171,13 +207,24 @@ def _line(
     marks.crosses += bool(zero.any())
 
 
+def _bands(axes: Axes, rows: dict[Any, list], x: np.ndarray, *, color: str, marks: _Marks) -> None:
+    """The band of the curve, and from 5 seeds on the interval of every task."""
+    bottom = 2.0 ** (marks.low - 1)
+    low, high, task_low, task_high = (
+        np.log2(np.maximum(np.array(rows[name], dtype=float), bottom))
+        for name in ("band_low", "band_high", "low", "high")
+    )
+    # Many bands on each other would be grey.
+    alpha = 0.18 if marks.optimizers <= 3 else 0.1
+    axes.fill_between(x, low, high, color=color, alpha=alpha, linewidth=0, zorder=2)
+    if marks.optimizers <= 3 and np.isfinite(task_low).any():
+        width = 0.5 if marks.many else 0.8
+        axes.vlines(x, task_low, task_high, color=color, linewidth=width, alpha=0.6, zorder=2.5)
+
+
 def _legend(axes: Axes, drawn: Sequence[str]) -> None:
     """At the lower right, where a rising curve leaves room; above the axes if there are many."""
     if _many(drawn):
         axes.legend(loc="lower left", bbox_to_anchor=(-0.15, 1.0), ncols=3, columnspacing=1.2)
     else:
         axes.legend(loc="lower right", borderaxespad=0.8, labelspacing=0.3)
-
-
-def _tick(power: int) -> str:
-    return f"{2**power}x" if power >= 0 else f"1/{2**-power}x"

@@ -97,6 +97,10 @@ def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
 def arrange(figure: Figure) -> None:
     """Lays the figure out once: that is most of the work, and the same for all formats."""
     figure.draw_without_rendering()
+    # Ticks, and so their labels' widths, may have changed with the size of the axes.
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
 
 

@@ -15,12 +15,14 @@ from synthetic import RATES, Candidate, Made, make, summarize
 from foundation.errors import StoreError
 from results.cell import Cell
 from results.comparison import compare, step_time_ratio
+from results.headline import SplitResult, TaskResult
 from results.report import ReportFiles, print_report, write_report
 from results.report.context import data_text, times
 from results.report.data import collect
 from results.report.plotdata import sorted_speedups
 from results.report.style import PALETTE, looks
 from results.report.table import markdown
+from results.resample import SeedResamples
 from results.speedup import speedup
 from results.store import Store
 from results.summary import COLUMNS
@@ -139,7 +141,7 @@ def test_a_sweep_without_its_best_rate_is_no_baseline(tmp_path: Path):
         trials = 2 if headline.unit.startswith("cost") else 1
         assert headline.median.value < 2.1 * trials
     for unit in ("steps", "seconds"):
-        assert list(sorted_speedups(data.summary, unit=unit)["task"]) == [fine["task"]]
+        assert list(sorted_speedups(data.results, unit=unit)["task"]) == [fine["task"]]
     of_hole = data.curves.loc[data.curves["index"] == hole["index"]]
     assert set(of_hole["series"]) == {"rate", "seed"}
     text = files.markdown.read_text()
@@ -261,7 +263,11 @@ def test_the_headline(files: ReportFiles):
 
 def test_files(files: ReportFiles):
     names = {path.name for path in files.directory.iterdir()}
-    stems = ("speedup_steps", "speedup_seconds", "learning_curves")
+    stems = (
+        "headline", "speedup_steps", "speedup_seconds", "speedup_cost", "speedup_heldout",
+        "families_steps", "families_seconds", "learning_curves", "sensitivity", "tuning",
+        "profile", "pairs", "overhead", "time_to_loss", "anytime",
+    )  # fmt: skip
     assert names == {
         *(f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf", ".svg", ".csv")),
         "summary.csv", "report.md", "index.html",
@@ -306,7 +312,7 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
     make(tmp_path, candidates)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(write_report(tmp_path).figures) == 9
+        assert len(write_report(tmp_path).figures) == 45
 
 
 def test_nothing_run_yet(tmp_path: Path):
@@ -337,18 +343,23 @@ def test_a_report_needs_no_jax_and_is_the_same_again(
 
 
 def test_sorted_speedups_put_censored_ones_last():
-    row = {
-        "label": "a", "saturated": False, "task": "t", "family": "f", "diverged_default": False,
-    }  # fmt: skip
-    rows = [(5.0, "right"), (5.0, "no"), (0.0, "no"), (np.nan, None), (1.0, "no")]
-    summary = pd.DataFrame(
-        [{**row, "speedup_steps_default": s, "censored_default": c} for s, c in rows]
-    )
-    table = sorted_speedups(summary)
+    row = {"label": "a", "saturated": False, "task": "t", "family": "f"}
+    found = [(5.0, True), (5.0, False), (0.0, False), (1.0, False)]
+    results = [TaskResult({**row, "task": "none"})]
+    with np.errstate(divide="ignore"):
+        for ratio, censored in found:
+            seeds = np.log2([ratio] * 2)
+            table = SeedResamples(seeds[None], np.ones(1), np.log2(5))
+            results.append(TaskResult(row, {"train": SplitResult(ratio, censored, seeds, table)}))
+    table = sorted_speedups(results)
     assert list(table["speedup"]) == [0.0, 1.0, 5.0, 5.0]
     assert list(table["censored"]) == ["no", "no", "no", "right"]
     assert list(table["percentile"]) == [12.5, 37.5, 62.5, 87.5]
     assert table["log2_speedup"].tolist()[0] == -np.inf
+    # One draw alone: the band is the curve itself; and two seeds give no interval of a task.
+    assert list(table["band_low"]) == pytest.approx([0.0, 1.0, 5.0, 5.0])
+    assert list(table["band_high"]) == list(table["band_low"])
+    assert table["low"].isna().all()
 
 
 @pytest.mark.parametrize(

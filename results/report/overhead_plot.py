@@ -1,0 +1,127 @@
+"""What a step costs: seconds over the baseline's against size, and compile time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from results.report.context import Context
+from results.report.data import ReportData
+from results.report.log2axis import limits, set_log2
+from results.report.plot import Plot
+from results.report.style import BASELINE, looks, new_figure
+
+_MEANING = (
+    "Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
+    "process (median of the samples), against parameters and batch size; seconds to compile the "
+    "training program, every mark a task; and, where it was measured, the memory of that program "
+    "over {baseline}'s, against parameters."
+)
+
+
+def plots(data: ReportData) -> Iterator[Plot]:
+    """One figure, if anything was timed."""
+    timed = data.overhead["ratio"].notna() & ~data.overhead["baseline"].astype(bool)
+    if not timed.any():
+        return
+    medians = data.overhead.loc[timed].groupby("label", sort=False)["ratio"]
+    words = "; ".join(
+        f"{label}: median {rows.median():.2f} times, from {rows.min():.2f} to {rows.max():.2f}"
+        for label, rows in medians
+    )
+    yield Plot(
+        name="overhead",
+        section="overhead",
+        title=f"Cost of a step over {data.context.baseline}",
+        caption=f"{data.context.line} {_MEANING.format(baseline=data.context.baseline)}",
+        alt=f"Seconds a step over those of {data.context.baseline}. {words}.",
+        table=data.overhead,
+        draw=partial(draw, data.overhead, data.context),
+    )
+
+
+def draw(table: pd.DataFrame, context: Context) -> Figure:
+    """Draws two scatters of the ratio and a strip of compile times.
+
+    Args:
+      table: see ``results.overhead.OVERHEAD_COLUMNS``.
+      context: what the results are of.
+    """
+    styles = looks(context.labels)
+    sizes = [
+        (name, words)
+        for name, words in (("parameters", "parameters"), ("batch_size", "batch size"))
+        if table[name].notna().any()
+    ]
+    compiled = bool(table["compile_seconds"].notna().any())
+    sizes = sizes or [("index", "task")]
+    panels = len(sizes) + compiled
+    width = max(3.4, 2.25 * panels)
+    labels = [label for label in context.labels if label in set(table["label"])]
+    per_row = max(1, int(width / 1.5))
+    legend = 0.16 * math.ceil((len(labels) + compiled) / per_row)
+    figure = new_figure(width, 2.2 + legend)
+    grid = np.atleast_1d(figure.subplots(1, panels))
+    rows = table.loc[~table["baseline"].astype(bool)]
+    low, high = limits(np.log2(rows["ratio"].to_numpy(float)), low=-1, high=2)
+    for axes, (name, words) in zip(grid, sizes, strict=False):
+        for label in labels:
+            mine = rows.loc[rows["label"] == label]
+            color, marker = styles[label]
+            axes.plot(
+                mine[name], np.log2(mine["ratio"].to_numpy(float)), marker, color=color,
+                markersize=3.5, alpha=0.8, markeredgewidth=0,
+            )  # fmt: skip
+        set_log2(axes, low, high)
+        axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
+        axes.set_xlabel(words)
+        if name != "index":
+            _log_axis(axes, rows[name].to_numpy(float))
+    grid[0].set_ylabel(f"seconds a step\nover {context.baseline}")
+    if compiled:
+        _compile(grid[-1], table, labels, context, styles)
+    names = [(x, styles[x]) for x in labels]
+    names += [(context.baseline, (BASELINE, "o"))] if compiled else []
+    handles = [
+        Line2D([], [], color=color, marker=marker, markersize=4, linestyle="", label=name)
+        for name, (color, marker) in names
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=per_row, columnspacing=1.4)
+    return figure
+
+
+def _compile(axes, table: pd.DataFrame, labels: list[str], context: Context, styles) -> None:
+    """Compile times of every optimizer, one column each."""
+    shown = [context.baseline, *labels]
+    for place, label in enumerate(shown):
+        values = table.loc[table["label"] == label, "compile_seconds"].dropna().to_numpy(float)
+        color, marker = styles.get(label, (BASELINE, "o"))
+        spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(len(values))
+        axes.plot(place + spread, values, marker, color=color, markersize=3, alpha=0.8,
+                  markeredgewidth=0)  # fmt: skip
+        if len(values):
+            axes.hlines(np.median(values), place - 0.32, place + 0.32, color=color, linewidth=1.4)
+    axes.set_xticks(range(len(shown)), [""] * len(shown))
+    axes.set_xlim(-0.6, len(shown) - 0.4)
+    axes.set_ylim(bottom=0)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("optimizer")
+    axes.set_ylabel("compile seconds")
+
+
+def _log_axis(axes, values: np.ndarray) -> None:
+    axes.set_xscale("log")
+    finite = values[np.isfinite(values) & (values > 0)]
+    low, high = float(finite.min()) / 1.5, float(finite.max()) * 1.5
+    axes.set_xlim(low, high)
+    narrow = high / low < 30
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 3) if narrow else (1,), numticks=5))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from foundation.files import atomic_path, atomic_write_text
+from results.combined import open_stores
 from results.reference import Reference
 from results.report.data import ReportData, collect
 from results.report.page.build import build_page
@@ -16,7 +18,6 @@ from results.report.page.figures import PageFigure, page_figure
 from results.report.plots import plots
 from results.report.style import save, svg, velodrome_style
 from results.report.table import markdown
-from results.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ReportFiles:
 
 
 def write_report(
-    directory: str | os.PathLike[str],
+    directory: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     *,
     reference: Reference | None = None,
@@ -49,17 +50,19 @@ def write_report(
     """Draws the report of a store, from the store alone.
 
     Args:
-      directory: the store.
-      out: where to write; by default ``report`` inside the store.
+      directory: the store; or several of the same tasks and protocol, with other optimizers or
+        more seeds.
+      out: where to write; by default ``report`` inside the (first) store.
       reference: published envelopes, to be drawn and compared with the baseline's; see
         ``results.reference.load_reference``.
 
     Raises:
-      StoreError: there is no readable store.
+      StoreError: there is no readable store, or several do not belong together.
       VelodromeError: the files cannot be written.
     """
-    store = Store.open(directory, read_only=True)
-    target = Path(out) if out is not None else Path(directory) / "report"
+    several = [directory] if isinstance(directory, str | os.PathLike) else list(directory)
+    store = open_stores(several)
+    target = Path(out) if out is not None else store.directory / "report"
     data = collect(store, reference=reference)
     figures: list[Path] = []
     shown: list[PageFigure] = []

@@ -1,4 +1,4 @@
-"""``velodrome report``: tables and figures from a store of results. Imports no jax."""
+"""``velodrome report``: tables, figures and a page from stores of results. Imports no jax."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from foundation.errors import VelodromeError
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
 EXAMPLES = (
-    "velodrome report runs/mine                   # figures go to runs/mine/report",
+    "velodrome report runs/mine                   # everything goes to runs/mine/report",
     "velodrome report runs/mine --out figures",
+    "velodrome report runs/velo runs/lion --out both   # stores with other optimizers or seeds",
 )
 
 
@@ -23,27 +25,34 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def report(
-    store: Positional[Annotated[Path, arg(metavar="DIR")]],
+    stores: Positional[Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]")]],
     /,
     *,
     out: Annotated[Path | None, option("DIR")] = None,
 ) -> int:
-    """Draw tables and figures from a store of results; nothing is trained again.
+    """Draw tables, figures and a page from stores of results; nothing is trained again.
 
-    Prints a table of speedups, and writes learning curves and speedup curves as PNG and PDF, each
-    with its numbers as CSV beside it. Published envelopes of Adam that `velodrome reference fetch`
-    has put into the cache are drawn and compared too, for tasks that have a published name.
+    Prints a table of speedups, and writes `index.html`, one page that needs nothing beside it;
+    each figure as PNG, PDF and SVG with its numbers as CSV; and the same as text. Several stores
+    of the same tasks and protocol are reported as one: other optimizers, or more seeds. A run that
+    two of them have must have the same losses in both. Published envelopes of Adam that `velodrome
+    reference fetch` has put into the cache are drawn and compared too, for tasks that have a
+    published name.
 
     Args:
-      store: The directory that `velodrome run --out` filled, wholly or in part.
-      out: Where figures go. Default: the folder `report` in the store.
+      stores: The directories that `velodrome run --out` filled, wholly or in part.
+      out: Where everything goes. Default: the folder `report` in the store; of several stores it
+        must be said.
     """
+    if len(stores) > 1 and out is None:
+        raise VelodromeError("several stores have no place for their report: add --out DIR")
     from results.reference import load_reference
     from results.report import print_report, write_report
 
-    files = write_report(store, out, reference=load_reference())
+    files = write_report(stores, out, reference=load_reference())
     print_report(files.data, console=console())
     console().print(
-        f"\nfigures, CSV files, and the same as text are in {files.directory}", markup=False
+        f"\nthe page is {files.page}; figures, CSV files, and the same as text are beside it",
+        markup=False,
     )
     return 0

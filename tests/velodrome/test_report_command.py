@@ -1,0 +1,82 @@
+"""The commands that read stores: ``velodrome report`` and ``velodrome compare``."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from velodrome import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(path: Path) -> ModuleType:
+    """Imports a file that is in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SYNTHETIC = ROOT / "benchmarks" / "synthetic_store.py"
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two stores that the script for large ones makes, of one candidate and of two."""
+    folder = tmp_path_factory.mktemp("stores")
+    made = load(SYNTHETIC)
+    small = ["--tasks", "2", "--steps", "100", "--multiple", "2", "--seeds", "2"]
+    made.main([str(folder / "one"), *small])
+    made.main([str(folder / "two"), *small, "--candidates", "2"])
+    return folder / "one", folder / "two"
+
+
+def test_two_stores_are_reported_and_compared_without_jax(
+    stores: tuple[Path, Path], tmp_path: Path
+):
+    program = (
+        "import sys; from velodrome.cli import main\n"
+        f"stores = {[str(store) for store in stores]!r}\n"
+        f"assert main(['report', *stores, '--out', {str(tmp_path)!r}]) == 0\n"
+        f"assert main(['compare', *stores, '--out', {str(tmp_path / 'csv')!r}]) == 0\n"
+        "assert not {'jax', 'flax', 'optax', 'matplotlib.pyplot'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "index.html").read_text()
+    assert "AdamW" in page and "VeLO (velo-tiny)" in page and "Stand-in data." in page
+    assert "4 equal in every digit" in done.stdout
+    assert (tmp_path / "csv" / "tasks.csv").read_text().startswith("index,task,family,optimizer")
+    assert (tmp_path / "csv" / "optimizers.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report", "{one}", "{two}"], "add --out DIR"),
+        (["report", "{one}", "{one}", "--out", "x"], "named twice"),
+        (["report", "no-such-place"], "no-such-place is not a result store"),
+        (["compare", "{one}", "no-such-place"], "no-such-place is not a result store"),
+    ],
+)
+def test_what_is_refused(
+    stores: tuple[Path, Path], words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    given = [word.format(one=stores[0], two=stores[1]) for word in words]
+    assert cli.main(given) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+def test_wrong_usage(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["compare", "a"]) == 2
+    assert "B" in capsys.readouterr().err
+    assert cli.main(["report"]) == 2
+    assert "no store is named" in capsys.readouterr().err

@@ -1,0 +1,114 @@
+"""``velodrome compare``: what differs between two stores of one suite. Imports no jax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from velodrome.commands._parsing import option, run_command
+from velodrome.commands._tables import console, print_table
+
+EXAMPLES = (
+    "velodrome compare runs/before runs/after",
+    "velodrome compare runs/before runs/after --out changes   # the same as CSV files",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(compare, arguments, name="compare", examples=EXAMPLES)
+
+
+def compare(
+    before: Positional[Annotated[Path, arg(metavar="A")]],
+    after: Positional[Annotated[Path, arg(metavar="B")]],
+    /,
+    *,
+    out: Annotated[Path | None, option("DIR")] = None,
+) -> int:
+    """Compare two stores of the same tasks and protocol, run by run; nothing is trained.
+
+    Runs of the same task, optimizer and seed are compared in pairs: B's last train loss over A's,
+    so that above 1 B is worse. Prints every task on which that changed, and for each optimizer the
+    median over tasks with 95% intervals: for the same tasks and new seeds, and for new tasks. Exits
+    with 1 if something became worse.
+
+    A task is worse (better) if every common seed is, and by more than 1% on average; from 5 seeds
+    on, its 95% interval must agree.
+
+    Args:
+      before: The directory of the first store.
+      after: The directory of the second one.
+      out: Where tables of all tasks go as CSV files: `tasks.csv` and `optimizers.csv`.
+    """
+    from foundation.files import atomic_path
+    from results.combined import open_stores
+    from results.compare import compare_stores
+
+    tasks, totals = compare_stores(open_stores([before]), open_stores([after]))
+    rows = tasks.to_dict("records")
+    unchanged = ("equal", "same")
+    print_table(
+        ("task", "optimizer", "#seeds", "#loss A", "#loss B", "#B over A", "#95%", "#speedup A",
+         "#speedup B", "verdict"),
+        [_task(row) for row in rows if row["verdict"] not in unchanged],
+    )  # fmt: skip
+    alike = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in unchanged}
+    console().print(
+        f"not shown: {alike['equal']} equal in every digit, {alike['same']} without a clear "
+        "change.\n",
+        markup=False,
+    )
+    print_table(
+        ("optimizer", "#tasks", "#B over A", "#95%, new seeds", "#95%, new tasks", "#p",
+         "#p (Holm)", "#better", "#worse", "#same"),
+        [_total(row) for row in totals.to_dict("records")],
+    )  # fmt: skip
+    if out is not None:
+        for name, table in (("tasks", tasks), ("optimizers", totals)):
+            with atomic_path(out / f"{name}.csv") as temporary:
+                table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        console().print(f"all of it is in {out}", markup=False)
+    return int(any(row["worse"] for row in totals.to_dict("records")))
+
+
+def _task(row: dict[Any, Any]) -> tuple[str, ...]:
+    return (
+        str(row["task"]),
+        str(row["label"]),
+        str(row["seeds"]),
+        _number(row["loss_a"]),
+        _number(row["loss_b"]),
+        _number(row["change"]),
+        _interval(row["low"], row["high"]),
+        _number(row["speedup_a"]),
+        _number(row["speedup_b"]),
+        str(row["verdict"]),
+    )
+
+
+def _total(row: dict[Any, Any]) -> tuple[str, ...]:
+    return (
+        str(row["label"]),
+        str(row["tasks"]),
+        _number(row["change"]),
+        _interval(row["low"], row["high"]),
+        _interval(row["low_new_tasks"], row["high_new_tasks"]),
+        f"{row['p']:.2g}",
+        f"{row['p_holm']:.2g}",
+        str(row["better"]),
+        str(row["worse"]),
+        str(row["same"]),
+    )
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "-" if math.isnan(low) else f"{low:.4g} to {high:.4g}"

@@ -48,10 +48,7 @@ def load_checkpoint(path: str | os.PathLike[str], template: Any) -> tuple[Any, d
             record = json.loads((file.metadata() or {})[_KEY])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise StoreError(
-            f"{path} is no checkpoint of a meta-training run, or is damaged ({error}). Delete it "
-            "to start again, or choose another directory."
-        ) from error
+        raise _damaged(path, error) from error
     if arrays.keys() != expected.keys():
         differing = sorted(arrays.keys() ^ expected.keys())[:3]
         raise StoreError(
@@ -66,6 +63,26 @@ def load_checkpoint(path: str | os.PathLike[str], template: Any) -> tuple[Any, d
             )
     leaves = [jnp.asarray(arrays[name]) for name in expected]
     return jax.tree.unflatten(jax.tree.structure(template), leaves), record
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the record of a checkpoint alone: what its state looks like may depend on it.
+
+    Raises:
+      StoreError: The file is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return json.loads((file.metadata() or {})[_KEY])
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} is no checkpoint of a meta-training run, or is damaged ({error}). Delete it "
+        "to start again, or choose another directory."
+    )
 
 
 def remove_checkpoint(path: str | os.PathLike[str]) -> None:

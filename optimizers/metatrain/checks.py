@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from foundation.errors import SpecError
+
+#: Groups of weights: the prefixes of the fields of `VeLOWeights`.
+GROUPS = ("initial", "pool", "project", "lstm", "controls", "step_size", "bank")
 
 
 def require(ok: bool, name: str, value: Any, allowed: str) -> None:
@@ -60,3 +64,12 @@ def check_strings(owner: Any, where: str, *keys: str) -> None:
         value = getattr(owner, key)
         ok = isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
         require(ok, _name(where, key), value, "a list of strings")
+
+
+def check_scales(scales: Any, where: str) -> None:
+    """Checks a mapping of groups of weights to numbers of at least 0."""
+    require(isinstance(scales, Mapping), where, scales, "a mapping of groups")
+    for group, scale in scales.items():
+        name = f"{where}.{group}"
+        require(group in GROUPS, name, group, f"one of the groups {', '.join(GROUPS)}")
+        require(is_number(scale) and scale >= 0, name, scale, "a number of at least 0")

@@ -14,18 +14,16 @@ from typing import Any
 
 from foundation.canonical import content_hash
 from foundation.errors import SpecError, UnknownNameError, VelodromeError
-from optimizers.metatrain.checks import check_integer, is_number, require
+from optimizers.metatrain.checks import GROUPS, check_integer, is_number, require
 from optimizers.metatrain.fields import (
     FIRST_TRAINING_SEED,
-    GROUPS,
     HELD_OUT_DATA,
     ArchitectureConfig,
-    EstimatorConfig,
-    OuterConfig,
-    RecordConfig,
+    PhaseConfig,
     TasksConfig,
     UnrollConfig,
 )
+from optimizers.metatrain.outer_fields import EstimatorConfig, OuterConfig, RecordConfig
 
 __all__ = [
     "FIRST_TRAINING_SEED",
@@ -35,6 +33,7 @@ __all__ = [
     "EstimatorConfig",
     "MetaTrainConfig",
     "OuterConfig",
+    "PhaseConfig",
     "RecordConfig",
     "TasksConfig",
     "UnrollConfig",
@@ -59,6 +58,7 @@ class MetaTrainConfig:
       estimator: The gradient estimate.
       outer: The outer optimizer.
       record: Checkpoints and validation.
+      phases: Early phases, in order; after them ``unroll`` and ``estimator`` hold as they are.
       schema: Version of this form.
 
     Raises:
@@ -67,11 +67,12 @@ class MetaTrainConfig:
 
     seed: int = 0
     architecture: ArchitectureConfig = ArchitectureConfig()
-    tasks: TasksConfig = TasksConfig()
+    tasks: TasksConfig = field(default_factory=TasksConfig)
     unroll: UnrollConfig = UnrollConfig()
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     outer: OuterConfig = OuterConfig()
     record: RecordConfig = RecordConfig()
+    phases: tuple[PhaseConfig, ...] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -79,6 +80,21 @@ class MetaTrainConfig:
         for section, kind in _sections().items():
             value = getattr(self, section)
             require(isinstance(value, kind), section, value, f"a {kind.__name__}")
+        ok = all(isinstance(phase, PhaseConfig) for phase in self.phases)
+        require(ok, "phases", self.phases, "a tuple of PhaseConfig")
+        ends = [phase.until for phase in self.phases]
+        require(ends == sorted(set(ends)), "phases.until", ends, "growing from phase to phase")
+        for phase in self.phases:
+            allowed = f"at most unroll.high ({self.unroll.high})"
+            require(phase.high <= self.unroll.high, "phases.high", phase.high, allowed)
+
+    def phase(self, step: int) -> PhaseConfig:
+        """Returns the lengths and scales that hold at an outer step."""
+        base = PhaseConfig(
+            self.outer.steps, self.unroll.low, self.unroll.high, self.estimator.scales
+        )
+        found = next((phase for phase in self.phases if step < phase.until), base)
+        return found if found.scales else dataclasses.replace(found, scales=base.scales)
 
     def to_json(self) -> dict[str, Any]:
         """Returns all fields as JSON."""
@@ -95,6 +111,10 @@ class MetaTrainConfig:
         for section, kind in _sections().items():
             if section in made:
                 made[section] = kind(**_read_section(kind, section, made[section]))
+        if "phases" in made:
+            require(isinstance(made["phases"], list), "phases", made["phases"], "a list of phases")
+            rows = [_read_section(PhaseConfig, "phases", row) for row in made["phases"]]
+            made["phases"] = tuple(PhaseConfig(**row) for row in rows)
         return cls(**made)
 
     @property
@@ -168,7 +188,7 @@ def _read_value(kind: Any, name: str, value: Any) -> Any:
         return float(value)
     if kind in _PLAIN:
         require(type(value) is kind, name, value, _PLAIN[kind])
-    if typing.get_origin(kind) is tuple:
+    if typing.get_origin(kind) is tuple and typing.get_args(kind)[0] is str:
         ok = isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
         require(ok, name, value, "a list of strings")
         return tuple(value)

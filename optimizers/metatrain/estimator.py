@@ -2,12 +2,17 @@
 
 The estimate is the mean over pairs of ``s * eps / (2 sigma)`` with ``eps ~ N(0, I)`` and ``s`` the
 shaped difference of the losses at ``theta + sigma eps`` and ``theta - sigma eps`` (Metz et al.
-2022, arXiv 2211.09760, use the sign). A weight with scale c is perturbed and moved c times as much:
+2022, arXiv 2211.09760, use the sign). Over a window of a longer unroll the same with `accumulate`d
+perturbations, those of all windows so far, is persistent ES (Vicol et al. 2021, arXiv 2112.13835):
+unbiased where the window's own perturbation alone, truncated ES, sees no effect of earlier windows.
+A weight with scale c is perturbed and moved c times as much:
 the search is over ``(theta - theta_0) / c``.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -42,6 +47,15 @@ def sample_perturbations(key: Array, theta: Any, *, pairs: int) -> Any:
     parts = jnp.split(drawn, np.cumsum(sizes)[:-1], axis=1)
     shaped = [part.reshape(pairs, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, shaped)
+
+
+def accumulate(perturbations: Sequence[Any]) -> Any:
+    """Returns the sum of the perturbations of all windows since the inner problems started.
+
+    Args:
+      perturbations: From `sample_perturbations`, one for each window, the last one included.
+    """
+    return jax.tree.map(lambda *leaves: functools.reduce(jnp.add, leaves), *perturbations)
 
 
 def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: ArrayLike) -> Any:

@@ -1,4 +1,4 @@
-"""The sections of a meta-training config: their fields, and what each may be."""
+"""Sections of a meta-training config about what is trained, on what, and for how long."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from optimizers.metatrain.checks import (
     check_choice,
     check_integer,
     check_number,
+    check_scales,
     check_string,
     check_strings,
     is_number,
     require,
 )
+from taskgen.augment import KINDS
 
 #: Sampler seeds below this one are left to evaluation: no meta-training task has one.
 FIRST_TRAINING_SEED = 1_000_000
@@ -22,7 +24,6 @@ FIRST_TRAINING_SEED = 1_000_000
 HELD_OUT_DATA = ("photos",)
 
 FAMILIES = ("mlp", "cnn", "rnn", "transformer")
-GROUPS = ("initial", "pool", "project", "lstm", "controls", "step_size", "bank")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class TasksConfig:
       use_held_out_data: Lift that: then no evaluation shows what the weights do on new data.
       vary: Dynamic fields of the configs (such as the initialiser) that every problem draws anew;
         the other ones are the spec's. An activation that varies is computed ten times over.
-      reparam_probability: Probability that a task's parameters are stored divided by a scale.
-      reparam_range: Scales are log-uniform from its inverse to this.
+      augmentations: For each task augmentation (see `taskgen.augment`) the probability that a
+        static config has it; its dynamic fields are drawn anew for every problem.
     """
 
     families: tuple[str, ...] = FAMILIES
@@ -75,8 +76,7 @@ class TasksConfig:
     exclude_data: tuple[str, ...] = HELD_OUT_DATA
     use_held_out_data: bool = False
     vary: tuple[str, ...] = ("initializer", "init_scale")
-    reparam_probability: float = 0.0
-    reparam_range: float = 10.0
+    augmentations: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = "tasks"
@@ -91,13 +91,18 @@ class TasksConfig:
             validation_per_family=(0, 10_000),
             validation_seed=(FIRST_TRAINING_SEED, 2**62),
         )
-        check_number(
-            self,
-            where,
-            max_mflop=(1e-3, 1e9),
-            reparam_probability=(0.0, 1.0),
-            reparam_range=(1.0, 1e6),
+        check_number(self, where, max_mflop=(1e-3, 1e9))
+        require(
+            isinstance(self.augmentations, Mapping),
+            "tasks.augmentations",
+            self.augmentations,
+            "a mapping of augmentations to probabilities",
         )
+        for key, probability in self.augmentations.items():
+            name = f"tasks.augmentations.{key}"
+            require(key in KINDS, name, key, f"one of {', '.join(KINDS)}")
+            ok = is_number(probability) and 0 <= probability <= 1
+            require(ok, name, probability, "a probability from 0 to 1")
         require(
             type(self.use_held_out_data) is bool,
             "tasks.use_held_out_data",
@@ -149,98 +154,21 @@ class UnrollConfig:
 
 
 @dataclass(frozen=True)
-class EstimatorConfig:
-    """Evolution strategies with antithetic pairs over the whole unroll.
+class PhaseConfig:
+    """An early phase of a run, with lengths and groups of its own: a curriculum.
 
     Args:
-      sigma: Standard deviation of the perturbations, before ``scales``.
-      pairs: Antithetic pairs for each task of an outer step, all in one program.
-      tasks_per_step: Tasks (compiled programs) of an outer step; families take turns.
-      shaping: What is made of a pair's losses: ``"sign"`` of the difference (as VeLO),
-        ``"raw"`` difference, or ``"log"``: the difference of their logarithms.
-      scales: For each group of weights, how much larger its perturbations and steps are; see
-        `GROUPS`. Groups that are not named have 1; a group at 0 stays as it is.
+      until: The phase ends before this outer step.
+      low: Shortest unroll of the phase.
+      high: Longest unroll of the phase, at most ``unroll.high``.
+      scales: As ``estimator.scales``, for this phase. Empty: those of the estimator.
     """
 
-    sigma: float = 0.01
-    pairs: int = 8
-    tasks_per_step: int = 4
-    shaping: str = "sign"
+    until: int = 1
+    low: int = 50
+    high: int = 400
     scales: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_number(self, "estimator", sigma=(1e-6, 10.0))
-        check_integer(self, "estimator", pairs=(1, 65_536), tasks_per_step=(1, 4096))
-        check_choice(self, "estimator", shaping=("sign", "raw", "log"))
-        require(
-            isinstance(self.scales, Mapping), "estimator.scales", self.scales, "a mapping of groups"
-        )
-        for group, scale in self.scales.items():
-            name = f"estimator.scales.{group}"
-            require(group in GROUPS, name, group, f"one of the groups {', '.join(GROUPS)}")
-            require(is_number(scale) and scale >= 0, name, scale, "a number of at least 0")
-
-
-@dataclass(frozen=True)
-class OuterConfig:
-    """The outer optimizer: Adam on the estimated gradient.
-
-    Args:
-      steps: Outer steps.
-      learning_rate: Peak learning rate.
-      schedule: ``"constant"``, or ``"cosine"`` from the peak to a hundredth of it at ``steps``.
-      warmup: Outer steps of linear warm-up.
-      clip: Each coordinate of the gradient is clipped to this absolute value; 0: no clipping.
-      b1: Decay of Adam's first moment.
-      b2: Decay of Adam's second moment.
-      average: Decay of the running average of the weights that is exported; 0: the last weights.
-    """
-
-    steps: int = 1000
-    learning_rate: float = 3e-3
-    schedule: str = "cosine"
-    warmup: int = 10
-    clip: float = 0.0
-    b1: float = 0.9
-    b2: float = 0.999
-    average: float = 0.98
-
-    def __post_init__(self) -> None:
-        check_integer(self, "outer", steps=(1, 10**8), warmup=(0, self.steps))
-        check_number(
-            self,
-            "outer",
-            learning_rate=(0.0, 100.0),
-            clip=(0.0, 1e6),
-            b1=(0.0, 0.999999),
-            b2=(0.0, 0.9999999),
-            average=(0.0, 0.999999),
-        )
-        check_choice(self, "outer", schedule=("constant", "cosine"))
-
-
-@dataclass(frozen=True)
-class RecordConfig:
-    """What is written on the way. Nothing here changes a number of the training.
-
-    Args:
-      checkpoint_seconds: A checkpoint is written when the last one is older than this.
-      validate_every: Outer steps between validations; 0: none.
-      validation_steps: Length of the validation unrolls.
-      validation_seeds: Runs (initialisations and batch orders) of each validation task.
-    """
-
-    checkpoint_seconds: float = 60.0
-    validate_every: int = 50
-    validation_steps: int = 200
-    validation_seeds: int = 2
-
-    def __post_init__(self) -> None:
-        check_number(self, "record", checkpoint_seconds=(0.0, 1e6))
-        check_integer(
-            self,
-            "record",
-            validate_every=(0, 10**8),
-            validation_steps=(1, 10**7),
-            validation_seeds=(1, 1000),
-        )
+        check_integer(self, "phases", until=(1, 10**8), low=(1, 10**7), high=(self.low, 10**7))
+        check_scales(self.scales, "phases.scales")

@@ -15,11 +15,16 @@ import jax
 
 from foundation.errors import StoreError
 from foundation.files import atomic_write_json, atomic_write_text
-from optimizers.metatrain.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from optimizers.metatrain.checkpoint import (
+    load_checkpoint,
+    read_record,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from optimizers.metatrain.config import MetaTrainConfig
-from optimizers.metatrain.outer import OuterState
+from optimizers.metatrain.events import open_events
 from optimizers.metatrain.tasks import pool_hash
-from optimizers.metatrain.trainer import MetaTrainer
+from optimizers.metatrain.trainer import MetaTrainer, TrainState
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo import VeLOWeights
 from optimizers.velo.store import save_weights
@@ -27,6 +32,11 @@ from optimizers.velo.store import save_weights
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 WEIGHTS = "weights.safetensors"
+
+_METHODS = {
+    "full": "full-length evolution strategies, antithetic pairs",
+    "pes": "persistent evolution strategies, antithetic pairs",
+}
 
 
 @dataclasses.dataclass
@@ -38,6 +48,7 @@ class Totals:
       inner_steps: Training steps of inner problems, all particles counted.
       pairs: Antithetic pairs.
       dropped: Pairs left out because a loss was not finite.
+      lost: Pairs that no worker reported, because one had died.
       seconds: Wall-clock time.
       cpu_seconds: Processor time of this process.
     """
@@ -46,6 +57,7 @@ class Totals:
     inner_steps: int = 0
     pairs: int = 0
     dropped: int = 0
+    lost: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -73,6 +85,7 @@ def metatrain(
     *,
     resume: bool = True,
     max_seconds: float | None = None,
+    workers: int = 0,
     report: Callable[[str], None] | None = None,
 ) -> MetaTrainResult:
     """Meta-trains VeLO weights.
@@ -87,6 +100,8 @@ def metatrain(
       resume: Go on from the checkpoint in ``out_dir`` if there is one; the numbers are those of
         an undisturbed run. False: start again.
       max_seconds: Stop (with a checkpoint) once this call has taken so long.
+      workers: Ray workers that share the tasks of each outer step; 0: this process alone. What
+        workers keep of inner problems under way (persistent ES) is not in the checkpoint.
       report: Called with one line an outer step. None: lines go to standard error.
 
     Raises:
@@ -95,16 +110,17 @@ def metatrain(
     """
     out = Path(out_dir)
     say = report or _to_stderr
-    trainer = MetaTrainer(config)
+    trainer = _make_trainer(config, workers)
     state, totals = trainer.init(), Totals()
     if not resume:
         remove_checkpoint(out / CHECKPOINT)
     if (out / CHECKPOINT).is_file():
-        state, totals = _restore(out / CHECKPOINT, state, config)
+        state, totals = _restore(out / CHECKPOINT, trainer, config)
         say(f"resuming at outer step {totals.steps}")
     atomic_write_json(out / "config.json", config.to_json())
     _truncate_log(out / LOG, totals.steps)
     validate = _validation(config, out, say)
+    events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
 
     began, cpu_began = time.perf_counter(), time.process_time()
     started = dataclasses.replace(totals)
@@ -115,9 +131,18 @@ def metatrain(
         totals.seconds = started.seconds + time.perf_counter() - began
         totals.cpu_seconds = started.cpu_seconds + time.process_time() - cpu_began
         record = {"config": config.hash, "totals": dataclasses.asdict(totals)}
-        save_checkpoint(out / CHECKPOINT, state, record)
+        record["episodes"] = {str(at): row.to_json() for at, row in state.episodes.items()}
+        save_checkpoint(out / CHECKPOINT, _arrays(state), record)
         card = make_card(config, trainer, totals, last_validation)
-        return save_weights(out / WEIGHTS, state.average, card)
+        return save_weights(out / WEIGHTS, state.outer.average, card)
+
+    def record_validation() -> dict[str, Any]:
+        found = validate(state) if validate else {}
+        _write(log, {"validation": totals.steps, **found})
+        say(_validation_line(totals.steps, found))
+        if events:
+            events.validation(totals.steps, found)
+        return found
 
     with (out / LOG).open("a") as log:
         try:
@@ -127,30 +152,32 @@ def metatrain(
                     break
                 every = config.record.validate_every
                 if validate and totals.steps % every == 0:
-                    last_validation = validate(state)
-                    _write(log, {"validation": totals.steps, **last_validation})
-                    say(_validation_line(totals.steps, last_validation))
+                    last_validation = record_validation()
                 new_state, record = trainer.step(state, totals.steps)
                 record["seconds"] = round(time.perf_counter() - now, 3)
                 state = new_state
                 totals.steps += 1
                 totals.inner_steps += record["inner_steps"]
-                totals.pairs += config.estimator.pairs * config.estimator.tasks_per_step
+                totals.pairs += record["pairs"]
                 totals.dropped += record["dropped"]
+                totals.lost += record.get("lost", 0)
                 _write(log, record)
+                if events:
+                    events.step(record)
                 say(_step_line(record))
                 if time.perf_counter() - saved > config.record.checkpoint_seconds:
                     save()
                     saved = time.perf_counter()
             finished = totals.steps >= config.outer.steps
             if finished and validate:
-                last_validation = validate(state)
-                _write(log, {"validation": totals.steps, **last_validation})
-                say(_validation_line(totals.steps, last_validation))
+                last_validation = record_validation()
         finally:
             # Whatever ends the loop, an interrupt included, the last whole step is kept.
             path = save()
-    return MetaTrainResult(state.average, totals, path, finished)
+            if events:
+                events.close()
+            trainer.close()
+    return MetaTrainResult(state.outer.average, totals, path, finished)
 
 
 def make_card(
@@ -162,7 +189,7 @@ def make_card(
     """Returns what should be known about weights that were trained here."""
     return {
         "training": {
-            "method": "full-length evolution strategies, antithetic pairs",
+            "method": _METHODS[config.estimator.method],
             "config": config.to_json(),
             "tasks_hash": pool_hash(trainer.specs),
             "tasks": len(trainer.specs),
@@ -171,6 +198,7 @@ def make_card(
                 "inner_steps": totals.inner_steps,
                 "pairs": totals.pairs,
                 "pairs_dropped": totals.dropped,
+                "pairs_lost": totals.lost,
                 "hours": round(totals.seconds / 3600, 3),
                 "cpu_hours": round(totals.cpu_seconds / 3600, 3),
                 "device": jax.devices()[0].device_kind,
@@ -182,7 +210,7 @@ def make_card(
 
 def _validation(
     config: MetaTrainConfig, out: Path, say: Callable[[str], None]
-) -> Callable[[OuterState], dict[str, Any]] | None:
+) -> Callable[[TrainState], dict[str, Any]] | None:
     if config.record.validate_every == 0 or config.tasks.validation_per_family == 0:
         return None
     validator = Validator(config)
@@ -194,7 +222,7 @@ def _validation(
         rows = [dataclasses.asdict(row) for row in baselines]
         record = {"key": validator.baseline_key, "steps": validator.steps, "adam": rows}
         atomic_write_json(path, record)
-    return lambda state: validator(state.average, baselines)
+    return lambda state: validator(state.outer.average, baselines)
 
 
 def _kept_baselines(path: Path, key: str) -> list[Baseline] | None:
@@ -206,16 +234,33 @@ def _kept_baselines(path: Path, key: str) -> list[Baseline] | None:
         return None  # missing, damaged, or of an older version; it only saves time
 
 
+def _make_trainer(config: MetaTrainConfig, workers: int) -> MetaTrainer:
+    if workers == 0:
+        return MetaTrainer(config)
+    from optimizers.metatrain.ray_workers import RayTrainer  # an optional extra
+
+    return RayTrainer(config, workers=workers)
+
+
+def _arrays(state: TrainState) -> Any:
+    return state.outer, {str(at): row.carry for at, row in state.episodes.items()}
+
+
 def _restore(
-    path: Path, template: OuterState, config: MetaTrainConfig
-) -> tuple[OuterState, Totals]:
-    state, record = load_checkpoint(path, template)
+    path: Path, trainer: MetaTrainer, config: MetaTrainConfig
+) -> tuple[TrainState, Totals]:
+    record = read_record(path)
     if record["config"] != config.hash:
         raise StoreError(
             f"{path} is from a run with another config ({record['config'][:8]}, this one is "
             f"{config.hash[:8]}). Choose another directory, or start again with resume=False."
         )
-    return state, Totals(**record["totals"])
+    rows = {int(at): row for at, row in record.get("episodes", {}).items()}
+    episodes = {at: trainer.restored(at, row) for at, row in rows.items()}
+    template = TrainState(trainer.init().outer, episodes)
+    (outer, carries), _ = load_checkpoint(path, _arrays(template))
+    episodes = {at: dataclasses.replace(episodes[at], carry=carries[str(at)]) for at in rows}
+    return TrainState(outer, episodes), Totals(**record["totals"])
 
 
 def _truncate_log(path: Path, steps: int) -> None:
@@ -246,6 +291,7 @@ def _step_line(record: dict[str, Any]) -> str:
         for row in record["tasks"]
     )
     dropped = f"  {record['dropped']} dropped" if record["dropped"] else ""
+    dropped += f"  {record['lost']} lost" if record.get("lost") else ""
     return f"{record['step']:6d}  {losses}  {record['seconds']:.1f} s{dropped}"
 
 

@@ -12,8 +12,8 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from optimizers.metatrain.config import OuterConfig
 from optimizers.metatrain.estimator import Estimate, estimate, perturb, sample_perturbations
+from optimizers.metatrain.outer_fields import OuterConfig
 from optimizers.velo import VeLOWeights
 
 
@@ -40,16 +40,19 @@ class OuterState(NamedTuple):
 def outer_optimizer(config: OuterConfig) -> optax.GradientTransformationExtraArgs:
     """Returns Adam with clipping, warm-up and schedule."""
     peak = config.learning_rate
+    # In steps of Adam, of which there are fewer where gradients are accumulated.
+    steps, warmup_steps = (n // config.accumulate for n in (config.steps, config.warmup))
     if config.schedule == "cosine":
-        after = optax.cosine_decay_schedule(peak, max(config.steps - config.warmup, 1), alpha=0.01)
+        after = optax.cosine_decay_schedule(peak, max(steps - warmup_steps, 1), alpha=0.01)
     else:
         after = optax.constant_schedule(peak)
-    warmup = optax.linear_schedule(peak / max(config.warmup, 1), peak, max(config.warmup, 1))
-    schedule = optax.join_schedules([warmup, after], [config.warmup]) if config.warmup else after
+    warmup = optax.linear_schedule(peak / max(warmup_steps, 1), peak, max(warmup_steps, 1))
+    schedule = optax.join_schedules([warmup, after], [warmup_steps]) if warmup_steps else after
     clip = optax.clip(config.clip) if config.clip > 0 else optax.identity()
-    return optax.with_extra_args_support(
-        optax.chain(clip, optax.adam(schedule, b1=config.b1, b2=config.b2))
-    )
+    adam = optax.adam(schedule, b1=config.b1, b2=config.b2)
+    if config.accumulate > 1:
+        adam = optax.MultiSteps(adam, config.accumulate).gradient_transformation()
+    return optax.with_extra_args_support(optax.chain(clip, adam))
 
 
 def init_state(theta: VeLOWeights, config: OuterConfig) -> OuterState:
@@ -67,13 +70,18 @@ def make_lanes(
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
 
 
-@partial(jax.jit, static_argnames=("pairs", "shaping"))
+@partial(jax.jit, static_argnames=("pairs",))
+def make_perturbations(theta: VeLOWeights, key: Array, *, pairs: int) -> VeLOWeights:
+    """Returns the perturbations of `make_lanes` again: they follow from the key."""
+    return sample_perturbations(key, theta, pairs=pairs)
+
+
+@partial(jax.jit, static_argnames=("shaping",))
 def estimate_from_lanes(
-    theta: VeLOWeights, key: Array, losses: Array, *, sigma: ArrayLike, pairs: int, shaping: str
+    noise: VeLOWeights, losses: Array, *, sigma: ArrayLike, shaping: str
 ) -> Estimate:
-    """Returns the estimate from the lanes' losses; ``key`` gives the same perturbations again."""
-    noise = sample_perturbations(key, theta, pairs=pairs)
-    return estimate(losses.reshape(pairs, 2), noise, sigma=sigma, shaping=shaping)
+    """Returns the estimate from losses (pairs, 2) and perturbations, accumulated ones for PES."""
+    return estimate(losses, noise, sigma=sigma, shaping=shaping)
 
 
 @partial(jax.jit, static_argnames=("config",))
@@ -81,6 +89,8 @@ def apply_gradient(
     state: OuterState, gradient: VeLOWeights, scales: VeLOWeights, *, config: OuterConfig
 ) -> tuple[OuterState, Array]:
     """Returns the next state, and the norm of the gradient."""
+    # Groups that are not searched have nothing but noise for a gradient.
+    gradient = jax.tree.map(lambda g, scale: jnp.where(scale > 0, g, 0.0), gradient, scales)
     updates, adam = outer_optimizer(config).update(gradient, state.adam, state.theta)
     theta = jax.tree.map(
         lambda leaf, update, scale: leaf + scale * update, state.theta, updates, scales

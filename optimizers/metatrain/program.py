@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 from jaxtyping import Array
 
-from optimizers.metatrain.config import UnrollConfig
+from optimizers.metatrain.fields import UnrollConfig
 from optimizers.metatrain.tasks import InnerTask, open_task
-from optimizers.metatrain.unroll import Outcome, Problem, make_unroll
+from optimizers.metatrain.unroll import (
+    Carry,
+    MakeOptimizer,
+    Outcome,
+    Problem,
+    Steps,
+    make_unroll,
+    make_window,
+)
 from optimizers.velo import velo_from_theta
 from taskgen import TaskSpec
 
-MakeOptimizer = Callable[[Any, Array], optax.GradientTransformationExtraArgs]
 Particles = Callable[[Any, Problem, int], Outcome]
 
 # On a CPU full optimisation by LLVM took half of the compile time again, for no faster loops.
@@ -43,21 +51,80 @@ def make_particles(
     """Returns ``run(weights, problems, steps)``: one inner problem for each weights.
 
     ``weights`` and ``problems`` have a leading axis of one length, which fixes the program (as
-    the shapes of a task do); ``steps`` may be anything up to ``unroll.high``.
+    the shapes of a task do); ``steps`` may be anything up to ``unroll.high``. The axis is spread
+    over the local devices if it divides among them.
 
     Args:
       inner: The task.
       unroll: Longest unroll, and the objective.
       make_optimizer: Makes the optimizer of (one of the weights, the number of steps).
     """
-    run = make_unroll(inner.task, inner.source.gather, make_optimizer, unroll, longest=unroll.high)
-    options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
-    # The inner jit makes the operations be traced once, and batched as a whole after that.
-    lanes = jax.jit(
-        jax.vmap(jax.jit(run), in_axes=(0, 0, None, None)),
-        compiler_options=options,
+    pieces = Steps(inner.task, inner.source.gather, make_optimizer)
+    lanes = _batched(make_unroll(pieces, unroll, longest=unroll.high), in_axes=(0, 0, None, None))
+
+    def run(weights: Any, problems: Problem, steps: int) -> Outcome:
+        weights, problems = spread((weights, problems))
+        return lanes(weights, problems, steps, inner.source.arrays)
+
+    return run
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """A task's programs for truncated unrolls, all particles side by side.
+
+    Attributes:
+      inner: The task.
+      start: ``start(weights, problems, steps) -> carry``.
+      shapes: ``shapes(weights, problems, steps)``: the shapes of that carry, without computing.
+      advance: ``advance(weights, problems, carry, begin, end, steps) -> (carry, losses)``.
+    """
+
+    inner: InnerTask
+    start: Callable[..., Carry]
+    shapes: Callable[..., Carry]
+    advance: Callable[..., tuple[Carry, Array]]
+
+
+@functools.lru_cache(maxsize=256)
+def open_windows(spec: TaskSpec, vary: tuple[str, ...]) -> Windows:
+    """Returns the programs of truncated unrolls of a task for VeLO; asked again, the same."""
+    inner = open_task(spec, vary=vary)
+    pieces = Steps(inner.task, inner.source.gather, velo_from_theta)
+    start = _batched(pieces.start, in_axes=(0, 0, None))
+    window = _batched(make_window(pieces), in_axes=(0, 0, 0, None, None, None, None))
+
+    def begin(weights: Any, problems: Problem, steps: int) -> Carry:
+        weights, problems = spread((weights, problems))
+        return start(weights, problems, jnp.asarray(steps, jnp.int32))
+
+    def advance(weights: Any, problems: Problem, carry: Carry, *where: Any) -> Any:
+        weights, problems, carry = spread((weights, problems, carry))
+        return window(weights, problems, carry, *where, inner.source.arrays)
+
+    def shapes(weights: Any, problems: Problem, steps: int) -> Carry:
+        lanes = jax.vmap(pieces.start, in_axes=(0, 0, None))
+        return jax.eval_shape(lanes, weights, problems, jnp.asarray(steps, jnp.int32))
+
+    return Windows(inner, begin, shapes, advance)
+
+
+def spread(tree: Any) -> Any:
+    """Shards the leading axis over the local devices; as it is if it does not divide."""
+    devices = jax.local_devices()
+    length = len(jax.tree.leaves(tree)[0])
+    if len(devices) == 1 or length % len(devices):
+        return tree
+    mesh = jax.sharding.Mesh(np.asarray(devices), ("particles",))
+    return jax.device_put(
+        tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("particles"))
     )
-    return functools.partial(_with_arrays, lanes, inner)
+
+
+def _batched(run: Callable[..., Any], *, in_axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    # The inner jit makes the operations be traced once, and batched as a whole after that.
+    options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
+    return jax.jit(jax.vmap(jax.jit(run), in_axes=in_axes), compiler_options=options)
 
 
 def repeat_each(tree: Any, times: int) -> Any:
@@ -68,7 +135,3 @@ def repeat_each(tree: Any, times: int) -> Any:
 def repeat_all(tree: Any, times: int) -> Any:
     """Repeats all entries along the leading axis: a, b, ..., a, b, ..."""
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * times), tree)
-
-
-def _with_arrays(lanes: Any, inner: InnerTask, weights: Any, problems: Problem, steps: int):
-    return lanes(weights, problems, steps, inner.source.arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 
 from foundation.canonical import content_hash
 from foundation.errors import SpecError
-from optimizers.metatrain.config import FIRST_TRAINING_SEED, TasksConfig
+from optimizers.metatrain.fields import FIRST_TRAINING_SEED, TasksConfig
 from optimizers.metatrain.unroll import Problem
 from taskgen import Task, TaskSpec, build, families
+from taskgen.augment import Augmentation, sample_augmentations
 from taskgen.data.source import Source, open_source
 from taskgen.draws import Draws
 from taskgen.sampler import sample
@@ -32,14 +34,12 @@ class InnerTask:
       spec: Its spec; what does not vary is taken from it.
       task: The built task.
       source: Its training data.
-      tensors: Number of its parameter tensors.
       vary: Names of the dynamic values that are drawn anew for every problem.
     """
 
     spec: TaskSpec
     task: Task
     source: Source
-    tensors: int
     vary: tuple[str, ...]
 
 
@@ -60,6 +60,13 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
     for family in config.families:
         columns.append(_sample_column(config, seed=seed, family=family, count=per_family))
     return [column[row] for row in range(per_family) for column in columns]
+
+
+def augmented(spec: TaskSpec, config: TasksConfig) -> TaskSpec:
+    """Returns the spec with augmentations drawn with the config's probabilities."""
+    draws = Draws(config.seed, "augmentations", spec.hash)
+    chosen = sample_augmentations(draws, spec.family, config.augmentations)
+    return dataclasses.replace(spec, augmentations=chosen)
 
 
 def _sample_column(config: TasksConfig, *, seed: int, family: str, count: int) -> list[TaskSpec]:
@@ -98,12 +105,10 @@ def open_task(spec: TaskSpec, *, vary: Sequence[str]) -> InnerTask:
         not have are left out.
     """
     task = build(spec)
-    params, _ = jax.eval_shape(lambda: task.init(jax.random.key(0)))
     return InnerTask(
         spec=spec,
         task=task,
         source=open_source(spec, "train"),
-        tensors=len(jax.tree.leaves(params)),
         vary=tuple(name for name in vary if name in task.dynamic),
     )
 
@@ -121,21 +126,11 @@ def check_vary(vary: Sequence[str], family_names: Sequence[str]) -> None:
             raise SpecError("tasks.vary", name, f"among {', '.join(sorted(known))}")
 
 
-def draw_problems(
-    inner: InnerTask,
-    draws: Draws,
-    *,
-    count: int,
-    batches: int,
-    reparam_probability: float = 0.0,
-    reparam_range: float = 1.0,
-) -> Problem:
+def draw_problems(inner: InnerTask, draws: Draws, *, count: int, batches: int) -> Problem:
     """Returns ``count`` problems of a task, along a leading axis: a pure function of ``draws``.
 
-    Each has its own initialisation, batches and varied dynamic values. With
-    ``reparam_probability`` a problem is stored in other units: all parameters divided by one
-    scale, or each tensor by its own (either as likely), log-uniform within ``reparam_range``
-    (a wrapper of the published task distribution, Metz et al. 2022, arXiv 2211.09760).
+    Each has its own initialisation, batches, varied dynamic values, and dynamic values of the
+    task's augmentations.
     """
     rows = [draws.child(row) for row in range(count)]
     # 32 bits: what a PRNG key takes without 64-bit mode.
@@ -146,30 +141,22 @@ def draw_problems(
             for row in rows
         ]
     )
-    scales = np.stack(
-        [
-            _scales(row.child("scale"), inner.tensors, reparam_probability, reparam_range)
-            for row in rows
-        ]
-    )
-    return Problem(
-        key=keys,
-        indices=jnp.asarray(indices),
-        dynamic=_dynamic(inner, rows),
-        scales=jnp.asarray(scales),
-    )
+    return Problem(key=keys, indices=jnp.asarray(indices), dynamic=_dynamic(inner, rows))
 
 
 def _dynamic(inner: InnerTask, rows: Sequence[Draws]) -> dict[str, Any]:
     cls = type(inner.spec.config)
     sampled = [dynamic_values(sample_config(cls, row.child("dynamic"))) for row in rows]
-    return {name: jnp.asarray([values[name] for values in sampled]) for name in inner.vary}
-
-
-def _scales(draws: Draws, tensors: int, probability: float, widest: float) -> np.ndarray:
-    if draws.unit("stored in other units") >= probability:
-        return np.ones(tensors, np.float32)
-    shared = draws.unit("one for all") < 0.5
-    names = [0 if shared else tensor for tensor in range(tensors)]
-    exponents = [2.0 * draws.child(name).unit("exponent") - 1.0 for name in names]
-    return np.float32(widest) ** np.asarray(exponents, np.float32)
+    columns = {name: [values[name] for values in sampled] for name in inner.vary}
+    for entry in inner.spec.augmentations:
+        drawn = [
+            Augmentation(
+                entry.name, sample_config(type(entry.config), row.child("augment", entry.name))
+            ).dynamic
+            for row in rows
+        ]
+        columns.update({name: [values[name] for values in drawn] for name in entry.dynamic})
+    return {
+        name: jnp.asarray(values, jnp.float32 if type(values[0]) is float else None)
+        for name, values in columns.items()
+    }

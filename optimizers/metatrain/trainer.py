@@ -1,30 +1,46 @@
-"""A meta-training run in memory: which task is next, the outer optimizer, one outer step."""
+"""A meta-training run in memory: which task is next, its evaluation, one outer step."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optimizers.metatrain.config import MetaTrainConfig
+from optimizers.metatrain.episodes import Episode, advance_episode, start_episode
+from optimizers.metatrain.exchange import Report, estimate_from, mean_gradient
 from optimizers.metatrain.initial import initial_weights
 from optimizers.metatrain.outer import (
     OuterState,
     apply_gradient,
-    estimate_from_lanes,
     init_state,
     make_lanes,
     scale_tree,
 )
-from optimizers.metatrain.program import open_program, repeat_each
-from optimizers.metatrain.tasks import check_vary, draw_problems, sample_pool
+from optimizers.metatrain.program import open_program, open_windows, repeat_each
+from optimizers.metatrain.tasks import augmented, check_vary, draw_problems, sample_pool
 from optimizers.metatrain.unroll import batches_needed
+from optimizers.velo import VeLOWeights
 from taskgen.draws import Draws
 from taskgen.space import log_int
 
 #: Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
 _LENGTH_STEP = 10
+
+
+class TrainState(NamedTuple):
+    """All that changes from one outer step to the next.
+
+    Attributes:
+      outer: The weights, their average, and the outer optimizer.
+      episodes: Of persistent ES: the inner problems that are under way, by position in the pool.
+    """
+
+    outer: OuterState
+    episodes: Mapping[int, Episode]
 
 
 class MetaTrainer:
@@ -37,64 +53,72 @@ class MetaTrainer:
     def __init__(self, config: MetaTrainConfig):
         self.config = config
         check_vary(config.tasks.vary, config.tasks.families)
-        self.specs = sample_pool(
-            config.tasks, seed=config.tasks.seed, per_family=config.tasks.per_family
-        )
-        self._scales = scale_tree(config.estimator.scales)
+        self.specs = [
+            augmented(spec, config.tasks)
+            for spec in sample_pool(
+                config.tasks, seed=config.tasks.seed, per_family=config.tasks.per_family
+            )
+        ]
 
-    def init(self) -> OuterState:
+    def init(self) -> TrainState:
         """Returns the state before the first outer step."""
         key = jax.random.key(Draws(self.config.seed, "weights").word("key") >> 32)
         theta = initial_weights(key, self.config.architecture)
         theta = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), theta)
-        return init_state(theta, self.config.outer)
+        return TrainState(init_state(theta, self.config.outer), {})
 
-    def step(self, state: OuterState, index: int) -> tuple[OuterState, dict[str, Any]]:
+    def step(self, state: TrainState, index: int) -> tuple[TrainState, dict[str, Any]]:
         """Makes outer step ``index``: a pure function of the config, the state and the index."""
-        estimator, tasks, unroll = self.config.estimator, self.config.tasks, self.config.unroll
-        draws = Draws(self.config.seed, "outer step", index)
+        slots = range(self.config.estimator.tasks_per_step)
+        reports, episodes = self.evaluate(state, index, slots)
+        outer, record = self.apply(state.outer, index, reports)
+        return TrainState(outer, episodes), record
+
+    def evaluate(
+        self, state: TrainState, index: int, slots: Sequence[int]
+    ) -> tuple[list[Report], dict[int, Episode]]:
+        """Evaluates some slots of outer step ``index``; returns reports and the episodes after."""
+        episodes = dict(state.episodes)
+        method = self._full if self.config.estimator.method == "full" else self._window
+        return [method(state.outer.theta, episodes, index, slot) for slot in slots], episodes
+
+    def apply(
+        self, outer: OuterState, index: int, reports: Sequence[Report]
+    ) -> tuple[OuterState, dict[str, Any]]:
+        """Makes the outer step that the reports ask for; a pure function of its arguments."""
+        estimator = self.config.estimator
         record: dict[str, Any] = {"step": index, "tasks": [], "inner_steps": 0, "dropped": 0}
-        gradients = []
-        for slot in range(estimator.tasks_per_step):
-            position = self.task_position(index * estimator.tasks_per_step + slot)
-            inner, run = self._program(position)
-            here = draws.child(slot)
-            problems = draw_problems(
-                inner,
-                here,
-                count=estimator.pairs,
-                batches=batches_needed(unroll, longest=unroll.high),
-                reparam_probability=tasks.reparam_probability,
-                reparam_range=tasks.reparam_range,
-            )
-            length = self._length(here)
-            key = jax.random.key(here.word("perturbations") >> 32)
-            size = {"sigma": estimator.sigma, "pairs": estimator.pairs}
-            lanes = make_lanes(state.theta, key, self._scales, **size)
-            outcome = run(lanes, repeat_each(problems, 2), length)
-            found = estimate_from_lanes(
-                state.theta, key, outcome.objective, shaping=estimator.shaping, **size
-            )
-            dropped = int(found.dropped)
-            if dropped < estimator.pairs:
-                gradients.append(found.gradient)
+        reports = sorted(reports, key=lambda report: report.slot)
+        estimates = [
+            estimate_from(report, outer.theta, sigma=estimator.sigma, shaping=estimator.shaping)
+            for report in reports
+        ]
+        for report, found in zip(reports, estimates, strict=True):
+            spec = self.specs[self.position(index, report.slot)]
             loss = float(found.loss)
             record["tasks"].append(
                 {
-                    "task": inner.spec.label,
-                    "family": inner.spec.family,
-                    "length": length,
+                    "task": spec.label,
+                    "family": spec.family,
+                    "length": report.length,
                     "loss": loss if loss == loss else None,  # NaN: every pair was dropped
                     "difference": float(found.difference),
                 }
             )
-            record["inner_steps"] += 2 * estimator.pairs * length
-            record["dropped"] += dropped
-        if gradients:
-            mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *gradients)
-            state, norm = apply_gradient(state, mean, self._scales, config=self.config.outer)
+            record["inner_steps"] += report.losses.size * report.steps
+            record["dropped"] += int(found.dropped)
+        record["pairs"] = sum(len(report.losses) for report in reports)
+        gradient = mean_gradient(estimates, [len(report.losses) for report in reports])
+        if gradient is not None:
+            outer, norm = apply_gradient(
+                outer, gradient, self._scales(index), config=self.config.outer
+            )
             record["gradient_norm"] = float(norm)
-        return state, record
+        return outer, record
+
+    def position(self, index: int, slot: int) -> int:
+        """Which task of the pool a slot of an outer step evaluates."""
+        return self.task_position(index * self.config.estimator.tasks_per_step + slot)
 
     def task_position(self, turn: int) -> int:
         """Which task has the turn: every round visits the whole pool, families taking turns."""
@@ -105,12 +129,77 @@ class MetaTrainer:
         order = sorted(range(size), key=lambda entry: draws.child(entry).word("rank"))
         return order[row] * families + family
 
-    def _length(self, draws: Draws) -> int:
-        low, high = self.config.unroll.low, self.config.unroll.high
-        if low == high:
-            return low
-        length = log_int(low, high + 1).sample(draws, "length")
-        return max(low, length - length % _LENGTH_STEP)
+    def close(self) -> None:
+        """Ends whatever works for this trainer: nothing, in one process."""
 
-    def _program(self, position: int) -> Any:
-        return open_program(self.specs[position], self.config.tasks.vary, self.config.unroll)
+    def restored(self, position: int, values: Mapping[str, Any], carry: Any = None) -> Episode:
+        """Returns an episode of a checkpoint; without ``carry``, one with its shapes only."""
+        problems = self._problems(position, Draws(self.config.seed, *values["draws"]))
+        windows = open_windows(self.specs[position], self.config.tasks.vary)
+        return Episode.from_json(values, problems, carry, windows, self.init().outer.theta)
+
+    def _full(self, theta: VeLOWeights, episodes: dict, index: int, slot: int) -> Report:
+        del episodes
+        here = Draws(self.config.seed, "outer step", index, slot)
+        position = self.position(index, slot)
+        _, run = open_program(self.specs[position], self.config.tasks.vary, self.config.unroll)
+        problems = self._problems(position, here)
+        length = self._length(here, index)
+        lanes, seed = self._lanes(theta, here, index)
+        outcome = run(lanes, repeat_each(problems, 2), length)
+        return Report(slot, (seed,), _pairs(outcome.objective), length, length)
+
+    def _window(self, theta: VeLOWeights, episodes: dict, index: int, slot: int) -> Report:
+        here = Draws(self.config.seed, "outer step", index, slot)
+        position = self.position(index, slot)
+        windows = open_windows(self.specs[position], self.config.tasks.vary)
+        lanes, seed = self._lanes(theta, here, index)
+        episode = episodes.pop(position, None)
+        if episode is None:
+            draws, length = here.child("episode"), self._length(here, index)
+            problems = self._problems(position, draws)
+            episode = start_episode(windows, lanes, problems, draws.path, length)
+        before = episode.done
+        episode, losses = advance_episode(
+            episode, windows, lanes, seed, most=self.config.estimator.window
+        )
+        if episode.done < episode.length:
+            episodes[position] = episode
+        steps = episode.done - before
+        return Report(slot, episode.seeds, _pairs(losses), episode.length, steps)
+
+    def _lanes(self, theta: VeLOWeights, draws: Draws, index: int) -> tuple[VeLOWeights, int]:
+        estimator = self.config.estimator
+        seed = draws.word("perturbations") >> 32
+        lanes = make_lanes(
+            theta,
+            jax.random.key(seed),
+            self._scales(index),
+            sigma=estimator.sigma,
+            pairs=estimator.pairs,
+        )
+        return lanes, seed
+
+    def _problems(self, position: int, draws: Draws) -> Any:
+        unroll, spec = self.config.unroll, self.specs[position]
+        if self.config.estimator.method == "full":
+            inner, _ = open_program(spec, self.config.tasks.vary, unroll)
+            batches = batches_needed(unroll, longest=unroll.high)
+        else:
+            inner = open_windows(spec, self.config.tasks.vary).inner
+            batches = unroll.high
+        return draw_problems(inner, draws, count=self.config.estimator.pairs, batches=batches)
+
+    def _scales(self, index: int) -> VeLOWeights:
+        return scale_tree(self.config.phase(index).scales)
+
+    def _length(self, draws: Draws, index: int) -> int:
+        phase = self.config.phase(index)
+        if phase.low == phase.high:
+            return phase.low
+        length = log_int(phase.low, phase.high + 1).sample(draws, "length")
+        return max(phase.low, length - length % _LENGTH_STEP)
+
+
+def _pairs(losses: jax.Array) -> np.ndarray:
+    return np.asarray(losses, np.float32).reshape(-1, 2)

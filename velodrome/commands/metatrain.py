@@ -35,6 +35,7 @@ def metatrain(
     out: Annotated[Path, arg(metavar="DIR")],
     restart: bool = False,
     max_minutes: Annotated[float | None, option("M")] = None,
+    workers: Annotated[int, option("N")] = 0,
 ) -> int:
     """Train a learned optimizer by evolution strategies over sampled tasks.
 
@@ -44,10 +45,14 @@ def metatrain(
       config: The name of a built-in config, or a JSON file.
       out: Where checkpoints, the log, and the weights go.
       restart: Start anew, whatever the directory holds.
+      workers: Ray workers that share the work: on this machine, or on the cluster that the
+        environment variable RAY_ADDRESS names. Needs the extra "ray". Default: none.
       max_minutes: Stop after so many minutes, as if interrupted. Default: when it is finished.
     """
     if max_minutes is not None and not 0 <= max_minutes < float("inf"):
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
+    if workers < 0:
+        raise SpecError("--workers", workers, "an integer of at least 0")
     from optimizers.metatrain import load_config
     from optimizers.metatrain import metatrain as train
     from suites.numerics import numerics, use_compilation_cache
@@ -56,6 +61,6 @@ def metatrain(
     use_compilation_cache()
     seconds = None if max_minutes is None else 60.0 * max_minutes
     with numerics():
-        result = train(settings, out, resume=not restart, max_seconds=seconds)
+        result = train(settings, out, resume=not restart, max_seconds=seconds, workers=workers)
     console().print(f"the weights are in {result.path}", markup=False)
     return 0

@@ -19,7 +19,7 @@ def toy_config() -> MetaTrainConfig:
                 "max_mflop": 0.05,
                 "vary": ["init_scale"],
                 "validation_per_family": 1,
-                "reparam_probability": 0.5,
+                "augmentations": {"reparam_weights": 1.0},
             },
             "unroll": {"low": 10, "high": 20},
             "estimator": {"pairs": 2, "tasks_per_step": 1, "sigma": 0.02},

@@ -9,7 +9,13 @@ import pytest
 
 from foundation.errors import SpecError, UnknownNameError, VelodromeError
 from optimizers.metatrain import MetaTrainConfig, builtin_configs, load_config
-from optimizers.metatrain.config import EstimatorConfig, RecordConfig, TasksConfig, UnrollConfig
+from optimizers.metatrain.config import (
+    EstimatorConfig,
+    PhaseConfig,
+    RecordConfig,
+    TasksConfig,
+    UnrollConfig,
+)
 
 
 def test_round_trip(tmp_path):
@@ -18,6 +24,7 @@ def test_round_trip(tmp_path):
         tasks=TasksConfig(families=("mlp", "rnn"), exclude_data=("kjv", "photos")),
         unroll=UnrollConfig(low=5, high=9, objective="final"),
         estimator=EstimatorConfig(scales={"step_size": 10.0}),
+        phases=(PhaseConfig(until=3, low=2, high=4, scales={"bank": 1.0}),),
     )
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config.to_json()))
@@ -62,6 +69,17 @@ def test_what_is_only_recorded_is_not_in_the_hash():
         ({"architecture": {"hidden": 0}}, "architecture.hidden"),
         ({"record": {"validation_seeds": 0}}, "record.validation_seeds"),
         ({"schema": 2}, "schema"),
+        ({"tasks": {"augmentations": {"noise": 1.0}}}, "tasks.augmentations.noise"),
+        ({"tasks": {"augmentations": {"es": 2.0}}}, "tasks.augmentations.es"),
+        ({"estimator": {"method": "tes"}}, "estimator.method"),
+        ({"estimator": {"window": 0}}, "estimator.window"),
+        ({"outer": {"accumulate": 0}}, "outer.accumulate"),
+        ({"record": {"tensorboard": "yes"}}, "record.tensorboard"),
+        ({"phases": {}}, "phases"),
+        ({"phases": [{"until": 3, "heigh": 4}]}, "phases: got 'heigh'.*'high'"),
+        ({"phases": [{"until": 3, "scales": {"lstn": 1}}]}, "phases.scales.lstn"),
+        ({"phases": [{"until": 3}, {"until": 3}]}, "phases.until"),
+        ({"phases": [{"until": 3, "high": 401}]}, "phases.high: got 401.*unroll.high"),
     ],
 )
 def test_bad_values_are_refused_by_name(values, field):
@@ -76,6 +94,22 @@ def test_a_file_that_is_missing_or_no_json_is_told(tmp_path):
     path.write_text("{")
     with pytest.raises(VelodromeError, match="is not JSON"):
         load_config(path)
+
+
+def test_phases_hold_until_their_end_and_the_rest_after():
+    config = MetaTrainConfig(
+        unroll=UnrollConfig(low=10, high=99),
+        estimator=EstimatorConfig(scales={"lstm": 2.0}),
+        phases=(
+            PhaseConfig(until=2, low=5, high=6, scales={"bank": 3.0}),
+            PhaseConfig(until=4, low=7, high=8),
+        ),
+    )
+    found = [config.phase(step) for step in range(5)]
+    assert [phase.low for phase in found] == [5, 5, 7, 7, 10]
+    assert [phase.high for phase in found] == [6, 6, 8, 8, 99]
+    assert [dict(phase.scales) for phase in found[1:3]] == [{"bank": 3.0}, {"lstm": 2.0}]
+    assert dict(found[4].scales) == {"lstm": 2.0}
 
 
 def test_built_in_configs_are_found_by_name(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from optimizers.metatrain.config import (
     load_config,
 )
 from optimizers.metatrain.tasks import (
+    augmented,
     check_vary,
     draw_problems,
     open_task,
@@ -53,7 +54,10 @@ def trained() -> list[TaskSpec]:
     card = json.loads((WEIGHTS / "velo-tiny.json").read_text())["training"]
     # A card may be older than some field; weights from before photographs were kept apart say so.
     config = load_config("velo-tiny")
-    assert card["config"]["tasks"].items() <= config.to_json()["tasks"].items()
+    card_tasks = dict(card["config"]["tasks"])
+    assert card_tasks.pop("reparam_probability", 0.0) == 0.0  # of an older form: there was none
+    card_tasks.pop("reparam_range", None)
+    assert card_tasks.items() <= config.to_json()["tasks"].items()
     config = config.tasks
     specs = sample_pool(config, seed=config.seed, per_family=config.per_family)
     assert pool_hash(specs) == card["tasks_hash"]
@@ -112,29 +116,22 @@ def test_problems_are_a_pure_function_and_differ(inner):
         )
         np.testing.assert_array_equal(a, b)
         assert a.shape[0] == 3
-        if a.dtype != jnp.float32 or a.ndim == 1:  # scales are all 1 here
-            assert not np.array_equal(a, c)
+        assert not np.array_equal(a, c)
     assert one.indices.shape == (3, 7, inner.spec.batch_size)
     assert set(one.dynamic) == {"init_scale"}
 
 
-def test_scales_are_one_shared_or_one_each_within_the_range(inner):
-    problems = draw_problems(
-        inner,
-        Draws(3, "test"),
-        count=64,
-        batches=1,
-        reparam_probability=0.75,
-        reparam_range=100.0,
-    )
-    scales = np.asarray(problems.scales)
-    plain = np.all(scales == 1, axis=1)
-    shared = ~plain & np.all(scales == scales[:, :1], axis=1)
-    each = ~plain & ~shared
-    assert scales.shape == (64, inner.tensors)
-    assert plain.sum() in range(6, 28)  # 16 expected, more than three standard deviations
-    assert shared.sum() > 8
-    assert each.sum() > 8
-    assert scales.min() >= 0.01
-    assert scales.max() <= 100
-    assert np.abs(np.log10(scales[each])).max() > 1.5
+def test_augmentations_follow_from_the_spec_and_their_values_from_the_problem():
+    config = dataclasses.replace(CONFIG, augmentations={"reparam_weights": 1.0, "es": 0.5})
+    specs = sample_pool(config, seed=config.seed, per_family=3)
+    first, again = ([augmented(spec, config) for spec in specs] for _ in range(2))
+    assert first == again
+    names = [[entry.name for entry in spec.augmentations] for spec in first]
+    assert all("reparam_weights" in some for some in names)
+    assert 0 < sum("es" in some for some in names) < len(names)
+    inner = open_task(first[0], vary=())
+    problems = draw_problems(inner, Draws(3, "test"), count=64, batches=1)
+    levels = np.asarray(problems.dynamic["reparam_weights.level"])
+    assert set(levels) == {0, 1, 2, 3}
+    assert len(set(np.asarray(problems.dynamic["reparam_weights.seed"]))) == 64
+    assert set(np.asarray(problems.dynamic["reparam_weights.range"])) == {10.0, 100.0, 1000.0}

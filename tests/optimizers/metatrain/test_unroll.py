@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from optimizers.metatrain.config import TasksConfig, UnrollConfig
 from optimizers.metatrain.program import make_particles, repeat_all, repeat_each
 from optimizers.metatrain.tasks import draw_problems, open_task, sample_pool
-from optimizers.metatrain.unroll import batches_needed, make_unroll
+from optimizers.metatrain.unroll import Steps, batches_needed, make_unroll
 from taskgen.draws import Draws
 
 STEPS = 12
@@ -25,15 +27,13 @@ def inner():
     return open_task(spec, vary=())
 
 
-def _problems(inner, config, *, probability=0.0):
-    return draw_problems(
-        inner,
-        Draws(0, "unroll"),
-        count=2,
-        batches=batches_needed(config, longest=config.high),
-        reparam_probability=probability,
-        reparam_range=10.0,
-    )
+def _problems(inner, config):
+    batches = batches_needed(config, longest=config.high)
+    return draw_problems(inner, Draws(0, "unroll"), count=2, batches=batches)
+
+
+def _steps(inner) -> Steps:
+    return Steps(inner.task, inner.source.gather, _sgd)
 
 
 def _sgd(rate, steps):
@@ -66,7 +66,7 @@ def _first(problems):
 def test_tail_is_the_mean_normalised_loss_of_the_last_part(inner):
     config = UnrollConfig(low=1, high=20, tail_fraction=0.25)
     problem = _first(_problems(inner, config))
-    unroll = make_unroll(inner.task, inner.source.gather, _sgd, config, longest=20)
+    unroll = make_unroll(_steps(inner), config, longest=20)
     found = jax.jit(unroll)(jnp.float32(0.1), problem, STEPS, inner.source.arrays)
     losses, *_ = _train_plainly(inner, problem, 0.1)
     perfect = inner.task.normalize(jnp.float32(0))
@@ -78,7 +78,7 @@ def test_tail_is_the_mean_normalised_loss_of_the_last_part(inner):
 def test_final_is_the_mean_over_fresh_batches_after_the_unroll(inner):
     config = UnrollConfig(low=1, high=20, objective="final", final_batches=3)
     problem = _first(_problems(inner, config))
-    unroll = make_unroll(inner.task, inner.source.gather, _sgd, config, longest=20)
+    unroll = make_unroll(_steps(inner), config, longest=20)
     found = jax.jit(unroll)(jnp.float32(0.1), problem, STEPS, inner.source.arrays)
     _, params, state, loop = _train_plainly(inner, problem, 0.1)
     losses = []
@@ -94,11 +94,19 @@ def test_final_is_the_mean_over_fresh_batches_after_the_unroll(inner):
 
 def test_storing_parameters_in_other_units_changes_no_loss_before_the_first_update(inner):
     config = UnrollConfig(low=1, high=4)
-    plain = _problems(inner, config)
-    scaled = _problems(inner, config, probability=1.0)
-    assert not np.allclose(scaled.scales, 1.0)
-    run = make_particles(inner, config, _sgd)
-    one, other = (run(jnp.full((2,), 0.1), problems, 1) for problems in (plain, scaled))
+    other_units = dataclasses.replace(
+        inner.spec, augmentations=({"name": "reparam_weights", "range": 100.0}, "loss_scale")
+    )
+    found = []
+    for some in (inner, open_task(other_units, vary=())):
+        problems = _problems(some, config)
+        found.append(make_particles(some, config, _sgd)(jnp.full((2,), 0.1), problems, 1))
+    assert set(problems.dynamic) == {
+        "loss_scale.scale",
+        *(f"reparam_weights.{name}" for name in ("level", "range", "seed")),
+    }
+    assert len(set(np.asarray(problems.dynamic["loss_scale.scale"]))) == 2
+    one, other = found
     np.testing.assert_allclose(one.objective, other.objective, rtol=1e-4)
 
 
@@ -108,7 +116,7 @@ def test_particles_are_single_unrolls_and_one_that_diverges_spoils_no_other(inne
     run = make_particles(inner, config, _sgd)
     rates = jnp.asarray([0.1, jnp.nan, 0.01], jnp.float32)
     together = run(repeat_each(rates, 2), repeat_all(problems, 3), STEPS)
-    single = make_unroll(inner.task, inner.source.gather, _sgd, config, longest=STEPS)
+    single = make_unroll(_steps(inner), config, longest=STEPS)
     assert np.isnan(together.last.reshape(3, 2)[1]).all()
     for lane, rate in ((0, 0.1), (2, 0.01)):
         alone = single(jnp.float32(rate), _first(problems), STEPS, inner.source.arrays)

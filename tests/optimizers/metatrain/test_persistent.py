@@ -1,0 +1,144 @@
+"""Persistent ES: unbiased where truncated ES is not, and its episodes go on exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from optimizers.metatrain import loop
+from optimizers.metatrain.checkpoint import save_checkpoint
+from optimizers.metatrain.estimator import accumulate, estimate, perturb, sample_perturbations
+from optimizers.metatrain.program import make_particles, open_windows, repeat_each
+from optimizers.metatrain.tasks import draw_problems, open_task
+from optimizers.metatrain.trainer import MetaTrainer
+from optimizers.metatrain.unroll import UnrollConfig
+from taskgen.draws import Draws
+
+# Influence balancing (Tallec and Ollivier 2017, arXiv 1702.05043; Vicol et al. 2021): the parameter
+# pushes 10 states up and 13 down; near ones are felt first, far ones more in the end.
+STATES, POSITIVE = 23, 10
+WINDOW, WINDOWS = 8, 20
+PAIRS, REPEATS, SIGMA = 500, 64, 0.1
+THETA = 0.5
+# Where the states settle for this parameter: each is the one after it plus or minus 2 theta.
+_PUSHES = np.where(np.arange(STATES) < POSITIVE, 2 * THETA, -2 * THETA)
+SETTLED = np.cumsum(_PUSHES[::-1])[::-1].astype(np.float32)
+
+
+def _advance(theta, state):
+    """Returns the state after a window and the window's mean loss."""
+    signs = jnp.where(jnp.arange(STATES) < POSITIVE, 1.0, -1.0).astype(jnp.float32)
+
+    def step(state, _):
+        state = 0.5 * state + 0.5 * jnp.append(state[1:], 0.0) + theta * signs
+        return state, 0.5 * (state[0] - 1.0) ** 2
+
+    state, losses = jax.lax.scan(step, state, None, length=WINDOW)
+    return state, jnp.mean(losses)
+
+
+def _total(theta):
+    state, total = jnp.asarray(SETTLED), jnp.float32(0.0)
+    for _ in range(WINDOWS):
+        state, loss = _advance(theta, state)
+        total += loss
+    return total
+
+
+def _estimates(key):
+    """Returns the sums over windows of the truncated and of the persistent estimate."""
+    theta = {"theta": jnp.asarray(THETA, jnp.float32)}
+    options = {"sigma": SIGMA, "shaping": "raw"}
+
+    def window(carry, part):
+        states, before, truncated, persistent = carry
+        noise = sample_perturbations(part, theta, pairs=PAIRS)
+        particles = perturb(theta, noise, {"theta": 1.0}, sigma=SIGMA)["theta"]
+        states, losses = jax.vmap(jax.vmap(_advance))(particles, states)
+        total = accumulate([before, noise])
+        truncated += estimate(losses, noise, **options).gradient["theta"]
+        persistent += estimate(losses, total, **options).gradient["theta"]
+        return (states, total, truncated, persistent), None
+
+    states = jnp.broadcast_to(jnp.asarray(SETTLED), (PAIRS, 2, STATES))
+    zero = jnp.float32(0.0)
+    carry = (states, {"theta": jnp.zeros(PAIRS, jnp.float32)}, zero, zero)
+    (_, _, truncated, persistent), _ = jax.lax.scan(window, carry, jax.random.split(key, WINDOWS))
+    return truncated, persistent
+
+
+def test_persistent_es_is_unbiased_where_truncated_es_has_the_wrong_sign(key):
+    true = float(jax.grad(_total)(jnp.float32(THETA)))
+    found = np.asarray(
+        jax.jit(lambda keys: jax.lax.map(_estimates, keys))(jax.random.split(key, REPEATS))
+    )
+    truncated, persistent = found.mean(axis=1)
+    errors = found.std(axis=1, ddof=1) / np.sqrt(REPEATS)
+    assert abs(persistent - true) < 4 * errors[1]
+    assert abs(persistent - true) < 0.5 * abs(true)  # which the noise is small enough to tell
+    assert abs(truncated - true) > 20 * errors[0], (truncated, errors[0])
+    assert truncated * true < 0
+
+
+@pytest.fixture
+def config(toy_config):
+    return dataclasses.replace(
+        toy_config,
+        unroll=dataclasses.replace(toy_config.unroll, low=20, high=20),
+        estimator=dataclasses.replace(toy_config.estimator, method="pes", window=8),
+        record=dataclasses.replace(toy_config.record, validate_every=0),
+    )
+
+
+@pytest.mark.slow
+def test_episodes_are_windows_of_whole_runs_and_resume_exactly(config, tmp_path):
+    trainer = MetaTrainer(config)
+    state = trainer.init()
+    states, records = [state], []
+    for index in range(4):
+        state, record = trainer.step(state, index)
+        states.append(state)
+        records.append(record)
+    done = [[row.done for row in state.episodes.values()] for state in states]
+    assert done == [[], [8], [16], [], [8]]
+    seeds = [len(row.seeds) for state in states for row in state.episodes.values()]
+    assert seeds == [1, 2, 1]
+    assert [record["inner_steps"] for record in records] == [32, 32, 16, 32]
+
+    path = tmp_path / "checkpoint.safetensors"
+    episodes = {str(at): row.to_json() for at, row in states[2].episodes.items()}
+    record = {"config": config.hash, "totals": {"steps": 2}, "episodes": episodes}
+    save_checkpoint(path, loop._arrays(states[2]), record)
+    other = MetaTrainer(config)
+    again, totals = loop._restore(path, other, config)
+    assert totals.steps == 2
+    for index in (2, 3):
+        again, record = other.step(again, index)
+        assert record == records[index]
+    jax.tree.map(np.testing.assert_array_equal, again.outer, states[4].outer)
+    jax.tree.map(
+        np.testing.assert_array_equal, again.episodes[0].carry, states[4].episodes[0].carry
+    )
+
+
+@pytest.mark.slow
+def test_windows_with_equal_weights_are_one_unroll(config):
+    trainer = MetaTrainer(config)
+    spec = trainer.specs[0]
+    windows = open_windows(spec, config.tasks.vary)
+    problems = draw_problems(windows.inner, Draws(1, "windows"), count=2, batches=20)
+    theta = jax.tree.map(lambda leaf: leaf[None], trainer.init().outer.theta)
+    lanes = repeat_each(theta, 2)
+    carry = windows.start(lanes, problems, 20)
+    means = []
+    for begin, end in ((0, 8), (8, 16), (16, 20)):
+        carry, losses = windows.advance(lanes, problems, carry, begin, end, 20)
+        means.append(losses * (end - begin))
+    inner = open_task(spec, vary=config.tasks.vary)
+    run = make_particles(inner, UnrollConfig(low=20, high=20, tail_fraction=1.0))
+    whole = run(lanes, problems, 20)
+    np.testing.assert_allclose(sum(means) / 20, whole.objective, rtol=1e-4)

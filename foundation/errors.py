@@ -41,6 +41,21 @@ _LISTS = {
 }
 
 
+def unknown_key(field: str, key: object, known: Iterable[str], what: str = "keys") -> SpecError:
+    """Returns the error for a key of a mapping that there is not, with the closest one there is.
+
+    Args:
+      field: Dotted name of the mapping.
+      key: The key found.
+      known: All keys that it may have.
+      what: What these are called.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(str(key), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return SpecError(field, key, f"one of the {what} {', '.join(names)}{hint}")
+
+
 class UnknownNameError(VelodromeError, LookupError):
     """A name that no registry knows; the message gives the closest known names.
 

@@ -6,12 +6,11 @@ The distributions are in :mod:`taskgen.distributions`, the declaration of fields
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from foundation.errors import SpecError
+from foundation.errors import SpecError, unknown_key
 from taskgen.distributions import (
     Choice,
     Distribution,
@@ -97,9 +96,7 @@ def check_config(cls: type[Config], values: Mapping[str, Any] | Config) -> Confi
         raise SpecError("config", values, f"a mapping with fields of {cls.__name__}")
     for name in values:
         if name not in fields:
-            close = difflib.get_close_matches(str(name), fields, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SpecError("config", name, f"one of the fields {', '.join(fields)}{hint}")
+            raise unknown_key("config", name, fields, "fields")
     checked = {
         name: _check_value(f"config.{name}", values[name], kind, info)
         for name, (kind, info, _) in fields.items()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import SpecError
+from foundation.errors import SpecError, unknown_key
 from taskgen.space import check_config, config_to_json, dynamic_values
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is, in words
@@ -50,9 +49,7 @@ def _check_keys(where: str, values: Any, cls: type) -> None:
     _require(isinstance(values, Mapping), where, values, f"a mapping with keys of {names}")
     for key in values:
         if key not in names:
-            close = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SpecError(where, key, f"one of the keys {', '.join(names)}{hint}")
+            raise unknown_key(where, key, names)
 
 
 def _read_augmentations(values: Any) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ PROTOCOL_STEPS = 10_000
 """Steps that a task must be able to do in the time allowed: the published training horizon."""
 
 MFLOP = 1_000_000
+"""The unit of caps on a training step, in FLOPs."""
 
 PROFILE_SCHEMA = 1
 _BUILT_IN = Path(__file__).parent / "profiles"

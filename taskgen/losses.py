@@ -1,4 +1,8 @@
-"""Losses, their metrics, and the published loss normalisers."""
+"""Losses, their metrics, and the published loss normalisers.
+
+"Published" is what Metz et al. 2022 (arXiv 2211.09760) trained on: a normaliser makes losses of
+different tasks comparable, of the order of 10 where it is no better than a guess.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +33,22 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def classification(
     logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Softmax cross-entropy of image labels: {metric: (sum, count)}."""
+    """Softmax cross-entropy of image labels.
+
+    Args:
+      logits: f32[B,C].
+      batch: With "label" i32[B].
+      view: Not needed.
+
+    Returns:
+      {metric: (sum, count)}: "loss" in nats, and "accuracy".
+    """
     del view  # the logits have its classes
     labels = batch["label"]
     count = jnp.asarray(labels.size, jnp.float32)
-    correct = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
     return {
         "loss": (cross_entropy(logits, labels).sum(), count),
-        "accuracy": (correct.sum(), count),
+        "accuracy": (_correct(logits, labels).sum(), count),
     }
 
 
@@ -56,26 +68,38 @@ def one_hot_regression(
     labels = batch["label"]
     target = jax.nn.one_hot(labels, view.num_classes, dtype=outputs.dtype)
     count = jnp.asarray(labels.size, jnp.float32)
-    correct = (jnp.argmax(outputs, axis=-1) == labels).astype(jnp.float32)
     return {
         "loss": (jnp.square(outputs - target).mean(axis=-1).sum(), count),
-        "accuracy": (correct.sum(), count),
+        "accuracy": (_correct(outputs, labels).sum(), count),
     }
 
 
 def language_model(
     logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Cross-entropy of the next token, where the present one is no padding."""
+    """Cross-entropy of the next token, where the present one is no padding.
+
+    Args:
+      logits: f32[B,T,V].
+      batch: With "obs" and "target", both i32[B,T].
+      view: With ``vocab_size`` V, which targets are folded into.
+
+    Returns:
+      {metric: (sum, count)}: "loss" in nats, and "accuracy".
+    """
     mask = (batch["obs"] != PAD).astype(jnp.float32)
     target = fold_tokens(batch["target"], view.vocab_size)
     # A batch of nothing but padding has loss zero, not 0/0.
     count = jnp.maximum(mask.sum(), 1.0)
-    correct = (jnp.argmax(logits, axis=-1) == target).astype(jnp.float32)
     return {
         "loss": ((cross_entropy(logits, target) * mask).sum(), count),
-        "accuracy": ((correct * mask).sum(), count),
+        "accuracy": ((_correct(logits, target) * mask).sum(), count),
     }
+
+
+def _correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns f32[...], 1 where the largest of f32[..., C] is that of the label."""
+    return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
 
 
 def fold_tokens(tokens: jax.Array, vocab_size: int) -> jax.Array:

@@ -26,8 +26,9 @@ class Task:
       cost: The cost of a training step.
       init: ``init(key, dynamic=None) -> (params, state)``.
       loss: ``loss(params, state, key, batch, *, train, dynamic=None) -> (f32[], state)``; the
-        mean loss in nats. ``train`` switches dropout and the like on.
-      normalize: ``normalize(loss) -> f32[]``, the family's loss normaliser: about 10 at
+        mean over the batch, in nats where it is a cross-entropy. ``train`` switches dropout and
+        the like on.
+      normalize: ``normalize(loss) -> f32[]``, the family's loss normaliser: of the order of 10 at
         the start of training, and finite for every loss.
       metrics: ``metrics(params, state, key, batch, *, train=False, dynamic=None) ->
         {name: (sum, count)}``, with "loss" always.

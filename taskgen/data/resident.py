@@ -94,7 +94,3 @@ class ByteCache:
         ):
             self._kept.popitem(last=False)
         return value
-
-    def clear(self) -> None:
-        """Keeps nothing any longer."""
-        self._kept.clear()

@@ -42,8 +42,8 @@ def stored_dataset(
     def load(split: str) -> Arrays:
         check_split(info.name, split)
         # A colon, as in "stand-in:mnist", is not allowed in file names everywhere.
-        name = info.name.replace(":", "-")
-        directory = cache_dir() / "data" / f"{name}-{info.content_hash[:16]}"
+        folder = info.name.replace(":", "-")
+        directory = cache_dir() / "data" / f"{folder}-{info.content_hash[:16]}"
         found = _read(directory / split, info, split)
         if found is not None:
             return found

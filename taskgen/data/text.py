@@ -9,6 +9,9 @@ import numpy as np
 from foundation.errors import DataError
 from taskgen.data.info import Arrays
 
+INDEX_LIMIT = 2**31
+"""Examples and tokens are counted with 32-bit numbers on the device."""
+
 _CHUNK = 8192  # examples put into rows at a time, so that index arrays stay small
 
 
@@ -94,8 +97,10 @@ def count_windows(tokens: int, length: int, what: str) -> int:
             f"{what} has {tokens} tokens, not enough for a sequence of {length} and the one "
             "after it; choose a shorter sequence length."
         )
-    if tokens >= 2**31:
-        raise DataError(f"{what} has {tokens} tokens; at most {2**31 - 1} can be held at once.")
+    if tokens >= INDEX_LIMIT:
+        raise DataError(
+            f"{what} has {tokens} tokens; at most {INDEX_LIMIT - 1} can be held at once."
+        )
     return (tokens - 1) // length
 
 

@@ -12,11 +12,14 @@ import numpy as np
 from foundation.errors import DataError
 from taskgen.data.images import prepare_images, stays_bytes
 from taskgen.data.info import Arrays, DatasetInfo
-from taskgen.data.text import count_windows, example_rows, prepare_tokens, window_rows
+from taskgen.data.text import (
+    INDEX_LIMIT,
+    count_windows,
+    example_rows,
+    prepare_tokens,
+    window_rows,
+)
 from taskgen.families.base import ImageView, TextView
-
-INDEX_LIMIT = 2**31
-"""Examples and tokens are counted with 32-bit numbers on the device."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ class Family:
       batch_size: Where the sampler draws the batch size from.
       view: ``view(config, dataset_info)``, an :class:`ImageView` or :class:`TextView`.
       cost: ``cost(spec, dataset_info)``, a closed form. Default: the program is traced and
-        counted, which is exact for FLOPs and parameters, but imports jax and takes 0.1 s.
+        counted, which is exact for FLOPs and parameters, but imports jax and takes 0.1 s. A
+        network with a while loop, whose length is not known before, must have it.
       shrink: Fields, in order of preference, and the floor that each may be halved to where a
         task is too expensive, as in ``{"batch_size": 4, "hidden_size": 8}``.
       objective: ``objective(logits, batch, view)``: {metric: (sum, count)} with "loss".

@@ -54,7 +54,7 @@ INFO = DatasetInfo(
 
 
 def columns(width: int, split: str) -> tuple[int, int]:
-    """Returns the first and the last-but-one column of a photograph that a split is cut from.
+    """Returns the columns of a photograph that a split is cut from: the first, and where it stops.
 
     The right quarter is held out, and a gap keeps the parts from touching.
 

@@ -39,14 +39,14 @@ def memory_reader(
     made = {}
     for split, part in recipe.parts.items():
         image, label = splits[part.split]
-        check_images(info, part.split, image, label, recipe.counts)
+        _check_images(info, part.split, image, label, recipe.counts)
         order = part_order(range(len(label)), part)
         image, label = image[order], label[order].astype(np.int32)
         made[split] = SplitReader(len(label), _slices(image, label))
     return Reader(form, made, files, published)
 
 
-def check_images(
+def _check_images(
     info: DatasetInfo,
     split: str,
     image: np.ndarray,

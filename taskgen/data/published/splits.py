@@ -29,7 +29,7 @@ class Part:
     last: int = 100
 
     def bounds(self, count: int) -> tuple[int, int]:
-        """Returns the first and the last-but-one of ``count`` examples, rounded as TFDS does."""
+        """Returns where it starts and stops among ``count`` examples, rounded as TFDS does."""
         return round(self.first * count / 100.0), round(self.last * count / 100.0)
 
     @property

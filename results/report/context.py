@@ -30,6 +30,7 @@ class Context:
       data: kinds of data used, in words.
       labels: candidates' labels, with the weights of the learned ones, in a fixed order.
       tasks: planned tasks.
+      baseline_ran: whether there is any run of the baseline; without one there are no speedups.
     """
 
     suite: str
@@ -44,6 +45,7 @@ class Context:
     data: str
     labels: tuple[str, ...]
     tasks: int
+    baseline_ran: bool = True
 
     @property
     def multiple(self) -> float:
@@ -60,9 +62,10 @@ class Context:
         """One line for captions."""
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
+        ran = f"{self.baseline}{sweep}, {self.budget:,} steps"
         return (
             f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
-            f"{self.baseline}{sweep}, {self.budget:,} steps; "
+            f"{ran if self.baseline_ran else f'no runs of {self.baseline}'}; "
             f"{self.seeds} seed{'s' * (self.seeds != 1)}; {self.data}."
         )
 

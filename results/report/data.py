@@ -237,7 +237,7 @@ def _context(
     name = str(protocol.get("baseline", "adam"))
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
     cells = [cell for cell in store.plan.get("cells", ())]
-    baselines = {c.label for c in listed if c.name == name}
+    baselines = [c for c in listed if c.name == name]
     horizons = [int(c["horizon"]) for c in cells]
     steps = int(protocol.get("steps") or min(horizons, default=0))
     budget = max(horizons, default=steps)
@@ -248,10 +248,11 @@ def _context(
         steps=steps,
         budget=budget,
         eval_every=int(protocol.get("eval_every", 10)),
-        baseline=min(baselines, default=name),
+        baseline=min((cell.label for cell in baselines), default=name),
         rates=rates,
         seeds=int(protocol.get("seeds", 0)),
         data=data_text(kinds or [store.manifest.get("data")]),
         labels=tuple(dict.fromkeys(summary["label"])),
         tasks=tasks,
+        baseline_ran=any(cell.shards for cell in baselines),
     )

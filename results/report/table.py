@@ -212,6 +212,8 @@ def published_comparison(table: pd.DataFrame) -> tuple[list[str], list[list[str]
 def count_lines(data: ReportData) -> list[str]:
     """What the intervals are, and how many tasks are censored, saturated, incomplete, ..."""
     context = data.context
+    if not context.baseline_ran:
+        return [f"There are no speedups: {context.baseline}, the baseline, has not been run."]
     lines = [
         "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
         f"chosen again in each); with {context.seeds} seeds they are "

@@ -89,7 +89,7 @@ def test_a_plan_can_be_seen_without_the_data(tmp_path, monkeypatch, capsys):
     run(suite("mnist", "cifar10"), tmp_path / "store", dry_run=True, progress="plain")
     shown = capsys.readouterr()
     told = shown.out + shown.err
-    assert "Missing data: cifar10, for 1 tasks" in told
+    assert "Missing data: cifar10, for 1 task. To" in told
     assert "velodrome data prepare mnist --download" in told
     with pytest.raises(DataError, match="velodrome data prepare mnist --download"):
         run(suite("mnist", "cifar10"), tmp_path / "store", progress="silent")

@@ -1,0 +1,145 @@
+"""The runner's way to train the lanes of a task, a competent user's, and those to choose from."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from sweep_worker import RATES, suite_of
+
+import taskgen
+from optimizers.registry import optimizers
+from suites.execute import TaskBench
+from suites.lanes import LaneLoop
+from suites.suite import load_suite
+from taskgen.data.source import open_source
+
+
+def ours(name: str) -> Any:
+    """What a worker process does with a shard, without reading and writing the store."""
+    suite = suite_of(name)
+    bench = TaskBench(suite, 0)
+    adam, steps = optimizers.get("adam"), suite.protocol.steps
+    points = [{"learning_rate": rate} for rate in RATES]
+
+    def train_lanes() -> None:
+        groups = [
+            bench.group(adam, steps, [0], [point], [lane]) for lane, point in enumerate(points)
+        ]
+        loop = LaneLoop(bench.data, groups, horizon=steps)
+        loop.run(lambda _: True)
+        assert len(loop.records.columns({})["value"]) > 0
+
+    return train_lanes
+
+
+def user(name: str) -> Any:
+    """What a competent user writes."""
+    suite = suite_of(name)
+    spec, protocol = suite.tasks[0], suite.protocol
+    task = taskgen.build(spec)
+    train, heldout = open_source(spec, "train"), open_source(spec, "heldout")
+    examples = {
+        source.split: source.gather(
+            source.arrays,
+            source.indices(1, 0, 1, min(512, source.size))[0],
+            None,
+            augment=False,
+        )
+        for source in (train, heldout)
+    }
+
+    def adam(rate: Any) -> optax.GradientTransformation:
+        return optax.adam(rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=1e-8)
+
+    @jax.jit
+    def init(key: Any, rate: Any) -> Any:
+        params, state = task.init(key)
+        return params, state, adam(rate).init(params)
+
+    def update(carry: Any, rate: Any, arrays: Any, indices: Any, index: Any, key: Any) -> Any:
+        params, state, opt_state = carry
+        batch = train.gather(arrays, indices[index], None, augment=False)
+        loss_of = jax.grad(task.loss, has_aux=True)
+        grads, state = loss_of(params, state, jax.random.fold_in(key, index), batch, train=True)
+        updates, opt_state = adam(rate).update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), state, opt_state
+
+    step = jax.jit(update, donate_argnums=0)
+    key = jax.random.key(0)
+
+    @jax.jit
+    def train_loss(params: Any, state: Any, batch: Any) -> Any:
+        return task.loss(params, state, key, batch, train=False)[0]
+
+    @jax.jit
+    def heldout_metrics(params: Any, state: Any, batch: Any) -> Any:
+        return task.metrics(params, state, key, batch)
+
+    indices = jax.device_put(train.indices(0, 0, protocol.steps, spec.batch_size))
+
+    def train_lanes() -> None:
+        for rate in RATES:
+            rate = np.float32(rate)
+            carry = init(key, rate)
+            curve = []
+            for index in range(protocol.steps + 1):
+                if index % protocol.eval_every == 0:
+                    curve.append(train_loss(carry[0], carry[1], examples["train"]))
+                if index % protocol.heldout_every == 0 or index == protocol.steps:
+                    curve.append(heldout_metrics(carry[0], carry[1], examples["heldout"]))
+                if index < protocol.steps:
+                    carry = step(carry, rate, train.arrays, indices, np.int32(index), key)
+            jax.device_get(curve)
+
+    return train_lanes
+
+
+def modes(name: str) -> dict[str, Any]:
+    """Measures ways to train lanes of a task; CPU microseconds a step and lane."""
+    of_demo = name.startswith("demo-")
+    suite = load_suite("demo") if of_demo else suite_of(name)
+    index = int(name.removeprefix("demo-")) if of_demo else 0
+    bench = TaskBench(suite, index)
+    task, adam, every = suite.tasks[index], optimizers.get("adam"), suite.protocol.eval_every
+    points = adam.points
+    block = bench.data.training_block(0, 0, every, 1000)
+    stacked = jax.tree.map(lambda leaf: leaf[None], block)
+    single = [jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], block) for at in range(every)]
+    calls: dict[str, tuple[Any, int]] = {}
+    compiled: dict[str, float] = {}
+    # vmapped over so many lanes; or one lane, in a compiled loop or stepped from Python
+    for mode, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
+        group = bench.group(
+            adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")
+        )
+        group.state = group.start()
+
+        def call(group: Any = group, mode: str = mode) -> Any:
+            batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])
+            for batch in batches:
+                group.state = group.programs.train(
+                    group.state, group.traced, batch, group.seed_argument, np.int32(0)
+                )
+            return group.state
+
+        start = time.process_time()
+        jax.block_until_ready(call())
+        compiled[mode] = time.process_time() - start
+        calls[mode] = (call, lanes)
+    samples: dict[str, list[float]] = {mode: [] for mode in calls}
+    for _ in range(7):
+        for mode, (call, lanes) in calls.items():
+            start = time.process_time()
+            jax.block_until_ready(call())
+            samples[mode].append((time.process_time() - start) / lanes / every)
+    return {
+        "task": task.label,
+        "MFLOP": round(bench.task.cost.flops / 1e6, 2),
+        **{mode: f"{statistics.median(times) * 1e6:.0f}us" for mode, times in samples.items()},
+        **{f"compile_{mode}": f"{seconds:.1f}s" for mode, seconds in compiled.items()},
+    }

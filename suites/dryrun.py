@@ -71,9 +71,9 @@ def describe_store(store: Store) -> str:
     shards = [shard["id"] for shard in store.plan["shards"]]
     left = [shard for shard in shards if not store.has_shard(shard)]
     failed = len(set(store.failures) & set(left))
-    again = f" ({failed} of them failed before, and would be tried again)" if failed else ""
+    again = f" ({failed} failed before, and would be tried again)" if failed else ""
     return (
-        f"{store.directory} has {len(shards) - len(left):,} of {counted(len(shards), 'shard')}; "
-        f"{len(left):,} are left{again}. {len(store.timings)} of "
-        f"{counted(len(store.plan['cells']), 'cell')} are timed."
+        f"{store.directory} has {len(shards) - len(left):,} of {counted(len(shards), 'shard')}, "
+        f"{len(left):,} left{again}; timed: {len(store.timings):,} of "
+        f"{counted(len(store.plan['cells']), 'cell')}."
     )

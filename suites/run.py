@@ -176,7 +176,7 @@ def run(
     seconds = time.monotonic() - began
     shards = len(store.plan["shards"])
     display.say(
-        f"{already + done} of {counted(shards, 'shard')} are in {store.directory}"
+        f"{store.directory} has {already + done} of {counted(shards, 'shard')}"
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )

@@ -10,7 +10,7 @@ from typing import Any
 from foundation.canonical import content_hash
 from foundation.errors import StoreError
 from results.store import Store
-from suites.environment import device_description, versions
+from suites.environment import command_line, device_description, versions
 from suites.plan import Plan, missing_data
 from suites.suite import Suite
 
@@ -82,6 +82,7 @@ def _manifest(suite: Suite, plan: Plan) -> dict[str, Any]:
         "protocol_hash": suite.protocol.hash,
         "plan_hash": content_hash(plan),
         "data": "+".join(provenances),
+        "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "device": device_description(),

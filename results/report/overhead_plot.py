@@ -62,7 +62,8 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     ]
     compiled = bool(table["compile_seconds"].notna().any())
     sizes = sizes or [("index", "task")]
-    panels = len(sizes) + compiled
+    memory = _memory_ratios(table)
+    panels = len(sizes) + compiled + bool(len(memory))
     width = max(3.4, 2.25 * panels)
     labels = [label for label in context.labels if label in set(table["label"])]
     per_row = max(1, int(width / 1.5))
@@ -85,6 +86,8 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
         if name != "index":
             _log_axis(axes, rows[name].to_numpy(float))
     grid[0].set_ylabel(f"seconds a step\nover {context.baseline}")
+    if len(memory):
+        _memory(grid[len(sizes)], memory, labels, context, styles)
     if compiled:
         _compile(grid[-1], table, labels, context, styles)
     names = [(x, styles[x]) for x in labels]
@@ -95,6 +98,35 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=per_row, columnspacing=1.4)
     return figure
+
+
+def _memory_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Memory over the baseline's on the same task, where both were measured."""
+    of_baseline = table["baseline"].astype(bool)
+    base = table.loc[of_baseline].dropna(subset=["memory_bytes"]).drop_duplicates("index")
+    found = table.loc[~of_baseline].assign(
+        over=lambda rows: (
+            rows["memory_bytes"] / rows["index"].map(base.set_index("index")["memory_bytes"])
+        )
+    )
+    return found.dropna(subset=["over", "parameters"])
+
+
+def _memory(axes, table: pd.DataFrame, labels: list[str], context: Context, styles) -> None:
+    """Memory over the baseline's against parameters."""
+    for label in labels:
+        mine = table.loc[table["label"] == label]
+        color, marker = styles[label]
+        axes.plot(
+            mine["parameters"], np.log2(mine["over"].to_numpy(float)), marker, color=color,
+            markersize=3.5, alpha=0.8, markeredgewidth=0,
+        )  # fmt: skip
+    low, high = limits(np.log2(table["over"].to_numpy(float)), low=-1, high=2)
+    set_log2(axes, low, high)
+    axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
+    axes.set_xlabel("parameters")
+    axes.set_ylabel(f"memory over {context.baseline}")
+    _log_axis(axes, table["parameters"].to_numpy(float))
 
 
 def _compile(axes, table: pd.DataFrame, labels: list[str], context: Context, styles) -> None:

@@ -13,7 +13,8 @@ from taskgen.spec import TaskSpec
 CHOICES = ("stand-in", "built-in")
 
 #: Published data sets, and the built-in real data that can serve in their place.
-BUILT_IN = {"mnist": "mnist5k"}
+#: Part of the same images; and other text, in bytes as well.
+BUILT_IN = {"mnist": "mnist5k", "lm1b_bytes": "kjv"}
 
 
 def with_data(suite: Suite, choice: str | None) -> Suite:

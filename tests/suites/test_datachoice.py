@@ -46,10 +46,14 @@ def test_augmentation_stays():
     assert after.data == DataSpec("stand-in:cifar10", shift=2, flip=True)
 
 
-def test_built_in_data_serve_for_mnist_and_nothing_else():
+def test_built_in_data_serve_for_some_sets_only():
     (task,) = with_data(suite("mnist"), "built-in").tasks
     assert task.data.name == "mnist5k"
-    with pytest.raises(PlanError, match="mnist only, but mine has tasks on cifar10, mnist|cifar10"):
+    bytes_of_text = TaskSpec("rnn", {"cell": "gru"}, DataSpec("lm1b_bytes"), 8)
+    text = Suite("mine", (bytes_of_text,), Protocol(steps=10), ("adam",))
+    (task,) = with_data(text, "built-in").tasks
+    assert task.data.name == "kjv"
+    with pytest.raises(PlanError, match="mnist, lm1b_bytes only, but mine has tasks on cifar10, mnist|cifar10"):
         with_data(suite("mnist", "cifar10"), "built-in")
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import SpecError
+from foundation.errors import SpecError, unknown_key
 
 EVAL_BATCHES = ("fixed", "fresh")
 EVAL_MODES = ("eval", "training-loss")
@@ -97,16 +96,7 @@ class Protocol:
                 "protocol.version", self.version, "1, the only version that this package knows"
             )
         if self.learning_rates is not None:
-            rates = self.learning_rates
-            if not isinstance(rates, list | tuple) or not all(
-                isinstance(rate, Real) for rate in rates
-            ):
-                raise SpecError("protocol.learning_rates", rates, "a list of numbers")
-            rates = tuple(float(rate) for rate in rates)
-            if not rates or not all(0 <= rate < float("inf") for rate in rates):
-                raise SpecError("protocol.learning_rates", rates, "one or more rates of at least 0")
-            if len(set(rates)) != len(rates):
-                raise SpecError("protocol.learning_rates", rates, "different rates")
+            rates = _checked_rates(self.learning_rates)
             object.__setattr__(self, "learning_rates", rates)
 
     def examples(self, batch_size: int) -> int:
@@ -159,18 +149,23 @@ class Protocol:
         names = [field.name for field in dataclasses.fields(cls)]
         for key in values:
             if key not in names:
-                close = difflib.get_close_matches(str(key), names, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise SpecError("protocol", key, f"one of the keys {', '.join(names)}{hint}")
+                raise unknown_key("protocol", key, names)
         if "steps" not in values:
             raise SpecError("protocol", sorted(values), "a mapping with the key 'steps'")
         made = dict(values)
         if not isinstance(made.get("baseline", ""), str):
             raise SpecError("protocol.baseline", made["baseline"], "the name of an optimizer")
-        rates = made.get("learning_rates")
-        if rates is not None:
-            is_list = isinstance(rates, list | tuple)
-            if not is_list or not all(isinstance(rate, Real) for rate in rates):
-                raise SpecError("protocol.learning_rates", rates, "a list of numbers")
-            made["learning_rates"] = tuple(float(rate) for rate in rates)
+        if made.get("learning_rates") is not None:
+            made["learning_rates"] = _checked_rates(made["learning_rates"])
         return cls(**made)
+
+
+def _checked_rates(rates: Any) -> tuple[float, ...]:
+    if not isinstance(rates, list | tuple) or not all(isinstance(rate, Real) for rate in rates):
+        raise SpecError("protocol.learning_rates", rates, "a list of numbers")
+    made = tuple(float(rate) for rate in rates)
+    if not made or not all(0 <= rate < float("inf") for rate in made):
+        raise SpecError("protocol.learning_rates", rates, "one or more rates of at least 0")
+    if len(set(made)) != len(made):
+        raise SpecError("protocol.learning_rates", rates, "different rates")
+    return made

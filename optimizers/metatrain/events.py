@@ -54,7 +54,7 @@ def open_events(directory: Path, *, first_step: int) -> Events:
       VelodromeError: tensorboardX is not installed.
     """
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise VelodromeError(
             "record.tensorboard is true, but tensorboardX is not installed: "

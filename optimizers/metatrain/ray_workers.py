@@ -86,8 +86,8 @@ class RayTrainer(MetaTrainer):
             raise SpecError("workers", workers, "an integer of at least 1")
         super().__init__(config)
         try:
-            import ray
-            import ray.exceptions
+            import ray  # pyright: ignore[reportMissingImports]
+            import ray.exceptions  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise VelodromeError(
                 "workers need Ray, which is not installed: pip install 'velodrome[ray]', or "

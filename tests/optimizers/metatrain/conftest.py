@@ -1,29 +1,27 @@
-"""A toy run: two of the cheapest tasks there are, for a learned optimizer of four units."""
+"""A toy run: the built-in config "toy", made smaller still."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from optimizers.metatrain import MetaTrainConfig
+from optimizers.metatrain import MetaTrainConfig, load_config
+from optimizers.metatrain.config import ArchitectureConfig
 
 
 @pytest.fixture
 def toy_config() -> MetaTrainConfig:
-    return MetaTrainConfig.from_json(
-        {
-            "seed": 5,
-            "architecture": {"hidden": 4, "bank": 2},
-            "tasks": {
-                "families": ["mlp"],
-                "per_family": 1,
-                "max_mflop": 0.05,
-                "vary": ["init_scale"],
-                "validation_per_family": 1,
-                "augmentations": {"reparam_weights": 1.0},
-            },
-            "unroll": {"low": 10, "high": 20},
-            "estimator": {"pairs": 2, "tasks_per_step": 1, "sigma": 0.02},
-            "outer": {"steps": 4, "learning_rate": 0.01, "warmup": 1},
-            "record": {"validate_every": 4, "validation_steps": 20, "validation_seeds": 2},
-        }
+    toy = load_config("toy")
+    return dataclasses.replace(
+        toy,
+        architecture=ArchitectureConfig(hidden=4, bank=2),
+        tasks=dataclasses.replace(toy.tasks, per_family=1),
+        phases=(dataclasses.replace(toy.phases[0], until=2, low=10, high=15),),
+        unroll=dataclasses.replace(toy.unroll, low=10, high=20),
+        estimator=dataclasses.replace(toy.estimator, pairs=2, tasks_per_step=1),
+        outer=dataclasses.replace(toy.outer, steps=4, warmup=1),
+        record=dataclasses.replace(
+            toy.record, validate_every=4, validation_steps=20, validation_seeds=2
+        ),
     )

@@ -88,6 +88,7 @@ def test_persistent_es_is_unbiased_where_truncated_es_has_the_wrong_sign(key):
 def config(toy_config):
     return dataclasses.replace(
         toy_config,
+        phases=(),
         unroll=dataclasses.replace(toy_config.unroll, low=20, high=20),
         estimator=dataclasses.replace(toy_config.estimator, method="pes", window=8),
         record=dataclasses.replace(toy_config.record, validate_every=0),

@@ -7,15 +7,15 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from optimizers.metatrain import loop
 from optimizers.metatrain.checkpoint import save_checkpoint
 from optimizers.metatrain.estimator import accumulate, estimate, perturb, sample_perturbations
-from optimizers.metatrain.program import make_particles, open_windows, repeat_each
 from optimizers.metatrain.tasks import draw_problems, open_task
 from optimizers.metatrain.trainer import MetaTrainer
-from optimizers.metatrain.unroll import UnrollConfig
+from optimizers.metatrain.unroll import Steps, UnrollConfig, make_unroll, make_window
 from taskgen.draws import Draws
 
 # Influence balancing (Tallec and Ollivier 2017, arXiv 1702.05043; Vicol et al. 2021): the parameter
@@ -126,20 +126,23 @@ def test_episodes_are_windows_of_whole_runs_and_resume_exactly(config, tmp_path)
     )
 
 
-@pytest.mark.slow
-def test_windows_with_equal_weights_are_one_unroll(config):
-    trainer = MetaTrainer(config)
-    spec = trainer.specs[0]
-    windows = open_windows(spec, config.tasks.vary)
-    problems = draw_problems(windows.inner, Draws(1, "windows"), count=2, batches=20)
-    theta = jax.tree.map(lambda leaf: leaf[None], trainer.init().outer.theta)
-    lanes = repeat_each(theta, 2)
-    carry = windows.start(lanes, problems, 20)
+def _sgd(rate, steps):
+    del steps
+    return optax.with_extra_args_support(optax.sgd(rate, momentum=0.5))
+
+
+def test_windows_of_one_optimizer_are_one_unroll(config):
+    inner = open_task(MetaTrainer(config).specs[0], vary=())
+    problems = draw_problems(inner, Draws(1, "windows"), count=1, batches=20)
+    problem = jax.tree.map(lambda leaf: leaf[0], problems)
+    steps = Steps(inner.task, inner.source.gather, _sgd)
+    rate, arrays = jnp.float32(0.1), inner.source.arrays
+    carry = steps.start(rate, problem, jnp.int32(20))
+    window = jax.jit(make_window(steps))
     means = []
     for begin, end in ((0, 8), (8, 16), (16, 20)):
-        carry, losses = windows.advance(lanes, problems, carry, begin, end, 20)
-        means.append(losses * (end - begin))
-    inner = open_task(spec, vary=config.tasks.vary)
-    run = make_particles(inner, UnrollConfig(low=20, high=20, tail_fraction=1.0))
-    whole = run(lanes, problems, 20)
-    np.testing.assert_allclose(sum(means) / 20, whole.objective, rtol=1e-4)
+        carry, loss = window(rate, problem, carry, begin, end, 20, arrays)
+        means.append(float(loss) * (end - begin))
+    unroll = make_unroll(steps, UnrollConfig(low=20, high=20, tail_fraction=1.0), longest=20)
+    whole = jax.jit(unroll)(rate, problem, 20, arrays)
+    assert sum(means) / 20 == pytest.approx(float(whole.objective), rel=1e-4)

@@ -92,7 +92,7 @@ def headlines(data: ReportData) -> tuple[Summary, ...]:
         median = {
             h.unit: readable(ratio_text(h.median))
             for h in data.headlines
-            if h.label == label and h.scope == "headline"
+            if h.label == label and h.scope == "headline" and h.split == "train"
         }
         steps, seconds = (median.get(unit, "-") for unit in ("steps", "seconds"))
         found.append(Summary(label, steps, seconds, data.counts_of(label)))

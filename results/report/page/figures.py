@@ -12,6 +12,8 @@ from results.report.page.colours import variables
 from results.report.plot import Plot
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+# Figures of these names have a colour scale.
+_COLOUR_SCALES = ("sensitivity", "pairs")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FRACTION = re.compile(r"(\.\d\d)\d+")
 _FONT = re.compile(r"font-family:[^;]*;?|font:\s*([\d.]+px)[^;]*(?=;|$)")
@@ -24,13 +26,15 @@ class PageFigure:
     Attributes:
       plot: its title, caption, and description in words.
       svg: the drawing.
-      colours: used in it, as ``#rrggbb``.
+      colours: used in it, as ``#rrggbb``, that the page may replace by others in the dark.
+      fixed: whether its colours mean numbers, so that it stays light on a dark page.
       width: in CSS pixels as drawn; a page may show it smaller.
     """
 
     plot: Plot
     svg: Markup
     colours: frozenset[str]
+    fixed: bool
     width: int
 
 
@@ -45,15 +49,17 @@ def page_figure(plot: Plot, document: str) -> PageFigure:
     width = round(float(root.attrib.pop("width").removesuffix("pt")) * 96 / 72)
     root.attrib.pop("height")
     # What it shows is said in words, once: a reader of screens would spell out every tick.
-    root.attrib |= {"role": "img", "aria-labelledby": f"{plot.name}-alt"}
+    root.attrib |= {"role": "img", "aria-labelledby": f"figure-{plot.name}-alt"}
     _drop(root, {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
-    _rename(root, prefix=plot.name)
+    _rename(root, prefix=f"figure-{plot.name}")
     ElementTree.register_namespace("", _SVG)
-    colours = _recolour(root)
+    fixed = plot.name.partition("_")[0] in _COLOUR_SCALES
+    _shorten(root)
+    colours = set() if fixed else _recolour(root)
     text = ElementTree.tostring(root, encoding="unicode")
     # Inside HTML the namespace goes without saying.
     text = text.replace(f' xmlns="{_SVG}"', "", 1)
-    return PageFigure(plot, Markup(text), frozenset(colours), width)
+    return PageFigure(plot, Markup(text), frozenset(colours), fixed, width)
 
 
 def _drop(element: ElementTree.Element, tags: set[str]) -> None:
@@ -93,16 +99,20 @@ def _rename(root: ElementTree.Element, *, prefix: str) -> None:
                 del element.attrib["style"]
 
 
+def _shorten(root: ElementTree.Element) -> None:
+    """Hundredths of a point are not seen."""
+    for element in root.iter():
+        if "d" in element.attrib:
+            element.attrib["d"] = _FRACTION.sub(r"\1", " ".join(element.attrib["d"].split()))
+
+
 def _recolour(root: ElementTree.Element) -> set[str]:
-    """Puts variables in the place of colours, and shortens the numbers of paths."""
+    """Puts variables in the place of colours, and returns these."""
     colours: set[str] = set()
     for element in root.iter():
         if "style" in element.attrib:
             element.attrib["style"], found = variables(element.attrib["style"])
             colours |= found
-        if "d" in element.attrib:
-            # Hundredths of a point are not seen.
-            element.attrib["d"] = _FRACTION.sub(r"\1", " ".join(element.attrib["d"].split()))
     return colours
 
 

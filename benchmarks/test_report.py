@@ -1,0 +1,54 @@
+"""A report of a store as large as the full suite's: ``pytest benchmarks/test_report.py -s``.
+
+Makes stores of 10 and of 83 tasks (see ``synthetic_store.py``), reports each in a process of its
+own, and fits: time must be linear in tasks, memory flat. With ``--benchmark-only``; a few minutes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+TASKS = (10, 83)
+PROGRAM = """
+import resource, sys
+from results.report import write_report
+files = write_report(sys.argv[1])
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, files.page.stat().st_size / 1e6)
+"""
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[int, tuple[float, float, float]]:
+    """Seconds of processor time, megabytes of memory and of the page, by number of tasks."""
+    return {}
+
+
+@pytest.mark.parametrize("tasks", TASKS)
+def test_report(benchmark, tmp_path: Path, tasks: int, measured: dict):
+    store = tmp_path / "store"
+    made = [sys.executable, str(HERE / "synthetic_store.py"), str(store), "--tasks", str(tasks)]
+    subprocess.run(made, check=True)
+
+    def report() -> tuple[float, ...]:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(store)], capture_output=True, text=True, check=True
+        )
+        return tuple(map(float, done.stdout.split()))
+
+    seconds, memory, page = benchmark.pedantic(report, rounds=1)
+    measured[tasks] = seconds, memory, page
+    benchmark.extra_info.update(cpu_seconds=seconds, memory_mb=memory, page_mb=page)
+    print(f"\n{tasks} tasks: {seconds:.1f} s of processor, {memory:.0f} MB, page {page:.2f} MB")
+    assert memory < 2_000 and page < 5
+    if len(measured) == len(TASKS):
+        few, many = TASKS
+        slope = (measured[many][0] - measured[few][0]) / (many - few)
+        start = measured[few][0] - few * slope
+        growth = (measured[many][1] - measured[few][1]) / (many - few)
+        print(f"{start:.1f} s + {slope:.2f} s a task; {growth:.2f} MB of memory a task")

@@ -56,7 +56,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             for h in data.headlines
             if h.scope == "headline" and h.tasks
         ),
-        table=table,
+        table=data.headline,
         draw=partial(draw, table, data.context),
     )
 

@@ -65,7 +65,7 @@ def add_caption(figure: Figure, text: str, *, size: float = 6.5) -> None:
     margin = len(lines) * 1.25 * size / 72 + 0.08
     figure.set_size_inches(width, height + margin)
     share = margin / (height + margin)
-    figure.set_layout_engine("constrained", rect=(0, share, 0.99, 1 - share))
+    figure.set_layout_engine("constrained", rect=(0.012, share, 0.978, 1 - share))
     figure.text(
         0.012, 0.04 / height, "\n".join(lines), fontsize=size, color="#555555",
         va="bottom", ha="left", linespacing=1.2,
@@ -97,10 +97,6 @@ def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
 def arrange(figure: Figure) -> None:
     """Lays the figure out once: that is most of the work, and the same for all formats."""
     figure.draw_without_rendering()
-    # Ticks, and so their labels' widths, may have changed with the size of the axes.
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
     figure.set_layout_engine("none")
 
 

@@ -21,6 +21,7 @@ from results.reference import WORDS
 from results.report.context import times
 from results.report.data import ReportData
 from results.speedup import format_ratio
+from results.stats import Aggregate
 
 _STYLES = {
     "ok": "green", "censored": "green", "saturated": "yellow", "diverged": "red",
@@ -79,6 +80,8 @@ def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     if len(data.published):
         parts += ["## Beside the published baseline", published_line(data)]
         parts += [_markdown_table(*published_comparison(data.published))]
+    for heading, header, rows in more_tables(data):
+        parts += [f"## {heading}", _markdown_table(header, rows)] if rows else []
     wrong = problem_lines(data)
     if wrong:
         parts += ["## Notes", "\n".join(f"- {line}" for line in wrong)]
@@ -164,12 +167,58 @@ _UNITS = {
 }
 
 
+def more_tables(data: ReportData) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Heading, header and rows of what a console has no room for: families, pairs, failures, ..."""
+
+    def ratio(row: dict[Any, Any], name: str, low: str = "low", high: str = "high") -> str:
+        found = Aggregate(row[name], row[low], row[high], bool(row["lower_bound"]))
+        return ratio_text(found)
+
+    families = [
+        [
+            row["label"], row["unit"], row["family"], str(row["tasks"]), ratio(row, "median"),
+            ratio(row, "median", "low_new_tasks", "high_new_tasks"),
+            f"{row['worst_task']} ({format_ratio(row['worst'])})",
+        ]
+        for row in data.families.to_dict("records")
+    ]  # fmt: skip
+    pairs = [
+        [row["label"], row["other"], f"{row['probability']:.2f} [{row['low']:.2f}, "
+         f"{row['high']:.2f}]", str(row["tasks"])]
+        for row in data.pairs.to_dict("records")
+    ]  # fmt: skip
+    scores = [
+        [row["label"], row["against"], f"{row['score']:.3f} [{row['low']:.3f}, "
+         f"{row['high']:.3f}]", str(row["tasks"])]
+        for row in data.profile_scores.to_dict("records")
+    ]  # fmt: skip
+    failures = [
+        ["" if value is None or value != value else str(value) for value in row]
+        for row in data.failures.itertuples(index=False)
+    ]
+    provenance = [[str(v) for v in row] for row in data.provenance.itertuples(index=False)]
+    counted = ["optimizer", "over", "probability [95%]", "tasks"]
+    return [
+        (
+            "Families",
+            ["optimizer", "speedup in", "family", "tasks", "median [95%, same tasks]",
+             "[95%, new tasks]", "worst task"],
+            families,
+        ),
+        ("Probability of improvement", counted, pairs),
+        ("Performance profile scores", ["optimizer", "among", "score [95%]", "tasks"], scores),
+        ("Failures", list(data.failures.columns), failures),
+        ("Provenance", list(data.provenance.columns), provenance),
+    ]  # fmt: skip
+
+
 def definition_lines(data: ReportData) -> list[str]:
     """The definitions used, with what each gives and what to know before believing it."""
     lines = []
     for name, definition in DEFINITIONS.items():
         medians = "; ".join(
             f"{label} {ratio_text(definition_median(data.summary, label, name=name))}"
+            + _over_default(data, label, name)
             for label in data.context.labels
         )
         warning = caveat(name, steps=data.context.steps, eval_every=data.context.eval_every)
@@ -178,6 +227,15 @@ def definition_lines(data: ReportData) -> list[str]:
             f"{definition.summary[1:]}.{f' Beware: {warning}.' if warning else ''}"
         )
     return lines
+
+
+def _over_default(data: ReportData, label: str, name: str) -> str:
+    """How the median by a definition differs from that by ``default``."""
+    table = data.definitions
+    found = table.loc[(table["label"] == label) & (table["definition"] == name), "over_default"]
+    if name == "default" or found.empty or np.isnan(found.iloc[0]):
+        return ""
+    return f" ({found.iloc[0]:.2f} times that by default)"
 
 
 def published_line(data: ReportData) -> str:

@@ -77,8 +77,11 @@ def write_report(
             if plot.section != "curves":
                 shown.append(page_figure(plot, svg(figure)))
             figures += save(figure, stem, caption=plot.caption)
-    if len(data.published):
-        tables.append(_csv(_with_data(data.published, data.summary), target / "published.csv"))
+    drawn = {path.stem for path in tables}
+    for name, table in data.tables().items():
+        # The curves stand beside their figures; the published baseline is there with a reference.
+        if name not in drawn | {"curves"} and (name != "published" or len(table)):
+            tables.append(_csv(_with_data(table, data.summary), target / f"{name}.csv"))
     text = target / "report.md"
     atomic_write_text(text, markdown(data))
     page = target / "index.html"
@@ -88,7 +91,7 @@ def write_report(
 
 def _with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Adds the kind of data of each task: a file may be read without the page around it."""
-    if "task" not in table:
+    if "task" not in table or "provenance" in table:
         return table
     kinds = {
         task: "+".join(sorted(set(rows["provenance"].dropna())))

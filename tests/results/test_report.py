@@ -20,7 +20,8 @@ from results.report import ReportFiles, print_report, write_report
 from results.report.context import data_text, times
 from results.report.data import collect
 from results.report.plotdata import sorted_speedups
-from results.report.style import PALETTE, looks
+from results.report.plots import SECTIONS, plots
+from results.report.style import PALETTE, add_caption, arrange, looks, velodrome_style
 from results.report.table import markdown
 from results.resample import SeedResamples
 from results.speedup import speedup
@@ -128,8 +129,7 @@ def test_a_sweep_without_its_best_rate_is_no_baseline(tmp_path: Path):
     store.write_failure(best.stem, {"cell": adam.id, "kind": "oom", "message": "out of memory"})
     partial = next(cell for cell in store.cells() if cell.id == adam.id)
     assert speedup(partial.curves(), velo.curves()).text == ">=5x"
-    files = write_report(tmp_path)
-    data = files.data
+    data = collect(Store.open(tmp_path))
     hole, fine = data.summary.to_dict("records")
     assert hole["status"] == "incomplete" and fine["status"] == "ok"
     assert hole["notes"].startswith("3 of 6 runs of Adam are missing (oom: out of memory)")
@@ -144,7 +144,7 @@ def test_a_sweep_without_its_best_rate_is_no_baseline(tmp_path: Path):
         assert list(sorted_speedups(data.results, unit=unit)["task"]) == [fine["task"]]
     of_hole = data.curves.loc[data.curves["index"] == hole["index"]]
     assert set(of_hole["series"]) == {"rate", "seed"}
-    text = files.markdown.read_text()
+    text = markdown(data)
     assert ">=5x" not in text.replace("cannot exceed 5x", "") and "1 incomplete" in text
     assert f"{hole['task']}, velo: incomplete: 3 of 6 runs" in text
 
@@ -205,7 +205,7 @@ def test_why_there_are_no_seconds(tmp_path: Path, name: str):
 
 def test_a_missing_baseline_is_said(tmp_path: Path):
     make(tmp_path, [Candidate("velo", [2.0, 2.0])], failed=[("adam", 0)])
-    lost, fine = write_report(tmp_path).data.summary.to_dict("records")
+    lost, fine = collect(Store.open(tmp_path)).summary.to_dict("records")
     assert lost["status"] == "failed" and "the baseline failed" in lost["notes"]
     assert fine["status"] == "ok"
 
@@ -270,7 +270,11 @@ def test_files(files: ReportFiles):
     )  # fmt: skip
     assert names == {
         *(f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf", ".svg", ".csv")),
-        "summary.csv", "report.md", "index.html",
+        *(f"{name}.csv" for name in (
+            "summary", "definitions", "families", "profile_scores", "failures", "provenance",
+            "specs",
+        )),
+        "report.md", "index.html",
     }  # fmt: skip
     for path in files.figures:
         start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[path.suffix]
@@ -312,7 +316,15 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
     make(tmp_path, candidates)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(write_report(tmp_path).figures) == 45
+        names = []
+        with velodrome_style():
+            for plot in plots(collect(Store.open(tmp_path))):
+                figure = plot.draw()
+                add_caption(figure, plot.caption)
+                arrange(figure)
+                assert plot.section in SECTIONS and plot.alt and plot.title
+                names.append(plot.name)
+    assert len(names) == len(set(names)) == 15
 
 
 def test_nothing_run_yet(tmp_path: Path):

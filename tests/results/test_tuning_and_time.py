@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import Candidate, make
+
+from results.comparison import compare
+from results.equal_steps import after_equal_steps
+from results.report.data import ReportData, collect
+from results.store import Store
+from results.time_to_loss import median_steps
+from results.tuning import expected_best
+
+RATES = (1e-4, 1e-3, 3e-3, 1e-2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two tasks with true speedups of 4 and 0.5, a seed that diverges, and a failure."""
+    return make(
+        tmp_path_factory.mktemp("store"),
+        [Candidate("velo", [4.0, 0.5, 2.0, 2.0], label="VeLO (velo-tiny)")],
+        rates=RATES,
+        seeds=5,
+        noise=0.0,
+        diverged=[("velo", 2, 3)],
+        failed=[("velo", 3)],
+    ).store
+
+
+@pytest.fixture(scope="module")
+def data(store: Store) -> ReportData:
+    return collect(store)
+
+
+def test_expected_best_is_the_mean_over_all_subsets():
+    losses = np.array([5.0, 1.0, 4.0, 2.0])
+    expected = [np.mean([min(c) for c in combinations(losses, k)]) for k in range(1, 5)]
+    np.testing.assert_allclose(expected_best(losses), expected)
+    np.testing.assert_allclose(expected_best(np.stack([losses, losses]))[1], expected)
+
+
+def test_expected_best_with_replacement_by_hand():
+    """Two of {1, 3}: 1 with three quarters."""
+    found = expected_best(np.array([3.0, 1.0]), replacement=True)
+    np.testing.assert_allclose(found, [2.0, 0.75 * 1 + 0.25 * 3])
+
+
+def test_median_steps_count_seeds_that_never_arrive():
+    steps = np.array([0, 10, 20])
+    curves = np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 1.0], [3.0, 3.0, 3.0]])
+    np.testing.assert_allclose(median_steps(steps, curves, np.array([2.0])), [10.0])
+    assert np.isinf(median_steps(steps, curves[[0, 2, 2]], np.array([2.0])))[0]
+
+
+def test_equal_steps_choose_the_rate_after_as_many_steps(store: Store):
+    first, second, *_ = (after_equal_steps(task) for task in compare(store))
+    adam, velo = first
+    assert adam.baseline and adam.paired and velo.paired and adam.label == "Adam"
+    assert adam.time == pytest.approx(200, abs=1) and len(adam.rate_losses) == 4
+    assert np.argmin(adam.rate_losses) == 2
+    # Four times as fast: the same exponential reaches Adam's loss at a quarter of the steps.
+    assert velo.time == pytest.approx(50, rel=0.03)
+    assert (velo.losses < adam.losses).all() and velo.loss_draws.shape == (126, 5)
+    # Half as fast does not come there within as many steps.
+    assert np.isinf(second[1].time)
+
+
+def test_sensitivity_marks_the_best_rate(data: ReportData):
+    rows = data.sensitivity.loc[(data.sensitivity["index"] == 0)]
+    assert set(rows["steps"]) == {200, 1000} and len(rows) == 8
+    best = rows.loc[rows["best"]]
+    assert set(best["rate"]) == {3e-3} and not best["edge"].any() and best["near_best"].all()
+    assert not rows.loc[rows["rate"] == 1e-4, "near_best"].any()
+
+
+def test_tuning_is_worth_more_with_more_trials(data: ReportData):
+    adam = data.tuning.loc[data.tuning["label"] == "Adam", "progress"].to_numpy()
+    velo = data.tuning.loc[data.tuning["label"] == "VeLO (velo-tiny)"]
+    assert len(adam) == 4 and (np.diff(adam) > 0).all() and len(velo) == 1
+    assert 0 < adam[0] < adam[-1] <= 1
+
+
+def test_time_to_loss_of_exponentials(data: ReportData):
+    """Without noise the ratio of times is the true speedup at every fraction."""
+    rows = data.time_to_loss.loc[data.time_to_loss["index"] == 0]
+    half = rows.loc[rows["fraction"] == 0.5].set_index("label")
+    adam, velo = half.loc["Adam"], half.loc["VeLO (velo-tiny)"]
+    assert adam["steps"] / velo["steps"] == pytest.approx(4.0, rel=0.03)
+    assert velo["seconds"] == pytest.approx(velo["steps"] * 2e-3)
+    assert half.loc["Adam, best single rate"]["steps"] == pytest.approx(adam["steps"], rel=0.02)
+    slow = data.time_to_loss.loc[
+        (data.time_to_loss["index"] == 1) & (data.time_to_loss["label"] == "VeLO (velo-tiny)")
+    ]
+    assert not slow.set_index("fraction").loc[0.99, "reached"]
+
+
+def test_the_anytime_speedup_of_exponentials_is_constant(data: ReportData):
+    """True speedups 4, 0.5 and 2 (of which one seed diverges): median 2 all along."""
+    assert data.anytime["median"].to_numpy() == pytest.approx(2.0, rel=0.1)
+    assert set(data.anytime["tasks"]) == {3} and data.anytime["share"].max() == 1.0
+
+
+def test_everything_that_went_wrong_is_listed(data: ReportData):
+    table = data.failures.set_index("what")
+    assert "seed 3" in table.loc["diverged", "where"]
+    assert table.loc["run", "kind"] == "oom" and table.loc["run", "label"] == "VeLO (velo-tiny)"
+    assert "out of memory" in table.loc["task", "why"]
+
+
+def test_provenance_says_what_the_store_says(store: Store, data: ReportData):
+    facts = dict(data.provenance.itertuples(index=False))
+    assert facts["suite hash"] == store.manifest["suite"]["hash"]
+    assert facts["kinds of data"] == "built-in" and facts["command"] == "not recorded"
+    assert facts["data none"].startswith("built-in")
+    assert data.specs["hash"].tolist() == [task["hash"] for task in store.suite["tasks"]]
+
+
+def test_equal_tuning_cost_counts_the_trials(data: ReportData):
+    found = {(h.unit, h.split): h for h in data.headlines if h.scope == "headline"}
+    ratio = found["cost", "train"].median.value / found["steps", "train"].median.value
+    assert ratio == pytest.approx(len(RATES))
+    heldout = found["steps", "heldout"].median.value
+    assert heldout == pytest.approx(found["steps", "train"].median.value, rel=0.02)
+
+
+def test_every_table_has_a_name(data: ReportData, tmp_path: Path):
+    tables = data.tables()
+    assert {"summary", "headline", "families", "failures", "provenance", "overhead"} <= set(tables)
+    tables["headline"].to_parquet(tmp_path / "headline.parquet")

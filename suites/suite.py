@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
+from foundation.errors import PlanError, SpecError, VelodromeError
 from foundation.registry import Registry
 from suites.protocol import Protocol
 from taskgen.spec import TaskSpec
@@ -164,7 +164,9 @@ def load_suite(name: str) -> Suite:
     if name not in suites and ".py:" not in name:
         whole, slash, group = name.partition("/")
         if slash and whole in suites:
-            return _slice(load_suite(whole), group)
+            from suites.slices import part_of_suite  # here: it needs the class above
+
+            return part_of_suite(load_suite(whole), group)
         if is_path(name):
             return _from_file(Path(name))
     found: Any = suites.get(name)
@@ -191,37 +193,6 @@ def _call(name: str, function: Callable[[], Any]) -> Any:
             f"the function {getattr(function, '__qualname__', function)} that makes the suite "
             f"{name!r} raised {what}"
         ) from error
-
-
-def slices(suite: Suite) -> dict[str, Suite]:
-    """Returns the published tasks of a suite group by group, as suites by name.
-
-    Empty where there is only one group, or none.
-    """
-    from suites.velodrome_tasks import group_of, published_tasks  # here: few suites need them
-
-    known = published_tasks()
-    parts = _parts(suite, lambda task: group_of(task.name) if task.name in known else "")
-    return parts if len(parts) > 1 else {}
-
-
-def _parts(suite: Suite, part_of: Callable[[TaskSpec], str]) -> dict[str, Suite]:
-    parts: dict[str, list[TaskSpec]] = {}
-    for task in suite.tasks:
-        if part := part_of(task):
-            parts.setdefault(f"{suite.name}/{part}", []).append(task)
-    return {
-        name: dataclasses.replace(suite, name=name, tasks=tuple(tasks))
-        for name, tasks in parts.items()
-    }
-
-
-def _slice(suite: Suite, part: str) -> Suite:
-    parts = {**_parts(suite, lambda task: task.data.name), **slices(suite)}
-    name = f"{suite.name}/{part}"
-    if name not in parts:
-        raise UnknownNameError("part of a suite", name, parts)
-    return parts[name]
 
 
 def _from_file(path: Path) -> Suite:

@@ -53,7 +53,7 @@ def test_built_in_data_serve_for_some_sets_only():
     text = Suite("mine", (bytes_of_text,), Protocol(steps=10), ("adam",))
     (task,) = with_data(text, "built-in").tasks
     assert task.data.name == "kjv"
-    with pytest.raises(PlanError, match="mnist, lm1b_bytes only, but mine has tasks on cifar10, mnist|cifar10"):
+    with pytest.raises(PlanError, match="mnist, lm1b_bytes only, but mine has tasks on cifar10"):
         with_data(suite("mnist", "cifar10"), "built-in")
 
 

@@ -11,7 +11,8 @@ import taskgen
 from foundation.canonical import canonical_json
 from foundation.errors import UnknownNameError
 from suites import velodrome_tasks
-from suites.suite import load_suite, slices
+from suites.slices import slices
+from suites.suite import load_suite
 from suites.velodrome_tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
 from taskgen.families.base import ImageView
 from taskgen.space import config_to_json

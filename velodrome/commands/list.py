@@ -116,7 +116,8 @@ def _optimizers() -> Rows:
 
 
 def _suites() -> Rows:
-    from suites.suite import Suite, load_suite, slices, suites
+    from suites.slices import slices
+    from suites.suite import Suite, load_suite, suites
 
     def describe(name: str, suite: Any) -> Sequence[object]:
         protocol = suite.protocol

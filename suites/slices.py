@@ -1,0 +1,50 @@
+"""Parts of suites: the published tasks of one group, or the tasks on one data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from foundation.errors import UnknownNameError
+from suites.suite import Suite
+from taskgen.spec import TaskSpec
+
+
+def slices(suite: Suite) -> dict[str, Suite]:
+    """Returns the published tasks of a suite group by group, as suites by name.
+
+    Empty where there is only one group, or none.
+    """
+    from suites.velodrome_tasks import group_of, published_tasks  # here: few suites need them
+
+    known = published_tasks()
+    parts = _parts(suite, lambda task: group_of(task.name) if task.name in known else "")
+    return parts if len(parts) > 1 else {}
+
+
+def _parts(suite: Suite, part_of: Callable[[TaskSpec], str]) -> dict[str, Suite]:
+    parts: dict[str, list[TaskSpec]] = {}
+    for task in suite.tasks:
+        if part := part_of(task):
+            parts.setdefault(f"{suite.name}/{part}", []).append(task)
+    return {
+        name: dataclasses.replace(suite, name=name, tasks=tuple(tasks))
+        for name, tasks in parts.items()
+    }
+
+
+def part_of_suite(suite: Suite, part: str) -> Suite:
+    """Returns a part of a suite, as a suite of its own.
+
+    Args:
+      suite: The whole.
+      part: A group of its published tasks, or the data set of some of its tasks.
+
+    Raises:
+      UnknownNameError: It has no such part.
+    """
+    parts = {**_parts(suite, lambda task: task.data.name), **slices(suite)}
+    name = f"{suite.name}/{part}"
+    if name not in parts:
+        raise UnknownNameError("part of a suite", name, parts)
+    return parts[name]

@@ -98,6 +98,10 @@ def arrange(figure: Figure) -> None:
     """Lays the figure out once: that is most of the work, and the same for all formats."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    # The solver's last digits depend on addresses in memory; files should not.
+    for axes in figure.axes:
+        bounds = axes.get_position(original=True).bounds
+        axes.set_position(tuple(round(bound, 6) for bound in bounds))
 
 
 def svg(figure: Figure) -> str:

@@ -51,7 +51,9 @@ class TasksConfig:
     """The tasks that are trained on, and those for validation.
 
     Args:
-      families: Task families; each is drawn equally often.
+      families: Task families; each is drawn equally often, unless ``mixture`` says otherwise.
+      mixture: Weights of families: each turn draws a family with them, then one of its tasks.
+        Those that are not named have 0. Empty: families and tasks take turns.
       data: ``"built-in"`` or ``"published"`` data sets.
       per_family: Static configs of each family, one compiled program each.
       max_mflop: Cap on the millions of FLOPs of a training step.
@@ -67,6 +69,7 @@ class TasksConfig:
     """
 
     families: tuple[str, ...] = FAMILIES
+    mixture: Mapping[str, float] = field(default_factory=dict)
     data: str = "built-in"
     per_family: int = 6
     max_mflop: float = 1.0
@@ -92,6 +95,11 @@ class TasksConfig:
             validation_seed=(FIRST_TRAINING_SEED, 2**62),
         )
         check_number(self, where, max_mflop=(1e-3, 1e9))
+        require(isinstance(self.mixture, Mapping), "tasks.mixture", self.mixture, "a mapping")
+        for key, weight in self.mixture.items():
+            name = f"tasks.mixture.{key}"
+            require(key in self.families, name, key, f"one of {', '.join(self.families)}")
+            require(is_number(weight) and weight > 0, name, weight, "a positive weight")
         require(
             isinstance(self.augmentations, Mapping),
             "tasks.augmentations",

@@ -25,7 +25,7 @@ from optimizers.metatrain.tasks import augmented, check_vary, draw_problems, sam
 from optimizers.metatrain.unroll import batches_needed
 from optimizers.velo import VeLOWeights
 from taskgen.draws import Draws
-from taskgen.space import log_int
+from taskgen.space import choice, log_int
 
 #: Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
 _LENGTH_STEP = 10
@@ -121,8 +121,18 @@ class MetaTrainer:
         return self.task_position(index * self.config.estimator.tasks_per_step + slot)
 
     def task_position(self, turn: int) -> int:
-        """Which task has the turn: every round visits the whole pool, families taking turns."""
+        """Which task has the turn: every round visits the whole pool, families taking turns.
+
+        With a mixture, each turn is an independent draw.
+        """
         families, size = len(self.config.tasks.families), self.config.tasks.per_family
+        if mixture := self.config.tasks.mixture:
+            draws = Draws(self.config.seed, "mixture", turn)
+            # In millionths: `choice` is exact on every machine, with integer weights.
+            parts = [max(1, round(1e6 * weight)) for weight in mixture.values()]
+            family = choice(tuple(mixture), weights=parts).sample(draws, "family")
+            row = int(draws.unit("row") * size)
+            return row * families + self.config.tasks.families.index(family)
         round_, place = divmod(turn, families * size)
         row, family = divmod(place, families)
         draws = Draws(self.config.seed, "order", round_, family)

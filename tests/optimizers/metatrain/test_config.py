@@ -71,6 +71,8 @@ def test_what_is_only_recorded_is_not_in_the_hash():
         ({"schema": 2}, "schema"),
         ({"tasks": {"augmentations": {"noise": 1.0}}}, "tasks.augmentations.noise"),
         ({"tasks": {"augmentations": {"es": 2.0}}}, "tasks.augmentations.es"),
+        ({"tasks": {"mixture": {"vit": 1.0}}}, "tasks.mixture.vit"),
+        ({"tasks": {"mixture": {"mlp": 0.0}}}, "tasks.mixture.mlp"),
         ({"estimator": {"method": "tes"}}, "estimator.method"),
         ({"estimator": {"window": 0}}, "estimator.window"),
         ({"outer": {"accumulate": 0}}, "outer.accumulate"),

@@ -100,6 +100,21 @@ def test_every_round_visits_every_task_once_with_families_in_turn(toy_config):
     assert visits[:6] != visits[6:]
 
 
+def test_a_mixture_draws_families_with_its_weights(toy_config):
+    tasks = dataclasses.replace(
+        toy_config.tasks,
+        families=("mlp", "cnn"),
+        per_family=3,
+        max_mflop=1.0,
+        mixture={"mlp": 1.0, "cnn": 3.0},
+    )
+    trainer = MetaTrainer(dataclasses.replace(toy_config, tasks=tasks))
+    visits = [trainer.task_position(turn) for turn in range(400)]
+    share = sum(trainer.specs[visit].family == "cnn" for visit in visits) / 400
+    assert abs(share - 0.75) < 0.09  # four standard deviations
+    assert set(visits) == set(range(6))
+
+
 def test_a_checkpoint_is_whole_or_absent(toy_config, tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
     with pytest.raises(StoreError, match="damaged"):

@@ -90,9 +90,11 @@ def write_report(
 
 
 def _with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Adds the kind of data of each task: a file may be read without the page around it."""
-    if "task" not in table or "provenance" in table:
+    """Adds the kind of data, of each task where there are tasks: files are read alone too."""
+    if "provenance" in table:
         return table
+    if "task" not in table:
+        return table.assign(provenance="+".join(sorted(set(summary["provenance"].dropna()))))
     kinds = {
         task: "+".join(sorted(set(rows["provenance"].dropna())))
         for task, rows in summary.groupby("task")

@@ -84,7 +84,7 @@ def draw(
                 _median(axes, row, y, styles[label][0], half=0.36 / len(labels), low=low)
         if place:
             axes.axhline(place - 0.5, color="#d8d8d8", linewidth=0.5)
-    counts = medians.groupby("family", sort=False)["tasks"].max()
+    counts = dict(zip(medians["family"], medians["tasks"], strict=True))
     axes.set_yticks(range(len(families)), [f"{name}\n({counts[name]})" if len(labels) > 1
                                            else f"{name} ({counts[name]})"
                                            for name in families])  # fmt: skip

@@ -29,7 +29,7 @@ _MEANING = (
 def plots(data: ReportData) -> Iterator[Plot]:
     """One figure, if anything was timed."""
     timed = data.overhead["ratio"].notna() & ~data.overhead["baseline"].astype(bool)
-    if not timed.any():
+    if not bool(np.any(timed)):
         return
     medians = data.overhead.loc[timed].groupby("label", sort=False)["ratio"]
     words = "; ".join(
@@ -58,7 +58,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     sizes = [
         (name, words)
         for name, words in (("parameters", "parameters"), ("batch_size", "batch size"))
-        if table[name].notna().any()
+        if bool(np.any(table[name].notna()))
     ]
     compiled = bool(table["compile_seconds"].notna().any())
     sizes = sizes or [("index", "task")]

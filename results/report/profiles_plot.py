@@ -40,7 +40,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
     if len(data.profile):
         among = scores.loc[scores["against"] == "all"].to_dict("records")
         words = "; ".join(f"{row['label']}: {row['score']:.2f}" for row in among)
-        text = _PROFILE.format(tasks=int(scores["tasks"].max()), **facts)
+        text = _PROFILE.format(tasks=max(scores["tasks"]), **facts)
         yield Plot(
             name="profile",
             section="profiles",
@@ -51,7 +51,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             draw=partial(draw, data.profile, scores, context),
         )
     if len(data.pairs):
-        text = _PAIRS.format(tasks=int(data.pairs["tasks"].max()), **facts)
+        text = _PAIRS.format(tasks=max(data.pairs["tasks"]), **facts)
         base = data.pairs.loc[data.pairs["other"] == context.baseline]
         words = "; ".join(
             f"{row['label']}: {row['probability']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
@@ -77,7 +77,7 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
       context: what the results are of.
     """
     styles = looks(context.labels)
-    figure = new_figure(4.6, 2.9 + 0.12 * max(0, table["label"].nunique() - 3))
+    figure = new_figure(4.6, 2.9 + 0.12 * max(0, len(set(table["label"])) - 3))
     axes = figure.add_subplot()
     among = {row["label"]: row for row in scores.loc[scores["against"] == "all"].to_dict("records")}
     many = len(among) > 4

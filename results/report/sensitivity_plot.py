@@ -59,8 +59,8 @@ def plots(data: ReportData) -> Iterator[Plot]:
             table=chosen,
             draw=partial(draw, chosen),
         )
-    if len(data.tuning) and data.tuning["trials"].max() > 1:
-        tasks = int(data.tuning["tasks"].max())
+    if max(data.tuning["trials"], default=0) > 1:
+        tasks = max(data.tuning["tasks"])
         yield Plot(
             name="tuning",
             section="tuning",
@@ -89,7 +89,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """
     rates = sorted(set(table["rate"].dropna()))
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
-    figure = new_figure(4.6, 0.75 + 0.155 * len(tasks))
+    figure = new_figure(4.6, 0.75 + max(1.0, 0.155 * len(tasks)))
     axes = figure.add_subplot()
     grid = np.full((len(tasks), len(rates)), np.nan)
     for y, (index, _) in enumerate(tasks):
@@ -119,7 +119,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axes.tick_params(axis="both", length=0)
     axes.grid(visible=False)
     axes.set_xlabel("learning rate", labelpad=1)
-    bar = figure.colorbar(shown, ax=axes, pad=0.06, aspect=30, shrink=min(1.0, 6 / len(tasks)))
+    bar = figure.colorbar(shown, ax=axes, pad=0.06, aspect=30, shrink=min(1.0, 8 / len(tasks)))
     bar.set_label("way to best loss")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
@@ -139,7 +139,7 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
     styles = looks(context.labels)
     figure = new_figure(4.0, 2.6)
     axes = figure.add_subplot()
-    most = int(table["trials"].max())
+    most = max(table["trials"])
     handles = []
     for label, rows in table.groupby("label", sort=False):
         color, marker = styles.get(str(label), (BASELINE, "o"))
@@ -158,7 +158,7 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
             )
         )
     axes.set_xlim(0.7, most + 0.3)
-    axes.set_ylim(min(0.0, float(table["low"].min())) - 0.02, 1.04)
+    axes.set_ylim(min(0.0, float(np.min(table["low"]))) - 0.02, 1.04)
     axes.set_xticks(sorted({1, *range(5, most + 1, 5), most} if most > 5 else range(1, most + 1)))
     axes.set_xlabel("trials k")
     axes.set_ylabel("expected best of k,\nway to best loss")

@@ -100,8 +100,9 @@ def arrange(figure: Figure) -> None:
     figure.set_layout_engine("none")
     # The solver's last digits depend on addresses in memory; files should not.
     for axes in figure.axes:
-        bounds = axes.get_position(original=True).bounds
-        axes.set_position(tuple(round(bound, 6) for bound in bounds))
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
+        axes.set_in_layout(True)  # another layout, with a caption, may follow
 
 
 def svg(figure: Figure) -> str:

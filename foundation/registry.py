@@ -188,7 +188,7 @@ def load_module_file(path: str) -> Any:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises is told with the file's name
+    except (Exception, SystemExit) as error:  # whatever the user's file does is told with its name
         del sys.modules[module_name]
         raise VelodromeError(f"running {path} failed: {type(error).__name__}: {error}") from error
     return module

@@ -52,10 +52,12 @@ def test_the_wheel_holds_nothing_else(wheel):
 def test_direct_imports_are_declared():
     """Third-party modules that the packages import are dependencies, not luck."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # What is imported of the extra "prepare" is imported where its absence is told.
+    # What is imported of these extras is imported where its absence is told.
+    extras = project["optional-dependencies"]
+    optional = [line for name in ("prepare", "ray", "tensorboard") for line in extras[name]]
     declared = {
         line.split(">")[0].split("=")[0].split("<")[0].strip()
-        for line in (*project["dependencies"], *project["optional-dependencies"]["prepare"])
+        for line in (*project["dependencies"], *optional)
     }
     modules = {
         "PIL": "pillow",

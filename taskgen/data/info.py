@@ -130,7 +130,7 @@ def check_dataset(name: str, value: object) -> None:
     """Raises unless ``value`` is a :class:`Dataset` (what the registry calls)."""
     if not isinstance(value, Dataset):
         raise VelodromeError(
-            f"{name!r} is a {type(value).__name__}, not a data set; give an instance of "
+            f"{name!r} is of type {type(value).__name__}, not a data set; give an instance of "
             "taskgen.data.Dataset."
         )
 

@@ -14,7 +14,8 @@ __all__ = ["Family", "ImageView", "TextView", "families"]
 def _check(name: str, value: Any) -> None:
     if not isinstance(value, Family):
         raise VelodromeError(
-            f"the family {name!r} is a {type(value).__name__}, but must be a velodrome.Family."
+            f"the family {name!r} is of type {type(value).__name__}, but must be a "
+            "velodrome.Family."
         )
 
 

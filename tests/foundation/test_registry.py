@@ -97,6 +97,9 @@ def test_objects_from_a_file(registry, tmp_path):
     (tmp_path / "broken.py").write_text("1 / 0\n")
     with pytest.raises(VelodromeError, match=r"running .*broken.py failed: ZeroDivisionError"):
         registry.get(f"{tmp_path}/broken.py:nine")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(VelodromeError, match=r"running .*leaving.py failed: SystemExit: 3"):
+        registry.get(f"{tmp_path}/leaving.py:nine")
 
 
 def test_entry_points(registry, monkeypatch):

@@ -66,13 +66,14 @@ def time_task(
             for runner, count in zip(runners, calls, strict=True):
                 runner.samples.append(runner.sample(count))
         eval_seconds = [runner.eval_seconds() for runner in runners]
+        memory = [runner.memory_bytes() for runner in runners]
     summaries = {
         cell["optimizer"]["name"]: _summary(runner.samples)
         for cell, runner in zip(cells, runners, strict=True)
     }
     base = summaries.get(workshop.suite.protocol.baseline)
     records = {}
-    for cell, runner, evaluation in zip(cells, runners, eval_seconds, strict=True):
+    for cell, runner, evaluation, held in zip(cells, runners, eval_seconds, memory, strict=True):
         mine = summaries[cell["optimizer"]["name"]]
         records[cell["id"]] = {
             "seconds_per_step": mine,
@@ -80,7 +81,7 @@ def time_task(
             "ratio": None if base is None else mine["median"] / base["median"],
             "compile_seconds": runner.programs.train.seconds,
             "compile_cached": runner.programs.train.cached,
-            "memory_bytes": runner.memory_bytes(),
+            "memory_bytes": held,
             "eval_seconds": evaluation,
             "device": device_description(),
             "threads": threads(),

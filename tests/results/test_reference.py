@@ -180,6 +180,7 @@ def reference(losses: dict[str, tuple[list, list]]) -> Reference:
     return Reference(ADAM, "a test", "0" * 64, made)
 
 
+@pytest.mark.slow
 def test_our_baseline_beside_the_published_one(tmp_path: Path):
     """The published envelope is made of ours, three times as slow, and cut off for one task."""
     made = make(tmp_path / "s", [Candidate("velo", [2.0, 3.0, 1.0])], noise=0.0, multiple=5)

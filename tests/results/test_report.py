@@ -339,6 +339,7 @@ def test_no_store(tmp_path: Path):
         write_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_jax_and_is_the_same_again(
     made: Made, files: ReportFiles, tmp_path: Path
 ):

@@ -53,6 +53,7 @@ def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
     assert write_report(tmp_path).data.summary.empty
 
 
+@pytest.mark.slow
 def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
     from results.report.write import write_report
 

@@ -86,6 +86,7 @@ def on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "choose_layout", Layout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seeds", "points"),
     [

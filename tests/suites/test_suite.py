@@ -30,6 +30,7 @@ def test_frozen_lists_have_their_golden_hash(name):
     assert frozen(name).hash == GOLDEN[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_the_documented_command_makes_the_list_again(name):
     made = json.dumps(freeze.RECIPES[name]().to_json(), indent=1) + "\n"

@@ -82,6 +82,7 @@ def test_its_optimizer_is_checked_and_its_family_priced(installed: Path, tmp_pat
     assert "logistic (version 1)" in shown
 
 
+@pytest.mark.slow
 def test_its_suite_runs_from_tasks_to_figures(installed: Path, tmp_path: Path):
     shown = velodrome(
         installed,

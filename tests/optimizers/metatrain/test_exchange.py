@@ -31,6 +31,7 @@ def test_reports_travel_as_a_few_bytes_a_pair():
             Report.from_bytes(damaged)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_made_again_from_the_seed(toy_config):
     theta = MetaTrainer(toy_config).init().outer.theta
     ones = jax.tree.map(lambda _: 1.0, theta)

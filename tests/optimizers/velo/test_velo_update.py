@@ -98,6 +98,7 @@ def test_variances_keep_their_digits():
         np.testing.assert_allclose(state.statistics.variances[k, 0], exact, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_lanes_equal_single_runs():
     """Over a vmap of weights, parameters and a traced number of steps, all in one program."""
     shapes = {"a": (6, 4), "b": (6, 4), "c": (5,), "d": ()}
@@ -124,6 +125,7 @@ def test_lanes_equal_single_runs():
         assert relative_error(together[name][1], alone[name]) <= 2e-5, name
 
 
+@pytest.mark.slow
 def test_scan_with_donated_state_and_any_pytree(strict_dtypes):
     rng = np.random.default_rng(0)
     w, b = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((4, 3), (3,)))
@@ -188,6 +190,7 @@ def test_nan_gradients_stay():
     assert np.isnan(updates["b"]).all()
 
 
+@pytest.mark.slow
 def test_derivatives_go_through_an_update():
     params, gradients, _ = problem({"a": (3, 2), "b": (3, 2)}, steps=1)
 

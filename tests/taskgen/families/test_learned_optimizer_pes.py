@@ -124,6 +124,7 @@ def test_restarts(length, unroll, expected):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_the_estimate_has_no_truncation_bias(key):
     """The gradient over a whole problem is that of its unroll, though it is got in pieces.
 

@@ -148,7 +148,17 @@ def test_other_schemas_are_refused_by_name(store: Store, schema: int | None, wor
 
 def test_damaged_manifest(store: Store):
     (store.directory / "manifest.json").write_text('{"schema": 1, "kin')
-    with pytest.raises(StoreError, match="manifest.json is damaged"):
+    with pytest.raises(StoreError, match=r"manifest.json is damaged.*original file back"):
+        Store.open(store.directory)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "suite.json"])
+def test_a_missing_or_damaged_plan_or_suite(store: Store, name: str):
+    (store.directory / name).write_text("[1, ")
+    with pytest.raises(StoreError, match=rf"{name} is damaged.*original file back"):
+        Store.open(store.directory)
+    (store.directory / name).unlink()
+    with pytest.raises(StoreError, match=rf"cannot read .*{name}.*original file back"):
         Store.open(store.directory)
 
 

@@ -105,8 +105,8 @@ def test_profiles_depend_on_who_is_compared_and_pairwise_ones_do_not():
         for t in (10.0, 400.0)
     ]
     curves, scores, count = profiles(tasks)
-    rows = scores[["label", "against", "score"]].to_dict("records")
-    table = {(row["label"], row["against"]): row["score"] for row in rows}
+    keys = zip(scores["label"], scores["against"], strict=True)
+    table = dict(zip(keys, scores["score"], strict=True))
     assert count == 2
     # Against x as well: adam's ratios are 10 and 2.
     assert table["adam", "all"] == pytest.approx((0 + 2 / 3) / 2)

@@ -117,7 +117,7 @@ def modes(name: str) -> dict[str, Any]:
         group = bench.group(
             adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")
         )
-        group.state = group.start()
+        group.state = group.start(*group.initialize())
 
         def call(group: Any = group, mode: str = mode) -> Any:
             batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])

@@ -82,9 +82,12 @@ class Group:
             )
         self.seeds = seeds
 
-    def start(self) -> LaneState:
-        """Returns the state before the first update."""
-        params, model_state = self.programs.shared.init(self.seed_argument)
+    def initialize(self) -> tuple[Any, Any]:
+        """Returns parameters and state of the task; lanes of the same seeds start with the same."""
+        return self.programs.shared.init(self.seed_argument)
+
+    def start(self, params: Any, model_state: Any) -> LaneState:
+        """Returns the state before the first update, from what :meth:`initialize` returned."""
         return self.place(self.programs.start(params, model_state, self.traced))
 
     def place(self, state: LaneState) -> LaneState:
@@ -126,8 +129,12 @@ class LaneLoop:
         self.records = Records()
         self._diverged: dict[int, int] = {}
         self._heldout = set(data.protocol.evaluations(horizon, "heldout"))
+        initial: dict[tuple[int, ...], tuple[Any, Any]] = {}
         for group in groups:
-            group.state = group.start()
+            seeds = tuple(group.seeds)
+            if seeds not in initial:
+                initial[seeds] = group.initialize()
+            group.state = group.start(*initial[seeds])
 
     def run(self, mark: Callable[[LaneLoop], bool]) -> bool:
         """Trains to the horizon.

@@ -15,6 +15,7 @@ from optimizers.registry import OptimizerSpec
 from suites.keys import Stream, key_of
 from suites.numerics import cache_hits
 from suites.protocol import Protocol
+from taskgen.data.images import as_floats
 from taskgen.task import Task
 
 
@@ -245,7 +246,8 @@ def _trainer(
         transformation = make(traced)
 
         def step(state: LaneState, inputs: tuple[Any, Any]) -> tuple[LaneState, None]:
-            batch, index = inputs
+            stored, index = inputs
+            batch = as_floats(stored)
             loss_key = key_of(seed, Stream.LOSS, index)
 
             def loss_of(params: Any) -> tuple[Any, Any]:

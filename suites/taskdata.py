@@ -34,7 +34,7 @@ class TaskData:
         train = self.sources["train"]
         self.gather = jax.jit(
             lambda arrays, indices, seed, start: jax.vmap(
-                lambda rows, step: train.gather(
+                lambda rows, step: train.gather_stored(
                     arrays, rows, key_of(seed, Stream.DATA, step), augment=True
                 )
             )(indices, start + np.arange(indices.shape[0], dtype=np.int32))
@@ -58,6 +58,8 @@ class TaskData:
 
     def training_block(self, seed: int, start: int, count: int, horizon: int) -> Any:
         """Returns the batches of ``count`` steps from ``start`` on, stacked on a first axis.
+
+        They are as stored: a step makes its own of them with :func:`as_floats`.
 
         Args:
           seed: The run's seed; all its lanes share the batches.

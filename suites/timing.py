@@ -103,7 +103,7 @@ class _Runner:
         self.samples: list[float] = []
         self._group = group
         self._batches = bench.data.training_block(0, 0, self.steps, cell["horizon"])
-        self._state = group.start()
+        self._state = group.start(*group.initialize())
         self._call()  # compiles, if the shards have not done so
         jax.block_until_ready(self._state)
 

@@ -100,7 +100,7 @@ def gather_images(
     shift: int,
     flip: bool,
 ) -> dict[str, jax.Array]:
-    """Takes a batch of images out of the arrays that :func:`prepare_images` made.
+    """Takes a batch of images, as stored, out of the arrays that :func:`prepare_images` made.
 
     Args:
       arrays: The arrays, on the device.
@@ -111,7 +111,8 @@ def gather_images(
       flip: Whether half of the images, chosen at random, are mirrored.
 
     Returns:
-      ``{"image": f32[B,size,size,C] in [0,1], "label": i32[B]}``.
+      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see
+      :func:`as_floats`.
     """
     stored = arrays["image"]
     pixels = jnp.arange(stored.shape[1] - 2 * shift, dtype=jnp.int32)[None, :]
@@ -127,9 +128,15 @@ def gather_images(
     across = jnp.where(mirrored[:, None], pixels[:, ::-1], pixels) + right[:, None]
     at = (indices[:, None, None], (pixels + down[:, None])[:, :, None], across[:, None, :])
     image = stored.at[at].get(mode="promise_in_bounds")
-    if image.dtype == jnp.uint8:
-        image = image.astype(jnp.float32) / jnp.float32(255)
     return {"image": image, "label": arrays["label"][indices]}
+
+
+def as_floats(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns the batch with pixels in [0, 1], f32, if it has images and they are bytes."""
+    image = batch.get("image")
+    if image is None or image.dtype != jnp.uint8:
+        return batch
+    return {**batch, "image": image.astype(jnp.float32) / jnp.float32(255)}
 
 
 def _draw(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
-from taskgen.data.images import gather_images, prepare_images, resize_bilinear
+from taskgen.data.images import as_floats, gather_images, prepare_images, resize_bilinear
 
 
 def column(*values: float) -> np.ndarray:
@@ -84,9 +84,11 @@ def batch(image: np.ndarray, indices, key, *, shift: int = 0, flip: bool = False
         "image": jnp.asarray(prepared(image, shift=shift)),
         "label": jnp.arange(len(image), dtype=jnp.int32),
     }
-    return gather_images(
+    stored = gather_images(
         arrays, jnp.asarray(indices, jnp.int32), key, augment=augment, shift=shift, flip=flip
     )
+    assert stored["image"].dtype == image.dtype
+    return as_floats(stored)
 
 
 @pytest.mark.usefixtures("strict_dtypes")

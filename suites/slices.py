@@ -1,4 +1,4 @@
-"""Parts of suites: the published tasks of one group, or the tasks on one data set."""
+"""Parts of suites: the published tasks of one group, the tasks on one data set, or one task."""
 
 from __future__ import annotations
 
@@ -38,12 +38,17 @@ def part_of_suite(suite: Suite, part: str) -> Suite:
 
     Args:
       suite: The whole.
-      part: A group of its published tasks, or the data set of some of its tasks.
+      part: A group of its published tasks, the data set of some of its tasks, or the name of a
+        task.
 
     Raises:
       UnknownNameError: It has no such part.
     """
-    parts = {**_parts(suite, lambda task: task.data.name), **slices(suite)}
+    parts = {
+        **_parts(suite, lambda task: task.name),
+        **_parts(suite, lambda task: task.data.name),
+        **slices(suite),
+    }
     name = f"{suite.name}/{part}"
     if name not in parts:
         raise UnknownNameError("part of a suite", name, parts)

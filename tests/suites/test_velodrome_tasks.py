@@ -140,6 +140,13 @@ def test_a_part_can_be_a_data_set():
     assert slices(load_suite("smoke")) == {}
 
 
+def test_a_part_can_be_one_task():
+    suite = load_suite("velodrome-83/VIT_Cifar100_skinnydeep")
+    assert [task.name for task in suite.tasks] == ["VIT_Cifar100_skinnydeep"]
+    with pytest.raises(UnknownNameError, match="velodrome-83/VIT_Cifar100_skinnydeep"):
+        load_suite("velodrome-83/VIT_Cifar100_skinnydep")
+
+
 def test_the_protocol_is_the_published_one():
     protocol = load_suite("velodrome-83").protocol
     assert (protocol.steps, protocol.seeds, protocol.eval_every) == (10_000, 5, 10)

@@ -27,8 +27,8 @@ from results.improvement import pairs
 from results.overhead import overhead_table
 from results.profiles import profiles
 from results.provenance import provenance_table, spec_table, task_specs
-from results.published import published_rows, published_table
 from results.reference import Reference
+from results.reference_comparison import published_rows, published_table
 from results.report.context import Context, data_text
 from results.report.plotdata import CURVE_COLUMNS, learning_curves
 from results.resample import SeedResamples
@@ -67,8 +67,8 @@ class ReportData:
       provenance: ``results.provenance.PROVENANCE_COLUMNS``.
       specs: ``results.provenance.SPEC_COLUMNS``.
       problems: files that were skipped.
-      published: our baseline beside the published one, see ``results.published``; empty without
-        a reference.
+      published: our baseline beside the published one, see ``results.reference_comparison``;
+        empty without a reference.
       reference: the published envelopes, or None.
     """
 

@@ -131,6 +131,23 @@ def check_schema(found: object, *, what: str) -> None:
     )
 
 
+def read_table(path: Path) -> pa.Table:
+    """Reads all rows, in the order of the file.
+
+    Returns:
+        Columns ``lane``, ``step``, ``split``, ``metric``, ``value``.
+
+    Raises:
+        StoreError: the file is damaged (pages are checked against their checksums).
+    """
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"{path.name} is damaged ({_first_line(error)}): delete it and run again"
+        ) from error
+
+
 def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reads the rows of one split and metric.
 
@@ -138,14 +155,9 @@ def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.nd
         lane int32[row], step int32[row], value float32[row], in the order of the file.
 
     Raises:
-        StoreError: the file is damaged (pages are checked against their checksums).
+        StoreError: as :func:`read_table`.
     """
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(
-            f"{path.name} is damaged ({_first_line(error)}): delete it and run again"
-        ) from error
+    table = read_table(path)
     wanted = _equals(table["split"], split) & _equals(table["metric"], metric)
     lane, step, value = (table[name].to_numpy()[wanted] for name in ("lane", "step", "value"))
     return lane, step, value

@@ -17,7 +17,7 @@ from results.report.page.build import build_page
 from results.report.page.figures import PageFigure, page_figure
 from results.report.plots import plots
 from results.report.style import save, svg, velodrome_style
-from results.report.table import markdown
+from results.report.text import markdown
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def write_report(
     with velodrome_style():
         for plot in plots(data):
             stem = target / plot.name
-            table = _with_data(plot.table, data.summary)
+            table = with_data(plot.table, data.summary)
             tables.append(_csv(table, stem.with_name(f"{plot.name}.csv")))
             figure = plot.draw()
             # The page draws the curves of each task itself.
@@ -81,7 +81,7 @@ def write_report(
     for name, table in data.tables().items():
         # The curves stand beside their figures; the published baseline is there with a reference.
         if name not in drawn | {"curves"} and (name != "published" or len(table)):
-            tables.append(_csv(_with_data(table, data.summary), target / f"{name}.csv"))
+            tables.append(_csv(with_data(table, data.summary), target / f"{name}.csv"))
     text = target / "report.md"
     atomic_write_text(text, markdown(data))
     page = target / "index.html"
@@ -89,7 +89,7 @@ def write_report(
     return ReportFiles(target, tuple(figures), tuple(tables), text, page, data)
 
 
-def _with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+def with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Adds the kind of data, of each task where there are tasks: files are read alone too."""
     if "provenance" in table:
         return table

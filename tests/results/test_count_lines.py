@@ -8,7 +8,7 @@ from synthetic import Candidate, make
 
 from results.headline import ratio_text
 from results.report.data import collect
-from results.report.table import count_lines
+from results.report.lines import count_lines
 
 
 def test_the_interval_for_new_tasks_is_told_with_its_name(tmp_path: Path):

@@ -22,7 +22,7 @@ from results.report.data import collect
 from results.report.plotdata import sorted_speedups
 from results.report.plots import SECTIONS, plots
 from results.report.style import PALETTE, add_caption, arrange, looks, velodrome_style
-from results.report.table import markdown
+from results.report.text import markdown
 from results.resample import SeedResamples
 from results.speedup import speedup
 from results.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 from synthetic import Candidate, make
 
 from results.report.data import collect
-from results.report.table import count_lines
+from results.report.lines import count_lines
 
 
 def test_a_baseline_that_never_ran_gives_no_ceiling(tmp_path: Path):

@@ -9,15 +9,9 @@ import pandas as pd
 
 from results.headline import ratio_text
 from results.report.data import ReportData
+from results.report.lines import count_lines, definition_lines, problem_lines, published_line
 from results.report.page.tables import PageTable, frame_table, readable, text_table
-from results.report.table import (
-    count_lines,
-    definition_lines,
-    headline_table,
-    problem_lines,
-    published_comparison,
-    published_line,
-)
+from results.report.table import headline_table, published_comparison
 
 # Name of a table of the report -> its caption and the titles of the columns shown.
 _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {

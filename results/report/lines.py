@@ -1,0 +1,97 @@
+"""What a report says in sentences: definitions, intervals, counts, and what went wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from results.definitions import DEFINITIONS, caveat
+from results.headline import definition_median, ratio_text
+from results.reference import WORDS
+from results.report.context import times
+from results.report.data import ReportData
+
+
+def definition_lines(data: ReportData) -> list[str]:
+    """The definitions used, with what each gives and what to know before believing it."""
+    lines = []
+    for name, definition in DEFINITIONS.items():
+        medians = "; ".join(
+            f"{label} {ratio_text(definition_median(data.summary, label, name=name))}"
+            + _over_default(data, label, name)
+            for label in data.context.labels
+        )
+        warning = caveat(name, steps=data.context.steps, eval_every=data.context.eval_every)
+        lines.append(
+            f"{name}: median in steps {medians}. {definition.summary[0].upper()}"
+            f"{definition.summary[1:]}.{f' Beware: {warning}.' if warning else ''}"
+        )
+    return lines
+
+
+def _over_default(data: ReportData, label: str, name: str) -> str:
+    """How the median by a definition differs from that by ``default``."""
+    table = data.definitions
+    found = table.loc[(table["label"] == label) & (table["definition"] == name), "over_default"]
+    if name == "default" or found.empty or np.isnan(found.iloc[0]):
+        return ""
+    return f" ({found.iloc[0]:.2f} times that by default)"
+
+
+def published_line(data: ReportData) -> str:
+    """What the table of the published baseline says, and of which file."""
+    assert data.reference is not None  # there are rows of it
+    return (
+        f"{data.context.baseline} of this store ({data.context.data}) beside the published "
+        f"envelope of {WORDS[data.reference.kind]} ({data.reference.origin}): steps that the "
+        "published one needs to the loss that ours has reached, over our steps. Above 1x ours is "
+        "faster. They compare only on the real data, under the published protocol."
+    )
+
+
+def count_lines(data: ReportData) -> list[str]:
+    """What the intervals are, and how many tasks are censored, saturated, incomplete, ..."""
+    context = data.context
+    if not context.baseline_ran:
+        return [f"There are no speedups: {context.baseline}, the baseline, has not been run."]
+    lines = [
+        "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
+        f"chosen again in each); with {context.seeds} seeds they are "
+        + ("too narrow." if context.seeds < 5 else "indicative."),
+        f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
+        f"{times(context.multiple)[:-1]} times as long. >= marks values (and aggregates) that "
+        "are at least this much.",
+    ]
+    lines += _new_task_lines(data)
+    lines.append(
+        f"Total tuning cost: all {context.rates} rates of {context.baseline} against the "
+        "candidate's own trials. What meta-training a learned optimizer cost is paid once and is "
+        "not in it."
+    )
+    lines += [data.counts_of(label) for label in context.labels]
+    return lines
+
+
+def _new_task_lines(data: ReportData) -> list[str]:
+    """The wider intervals, of each optimizer in steps: for a claim beyond these tasks."""
+    return [
+        f"{found.label}, tasks drawn anew too (two-level bootstrap): median in steps "
+        f"{ratio_text(found.median, new_tasks=True)}, IQM {ratio_text(found.iqm, new_tasks=True)}."
+        for found in data.headlines
+        if (found.unit, found.split, found.scope) == ("steps", "train", "headline") and found.tasks
+    ]
+
+
+def problem_lines(data: ReportData) -> list[str]:
+    """Every note on a task, every task that is not ok, every file that was skipped."""
+    lines = []
+    for row in data.summary.to_dict("records"):
+        if row["notes"] or row["status"] not in ("ok", "censored"):
+            notes = f": {row['notes']}" if row["notes"] else ""
+            lines.append(f"{row['task']}, {row['label']}: {row['status']}{notes}")
+    edges = data.summary.loc[data.summary["best_rate_at_edge"].eq(True)]
+    for task in dict.fromkeys(edges["task"]):
+        lines.append(
+            f"{task}: the best rate is at the edge of the grid; a better one may lie beyond"
+        )
+    lines += [f"skipped {problem.path}: {problem.reason}" for problem in data.problems]
+    return lines

@@ -1,0 +1,88 @@
+"""The report in words and numbers, for consoles and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from results.report.data import ReportData
+from results.report.lines import count_lines, definition_lines, problem_lines, published_line
+from results.report.table import (
+    headline_table,
+    markdown_table,
+    more_tables,
+    published_comparison,
+    task_table,
+)
+
+_STYLES = {
+    "ok": "green", "censored": "green", "saturated": "yellow", "diverged": "red",
+    "incomplete": "red", "failed": "red", "missing": "red",
+}  # fmt: skip
+_LEGEND = """\
+`best rate`: lowest loss at the end of the baseline's budget; * marks the edge of the grid.
+Losses are of the train split unless named otherwise: at the start, of the baseline's best rate
+after as many steps as the candidate, and of the candidate."""
+
+
+def print_report(data: ReportData, *, console: Console | None = None) -> None:
+    """Prints the table of tasks, the headline, the definitions, and everything that went wrong."""
+    (console or Console()).print(render(data))
+
+
+def render(data: ReportData) -> RenderableType:
+    """The same as a rich renderable."""
+    header, rows = task_table(data.summary, baseline=data.context.baseline)
+    coloured = [(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], ""))) for row in rows]
+    left = ("task", "family", "optimizer", "status")
+    parts: list[RenderableType] = [
+        Text(data.context.line, style="dim"),
+        _table(header, coloured, left=left),
+        Text(),
+        _table(*headline_table(data), left=("optimizer", "speedup in")),
+        Text(),
+        *(Text(line) for line in (*definition_lines(data), *count_lines(data))),
+    ]
+    if len(data.published):
+        header, rows = published_comparison(data.published)
+        parts += [Text(), Text(published_line(data))]
+        parts += [_table(header, rows, left=("task",))]
+    wrong = problem_lines(data)
+    if wrong:
+        parts += [Text(), Text("Notes", style="bold")]
+        parts += [Text(f"- {line}") for line in wrong]
+    return Group(*parts)
+
+
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str | Text]], *, left: Collection[str]
+) -> Table:
+    """A table without lines; columns are flushed right, save those with a title in ``left``."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for name in header:
+        table.add_column(name, justify="left" if name in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
+    """The same as Markdown, with the held-out losses."""
+    parts = [f"# {title}", data.context.line]
+    tasks = task_table(data.summary, baseline=data.context.baseline, full=True)
+    parts += ["## Headline", markdown_table(*headline_table(data))]
+    parts += ["\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))]
+    parts += ["## Tasks", markdown_table(*tasks)]
+    parts += [_LEGEND.replace("\n", " ")]
+    if len(data.published):
+        parts += ["## Beside the published baseline", published_line(data)]
+        parts += [markdown_table(*published_comparison(data.published))]
+    for heading, header, rows in more_tables(data):
+        parts += [f"## {heading}", markdown_table(header, rows)] if rows else []
+    wrong = problem_lines(data)
+    if wrong:
+        parts += ["## Notes", "\n".join(f"- {line}" for line in wrong)]
+    return "\n\n".join(parts) + "\n"

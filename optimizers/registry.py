@@ -151,11 +151,17 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     ``get`` takes a registered name (``"adam"``), the name of an entry point in the group
     ``velodrome.optimizers``, an import path of an `OptimizerSpec` or a plain factory
     (``"optax:lion"``, ``"mypackage.module:factory"``, ``"path/to/file.py:factory"``), or
-    ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights.
+    ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights. ``"horizon:FACTOR:NAME"``
+    is any of these, told FACTOR times the number of steps that it makes.
     """
 
     def __init__(self) -> None:
-        super().__init__("optimizer", group="velodrome.optimizers", check=_check)
+        super().__init__(
+            "optimizer",
+            group="velodrome.optimizers",
+            check=_check,
+            definition=lambda optimizer: getattr(optimizer, "factory", optimizer),
+        )
 
     def get(self, name: str) -> OptimizerSpec:
         """Returns the `OptimizerSpec` that ``name`` stands for; see the class.
@@ -165,8 +171,11 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
           SpecError: It says ``velo:`` without any weights.
           VelodromeError: It was found, but cannot be loaded, or is not an optimizer.
         """
-        from optimizers import importing
+        from optimizers import horizon, importing
 
+        if name.startswith(horizon.PREFIX):
+            factor, inner = horizon.read_name(name)
+            return horizon.with_declared_horizon(self.get(inner), factor, name=name)
         if name.startswith("velo:"):
             from optimizers.learned import velo_spec
 

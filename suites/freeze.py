@@ -130,10 +130,26 @@ def heldout_40() -> Suite:
     return heldout.heldout_40()
 
 
+def heldout_8() -> Suite:
+    """Some of them, for runs of other lengths."""
+    from suites import heldout
+
+    return heldout.heldout_8()
+
+
+def heldout_8_width() -> Suite:
+    """The same with wider networks."""
+    from suites import heldout
+
+    return heldout.heldout_8_width()
+
+
 RECIPES: dict[str, Callable[[], Suite]] = {
     "demo": demo,
     "smoke": smoke,
     "heldout-40": heldout_40,
+    "heldout-8": heldout_8,
+    "heldout-8-width": heldout_8_width,
     "velodrome-83": velodrome_83,
     "velodrome-extended": velodrome_extended,
 }

@@ -8,6 +8,9 @@ last tenth is below a twentieth of the loss of a blind guess. Language models ar
 
 ``python -m suites.heldout`` makes the probe again (minutes) and prints what it finds;
 ``python -m suites.freeze heldout-40`` writes the list.
+
+``heldout-8`` and ``heldout-8-width`` are a small part of it, with fewer rates and a shorter
+baseline, for runs of other lengths and for wider networks.
 """
 
 from __future__ import annotations
@@ -38,6 +41,17 @@ SATURATED_FRACTION = 0.05
 #: First 16 digits of the hashes of the candidates that the probe found saturated.
 SATURATED: frozenset[str] = frozenset({"74c23387d3076443"})
 
+#: Of ``heldout-8``: for each family how many tasks, and the field that makes it wider.
+FEW = 2
+WIDTH_FIELDS = {
+    "mlp": "hidden_size",
+    "cnn": "hidden_size",
+    "rnn": "rnn_size",
+    "transformer": "d_model_per_head",
+}
+WIDTHS = (1, 4, 16)
+FEW_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+
 _MOST_SPECS = 64
 
 
@@ -66,6 +80,36 @@ def heldout_40() -> Suite:
         protocol=Protocol(steps=STEPS, seeds=3, baseline_multiple=10),
         optimizers=("adam", "velo"),
     )
+
+
+def heldout_8() -> Suite:
+    """The first two tasks of each family of ``heldout-40`` that have a hidden layer."""
+    tasks: list[TaskSpec] = []
+    for family in FAMILIES:
+        deep = [
+            task
+            for task in heldout_40().tasks
+            if task.family == family and getattr(task.config, "num_layers", 1) > 0
+        ]
+        tasks += deep[:FEW]
+    protocol = Protocol(steps=STEPS, seeds=3, baseline_multiple=2, learning_rates=FEW_RATES)
+    return Suite(
+        name="heldout-8", tasks=tuple(tasks), protocol=protocol, optimizers=("adam", "velo")
+    )
+
+
+def heldout_8_width() -> Suite:
+    """The tasks of ``heldout-8`` with hidden layers of 1, 4 and 16 times their size."""
+    few = heldout_8()
+    tasks = tuple(wider(task, times) for times in WIDTHS for task in few.tasks)
+    return dataclasses.replace(few, name="heldout-8-width", tasks=tasks)
+
+
+def wider(task: TaskSpec, times: int) -> TaskSpec:
+    """Returns a task with its hidden layers some times as large, and ``-xTIMES`` in its name."""
+    name = WIDTH_FIELDS[task.family]
+    config = dataclasses.replace(task.config, **{name: times * getattr(task.config, name)})
+    return dataclasses.replace(task, config=config, name=f"{task.name}-x{times}")
 
 
 def named(spec: TaskSpec, index: int) -> TaskSpec:

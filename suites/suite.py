@@ -235,6 +235,16 @@ def heldout_40() -> Suite:
     return frozen("heldout-40")
 
 
+def heldout_8() -> Suite:
+    """8 of these, with five rates: for other lengths of runs, and other declared lengths."""
+    return frozen("heldout-8")
+
+
+def heldout_8_width() -> Suite:
+    """The 8 at 1, 4 and 16 times their width."""
+    return frozen("heldout-8-width")
+
+
 def velodrome_83() -> Suite:
     """83 published tasks, under the published protocol: what the VeLO paper evaluates on."""
     return frozen("velodrome-83")
@@ -257,6 +267,8 @@ suites: Registry[Any] = Registry("suite", group="velodrome.suites", check=_check
 suites.register("smoke", smoke)
 suites.register("demo", demo)
 suites.register("heldout-40", heldout_40)
+suites.register("heldout-8", heldout_8)
+suites.register("heldout-8-width", heldout_8_width)
 suites.register("velodrome-83", velodrome_83)
 suites.register("velodrome-extended", velodrome_extended)
 

@@ -43,6 +43,33 @@ def test_tasks_on_new_data_have_a_name_that_says_so(suite):
     assert load_suite("heldout-40/photos").tasks == tuple(new)
 
 
+def test_eight_of_the_forty_two_of_each_family(suite):
+    few = load_suite("heldout-8")
+    assert Counter(task.family for task in few.tasks) == dict.fromkeys(heldout.FAMILIES, 2)
+    assert set(few.tasks) <= set(suite.tasks)
+    protocol = few.protocol
+    assert (protocol.steps, protocol.baseline_multiple) == (2_000, 2)
+    assert protocol.learning_rates == (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+
+
+def test_widths_differ_in_the_hidden_layers_alone():
+    few, wide = load_suite("heldout-8"), load_suite("heldout-8-width")
+    assert wide.protocol == few.protocol
+    assert [task.name for task in wide.tasks] == [
+        f"{task.name}-x{times}" for times in (1, 4, 16) for task in few.tasks
+    ]
+    assert [task.hash for task in wide.tasks[:8]] == [task.hash for task in few.tasks]
+    for task, times in zip(wide.tasks[8:], [4] * 8 + [16] * 8, strict=True):
+        one = next(other for other in few.tasks if task.name == f"{other.name}-x{times}")
+        before, after = vars(one.config), vars(task.config)
+        changed = {
+            name: after[name] / before[name] for name in after if after[name] != before[name]
+        }
+        assert changed == {heldout.WIDTH_FIELDS[task.family]: times}
+        assert (task.batch_size, task.data) == (one.batch_size, one.data)
+        assert times * cost(one).flops / 3 < cost(task).flops < 3e9
+
+
 @pytest.mark.parametrize("name", builtin_configs())
 def test_no_built_in_config_trains_on_a_held_out_program(name, suite):
     tasks = load_config(name).tasks

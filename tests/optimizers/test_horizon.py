@@ -1,0 +1,68 @@
+"""``horizon:FACTOR:NAME``: the optimizer is told another number of steps, and named for it."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from foundation.errors import SpecError, UnknownNameError
+from optimizers import OptimizerSpec, optimizers
+from optimizers.velo import velo
+
+
+def test_velo_is_told_the_factor_times_the_steps():
+    params = {"w": jnp.ones((3, 2))}
+    spec = optimizers.get("horizon:0.25:velo")
+    told = spec.make({}, num_steps=1000).init(params)
+    there = velo(250).init(params)
+    elsewhere = velo(1000).init(params)
+
+    def equal(one, other) -> bool:
+        return all(map(jnp.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+
+    assert equal(told, there)
+    assert not equal(told, elsewhere)
+    plain = optimizers.get("velo")
+    assert spec.label == f"{plain.label}, told 0.25 x the steps"
+    assert spec.identity == {**plain.identity, "horizon_factor": 0.25}
+    assert spec.needs == plain.needs
+
+
+@pytest.mark.parametrize(("factor", "told"), [("4", 40), ("0.3", 3), ("0.01", 1)])
+def test_the_number_told_is_whole_and_hyperparameters_stay(factor, told):
+    calls = []
+
+    def factory(num_steps: int, rate: float) -> optax.GradientTransformation:
+        calls.append((num_steps, rate))
+        return optax.sgd(rate)
+
+    spec = OptimizerSpec(
+        name="mine",
+        label="Mine",
+        factory=factory,
+        grid={"rate": (0.1, 0.2)},
+        static=frozenset({"rate"}),
+        needs=frozenset({"num_steps"}),
+    )
+    with optimizers.temporarily("mine", spec):
+        changed = optimizers.get(f"horizon:{factor}:mine")
+    changed.make({"rate": 0.2}, num_steps=10)
+    assert calls == [(told, 0.2)]
+    assert changed.points == spec.points
+    with pytest.raises(SpecError, match="with a value for rate"):
+        changed.make({}, num_steps=10)
+
+
+@pytest.mark.parametrize("name", ["horizon:", "horizon:2", "horizon:x:velo", "horizon:-1:velo"])
+def test_other_forms_are_refused(name):
+    with pytest.raises(SpecError, match="horizon:FACTOR:OPTIMIZER with a positive factor"):
+        optimizers.get(name)
+
+
+def test_only_optimizers_that_ask_for_the_steps_can_be_told():
+    with pytest.raises(SpecError, match="which adam does not"):
+        optimizers.get("horizon:2:adam")
+    with pytest.raises(UnknownNameError, match="'vela'"):
+        optimizers.get("horizon:2:vela")

@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-
-from foundation.canonical import canonical_json
-from foundation.errors import StoreError
 from results.cell import Cell
-from results.curves import Curves, Sweep
+from results.curves import Sweep
 from results.definitions import DEFINITIONS
-from results.resample import SeedResamples, resample_seeds
-from results.speedup import Race, Speedup
+from results.outcome import (
+    Outcome,
+    absent,
+    missing_runs,
+    outcome_of,
+    read_sweep,
+    with_heldout,
+    without_speedup,
+)
+from results.speedup import Race
 from results.store import Store
 
-Status = Literal["ok", "censored", "saturated", "diverged", "incomplete", "failed", "missing"]
 SATURATED_BELOW = 0.02
 """A task is saturated if its baseline falls below this share of its initial train loss."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One candidate on one task.
-
-    Attributes:
-      cell: its cell.
-      status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
-        of the baseline's sweep) have no speedup; otherwise the first that holds of ``diverged``,
-        ``saturated``, ``censored`` (by the default definition), ``ok``.
-      notes: what a reader should know: missing runs, why there are no seconds, ...
-      speedups: by definition; empty when there are none.
-      resamples: the default speedup under other draws of the seeds.
-      step_time_ratio: seconds per step over the baseline's, None if not measured.
-      train: runs of the candidate on the train split.
-      heldout: the same on the held-out split.
-      heldout_speedup: the default speedup of held-out losses, None without them at the horizon.
-      heldout_resamples: the same under other draws of the seeds.
-      point: the grid point of ``train`` that stands for the candidate, None without runs.
-    """
-
-    cell: Cell
-    status: Status
-    notes: tuple[str, ...] = ()
-    speedups: Mapping[str, Speedup] = field(default_factory=dict)
-    resamples: SeedResamples | None = None
-    step_time_ratio: float | None = None
-    train: Sweep | None = None
-    heldout: Sweep | None = None
-    heldout_speedup: Speedup | None = None
-    heldout_resamples: SeedResamples | None = None
-    point: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +46,12 @@ class TaskComparison:
     saturated: bool
     outcomes: tuple[Outcome, ...]
     incomplete: str = ""
+
+    @property
+    def evaluations(self) -> int:
+        """Of a run of the shortest candidate: they decide how curves are smoothed."""
+        lengths = [len(o.train.steps) for o in self.outcomes if o.train is not None]
+        return min(lengths, default=len(self.races["default"].baseline.steps))
 
 
 def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[TaskComparison]:
@@ -113,12 +89,12 @@ def _compare_task(
     untimed: Mapping[str, Mapping[str, Any]],
 ) -> TaskComparison:
     cells = [*candidates, *([baseline] if baseline else [])]
-    train = _sweep(baseline, "train") if baseline else None
+    train = read_sweep(baseline, "train") if baseline else None
     races = _races(baseline, train) if baseline and train else {}
     # A sweep with holes is no baseline: without its best rate every candidate would win.
-    incomplete = _incomplete(baseline, train) if baseline and train else ""
+    incomplete = missing_runs(baseline, train) if baseline and train else ""
     saturated = bool(races) and not incomplete and is_saturated(races["default"])
-    heldout = _sweep(baseline, "heldout") if baseline else None
+    heldout = read_sweep(baseline, "heldout") if baseline else None
     heldout_race = Race(heldout, budget=baseline.horizon) if baseline and heldout else None
     outcomes = []
     for cell in candidates:
@@ -127,15 +103,17 @@ def _compare_task(
             outcomes.append(Outcome(cell, "missing", (note,)))
             continue
         if train is None:
-            outcomes.append(_absent(cell, baseline, "the baseline"))
+            outcomes.append(absent(cell, baseline, "the baseline"))
             continue
         # The optimizers of a task are timed in turns: what stops one stops all of them.
         failures = [untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed]
         failure = failures[0] if failures else None
-        outcome = _outcome(cell, races, timings.get(cell.id), failure, saturated)
+        outcome = outcome_of(
+            cell, races, timing=timings.get(cell.id), timing_failure=failure, saturated=saturated
+        )
         if outcome.speedups and heldout_race is not None:
-            outcome = _with_heldout(outcome, heldout_race)
-        outcomes.append(_without_speedup(outcome, incomplete) if incomplete else outcome)
+            outcome = with_heldout(outcome, heldout_race)
+        outcomes.append(without_speedup(outcome, incomplete) if incomplete else outcome)
     return TaskComparison(
         task=cells[0].task,
         baseline=baseline,
@@ -147,114 +125,8 @@ def _compare_task(
     )
 
 
-def _with_heldout(outcome: Outcome, race: Race) -> Outcome:
-    """The outcome with its speedup in held-out losses, if they were taken at its horizon."""
-    heldout, horizon = outcome.heldout, outcome.cell.horizon
-    if heldout is None:
-        return outcome
-    # A run that diverged may end early, and counts; other runs must have been evaluated last.
-    if heldout.horizon != horizon and not heldout.diverged.any():
-        return outcome
-    try:
-        return replace(
-            outcome,
-            heldout_speedup=race.against(heldout, horizon=horizon),
-            heldout_resamples=resample_seeds(race, heldout, horizon=horizon),
-        )
-    except StoreError:  # evaluated at other steps than the baseline: nothing to compare
-        return outcome
-
-
-def _without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
-    """The outcome against an incomplete sweep: the candidate's own runs, and no verdict."""
-    if not outcome.speedups:
-        return replace(outcome, notes=(*outcome.notes, incomplete))
-    return replace(
-        outcome,
-        status="incomplete",
-        notes=(incomplete, *outcome.notes),
-        speedups={},
-        resamples=None,
-        heldout_speedup=None,
-        heldout_resamples=None,
-    )
-
-
 def _races(baseline: Cell, train: Sweep) -> dict[str, Race]:
     return {n: Race(train, definition=n, budget=baseline.horizon) for n in DEFINITIONS}
-
-
-def _outcome(
-    cell: Cell,
-    races: Mapping[str, Race],
-    timing: Mapping[str, Any] | None,
-    timing_failure: Mapping[str, Any] | None,
-    saturated: bool,
-) -> Outcome:
-    train = _sweep(cell, "train")
-    if train is None:
-        return _absent(cell, cell, cell.label)
-    missing = _incomplete(cell, train)
-    notes = [missing] if missing else []
-    try:
-        speedups = {n: r.against(train, horizon=cell.horizon) for n, r in races.items()}
-        resamples = resample_seeds(races["default"], train, horizon=cell.horizon)
-    except StoreError as error:  # other steps: one bad cell must not hide the rest
-        return Outcome(cell, "failed", (str(error),))
-    found = speedups["default"]
-    ratio, reason = step_time_ratio(timing)
-    if reason and timing_failure is not None:
-        reason = f"no seconds: the timing failed ({_reason(timing_failure)})"
-    if reason:
-        notes.append(reason)
-    if found.seeds_diverged and not found.diverged:
-        notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
-    if found.censored == "left":
-        notes.append("ends no lower than the untrained network")
-    if not np.isfinite(races["default"].baseline.seed_mean()[:, -1]).any():
-        notes.append("every rate of the baseline diverged")
-    status: Status = "ok"
-    if found.diverged:
-        status = "diverged"
-    elif saturated:
-        status = "saturated"
-    elif found.censored == "right":
-        status = "censored"
-    heldout = _sweep(cell, "heldout")
-    return Outcome(
-        cell,
-        status,
-        tuple(notes),
-        speedups,
-        resamples,
-        ratio,
-        train,
-        heldout,
-        point=found.point,
-    )
-
-
-def step_time_ratio(timing: Mapping[str, Any] | None) -> tuple[float | None, str]:
-    """Candidate's over baseline's seconds per step in one measurement, or why there is none."""
-    if timing is None:
-        return None, "no seconds: the step time was not measured"
-    try:
-        ours = float(timing["seconds_per_step"]["median"])
-        theirs = float(timing["baseline_seconds_per_step"]["median"])
-    except (KeyError, TypeError, ValueError):
-        return None, "no seconds: the timing has no step time of both optimizers"
-    if not (ours > 0 and theirs > 0):
-        return None, "no seconds: the timing has a step time that is not positive"
-    return ours / theirs, ""
-
-
-def _sweep(cell: Cell, split: str) -> Sweep | None:
-    curves = cell.curves(split=split)
-    if curves.lanes and not len(curves.steps) and all(x.status == "diverged" for x in curves.lanes):
-        # Lost before the first evaluation: a run without a loss, but a run.
-        steps, values = np.zeros(1, dtype=np.int64), np.full((len(curves.lanes), 1), np.nan)
-        return Curves(steps, values, curves.lanes, split=split).sweep()
-    return curves.sweep() if curves.values.size else None
 
 
 def labelled_cells(store: Store) -> list[Cell]:
@@ -269,36 +141,3 @@ def labelled_cells(store: Store) -> list[Cell]:
         else cell
         for cell in found
     ]
-
-
-def _absent(outcome_of: Cell, cell: Cell, who: str) -> Outcome:
-    if cell.failures:
-        return Outcome(outcome_of, "failed", (f"{who} failed ({'; '.join(_reasons(cell))})",))
-    if cell.shards:
-        return Outcome(outcome_of, "failed", (f"{who}: the files are damaged or have no losses",))
-    return Outcome(outcome_of, "missing", (f"{who} has not been run",))
-
-
-def _incomplete(cell: Cell, sweep: Sweep) -> str:
-    """How many of the planned runs have no curve, and why; empty when all have one."""
-    planned = {(run.point, run.seed) for run in cell.planned}
-    there = {
-        (canonical_json(dict(point)), seed)
-        for point, row in zip(sweep.points, sweep.present, strict=True)
-        for seed, present in zip(sweep.seeds, row, strict=True)
-        if present
-    }
-    gone = len(planned - there)
-    if not gone:
-        return ""
-    why = "; ".join(_reasons(cell)) or "not run yet, or the file is damaged"
-    return f"{gone} of {len(planned)} runs of {cell.label} are missing ({why})"
-
-
-def _reasons(cell: Cell) -> list[str]:
-    """What went wrong in the cell, each thing once."""
-    return sorted({_reason(failure) for failure in cell.failures})
-
-
-def _reason(failure: Mapping[str, Any]) -> str:
-    return f"{failure.get('kind', 'error')}: {failure.get('message', '')}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.comparison import step_time_ratio
+from results.outcome import step_time_ratio
 from results.store import Store
 from results.time_to_loss import seconds_per_step
 

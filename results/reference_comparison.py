@@ -32,8 +32,7 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict]:
     published = reference.envelopes.get(str(task.task.get("label")))
     if race is None or published is None or task.incomplete:
         return []
-    lengths = [len(outcome.train.steps) for outcome in task.outcomes if outcome.train is not None]
-    envelope = race.envelope(min(lengths, default=len(race.baseline.steps)))
+    envelope = race.envelope(task.evaluations)
     horizons = {outcome.cell.horizon for outcome in task.outcomes} | {race.budget}
     rows = []
     for steps in sorted(horizons):

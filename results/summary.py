@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.comparison import Outcome, TaskComparison
+from results.comparison import TaskComparison
 from results.curves import Sweep
 from results.definitions import DEFINITIONS
 from results.envelope import best_point
 from results.headline import BAND_SEEDS
+from results.outcome import Outcome
 from results.speedup import seconds_ratio
 from results.stats import median, weighted_interval
 from results.tuning import rate_of as _rate

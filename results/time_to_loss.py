@@ -42,9 +42,7 @@ def time_rows(
     if race is None or task.baseline is None or task.incomplete:
         return []
     outcomes = [o for o in task.outcomes if o.speedups and o.train is not None]
-    lengths = [len(o.train.steps) for o in outcomes if o.train is not None]
-    evaluations = min(lengths, default=len(race.baseline.steps))
-    rates = race.rates(evaluations)
+    rates = race.rates(task.evaluations)
     steps = race.baseline.steps
     base = task.baseline
     curves: list[tuple[str, str, np.ndarray, np.ndarray]] = [

@@ -72,10 +72,8 @@ def sensitivity_rows(task: TaskComparison) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if race is None or task.baseline is None:
         return rows
-    lengths = [len(o.train.steps) for o in task.outcomes if o.train is not None]
-    evaluations = min(lengths, default=len(race.baseline.steps))
     if not task.incomplete and len(race.baseline.points) > 1:
-        smooth = race.smoothed(evaluations)
+        smooth = race.smoothed(task.evaluations)
         horizons = {o.cell.horizon for o in task.outcomes} | {task.baseline.horizon}
         for steps in sorted(horizons):
             rows += _rows(task, task.baseline.label, race.baseline, smooth, steps)

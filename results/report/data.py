@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.anytime import anytime_curves, anytime_rows
 from results.cell import Cell
-from results.comparison import Outcome, TaskComparison, compare, labelled_cells
+from results.comparison import TaskComparison, compare, labelled_cells
 from results.definitions import DEFINITIONS
 from results.equal_steps import after_equal_steps
 from results.failures import failure_table, task_failures
@@ -24,6 +24,7 @@ from results.headline import (
     headlines,
 )
 from results.improvement import pairs
+from results.outcome import Outcome
 from results.overhead import overhead_table
 from results.profiles import profiles
 from results.provenance import provenance_table, spec_table, task_specs

@@ -45,9 +45,7 @@ def learning_curves(
 
     race = task.races.get("default")
     if race is not None:
-        lengths = [len(o.train.steps) for o in task.outcomes if o.train is not None]
-        evaluations = min(lengths, default=len(race.baseline.steps))
-        rates = race.rates(evaluations)
+        rates = race.rates(task.evaluations)
         steps = race.baseline.steps
         who = {"label": task.baseline.label if task.baseline else ""}
         for point, curve in zip(race.baseline.points, rates, strict=True):
@@ -55,7 +53,7 @@ def learning_curves(
         if not task.incomplete:
             best = best_point(rates)
             add("best", steps, rates[best], rate=_rate(race.baseline.points[best]), **who)
-            add("envelope", steps, race.envelope(evaluations), **who)
+            add("envelope", steps, race.envelope(task.evaluations), **who)
         published = reference and reference.envelopes.get(str(name["task"]))
         if published:
             within = published.steps <= steps[-1]

@@ -14,8 +14,9 @@ from synthetic import RATES, Candidate, Made, make, summarize
 
 from foundation.errors import StoreError
 from results.cell import Cell
-from results.comparison import compare, step_time_ratio
+from results.comparison import compare
 from results.headline import SplitResult, TaskResult
+from results.outcome import step_time_ratio
 from results.report import ReportFiles, print_report, write_report
 from results.report.context import data_text, times
 from results.report.data import collect

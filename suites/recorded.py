@@ -1,0 +1,55 @@
+"""Losses that built-in weights are recorded to reach on three small tasks of ``heldout-40``.
+
+``python -m suites.recorded`` trains them again (a minute) and writes them beside the weights: to
+be done whenever the weights change. A test trains them again too, and compares.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from foundation.files import atomic_write_json
+from optimizers.velo.store import weights_hash, weights_path
+from suites.suite import load_suite
+from suites.train import train
+
+WEIGHTS = "velo-tiny"
+TASKS = ("mlp-09-mnist5k", "cnn-07-photos-new-data", "rnn-05-kjv")
+STEPS = 50
+
+
+def record_path() -> Path:
+    """Returns where the losses are recorded."""
+    return weights_path(WEIGHTS).with_suffix(".losses.json")
+
+
+def measure() -> dict[str, Any]:
+    """Trains each task once with the built-in weights.
+
+    Returns:
+      The hash of the weights, the steps, and for each task its hash and its train losses (nats)
+      after 0, 10, ... steps.
+    """
+    known = {task.label: task for task in load_suite("heldout-40").tasks}
+    rows = []
+    for label in TASKS:
+        curve = train(known[label], f"velo:{WEIGHTS}", steps=STEPS)
+        losses = [float(f"{loss:.6g}") for loss in curve["train loss"]]
+        rows.append({"task": label, "hash": known[label].hash, "losses": losses})
+    return {"weights": weights_hash(WEIGHTS), "steps": STEPS, "tasks": rows}
+
+
+def main() -> int:
+    """Measures and writes; returns the exit status."""
+    record = measure()
+    atomic_write_json(record_path(), record)
+    print(json.dumps(record, indent=1))
+    print(record_path())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The built-in weights still do on held-out tasks what is recorded of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from optimizers.velo.store import weights_hash
+from suites import recorded
+from suites.suite import load_suite
+
+# Weights that are off by a thousandth of a percent change a loss by 0.1% at most, weights that are
+# off by a percent by 1.5%.
+TOLERANCE = 3e-3
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads(recorded.record_path().read_text())
+
+
+def test_the_record_is_of_these_weights_and_tasks(record):
+    assert record["weights"] == weights_hash(recorded.WEIGHTS), (
+        "the weights have changed: run `python -m suites.recorded`"
+    )
+    known = {task.label: task.hash for task in load_suite("heldout-40").tasks}
+    assert {row["task"]: row["hash"] for row in record["tasks"]} == {
+        label: known[label] for label in recorded.TASKS
+    }
+
+
+@pytest.mark.slow
+def test_three_small_heldout_tasks_reach_the_recorded_losses(record):
+    measured = recorded.measure()
+    for row, again in zip(record["tasks"], measured["tasks"], strict=True):
+        assert len(row["losses"]) == recorded.STEPS // 10 + 1
+        np.testing.assert_allclose(again["losses"], row["losses"], rtol=TOLERANCE)

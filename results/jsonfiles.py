@@ -38,6 +38,17 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
+def needed(read: Callable[[Path], Any], path: Path) -> Any:
+    """Reads a file that the store cannot do without; its errors say what to do."""
+    try:
+        return read(path)
+    except StoreError as error:
+        raise StoreError(
+            f"{error}. Put the original file back, or choose another directory and run the suite "
+            "again"
+        ) from error
+
+
 def read_records(
     folder: Path, report: Callable[[Path, StoreError], None], *, pattern: str = "*.json"
 ) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ Opening never writes. Files are written under a temporary name and renamed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from foundation.errors import StoreError
 from foundation.files import atomic_write_json
 from results import identity, shardfile
 from results.cell import Cell, ShardRecord
-from results.jsonfiles import read_json, read_object, read_records
+from results.jsonfiles import needed, read_json, read_object, read_records
 from results.planned import planned_cells
 from results.problems import Problem, Problems
 
@@ -123,10 +123,10 @@ class Store:
                 f"{path} is not a result store: it has no manifest.json. "
                 "Give the directory that was passed to `velodrome run --out`"
             )
-        manifest = _own(read_json, path / "manifest.json")
+        manifest = needed(read_json, path / "manifest.json")
         identity.check_manifest(manifest, path)
-        plan = _own(read_json, path / "plan.json")
-        suite = _own(read_object, path / "suite.json")
+        plan = needed(read_json, path / "plan.json")
+        suite = needed(read_object, path / "suite.json")
         identity.check_plan(plan, manifest, path)
         return cls(path, manifest=manifest, plan=plan, suite=suite, read_only=read_only)
 
@@ -296,14 +296,3 @@ class Store:
 
     def _read_records(self, folder: str, pattern: str = "*.json") -> dict[str, dict[str, Any]]:
         return read_records(self.directory / folder, self._problems.add, pattern=pattern)
-
-
-def _own(read: Callable[[Path], Any], path: Path) -> Any:
-    """Reads a file that the store cannot do without; its errors say what to do."""
-    try:
-        return read(path)
-    except StoreError as error:
-        raise StoreError(
-            f"{error}. Put the original file back, or choose another directory and run the suite "
-            "again"
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,30 @@ from taskgen.budget import DeviceProfile
 #: Bytes of a row in a shard file, measured on the demo (compressed; mostly the value itself).
 ROW_BYTES = 4.5
 
-#: Seconds of overhead in a step, and FLOPs a second: one core of a server, and a large GPU.
-_RATES = {"cpu": (5e-5, 2e10), "accelerator": (5e-4, 1e13)}
+#: What seconds are predicted for where no device is named. The core: fitted to the times of 15
+#: tasks in one thread that docs/running.md lists, which it meets within a factor of 1.8. The GPU:
+#: round guesses.
+_CORE = DeviceProfile(
+    name="core",
+    device="a core of a server",
+    peak_flops=7e10,
+    peak_bytes_per_s=1e10,
+    overhead_s=5e-6,
+    kernel_s=8e-7,
+    memory_bytes=0,
+    derate=1.0,
+    measured=True,
+)
+_ACCELERATOR = dataclasses.replace(
+    _CORE,
+    name="accelerator",
+    device="a large GPU",
+    peak_flops=1e13,
+    peak_bytes_per_s=5e11,
+    overhead_s=1e-4,
+    kernel_s=5e-6,
+    measured=False,
+)
 
 #: What a process holds before any task: interpreter, jax, flax.
 PROCESS_BYTES = 450 * 2**20
@@ -66,7 +89,7 @@ def overview(
       profile: The device that seconds are predicted for; by default one core of a server, or a
         large GPU, roughly.
     """
-    known = data_bytes or {}
+    known, profile = data_bytes or {}, profile or _default_profile(plan)
     return [
         _cell(plan, cell, protocol, known.get(cell["task"]["hash"], 0), profile)
         for cell in plan["cells"]
@@ -90,7 +113,7 @@ def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:
 def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> float:
     """Returns the predicted seconds of a shard on one core or device, without compiling."""
     cell = next(cell for cell in plan["cells"] if cell["id"] == shard["cell"])
-    return len(shard["lanes"]) * _lane_seconds(cell, protocol, plan["rule"]["backend"])
+    return device_seconds(cell, len(shard["lanes"]), protocol, _default_profile(plan))
 
 
 def _cell(
@@ -98,14 +121,10 @@ def _cell(
     cell: Mapping[str, Any],
     protocol: Protocol,
     data_bytes: int,
-    profile: DeviceProfile | None,
+    profile: DeviceProfile,
 ) -> CellOverview:
     shards = shards_of(plan, cell["id"])
     lanes = sum(len(shard["lanes"]) for shard in shards)
-    if profile is None:
-        seconds = lanes * _lane_seconds(cell, protocol, plan["rule"]["backend"])
-    else:
-        seconds = sum(device_seconds(cell, len(s["lanes"]), protocol, profile) for s in shards)
     rows = 2 * sum(
         len(protocol.evaluations(cell["horizon"], split)) for split in ("train", "heldout")
     )
@@ -118,7 +137,7 @@ def _cell(
         lanes=lanes,
         shards=len(shards),
         mode=cell["batching"]["mode"],
-        seconds=seconds,
+        seconds=sum(device_seconds(cell, len(s["lanes"]), protocol, profile) for s in shards),
         memory_bytes=PROCESS_BYTES
         + data_bytes
         + max(_shard_bytes(cell, len(shard["lanes"]), protocol) for shard in shards),
@@ -146,7 +165,8 @@ def device_seconds(
     evaluation = (
         cost["eval_flops_per_example"] * _eval_examples(cell, protocol) / max(1, cost["flops"])
     )
-    overhead = cost["kernels"] * profile.kernel_s + profile.overhead_s
+    # Plans of the first versions count no kernels.
+    overhead = cost.get("kernels", 0) * profile.kernel_s + profile.overhead_s
     work = max(
         cost["flops"] / (profile.peak_flops * profile.derate),
         cost["bytes"] / (profile.peak_bytes_per_s * profile.derate),
@@ -156,14 +176,8 @@ def device_seconds(
     return busy + programs * overhead * (horizon + evaluations)
 
 
-def _lane_seconds(cell: Mapping[str, Any], protocol: Protocol, backend: str) -> float:
-    """Good to a factor of a few: it orders the work and warns of long runs, no more."""
-    overhead, flops_per_second = _RATES["cpu" if backend == "cpu" else "accelerator"]
-    cost, horizon = cell["cost"], cell["horizon"]
-    evaluations = sum(len(protocol.evaluations(horizon, split)) for split in ("train", "heldout"))
-    evaluation = cost["eval_flops_per_example"] * _eval_examples(cell, protocol)
-    flops = horizon * cost["flops"] + evaluations * evaluation
-    return (horizon + evaluations) * overhead + flops / flops_per_second
+def _default_profile(plan: Plan) -> DeviceProfile:
+    return _CORE if plan["rule"]["backend"] == "cpu" else _ACCELERATOR
 
 
 def _shard_bytes(cell: Mapping[str, Any], lanes: int, protocol: Protocol) -> int:

@@ -98,7 +98,8 @@ def config_fields(cls: type) -> dict[str, tuple[type, FieldInfo, Any]]:
       TypeError: ``cls`` is not a frozen dataclass of :func:`static` and :func:`dynamic` fields
         of type int, float, bool or str.
     """
-    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
         raise TypeError(f"{cls.__name__} must be a frozen dataclass: @dataclass(frozen=True).")
     types = typing.get_type_hints(cls)
     fields = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import os
 import typing
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import SpecError, UnknownNameError, VelodromeError
+from foundation.errors import UnknownNameError, VelodromeError, unknown_key
 from optimizers.metatrain.checks import GROUPS, check_integer, is_number, require
 from optimizers.metatrain.fields import (
     FIRST_TRAINING_SEED,
@@ -175,9 +174,7 @@ def _read_section(cls: type, where: str, values: Any) -> dict[str, Any]:
     read = {}
     for key, value in values.items():
         if key not in types:
-            close = difflib.get_close_matches(str(key), types, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SpecError(where or "config", key, f"one of the keys {', '.join(types)}{hint}")
+            raise unknown_key(where or "config", key, types)
         read[key] = _read_value(types[key], f"{where}.{key}" if where else key, value)
     return read
 

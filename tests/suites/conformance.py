@@ -105,7 +105,10 @@ def start_of(spec: TaskSpec, *, batch_size: int, seeds: int = SEEDS) -> Start:
 
         def step(carry: Any, batch: Any) -> Any:
             params, state, opt_state = carry
-            loss = lambda params: task.loss(params, state, key, batch, train=True)  # noqa: E731
+
+            def loss(params: Any) -> Any:
+                return task.loss(params, state, key, batch, train=True)
+
             (value, state), gradient = jax.value_and_grad(loss, has_aux=True)(params)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             moved = jnp.stack([jnp.any(leaf != 0) for leaf in jax.tree.leaves(updates)]).any()

@@ -37,7 +37,10 @@ def first_step(task, key, batch, dynamic=None):
     @jax.jit
     def step(key):
         params, state = task.init(key, dynamic)
-        loss = lambda p: task.loss(p, state, key, batch, train=True, dynamic=dynamic)  # noqa: E731
+
+        def loss(params):
+            return task.loss(params, state, key, batch, train=True, dynamic=dynamic)
+
         (value, after), slope = jax.value_and_grad(loss, has_aux=True)(params)
         return value, after, slope, params
 

@@ -62,7 +62,10 @@ class Recorded(MetaTrainer):
 
     def evaluate(self, state: TrainState, index, slots):
         size = float(jnp.sum(jnp.abs(state.outer.theta.step_size_b)))
-        draw = lambda slot: np.random.default_rng([index, slot]).normal(size, size=(2, 2))  # noqa: E731
+
+        def draw(slot: int) -> np.ndarray:
+            return np.random.default_rng([index, slot]).normal(size, size=(2, 2))
+
         reports = [Report(slot, (slot,), draw(slot).astype("f4"), 10, 10) for slot in slots]
         return reports, {}
 

@@ -108,7 +108,9 @@ def inner():
 
 
 def test_problems_are_a_pure_function_and_differ(inner):
-    make = lambda seed: draw_problems(inner, Draws(seed, "test"), count=3, batches=7)  # noqa: E731
+    def make(seed: int):
+        return draw_problems(inner, Draws(seed, "test"), count=3, batches=7)
+
     one, same, other = make(1), make(1), make(2)
     for a, b, c in zip(*map(jax.tree.leaves, (one, same, other)), strict=True):
         a, b, c = (

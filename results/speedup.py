@@ -56,11 +56,13 @@ class Speedup:
 
 
 def format_ratio(ratio: float, *, censored: str = "no", diverged: bool = False) -> str:
-    """``3.2x``, ``>=5x`` when right-censored, ``diverged``, blank for NaN."""
+    """``3.2x``, ``>=5x`` when right-censored, ``diverged``, ``unbounded``, blank for NaN."""
     if np.isnan(ratio):
         return ""
     if diverged:
         return "diverged"
+    if np.isinf(ratio):
+        return "unbounded"
     whole = ratio >= 1 and ratio == round(ratio)
     digits = f"{ratio:.0f}" if whole else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
     return f"{'>=' if censored == 'right' else ''}{digits}x"

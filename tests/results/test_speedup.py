@@ -209,6 +209,7 @@ def test_seconds():
         (10.0, {}, "10x"),
         (0.0, {"diverged": True}, "diverged"),
         (float("nan"), {}, ""),
+        (float("inf"), {}, "unbounded"),
     ],
 )
 def test_format(ratio: float, kwargs: dict[str, object], text: str):

@@ -9,6 +9,7 @@ from synthetic import Candidate, make
 
 from results.comparison import compare
 from results.equal_steps import after_equal_steps
+from results.report import time_plot
 from results.report.data import ReportData, collect
 from results.store import Store
 from results.time_to_loss import median_steps
@@ -131,3 +132,13 @@ def test_every_table_has_a_name(data: ReportData, tmp_path: Path):
     tables = data.tables()
     assert {"summary", "headline", "families", "failures", "provenance", "overhead"} <= set(tables)
     tables["headline"].to_parquet(tmp_path / "headline.parquet")
+
+
+def test_a_median_that_the_baseline_never_reaches_is_told(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [4.0])], rates=RATES, seeds=1, noise=0.0, multiple=1)
+    data = collect(made.store)
+    ratios = time_plot.time_ratios(data.time_to_loss, data.context)
+    assert np.isinf(ratios["median"].iloc[-1])
+    first, *_ = time_plot.plots(data)
+    assert "to 99%: unbounded" in first.alt
+    first.draw()

@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "Show a task: its spec, size, cost, and predicted time.",
     "run": "Train the tasks of a suite with its optimizers; resumable.",
     "report": "Draw tables, figures, and a page from stores of results.",
+    "export": "Write results for other programs: tables, LaTeX, TensorBoard.",
     "compare": "Tell what differs between two stores of one suite.",
     "reference": "Fetch the published curves of Adam, to compare ours with.",
     "check": "Put a task, family, or optimizer through its contract tests.",

@@ -1,0 +1,7 @@
+"""Results for other programs: tidy tables, a table for a paper, events for TensorBoard."""
+
+from __future__ import annotations
+
+from results.export.write import DEFAULT_PARTS, FORMATS, PARTS, ExportFiles, write_export
+
+__all__ = ["DEFAULT_PARTS", "FORMATS", "PARTS", "ExportFiles", "write_export"]

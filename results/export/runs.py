@@ -1,0 +1,139 @@
+"""What a run is called and what became of it: the columns by which curves are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from foundation.canonical import canonical_json
+from results.cell import Cell, ShardRecord
+from results.curves import LaneInfo
+from results.export.stored import ShardRows
+from results.store import Store
+from results.tuning import rate_of
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_KEY = {
+    "index": pa.int32(),
+    "task": _NAME,
+    "family": _NAME,
+    "provenance": _NAME,
+    "cell": _NAME,
+    "optimizer": _NAME,
+    "label": _NAME,
+    "horizon": pa.int32(),
+    "hyperparameters": _NAME,
+    "learning_rate": pa.float64(),
+    "seed": pa.int64(),
+}
+CURVES = pa.schema(
+    {**_KEY, "split": _NAME, "metric": _NAME, "step": pa.int32(), "value": pa.float32()}
+)
+"""Columns of the curves: a row for every number that was measured.
+
+``index`` is the task's place in the suite, ``provenance`` the kind of its data. ``cell`` is a task
+with an optimizer (version and weights too) at one ``horizon``; with ``hyperparameters`` and
+``seed`` it is one run. ``learning_rate`` is one of the hyperparameters, null where there is none.
+``value`` is not smoothed. A run that diverged has no rows from then on.
+"""
+RUNS = pa.schema(
+    {
+        **_KEY,
+        "status": _NAME,
+        "diverged_at": pa.int64(),
+        "task_hash": _NAME,
+        "data": _NAME,
+        "data_hash": _NAME,
+        "version": _NAME,
+        "identity": _NAME,
+        "shard": pa.string(),
+        "started": pa.string(),
+        "shard_seconds": pa.float64(),
+        "shard_runs": pa.int32(),
+        "device": _NAME,
+    }
+)
+"""Columns of the runs: a row for every planned or stored run.
+
+``status`` is ``ok``, ``diverged`` (at step ``diverged_at``), ``failed`` or ``missing``. Runs are
+computed in shards; ``shard_seconds`` is the time of all ``shard_runs`` runs of one, evaluations
+included. ``version`` and ``identity`` (its weights, for one that is learned) are the optimizer's.
+"""
+
+
+def curve_table(rows: ShardRows) -> pa.Table:
+    """The rows of a shard with the columns of :data:`CURVES`."""
+    about = [_key(rows.cell, lane) for lane in rows.lanes]
+    key = pa.Table.from_pylist(about, schema=pa.schema(_KEY)).take(rows.run)
+    for name in ("split", "metric", "step", "value"):
+        key = key.append_column(name, rows.table[name])
+    return key.cast(CURVES)
+
+
+def run_table(store: Store, cells: Iterable[Cell]) -> pa.Table:
+    """All runs of a store with the columns of :data:`RUNS`; reads no curves.
+
+    Args:
+      store: opened for reading.
+      cells: all of its cells.
+    """
+    planned = {str(shard["id"]): shard["lanes"] for shard in store.plan.get("shards", ())}
+    rows = []
+    for cell in cells:
+        failed = [planned.get(str(failure.get("shard")), ()) for failure in cell.failures]
+        rows += _runs(cell, {_id(LaneInfo.from_json(lane)) for lanes in failed for lane in lanes})
+    return pa.Table.from_pylist(rows, schema=RUNS)
+
+
+def _runs(cell: Cell, failed: Collection[tuple[str, int]]) -> Iterable[dict[str, Any]]:
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for shard in cell.shards:
+        for lane in shard.lanes:
+            found.setdefault(_id(lane), _run(cell, lane, lane.status, shard))
+    for lane in cell.planned:
+        status = "failed" if _id(lane) in failed else "missing"
+        found.setdefault(_id(lane), _run(cell, lane, status, None))
+    return sorted(found.values(), key=lambda row: (row["learning_rate"] or 0.0, row["seed"]))
+
+
+def _id(lane: LaneInfo) -> tuple[str, int]:
+    return lane.point, lane.seed
+
+
+def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> dict[str, Any]:
+    said: Mapping[str, Any] = shard.metadata if shard else {}
+    seconds = said.get("seconds")
+    return {
+        **_key(cell, lane),
+        "status": status,
+        "diverged_at": lane.diverged_at,
+        "task_hash": cell.task.get("hash"),
+        "data": cell.data.get("name"),
+        "data_hash": cell.data.get("content_hash"),
+        "version": str(cell.optimizer.get("version", 1)),
+        "identity": canonical_json(dict(cell.optimizer.get("identity") or {})),
+        "shard": shard.id if shard else None,
+        "started": said.get("started"),
+        "shard_seconds": float(seconds) if isinstance(seconds, int | float) else None,
+        "shard_runs": len(shard.lanes) if shard else None,
+        "device": (said.get("device") or {}).get("kind"),
+    }
+
+
+def _key(cell: Cell, lane: LaneInfo) -> dict[str, Any]:
+    rate = rate_of(lane.hyperparameters)
+    return {
+        "index": cell.task.get("index"),
+        "task": cell.task.get("label"),
+        "family": cell.task.get("family"),
+        "provenance": cell.data.get("provenance"),
+        "cell": cell.id,
+        "optimizer": cell.name,
+        "label": cell.label,
+        "horizon": cell.horizon,
+        "hyperparameters": lane.point,
+        "learning_rate": None if rate != rate else rate,
+        "seed": lane.seed,
+    }

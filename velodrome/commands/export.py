@@ -1,0 +1,75 @@
+"""``velodrome export``: results for other programs, from stores alone. Imports no jax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from foundation.errors import VelodromeError
+from foundation.words import counted
+from velodrome.commands._parsing import names, option, run_command
+from velodrome.commands._tables import console, print_table
+
+EXAMPLES = (
+    "velodrome export runs/mine                 # everything goes to runs/mine/export",
+    "velodrome export runs/mine --format csv --out tables",
+    "velodrome export runs/mine --parts tensorboard   # event files of the curves",
+    "velodrome export runs/velo runs/lion --out both  # stores with other optimizers or seeds",
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command."""
+    return run_command(export, arguments, name="export", examples=EXAMPLES)
+
+
+def export(
+    stores: Positional[Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]")]],
+    /,
+    *,
+    out: Annotated[Path | None, option("DIR")] = None,
+    parts: Annotated[str, arg(metavar="PART,PART")] = "tables,curves,headline",
+    formats: Annotated[str, arg(name="format", metavar="FORMAT,FORMAT")] = "parquet",
+) -> int:
+    """Write results for other programs: tidy tables, a table for a paper, TensorBoard's files.
+
+    The parts are: tables (every run, every speedup, and all that the report computes), curves
+    (every number that was measured, a row each), headline (Markdown, and LaTeX for booktabs), and
+    tensorboard (the curves as event files; needs the extra velodrome[tensorboard]). Nothing is
+    trained again. Files of the same names are replaced, others are left alone.
+
+    Args:
+      stores: The directories that `velodrome run --out` filled, wholly or in part; several must be
+        of the same tasks and protocol.
+      out: Where everything goes. Default: the folder `export` in the store; of several stores it
+        must be said.
+      parts: What to write: tables, curves, headline, tensorboard.
+      formats: Of tables and curves: parquet, csv, or both. A large store's curves are best kept in
+        Parquet.
+    """
+    if len(stores) > 1 and out is None:
+        raise VelodromeError("several stores have no place for their export: add --out DIR")
+    from results.export import write_export
+    from results.reference import load_reference
+
+    files = write_export(
+        stores,
+        out,
+        parts=names(parts) or (),
+        formats=names(formats) or (),
+        reference=load_reference(),
+    )
+    rows = [(path.name, f"{count:,}") for paths, count in files.tables.values() for path in paths]
+    if rows:
+        print_table(("file", "#rows"), rows)
+    for path in files.headline:
+        console().print(path.name, markup=False)
+    if files.runs:
+        console().print(f"tensorboard: {counted(files.runs, 'event file')}", markup=False)
+    for problem in files.problems:
+        console().print(f"skipped {problem.path}: {problem.reason}", markup=False)
+    console().print(f"\nall of it is in {files.directory}", markup=False)
+    return 0

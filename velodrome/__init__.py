@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from optimizers.velo.store import load_weights as load_weights
     from optimizers.velo.store import save_weights as save_weights
     from optimizers.velo.weights import VeLOWeights as VeLOWeights
-    from results.export import write_export as export  # noqa: F401 - a public name
     from results.report import write_report as report  # noqa: F401 - a public name
+    from results.report.inline import figures as figures
+    from results.report.inline import read_results as read_results
     from results.speedup import speedup as speedup
     from results.store import Store as Store
     from suites.protocol import Protocol as Protocol
@@ -76,6 +77,9 @@ if TYPE_CHECKING:
     from taskgen.specfile import load_specs as load_specs
     from taskgen.specfile import save_specs as save_specs
     from taskgen.task import Task as Task
+    from velodrome.check import check_family as check_family
+    from velodrome.check import check_optimizer as check_optimizer
+    from velodrome.check import check_task as check_task
 
 __version__ = "0.1.0"
 
@@ -100,8 +104,8 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(("load_weights", "save_weights"), "optimizers.velo.store"),
     **dict.fromkeys(("velo", "velo_from_theta"), "optimizers.velo"),
     "VeLOWeights": "optimizers.velo.weights",
-    "export": "results.export:write_export",
     "report": "results.report:write_report",
+    **dict.fromkeys(("figures", "read_results"), "results.report.inline"),
     "speedup": "results.speedup",
     "Store": "results.store",
     "Protocol": "suites.protocol",
@@ -135,6 +139,7 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(("DataSpec", "TaskSpec"), "taskgen.spec"),
     **dict.fromkeys(("load_specs", "save_specs"), "taskgen.specfile"),
     "Task": "taskgen.task",
+    **dict.fromkeys(("check_family", "check_optimizer", "check_task"), "velodrome.check"),
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
+
+from results.report.style import add_caption, velodrome_style
 
 SECTIONS = {
     "headline": "Headline",
@@ -22,6 +25,10 @@ SECTIONS = {
 """The numbered contents of a report, in their order, by the name that a plot's section gives."""
 
 
+_PIXELS = 2
+"""Pixels of a notebook's picture for each that it takes on the page: dense screens show them."""
+
+
 @dataclass(frozen=True)
 class Plot:
     """One figure of a report, not drawn yet.
@@ -34,7 +41,7 @@ class Plot:
       alt: the main numbers in words, for those who do not see the figure.
       table: its numbers, tidy, saved as CSV beside it.
       draw: makes the figure, without caption; call it inside
-        ``results.report.style.velodrome_style``.
+        ``results.report.style.velodrome_style``, or call :meth:`figure`.
     """
 
     name: str
@@ -42,5 +49,25 @@ class Plot:
     title: str
     caption: str
     alt: str
-    table: pd.DataFrame
-    draw: Callable[[], Figure]
+    table: pd.DataFrame = field(repr=False)
+    draw: Callable[[], Figure] = field(repr=False)
+
+    def figure(self, *, caption: bool = False) -> Figure:
+        """Draws it in the report's style, to be changed or saved by the means of matplotlib.
+
+        Args:
+          caption: whether the caption stands below.
+        """
+        with velodrome_style():
+            figure = self.draw()
+            if caption:
+                add_caption(figure, self.caption)
+        return figure
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """The figure with its caption, as notebooks ask for it."""
+        figure = self.figure(caption=True)
+        file = io.BytesIO()
+        with velodrome_style():
+            figure.savefig(file, format="png", dpi=100 * _PIXELS)
+        return file.getvalue(), {"width": round(100 * figure.get_figwidth())}

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from optimizers.velo.store import load_weights as load_weights
     from optimizers.velo.store import save_weights as save_weights
     from optimizers.velo.weights import VeLOWeights as VeLOWeights
+    from results.export import write_export as export  # noqa: F401 - a public name
     from results.report import write_report as report  # noqa: F401 - a public name
     from results.report.inline import figures as figures
     from results.report.inline import read_results as read_results
@@ -104,6 +105,7 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(("load_weights", "save_weights"), "optimizers.velo.store"),
     **dict.fromkeys(("velo", "velo_from_theta"), "optimizers.velo"),
     "VeLOWeights": "optimizers.velo.weights",
+    "export": "results.export:write_export",
     "report": "results.report:write_report",
     **dict.fromkeys(("figures", "read_results"), "results.report.inline"),
     "speedup": "results.speedup",

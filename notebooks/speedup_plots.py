@@ -45,8 +45,9 @@ figures = velodrome.figures(results)
 print(results.context.line)
 
 # %% [markdown]
-# `results` holds tidy tables, and `figures` what can be drawn of them. Nothing is written; the
-# same as files is `velodrome.report(store)`, and tables for other programs `velodrome.export(store)`.
+# `results` holds tidy tables, and `figures` what can be drawn of them. Nothing is written:
+# `velodrome.report(store)` makes files of it, and `velodrome.export(store)` tables for other
+# programs.
 
 # %%
 pd.Series({name: len(table) for name, table in results.tables().items()}, name="rows")

@@ -116,6 +116,11 @@ def shard_seconds(plan: Plan, shard: Mapping[str, Any], protocol: Protocol) -> f
     return device_seconds(cell, len(shard["lanes"]), protocol, _default_profile(plan))
 
 
+def step_seconds(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> float:
+    """Returns the predicted seconds of a lane's step on one core or device, evaluations shared."""
+    return device_seconds(cell, 1, protocol, _default_profile(plan)) / cell["horizon"]
+
+
 def _cell(
     plan: Plan,
     cell: Mapping[str, Any],

@@ -196,6 +196,10 @@ def _call(name: str, function: Callable[[], Any]) -> Any:
 
 
 def _from_file(path: Path) -> Suite:
+    if (path / "suite.json").is_file():
+        raise SpecError(
+            "suite", str(path), f"a file; this is a store, its suite is {path / 'suite.json'}"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from results.store import Store
 from suites.engines.base import SHARD, TIMING, Job
-from suites.overview import shard_seconds
+from suites.overview import shard_seconds, step_seconds
+from suites.plan import Plan
+from suites.protocol import Protocol
 from suites.suite import Suite
 
-#: What timing one optimizer of a task takes, about: 7 samples of at least 0.04 s, and some calls
-#: before and after them.
-TIMING_SECONDS = 0.5
+#: What timing an optimizer takes at least: its samples, and some calls before and after them.
+_TIMING_SECONDS = 0.5
+#: Steps that timing makes where one takes longer than a sample: 7 samples, and 2 before them.
+_TIMING_STEPS = 9
 
 #: Temporary files of this age are nobody's.
 STALE_SECONDS = 3600.0
@@ -42,15 +46,21 @@ def jobs_left(
         cell = shard["cell"]
         jobs.append(Job(SHARD, shard["id"], cell, task_of[cell], weight, memory.get(cell, 0)))
     timed = store.timings
-    untimed: dict[int, list[str]] = {}
+    untimed: dict[int, list[dict[str, Any]]] = {}
     for cell in store.plan["cells"]:
         # All optimizers of a task are timed in turns, also those that have been timed before.
-        untimed.setdefault(cell["task"]["index"], []).append(cell["id"])
+        untimed.setdefault(cell["task"]["index"], []).append(cell)
     for task, cells in untimed.items():
-        missing = [cell for cell in cells if cell not in timed]
+        missing = [cell["id"] for cell in cells if cell["id"] not in timed]
         if timing and missing:
-            jobs.append(Job(TIMING, missing[0], missing[0], task, TIMING_SECONDS * len(cells)))
+            seconds = sum(timing_seconds(store.plan, cell, suite.protocol) for cell in cells)
+            jobs.append(Job(TIMING, missing[0], missing[0], task, seconds))
     return jobs, already
+
+
+def timing_seconds(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> float:
+    """Predicts the seconds that timing an optimizer on a task takes, without compiling."""
+    return max(_TIMING_SECONDS, _TIMING_STEPS * step_seconds(plan, cell, protocol))
 
 
 def is_done(store: Store, job: Job) -> bool:

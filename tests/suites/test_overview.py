@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from suites.overview import overview, shard_seconds
+from suites.overview import overview, shard_seconds, step_seconds
 from suites.plan import make_plan
 from suites.protocol import Protocol
 from suites.suite import Suite, load_suite
+from suites.todo import timing_seconds
 from taskgen.spec import DataSpec, TaskSpec
 
 RUNNING = Path(__file__).parents[2] / "docs" / "running.md"
@@ -57,3 +58,16 @@ def test_a_core_is_predicted_within_a_factor_of_two():
     assert all(0.5 < ratio < 2 for ratio in ratios.values()), ratios
     of_shards = sum(shard_seconds(plan, shard, protocol) for shard in plan["shards"])
     assert of_shards == pytest.approx(sum(cell.seconds for cell in cells))
+
+
+def test_timing_takes_longer_where_steps_are_long():
+    """A small step is sampled for a fixed time, a long one a fixed number of times."""
+    small, large = NAMED["MLP 196-32-32-32-10"], NAMED["LSTM, T = 32"]
+    huge = TaskSpec(
+        "rnn", {"rnn_size": 2048, "embed_size": 64, "sequence_length": 32}, DataSpec("kjv"), 32
+    )
+    protocol = Protocol(steps=1000, seeds=1, eval_every=1000, eval_examples=1, heldout_every=1000)
+    plan = make_plan(Suite("mine", (small, large, huge), protocol, ("sgd",)), backend="cpu")
+    first, second, third = (timing_seconds(plan, cell, protocol) for cell in plan["cells"])
+    assert first == second == 0.5
+    assert third == pytest.approx(9 * step_seconds(plan, plan["cells"][2], protocol)) and third > 5

@@ -84,6 +84,10 @@ def test_bad_suites_are_named(tmp_path):
     (tmp_path / "other.json").write_text('{"kind": "recipe"}')
     with pytest.raises(SpecError, match="velodrome-suite"):
         load_suite(str(tmp_path / "other.json"))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "suite.json").write_text("{}")
+    with pytest.raises(SpecError, match="store/suite.json"):
+        load_suite(str(tmp_path / "store"))
     with pytest.raises(SpecError, match="can be read"):
         load_suite(str(tmp_path / "absent.json"))
     with pytest.raises(SpecError, match="not in the suite yet"):

@@ -142,6 +142,7 @@ def test_a_file_that_is_no_text_is_named(tell, tmp_path: Path):
 
 def test_a_task_number_beyond_the_end_is_named(tell):
     assert re.search(r"task number: got 99, but it must be from 0 to \d+", tell("show", "smoke:99"))
+    assert re.search(r"task number: got -1, but it must be from 0", tell("show", "smoke:-1"))
 
 
 def test_a_published_task_that_is_not_implemented_says_what_is_missing(tell):

@@ -94,8 +94,8 @@ def _usable_members(suite: str) -> list[TaskSpec]:
 
 
 def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:
-    if member.isdigit():
-        if int(member) < len(tasks):
+    if member.removeprefix("-").isdigit():
+        if 0 <= int(member) < len(tasks):
             return tasks[int(member)]
         raise SpecError("task number", int(member), f"from 0 to {len(tasks) - 1} in {collection}")
     for task in tasks:

@@ -41,6 +41,8 @@ if not store:
     velodrome.run(suite, store, workers=0, progress="silent")
 
 results = velodrome.read_results(store)
+if not results.headline["tasks"].any():
+    raise velodrome.StoreError(f"{store} has no speedups yet: no sweep of the baseline is complete")
 figures = velodrome.figures(results)
 print(results.context.line)
 
@@ -125,10 +127,11 @@ first = results.context.labels[0]
 mine = results.summary[results.summary["label"] == first].set_index("task")
 compared = mine[[f"speedup_steps_{name}" for name in names]].set_axis(names, axis=1)
 axes = compared.sort_values("default").plot(
-    style=["o", "^", "s"], logy=True, xticks=range(len(compared)), rot=90, figsize=(5, 4)
+    style=["o", "^", "s"], fillstyle="none", logy=True, xticks=range(len(compared)), rot=90
 )
 axes.set(xlabel="", ylabel=f"speedup of {first} in steps")
 line = axes.axhline(1, color="black", linewidth=0.8)
+legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 
 # %% [markdown]
 # ## By hand
@@ -138,7 +141,7 @@ line = axes.axhline(1, color="black", linewidth=0.8)
 
 # %%
 cells = list(velodrome.Store.open(store, read_only=True).cells())
-task = mine.index[0]
+task = compared.dropna().index[0]
 here = [cell for cell in cells if cell.task["label"] == task]
 candidate = next(cell for cell in here if cell.label == first)
 baseline = max(

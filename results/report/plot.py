@@ -25,8 +25,10 @@ SECTIONS = {
 """The numbered contents of a report, in their order, by the name that a plot's section gives."""
 
 
-_PIXELS = 2
-"""Pixels of a notebook's picture for each that it takes on the page: dense screens show them."""
+_WIDTH = 130
+"""Pixels of a notebook's page for an inch: its text is then as large as the notebook's own."""
+_DENSITY = 2
+"""Pixels of the picture for each of these: dense screens show them."""
 
 
 @dataclass(frozen=True)
@@ -69,5 +71,5 @@ class Plot:
         figure = self.figure(caption=True)
         file = io.BytesIO()
         with velodrome_style():
-            figure.savefig(file, format="png", dpi=100 * _PIXELS)
-        return file.getvalue(), {"width": round(100 * figure.get_figwidth())}
+            figure.savefig(file, format="png", dpi=_DENSITY * _WIDTH)
+        return file.getvalue(), {"width": round(_WIDTH * figure.get_figwidth())}

@@ -1,0 +1,133 @@
+"""Published results: a store with its report beside it, small enough for a repository.
+
+``python -m results.publish STORE DIRECTORY`` makes a folder of the store's own files, the headline,
+the summary, the report as a page and as text, and ``SHA256SUMS`` of all of them;
+:func:`check_published` computes the headline again from the stored curves.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foundation.errors import StoreError, VelodromeError
+from foundation.files import atomic_write_text, sha256_file
+from results.report.data import collect
+from results.report.write import with_data, write_report
+from results.store import Store
+
+SUMS = "SHA256SUMS"
+"""Hashes of all other files, in the format of ``sha256sum``."""
+STORE_FILES = ("manifest.json", "plan.json", "suite.json")
+STORE_FOLDERS = ("shards", "timings", "failures")
+REPORT_FILES = (
+    "index.html", "report.md", "headline.csv", "summary.csv", "speedup_steps.svg",
+    "speedup_seconds.svg",
+)  # fmt: skip
+#: The same curves give the same headline but for the last digits, which depend on the processor
+#: and on the version of numpy.
+TOLERANCE = 1e-6
+
+
+def publish(store: Path, directory: Path) -> None:
+    """Copies a store and its report into a new folder.
+
+    Args:
+      store: The store, complete.
+      directory: The new folder.
+
+    Raises:
+      StoreError: The folder exists, the store is not readable or not complete, or the command it
+        records has the absolute path of some machine.
+    """
+    if directory.exists():
+        raise StoreError(f"{directory} exists: remove it to publish the results anew")
+    opened = Store.open(store)
+    command = str(opened.manifest.get("command", ""))
+    if absolute := [word for word in shlex.split(command) if Path(word).is_absolute()]:
+        raise StoreError(
+            f"{store} was made by `{command}`, and {absolute[0]} says nothing to others: "
+            "run it with a relative --out"
+        )
+    missing = sum(not opened.has_shard(str(shard["id"])) for shard in opened.plan["shards"])
+    if missing:
+        raise StoreError(f"{store} lacks {missing} shards: go on with `{command}`")
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as name:
+        new = Path(name) / directory.name
+        new.mkdir()
+        for file in STORE_FILES:
+            shutil.copyfile(store / file, new / file)
+        for folder in STORE_FOLDERS:
+            if (store / folder).is_dir():
+                shutil.copytree(store / folder, new / folder)
+        report = Path(name) / "report"
+        write_report(new, report)
+        for file in REPORT_FILES:
+            shutil.copyfile(report / file, new / file)
+        lines = [f"{sha256_file(new / path)}  {path}\n" for path in _paths(new)]
+        atomic_write_text(new / SUMS, "".join(lines))
+        new.replace(directory)
+
+
+def check_published(directory: Path) -> list[str]:
+    """Returns what is wrong with published results; nothing, if the list is empty.
+
+    Every file must have its hash, and the headline must be that of the stored curves.
+
+    Args:
+      directory: What :func:`publish` made.
+    """
+    lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
+    sums = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
+    there = _paths(directory)
+    wrong = [f"{path} is not in {SUMS}" for path in there if path not in sums]
+    wrong += [f"{path} is missing" for path in sums if path not in there]
+    wrong += [
+        f"{path} has another SHA-256"
+        for path, digest in sums.items()
+        if path in there and sha256_file(directory / path) != digest
+    ]
+    return wrong + _check_headline(directory)
+
+
+def _check_headline(directory: Path) -> list[str]:
+    stored = pd.read_csv(directory / "headline.csv")
+    data = collect(Store.open(directory))
+    found = with_data(data.headline, data.summary).reset_index(drop=True)
+    if list(stored) != list(found) or len(stored) != len(found):
+        return ["headline.csv has other rows or columns than the stored curves give"]
+    wrong = []
+    for name in found:
+        if pd.api.types.is_float_dtype(found[name]):
+            same = np.isclose(stored[name], found[name], rtol=TOLERANCE, atol=0, equal_nan=True)
+        else:
+            same = stored[name].astype(str) == found[name].astype(str)
+        wrong += [
+            f"headline.csv, row {row}, {name}: {stored[name][row]}, but the stored curves give "
+            f"{found[name][row]}"
+            for row in np.flatnonzero(~np.asarray(same, bool))
+        ]
+    return wrong
+
+
+def _paths(directory: Path) -> list[str]:
+    return sorted(
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != SUMS
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m results.publish STORE DIRECTORY")
+    try:
+        publish(Path(sys.argv[1]), Path(sys.argv[2]))
+    except VelodromeError as error:
+        sys.exit(str(error))

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from synthetic import Candidate, make
+
+from foundation.errors import StoreError
+from foundation.files import sha256_file
+from results.publish import SUMS, check_published, publish
+
+PUBLISHED = sorted(
+    path.parent for path in (Path(__file__).parents[2] / "results" / "published").glob(f"*/{SUMS}")
+)
+
+
+@pytest.mark.parametrize("directory", PUBLISHED, ids=lambda path: path.name)
+def test_published_headlines_are_those_of_the_published_curves(directory: Path):
+    assert check_published(directory) == []
+    page = (directory / "index.html").read_text(encoding="utf-8")
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["command"] in page and manifest["device"]["kind"] in page
+    assert manifest["data"] in page
+
+
+def test_the_demo_is_published():
+    assert "demo" in [path.name for path in PUBLISHED]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("published")
+    candidate = Candidate("velo", [4.0, 0.5], label="VeLO (velo-tiny)")
+    store = make(directory / "store", [candidate], seeds=2).store
+    publish(store.directory, directory / "mine")
+    return directory / "mine"
+
+
+def sign(directory: Path, name: str) -> None:
+    """Writes the hash of a changed file as if the change were meant."""
+    lines = (directory / SUMS).read_text().splitlines()
+    lines = [line for line in lines if not line.endswith(f"  {name}")]
+    (directory / SUMS).write_text(
+        "\n".join([*lines, f"{sha256_file(directory / name)}  {name}"]) + "\n"
+    )
+
+
+def test_a_changed_curve_or_headline_is_found(published: Path, tmp_path: Path):
+    assert check_published(published) == []
+    assert not (published / "report").exists()  # what is not in the list is not copied
+
+    copy = tmp_path / "headline"
+    shutil.copytree(published, copy)
+    table = pd.read_csv(copy / "headline.csv")
+    table["value"] *= 1.001
+    table.to_csv(copy / "headline.csv", index=False)
+    assert any("SHA-256" in line for line in check_published(copy))
+    sign(copy, "headline.csv")
+    found = check_published(copy)
+    assert found and all("but the stored curves give" in line for line in found)
+
+    copy = tmp_path / "curve"
+    shutil.copytree(published, copy)
+    for shard in (copy / "shards").glob("*.parquet"):
+        read = pq.read_table(shard)
+        number = read.column_names.index("value")
+        values = [1.05 * value for value in read.column("value").to_pylist()]
+        meta = json.loads(read.schema.metadata[b"velodrome"])
+        if meta["cell"]["optimizer"]["name"] == "velo":
+            changed = read.set_column(
+                number, read.schema.field(number), [pd.array(values, "float32").to_numpy()]
+            )
+            pq.write_table(changed.replace_schema_metadata(read.schema.metadata), shard)
+            sign(copy, f"shards/{shard.name}")
+    assert any("headline.csv, row" in line for line in check_published(copy))
+
+    copy = tmp_path / "files"
+    shutil.copytree(published, copy)
+    (copy / "index.html").unlink()
+    (copy / "more.txt").write_text("more")
+    assert check_published(copy) == [f"more.txt is not in {SUMS}", "index.html is missing"]
+
+
+def test_what_cannot_be_published_says_why(published: Path, tmp_path: Path):
+    with pytest.raises(StoreError, match="exists"):
+        publish(published, published)
+    copy = tmp_path / "store"
+    shutil.copytree(published, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["command"] = "velodrome run demo --out /home/someone/demo"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match="relative --out"):
+        publish(copy, tmp_path / "new")
+    manifest["command"] = "velodrome run demo --out demo"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    next((copy / "shards").glob("*.parquet")).unlink()
+    with pytest.raises(StoreError, match="lacks 1 shards"):
+        publish(copy, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -30,7 +30,8 @@ _MEANING = (
     "all tasks and seeds, both in log2. Thick bars: 95% interval for the same tasks and new seeds "
     "(stratified bootstrap); thin bars: for new tasks and new seeds (two-level bootstrap). "
     "Arrows: more than a quarter is right-censored, the number is a lower bound. Equal tuning "
-    "cost: all trials of the baseline's sweep against one run; meta-training is not counted."
+    "cost: all trials of the baseline's sweep against all of the optimizer's own; meta-training "
+    "is not counted."
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from foundation.words import counted
 from results.definitions import DEFINITIONS, caveat
 from results.headline import definition_median, ratio_text
 from results.reference import WORDS
@@ -55,15 +56,16 @@ def count_lines(data: ReportData) -> list[str]:
         return [f"There are no speedups: {context.baseline}, the baseline, has not been run."]
     lines = [
         "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
-        f"chosen again in each); with {context.seeds} seeds they are "
+        f"chosen again in each); with {counted(context.seeds, 'seed')} they are "
         + ("too narrow." if context.seeds < 5 else "indicative."),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
         f"{times(context.multiple)[:-1]} times as long. >= marks values (and aggregates) that "
         "are at least this much.",
     ]
     lines += _new_task_lines(data)
+    rates = "the one rate" if context.rates == 1 else f"all {context.rates} rates"
     lines.append(
-        f"Total tuning cost: all {context.rates} rates of {context.baseline} against the "
+        f"Total tuning cost: {rates} of {context.baseline} against the "
         "candidate's own trials. What meta-training a learned optimizer cost is paid once and is "
         "not in it."
     )

@@ -55,7 +55,10 @@ def test_version(capsys: pytest.CaptureFixture[str]):
 def test_an_unknown_command_gets_the_close_ones(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["reprot"]) == 2
     told = capsys.readouterr().err
-    assert told == "velodrome: there is no command named 'reprot'. Did you mean 'report'?\n"
+    assert (
+        told
+        == "velodrome: there is no command named 'reprot'. Did you mean 'report' or 'export'?\n"
+    )
 
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]):

@@ -52,11 +52,13 @@ def compare(
     tasks, totals = compare_stores(open_stores([before]), open_stores([after]))
     rows = tasks.to_dict("records")
     unchanged = ("equal", "same")
-    print_table(
-        ("task", "optimizer", "#seeds", "#loss A", "#loss B", "#B over A", "#95%", "#speedup A",
-         "#speedup B", "verdict"),
-        [_task(row) for row in rows if row["verdict"] not in unchanged],
-    )  # fmt: skip
+    changed = [_task(row) for row in rows if row["verdict"] not in unchanged]
+    if changed:
+        print_table(
+            ("task", "optimizer", "#seeds", "#loss A", "#loss B", "#B over A", "#95%", "#speedup A",
+             "#speedup B", "verdict"),
+            changed,
+        )  # fmt: skip
     alike = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in unchanged}
     console().print(
         f"not shown: {alike['equal']} equal in every digit, {alike['same']} without a clear "

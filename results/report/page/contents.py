@@ -13,6 +13,8 @@ from results.report.lines import count_lines, definition_lines, problem_lines, p
 from results.report.page.tables import PageTable, frame_table, readable, text_table
 from results.report.table import headline_table, published_comparison
 
+_FROM = "95% (same tasks) from"
+
 # Name of a table of the report -> its caption and the titles of the columns shown.
 _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
     "families": {
@@ -20,7 +22,7 @@ _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
             "Speedups by family of tasks",
             {
                 "family": "Family", "label": "Optimizer", "unit": "Speedup in", "tasks": "Tasks",
-                "censored": "Censored", "median": "Median", "low": "95% from", "high": "to",
+                "censored": "Censored", "median": "Median", "low": _FROM, "high": "to",
                 "worst_task": "Worst task", "worst": "Its speedup",
             },
         ),
@@ -29,7 +31,7 @@ _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
         "profile_scores": (
             "Scores of the performance profiles",
             {
-                "label": "Optimizer", "against": "Against", "score": "Score", "low": "95% from",
+                "label": "Optimizer", "against": "Against", "score": "Score", "low": _FROM,
                 "high": "to", "tasks": "Tasks",
             },
         ),
@@ -37,7 +39,7 @@ _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
             "Probability of improvement",
             {
                 "label": "Optimizer", "other": "Over", "probability": "Probability",
-                "low": "95% from", "high": "to", "tasks": "Tasks",
+                "low": _FROM, "high": "to", "tasks": "Tasks",
             },
         ),
     },

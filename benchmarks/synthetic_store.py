@@ -3,8 +3,9 @@
     python benchmarks/synthetic_store.py runs/synthetic-83 --tasks 83
 
 By default as much as the full suite writes: 83 tasks, 15 rates of Adam x 5 seeds for 100,000 steps
-(10,001 evaluations), and each candidate x 5 seeds for 10,000 steps. Its data are marked as a
-stand-in, so that no report of it can be taken for results. It goes through the real writer.
+(10,001 evaluations), and each candidate x 5 seeds for 10,000 steps. The suite, the optimizers and
+the kind of data are all called synthetic, so that no report of it can be taken for results, not
+even a figure alone. It goes through the real writer.
 
 A run at rate r decays as ``floor + (start - floor) exp(-t / tau(r))``, tau being smallest at the
 task's best rate, and the largest rates diverge. A candidate decays as the best rate does, as many
@@ -26,10 +27,8 @@ from results.store import Store
 
 RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 FAMILIES = ("mlp", "cnn", "autoencoder", "resnet", "vit", "rnn", "transformer", "mlp_mixer")
-CANDIDATES = (
-    "VeLO (velo-tiny)", "AdamW", "Lion", "SGD with momentum", "Muon", "Shampoo", "Adafactor",
-    "Schedule-free AdamW",
-)  # fmt: skip
+BASELINE = "Synthetic Adam"
+CANDIDATES = tuple(f"Synthetic optimizer {letter}" for letter in "ABCDEFGH")
 _EVAL_EVERY, _HELDOUT_EVERY = 10, 50
 
 
@@ -63,9 +62,9 @@ def make(
         digest = content_hash(["synthetic", index])
         label = f"{family}-{digest[:8]}"
         planned.append({"index": index, "label": label, "family": family, "hash": digest})
-    optimizers = [{"name": "adam", "label": "Adam", "version": 1, "identity": {}}]
+    optimizers = [{"name": "adam", "label": BASELINE, "version": 1, "identity": {}}]
     for label in CANDIDATES[:candidates]:
-        name = label.split()[0].lower()
+        name = label.lower().replace(" ", "-")
         optimizers.append({"name": name, "label": label, "version": 1, "identity": {}})
     plan = _plan(planned, optimizers, steps=steps, multiple=multiple, seeds=seeds)
     suite = {"name": f"synthetic-{tasks}", "tasks": planned, "protocol": protocol}
@@ -75,10 +74,10 @@ def make(
             "suite": {"name": suite["name"], "hash": content_hash(suite)},
             "protocol": protocol,
             "protocol_hash": content_hash(protocol),
-            "data": "stand-in",
+            "data": "synthetic",
             "created": "2026-01-01T00:00:00+00:00",
             "versions": {"velodrome": "0"},
-            "device": {"name": "made up"},
+            "device": {"name": "none: curves made of formulas"},
         },
         plan=plan,
         suite=suite,
@@ -107,7 +106,7 @@ def _plan(
             swept = optimizer["name"] == "adam"
             horizon = steps * (multiple if swept else 1)
             cell = content_hash([task["hash"], optimizer, horizon, seeds])[:16]
-            data = {"name": "synthetic", "content_hash": "0", "provenance": "stand-in"}
+            data = {"name": "synthetic", "content_hash": "0", "provenance": "synthetic"}
             cells.append(
                 {"id": cell, "task": task, "optimizer": optimizer, "horizon": horizon, "data": data}
             )

@@ -10,6 +10,7 @@ DATA_KINDS = {
     "real": "real data",
     "built-in": "built-in real data",
     "stand-in": "stand-in data",
+    "synthetic": "synthetic curves made of formulas (nothing was trained)",
 }
 
 

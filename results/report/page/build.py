@@ -71,6 +71,7 @@ def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
     return environment.get_template("page.html.j2").render(
         context=data.context,
         stand_in="stand-in" in data.context.data,
+        synthetic="synthetic" in data.context.data,
         headlines=headlines(data),
         sections=sections,
         tasks_after="speedup" if "speedup" in {s.anchor for s in sections} else "headline",

@@ -12,6 +12,11 @@ import numpy as np
 # Tells the perturbations' random numbers from those of the loss.
 _NOISE = 0x6E6F6973
 
+# On a CPU pairs with at least so many numbers are tried one after the other. For the published MLP
+# 784-128-128-128-10 with 8 pairs that takes half the time (11 ms instead of 22), as a pair then
+# stays in the cache; from 8,000 to 118,000 numbers it takes 0.4 to 0.7 of the time.
+_LARGE = 4_096
+
 
 def with_gradient(
     loss: Callable[..., tuple[Any, Any]], gradient: Callable[..., tuple[Any, Any, Any]]
@@ -62,19 +67,33 @@ def evolution_gradient(
     def gradient(params: Any, state: Any, key: Any, batch: Any, dynamic: Any) -> Any:
         sigma = std(dynamic)
         value, new_state = loss(params, state, key, batch, dynamic)
-        noise = unit_noise(jax.random.fold_in(key, _NOISE), params, pairs)
+        keys = jax.random.split(jax.random.fold_in(key, _NOISE), pairs)
 
-        def difference(direction: Any) -> Any:
+        def term(key: Any) -> Any:
+            direction = jax.tree.map(lambda leaf: leaf[0], unit_noise(key, params, 1))
+
             def at(sign: float) -> Any:
                 return loss(moved(params, direction, sign * sigma), state, key, batch, dynamic)[0]
 
-            return at(1.0) - at(-1.0)
+            weight = (at(1.0) - at(-1.0)) / (2.0 * sigma * pairs)
+            return jax.tree.map(lambda step: weight * step, direction)
 
-        weights = jax.vmap(difference)(noise) / (2.0 * sigma * pairs)
-        slope = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), noise)
+        if _one_by_one(params):
+
+            def add(total: Any, key: Any) -> tuple[Any, None]:
+                return jax.tree.map(jnp.add, total, term(key)), None
+
+            slope = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), keys)[0]
+        else:
+            slope = jax.tree.map(lambda leaf: leaf.sum(0), jax.vmap(term)(keys))
         return value, new_state, slope
 
     return gradient
+
+
+def _one_by_one(params: Any) -> bool:
+    size = sum(int(np.prod(jnp.shape(leaf), dtype=int)) for leaf in jax.tree.leaves(params))
+    return jax.default_backend() == "cpu" and size >= _LARGE
 
 
 def moved(params: Any, direction: Any, size: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from small_tasks import random_batch, small_spec
 
 import taskgen
+from taskgen.families import _evolution
 from taskgen.families._evolution import evolution_gradient, with_gradient
 from taskgen.families.es_wrapped import base_spec
 
@@ -75,6 +76,21 @@ def test_the_value_is_plain_and_the_gradient_is_what_the_losses_say(problem, key
     np.testing.assert_allclose(doubled["x"], 2 * gradient["x"], rtol=1e-6)
     again = jax.grad(estimated, has_aux=True)(params, {}, jax.random.key(1), batch, None)[0]
     assert (again["x"] != gradient["x"]).all()
+
+
+def test_pairs_one_by_one_give_what_pairs_side_by_side_give(problem, key, monkeypatch):
+    params, batch = problem
+    estimated = with_gradient(
+        quadratic, evolution_gradient(quadratic, pairs=5, std=lambda dynamic: STD)
+    )
+    found = []
+    for large in (1, 100):
+        monkeypatch.setattr(_evolution, "_LARGE", large)
+        found.append(jax.grad(estimated, has_aux=True)(params, {}, key, batch, None)[0])
+    one, other = found
+    assert abs(one["y"]) > 0.1
+    for name in params:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
 
 
 def test_the_loss_is_that_of_the_base_task(key):

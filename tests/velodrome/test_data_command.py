@@ -80,15 +80,18 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_status_says_what_each_suite_needs(capsys: pytest.CaptureFixture[str], folder: Path):
     assert cli.main(["data", "status"]) == 0
     shown = capsys.readouterr().out
-    table, _, licences = shown.partition("published data set")
+    table, _, licences = shown.partition("\n\n")
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert "built in" in lines["digits"] and "demo" in lines["digits"]
-    assert "not here" in lines["mnist"]
+    assert "about 122 kB" in lines["digits"]  # 1,797 x (64 + 4) bytes
+    assert "not here" in lines["mnist"] and "about 45.7 MB" in lines["mnist"]
+    assert "about 4.22 GB" in lines["food101_64"]  # 85,850 x (64 x 64 x 3 + 1) x 4 bytes
+    assert "about 4 GB" in lines["lm1b_bytes"]
     assert "velodrome data prepare mnist --download" in lines["mnist"]
     assert "velodrome data prepare imagenet16 --from DIR" in lines["imagenet16"]
     assert "prepare lm1b_32k --download --vocabulary FILE" in lines["lm1b_32k"]
     assert "stand-in:NAME" in shown
-    assert "CC BY-SA 3.0 and GFDL (Wikipedia)" in licences
+    assert "CC BY-SA 3.0 and GFDL (Wikipedia)" in licences and "scikit-learn is" in licences
     assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
     capsys.readouterr()
     assert cli.main(["data", "status"]) == 0
@@ -181,7 +184,7 @@ def test_without_a_network(
     [
         (["prepare"], "say which data set"),
         (["prepare", "mnits"], "Did you mean 'mnist'"),
-        (["prepare", "digits"], "no data set to prepare named 'digits'"),
+        (["prepare", "digits"], "'digits' needs no preparation"),
         (["status", "--download"], "only shows what is here"),
         (["status", "nothing"], "no data set named 'nothing'"),
         (["prepare", "mnist", "--download", "--from", "."], "not both"),

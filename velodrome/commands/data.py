@@ -116,11 +116,14 @@ def _status() -> int:
     )
     for problem in problems:
         console().print(problem, markup=False)
-    published = [name for name in datasets.names() if how_to_get(name)]
     console().print("")
     print_table(
-        ("published data set", "licence"),
-        ((name, datasets.get(name).info.licence) for name in published),
+        ("data set", "licence"),
+        (
+            (name, datasets.get(name).info.licence)
+            for name in datasets.names()
+            if not name.startswith(PREFIX)
+        ),
     )
     return 0
 
@@ -153,14 +156,16 @@ def _status_of(name: str) -> int:
 
 
 def _state(name: str, info: Any) -> tuple[str, str]:
+    """Returns whether a data set is here, and its size (if not here, that once it is prepared)."""
     from taskgen.data.published.prepared import read_record
-    from taskgen.data.published.recipes import RECIPES
+    from taskgen.data.published.recipes import RECIPES, about_bytes
 
+    size = f"about {_bytes(raw)}" if (raw := about_bytes(info)) else ""
     if name not in RECIPES:
-        return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), ""
+        return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), size
     record = read_record(name)
     if record is None:
-        return "not here", ""
+        return "not here", size
     return "prepared", _bytes(sum(entry["bytes"] for entry in record["splits"].values()))
 
 

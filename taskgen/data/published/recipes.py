@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from foundation.errors import UnknownNameError
+import numpy as np
+
+from foundation.errors import DataError, UnknownNameError
+from taskgen.data.info import DatasetInfo
 from taskgen.data.published.sources import RawFile
 from taskgen.data.published.splits import Part
 
@@ -23,6 +27,7 @@ class Recipe:
         "lm1b", or "" where only a TFDS folder will do.
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What one must do oneself, where nothing can be fetched without an account.
+      text_bytes: About what the prepared texts take, as the number of their tokens is not fixed.
     """
 
     tfds: str
@@ -32,6 +37,7 @@ class Recipe:
     layout: str = ""
     vocabulary: bool = False
     by_hand: str = ""
+    text_bytes: int = 0
 
 
 _IMAGES = {"train": Part("train", 0, 80), "heldout": Part("test")}
@@ -166,11 +172,27 @@ RECIPES: Mapping[str, Recipe] = {
         )
         for size in (16, 32, 64)
     },
-    "lm1b_bytes": Recipe("lm1b", _LM1B, files=_LM1B_FILES, layout="lm1b"),
-    "lm1b_32k": Recipe("lm1b", _LM1B, files=_LM1B_FILES, layout="lm1b", vocabulary=True),
-    "wikipedia_bytes": Recipe("wikipedia/20201201.en", _WIKIPEDIA, by_hand=_WIKIPEDIA_BY_HAND),
+    "lm1b_bytes": Recipe("lm1b", _LM1B, files=_LM1B_FILES, layout="lm1b", text_bytes=4_000_000_000),
+    "lm1b_32k": Recipe(
+        "lm1b",
+        _LM1B,
+        files=_LM1B_FILES,
+        layout="lm1b",
+        vocabulary=True,
+        text_bytes=2_000_000_000,
+    ),
+    "wikipedia_bytes": Recipe(
+        "wikipedia/20201201.en",
+        _WIKIPEDIA,
+        by_hand=_WIKIPEDIA_BY_HAND,
+        text_bytes=5_000_000_000,
+    ),
     "wikipedia_32k": Recipe(
-        "wikipedia/20201201.en", _WIKIPEDIA, vocabulary=True, by_hand=_WIKIPEDIA_BY_HAND
+        "wikipedia/20201201.en",
+        _WIKIPEDIA,
+        vocabulary=True,
+        by_hand=_WIKIPEDIA_BY_HAND,
+        text_bytes=5_000_000_000,
     ),
 }
 """By the name of the data set."""
@@ -181,7 +203,15 @@ def recipe_of(name: str) -> Recipe:
 
     Raises:
       UnknownNameError: There is no such published data set.
+      DataError: It is one that needs no preparation.
     """
+    from taskgen.data import datasets  # which imports this package
+
+    if name not in RECIPES and name in datasets.names():
+        raise DataError(
+            f"{name!r} needs no preparation: it is built in, generated when it is used, or comes "
+            "with another package. `velodrome data status` shows which are to be prepared."
+        )
     if name not in RECIPES:
         raise UnknownNameError("data set to prepare", name, RECIPES)
     return RECIPES[name]
@@ -194,3 +224,15 @@ def how_to_get(name: str) -> str:
         return ""
     words = f"velodrome data prepare {name} " + ("--download" if recipe.files else "--from DIR")
     return words + (" --vocabulary FILE" if recipe.vocabulary else "")
+
+
+def about_bytes(info: DatasetInfo) -> int:
+    """Returns about what the arrays of a data set take, prepared or not; 0 if that is not known."""
+    examples = sum(info.split_sizes.values())
+    if info.kind == "image":
+        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
+        return examples * (pixels + np.dtype(np.int32).itemsize)
+    if info.name in RECIPES:
+        return RECIPES[info.name].text_bytes
+    # A stream of tokens.
+    return examples * np.min_scalar_type(info.vocab_size - 1).itemsize

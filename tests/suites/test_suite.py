@@ -15,9 +15,9 @@ from taskgen.specfile import save_specs
 GOLDEN = {
     "smoke": "dfe76e4a7e60662bb555e4494c76669ec84ae6d8c5621b18b87ffe3d8eef9111",
     "demo": "981a7f06882030ad25030eac888825869cf19e66dcba5c5caaa9754839022852",
-    "heldout-40": "8e2a7a03c0d75bd08d3893912f3b9b8df6cb860379eedcc628492990c267f5fd",
-    "heldout-8": "619889e6da6cbf8b1572668e0d8d0e9dbec4f6a0a3b8c3789b7c642b1244a479",
-    "heldout-8-width": "12fa9fdcd5453556bc29baca929a636dfa1155f76b1198dd0bb4a92f54f25df1",
+    "heldout-40": "6a3a7dc7a67bb93c48d8d18d1b0f5e45aa294b65ef9359cc8f7d2e54632530ce",
+    "heldout-8": "6473c9ec480aee8566df3080ff470ba8dad49aca98282d225be0efcad9b9b748",
+    "heldout-8-width": "331956f933c186142958ab7e770cbebf19bb21dc95682816ae7cdce1f300ccf8",
     "velodrome-83": "1a76d6a2ce24897fa7b72f5795676d3c055d517892e16723799eef4881395904",
     "velodrome-extended": "e6cdf4fa2a63bf5fac1864a90ee464836eff051772583c6f0d392df4cd27e058",
 }

@@ -96,7 +96,9 @@ def test_gradient_descent_lowers_the_loss(family, key):
     @jax.jit
     def train(params):
         def step(params, _):
-            loss = lambda p: task.loss(p, state, key, batch, train=False)[0]  # noqa: E731
+            def loss(params):
+                return task.loss(params, state, key, batch, train=False)[0]
+
             value, gradient = jax.value_and_grad(loss)(params)
             return jax.tree.map(lambda p, g: p - 0.3 * g, params, gradient), value
 

@@ -102,9 +102,11 @@ def adafactor_reference(weights, gradients, start):
         m = np.stack([d * old + (1 - d) * g for d, old in zip(momentum_decays, m, strict=True)])
         v = rms_decay * v + (1 - rms_decay) * g**2
         square = g**2 + 1e-30
-        update = lambda old, new: np.stack(  # noqa: E731
-            [d * one + (1 - d) * new for d, one in zip(factored_decays, old, strict=True)]
-        )
+
+        def update(old, new):
+            kept = zip(factored_decays, old, strict=True)
+            return np.stack([d * one + (1 - d) * new for d, one in kept])
+
         root = 1 / np.sqrt(v + 1e-6)
         if matrix:
             rows, columns = update(rows, square.mean(1)), update(columns, square.mean(0))

@@ -21,7 +21,12 @@ def velo_spec(weights: str, *, name: str | None = None) -> OptimizerSpec:
       UnknownNameError: There are no weights of that name.
       WeightsError: The file is missing or damaged, or holds something else.
     """
-    from optimizers.velo.store import load_weights, weights_hash, weights_label
+    from optimizers.velo.store import (
+        load_weights,
+        meta_training_cost,
+        weights_hash,
+        weights_label,
+    )
 
     return OptimizerSpec(
         name=name or f"velo:{weights}",
@@ -30,6 +35,7 @@ def velo_spec(weights: str, *, name: str | None = None) -> OptimizerSpec:
         factory=partial(_velo, weights=load_weights(weights)),
         needs=frozenset({"value", "num_steps"}),
         identity={"weights": weights_hash(weights)},
+        meta_training=meta_training_cost(weights),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.canonical import canonical_json
 from foundation.errors import SpecError, VelodromeError
 from foundation.registry import Registry
+from optimizers.metacost import MetaTrainingCost
 
 if TYPE_CHECKING:
     import optax
@@ -46,6 +47,8 @@ class OptimizerSpec:
         its weights.
       eval_params: ``(opt_state, params) -> params``, used at every evaluation by optimizers that
         evaluate elsewhere than they step (schedule-free, averaging). None: the parameters.
+      meta_training: What it cost to train the optimizer itself, which reports tell beside their
+        numbers. None: nothing, or not known. Not part of what its results depend on.
 
     Raises:
       SpecError: A field contradicts another one or is not what it must be.
@@ -61,6 +64,7 @@ class OptimizerSpec:
     version: int = 1
     identity: Mapping[str, Any] = field(default_factory=dict)
     eval_params: Callable[[Any, Any], Any] | None = None
+    meta_training: MetaTrainingCost | None = None
 
     def __post_init__(self) -> None:
         """Checks the fields against each other."""

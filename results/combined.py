@@ -13,6 +13,7 @@ from foundation.canonical import canonical_json, content_hash
 from foundation.errors import StoreError
 from results.cell import Cell, ShardRecord
 from results.curves import Curves, LaneInfo
+from results.metatraining import KEY, joined_costs
 from results.store import Problem, Store
 
 _FREE = ("seeds",)
@@ -230,5 +231,6 @@ def _manifest(stores: Sequence[Store]) -> dict[str, Any]:
         "command": joined([m.get("command") for m in manifests], "; "),
         "created": joined([m.get("created") for m in manifests], ", "),
         "data": "+".join(sorted(kinds)),
+        KEY: joined_costs(manifests),
     }
     return found

@@ -10,6 +10,7 @@ import pandas as pd
 
 from foundation.canonical import canonical_json
 from results.cell import Cell
+from results.metatraining import UNKNOWN, costs_by_label
 from results.store import Store
 
 PROVENANCE_COLUMNS = ("what", "value")
@@ -17,7 +18,6 @@ SPEC_COLUMNS = (
     "index", "task", "family", "hash", "data", "provenance", "data_hash", "batch_size",
     "parameters", "spec",
 )  # fmt: skip
-UNKNOWN = "not recorded"
 
 
 def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
@@ -28,6 +28,8 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
       cells: all of its cells.
     """
     manifest = store.manifest
+    cells = list(cells)
+    costs = costs_by_label(manifest, cells)
     optimizers: dict[str, str] = {}
     data: dict[str, str] = {}
     for cell in cells:
@@ -52,6 +54,7 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
         ("kinds of data", manifest.get("data")),
         *((f"data {name}", text) for name, text in sorted(data.items())),
         *((f"optimizer {label}", text) for label, text in optimizers.items()),
+        *((f"meta-training of {label}", text) for label, text in costs.items()),
         *((f"version of {name}", v) for name, v in (manifest.get("versions") or {}).items()),
         *_other_versions(manifest, shards),
         ("device", _device(manifest.get("device"))),

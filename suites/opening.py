@@ -9,6 +9,8 @@ from typing import Any
 
 from foundation.canonical import content_hash
 from foundation.errors import StoreError
+from optimizers.registry import optimizers
+from results.metatraining import KEY, add_costs
 from results.store import Store
 from suites.environment import command_line, device_description, versions
 from suites.plan import Plan, missing_data
@@ -27,8 +29,10 @@ def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
       StoreError: It holds another suite or protocol, or cells that would have other numbers now.
       VelodromeError: It cannot be written.
     """
-    store = Store.create(out, manifest=_manifest(suite, plan), plan=plan, suite=suite.to_json())
+    manifest = _manifest(suite, plan)
+    store = Store.create(out, manifest=manifest, plan=plan, suite=suite.to_json())
     _check_same(store, plan)
+    add_costs(store, manifest[KEY])
     return store
 
 
@@ -86,7 +90,19 @@ def _manifest(suite: Suite, plan: Plan) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "device": device_description(),
+        KEY: _meta_training(suite),
     }
+
+
+def _meta_training(suite: Suite) -> list[dict[str, Any]]:
+    """What is known of the cost of the optimizers themselves; no part of the plan or its hash."""
+    found = []
+    for name in suite.optimizers:
+        spec = optimizers.get(name)
+        if spec.meta_training:
+            whose = {"name": name, "version": spec.version, "identity": dict(spec.identity)}
+            found.append({"optimizer": whose, **spec.meta_training.to_json()})
+    return found
 
 
 def _check_same(store: Store, plan: Plan) -> None:

@@ -51,6 +51,7 @@ class Totals:
       lost: Pairs that no worker reported, because one had died.
       seconds: Wall-clock time.
       cpu_seconds: Processor time of this process.
+      workers: The most workers that shared it; their processor time is not in it.
     """
 
     steps: int = 0
@@ -60,6 +61,7 @@ class Totals:
     lost: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    workers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +119,7 @@ def metatrain(
     if (out / CHECKPOINT).is_file():
         state, totals = _restore(out / CHECKPOINT, trainer, config)
         say(f"resuming at outer step {totals.steps}")
+    totals.workers = max(totals.workers, workers)
     atomic_write_json(out / "config.json", config.to_json())
     _truncate_log(out / LOG, totals.steps)
     validate = _validation(config, out, say)
@@ -201,6 +204,7 @@ def make_card(
                 "pairs_lost": totals.lost,
                 "hours": round(totals.seconds / 3600, 3),
                 "cpu_hours": round(totals.cpu_seconds / 3600, 3),
+                "workers": totals.workers,
                 "device": jax.devices()[0].device_kind,
             },
         },

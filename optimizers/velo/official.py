@@ -15,6 +15,7 @@ from typing import Any
 
 from foundation.errors import WeightsError
 from foundation.files import atomic_write_json, cache_dir, sha256_file
+from optimizers.metacost import MetaTrainingCost
 
 OFFICIAL_URL = (
     "https://storage.googleapis.com/gresearch/learned_optimization/pretrained_lopts/"
@@ -23,6 +24,14 @@ OFFICIAL_URL = (
 OFFICIAL_BYTES = 9_282_564
 OFFICIAL_HIDDEN_SIZE = 512
 OFFICIAL_BANK_SIZE = 256
+
+#: "Approximately four thousand TPU-months" are all that the authors say of the cost.
+OFFICIAL_COST = MetaTrainingCost(
+    4_000.0,
+    "TPU-months",
+    "its authors (Metz et al. 2022, arXiv 2211.09760, abstract)",
+    "approximately",
+)
 
 
 def official_path() -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from foundation.errors import UnknownNameError, WeightsError
 from foundation.files import atomic_path, sha256_file
+from optimizers.metacost import MetaTrainingCost, cost_on_card
 from optimizers.velo import official, weightfile
 from optimizers.velo.checkpoint import parse_official
 from optimizers.velo.weights import VeLOWeights
@@ -115,7 +116,7 @@ def weights_label(weights: str | os.PathLike[str] | VeLOWeights) -> str:
     path = weights_path(weights)
     if path.parent == _BUILT_IN:
         return f"VeLO ({path.stem})"
-    if path.is_file() and official.is_official(path):
+    if _is_official(path):
         return "VeLO (official)"
     return f"VeLO ({path.name})"
 
@@ -127,6 +128,18 @@ def weights_hash(weights: str | os.PathLike[str] | VeLOWeights) -> str:
       WeightsError: The file is missing, damaged, or holds something else.
     """
     return weightfile.content_hash(load_weights(weights))
+
+
+def meta_training_cost(weights: str | os.PathLike[str] | VeLOWeights) -> MetaTrainingCost | None:
+    """Returns what meta-training these weights cost; None where neither card nor authors say.
+
+    Raises:
+      WeightsError: The file is missing, damaged, or holds something else.
+    """
+    if isinstance(weights, VeLOWeights):
+        return None
+    file = _read(weights)
+    return official.OFFICIAL_COST if _is_official(file.path) else cost_on_card(file.card)
 
 
 def verify(weights: str | os.PathLike[str]) -> WeightsReport:
@@ -206,6 +219,10 @@ def _read(weights: str | os.PathLike[str]) -> _File:
     if weights == OFFICIAL_NAME and official.read_record() is None:
         official.write_record(sha256_file(path), origin="placed")
     return _File(path, loaded, card)
+
+
+def _is_official(path: Path) -> bool:
+    return path.is_file() and official.is_official(path)
 
 
 def _check_official(path: Path) -> None:

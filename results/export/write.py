@@ -21,6 +21,7 @@ from results.export.runs import CURVES, curve_table, run_table
 from results.export.speedups import speedup_table
 from results.export.stored import stored_rows
 from results.export.tablefile import from_pandas, table_files
+from results.metatraining import KEY
 from results.reference import Reference
 from results.report.context import data_text
 from results.report.data import ReportData, collect
@@ -165,8 +166,8 @@ def _about(store: Store, cells: Sequence[Cell]) -> dict[str, Any]:
     """Facts about a store that a file read alone must say."""
     manifest = store.manifest
     kinds = {cell.data.get("provenance") for cell in cells} - {None}
-    facts = {name: manifest.get(name) for name in ("protocol", "protocol_hash", "plan_hash",
-                                                   "created", "command", "versions")}  # fmt: skip
+    names = ("protocol", "protocol_hash", "plan_hash", "created", "command", "versions", KEY)
+    facts = {name: manifest.get(name) for name in names}
     return {
         "kind": "velodrome-export",
         "suite": dict(manifest["suite"]),

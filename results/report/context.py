@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 DATA_KINDS = {
@@ -32,6 +32,7 @@ class Context:
       labels: candidates' labels, with the weights of the learned ones, in a fixed order.
       tasks: planned tasks.
       baseline_ran: whether there is any run of the baseline; without one there are no speedups.
+      meta_training: what it cost, by label; see ``results.metatraining.costs_by_label``.
     """
 
     suite: str
@@ -47,6 +48,7 @@ class Context:
     labels: tuple[str, ...]
     tasks: int
     baseline_ran: bool = True
+    meta_training: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def multiple(self) -> float:

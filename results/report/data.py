@@ -24,6 +24,7 @@ from results.headline import (
     headlines,
 )
 from results.improvement import pairs
+from results.metatraining import costs_by_label
 from results.outcome import Outcome
 from results.overhead import overhead_table
 from results.profiles import profiles
@@ -256,4 +257,5 @@ def _context(
         labels=tuple(dict.fromkeys(summary["label"])),
         tasks=tasks,
         baseline_ran=any(cell.shards for cell in baselines),
+        meta_training=costs_by_label(store.manifest, listed),
     )

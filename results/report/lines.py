@@ -7,6 +7,7 @@ import numpy as np
 from foundation.words import counted
 from results.definitions import DEFINITIONS, caveat
 from results.headline import definition_median, ratio_text
+from results.metatraining import UNKNOWN
 from results.reference import WORDS
 from results.report.context import times
 from results.report.data import ReportData
@@ -64,13 +65,24 @@ def count_lines(data: ReportData) -> list[str]:
     ]
     lines += _new_task_lines(data)
     rates = "the one rate" if context.rates == 1 else f"all {context.rates} rates"
-    lines.append(
-        f"Total tuning cost: {rates} of {context.baseline} against the "
-        "candidate's own trials. What meta-training a learned optimizer cost is paid once and is "
-        "not in it."
-    )
+    tuning = f"Total tuning cost: {rates} of {context.baseline} against the candidate's own trials."
+    lines += [tuning, *meta_training_lines(data)]
     lines += [data.counts_of(label) for label in context.labels]
     return lines
+
+
+def meta_training_lines(data: ReportData) -> list[str]:
+    """What meta-training cost, an optimizer a line; of which none is known, that it is left out."""
+    outside = "paid once, and not counted in any number here"
+    costs = data.context.meta_training
+    if not costs:
+        return [f"What meta-training a learned optimizer cost is {outside}."]
+    return [
+        f"{label}: what meta-training cost is {UNKNOWN}; it is {outside}."
+        if cost == UNKNOWN
+        else f"{label}: meta-training took {cost}; {outside}."
+        for label, cost in costs.items()
+    ]
 
 
 def _new_task_lines(data: ReportData) -> list[str]:

@@ -34,6 +34,8 @@ class Candidate:
     label: str = ""
     seconds_ratio: float = 2.0
     """Seconds per step over the baseline's."""
+    weights: str = ""
+    """Their hash, of a learned optimizer."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def make(
         for index in range(count)
     ]
     optimizers = [{"name": "adam", "label": "Adam"}] + [
-        {"name": c.name, "label": c.label or c.name} for c in candidates
+        {"name": c.name, "label": c.label or c.name}
+        | ({"identity": {"weights": c.weights}} if c.weights else {})
+        for c in candidates
     ]
     cells, shards = [], []
     for task in tasks:

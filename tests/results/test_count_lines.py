@@ -1,4 +1,4 @@
-"""What stands below a headline: the wider interval, and what its costs leave out."""
+"""What stands below a headline: the wider interval."""
 
 from __future__ import annotations
 
@@ -18,8 +18,3 @@ def test_the_interval_for_new_tasks_is_told_with_its_name(tmp_path: Path):
     assert new != same
     told = [line for line in count_lines(data) if "two-level bootstrap" in line]
     assert len(told) == 1 and found.label in told[0] and f"median in steps {new}" in told[0]
-
-
-def test_meta_training_is_said_once_to_be_left_out(tmp_path: Path):
-    data = collect(make(tmp_path / "a", [Candidate("velo", [0.5, 2.0])], steps=50).store)
-    assert " ".join(count_lines(data)).count("meta-training") == 1

@@ -66,6 +66,7 @@ def test_a_run_that_was_interrupted_gives_the_same_numbers(toy_config, tmp_path)
     jax.tree.map(np.testing.assert_array_equal, saved, whole.weights)
     card = json.loads(resumed.path.with_suffix(".json").read_text())
     assert card["training"]["compute"]["outer_steps"] == 4
+    assert card["training"]["compute"]["workers"] == 0
     assert MetaTrainConfig.from_json(card["training"]["config"]) == toy_config
     _check_validation(parts)
 

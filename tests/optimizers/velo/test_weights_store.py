@@ -108,6 +108,8 @@ def test_labels_say_which_weights(
     assert store.weights_label("velo") == "VeLO (params)"
     official.write_record(store.sha256_file(official_file), origin="fetched", checked="md5=...")
     assert store.weights_label("velo") == "VeLO (official)"
+    assert store.meta_training_cost("velo") == official.OFFICIAL_COST
+    assert store.meta_training_cost(path) is store.meta_training_cost(weights) is None
     copy = tmp_path / "copy"
     copy.write_bytes(official_file.read_bytes())
     assert store.weights_label(copy) == "VeLO (official)"
@@ -115,6 +117,7 @@ def test_labels_say_which_weights(
     data[-1] ^= 1
     copy.write_bytes(data)
     assert store.weights_label(copy) == "VeLO (copy)"
+    assert store.meta_training_cost(copy) is None
 
 
 def test_a_built_in_name_is_its_label(

@@ -1,0 +1,52 @@
+"""A store says what meta-training its optimizers cost, and nothing else depends on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import toys
+
+from foundation.canonical import content_hash
+from optimizers.metacost import MetaTrainingCost
+from results.metatraining import KEY
+from results.store import Store
+from suites.opening import look_into_store, open_store
+from suites.plan import Plan, make_plan
+from suites.suite import Suite
+
+COST = MetaTrainingCost(2.0, "CPU hours", "its author")
+
+
+@contextmanager
+def planned(cost: MetaTrainingCost | None) -> Iterator[tuple[Suite, Plan]]:
+    learned = toys.counting(identity={"weights": "w"}, meta_training=cost)
+    with toys.registered(counting=learned):
+        suite = toys.bowl_suite("counting", "sgd")
+        yield suite, make_plan(suite)
+
+
+def test_the_cost_is_in_the_manifest_and_in_no_hash(tmp_path: Path):
+    with planned(None) as (suite, plan):
+        unknown = (suite.hash, content_hash(plan))
+    with planned(COST) as (suite, plan):
+        assert (suite.hash, content_hash(plan)) == unknown
+        store = open_store(suite, tmp_path, plan)
+    whose = {"name": "counting", "version": 1, "identity": {"weights": "w"}}
+    assert store.manifest[KEY] == [{"optimizer": whose, **COST.to_json()}]
+    assert Store.open(tmp_path).manifest == store.manifest
+
+
+def test_an_older_store_learns_it_when_a_run_goes_on(tmp_path: Path):
+    path = tmp_path / "manifest.json"
+    with planned(COST) as (suite, plan):
+        open_store(suite, tmp_path, plan)
+        older = json.loads(path.read_text())
+        cost = older.pop(KEY)
+        path.write_text(json.dumps(older))
+        look_into_store(suite, tmp_path, plan)  # as a dry run does
+        assert json.loads(path.read_text()) == older
+        open_store(suite, tmp_path, plan)
+    assert json.loads(path.read_text()) == {**older, KEY: cost}

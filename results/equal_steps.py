@@ -14,7 +14,7 @@ from jaxtyping import Float
 from results.comparison import TaskComparison
 from results.curves import Sweep
 from results.envelope import steps_to_loss
-from results.resample import DrawnMeans, multisets
+from results.resample import DrawnMeans, multisets, paired
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
         assert outcome.train is not None  # chosen above
         curves = race.definition.smooth_candidate(outcome.train.losses)
         found.append(
-            _candidate(outcome.cell.label, outcome.train, curves, horizon, theirs.seeds, targets)
+            _candidate(outcome.cell.label, outcome.train, curves, horizon, theirs, targets)
         )
     return tuple(found)
 
@@ -101,19 +101,19 @@ def _candidate(
     sweep: Sweep,
     smooth: np.ndarray,
     horizon: int,
-    baseline_seeds: tuple[int, ...],
+    baseline: Sweep,
     targets: np.ndarray,
 ) -> EqualSteps:
     if sweep.horizon < horizon:  # every run diverged before its end
         smooth = np.full((*smooth.shape[:2], 1), np.inf)
-    paired = sweep.seeds == baseline_seeds
+    same_seeds = paired(sweep, baseline)
     draws, probability = _draws(len(sweep.seeds))
     means = DrawnMeans(smooth, sweep.present, draws)
     last = means.last()
     best = last.argmin(axis=0)
     present = np.where(sweep.present[:, :, None], smooth, np.inf)
     losses = present[:, :, -1][best[:, None], draws]
-    if not paired:
+    if not same_seeds:
         # The baseline's draws are others: its target is the one of the seeds as they are.
         targets = np.full(len(draws), targets[0])
     # Steps of every run to every target: float[point, seed, draw].
@@ -129,7 +129,8 @@ def _candidate(
     times = np.median(steps[best[:, None], draws, np.arange(len(draws))[:, None]], axis=1)
     return EqualSteps(
         label, False, losses[0], float(times[0]), losses[1:], times[1:],
-        float(means(int(best[0]), slice(0, 1))[0, 0]), last[:, 0], last[:, 1:], probability, paired,
+        float(means(int(best[0]), slice(0, 1))[0, 0]), last[:, 0], last[:, 1:], probability,
+        same_seeds,
     )  # fmt: skip
 
 

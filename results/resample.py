@@ -71,18 +71,27 @@ def multisets(count: int) -> tuple[Int[np.ndarray, "draw seed"], Float[np.ndarra
     return draws.reshape(-1, count), np.array(weights)
 
 
+def paired(first: Sweep, second: Sweep) -> bool:
+    """Whether both have the same seeds, so that one draw of seeds is one of both.
+
+    Where only some are common, the two are drawn independently all the same: draws of the common
+    ones would have to be of fewer seeds than either has.
+    """
+    return first.seeds == second.seeds
+
+
 def resample_seeds(race: Race, candidate: Sweep, *, horizon: int) -> SeedResamples:
     """Computes the table for one candidate on one task, in log2 of steps.
 
-    With common seeds a draw takes the same seeds on both sides, which keeps the pairing of
-    initialisation and data order; otherwise the two sides are drawn independently, see
+    If they are :func:`paired` a draw takes the same seeds on both sides, which keeps the pairing
+    of initialisation and data order; otherwise the two sides are drawn independently, see
     ``MAX_PAIRS``.
     """
     check_comparable(race.baseline, candidate)
     baseline = race.baseline
     targets = final_losses(candidate, race.definition, horizon=horizon)
     cap = float(race.budget / horizon)
-    if candidate.seeds == baseline.seeds:
+    if paired(candidate, baseline):
         theirs, probability = multisets(len(candidate.seeds))
         ours = theirs
     else:

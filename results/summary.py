@@ -14,13 +14,14 @@ from results.definitions import DEFINITIONS
 from results.envelope import best_point
 from results.headline import BAND_SEEDS
 from results.outcome import Outcome
+from results.resample import paired
 from results.speedup import seconds_ratio
 from results.stats import median, weighted_interval
 from results.tuning import rate_of as _rate
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
-    "saturated", "notes", "steps", "budget", "seeds", "seeds_diverged",
+    "saturated", "notes", "steps", "budget", "seeds", "seeds_diverged", "paired",
     "best_rate", "best_rate_at_edge", "best_rate_at_steps",
     "initial_train", "baseline_train", "baseline_train_at_budget", "candidate_train",
     "initial_heldout", "baseline_heldout", "baseline_heldout_at_budget", "candidate_heldout",
@@ -40,9 +41,11 @@ is the first or last of the grid, so that a better one may lie outside. ``baseli
 lowest loss over rates at step N, ``baseline_train_at_budget`` that at the budget; the held-out
 columns are of the same rates. Losses are smoothed as in the default definition; seed means for the
 baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
-``trials`` and ``candidate_trials`` are grid points of either side. ``speedup_low`` and
-``speedup_high`` are the 95% interval of the default speedup in steps over draws of the seeds,
-blank under 5 seeds; ``speedup_steps_heldout`` is the default speedup of held-out losses.
+``paired`` says whether the candidate has the baseline's seeds, no more and no fewer, so that both
+are drawn together. ``trials`` and ``candidate_trials`` are grid points of either side.
+``speedup_low`` and ``speedup_high`` are the 95% interval of the default speedup in steps over draws
+of the seeds, blank under 5 seeds; ``speedup_steps_heldout`` is the default speedup of held-out
+losses.
 Where the baseline's sweep is incomplete, its columns and the speedups are blank.
 """
 
@@ -80,6 +83,8 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, Any]:
     row |= _candidate_losses(outcome)
     if outcome.speedups:
         row |= _speedups(outcome)
+        if outcome.train is not None:
+            row["paired"] = paired(outcome.train, task.races["default"].baseline)
     return row
 
 

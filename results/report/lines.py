@@ -59,6 +59,7 @@ def count_lines(data: ReportData) -> list[str]:
         "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
         f"chosen again in each); with {counted(context.seeds, 'seed')} they are "
         + ("too narrow." if context.seeds < 5 else "indicative."),
+        *_unpaired_lines(data),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
         f"{times(context.multiple)[:-1]} times as long. >= marks values (and aggregates) that "
         "are at least this much.",
@@ -68,6 +69,21 @@ def count_lines(data: ReportData) -> list[str]:
     tuning = f"Total tuning cost: {rates} of {context.baseline} against the candidate's own trials."
     lines += [tuning, *meta_training_lines(data)]
     lines += [data.counts_of(label) for label in context.labels]
+    return lines
+
+
+def _unpaired_lines(data: ReportData) -> list[str]:
+    """Which optimizers have other seeds than the baseline, in whole or in part."""
+    lines = []
+    for label in data.context.labels:
+        paired = data.summary.loc[data.summary["label"] == label, "paired"].dropna()
+        apart = int(paired.eq(False).sum())
+        if apart:
+            lines.append(
+                f"{label} is not paired on {apart} of {counted(len(paired), 'task')}: its seeds "
+                f"are not exactly those of {data.context.baseline}, so they are drawn "
+                "independently of all others, common ones too."
+            )
     return lines
 
 

@@ -18,12 +18,7 @@ from results.report.log2axis import limits, set_log2
 from results.report.plot import Plot
 from results.report.style import BASELINE, looks, new_figure
 
-_MEANING = (
-    "Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
-    "process (median of the samples), against parameters and batch size; seconds to compile the "
-    "training program, every mark a task; and, where it was measured, the memory of that program "
-    "over {baseline}'s, against parameters."
-)
+_SIZES = {"parameters": "parameters", "batch_size": "batch size"}
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
@@ -40,11 +35,35 @@ def plots(data: ReportData) -> Iterator[Plot]:
         name="overhead",
         section="overhead",
         title=f"Cost of a step over {data.context.baseline}",
-        caption=f"{data.context.line} {_MEANING.format(baseline=data.context.baseline)}",
+        caption=f"{data.context.line} {_meaning(data.overhead, data.context.baseline)}",
         alt=f"Seconds a step over those of {data.context.baseline}. {words}.",
         table=data.overhead,
         draw=partial(draw, data.overhead, data.context),
     )
+
+
+def _meaning(table: pd.DataFrame, baseline: str) -> str:
+    """What the panels show, of those that are drawn."""
+    against = " and ".join(_sizes(table).values())
+    parts = [
+        f"Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
+        f"process (median of the samples), against {against}"
+    ]
+    if len(_memory_ratios(table)):
+        parts.append(f"memory of the training program over {baseline}'s, against parameters")
+    if _compiled(table):
+        parts.append("seconds to compile the training program, every mark a task")
+    return "; ".join(parts) + "."
+
+
+def _sizes(table: pd.DataFrame) -> dict[str, str]:
+    """Columns that ratios are drawn against, and their titles."""
+    known = {name: words for name, words in _SIZES.items() if bool(table[name].notna().any())}
+    return known or {"index": "task"}
+
+
+def _compiled(table: pd.DataFrame) -> bool:
+    return bool(table["compile_seconds"].notna().any())
 
 
 def draw(table: pd.DataFrame, context: Context) -> Figure:
@@ -55,13 +74,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
       context: what the results are of.
     """
     styles = looks(context.labels)
-    sizes = [
-        (name, words)
-        for name, words in (("parameters", "parameters"), ("batch_size", "batch size"))
-        if bool(np.any(table[name].notna()))
-    ]
-    compiled = bool(table["compile_seconds"].notna().any())
-    sizes = sizes or [("index", "task")]
+    sizes, compiled = _sizes(table), _compiled(table)
     memory = _memory_ratios(table)
     panels = len(sizes) + compiled + bool(len(memory))
     width = max(3.4, 2.25 * panels)
@@ -72,7 +85,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     grid = np.atleast_1d(figure.subplots(1, panels))
     rows = table.loc[~table["baseline"].astype(bool)]
     low, high = limits(np.log2(rows["ratio"].to_numpy(float)), low=-1, high=2)
-    for axes, (name, words) in zip(grid, sizes, strict=False):
+    for axes, (name, words) in zip(grid, sizes.items(), strict=False):
         for label in labels:
             mine = rows.loc[rows["label"] == label]
             color, marker = styles[label]

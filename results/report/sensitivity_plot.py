@@ -121,7 +121,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("learning rate", labelpad=1)
     bar = figure.colorbar(shown, ax=axes, pad=0.06, aspect=30, shrink=min(1.0, 8 / len(tasks)))
     bar.set_label("way to best loss")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.spines["outline"].set_visible(False)
     return figure
 
 

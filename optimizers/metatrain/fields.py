@@ -15,7 +15,7 @@ from optimizers.metatrain.checks import (
     is_number,
     require,
 )
-from taskgen.augment import KINDS
+from taskgen.augmentations.kinds import KINDS
 
 #: Sampler seeds below this one are left to evaluation: no meta-training task has one.
 FIRST_TRAINING_SEED = 1_000_000

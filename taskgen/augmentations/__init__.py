@@ -1,1 +1,1 @@
-"""The wrappers of task augmentations; `taskgen.augment` declares and composes them."""
+"""The kinds of task augmentations and their wrappers; `taskgen.augment` composes them."""

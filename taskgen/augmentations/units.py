@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from taskgen.augment import ReparamWeights
+from taskgen.augmentations.kinds import ReparamWeights
 from taskgen.augmentations.wrapping import AugmentedTask, Values
 from taskgen.space import config_fields
 

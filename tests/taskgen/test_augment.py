@@ -13,7 +13,8 @@ import pytest
 
 from foundation.errors import SpecError
 from taskgen import Augmentation, DataSpec, TaskSpec, build, cost
-from taskgen.augment import KINDS, PUBLISHED, sample_augmentations
+from taskgen.augment import sample_augmentations
+from taskgen.augmentations.kinds import KINDS, PUBLISHED
 from taskgen.augmentations.wrapping import AugmentedTask
 from taskgen.draws import Draws
 

@@ -22,13 +22,11 @@ from results.curves import Sweep
 from results.definitions import DEFINITIONS
 from results.envelope import best_point
 from results.resample import multisets
+from results.stats import BAND_SEEDS, REPETITIONS, band, weighted_interval
 from results.store import Store
 
 TOLERANCE = 0.01
 """Changes of a loss by less than this share are no change."""
-BANDS_FROM = 5
-"""Seeds from which on a task has an interval of its own."""
-REPETITIONS = 2_000
 
 TASK_COLUMNS = (
     "index", "task", "family", "optimizer", "label", "seeds", "loss_a", "loss_b", "change", "low",
@@ -124,8 +122,8 @@ def _row(task: TaskComparison, name: str, a: _Runs, b: _Runs) -> tuple[dict, np.
     common = sorted(a.losses.keys() & b.losses.keys())
     logs = log_ratios([a.losses[s] for s in common], [b.losses[s] for s in common])
     low = high = float("nan")
-    if len(logs) >= BANDS_FROM:
-        low, high = _interval(*_resampled(logs))
+    if len(logs) >= BAND_SEEDS:
+        low, high = np.exp(weighted_interval(*_resampled(logs)))
     row = {
         "index": task.task.get("index"),
         "task": task.task.get("label"),
@@ -187,9 +185,8 @@ def _total(label: str, found: Sequence[tuple[dict, np.ndarray]]) -> dict:
         ]
     )
     chosen = rng.integers(0, len(found), (len(found), REPETITIONS))
-    even = np.full(REPETITIONS, 1 / REPETITIONS)
-    same = _interval(_middle(draws), even)
-    new = _interval(_middle(np.take_along_axis(draws, chosen, axis=0)), even)
+    same = np.exp(band(_middle(draws)))
+    new = np.exp(band(_middle(np.take_along_axis(draws, chosen, axis=0))))
     verdicts = [row["verdict"] for row, _ in found]
     better = verdicts.count("better")
     worse = sum(verdict in ("worse", "diverges", "diverges more") for verdict in verdicts)
@@ -246,15 +243,6 @@ def _middle(logs: np.ndarray) -> np.ndarray:
     finite = np.isfinite(low) & np.isfinite(high)
     nearer = np.where(np.abs(low) < np.abs(high), low, high)
     return np.where(finite, 0.5 * (np.where(finite, low, 0) + np.where(finite, high, 0)), nearer)
-
-
-def _interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The central 95% of a distribution on log ratios, as ratios that occurred."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    at = np.minimum(np.searchsorted(reached, [0.025, 0.975]), len(values) - 1)
-    low, high = np.exp(values[order][at])
-    return float(low), float(high)
 
 
 def _median(losses: dict[int, float]) -> float:

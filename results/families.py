@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from results.headline import TaskResult, Unit, labels
 from results.overtasks import Sample
 from results.stats import aggregate, median
+from results.taskresult import TaskResult, Unit, labels, measured, unsaturated
 
 FAMILY_COLUMNS = (
     "label", "unit", "family", "tasks", "censored", "seeds", "median", "low", "high",
@@ -24,48 +24,35 @@ def family_table(results: Sequence[TaskResult]) -> pd.DataFrame:
     """
     families = list(dict.fromkeys(str(result.row["family"]) for result in results))
     rows = [
-        row
+        _row([r for r in known if str(r.row["family"]) == family], label, unit, family)
         for label in labels(results)
+        for known in [unsaturated(results, label)]
         for unit in ("steps", "seconds")
         for family in families
-        if (row := _row(results, label, unit, family))
     ]
-    return pd.DataFrame(rows, columns=list(FAMILY_COLUMNS))
+    return pd.DataFrame([row for row in rows if row], columns=list(FAMILY_COLUMNS))
 
 
 def _row(
     results: Sequence[TaskResult], label: str, unit: Unit, family: str
 ) -> dict[str, object] | None:
-    known = [
-        result
-        for result in results
-        if result.row["label"] == label
-        and str(result.row["family"]) == family
-        and not result.row["saturated"]
-        and "train" in result.splits
-        and np.isfinite(result.shift(unit))
-    ]
-    if not known:
+    known = measured(results, unit=unit)
+    if not known.places:
         return None
-    measured = [result.splits["train"] for result in known]
-    shift = np.array([result.shift(unit) for result in known])
-    censored = np.array([m.censored for m in measured], dtype=bool)
-    with np.errstate(divide="ignore"):
-        per_task = np.log2(np.array([m.ratio for m in measured], dtype=float)) + shift
-    found = Sample([m.resamples for m in measured]).median(
-        aggregate(per_task, censored, median), shift
+    found = Sample([m.resamples for m in known.splits]).median(
+        aggregate(known.log2, known.censored, median), known.shift
     )
-    worst = int(np.argmin(per_task))
+    worst = int(np.argmin(known.log2))
     numbers = dict(vars(found))
     return {
         "label": label,
         "unit": unit,
         "family": family,
-        "tasks": len(known),
-        "censored": int(censored.sum()),
-        "seeds": min(m.log2_seeds.size for m in measured),
+        "tasks": len(known.places),
+        "censored": int(known.censored.sum()),
+        "seeds": known.seeds,
         "median": numbers.pop("value"),
         **numbers,
-        "worst_task": known[worst].row["task"],
-        "worst": float(np.exp2(per_task[worst])),
+        "worst_task": known.results[worst].row["task"],
+        "worst": float(np.exp2(known.log2[worst])),
     }

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from results.overtasks import Sample
-from results.resample import SeedResamples
-from results.stats import Aggregate, aggregate, interquartile_mean, median, weighted_interval
+from results.stats import Aggregate, aggregate, interquartile_mean, median
+from results.taskresult import UNITS, Split, TaskResult, Unit, labels, measured
 
-BAND_SEEDS = 5
-"""Fewest seeds for an interval of one task: 3 seeds have 10 different draws, 5 have 126."""
 FASTER_THAN = (1.0, 2.0, 4.0, 16.0)
-Unit = Literal["steps", "seconds", "cost", "cost-seconds"]
-Split = Literal["train", "heldout"]
-UNITS: tuple[Unit, ...] = ("steps", "seconds", "cost", "cost-seconds")
-"""Units of a speedup.
-
-``cost`` is the speedup in steps at equal total tuning cost: all K trials of the baseline run to the
-horizon at which its winner is chosen, against the trials of the candidate run to theirs. The
-envelope over rates reaches a loss at the first horizon whose winner has it, so this is the speedup
-in steps times the ratio of the numbers of trials. ``cost-seconds`` is the same in seconds.
-"""
 HEADLINE_COLUMNS = (
     "label", "split", "unit", "scope", "statistic", "value", "low", "high", "low_new_tasks",
     "high_new_tasks", "lower_bound", "tasks", "planned", "seeds", "censored", "diverged",
@@ -34,61 +22,12 @@ HEADLINE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class SplitResult:
-    """Speedup in steps of one candidate on one task, on one split, by the default definition.
-
-    Attributes:
-      ratio: the task's speedup, at the cap when censored.
-      censored: whether it is right-censored.
-      log2_seeds: log2 speedup of every seed, at the cap when censored, -inf when diverged.
-      resamples: the same under other draws of the seeds.
-    """
-
-    ratio: float
-    censored: bool
-    log2_seeds: np.ndarray
-    resamples: SeedResamples
-
-    def interval(self) -> tuple[float, float]:
-        """95% of the draws of its seeds, as ratios; NaN under :data:`BAND_SEEDS` seeds."""
-        if self.log2_seeds.size < BAND_SEEDS:
-            return float("nan"), float("nan")
-        low, high = weighted_interval(median(self.resamples.log2), self.resamples.probability)
-        return float(np.exp2(low)), float(np.exp2(high))
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """What the headline needs of one candidate on one task.
-
-    Attributes:
-      row: its row of the summary.
-      splits: its speedups; a split without one is left out.
-      trials: runs of the baseline's sweep for each of the candidate's, seeds not counted.
-    """
-
-    row: Mapping[str, object]
-    splits: Mapping[Split, SplitResult] = field(default_factory=dict)
-    trials: float = 1.0
-
-    def shift(self, unit: Unit) -> float:
-        """log2 of what turns a speedup in steps into one in this unit; NaN if not known."""
-        shift = float(np.log2(self.trials)) if unit.startswith("cost") else 0.0
-        if unit.endswith("seconds"):
-            ratio = self.row.get("step_time_ratio")
-            if not isinstance(ratio, float) or not ratio > 0:
-                return float("nan")
-            shift -= float(np.log2(ratio))
-        return shift
-
-
-@dataclass(frozen=True)
 class Headline:
     """One optimizer over a set of tasks, on one split, in one unit.
 
     Attributes:
       label: the optimizer.
-      unit: see :data:`UNITS`.
+      unit: see ``results.taskresult.UNITS``.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
       split: ``"train"`` or ``"heldout"``: whose losses are compared.
       tasks: tasks with a speedup in this unit.
@@ -123,11 +62,6 @@ def headlines(results: Sequence[TaskResult]) -> list[Headline]:
     ]
 
 
-def labels(results: Sequence[TaskResult]) -> list[str]:
-    """The optimizers, in the order of the results."""
-    return list(dict.fromkeys(str(result.row["label"]) for result in results))
-
-
 def _of_split(results: list[TaskResult], label: str, split: Split) -> Iterator[Headline]:
     if split == "heldout" and not any(split in result.splits for result in results):
         return
@@ -146,24 +80,16 @@ def _of_scope(
     samples: dict[tuple[int, ...], Sample] = {}
     found = []
     for unit in UNITS:
-        places = tuple(
-            place
-            for place, result in enumerate(results)
-            if split in result.splits and np.isfinite(result.shift(unit))
-        )
-        known = [results[place] for place in places]
-        measured = [result.splits[split] for result in known]
+        known = measured(results, unit=unit, split=split)
+        places, shift, censored = known.places, known.shift, known.censored
         if places not in samples:
-            samples[places] = Sample([m.resamples for m in measured])
-        shift = np.array([result.shift(unit) for result in known])
-        censored = np.array([m.censored for m in measured], dtype=bool)
-        with np.errstate(divide="ignore"):
-            per_task = np.log2(np.array([m.ratio for m in measured], dtype=float)) + shift
+            samples[places] = Sample([m.resamples for m in known.splits])
         pooled = np.concatenate(
-            [m.log2_seeds + s for m, s in zip(measured, shift, strict=True)] or [np.empty(0)]
+            [m.log2_seeds + s for m, s in zip(known.splits, shift, strict=True)] or [np.empty(0)]
         )
         capped = np.concatenate(
-            [m.log2_seeds >= m.resamples.cap_log2 for m in measured] or [np.empty(0, dtype=bool)]
+            [m.log2_seeds >= m.resamples.cap_log2 for m in known.splits]
+            or [np.empty(0, dtype=bool)]
         )
         sample = samples[places]
         found.append(
@@ -172,13 +98,14 @@ def _of_scope(
                 unit=unit,
                 scope=scope,
                 split=split,
-                tasks=len(known),
+                tasks=len(places),
                 planned=len(results),
-                seeds=min((m.log2_seeds.size for m in measured), default=0),
-                median=sample.median(aggregate(per_task, censored, median), shift),
+                seeds=known.seeds,
+                median=sample.median(aggregate(known.log2, censored, median), shift),
                 iqm=sample.iqm(aggregate(pooled, capped, interquartile_mean), shift),
                 faster={
-                    than: sample.share(per_task, censored, shift, than=than) for than in FASTER_THAN
+                    than: sample.share(known.log2, censored, shift, than=than)
+                    for than in FASTER_THAN
                 },
                 counts=_counts(results, censored),
             )

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from results.equal_steps import EqualSteps
-from results.stats import positions, uniforms
+from results.stats import band, positions, uniforms
 
 PAIR_COLUMNS = ("label", "other", "probability", "low", "high", "tasks")
 
@@ -55,7 +55,7 @@ def pairs(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
             continue
         value = float(np.mean([improvement(a.losses, b.losses) for a, b in both]))
         means = np.mean(_draws(both), axis=0)
-        low, high = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
+        low, high = band(means)
         rows.append(
             {
                 "label": label, "other": other, "probability": value,

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from results.resample import SeedResamples
 from results.stats import (
     Aggregate,
+    band,
     gather,
     interquartile_mean,
     interval,
@@ -79,7 +80,7 @@ class Sample:
 
         def share(draws: _Draws) -> tuple[float, float]:
             above = (draws.shifted_medians(shift) > np.log2(than)).mean(axis=1)
-            low, high = np.quantile(above, [0.025, 0.975], method="inverted_cdf")
+            low, high = band(above)
             return float(low), float(high)
 
         return self._between(share_faster(per_task, censored, than=than), share)
@@ -90,9 +91,7 @@ class Sample:
         """Band of the sorted curve, in log2: the central 95% at each rank, same tasks."""
         if not self.tables:
             return np.empty(0), np.empty(0)
-        ordered = np.sort(self._levels[0].shifted_medians(shift), axis=1)
-        low, high = np.quantile(ordered, [0.025, 0.975], axis=0, method="inverted_cdf")
-        return low, high
+        return band(np.sort(self._levels[0].shifted_medians(shift), axis=1))
 
     def _between(self, value: Aggregate, of: Callable[[_Draws], tuple[float, float]]) -> Aggregate:
         if not self.tables:

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from results.equal_steps import EqualSteps
-from results.stats import positions, uniforms
+from results.stats import band, positions, uniforms
 
 SCORE_LIMIT = 4.0
 """AlgoPerf's largest ratio that still counts."""
@@ -72,7 +72,7 @@ def profiles(tasks: Sequence[Sequence[EqualSteps]]) -> tuple[pd.DataFrame, pd.Da
         taus = _taus(ratios)
         for place, label in enumerate(labels):
             share = profile(ratios[:, place], taus)
-            low, high = _band(profile(redrawn[:, :, place], taus))
+            low, high = band(profile(redrawn[:, :, place], taus))
             curves.append(
                 pd.DataFrame(
                     {"label": label, "tau": taus, "share": share, "low": low, "high": high}
@@ -118,13 +118,8 @@ def _taus(ratios: np.ndarray) -> Float[np.ndarray, " tau"]:
 
 
 def _score(label: str, against: str, ratios: np.ndarray, drawn: np.ndarray) -> dict[str, object]:
-    low, high = _band(score(drawn)[:, None])
+    low, high = band(score(drawn))
     return {
         "label": label, "against": against, "score": float(score(ratios)),
-        "low": float(low[0]), "high": float(high[0]), "tasks": len(ratios),
+        "low": float(low), "high": float(high), "tasks": len(ratios),
     }  # fmt: skip
-
-
-def _band(values: Float[np.ndarray, "repetition tau"]) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.quantile(values, [0.025, 0.975], axis=0, method="inverted_cdf")
-    return low, high

@@ -12,11 +12,10 @@ from results.comparison import TaskComparison
 from results.curves import Sweep
 from results.definitions import DEFINITIONS
 from results.envelope import best_point
-from results.headline import BAND_SEEDS
 from results.outcome import Outcome
 from results.resample import paired
 from results.speedup import seconds_ratio
-from results.stats import median, weighted_interval
+from results.stats import BAND_SEEDS, median, weighted_interval
 from results.tuning import rate_of as _rate
 
 COLUMNS = (

@@ -15,7 +15,7 @@ from results.comparison import TaskComparison
 from results.curves import Sweep, seed_mean
 from results.envelope import best_point
 from results.equal_steps import EqualSteps
-from results.stats import positions, uniforms
+from results.stats import band, positions, uniforms
 
 SENSITIVITY_COLUMNS = (
     "index", "task", "family", "label", "rate", "steps", "loss", "low", "high", "initial",
@@ -146,7 +146,7 @@ def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
             table = _best_progress(runs.rate_loss_draws.T, top, bottom)
             draws.append(table[positions(runs.probability, uniform[:, place])])
         means = np.mean(draws, axis=0)
-        low, high = np.quantile(means, [0.025, 0.975], axis=0, method="inverted_cdf")
+        low, high = band(means)
         for k, value in enumerate(np.mean(values, axis=0)):
             rows.append(
                 {
@@ -167,3 +167,8 @@ def rate_of(point: Any) -> float:
     """The learning rate of a grid point, NaN if it has none."""
     value = point.get("learning_rate", math.nan)
     return float(value) if isinstance(value, int | float) else math.nan
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate in one digit: ``3e-4``, ``1``."""
+    return f"{rate:.0e}".replace("e-0", "e-").replace("e+00", "")

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from results.combined import open_stores
-from results.headline import TaskResult, headlines, labels, ratio_text
+from results.headline import headlines, ratio_text
 from results.report.data import collect
+from results.taskresult import TaskResult, labels
 
 COLUMNS = (
     "store", "steps", "width", "optimizer", "tasks", "median speedup", "IQM",

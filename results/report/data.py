@@ -16,9 +16,6 @@ from results.failures import failure_table, task_failures
 from results.families import family_table
 from results.headline import (
     Headline,
-    Split,
-    SplitResult,
-    TaskResult,
     definition_median,
     headline_table,
     headlines,
@@ -37,6 +34,7 @@ from results.resample import SeedResamples
 from results.speedup import Speedup
 from results.store import Problem, Store
 from results.summary import table, task_rows
+from results.taskresult import Split, SplitResult, TaskResult
 from results.time_to_loss import TIME_COLUMNS, time_rows
 from results.tuning import SENSITIVITY_COLUMNS, sensitivity_rows, tuning_curves
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from results.comparison import TaskComparison
 from results.envelope import best_point
-from results.headline import Split, TaskResult, Unit, labels
 from results.overtasks import Sample
 from results.reference import Reference
+from results.taskresult import Split, TaskResult, Unit, labels, measured, unsaturated
 from results.tuning import rate_of as _rate
 
 CURVE_COLUMNS = ("index", "task", "series", "label", "rate", "seed", "step", "loss")
@@ -83,7 +83,7 @@ def sorted_speedups(
 
     Args:
       results: of all optimizers on all tasks.
-      unit: see ``results.headline.UNITS``.
+      unit: see ``results.taskresult.UNITS``.
       split: ``"train"`` or ``"heldout"``.
 
     Returns:
@@ -92,14 +92,8 @@ def sorted_speedups(
     """
     parts: list[dict[str, Any]] = []
     for label in labels(results):
-        chosen = [
-            (result, result.splits[split], result.shift(unit))
-            for result in results
-            if result.row["label"] == label
-            and not result.row["saturated"]
-            and split in result.splits
-            and np.isfinite(result.shift(unit))
-        ]
+        known = measured(unsaturated(results, label), unit=unit, split=split)
+        chosen = list(zip(known.results, known.splits, known.shift.tolist(), strict=True))
         # Among equals (all at the cap) censored ones come last: they are at least that.
         chosen.sort(key=lambda x: (x[1].ratio * 2 ** x[2], x[1].censored))
         shifts = np.array([shift for *_, shift in chosen])

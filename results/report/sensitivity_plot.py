@@ -15,6 +15,7 @@ from results.report.context import Context
 from results.report.data import ReportData
 from results.report.plot import Plot
 from results.report.style import BASELINE, looks, new_figure
+from results.tuning import rate_text
 
 PANELS = 45
 """Most rows of one figure."""
@@ -114,7 +115,7 @@ def draw(table: pd.DataFrame) -> Figure:
             )  # fmt: skip
     shown = axes.imshow(grid, aspect="auto", cmap="cividis", vmin=0, vmax=1, zorder=0)
     axes.set_yticks(range(len(tasks)), [str(name) for _, name in tasks], fontsize=6)
-    axes.set_xticks(range(len(rates)), [_rate(rate) for rate in rates])
+    axes.set_xticks(range(len(rates)), [rate_text(rate) for rate in rates])
     axes.tick_params(axis="x", rotation=60)
     axes.tick_params(axis="both", length=0)
     axes.grid(visible=False)
@@ -123,10 +124,6 @@ def draw(table: pd.DataFrame) -> Figure:
     bar.set_label("way to best loss")
     bar.ax.spines["outline"].set_visible(False)
     return figure
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:.0e}".replace("e-0", "e-").replace("e+00", "")
 
 
 def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:

@@ -17,13 +17,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from results.headline import Split, Unit, ratio_text, share_text
+from results.headline import ratio_text, share_text
 from results.report.context import Context, times
 from results.report.data import ReportData
 from results.report.log2axis import MARGIN, limits, set_log2
 from results.report.plot import Plot
 from results.report.plotdata import sorted_speedups
 from results.report.style import looks, new_figure
+from results.taskresult import Split, Unit
 
 _WIDTH, _HEIGHT = 4.6, 3.2
 

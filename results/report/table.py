@@ -11,6 +11,7 @@ from results.headline import FASTER_THAN, ratio_text, share_text
 from results.report.data import ReportData
 from results.speedup import format_ratio
 from results.stats import Aggregate
+from results.tuning import rate_text
 
 
 def task_table(
@@ -174,4 +175,4 @@ def _loss(value: object) -> str:
 
 
 def _rate(value: object) -> str:
-    return f"{value:.0e}".replace("e-0", "e-") if isinstance(value, float) and value > 0 else "-"
+    return rate_text(value) if isinstance(value, float) and value > 0 else "-"

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from results.families import family_table
-from results.headline import SplitResult, TaskResult, headline_table, headlines
+from results.headline import headline_table, headlines
 from results.overtasks import Sample
 from results.resample import SeedResamples
 from results.stats import (
     Aggregate,
+    band,
     gather,
     interquartile_mean,
     interval,
@@ -17,6 +18,7 @@ from results.stats import (
     uniforms,
     weighted_interval,
 )
+from results.taskresult import SplitResult, TaskResult
 
 
 def table(*draws: list[float], probability: list[float] | None = None) -> SeedResamples:
@@ -194,3 +196,10 @@ def test_intervals_hold_their_level():
 def test_an_interval_needs_no_interpolation():
     low, high = interval(np.array([-np.inf, 1.0, 2.0]))
     assert (low, high) == (0.0, 4.0)
+
+
+def test_bands_are_values_that_occurred():
+    """Of 40 values the first is at 2.5% and the 39th at 97.5%; -inf stays what it is."""
+    values = np.array([[-np.inf, 3.0]] + [[float(n), 3.0] for n in range(1, 40)])
+    low, high = band(values)
+    assert low.tolist() == [-np.inf, 3.0] and high.tolist() == [38.0, 3.0]

@@ -15,7 +15,6 @@ from synthetic import RATES, Candidate, Made, make, summarize
 from foundation.errors import StoreError
 from results.cell import Cell
 from results.comparison import compare
-from results.headline import SplitResult, TaskResult
 from results.outcome import step_time_ratio
 from results.report import ReportFiles, print_report, write_report
 from results.report.context import data_text, times
@@ -28,6 +27,8 @@ from results.resample import SeedResamples
 from results.speedup import speedup
 from results.store import Store
 from results.summary import COLUMNS
+from results.taskresult import SplitResult, TaskResult
+from results.tuning import rate_text
 
 TRUTH = [4.0, 2.0, 1.0, 8.0, 3.0, 0.5, 2.5, 1.5]
 
@@ -396,6 +397,7 @@ def test_words():
     assert data_text(["built-in", "built-in"]) == "built-in real data"
     assert data_text(["real", "stand-in"]) == "real data and stand-in data"
     assert data_text([]) == "data of unknown kind"
+    assert [rate_text(rate) for rate in (3e-4, 0.1, 1.0, 1e-10)] == ["3e-4", "1e-1", "1", "1e-10"]
     assert (times(5.0), times(2.5), times(1000 / 300)) == ("5x", "2.5x", "3.33x")
 
 

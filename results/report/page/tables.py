@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from results.speedup import format_ratio
+from results.tuning import rate_text
 
 NOTHING = "–"
 """Stands in cells without a value."""
@@ -122,7 +123,7 @@ def rate(row: Mapping[Any, Any]) -> Cell:
     if not isinstance(value, float) or not value > 0:
         return Cell(NOTHING, "")
     edge = " (edge)" if row["best_rate_at_edge"] is True else ""
-    return Cell(f"{value:.0e}".replace("e-0", "e-") + edge, repr(value))
+    return Cell(rate_text(value) + edge, repr(value))
 
 
 def readable(text: str) -> str:

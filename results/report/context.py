@@ -72,6 +72,11 @@ class Context:
             f"{self.seeds} seed{'s' * (self.seeds != 1)}; {self.data}."
         )
 
+    def caption(self, text: str, **facts: object) -> str:
+        """The line, and ``text`` with ``{baseline}``, ``{steps}``, ``{budget}`` and facts in it."""
+        known = {"baseline": self.baseline, "steps": self.steps, "budget": self.budget}
+        return f"{self.line} {text.format(**known, **facts)}"
+
 
 def data_text(kinds: Iterable[object]) -> str:
     """Kinds of data in words; stand-ins are always named."""

@@ -9,14 +9,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import MARGIN, limits, set_log2
 from results.report.plot import Plot
 from results.report.plotdata import sorted_speedups
-from results.report.style import looks, new_figure
+from results.report.style import handles, legend_above, looks, new_figure
 from results.speedup import format_ratio
 
 _MEANING = (
@@ -92,11 +91,7 @@ def draw(
     axes.set_ylim(len(families) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"speedup over {context.tuned}, in {unit}")
-    handles = [
-        Line2D([], [], color=styles[x][0], marker=styles[x][1], markersize=4, linestyle="", label=x)
-        for x in labels
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.4)
+    legend_above(figure, handles({label: styles[label] for label in labels}))
     return figure
 
 

@@ -16,7 +16,7 @@ from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import limits, set_log2
 from results.report.plot import Plot
-from results.report.style import looks, new_figure
+from results.report.style import handles, legend_above, looks, new_figure
 
 _ROWS = (
     ("steps", "train", "steps"),
@@ -99,16 +99,13 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"speedup over {context.tuned}")
-    handles = [
-        Line2D([], [], color=styles[x][0], marker=styles[x][1], markersize=4, linestyle="", label=x)
-        for x in labels
-    ]
+    entries = handles({label: styles[label] for label in labels})
     grey = {"color": "#555555", "marker": "o", "markersize": 4, "linestyle": ""}
-    handles += [
+    entries += [
         Line2D([], [], label="median", **grey),
         Line2D([], [], label="IQM", markerfacecolor="white", **grey),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.4)
+    legend_above(figure, entries)
     return figure
 
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.plot import Plot
-from results.report.style import BASELINE, FAINT, WIDE, looks, new_figure
+from results.report.style import BASELINE, FAINT, WIDE, legend_above, looks, new_figure
 from results.speedup import format_ratio
 
 _MEANING = (
@@ -96,7 +96,7 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figur
         *(Line2D([], [], color=styles[x][0], linewidth=1.2, label=x) for x in context.labels),
     ]
     ncols = min(len(handles), max(2, int(width / 1.3)))
-    figure.legend(handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.4)
+    legend_above(figure, handles, columns=ncols)
     return figure
 
 

@@ -9,14 +9,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import limits, set_log2
 from results.report.plot import Plot
-from results.report.style import BASELINE, looks, new_figure
+from results.report.style import BASELINE, handles, legend_above, looks, new_figure
 
 _SIZES = {"parameters": "parameters", "batch_size": "batch size"}
 
@@ -35,22 +34,22 @@ def plots(data: ReportData) -> Iterator[Plot]:
         name="overhead",
         section="overhead",
         title=f"Cost of a step over {data.context.baseline}",
-        caption=f"{data.context.line} {_meaning(data.overhead, data.context.baseline)}",
+        caption=data.context.caption(_meaning(data.overhead)),
         alt=f"Seconds a step over those of {data.context.baseline}. {words}.",
         table=data.overhead,
         draw=partial(draw, data.overhead, data.context),
     )
 
 
-def _meaning(table: pd.DataFrame, baseline: str) -> str:
+def _meaning(table: pd.DataFrame) -> str:
     """What the panels show, of those that are drawn."""
     against = " and ".join(_sizes(table).values())
     parts = [
-        f"Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
+        "Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
         f"process (median of the samples), against {against}"
     ]
     if len(_memory_ratios(table)):
-        parts.append(f"memory of the training program over {baseline}'s, against parameters")
+        parts.append("memory of the training program over {baseline}'s, against parameters")
     if _compiled(table):
         parts.append("seconds to compile the training program, every mark a task")
     return "; ".join(parts) + "."
@@ -103,13 +102,9 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
         _memory(grid[len(sizes)], memory, labels, context, styles)
     if compiled:
         _compile(grid[-1], table, labels, context, styles)
-    names = [(x, styles[x]) for x in labels]
-    names += [(context.baseline, (BASELINE, "o"))] if compiled else []
-    handles = [
-        Line2D([], [], color=color, marker=marker, markersize=4, linestyle="", label=name)
-        for name, (color, marker) in names
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=per_row, columnspacing=1.4)
+    drawn = {label: styles[label] for label in labels}
+    drawn |= {context.baseline: (BASELINE, "o")} if compiled else {}
+    legend_above(figure, handles(drawn), columns=per_row)
     return figure
 
 

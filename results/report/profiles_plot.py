@@ -15,7 +15,7 @@ from results.profiles import SCORE_LIMIT, SHOWN_LIMIT
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.plot import Plot
-from results.report.style import BASELINE, looks, new_figure
+from results.report.style import BASELINE, legend_above, looks, new_figure
 
 _PROFILE = (
     "Share of tasks on which an optimizer reaches the loss of {baseline} after {steps:,} steps (at "
@@ -35,23 +35,21 @@ _PAIRS = (
 def plots(data: ReportData) -> Iterator[Plot]:
     """The profile of all optimizers, and the matrix of pairs."""
     context = data.context
-    facts = {"baseline": context.baseline, "steps": context.steps, "limit": SCORE_LIMIT}
     scores = data.profile_scores
     if len(data.profile):
         among = scores.loc[scores["against"] == "all"].to_dict("records")
         words = "; ".join(f"{row['label']}: {row['score']:.2f}" for row in among)
-        text = _PROFILE.format(tasks=max(scores["tasks"]), **facts)
+        tasks = max(scores["tasks"])
         yield Plot(
             name="profile",
             section="profiles",
             title="Performance profile in steps",
-            caption=f"{context.line} {text}",
+            caption=context.caption(_PROFILE, limit=SCORE_LIMIT, tasks=tasks),
             alt=f"Performance profiles; scores up to tau = {SCORE_LIMIT:g}: {words}.",
             table=data.profile,
             draw=partial(draw, data.profile, scores, context),
         )
     if len(data.pairs):
-        text = _PAIRS.format(tasks=max(data.pairs["tasks"]), **facts)
         base = data.pairs.loc[data.pairs["other"] == context.baseline]
         words = "; ".join(
             f"{row['label']}: {row['probability']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
@@ -61,7 +59,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             name="pairs",
             section="profiles",
             title="Probability of improvement",
-            caption=f"{context.line} {text}",
+            caption=context.caption(_PAIRS, tasks=max(data.pairs["tasks"])),
             alt=f"Probability of a lower final loss than {context.baseline}: {words}.",
             table=data.pairs,
             draw=partial(draw_pairs, data.pairs),
@@ -99,7 +97,7 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("tau: steps over those of the fastest")
     axes.set_ylabel("share of tasks within tau")
-    figure.legend(handles=handles, loc="outside upper left", ncols=2 if many else 1)
+    legend_above(figure, handles, columns=2 if many else 1)
     return figure
 
 

@@ -9,18 +9,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.plot import Plot
-from results.report.style import BASELINE, looks, new_figure
+from results.report.style import BASELINE, handles, legend_above, looks, new_figure
 from results.tuning import rate_text
 
 PANELS = 45
 """Most rows of one figure."""
 _MEANING = (
-    "Colour: how far the seed-mean loss has come after {steps:,} steps, from the initial loss (0) "
+    "Colour: how far the seed-mean loss has come after {budget:,} steps, from the initial loss (0) "
     "to that of the best rate (1); white where a seed diverged. Circle: the best rate; underlined: "
     "rates within 10% of its way. A triangle at the right: the best rate is at the edge of the "
     "grid, a better one may lie beyond."
@@ -52,7 +51,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             section="tuning",
             title=f"Sensitivity of {context.baseline} to the learning rate"
             + (f", page {page + 1} of {pages}" if pages > 1 else ""),
-            caption=f"{context.line} {_MEANING.format(steps=context.budget)}",
+            caption=context.caption(_MEANING),
             alt=f"Learning-rate sensitivity of {len(widths)} tasks: the median task has "
             f"{widths.median():g} rates within 10% of the best. Best rate at the edge of the grid: "
             + (", ".join(map(str, edges)) or "on no task")
@@ -61,12 +60,11 @@ def plots(data: ReportData) -> Iterator[Plot]:
             draw=partial(draw, chosen),
         )
     if max(data.tuning["trials"], default=0) > 1:
-        tasks = max(data.tuning["tasks"])
         yield Plot(
             name="tuning",
             section="tuning",
             title="Expected best of k trials",
-            caption=f"{context.line} {_TUNING.format(steps=context.steps, tasks=tasks)}",
+            caption=context.caption(_TUNING, tasks=max(data.tuning["tasks"])),
             alt=_words(data.tuning),
             table=data.tuning,
             draw=partial(draw_tuning, data.tuning, context),
@@ -137,7 +135,7 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
     figure = new_figure(4.0, 2.6)
     axes = figure.add_subplot()
     most = max(table["trials"])
-    handles = []
+    entries = []
     for label, rows in table.groupby("label", sort=False):
         color, marker = styles.get(str(label), (BASELINE, "o"))
         trials, low, high = (rows[name].to_numpy(float) for name in ("trials", "low", "high"))
@@ -149,15 +147,11 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
             axes.vlines(trials, low, high, color=color, linewidth=1)
             axes.plot(trials, progress, marker, color=color, markersize=4)
             axes.plot([1, most], [progress[0]] * 2, color=color, linewidth=0.9, linestyle="--")
-        handles.append(
-            Line2D(
-                [], [], color=color, marker=marker, markersize=3.5, linewidth=1, label=str(label)
-            )
-        )
+        entries += handles({str(label): (color, marker)}, markersize=3.5, linewidth=1)
     axes.set_xlim(0.7, most + 0.3)
     axes.set_ylim(min(0.0, float(np.min(table["low"]))) - 0.02, 1.04)
     axes.set_xticks(sorted({1, *range(5, most + 1, 5), most} if most > 5 else range(1, most + 1)))
     axes.set_xlabel("trials k")
     axes.set_ylabel("expected best of k,\nway to best loss")
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.4)
+    legend_above(figure, entries)
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from foundation.files import atomic_path
 
@@ -39,6 +40,25 @@ def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
         if label not in taken:
             taken[label] = next(free, position % len(PALETTE))
     return {label: (PALETTE[place], MARKERS[place]) for label, place in taken.items()}
+
+
+def handles(styles: Mapping[str, tuple[str, str]], **line: Any) -> list[Line2D]:
+    """Entries of a legend by label.
+
+    Args:
+      styles: colour and marker, see :func:`looks`.
+      line: of ``matplotlib.lines.Line2D``; by default marks without a line.
+    """
+    line = line or {"markersize": 4, "linestyle": ""}
+    return [
+        Line2D([], [], color=color, marker=marker, label=label, **line)
+        for label, (color, marker) in styles.items()
+    ]
+
+
+def legend_above(figure: Figure, entries: Sequence[Line2D], *, columns: int = 3) -> None:
+    """The legend of a whole figure, above everything."""
+    figure.legend(handles=list(entries), loc="outside upper left", ncols=columns, columnspacing=1.4)
 
 
 @contextmanager

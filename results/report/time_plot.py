@@ -8,13 +8,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import MARGIN, limits, set_log2
 from results.report.plot import Plot
-from results.report.style import looks, new_figure
+from results.report.style import handles, legend_above, looks, new_figure
 from results.speedup import format_ratio
 from results.time_to_loss import FRACTIONS
 
@@ -44,12 +43,11 @@ def plots(data: ReportData) -> Iterator[Plot]:
             f"{row['label']}, {row['unit']} to {row['fraction']:.0%}: {format_ratio(row['median'])}"
             for row in ratios.to_dict("records")
         )
-        text = _FRACTIONS.format(baseline=context.baseline, steps=context.steps)
         yield Plot(
             name="time_to_loss",
             section="time",
             title="Time to fractions of the way to the best loss",
-            caption=f"{context.line} {text}",
+            caption=context.caption(_FRACTIONS),
             alt=f"Median speedup to fractions of the way: {words}.",
             table=data.time_to_loss,
             draw=partial(draw, ratios, context),
@@ -63,7 +61,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             name="anytime",
             section="time",
             title="Speedup in steps along the run",
-            caption=f"{context.line} {_ANYTIME.format(baseline=context.baseline)}",
+            caption=context.caption(_ANYTIME),
             alt=f"Median speedup over tasks along the run; at its end: {words}.",
             table=data.anytime,
             draw=partial(draw_anytime, data.anytime, context),
@@ -145,7 +143,8 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
         axes.set_xlabel(f"way to the best loss, in {unit}")
         axes.grid(axis="x", visible=False)
     grid[0].set_ylabel(f"{context.baseline}'s time over\nthe optimizer's")
-    _legend(figure, labels, styles, ncols=3 if len(units) > 1 else 2)
+    entries = handles({label: styles[label] for label in labels}, markersize=3.5)
+    legend_above(figure, entries, columns=3 if len(units) > 1 else 2)
     return figure
 
 
@@ -189,13 +188,5 @@ def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("share of the optimizer's steps")
     axes.set_ylabel(f"speedup over {context.tuned},\nin steps")
-    _legend(figure, labels, styles, ncols=3)
+    legend_above(figure, handles({label: styles[label] for label in labels}, markersize=3.5))
     return figure
-
-
-def _legend(figure: Figure, labels: list[str], styles, *, ncols: int) -> None:
-    handles = [
-        Line2D([], [], color=styles[x][0], marker=styles[x][1], markersize=3.5, label=x)
-        for x in labels
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.4)

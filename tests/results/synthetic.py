@@ -17,11 +17,14 @@ import numpy as np
 import pandas as pd
 
 from foundation.canonical import content_hash
+from results.cell import Cell
 from results.comparison import compare
 from results.store import Store
 from results.summary import table, task_rows
 
 RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+EVENTFUL = (4.0, 2.0, 1.0, 8.0, 3.0, 0.5, 2.5, 1.5)
+"""True speedups on the tasks of :func:`eventful`."""
 FAMILIES = ("mlp", "cnn", "rnn", "transformer")
 
 
@@ -224,3 +227,22 @@ def make(
 def summarize(store: Store) -> pd.DataFrame:
     """The summary of a whole store."""
     return table(row for task in compare(store) for row in task_rows(task))
+
+
+def eventful(directory: Path) -> Made:
+    """Eight tasks on which everything happens that can happen."""
+    return make(
+        directory,
+        [Candidate("velo", EVENTFUL, label="VeLO (velo-tiny)", seconds_ratio=2.0)],
+        saturated=[4],
+        diverged=[("velo", 5, 0), ("velo", 5, 1), ("velo", 1, 2), ("adam", 2, 0)],
+        failed=[("velo", 6)],
+        missing=[("velo", 7)],
+        untimed=[("velo", 2)],
+    )
+
+
+def of_name(store: Store, name: str) -> Cell:
+    """The only cell of an optimizer."""
+    (cell,) = (cell for cell in store.cells() if cell.name == name)
+    return cell

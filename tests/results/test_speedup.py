@@ -1,93 +1,15 @@
+"""Speedups worked out by hand, and those of curves whose speedup is known."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from synthetic import RATES, exponential
+from handmade import curves, race
 
 from foundation.errors import StoreError, UnknownNameError
 from results.curves import Curves, LaneInfo
-from results.definitions import DEFINITIONS, caveat
-from results.envelope import best_point, envelope, steps_to_loss
-from results.smoothing import decay_of, ema
+from results.definitions import caveat
 from results.speedup import format_ratio, median_ratio, seconds_ratio, speedup
-
-
-def curves(values: object, *, rates: list[float] | None = None, every: int = 1) -> Curves:
-    """values[lane, eval]; lanes are seeds, or with ``rates`` [rate, seed] in row-major order."""
-    array = np.asarray(values, dtype=np.float64)
-    if rates is None:
-        lanes = [LaneInfo(seed=i, lane=i) for i in range(len(array))]
-    else:
-        seeds = len(array) // len(rates)
-        lanes = [
-            LaneInfo(seed=i % seeds, hyperparameters={"learning_rate": rates[i // seeds]}, lane=i)
-            for i in range(len(array))
-        ]
-    return Curves(np.arange(array.shape[1]) * every, array, tuple(lanes))
-
-
-# Hand-worked cases
-
-
-@pytest.mark.parametrize(
-    ("target", "step"),
-    [
-        (4.0, 0.0),
-        (3.0, 0.0),
-        (2.5, 0.5),
-        (2.0, 1.0),  # the plateau's first step
-        (1.999999, 3.000001),  # the plateau's end: the inverse is discontinuous there
-        (1.25, 3.75),
-        (1.0, 4.0),
-        (0.999, np.inf),
-    ],
-)
-def test_steps_to_loss_by_hand(target: float, step: float):
-    reached = np.array([3.0, 2.0, 2.0, 2.0, 1.0])
-    found = steps_to_loss(np.arange(5), reached, np.array([target]))
-    assert found[0] == pytest.approx(step, abs=1e-9)
-
-
-def test_ties_are_those_of_jnp_interp():
-    jnp = pytest.importorskip("jax.numpy")
-    steps, reached = np.arange(6), np.array([3.0, 2.0, 2.0, 1.5, 1.0, 1.0])
-    targets = np.array([2.75, 2.0, 1.75, 1.5, 1.25, 1.0])
-    theirs = jnp.interp(
-        jnp.asarray(targets, jnp.float32),
-        jnp.asarray(reached[::-1], jnp.float32),
-        jnp.asarray(steps[::-1], jnp.float32),
-    )
-    np.testing.assert_allclose(steps_to_loss(steps, reached, targets), theirs)
-
-
-def test_envelope_by_hand():
-    rates = np.array([[3.0, 2.5, 2.6, 2.0], [3.0, 2.0, np.inf, np.inf], [3.0, 2.9, 2.8, 1.0]])
-    np.testing.assert_array_equal(envelope(rates), [3.0, 2.0, 2.0, 1.0])
-    assert best_point(rates) == 2
-    np.testing.assert_array_equal(envelope(rates, kind="single"), [3.0, 2.9, 2.8, 1.0])
-
-
-def test_ema_by_hand():
-    values = np.array([[4.0, 2.0, 1.0]])
-    np.testing.assert_allclose(ema(values, alpha=0.5, debias=False), [[4, 3, 2]])
-    debiased = [[4, (0.25 * 4 + 0.5 * 2) / 0.75, (0.125 * 4 + 0.25 * 2 + 0.5 * 1) / 0.875]]
-    np.testing.assert_allclose(ema(values, alpha=0.5, debias=True), debiased)
-    np.testing.assert_array_equal(ema(values, alpha=0.0, debias=True), values)
-    constant = ema(np.full((1, 50), 3.0), alpha=0.9, debias=True)
-    np.testing.assert_allclose(constant, 3.0)
-    with pytest.raises(ValueError, match="alpha must be in"):
-        ema(values, alpha=1.0, debias=True)
-
-
-def test_decays():
-    assert decay_of(20.0) == pytest.approx(0.95)
-    default = DEFINITIONS["default"]
-    assert default.decay(21) == 0 and default.decay(99) == 0
-    assert default.decay(100) == pytest.approx(0.5)
-    assert default.decay(1_000) == pytest.approx(0.95)
-    assert DEFINITIONS["paper"].decay(21) == 0.95
 
 
 def test_speedup_by_hand():
@@ -237,28 +159,6 @@ def test_caveat_of_short_horizons():
     assert caveat("default", steps=200, eval_every=10) == ""
 
 
-# Known answers
-
-
-def race(
-    steps: int, truth: float, *, noise: float, every: int = 10, seed: int = 0
-) -> tuple[Curves, Curves]:
-    """Adam's sweep over 15 rates and 3 seeds to 5 N steps, and a candidate to N."""
-    rng = np.random.default_rng(seed)
-    long, short = (np.arange(0, end + 1, every) for end in (5 * steps, steps))
-    tau = 2.0 * steps
-    lanes, values = [], []
-    for i, rate in enumerate(RATES):
-        slower = 10 ** abs(np.log10(rate) - np.log10(3e-3))
-        for s in range(3):
-            lanes.append(LaneInfo(seed=s, hyperparameters={"learning_rate": rate}, lane=3 * i + s))
-            values.append(exponential(long, tau * slower, noise=noise, rng=rng))
-    baseline = Curves(long, np.stack(values), tuple(lanes))
-    fast = [exponential(short, tau / truth, noise=noise, rng=rng) for _ in range(3)]
-    candidate = Curves(short, np.stack(fast), tuple(LaneInfo(seed=s, lane=s) for s in range(3)))
-    return baseline, candidate
-
-
 @pytest.mark.parametrize("steps", [200, 2_000, 10_000])
 @pytest.mark.parametrize("noise", [0.0, 0.002])
 @pytest.mark.parametrize("every", [10, 20])
@@ -275,102 +175,3 @@ def test_known_answer_of_paper_at_its_own_horizon():
     # At 200 steps it misses by far more than 5%: that is what the caveat is about.
     short = speedup(*race(200, 4.0, noise=0.0), definition="paper")
     assert abs(short.ratio - 4) > 0.2 or short.censored == "right"
-
-
-# Properties
-
-
-@st.composite
-def races(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Baseline [2 rates x 2 seeds, eval] and candidate [3 seeds, eval], some of it diverged."""
-    evals = draw(st.integers(3, 12))
-    multiple = draw(st.integers(1, 4))
-    loss = st.integers(1, 64).map(lambda k: k / 8)  # ties and plateaus are common
-
-    def block(lanes: int, length: int) -> np.ndarray:
-        flat = draw(st.lists(loss, min_size=lanes * length, max_size=lanes * length))
-        return np.array(flat).reshape(lanes, length)
-
-    baseline, candidate = block(4, multiple * (evals - 1) + 1), block(3, evals)
-    if draw(st.booleans()):
-        baseline[draw(st.integers(0, 3)), draw(st.integers(1, baseline.shape[1] - 1)) :] = np.nan
-    if draw(st.booleans()):
-        candidate[draw(st.integers(0, 2)), -1] = np.nan
-    return baseline, candidate
-
-
-RATES2 = [0.1, 0.2]
-names = st.sampled_from(sorted(DEFINITIONS))
-
-
-@given(races(), names, st.integers(0, 2), st.integers(1, 16))
-@settings(max_examples=150, deadline=None)
-def test_a_lower_loss_never_has_a_smaller_speedup(race_, name: str, seed: int, drop: int):
-    baseline, candidate = race_
-    before = speedup(curves(baseline, rates=RATES2), curves(candidate), definition=name)
-    better = candidate.copy()
-    better[seed, -1] -= drop / 8
-    after = speedup(curves(baseline, rates=RATES2), curves(better), definition=name)
-    assert after.ratio >= before.ratio
-    assert not (before.censored == "right" and after.censored != "right")
-
-
-# Not `paper`: on such coarse numbers the rounding of its moving average breaks ties.
-@given(
-    races(),
-    st.sampled_from(["default", "strict"]),
-    st.sampled_from([0.25, 1.0, 8.0]),
-    st.integers(-8, 8),
-)
-@settings(max_examples=150, deadline=None)
-def test_units_of_loss_do_not_matter(race_, name: str, scale: float, shift: int):
-    baseline, candidate = race_
-    before = speedup(curves(baseline, rates=RATES2), curves(candidate), definition=name)
-    after = speedup(
-        curves(baseline * scale + shift, rates=RATES2),
-        curves(candidate * scale + shift),
-        definition=name,
-    )
-    assert after.censored == before.censored
-    np.testing.assert_allclose(after.ratio, before.ratio, rtol=1e-9)
-
-
-@pytest.mark.parametrize("name", sorted(DEFINITIONS))
-def test_units_of_loss_do_not_matter_for_long_curves(name: str):
-    baseline, candidate = race(2_000, 2.0, noise=0.01)
-    before = speedup(baseline, candidate, definition=name)
-    after = speedup(*(
-        Curves(c.steps, 3.7 * c.values - 11.0, c.lanes) for c in (baseline, candidate)
-    ), definition=name)  # fmt: skip
-    assert after.ratio == pytest.approx(before.ratio, rel=1e-6)
-
-
-@given(races(), names, st.sampled_from([1, 10, 50]))
-@settings(max_examples=100, deadline=None)
-def test_units_of_time_do_not_matter(race_, name: str, every: int):
-    baseline, candidate = race_
-    before = speedup(curves(baseline, rates=RATES2), curves(candidate), definition=name)
-    after = speedup(
-        curves(baseline, rates=RATES2, every=every), curves(candidate, every=every), definition=name
-    )
-    np.testing.assert_allclose(after.ratio, before.ratio, rtol=1e-12)
-    assert after.censored == before.censored
-
-
-@given(races(), names)
-@settings(max_examples=150, deadline=None)
-def test_censoring_says_exactly_what_is_known(race_, name: str):
-    baseline, candidate = race_
-    found = speedup(curves(baseline, rates=RATES2), curves(candidate), definition=name)
-    assert 0 <= found.ratio <= found.cap
-    if found.censored == "right":
-        assert found.ratio > 0
-    # A longer budget can only raise a censored speedup, and leaves an observed one alone.
-    longer = np.concatenate([baseline, np.full((4, 3), 0.0)], axis=1)
-    again = speedup(curves(longer, rates=RATES2), curves(candidate), definition=name)
-    if name == "strict":
-        return  # the single rate may be another one with another budget
-    if found.censored == "no":
-        assert again.ratio == pytest.approx(found.ratio)
-    elif found.censored == "right" and name != "paper" and len(found.per_seed) % 2:
-        assert again.ratio >= found.ratio

@@ -1,0 +1,77 @@
+"""Figures of any number of tasks and optimizers, and the numbers and words in them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import Candidate, make
+
+from results.report.context import data_text, times
+from results.report.data import collect
+from results.report.plotdata import sorted_speedups
+from results.report.plots import SECTIONS, plots
+from results.report.style import PALETTE, add_caption, arrange, looks, velodrome_style
+from results.resample import SeedResamples
+from results.store import Store
+from results.taskresult import SplitResult, TaskResult
+from results.tuning import rate_text
+
+
+@pytest.mark.parametrize(("tasks", "optimizers"), [(1, 1), (3, 8), (5, 1)])
+def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
+    """matplotlib warns, which is an error here, when the labels leave no room for the axes."""
+    rng = np.random.default_rng(0)
+    candidates = [
+        Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=f"Optimizer {i}")
+        for i in range(optimizers)
+    ]
+    make(tmp_path, candidates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        names = []
+        with velodrome_style():
+            for plot in plots(collect(Store.open(tmp_path))):
+                figure = plot.draw()
+                add_caption(figure, plot.caption)
+                arrange(figure)
+                assert plot.section in SECTIONS and plot.alt and plot.title
+                names.append(plot.name)
+    assert len(names) == len(set(names)) == 15
+
+
+def test_sorted_speedups_put_censored_ones_last():
+    row = {"label": "a", "saturated": False, "task": "t", "family": "f"}
+    found = [(5.0, True), (5.0, False), (0.0, False), (1.0, False)]
+    results = [TaskResult({**row, "task": "none"})]
+    with np.errstate(divide="ignore"):
+        for ratio, censored in found:
+            seeds = np.log2([ratio] * 2)
+            table = SeedResamples(seeds[None], np.ones(1), np.log2(5))
+            results.append(TaskResult(row, {"train": SplitResult(ratio, censored, seeds, table)}))
+    table = sorted_speedups(results)
+    assert list(table["speedup"]) == [0.0, 1.0, 5.0, 5.0]
+    assert list(table["censored"]) == ["no", "no", "no", "right"]
+    assert list(table["percentile"]) == [12.5, 37.5, 62.5, 87.5]
+    assert table["log2_speedup"].tolist()[0] == -np.inf
+    # One draw alone: the band is the curve itself; and two seeds give no interval of a task.
+    assert list(table["band_low"]) == pytest.approx([0.0, 1.0, 5.0, 5.0])
+    assert list(table["band_high"]) == list(table["band_low"])
+    assert np.isnan(table["low"].to_numpy(float)).all()
+
+
+def test_words():
+    assert data_text(["built-in", "built-in"]) == "built-in real data"
+    assert data_text(["real", "stand-in"]) == "real data and stand-in data"
+    assert data_text([]) == "data of unknown kind"
+    assert [rate_text(rate) for rate in (3e-4, 0.1, 1.0, 1e-10)] == ["3e-4", "1e-1", "1", "1e-10"]
+    assert (times(5.0), times(2.5), times(1000 / 300)) == ("5x", "2.5x", "3.33x")
+
+
+def test_looks_are_distinct_and_stable():
+    labels = [f"o{i}" for i in range(7)] + ["VeLO (velo-tiny)"]
+    found = looks(labels)
+    assert len(set(found.values())) == 8
+    assert found["VeLO (velo-tiny)"][0] == PALETTE[0] == looks(["VeLO (velo-tiny)"])[labels[-1]][0]

@@ -1,8 +1,8 @@
 """How much of a run is done, and how long the rest takes, from what its jobs took so far.
 
 Predictions of seconds are rough, for an unknown machine above all, and in short runs most of the
-time goes into compiling. So what was measured in this run corrects what was predicted: first by what other
-shards of the same cell took, else by those of the same optimizer, else by all.
+time goes into compiling. So what was measured in this run corrects what was predicted: first by
+what other shards of the same cell took, else by those of the same optimizer, else by all.
 """
 
 from __future__ import annotations

@@ -50,12 +50,12 @@ class StartingPoint:
       momentum: Weight of the momentum as it is.
     """
 
-    step: float = 0.015
-    decay: float = 0.9
-    small: float = 15.0
+    step: float = 0.0075
+    decay: float = 1.0
+    small: float = 5.0
     threshold: float = 0.0
-    adam_like: float = 0.4
-    factored: float = 0.2
+    adam_like: float = 0.6
+    factored: float = 0.0
     momentum: float = 0.4
 
 

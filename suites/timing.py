@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from suites.environment import device_description, threads, versions
 from suites.execute import TaskBench, Workshop
 from suites.numerics import numerics
 from suites.plan import grid_points
+from suites.protocol import Protocol
 
 #: Samples of each optimizer.
 SAMPLES = 7
@@ -48,10 +49,12 @@ def time_task(
       ``baseline_seconds_per_step`` (each ``{median, spread, samples}``; spread is the
       interquartile range), ``ratio`` of the medians, ``compile_seconds`` and ``compile_cached``,
       ``memory_bytes`` that the training program needs, ``eval_seconds``, ``device``, ``threads``,
-      ``versions``. Without the baseline in the suite, ``baseline_seconds_per_step`` and ``ratio``
-      are None. And for each cell whose optimizer cannot be run, why.
+      ``versions``. A baseline that the suite lacks, because another store has its curves, is
+      timed all the same; ``baseline_seconds_per_step`` and ``ratio`` are None only if it cannot be
+      run. And for each cell whose optimizer cannot be run, why.
     """
-    cells = [cell for cell in workshop.store.plan["cells"] if cell["task"]["index"] == task_index]
+    mine = [cell for cell in workshop.store.plan["cells"] if cell["task"]["index"] == task_index]
+    cells = [*mine, *_other_baseline(mine, workshop.suite.protocol)]
     with numerics():
         bench = workshop.bench(task_index)
         runners, failed = [], {}
@@ -74,11 +77,11 @@ def time_task(
     base = summaries.get(workshop.suite.protocol.baseline)
     records = {}
     for cell, runner, evaluation, held in zip(cells, runners, eval_seconds, memory, strict=True):
-        mine = summaries[cell["optimizer"]["name"]]
+        summary = summaries[cell["optimizer"]["name"]]
         records[cell["id"]] = {
-            "seconds_per_step": mine,
+            "seconds_per_step": summary,
             "baseline_seconds_per_step": base,
-            "ratio": None if base is None else mine["median"] / base["median"],
+            "ratio": None if base is None else summary["median"] / base["median"],
             "compile_seconds": runner.programs.train.seconds,
             "compile_cached": runner.programs.train.cached,
             "memory_bytes": held,
@@ -87,7 +90,22 @@ def time_task(
             "threads": threads(),
             "versions": versions(),
         }
-    return records, failed
+    wanted = {cell["id"] for cell in mine}
+    return (
+        {cell: record for cell, record in records.items() if cell in wanted},
+        {cell: error for cell, error in failed.items() if cell in wanted},
+    )
+
+
+def _other_baseline(
+    cells: Sequence[Mapping[str, Any]], protocol: Protocol
+) -> list[Mapping[str, Any]]:
+    """Returns a cell like the others for a baseline that they lack."""
+    name = protocol.baseline
+    if any(cell["optimizer"]["name"] == name for cell in cells):
+        return []
+    steps = {"optimizer": {"name": name}, "horizon": protocol.horizon(name)}
+    return [{**cells[0], **steps, "id": "baseline"}]
 
 
 class _Runner:

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+import toys
+
+from results.store import Store
+from suites.run import run
+
+
+def test_a_baseline_that_the_store_lacks_is_timed_in_turns(tmp_path):
+    with toys.registered():
+        suite = toys.bowl_suite("sgd", baseline="adam")
+        assert run(suite, tmp_path, workers=0, progress="silent").failed == {}
+    (record,) = Store.open(tmp_path).timings.values()  # none of the baseline itself
+    ours, theirs = record["seconds_per_step"], record["baseline_seconds_per_step"]
+    assert len(ours["samples"]) == len(theirs["samples"]) == 7
+    assert ours["samples"] != theirs["samples"] and theirs["median"] > 0
+    assert record["ratio"] == pytest.approx(ours["median"] / theirs["median"])

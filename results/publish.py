@@ -1,8 +1,9 @@
-"""Published results: a store with its report beside it, small enough for a repository.
+"""Published results: stores with their report beside them, small enough for a repository.
 
-``python -m results.publish STORE DIRECTORY`` makes a folder of the store's own files, the headline,
-the summary, the report as a page and as text, and ``SHA256SUMS`` of all of them;
-:func:`check_published` computes the headline again from the stored curves.
+``python -m results.publish STORE [STORE ...] DIRECTORY`` makes a folder of the store's own files
+(of several: in a folder each), the headline, the summary, the report as a page and as text, and
+``SHA256SUMS`` of all of them; :func:`check_published` computes the headline again from the stored
+curves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import pandas as pd
 
 from foundation.errors import StoreError, VelodromeError
 from foundation.files import atomic_write_text, sha256_file
+from results.combined import open_stores
 from results.report.data import collect
 from results.report.write import with_data, write_report
 from results.store import Store
@@ -35,19 +38,43 @@ REPORT_FILES = (
 TOLERANCE = 1e-6
 
 
-def publish(store: Path, directory: Path) -> None:
-    """Copies a store and its report into a new folder.
+def publish(stores: Sequence[Path], directory: Path) -> None:
+    """Copies stores and their report into a new folder.
 
     Args:
-      store: The store, complete.
+      stores: Complete, and of the same tasks and protocol, with other optimizers or more seeds.
       directory: The new folder.
 
     Raises:
-      StoreError: The folder exists, the store is not readable or not complete, or the command it
-        records has the absolute path of some machine.
+      StoreError: The folder exists, a store is not readable or not complete, the command that it
+        records has the absolute path of some machine, or the stores do not belong together.
     """
     if directory.exists():
         raise StoreError(f"{directory} exists: remove it to publish the results anew")
+    for store in stores:
+        _check_complete(store)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as name:
+        new = Path(name) / directory.name
+        copies = [new] if len(stores) == 1 else [new / store.name for store in stores]
+        for store, copy in zip(stores, copies, strict=True):
+            _copy(store, copy)
+        report = Path(name) / "report"
+        write_report(published_stores(new), report)
+        for file in REPORT_FILES:
+            shutil.copyfile(report / file, new / file)
+        lines = [f"{sha256_file(new / path)}  {path}\n" for path in _paths(new)]
+        atomic_write_text(new / SUMS, "".join(lines))
+        new.replace(directory)
+
+
+def published_stores(directory: Path) -> list[Path]:
+    """Returns the stores in a published folder: itself, or the folders in it that are one."""
+    if (directory / "manifest.json").is_file():
+        return [directory]
+    return sorted(path.parent for path in directory.glob("*/manifest.json"))
+
+
+def _check_complete(store: Path) -> None:
     opened = Store.open(store)
     command = str(opened.manifest.get("command", ""))
     if absolute := [word for word in shlex.split(command) if Path(word).is_absolute()]:
@@ -58,21 +85,15 @@ def publish(store: Path, directory: Path) -> None:
     missing = sum(not opened.has_shard(str(shard["id"])) for shard in opened.plan["shards"])
     if missing:
         raise StoreError(f"{store} lacks {missing} shards: go on with `{command}`")
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as name:
-        new = Path(name) / directory.name
-        new.mkdir()
-        for file in STORE_FILES:
-            shutil.copyfile(store / file, new / file)
-        for folder in STORE_FOLDERS:
-            if (store / folder).is_dir():
-                shutil.copytree(store / folder, new / folder)
-        report = Path(name) / "report"
-        write_report(new, report)
-        for file in REPORT_FILES:
-            shutil.copyfile(report / file, new / file)
-        lines = [f"{sha256_file(new / path)}  {path}\n" for path in _paths(new)]
-        atomic_write_text(new / SUMS, "".join(lines))
-        new.replace(directory)
+
+
+def _copy(store: Path, copy: Path) -> None:
+    copy.mkdir(parents=True)
+    for file in STORE_FILES:
+        shutil.copyfile(store / file, copy / file)
+    for folder in STORE_FOLDERS:
+        if (store / folder).is_dir():
+            shutil.copytree(store / folder, copy / folder)
 
 
 def check_published(directory: Path) -> list[str]:
@@ -98,7 +119,7 @@ def check_published(directory: Path) -> list[str]:
 
 def _check_headline(directory: Path) -> list[str]:
     stored = pd.read_csv(directory / "headline.csv")
-    data = collect(Store.open(directory))
+    data = collect(open_stores(published_stores(directory)))
     found = with_data(data.headline, data.summary).reset_index(drop=True)
     if list(stored) != list(found) or len(stored) != len(found):
         return ["headline.csv has other rows or columns than the stored curves give"]
@@ -125,9 +146,10 @@ def _paths(directory: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m results.publish STORE DIRECTORY")
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m results.publish STORE [STORE ...] DIRECTORY")
     try:
-        publish(Path(sys.argv[1]), Path(sys.argv[2]))
+        *several, last = map(Path, sys.argv[1:])
+        publish(several, last)
     except VelodromeError as error:
         sys.exit(str(error))

@@ -11,7 +11,7 @@ from synthetic import Candidate, make
 
 from foundation.errors import StoreError
 from foundation.files import sha256_file
-from results.publish import SUMS, check_published, publish
+from results.publish import SUMS, check_published, publish, published_stores
 
 PUBLISHED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "results" / "published").glob(f"*/{SUMS}")
@@ -22,9 +22,11 @@ PUBLISHED = sorted(
 def test_published_headlines_are_those_of_the_published_curves(directory: Path):
     assert check_published(directory) == []
     page = (directory / "index.html").read_text(encoding="utf-8")
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["command"] in page and manifest["device"]["kind"] in page
-    assert manifest["data"] in page
+    assert published_stores(directory)
+    for store in published_stores(directory):
+        manifest = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+        assert manifest["command"] in page and manifest["device"]["kind"] in page
+        assert manifest["data"] in page
 
 
 def test_the_demo_is_published():
@@ -38,7 +40,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("published")
     candidate = Candidate("velo", [4.0, 0.5], label="VeLO (velo-tiny)")
     store = make(directory / "store", [candidate], seeds=2).store
-    publish(store.directory, directory / "mine")
+    publish([store.directory], directory / "mine")
     return directory / "mine"
 
 
@@ -87,19 +89,30 @@ def test_a_changed_curve_or_headline_is_found(published: Path, tmp_path: Path):
     assert check_published(copy) == [f"more.txt is not in {SUMS}", "index.html is missing"]
 
 
+def test_stores_of_other_optimizers_are_published_together(tmp_path: Path):
+    for name in ("velo", "lion"):
+        make(tmp_path / name, [Candidate(name, [4.0, 0.5], label=name)], seeds=2)
+    publish([tmp_path / "velo", tmp_path / "lion"], tmp_path / "new")
+    assert check_published(tmp_path / "new") == []
+    assert [path.name for path in published_stores(tmp_path / "new")] == ["lion", "velo"]
+    assert set(pd.read_csv(tmp_path / "new" / "headline.csv")["label"]) == {"velo", "lion"}
+    shutil.rmtree(tmp_path / "new" / "lion")
+    assert any("other rows" in line for line in check_published(tmp_path / "new"))
+
+
 def test_what_cannot_be_published_says_why(published: Path, tmp_path: Path):
     with pytest.raises(StoreError, match="exists"):
-        publish(published, published)
+        publish([published], published)
     copy = tmp_path / "store"
     shutil.copytree(published, copy)
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["command"] = "velodrome run demo --out /home/someone/demo"
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(StoreError, match="relative --out"):
-        publish(copy, tmp_path / "new")
+        publish([copy], tmp_path / "new")
     manifest["command"] = "velodrome run demo --out demo"
     (copy / "manifest.json").write_text(json.dumps(manifest))
     next((copy / "shards").glob("*.parquet")).unlink()
     with pytest.raises(StoreError, match="lacks 1 shards"):
-        publish(copy, tmp_path / "new")
+        publish([copy], tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -38,6 +38,11 @@ TASKS = {
     "Resnet_MultiRuntime_0": 1e-3,
     "VIT_Cifar100_wideshallow": 1e-3,
     "MLPMixer_Cifar100_tiny16": 1e-3,
+    "ESWrapped_1pair_ImageMLP_Cifar10BW8_Relu32": 0.08,
+    "RNNLM_lm1bbytes_Patch32_LSTM128_Embed64": 0.05,
+    "RNNLM_lm1bbytes_Patch32_GRU128_Embed64": 0.05,
+    "RNNLM_lm1bbytes_Patch32_VanillaRNN128_Embed64": 0.2,
+    "TransformerLM_LM1B_MultiRuntime_0": 0.2,
 }
 
 

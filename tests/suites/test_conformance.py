@@ -147,3 +147,25 @@ def test_the_page_of_conformance_has_no_failure_and_says_what_is_not_in_it():
     page = conformance.document([row])
     assert page.count("| ImageMLP_Cifar10_8_Relu32 | mlp | 83 |") == 1
     assert ", VIT_Cifar100_skinnydeep, " in page.partition(conformance.UNCHECKED)[2]
+
+
+def test_a_check_of_all_tasks_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    found, checked = tmp_path / "page.found.jsonl", []
+    names = ["ImageMLP_Cifar10_8_Relu32", "ESWrapped_1pair_ImageMLP_Cifar10BW8_Relu32"]
+
+    def stop_at_the_second(names, *, say):
+        for name in names:
+            checked.append(name)
+            if len(checked) == 2:
+                raise KeyboardInterrupt
+            yield [name, str(len(checked))]
+
+    monkeypatch.setattr(conformance, "rows", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        conformance.kept_rows(names, found)
+    found.write_text(found.read_text() + '{"of": ["half a')
+    made = conformance.kept_rows(names, found)
+    assert made == [[names[0], "1"], [names[1], "3"]]
+    assert checked == [names[0], names[1], names[1]]
+    monkeypatch.setattr(conformance.jax, "__version__", "0")
+    assert conformance.kept_rows(names[:1], found) == [[names[0], "4"]]

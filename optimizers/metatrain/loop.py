@@ -11,10 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from foundation.errors import StoreError
-from foundation.files import atomic_write_json, atomic_write_text
+from foundation.files import atomic_write_json
+from optimizers.metatrain.card import Totals, make_card
 from optimizers.metatrain.checkpoint import (
     load_checkpoint,
     read_record,
@@ -23,45 +22,14 @@ from optimizers.metatrain.checkpoint import (
 )
 from optimizers.metatrain.config import MetaTrainConfig
 from optimizers.metatrain.events import open_events
-from optimizers.metatrain.tasks import pool_hash
+from optimizers.metatrain.log import LOG, step_line, truncate_log, validation_line, write_record
 from optimizers.metatrain.trainer import MetaTrainer, TrainState
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo import VeLOWeights
 from optimizers.velo.store import save_weights
 
 CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
 WEIGHTS = "weights.safetensors"
-
-_METHODS = {
-    "full": "full-length evolution strategies, antithetic pairs",
-    "pes": "persistent evolution strategies, antithetic pairs",
-}
-
-
-@dataclasses.dataclass
-class Totals:
-    """What a run has done so far, interruptions included.
-
-    Attributes:
-      steps: Outer steps.
-      inner_steps: Training steps of inner problems, all particles counted.
-      pairs: Antithetic pairs.
-      dropped: Pairs left out because a loss was not finite.
-      lost: Pairs that no worker reported, because one had died.
-      seconds: Wall-clock time.
-      cpu_seconds: Processor time of this process.
-      workers: The most workers that shared it; their processor time is not in it.
-    """
-
-    steps: int = 0
-    inner_steps: int = 0
-    pairs: int = 0
-    dropped: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    workers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +89,7 @@ def metatrain(
         say(f"resuming at outer step {totals.steps}")
     totals.workers = max(totals.workers, workers)
     atomic_write_json(out / "config.json", config.to_json())
-    _truncate_log(out / LOG, totals.steps)
+    truncate_log(out / LOG, totals.steps)
     validate = _validation(config, out, say)
     events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
 
@@ -136,13 +104,13 @@ def metatrain(
         record = {"config": config.hash, "totals": dataclasses.asdict(totals)}
         record["episodes"] = {str(at): row.to_json() for at, row in state.episodes.items()}
         save_checkpoint(out / CHECKPOINT, _arrays(state), record)
-        card = make_card(config, trainer, totals, last_validation)
+        card = make_card(config, trainer.specs, totals, last_validation)
         return save_weights(out / WEIGHTS, state.outer.average, card)
 
     def record_validation() -> dict[str, Any]:
         found = validate(state) if validate else {}
-        _write(log, {"validation": totals.steps, **found})
-        say(_validation_line(totals.steps, found))
+        write_record(log, {"validation": totals.steps, **found})
+        say(validation_line(totals.steps, found))
         if events:
             events.validation(totals.steps, found)
         return found
@@ -164,10 +132,10 @@ def metatrain(
                 totals.pairs += record["pairs"]
                 totals.dropped += record["dropped"]
                 totals.lost += record.get("lost", 0)
-                _write(log, record)
+                write_record(log, record)
                 if events:
                     events.step(record)
-                say(_step_line(record))
+                say(step_line(record))
                 if time.perf_counter() - saved > config.record.checkpoint_seconds:
                     save()
                     saved = time.perf_counter()
@@ -181,35 +149,6 @@ def metatrain(
                 events.close()
             trainer.close()
     return MetaTrainResult(state.outer.average, totals, path, finished)
-
-
-def make_card(
-    config: MetaTrainConfig,
-    trainer: MetaTrainer,
-    totals: Totals,
-    validation: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Returns what should be known about weights that were trained here."""
-    return {
-        "training": {
-            "method": _METHODS[config.estimator.method],
-            "config": config.to_json(),
-            "tasks_hash": pool_hash(trainer.specs),
-            "tasks": len(trainer.specs),
-            "compute": {
-                "outer_steps": totals.steps,
-                "inner_steps": totals.inner_steps,
-                "pairs": totals.pairs,
-                "pairs_dropped": totals.dropped,
-                "pairs_lost": totals.lost,
-                "hours": round(totals.seconds / 3600, 3),
-                "cpu_hours": round(totals.cpu_seconds / 3600, 3),
-                "workers": totals.workers,
-                "device": jax.devices()[0].device_kind,
-            },
-        },
-        "results": {"validation": validation},
-    }
 
 
 def _validation(
@@ -265,46 +204,6 @@ def _restore(
     (outer, carries), _ = load_checkpoint(path, _arrays(template))
     episodes = {at: dataclasses.replace(episodes[at], carry=carries[str(at)]) for at in rows}
     return TrainState(outer, episodes), Totals(**record["totals"])
-
-
-def _truncate_log(path: Path, steps: int) -> None:
-    """Drops the records of steps after the checkpoint: they will be made again."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            break  # a line cut short by a kill; nothing valid follows it
-        if record.get("step", record.get("validation", 0)) < steps:
-            kept.append(line)
-    atomic_write_text(path, "".join(f"{line}\n" for line in kept))
-
-
-def _write(log: Any, record: dict[str, Any]) -> None:
-    log.write(json.dumps(record, allow_nan=False) + "\n")
-    log.flush()
-
-
-def _step_line(record: dict[str, Any]) -> str:
-    losses = " ".join(
-        f"{row['family']} {row['loss']:.2f}@{row['length']}"
-        if row["loss"] is not None
-        else f"{row['family']} -@{row['length']}"
-        for row in record["tasks"]
-    )
-    dropped = f"  {record['dropped']} dropped" if record["dropped"] else ""
-    dropped += f"  {record['lost']} lost" if record.get("lost") else ""
-    return f"{record['step']:6d}  {losses}  {record['seconds']:.1f} s{dropped}"
-
-
-def _validation_line(step: int, found: dict[str, Any]) -> str:
-    ratio = "none" if found["log_ratio"] is None else f"{found['log_ratio']:+.3f}"
-    return (
-        f"{step:6d}  validation: mean log(loss / Adam's best) {ratio}, won "
-        f"{found['won']} of {len(found['tasks'])}, {found['diverged']} diverged"
-    )
 
 
 def _to_stderr(line: str) -> None:

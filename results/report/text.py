@@ -24,8 +24,8 @@ _STYLES = {
 }  # fmt: skip
 _LEGEND = """\
 `best rate`: lowest loss at the end of the baseline's budget; * marks the edge of the grid.
-Losses are of the train split unless named otherwise: at the start, of the baseline's best rate
-after as many steps as the candidate, and of the candidate."""
+Losses are of the train split unless named otherwise: at the start, of the baseline after as many
+steps as the candidate (at the rate that is best then), and of the candidate."""
 
 
 def print_report(data: ReportData, *, console: Console | None = None) -> None:

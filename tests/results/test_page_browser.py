@@ -99,7 +99,7 @@ def test_sorting(open_page):
     assert "Speedup in steps" in head.inner_text()
     planned = column(page, 1)
     head.get_by_role("button").click()
-    page.wait_for_function("document.querySelector('th[aria-sort=ascending]')")
+    page.wait_for_selector("th[aria-sort=ascending]")
     page.wait_for_timeout(50)
 
     def value(text: str) -> float:
@@ -113,7 +113,7 @@ def test_sorting(open_page):
     # The keyboard does the same.
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('th[aria-sort=descending]')")
+    page.wait_for_selector("th[aria-sort=descending]")
     page.wait_for_timeout(50)
     found = column(page, 5)
     assert [value(text) for text in found if text != "–"] == numbers[::-1]
@@ -132,7 +132,7 @@ def test_filtering(open_page):
     page.get_by_label("Search").fill("no such task")
     assert count.inner_text() == "0 of 16 rows" and page.locator("#none").is_visible()
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.getElementById('count').textContent === '16 of 16 rows'")
+    count.filter(has_text="16 of 16 rows").wait_for()
     page.get_by_label("Search").fill("CNN velo")
     assert set(column(page, 2)) == {"cnn"} and len(column(page, 1)) == 2
 
@@ -156,7 +156,7 @@ def test_a_task_opens_and_closes(open_page):
     page.keyboard.press("Escape")
     assert not viewer.is_visible()
     # The content is back where it was, and the keyboard is at the link.
-    page.wait_for_function("document.querySelectorAll('.part .content').length === 8")
+    page.locator(".part .content").nth(7).wait_for(state="attached")
     assert page.evaluate("document.activeElement.textContent") == first
 
 

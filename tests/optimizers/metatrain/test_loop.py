@@ -11,7 +11,8 @@ import pytest
 
 from foundation.errors import StoreError
 from optimizers.metatrain import MetaTrainConfig, loop, metatrain
-from optimizers.metatrain.loop import CHECKPOINT, LOG
+from optimizers.metatrain.log import LOG
+from optimizers.metatrain.loop import CHECKPOINT
 from optimizers.metatrain.trainer import MetaTrainer
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo.store import load_weights

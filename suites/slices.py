@@ -43,7 +43,11 @@ def part_of_suite(suite: Suite, part: str) -> Suite:
 
     Raises:
       UnknownNameError: It has no such part.
+      PlanError: The part is a published task that is not implemented.
     """
+    from suites.velodrome_tasks import refuse_missing
+
+    refuse_missing(part)
     parts = {
         **_parts(suite, lambda task: task.name),
         **_parts(suite, lambda task: task.data.name),

@@ -179,11 +179,9 @@ def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
     set_log2(axes, low, high, floor=bool((values < low).any()))
     axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
     axes.set_xscale("log")
-    first = float(np.min(table["share"]))
+    first = min(float(np.min(table["share"])), 0.5)  # a very short run has one evaluation only
     axes.set_xlim(first, 1)
-    shares = [
-        s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if s >= float(np.min(table["share"]))
-    ]
+    shares = [share for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if share >= first]
     axes.set_xticks(shares, [f"{s:.0%}" for s in shares])
     axes.minorticks_off()
     axes.set_xlabel("share of the optimizer's steps")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 
-from foundation.errors import UnknownNameError
+from foundation.errors import PlanError, UnknownNameError
 from taskgen.spec import TaskSpec
 
 GROUPS = (
@@ -50,6 +50,12 @@ NOT_HERE = {
     for scene in ("Hotdog", "Lego", "Ship")
 }
 """Published tasks that are not implemented, and what is missing."""
+
+
+def refuse_missing(name: str) -> None:
+    """Raises a PlanError if ``name`` is a published task that is not implemented."""
+    if name in NOT_HERE:
+        raise PlanError(f"the published task {name} is not implemented: it {NOT_HERE[name]}.")
 
 
 @functools.cache

@@ -47,6 +47,7 @@ def tasks() -> dict[str, TaskSpec]:
             "sequence_length": length,
             "vocab_size": VOCABULARIES[vocabulary],
             "initializer": "truncated",
+            "initial_rows": True,
         }
         data = DataSpec(f"{_DATA[corpus]}_{vocabulary}")
         made[name] = TaskSpec("rnn", config, data, BATCH_SIZE, name=name)

@@ -26,12 +26,15 @@ class BatchNorm(nnx.Module):
 
     Args:
       size: Size of the last axis.
+      axes: Axes of the input. Scale and offset have as many, as those of the published tasks do:
+        a learned optimizer may treat them otherwise than vectors.
       scale: What the scale starts at; the offset starts at 0.
     """
 
-    def __init__(self, size: int, *, scale: float = 1.0):
-        self.scale = nnx.Param(jnp.full((size,), scale))
-        self.offset = nnx.Param(jnp.zeros((size,)))
+    def __init__(self, size: int, *, axes: int, scale: float = 1.0):
+        shape = (1,) * (axes - 1) + (size,)
+        self.scale = nnx.Param(jnp.full(shape, scale))
+        self.offset = nnx.Param(jnp.zeros(shape))
         self.mean = nnx.BatchStat(jnp.zeros((size,)))
         self.variance = nnx.BatchStat(jnp.zeros((size,)))
         self.weight = nnx.BatchStat(jnp.zeros((1,)))  # what the averages' weights add up to
@@ -51,8 +54,8 @@ class BatchNorm(nnx.Module):
             divisor = jnp.where(trained, weight, 1.0)
             mean = _row(self.mean[...] / divisor, x)
             variance = _row(jnp.where(trained, self.variance[...] / divisor, 1.0), x)
-        scale = jax.lax.rsqrt(variance + EPSILON) * _row(self.scale[...], x)
-        return (x - mean) * scale + _row(self.offset[...], x)
+        scale = jax.lax.rsqrt(variance + EPSILON) * self.scale[...]
+        return (x - mean) * scale + self.offset[...]
 
 
 def _step(average: jax.Array, value: jax.Array) -> jax.Array:
@@ -63,10 +66,17 @@ def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
     return vector.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def normalization(name: str, size: int, *, rngs: Any) -> Any:
-    """Returns the layer called ``name``, "batch_norm" or "layer_norm", of ``size`` features."""
+def normalization(name: str, size: int, *, axes: int, rngs: Any) -> Any:
+    """Returns the layer called ``name``, "batch_norm" or "layer_norm".
+
+    Args:
+      name: Of the layer.
+      size: Features, the last axis of the input.
+      axes: Axes of the input.
+      rngs: Of the network.
+    """
     if name == "batch_norm":
-        return BatchNorm(size)
+        return BatchNorm(size, axes=axes)
     return nnx.LayerNorm(size, epsilon=EPSILON, rngs=rngs)
 
 
@@ -110,7 +120,7 @@ class DenseStack(nnx.Module):
             dense = nnx.Linear(n_in, n_out, kernel_init=kernel_init, rngs=rngs)
             setattr(self, f"dense_{layer}", dense)
             if self.normalized:
-                setattr(self, f"norm_{layer}", normalization(norm, n_out, rngs=rngs))
+                setattr(self, f"norm_{layer}", normalization(norm, n_out, axes=2, rngs=rngs))
         self.output = nnx.Linear(*last, kernel_init=kernel_init, rngs=rngs)
 
     def run(self, x: Any, activation: Any, *, train: bool = False, key: Any = None) -> jax.Array:

@@ -84,7 +84,7 @@ def network() -> type:
                 )
                 setattr(self, f"conv_{layer}", conv)
                 if self.normalized:
-                    norm = _layers.normalization(config.normalization, width, rngs=rngs)
+                    norm = _layers.normalization(config.normalization, width, axes=4, rngs=rngs)
                     setattr(self, f"norm_{layer}", norm)
                 channels = width
             output_init = initializers.fan_in_truncated_normal()

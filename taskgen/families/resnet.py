@@ -141,11 +141,11 @@ def network() -> type:
                 setattr(self, f"conv_{index}", kernel(size, channels, features, rngs))
                 last = index == 2 and not self.preactivated
                 width = channels if self.preactivated else features
-                setattr(self, f"norm_{index}", BatchNorm(width, scale=0.0 if last else 1.0))
+                setattr(self, f"norm_{index}", BatchNorm(width, axes=4, scale=0.0 if last else 1.0))
             if block.projection:
                 self.projection = kernel(1, block.channels, block.features, rngs)
                 if not self.preactivated:
-                    self.projection_norm = BatchNorm(block.features)
+                    self.projection_norm = BatchNorm(block.features, axes=4)
 
         def __call__(self, x, train):
             block, shortcut = self.block, x
@@ -175,14 +175,14 @@ def network() -> type:
             self.pooled = config.max_pool
             self.stem = kernel(config.stem_kernel, view.channels, config.stem_channels, rngs)
             if not self.preactivated:
-                self.stem_norm = BatchNorm(config.stem_channels)
+                self.stem_norm = BatchNorm(config.stem_channels, axes=4)
             shapes = blocks(config)
             self.count = len(shapes)
             for index, block in enumerate(shapes):
                 setattr(self, f"block_{index}", ResidualBlock(block, config.version, rngs))
             features = shapes[-1].features
             if self.preactivated:
-                self.output_norm = BatchNorm(features)
+                self.output_norm = BatchNorm(features, axes=4)
             self.output = nnx.Linear(
                 features, view.num_classes, kernel_init=nnx.initializers.zeros, rngs=rngs
             )
@@ -269,6 +269,7 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
 
 family = Family(
     name="resnet",
+    version=2,
     config=ResNetConfig,
     network=network,
     batch_size=log_int(4, 256),

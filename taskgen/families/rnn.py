@@ -13,7 +13,7 @@ from taskgen import initializers
 from taskgen.cost import Cost, CostSheet
 from taskgen.families import costing
 from taskgen.families.base import Family, deferred
-from taskgen.space import choice, log_int, static
+from taskgen.space import choice, fixed, log_int, static
 from taskgen.spec import TaskSpec
 
 CELLS = ("lstm", "vanilla", "gru", "irnn")
@@ -32,6 +32,8 @@ class RNNConfig:
       initializer: Of the embedding and of the output's kernel; of the embedding, "truncated" is a
         truncated normal of nominal deviation ``init_scale``. The cell's is fixed.
       init_scale: See :data:`taskgen.initializers.NAMES`.
+      initial_rows: Whether the arrays of the learned initial state are of shape (1, units), as in
+        the published tasks, and not (units,): VeLO treats the two in different ways.
     """
 
     cell: str = static(choice(("lstm", "vanilla", "gru")), allowed=CELLS, default="lstm")
@@ -41,15 +43,17 @@ class RNNConfig:
     vocab_size: int = static(log_int(100, 10_000), allowed=(2, 1_000_000), default=256)
     initializer: str = initializers.initializer_field()
     init_scale: float = initializers.init_scale_field()
+    initial_rows: bool = static(fixed(False), default=False)
 
 
 @deferred
 def cell() -> Any:
     """Defines the cells.
 
-    A cell is made by ``(inputs, units, rngs=rngs)``. It has a learned initial state,
-    ``project(x)`` for the part that does not depend on the state, done for all times at once,
-    and ``step(state, projected) -> state``; the first array of the state is its output.
+    A cell is made by ``(inputs, units, initial=(units,), rngs=rngs)``. It has a learned initial
+    state, with arrays of the shape ``initial``, ``project(x)`` for the part that does not depend
+    on the state, done for all times at once, and ``step(state, projected) -> state``; the first
+    array of the state is its output.
     """
     import jax
     import jax.numpy as jnp
@@ -63,8 +67,8 @@ def cell() -> Any:
 
         hidden_init = staticmethod(default_init)
 
-        def __init__(self, inputs, units, *, rngs):
-            self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(units)))
+        def __init__(self, inputs, units, *, initial, rngs):
+            self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(initial)))
             self.input = nnx.Linear(inputs, units, kernel_init=default_init, rngs=rngs)
             self.hidden = nnx.Linear(units, units, kernel_init=self.hidden_init, rngs=rngs)
 
@@ -82,8 +86,8 @@ def cell() -> Any:
     class GRU(nnx.Module):
         """Gates z, r; ``a = tanh(W_a x + U_a (r h) + b_a)``; ``h' = (1 - z) h + z a``."""
 
-        def __init__(self, inputs, units, *, rngs):
-            self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(units)))
+        def __init__(self, inputs, units, *, initial, rngs):
+            self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(initial)))
             self.input = nnx.Linear(inputs, 3 * units, kernel_init=gru_init, rngs=rngs)
             self.hidden_kernel = nnx.Param(gru_init(rngs.params(), (units, 3 * units)))
 
@@ -101,8 +105,8 @@ def cell() -> Any:
     class LSTM(nnx.Module):
         """Gates i, g, f, o of one kernel on [x, h]; 1 is added to the forget gate."""
 
-        def __init__(self, inputs, units, *, rngs):
-            zeros = jnp.zeros(units)
+        def __init__(self, inputs, units, *, initial, rngs):
+            zeros = jnp.zeros(initial)
             self.initial = nnx.Dict(h=nnx.Param(zeros), c=nnx.Param(zeros))
             self.inputs = inputs
             kernel = default_init(rngs.params(), (inputs + units, 4 * units))
@@ -159,7 +163,14 @@ def network() -> type:
             self.embedding = nnx.Param(
                 table_init(rngs.params(), (view.vocab_size, config.embed_size))
             )
-            self.cell = cell(config.cell, config.embed_size, config.rnn_size, rngs=rngs)
+            units = config.rnn_size
+            self.cell = cell(
+                config.cell,
+                config.embed_size,
+                units,
+                initial=(1, units) if config.initial_rows else (units,),
+                rngs=rngs,
+            )
             self.output = nnx.Linear(
                 config.rnn_size, view.vocab_size, kernel_init=kernel_init, rngs=rngs
             )
@@ -168,9 +179,7 @@ def network() -> type:
             x = self.cell.project(self.embedding[...][tokens.T])  # [T,B,...], as scan wants it
             initial = self.cell.initial
             start = tuple(
-                jnp.broadcast_to(
-                    initial[name][...][None], (tokens.shape[0], initial[name].shape[0])
-                )
+                jnp.broadcast_to(initial[name][...], (len(tokens), initial[name].shape[-1]))
                 for name in ("h", "c")
                 if name in initial
             )

@@ -249,7 +249,7 @@ that are implemented; not implemented are {missing}.
 - **FLOPs**: how far our closed form of a training step is off the program that jax traces.
 - **first loss**: ours at initialisation, the mean of {seeds} seeds, on made-up data: blocky images
   whose pixels have the mean and deviation of the data set's, or uniform tokens. **published**: the
-  first value of the published envelope of Adam (or of four optimizers, for the 15 tasks that have
+  first value of the published envelope of Adam (or of four optimizers, for the 12 tasks that have
   no other), which is the minimum over rates and so a little lower. On real data ours would be
   closer; where the data matter (autoencoders, squared error) only the scale can agree.
 - **{steps} steps**: losses, gradients and parameters are finite, and every step moves the

@@ -9,7 +9,7 @@ from conformance import FACTS
 
 import taskgen
 from foundation.canonical import canonical_json
-from foundation.errors import UnknownNameError
+from foundation.errors import PlanError, UnknownNameError
 from suites import velodrome_tasks
 from suites.slices import slices
 from suites.suite import load_suite
@@ -145,6 +145,8 @@ def test_a_part_can_be_one_task():
     assert [task.name for task in suite.tasks] == ["VIT_Cifar100_skinnydeep"]
     with pytest.raises(UnknownNameError, match="velodrome-83/VIT_Cifar100_skinnydeep"):
         load_suite("velodrome-83/VIT_Cifar100_skinnydep")
+    with pytest.raises(PlanError, match="JAXNeRF_LegoBlenderTask is not implemented: it needs"):
+        load_suite("velodrome-extended/JAXNeRF_LegoBlenderTask")
 
 
 def test_the_protocol_is_the_published_one():

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
+from foundation.errors import SpecError, UnknownNameError, VelodromeError
 
 if TYPE_CHECKING:
     from taskgen.spec import TaskSpec
@@ -26,7 +26,7 @@ def find_tasks(text: str) -> list[TaskSpec]:
       PlanError: It is a published task that is not implemented.
     """
     from suites.suite import suites
-    from suites.velodrome_tasks import NOT_HERE
+    from suites.velodrome_tasks import refuse_missing
     from taskgen.spec import TaskSpec
 
     if text.lstrip().startswith("{"):
@@ -41,8 +41,7 @@ def find_tasks(text: str) -> list[TaskSpec]:
     known = {task.label: task for name in suites.names() for task in _usable_members(name)}
     if text in known:
         return [known[text]]
-    if text in NOT_HERE:
-        raise PlanError(f"the published task {text} is not implemented: it {NOT_HERE[text]}.")
+    refuse_missing(text)
     raise UnknownNameError("task, file of tasks, or suite", text, [*known, *suites.names()])
 
 

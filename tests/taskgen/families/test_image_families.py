@@ -90,7 +90,7 @@ def test_closed_forms_of_variants(name):
     ("family", "first"),
     [
         ("autoencoder", "d8a81cb57d5293c1"),
-        ("resnet", "b2b538ca49aab533"),
+        ("resnet", "bb79683998163c85"),
         ("vit", "66665eccc43149b5"),
         ("mlp_mixer", "13807c3239c0eb7a"),
     ],

@@ -34,6 +34,7 @@ class ArchitectureConfig:
       hidden: Size of the per-tensor LSTM.
       bank: Number of per-parameter networks that are mixed.
       init: ``"structured"`` starts as a normalised-momentum optimizer with a falling step;
+        ``"features"`` as one whose LSTM holds features (`optimizers.metatrain.features`);
         ``"random"`` from small random weights; anything else is a name or path of weights.
     """
 

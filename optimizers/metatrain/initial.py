@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from foundation.errors import VelodromeError
 from optimizers.metatrain.config import ArchitectureConfig
+from optimizers.metatrain.features import featured_weights
 from optimizers.velo import VeLOWeights, init_weights
 
 # Positions among the inputs of the LSTM ...
@@ -67,6 +68,8 @@ def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
     """
     if config.init == "structured":
         return structured_weights(key, hidden=config.hidden, bank=config.bank)
+    if config.init == "features":
+        return featured_weights(key, hidden=config.hidden, bank=config.bank)
     if config.init == "random":
         return init_weights(key, config.hidden, config.bank)
     from optimizers.velo.store import load_weights

@@ -126,7 +126,7 @@ UNITS = (
     _average("40% done", {_FRACTION + 3: 1.5}, rate=0.3),
     _average("80% done", {_FRACTION + 5: 1.5}, rate=0.3),
     _average("95% done", {_FRACTION + 6: 0.75, _FRACTION + 7: 0.75}, 0.5, rate=0.3),
-    # A consistent gradient has momenta of the same variance, noise much smaller long ones. Variances
+    # A consistent gradient has momenta of the same variance, noise much smaller long ones. Those
     # under 7e-4 of the tensor's own mean square look alike to VeLO, and so does their ratio.
     _average("consistent 0.999", {_VARIANCE + 2: 0.7, _VARIANCE: -0.7}, 0.8),
     _average("consistent 0.99", {_VARIANCE + 1: 1.0, _VARIANCE: -1.0}, 0.6),

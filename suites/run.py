@@ -20,7 +20,7 @@ from suites.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from suites.engines.inline import InlineEngine
 from suites.engines.processes import ProcessEngine
 from suites.environment import free_memory, usable_cores
-from suites.opening import announcements, look_into_store, open_store
+from suites.opening import alone_in, announcements, look_into_store, open_store
 from suites.overview import CellOverview, overview, too_large
 from suites.plan import make_plan
 from suites.preflight import check_suite
@@ -114,7 +114,7 @@ def run(
     Raises:
       KeyboardInterrupt: After Ctrl-C, once what was running is saved.
       StoreError: ``out`` holds another suite or protocol, or optimizers, data or weights that
-        have changed since.
+        have changed since; or another run is at work in it.
       PlanError: Nothing can be run as asked.
       SpecError: An argument is not allowed.
       UnknownNameError: A suite, optimizer, family or data set is not known.
@@ -153,24 +153,26 @@ def run(
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
-    tidy(store)
-    memory = {cell.id: cell.memory_bytes for cell in cells}
-    jobs, already = jobs_left(store, chosen, memory, timing=timing)
-    for note in (*notes, *announcements(store, backend)):
-        display.say(note)
-    display.begin(store.plan, jobs)
-    try:
-        if jobs:
-            engine = _engine(jobs, workers, backend, checkpoint_seconds)
-            _run(engine, store, jobs, display, chosen_by_user=workers is not None)
-    except KeyboardInterrupt:
-        display.end()
-        display.say(
-            f"Stopped. What was finished is kept in {store.directory}; the same command goes on."
-        )
-        raise
-    finally:
-        display.end()
+    with alone_in(store):
+        tidy(store)
+        memory = {cell.id: cell.memory_bytes for cell in cells}
+        jobs, already = jobs_left(store, chosen, memory, timing=timing)
+        for note in (*notes, *announcements(store, backend)):
+            display.say(note)
+        display.begin(store.plan, jobs)
+        try:
+            if jobs:
+                engine = _engine(jobs, workers, backend, checkpoint_seconds)
+                _run(engine, store, jobs, display, chosen_by_user=workers is not None)
+        except KeyboardInterrupt:
+            display.end()
+            display.say(
+                f"Stopped. What was finished is kept in {store.directory}; the same command goes "
+                "on."
+            )
+            raise
+        finally:
+            display.end()
     done = sum(job.kind == SHARD and store.has_shard(job.id) for job in jobs)
     failed = {name: record for name, record in store.failures.items() if not store.has_shard(name)}
     seconds = time.monotonic() - began

@@ -20,6 +20,7 @@ from optimizers.registry import OptimizerSpec
 from results.store import Store
 from suites.displays import LiveProgress, PlainProgress, choose_progress, duration
 from suites.execute import Workshop
+from suites.opening import alone_in
 from suites.run import run
 
 
@@ -249,6 +250,15 @@ def test_what_killed_processes_left_is_removed(tmp_path):
     assert not finished.exists()
     assert not old.exists()
     assert young.exists()
+
+
+def test_two_runs_do_not_work_in_one_store(tmp_path):
+    go(tmp_path)
+    before = toys.contents(tmp_path)
+    with alone_in(Store.open(tmp_path)), pytest.raises(StoreError, match="another run is at work"):
+        go(tmp_path)
+    assert toys.contents(tmp_path) == before
+    go(tmp_path)  # and when that one is over, there is nothing in the way
 
 
 def test_an_optimizer_that_cannot_be_timed_is_recorded_and_the_others_are_timed(tmp_path):

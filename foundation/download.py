@@ -19,6 +19,7 @@ CHUNK_BYTES = 1 << 16
 """Bytes read and written at a time."""
 
 _TIMEOUT_SECONDS = 30
+_NO_SUCH_RANGE = 416
 
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all; 0 if that is not known)."""
@@ -58,26 +59,47 @@ def download(
         return target
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    download_part(
-        url, part, size=size, attempts=attempts, pause_seconds=pause_seconds, progress=progress
-    )
-    found = part.stat().st_size
-    if found != size:
-        discard(part)
-        raise DownloadError(
-            f"{url} did not send the expected file: expected {size:,} bytes, found {found:,}. "
-            "Nothing was kept; perhaps a proxy answers in its place."
+
+    def fetch() -> str:
+        download_part(
+            url,
+            part,
+            size=size,
+            unversioned=True,
+            attempts=attempts,
+            pause_seconds=pause_seconds,
+            progress=progress,
         )
-    digest = sha256_file(part)
-    if digest != sha256:
+        return _difference(part, size, sha256)
+
+    problem = fetch()
+    state = _read_state(part)
+    if problem and state is not None and state.resumed:
+        discard(part)  # the parts may be of two versions: only what comes whole is judged
+        problem = fetch()
+    if problem:
         discard(part)
-        raise DownloadError(
-            f"{url} did not send the expected file: expected SHA-256 {sha256}, found {digest}. "
-            "Nothing was kept: it was damaged on its way, or has changed. Run the command again."
-        )
+        raise DownloadError(f"{url} did not send the expected file: {problem}")
     part.replace(target)
     state_path(part).unlink(missing_ok=True)
     return target
+
+
+def _difference(part: Path, size: int, sha256: str) -> str:
+    """Returns what is wrong with a file that came, and what to do; "" if nothing is."""
+    found = part.stat().st_size
+    if found != size:
+        return (
+            f"expected {size:,} bytes, found {found:,}. Nothing was kept; perhaps a proxy answers "
+            "in its place."
+        )
+    digest = sha256_file(part)
+    if digest != sha256:
+        return (
+            f"expected SHA-256 {sha256}, found {digest}. Nothing was kept: it was damaged on its "
+            "way, or has changed. Run the command again."
+        )
+    return ""
 
 
 def download_part(
@@ -85,6 +107,7 @@ def download_part(
     part: Path,
     *,
     size: int | None = None,
+    unversioned: bool = False,
     keep_headers: Sequence[str] = (),
     attempts: int = 5,
     pause_seconds: float = 1.0,
@@ -93,12 +116,15 @@ def download_part(
     """Downloads to ``part``, or goes on with what is there of it; checks nothing.
 
     Beside it, in ``part`` + ``.json``, lies which version of which address it belongs to: a file
-    that has changed on the server is fetched anew.
+    that has changed on the server is fetched anew. A server that names no version (by a strong
+    ``ETag``) cannot tell, so there nothing is gone on with, unless ``unversioned``.
 
     Args:
       url: Where from.
       part: Where to.
       size: Bytes, if known: a longer file is not read to its end.
+      unversioned: Go on also where the server names no version. The caller must know the hash: the
+        parts may be of two files.
       keep_headers: Names of the answer's headers that the caller wants.
       attempts: How often a dropped connection is taken up again, at least 1.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
@@ -115,9 +141,11 @@ def download_part(
         if attempt:
             time.sleep(pause_seconds * 2 ** (attempt - 1))
         try:
-            return _download(url, part, size, keep_headers, progress)
+            return _download(url, part, size, unversioned, keep_headers, progress)
         except urllib.error.HTTPError as error:
-            if error.code < 500:
+            if error.code == _NO_SUCH_RANGE and part.is_file():
+                discard(part)  # the file has become shorter than what is here of it
+            elif error.code < 500:
                 raise _unreachable(url, f"HTTP {error.code} {error.reason}", part) from error
             reason = f"HTTP {error.code} {error.reason}"
         except urllib.error.URLError as error:
@@ -142,11 +170,19 @@ def state_path(part: Path) -> Path:
 
 @dataclass(frozen=True)
 class _State:
-    """Which version of which address a partial download belongs to."""
+    """Which version of which address a partial download belongs to.
+
+    Attributes:
+      url: The address.
+      etag: The version; "" where the server names none that can be relied on.
+      headers: What the caller wanted of the answer.
+      resumed: Whether it came in more than one part.
+    """
 
     url: str
     etag: str
     headers: dict[str, list[str]]
+    resumed: bool = False
 
 
 class _Dropped(Exception):
@@ -154,16 +190,24 @@ class _Dropped(Exception):
 
 
 def _download(
-    url: str, part: Path, size: int | None, keep_headers: Sequence[str], progress: Progress | None
+    url: str,
+    part: Path,
+    size: int | None,
+    unversioned: bool,
+    keep_headers: Sequence[str],
+    progress: Progress | None,
 ) -> dict[str, list[str]]:
     state = _read_state(part)
-    start = part.stat().st_size if state and state.url == url and part.is_file() else 0
+    known = state is not None and state.url == url and bool(state.etag or unversioned)
+    start = part.stat().st_size if known and part.is_file() else 0
     if start and start == size and state is not None:
         return state.headers
     headers = {"User-Agent": "velodrome", "Accept-Encoding": "identity"}
     if start and state is not None:
-        # If-Range: a file that was replaced on the server is sent anew, not continued.
-        headers |= {"Range": f"bytes={start}-", "If-Range": state.etag}
+        headers["Range"] = f"bytes={start}-"
+        if state.etag:
+            # A file that was replaced on the server is sent anew, not continued.
+            headers["If-Range"] = state.etag
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
         if response.status != 206:
@@ -173,8 +217,10 @@ def _download(
             raise _Dropped("the server continued at another place")
         kept = {name: response.headers.get_all(name) or [] for name in keep_headers}
         etag = response.headers.get("ETag", "")
-        if etag:
-            atomic_write_json(state_path(part), vars(_State(url, etag, kept)))
+        if etag.startswith("W/"):
+            etag = ""  # a weak one may stand for other bytes, and If-Range takes none
+        if etag or unversioned:
+            atomic_write_json(state_path(part), vars(_State(url, etag, kept, resumed=start > 0)))
         else:
             state_path(part).unlink(missing_ok=True)  # cannot be resumed safely
         announced = response.headers.get("Content-Length")

@@ -10,23 +10,16 @@ one of four optimizers, which is no tuned Adam.
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
-from foundation.download import Progress, download_part, state_path
+from foundation.download import DownloadError, Progress, download_part, state_path
 from foundation.errors import DataError, SpecError
 from foundation.files import atomic_write_bytes, atomic_write_json, cache_dir, sha256_file
-from results.envelope import steps_to_loss
+from results.reference_file import ADAM, ANCHORS, FOUR, Envelope, kind_of, read_envelopes
 
-ADAM = "adam"
-FOUR = "four-optimizers"
 WORDS = {
     ADAM: "Adam at a constant rate",
     FOUR: "the best of four optimizers (Adam at a constant rate and with two schedules, RAdam)",
@@ -42,33 +35,6 @@ URLS = {
 }
 """Where each kind comes from, at a fixed commit."""
 
-ANCHORS = {
-    "Conv_Cifar100_32x64x64": {ADAM: 0.692645, FOUR: 0.610774},
-    "Conv_Cifar10_32x64x64": {ADAM: 0.00223008, FOUR: 0.000114904},
-    "RNNLM_lm1bbytes_Patch32_LSTM128_Embed64": {ADAM: 1.38147, FOUR: 1.3741},
-}
-"""Published losses after 100,000 steps by which the kinds are told apart."""
-
-_ANCHOR_STEP = 100_000
-_ANCHOR_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """The envelope of one task.
-
-    Attributes:
-      steps: training steps, ascending from 0.
-      losses: lowest smoothed train loss by then, never rising.
-    """
-
-    steps: Float[np.ndarray, " point"]
-    losses: Float[np.ndarray, " point"]
-
-    def steps_to(self, losses: Float[np.ndarray, " loss"]) -> Float[np.ndarray, " loss"]:
-        """First step at which each loss is reached; +inf where it never is."""
-        return steps_to_loss(self.steps, self.losses, losses)
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -76,7 +42,7 @@ class Reference:
 
     Attributes:
       kind: ``"adam"`` or ``"four-optimizers"``.
-      origin: where the file came from.
+      origin: where the file came from; and, if so, that only the user says which kind it is.
       sha256: of the file.
       envelopes: by published name of the task.
     """
@@ -85,58 +51,6 @@ class Reference:
     origin: str
     sha256: str
     envelopes: Mapping[str, Envelope]
-
-
-def read_envelopes(path: str | Path) -> dict[str, Envelope]:
-    """Reads a published file: ``{task: [[steps], [losses]]}`` as JSON, or that in gzip.
-
-    Raises:
-      DataError: The file is not of that form; the message names the task.
-    """
-    file = Path(path)
-    try:
-        data = file.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        content = json.loads(data)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(
-            f"{file} cannot be read as JSON ({error}); give the file speedup_over_adam.json of "
-            "google/learned_optimization, as it is or in gzip."
-        ) from error
-    if not isinstance(content, dict) or not content:
-        raise DataError(f"{file} has no envelopes: expected an object of tasks.")
-    return {str(task): _envelope(file, task, value) for task, value in content.items()}
-
-
-def _envelope(file: Path, task: str, value: Any) -> Envelope:
-    try:
-        steps, losses = (np.asarray(part, np.float64) for part in value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{file}: {task} is not [[steps], [losses]] ({error}).") from error
-    problem = ""
-    if steps.ndim != 1 or steps.shape != losses.shape or len(steps) < 2:
-        problem = f"has {steps.shape} steps and {losses.shape} losses"
-    elif not np.isfinite(steps).all() or steps[0] != 0 or (np.diff(steps) <= 0).any():
-        problem = "has steps that do not ascend from 0"
-    elif not np.isfinite(losses).all() or (np.diff(losses) > 0).any():
-        problem = "has losses that rise or are not finite: it is no envelope"
-    if problem:
-        raise DataError(f"{file}: {task} {problem}.")
-    return Envelope(steps, losses)
-
-
-def kind_of(envelopes: Mapping[str, Envelope]) -> str | None:
-    """Tells the kind by the published values of a few tasks; None if none of them is there."""
-    for task, values in ANCHORS.items():
-        envelope = envelopes.get(task)
-        if envelope is None or envelope.steps[-1] < _ANCHOR_STEP:
-            continue
-        loss = float(np.interp(_ANCHOR_STEP, envelope.steps, envelope.losses))
-        for kind, anchor in values.items():
-            if abs(loss / anchor - 1) < _ANCHOR_TOLERANCE:
-                return kind
-    return None
 
 
 def reference_path(kind: str) -> Path:
@@ -149,6 +63,7 @@ def fetch_reference(
     *,
     source: str | Path | None = None,
     url: str | None = None,
+    unverified: bool = False,
     attempts: int = 5,
     pause_seconds: float = 1.0,
     progress: Progress | None = None,
@@ -159,13 +74,15 @@ def fetch_reference(
       kind: ``"adam"`` or ``"four-optimizers"``.
       source: A file to take instead; JSON, or that in gzip.
       url: Where from; by default the published address.
+      unverified: Whether to take a file whose numbers do not tell its kind.
       attempts: How often a dropped connection is taken up again.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
       progress: Called with (bytes so far, bytes in all).
 
     Raises:
       SpecError: There is no such kind, or the file is of the other one.
-      DataError: The file is not of the published form.
+      DataError: The file is not of the published form, does not tell its kind, or has less than
+        what is kept already.
       DownloadError: It cannot be fetched.
     """
     if kind not in WORDS:
@@ -176,16 +93,20 @@ def fetch_reference(
     else:
         origin = url or URLS[kind]
         file = target.with_name(f"{target.name}.part")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        download_part(
-            origin, file, attempts=attempts, pause_seconds=pause_seconds, progress=progress
-        )
+        _download(origin, file, attempts, pause_seconds, progress)
     try:
         envelopes = read_envelopes(file)
         found = kind_of(envelopes)
         if found not in (None, kind):
             allowed = f"{found!r}: by its numbers, that is what {origin} has"
             raise SpecError("reference kind", kind, allowed)
+        if found is None and not unverified:
+            raise DataError(
+                f"nothing tells whether {origin} is of {WORDS[kind]}: the kinds are told apart by "
+                f"the losses of {', '.join(ANCHORS)} after 100,000 steps, and it has none that is "
+                "known. To take it nevertheless, give --unverified."
+            )
+        _refuse_loss(kind, origin, envelopes)
         data = file.read_bytes()
     finally:
         if source is None:
@@ -193,9 +114,15 @@ def fetch_reference(
             state_path(file).unlink(missing_ok=True)
     atomic_write_bytes(target, data)
     sha256 = sha256_file(target)
-    record = {"kind": kind, "origin": origin, "sha256": sha256, "tasks": len(envelopes)}
+    record = {
+        "kind": kind,
+        "verified": found is not None,
+        "origin": origin,
+        "sha256": sha256,
+        "tasks": len(envelopes),
+    }
     atomic_write_json(_record_path(target), record)
-    return Reference(kind, origin, sha256, envelopes)
+    return _reference(kind, origin, sha256, envelopes)
 
 
 def load_reference(kind: str = ADAM) -> Reference | None:
@@ -219,7 +146,48 @@ def load_reference(kind: str = ADAM) -> Reference | None:
         raise DataError(
             f"{path} has changed since it was fetched; run `velodrome reference fetch` again."
         )
-    return Reference(kind, origin, sha256, read_envelopes(path))
+    return _reference(kind, origin, sha256, read_envelopes(path))
+
+
+def _reference(kind: str, origin: str, sha256: str, envelopes: Mapping[str, Envelope]) -> Reference:
+    if kind_of(envelopes) is None:
+        # Whatever says where the numbers are from, as the report does, says this with it.
+        origin += ", whose numbers do not tell its kind"
+    return Reference(kind, origin, sha256, envelopes)
+
+
+def _download(
+    url: str, file: Path, attempts: int, pause_seconds: float, progress: Progress | None
+) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        download_part(url, file, attempts=attempts, pause_seconds=pause_seconds, progress=progress)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error} Run the command again with a network; or fetch {url} on another machine and "
+            "give the file with --from FILE."
+        ) from error
+
+
+def _refuse_loss(kind: str, origin: str, envelopes: Mapping[str, Envelope]) -> None:
+    """Raises a DataError if a task that is kept would be lost, or would end earlier."""
+    try:
+        kept = load_reference(kind)
+    except DataError:
+        kept = None  # what is damaged may be replaced
+    if kept is None:
+        return
+    lost = [
+        task
+        for task, envelope in kept.envelopes.items()
+        if task not in envelopes or envelopes[task].steps[-1] < envelope.steps[-1]
+    ]
+    if lost:
+        raise DataError(
+            f"{origin} lacks, or ends earlier on, {len(lost)} of the {len(kept.envelopes)} tasks "
+            f"kept from {kept.origin}, such as {lost[0]}. To replace these, delete "
+            f"{reference_path(kind)} first."
+        )
 
 
 def _record_path(path: Path) -> Path:

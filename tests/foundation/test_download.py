@@ -6,6 +6,7 @@ import hashlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from misbehaving_server import Server, serving
@@ -76,11 +77,78 @@ def test_what_changed_on_the_server_is_fetched_from_the_start(server: Server, tm
     assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
 
 
-def test_without_a_version_nothing_is_continued(server: Server, tmp_path: Path):
+def answer_every_range(server: Server) -> None:
+    """As servers do, a part is sent where no version is asked for; this one names none."""
+    base: Any = server.RequestHandlerClass
+
+    class Handler(base):
+        def do_GET(self) -> None:
+            if "If-Range" not in self.headers:
+                self.headers["If-Range"] = ""
+            super().do_GET()
+
     server.etag = ""
-    server.drop_after = [2500]
+    handler: Any = Handler
+    server.RequestHandlerClass = handler
+
+
+def test_with_a_known_hash_a_download_needs_no_version_to_go_on(server: Server, tmp_path: Path):
+    answer_every_range(server)
+    server.drop_after = [2500, 1000]
+    with pytest.raises(DownloadError, match="2,500 bytes are kept and will be resumed"):
+        fetch(server, tmp_path / "data.bin", attempts=1)
     assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+    assert server.ranges == [None, "bytes=2500-", "bytes=3500-"]
+    assert names(tmp_path) == ["data.bin"]
+
+
+def test_a_weak_version_is_none(server: Server, tmp_path: Path):
+    answer_every_range(server)
+    server.headers.append(("ETag", 'W/"one"'))
+    server.drop_after = [2500]
+    received: list[int] = []
+    fetch(server, tmp_path / "data.bin", progress=lambda done, total: received.append(done))
+    assert (tmp_path / "data.bin").read_bytes() == BODY
+    assert received == sorted(received)  # nothing was sent twice
+
+
+def test_parts_of_two_files_are_fetched_anew(server: Server, tmp_path: Path):
+    answer_every_range(server)
+    server.body = bytes(len(BODY))
+    server.drop_after = [2500]
+    with pytest.raises(DownloadError):
+        fetch(server, tmp_path / "data.bin", attempts=1)
+    server.body = BODY
+    assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+    assert server.ranges == [None, "bytes=2500-", None]
+
+
+def test_a_wrong_file_is_fetched_anew_only_once(server: Server, tmp_path: Path):
+    answer_every_range(server)
+    server.body = bytes(len(BODY))
+    server.drop_after = [2500, len(BODY), 2500]  # dropped, the rest, dropped, the rest
+    with pytest.raises(DownloadError, match="expected SHA-256"):
+        fetch(server, tmp_path / "data.bin")
+    assert server.ranges == [None, "bytes=2500-", None, "bytes=2500-"]
+    assert names(tmp_path) == []
+
+
+def test_without_a_version_and_a_hash_nothing_is_continued(server: Server, tmp_path: Path):
+    answer_every_range(server)
+    server.drop_after = [2500]
+    download_part(server.url, tmp_path / "data.part", size=len(BODY), pause_seconds=0.0)
+    assert (tmp_path / "data.part").read_bytes() == BODY
     assert server.ranges == [None, None]
+
+
+def test_a_file_that_became_shorter_is_fetched_anew(server: Server, tmp_path: Path):
+    answer_every_range(server)
+    server.drop_after = [2500]
+    with pytest.raises(DownloadError):
+        fetch(server, tmp_path / "data.bin", attempts=1)
+    server.failures = [416]  # no such range
+    assert fetch(server, tmp_path / "data.bin").read_bytes() == BODY
+    assert server.ranges == [None, "bytes=2500-", None]
 
 
 def test_a_wrong_hash_is_refused_and_not_kept(server: Server, tmp_path: Path):

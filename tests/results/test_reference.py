@@ -1,4 +1,4 @@
-"""Published envelopes: the files, which kind they are, fetching, and ours beside them."""
+"""Published envelopes: the files, which kind they are, and fetching them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,17 @@ import gzip
 import http.server
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import Candidate, make
 
+from foundation.download import DownloadError
 from foundation.errors import DataError, SpecError, VelodromeError
-from results.comparison import compare
-from results.reference import (
-    ADAM,
-    ANCHORS,
-    FOUR,
-    Envelope,
-    Reference,
-    fetch_reference,
-    kind_of,
-    load_reference,
-    read_envelopes,
-    reference_path,
-)
-from results.report import write_report
+from results.reference import fetch_reference, load_reference, reference_path
+from results.reference_file import ADAM, ANCHORS, FOUR, Envelope, kind_of, read_envelopes
 from velodrome.cli import main
 
 STEPS = [0.0, 195.69471624266146, 391.3894324853229, 100_000.0]
@@ -80,10 +69,15 @@ def test_what_is_no_file_of_envelopes(tmp_path: Path, content: object, words: st
 
 
 def test_unreadable_files(tmp_path: Path):
+    packed = gzip.compress(json.dumps(published(ADAM)).encode())
     (tmp_path / "text").write_text("<html>")
-    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"{}" * 500)[:20])
-    for name in ("text", "cut.gz", "absent"):
-        with pytest.raises(DataError, match="cannot be read as JSON"):
+    (tmp_path / "cut.gz").write_bytes(packed[:20])
+    (tmp_path / "checksum.gz").write_bytes(packed[:-5] + b"\xff" + packed[-4:])
+    (tmp_path / "flipped.gz").write_bytes(packed[:10] + b"\xff" + packed[11:])
+    with pytest.raises(zlib.error):
+        gzip.decompress((tmp_path / "flipped.gz").read_bytes())
+    for name in ("text", "cut.gz", "checksum.gz", "flipped.gz", "absent"):
+        with pytest.raises(DataError, match=r"cannot be read as JSON .* with --from FILE"):
             read_envelopes(tmp_path / name)
 
 
@@ -95,12 +89,51 @@ def test_the_kinds_are_told_apart_by_their_numbers(cache: Path):
         other = ADAM if kind == FOUR else FOUR
         with pytest.raises(SpecError, match=f"{kind!r}: by its numbers"):
             fetch_reference(other, source=path)
-    # Of tasks that nothing is known about, the user's word is taken.
-    unknown = write(cache / "mine.json", {"mine": [[0.0, 10.0], [1.0, 0.5]]})
-    assert kind_of(read_envelopes(unknown)) is None
-    assert set(fetch_reference(ADAM, source=unknown).envelopes) == {"mine"}
     with pytest.raises(SpecError, match="reference kind"):
-        fetch_reference("sgd", source=unknown)
+        fetch_reference("sgd", source=path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"mine": [[0.0, 10.0], [1.0, 0.5]]},  # nothing is known about this task
+        {TASK: [[0.0, 50_000.0], [2.3, ANCHORS[TASK][ADAM]]]},  # ends before the known loss
+        {TASK: [STEPS, [2.3, 2.1, 1.9, 0.5]]},  # another loss than the known ones
+    ],
+)
+def test_what_does_not_tell_its_kind_is_taken_only_on_request(cache: Path, content: dict):
+    unknown = write(cache / "mine.json", content)
+    assert kind_of(read_envelopes(unknown)) is None
+    with pytest.raises(DataError, match="nothing tells whether .* give --unverified"):
+        fetch_reference(ADAM, source=unknown)
+    assert load_reference() is None
+    told = f"{unknown}, whose numbers do not tell its kind"
+    assert fetch_reference(ADAM, source=unknown, unverified=True).origin == told
+    found = load_reference()
+    assert found is not None and set(found.envelopes) == set(content)
+    assert found.origin == told  # which the report prints
+    record = json.loads(reference_path(ADAM).with_name("adam.record.json").read_text())
+    assert record["verified"] is False
+
+
+def test_a_part_does_not_replace_what_is_fuller(cache: Path):
+    whole = published(ADAM, other=[[0.0, 100.0], [2.0, 1.0]])
+    fetch_reference(source=write(cache / "whole.json", whole))
+    assert len(fetch_reference(source=cache / "whole.json").envelopes) == 2  # the same again
+    for part in (published(ADAM), {**whole, "other": [[0.0, 50.0], [2.0, 1.0]]}):
+        path = write(cache / "part.json", part)
+        words = r"part.json lacks, or ends earlier on, 1 of the 2 tasks .* such as other\..* delete"
+        with pytest.raises(DataError, match=words):
+            fetch_reference(source=path)
+        found = load_reference()
+        assert found is not None and found.envelopes["other"].steps[-1] == 100
+    fetch_reference(source=write(cache / "more.json", {**whole, "third": whole["other"]}))
+    found = load_reference()
+    assert found is not None and len(found.envelopes) == 3
+    reference_path(ADAM).write_text("damaged")
+    fetch_reference(source=write(cache / "part.json", published(ADAM)))
+    reference_path(ADAM).unlink()
+    fetch_reference(source=write(cache / "part.json", published(ADAM)))
 
 
 def test_what_is_kept_is_found_again(cache: Path):
@@ -168,48 +201,19 @@ def test_a_dropped_download_is_taken_up_again(server: str):
     ]
 
 
+def test_without_a_network_a_file_may_be_given(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(
+        DownloadError, match="could not fetch http.* give the file with --from FILE"
+    ):
+        fetch_reference(url="http://127.0.0.1:9/speedup_over_adam.json", attempts=1)
+
+
 def test_what_a_proxy_sends_is_not_kept(server: str):
     Handler.body = b"<html>no</html>" * 10
     with pytest.raises(DataError, match="cannot be read as JSON"):
         fetch_reference(url=server, pause_seconds=0.01)
     assert load_reference() is None and not list(reference_path(ADAM).parent.iterdir())
-
-
-def reference(losses: dict[str, tuple[list, list]]) -> Reference:
-    made = {name: Envelope(np.array(s, float), np.array(v)) for name, (s, v) in losses.items()}
-    return Reference(ADAM, "a test", "0" * 64, made)
-
-
-@pytest.mark.slow
-def test_our_baseline_beside_the_published_one(tmp_path: Path):
-    """The published envelope is made of ours, three times as slow, and cut off for one task."""
-    made = make(tmp_path / "s", [Candidate("velo", [2.0, 3.0, 1.0])], noise=0.0, multiple=5)
-    plain = write_report(made.store.directory, tmp_path / "plain")
-    assert plain.data.published.empty and not (plain.directory / "published.csv").exists()
-    ours = {}
-    for task in compare(made.store):
-        race = task.races["paper"]
-        envelope = race.envelope(21)  # evaluations of a candidate
-        ours[str(task.task["label"])] = (race.baseline.steps * 3.0, envelope)
-    first, second, _ = ours
-    published = {first: ours[first], second: tuple(part[:40] for part in ours[second])}
-    files = write_report(
-        made.store.directory,
-        tmp_path / "report",
-        reference=reference({k: (list(s), list(v)) for k, (s, v) in published.items()}),
-    )
-    table = files.data.published
-    assert list(table["task"]) == [first, first, second, second]
-    assert list(table["steps"]) == [200, 1000] * 2
-    np.testing.assert_allclose(np.asarray(table["ratio"])[:3], 3.0, rtol=1e-6)
-    assert list(table["censored"]) == ["no", "no", "no", "right"]
-    assert float(np.asarray(table["ratio"])[3]) == published[second][0][-1] / 1000
-    drawn = files.data.curves
-    drawn = drawn[drawn["series"] == "published"]
-    assert set(drawn["task"]) == {first, second} and float(np.max(drawn["step"])) <= 1000
-    text = files.markdown.read_text()
-    assert "Beside the published baseline" in text and "built-in real data" in text
-    assert (files.directory / "published.csv").is_file()
 
 
 def test_the_command(cache: Path, capsys: pytest.CaptureFixture[str]):
@@ -221,5 +225,13 @@ def test_the_command(cache: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["reference", "list"]) == 0
     listed = capsys.readouterr().out
     assert "not here yet" in listed and "100,000" in listed
+    mine = write(cache / "mine.json", {"mine": [[0.0, 10.0], [1.0, 0.5]]})
+    assert main(["reference", "fetch", "--from", str(mine)]) == 2
+    assert "--unverified" in capsys.readouterr().err
+    assert main(["reference", "fetch", "--from", str(mine), "--unverified"]) == 0
+    assert "mine.json, whose numbers do not tell its kind" in capsys.readouterr().out
+    assert main(["reference", "list"]) == 0
+    assert "mine.json, whose numbers do not tell its kind" in capsys.readouterr().out
+    assert main(["reference", "list", "--unverified"]) == 2
     with pytest.raises(VelodromeError):
         fetch_reference(source=cache / "absent.json")

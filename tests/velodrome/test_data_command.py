@@ -144,6 +144,58 @@ def test_files_that_are_not_the_published_ones_are_told(
     assert "not, byte for byte, the published ones" in capsys.readouterr().out
 
 
+def test_files_that_cannot_be_compared_are_told(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+):
+    for path in list(folder.iterdir()):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    assert "Note: the files could not be compared with the published" in capsys.readouterr().out
+    assert cli.main(["data", "status", "mnist"]) == 0
+    assert "not known: unpacked or converted" in capsys.readouterr().out
+
+
+def test_the_hash_of_the_vocabulary_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def prepared(name: str, **options: object) -> dict:
+        sizes = {"train": {"size": 98}, "heldout": {"size": 2}}
+        notes = {"vocabulary": "12ab" * 16}
+        return {"published": True, "notes": notes, "splits": sizes, "form": "text files"}
+
+    monkeypatch.setattr("taskgen.data.published.prepare.prepare", prepared)
+    words = ["data", "prepare", "lm1b_32k", "--download", "--vocabulary", "sentencepiece.model"]
+    assert cli.main(words) == 0
+    assert f"vocabulary: SHA-256 {'12ab' * 16}\n" in capsys.readouterr().out
+
+
+def test_a_damaged_record_fails_only_its_own_data_set(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+):
+    assert cli.main(["data", "prepare", "mnist", "--from", str(folder)]) == 0
+    prepared = tmp_path / "cache" / "data" / "prepared" / "mnist"
+    (prepared / "record.json").write_text('{"schema": 1, "spl')
+    capsys.readouterr()
+    assert cli.main(["data", "status"]) == 0
+    table = capsys.readouterr().out.partition("\n\n")[0]
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
+    assert " damaged " in lines["mnist"] and "not here" in lines["cifar10"]
+    assert f"delete {prepared}, then velodrome data prepare mnist --download" in lines["mnist"]
+    assert cli.main(["data", "status", "mnist"]) == 0
+    shown = capsys.readouterr().out
+    assert "damaged" in shown and f"Delete {prepared} and prepare the data set again" in shown
+    assert cli.main(["list", "datasets"]) == 0
+    captured = capsys.readouterr()
+    assert "mnist " in captured.out and captured.err == ""
+    out = ["--out", str(tmp_path / "store")]
+    only = ["run", "velodrome-83/mnist", *out]
+    assert cli.main([*only, "--steps", "20"]) == 2
+    told = capsys.readouterr().err
+    assert "record.json is damaged" in told and f"Delete {prepared}" in told
+    assert cli.main([*only, "--data", "stand-in", "--dry-run"]) == 0
+
+
 def test_prepare_by_downloading(
     capsys: pytest.CaptureFixture[str], server: str, tmp_path: Path, monkeypatch
 ):

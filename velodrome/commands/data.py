@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from foundation.errors import VelodromeError
+from foundation.errors import DataError, VelodromeError
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, count, print_pairs, print_table
@@ -20,6 +20,14 @@ EXAMPLES = (
     "velodrome data prepare cifar10 --from downloads/   # or a data_dir of tensorflow-datasets",
     "velodrome data prepare lm1b_32k --download --vocabulary sentencepiece.model",
 )
+
+#: By whether the files are the published ones; None is where that cannot be told.
+_NOTES = {
+    False: "Note: the files are not, byte for byte, the published ones. If they were not only "
+    "packed anew, results on them are results on other data.",
+    None: "Note: the files could not be compared with the published ones, because hashes are known "
+    "only of files as they are downloaded, and these are unpacked or converted.",
+}
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -71,12 +79,10 @@ def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | 
         record = prepare(
             name, source=source, fetch=download, vocabulary=vocabulary, progress=bars.tell
         )
-    if record["published"] is False:
-        console().print(
-            "Note: the files are not, byte for byte, the published ones. If they were not only "
-            "packed anew, results on them are results on other data.",
-            markup=False,
-        )
+    if record["published"] is not True:
+        console().print(_NOTES[record["published"]], markup=False)
+    if "vocabulary" in record["notes"]:
+        console().print(f"vocabulary: SHA-256 {record['notes']['vocabulary']}", markup=False)
     sizes = ", ".join(f"{split}: {entry['size']:,}" for split, entry in record["splits"].items())
     console().print(
         f"{name} is prepared from {record['form']} ({sizes}), in {prepared_dir(name)}",
@@ -88,7 +94,6 @@ def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | 
 def _status() -> int:
     from suites.dataneeds import suites_by_data
     from taskgen.data import datasets
-    from taskgen.data.published.recipes import how_to_get
     from taskgen.data.standin import PREFIX
 
     needed, problems = suites_by_data()
@@ -105,7 +110,7 @@ def _status() -> int:
                 size,
                 info.content_hash[:16],
                 ", ".join(needed.get(name, ())),
-                "" if info.content_hash else how_to_get(name),
+                "" if info.content_hash else _how_to_get(name),
             )
 
     print_table(("data set", "state", "#size", "content hash", "suites", "how to get it"), rows())
@@ -131,7 +136,6 @@ def _status() -> int:
 def _status_of(name: str) -> int:
     from suites.dataneeds import suites_by_data
     from taskgen.data import datasets
-    from taskgen.data.published.recipes import how_to_get
 
     dataset = datasets.get(name)
     info = dataset.info
@@ -149,7 +153,7 @@ def _status_of(name: str) -> int:
     pairs += [(f"hash of {split}", value) for split, value in info.split_hashes.items()]
     pairs += list(_record_pairs(name))
     if not info.content_hash:
-        pairs.append(("how to get it", how_to_get(name)))
+        pairs.append(("how to get it", _how_to_get(name)))
         pairs += list(_recipe_pairs(name))
     print_pairs(pairs)
     return 0
@@ -163,10 +167,27 @@ def _state(name: str, info: Any) -> tuple[str, str]:
     size = f"about {_bytes(raw)}" if (raw := about_bytes(info)) else ""
     if name not in RECIPES:
         return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), size
-    record = read_record(name)
+    try:
+        record = read_record(name)
+    except DataError:
+        return "damaged", size
     if record is None:
         return "not here", size
     return "prepared", _bytes(sum(entry["bytes"] for entry in record["splits"].values()))
+
+
+def _how_to_get(name: str) -> str:
+    """The command that prepares a data set; of a damaged one, what to do before."""
+    from taskgen.data.published.prepared import prepared_dir, read_record
+    from taskgen.data.published.recipes import RECIPES, how_to_get
+
+    command = how_to_get(name)
+    try:
+        if name in RECIPES:
+            read_record(name)
+    except DataError:
+        return f"delete {prepared_dir(name)}, then {command}"
+    return command
 
 
 def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
@@ -188,13 +209,17 @@ def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
     from taskgen.data.published.prepared import prepared_dir, read_record
     from taskgen.data.published.recipes import RECIPES
 
-    record = read_record(name) if name in RECIPES else None
+    try:
+        record = read_record(name) if name in RECIPES else None
+    except DataError as error:
+        yield "problem", error
+        return
     if record is None:
         return
     yield "prepared from", record["form"]
     yield "prepared at", record["prepared"]
     yield "in", prepared_dir(name)
-    genuine = {True: "yes, by SHA-256", False: "no", None: "not known"}
+    genuine = {True: "yes, by SHA-256", False: "no", None: "not known: unpacked or converted"}
     yield "the published files", genuine[record["published"]]
     notes: Mapping[str, Any] = record["notes"]
     yield from ((str(key), value) for key, value in notes.items())

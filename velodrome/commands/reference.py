@@ -30,6 +30,7 @@ def reference(
     *,
     kind: Literal["adam", "four-optimizers"] = "adam",
     source: Annotated[Path | None, arg(name="from", metavar="FILE", help_behavior_hint="")] = None,
+    unverified: bool = False,
 ) -> int:
     """Fetch or list the published curves that ours can be compared with.
 
@@ -41,15 +42,18 @@ def reference(
       kind: adam is Adam at a constant rate, which speedups are measured against; four-optimizers
         is the best of Adam with three schedules and of RAdam, which is lower.
       source: A file to take instead of fetching it: JSON, or that in gzip.
+      unverified: Take also a file whose numbers do not tell its kind, as one of a few tasks.
     """
     if action == "list":
-        if source is not None:
-            raise VelodromeError("`velodrome reference list` takes no --from; leave it out.")
+        if source is not None or unverified:
+            raise VelodromeError(
+                "`velodrome reference list` takes no --from and no --unverified; leave them out."
+            )
         print_table(("reference", "#tasks", "#last step", "from"), _list())
         return 0
     from results.reference import WORDS, fetch_reference
 
-    found = fetch_reference(kind, source=source)
+    found = fetch_reference(kind, source=source, unverified=unverified)
     last = max(envelope.steps[-1] for envelope in found.envelopes.values())
     console().print(
         f"{len(found.envelopes)} tasks, {WORDS[kind]}, to step {last:,.0f}; from {found.origin}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
@@ -36,7 +36,7 @@ def run(
     steps: Annotated[int | None, option("N")] = None,
     learning_rates: Annotated[str | None, option("A,B")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
-    data: Annotated[Literal["stand-in", "built-in"] | None, option("{stand-in,built-in}")] = None,
+    data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
     dry_run: bool = False,
     device: Annotated[str | None, option("NAME")] = None,

@@ -6,7 +6,6 @@ pixels: the red, the green and the blue plane of 32x32.
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from foundation.errors import DataError
 from taskgen.data.info import DatasetInfo
+from taskgen.data.published.archives import open_archive
 from taskgen.data.published.memory import memory_reader
 from taskgen.data.published.reader import Reader
 from taskgen.data.published.sources import RawFile, describe_file, find_files, is_published
@@ -79,7 +79,7 @@ def open_cifar(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -
         record = {archive.name: describe_file(archive)}
         published = is_published(record, files)
     else:
-        paths, record, published = find_files(directory, (), wanted)
+        paths, record, published = find_files(info.name, directory, (), wanted)
         if paths is None:
             _refuse_pickles(info, directory)
             return None
@@ -95,15 +95,12 @@ def open_cifar(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -
 
 def _unpack(archive: Path, wanted: list[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive) as members:
-            for member in members:
-                name = member.name.rpartition("/")[2]
-                file = members.extractfile(member) if name in wanted else None
-                if file is not None:
-                    found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
+    with open_archive(archive) as members:
+        for member in members:
+            name = member.name.rpartition("/")[2]
+            file = members.extractfile(member) if name in wanted else None
+            if file is not None:
+                found[name] = file.read()
     missing = [name for name in wanted if name not in found]
     if missing:
         raise DataError(f"{archive} lacks {', '.join(missing)}; fetch the published archive.")

@@ -7,6 +7,7 @@ lengths as big-endian 32-bit numbers, and the bytes.
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -50,9 +51,14 @@ def read_idx(path: Path) -> np.ndarray:
             "not with 00 00 08. Give the original files."
         )
     axes = content[3]
-    shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
-    if values.size != np.prod(shape):
+    start = 4 + 4 * axes
+    if len(content) < start:
+        raise DataError(
+            f"{path} is cut off: it ends inside its header of {start} bytes. Fetch it again."
+        )
+    shape = struct.unpack(f">{axes}I", content[4:start])
+    values = np.frombuffer(content, np.uint8, offset=start)
+    if values.size != math.prod(shape):
         raise DataError(
             f"{path} is cut off or damaged: its header says {'x'.join(map(str, shape))} bytes, "
             f"and it has {values.size}. Fetch it again."
@@ -75,7 +81,7 @@ def open_idx(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> 
       DataError: Some of the files are missing, or are not what they should be.
     """
     wanted = [name for names in NAMES.values() for name in names]
-    paths, record, published = find_files(directory, files, wanted)
+    paths, record, published = find_files(info.name, directory, files, wanted)
     if paths is None:
         return None
     arrays = {}

@@ -1,20 +1,22 @@
-"""The One Billion Word Benchmark as published: an archive of text files, a sentence a line."""
+"""The One Billion Word Benchmark as it is unpacked: text files, a sentence a line."""
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from foundation.canonical import content_hash
 from foundation.errors import DataError
 from taskgen.data.info import Arrays, DatasetInfo
 from taskgen.data.published.reader import Reader, SplitReader
 from taskgen.data.published.recipes import recipe_of
-from taskgen.data.published.sources import RawFile, describe_file, is_published
-from taskgen.data.published.splits import Part, tfds_order
+from taskgen.data.published.splits import Part, digest_order, key_digests
 from taskgen.data.published.tokens import Encode, tokenize
+
+ROOT = "1-billion-word-language-modeling-benchmark-r13output"
+"""The folder that the archive has everything in."""
 
 FOLDERS = {
     "train": ("training-monolingual.tokenized.shuffled", "news.en-*"),
@@ -23,75 +25,64 @@ FOLDERS = {
 """Where the text files of each split of TFDS lie, and their names."""
 
 
-def open_lm1b(
-    info: DatasetInfo,
-    directory: Path,
-    files: tuple[RawFile, ...],
-    *,
-    encode: Encode,
-    unpack_to: Path,
-) -> Reader | None:
-    """Reads the benchmark from its archive, or from the unpacked folder.
+def open_lm1b(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader | None:
+    """Reads the benchmark from its unpacked archive.
 
     Args:
       info: Facts about the data set.
-      directory: Where the archive lies, or the unpacked folder or what has it.
-      files: The archive as published, with its hash.
+      directory: The unpacked folder, or what has it.
       encode: From a text to its tokens.
-      unpack_to: Where an archive is unpacked to.
 
     Returns:
       The reader, or None if the directory has no such files.
 
     Raises:
-      DataError: The archive is damaged.
+      DataError: Files or sentences are missing.
     """
-    archive, record, published = directory / files[0].name, {}, None
-    roots = [directory, directory / files[0].name.removesuffix(".tar.gz")]
+    roots = [directory, directory / ROOT]
     root = next((path for path in roots if (path / FOLDERS["train"][0]).is_dir()), None)
-    if root is None and archive.is_file():
-        record = {archive.name: describe_file(archive)}
-        published = is_published(record, files)
-        root = _unpack(archive, unpack_to)
     if root is None:
         return None
-    parts = recipe_of(info.name).parts
-    made = {split: _split(root, part, encode, info.example_tokens) for split, part in parts.items()}
-    return Reader(f"text files ({root.name})", made, record, published)
+    made, sizes = {}, {}
+    for split, part in recipe_of(info.name).parts.items():
+        paths = _text_files(root, part.split)
+        sizes[part.split] = {path.name: path.stat().st_size for path in paths}
+        made[split] = _split(info, paths, part, encode)
+    # So much text is not hashed twice: the sizes identify the source, and the content hash of what
+    # was read is recorded in the end.
+    return Reader(f"text files ({root})", made, notes={"text": content_hash(sizes)})
 
 
-def _unpack(archive: Path, target: Path) -> Path:
-    root = target / archive.name.removesuffix(".tar.gz")
-    complete = target / "unpacked"
-    if not complete.is_file():
-        try:
-            with tarfile.open(archive) as members:
-                members.extractall(target, filter="data")
-        except (tarfile.TarError, EOFError) as error:
-            raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
-        complete.touch()
-    return root
-
-
-def _split(root: Path, part: Part, encode: Encode, keep: int) -> SplitReader:
-    folder, pattern = FOLDERS[part.split]
+def _text_files(root: Path, split: str) -> list[Path]:
+    folder, pattern = FOLDERS[split]
     paths = sorted((root / folder).glob(pattern))
     if not paths:
         raise DataError(f"{root / folder} has no files {pattern}; unpack the archive again.")
-    keys: list[str] = []
-    starts: list[np.ndarray] = []
+    return paths
+
+
+def _split(info: DatasetInfo, paths: Sequence[Path], part: Part, encode: Encode) -> SplitReader:
+    digests, starts = [], []
     for path in paths:
         lines = _line_starts(np.fromfile(path, np.uint8))
         starts.append(lines)
-        # The name of an example in TFDS: its file and the number of its line.
-        keys += [f"{path.name}_{number}" for number in range(len(lines) - 1)]
-    first, last = part.bounds(len(keys))
-    order = tfds_order(keys, part.split)[first:last]
-    file_of = np.repeat(np.arange(len(paths)), [len(lines) - 1 for lines in starts])
-    begin = np.concatenate([lines[:-1] for lines in starts])
-    end = np.concatenate([lines[1:] for lines in starts])
-    mapped = [np.memmap(path, np.uint8, "r") for path in paths]
-    read = _line_reader(mapped, file_of[order], begin[order], end[order], encode, keep)
+        # The name of an example in TFDS: its file and the number of its line. Hashed a file at a
+        # time, because the names of 30 million sentences would take gigabytes.
+        keys = (f"{path.name}_{number}" for number in range(len(lines) - 1))
+        digests.append(key_digests(keys, part.split))
+    count, expected = sum(map(len, digests)), recipe_of(info.name).counts[part.split]
+    if count != expected:
+        raise DataError(
+            f"the {part.split} split of {info.name} has {expected:,} sentences, but the files in "
+            f"{paths[0].parent} have {count:,}. Give the whole data set."
+        )
+    first, last = part.bounds(count)
+    order = digest_order(np.concatenate(digests))[first:last]
+    lengths = [len(lines) - 1 for lines in starts]
+    file_of = np.repeat(np.arange(len(paths), dtype=np.int16), lengths)[order]
+    begin = np.concatenate([lines[:-1] for lines in starts])[order]
+    end = np.concatenate([lines[1:] for lines in starts])[order]
+    read = _line_reader(paths, file_of, begin, end, encode, info.example_tokens)
     return SplitReader(len(order), read)
 
 
@@ -103,16 +94,29 @@ def _line_starts(content: np.ndarray) -> np.ndarray:
 
 
 def _line_reader(
-    mapped: Sequence[np.ndarray],
+    paths: Sequence[Path],
     file_of: np.ndarray,
     begin: np.ndarray,
     end: np.ndarray,
     encode: Encode,
     keep: int,
 ) -> Callable[[int, int], Arrays]:
+    mapped = [np.memmap(path, np.uint8, "r") if path.stat().st_size else None for path in paths]
+
+    def text(file: int, first: int, last: int) -> bytes:
+        content = mapped[file]
+        assert content is not None  # an empty file has no lines
+        try:
+            return content[first:last].tobytes().decode("utf-8").strip().encode()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{paths[file]} is no UTF-8 at byte {first + error.start:,}; it is damaged. Fetch "
+                "or unpack it again."
+            ) from error
+
     def read(start: int, stop: int) -> Arrays:
-        places = zip(file_of[start:stop], begin[start:stop], end[start:stop], strict=True)
-        texts = [mapped[file][a:b].tobytes().decode("utf-8").strip() for file, a, b in places]
-        return tokenize([text.encode() for text in texts], encode, keep=keep)
+        chosen = [array[start:stop].tolist() for array in (file_of, begin, end)]
+        texts = [text(*place) for place in zip(*chosen, strict=True)]
+        return tokenize(texts, encode, keep=keep)
 
     return read

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.words import counted
 from taskgen.data.info import Arrays, DatasetInfo
 from taskgen.data.published.reader import Reader, SplitReader
-from taskgen.data.published.recipes import recipe_of
+from taskgen.data.published.recipes import Recipe, recipe_of
 from taskgen.data.published.splits import part_order
 
 
@@ -39,7 +40,7 @@ def memory_reader(
     made = {}
     for split, part in recipe.parts.items():
         image, label = splits[part.split]
-        _check_images(info, part.split, image, label, recipe.counts)
+        _check_images(info, part.split, image, label, recipe)
         order = part_order(range(len(label)), part)
         image, label = image[order], label[order].astype(np.int32)
         made[split] = SplitReader(len(label), _slices(image, label))
@@ -47,24 +48,28 @@ def memory_reader(
 
 
 def _check_images(
-    info: DatasetInfo,
-    split: str,
-    image: np.ndarray,
-    label: np.ndarray,
-    counts: Mapping[str, int],
+    info: DatasetInfo, split: str, image: np.ndarray, label: np.ndarray, recipe: Recipe
 ) -> None:
     """Raises a :class:`DataError` unless the arrays can be those of a split of TFDS."""
-    expected = (counts[split], *info.shape)
-    if image.shape != expected or len(label) != len(image):
+    expected = (recipe.counts[split], *info.shape)
+    if image.shape != expected or label.shape != image.shape[:1]:
         raise DataError(
             f"the {split} split of {info.name} has images of {expected}, but here they are of "
-            f"{image.shape}, with {len(label)} labels. Give the whole original data set."
+            f"{image.shape}, with labels of {label.shape}. Give the whole original data set."
         )
     if len(label) and int(label.max()) >= info.num_classes:
         raise DataError(
             f"the {split} split of {info.name} has a label {int(label.max())}, but labels go from "
             f"0 to {info.num_classes - 1}. Give the original files of this data set."
         )
+    found = np.bincount(label, minlength=info.num_classes).tolist()
+    for number, count in enumerate(recipe.class_counts.get(split, ())):
+        if found[number] != count:
+            raise DataError(
+                f"the {split} split of {info.name} has {counted(count, 'image')} of class "
+                f"{number}, but here are {found[number]:,} of it: these are files of another data "
+                "set, or damaged. Give the original ones."
+            )
 
 
 def _slices(image: np.ndarray, label: np.ndarray) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
-import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import util
@@ -13,24 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from foundation.canonical import content_hash
 from foundation.download import DownloadError, download
-from foundation.errors import DataError
-from foundation.files import atomic_write_json, cache_dir
+from foundation.errors import DataError, WriteError
+from foundation.files import atomic_write_json, atomic_write_text, cache_dir
 from taskgen.data.info import SPLITS, DatasetInfo, hash_arrays
 from taskgen.data.packagefiles import installed_version
-from taskgen.data.published.cifar import open_cifar
 from taskgen.data.published.facts import INFOS
-from taskgen.data.published.folders import open_food101, open_imagenet
-from taskgen.data.published.idx import open_idx
-from taskgen.data.published.lm1b import open_lm1b
+from taskgen.data.published.opening import open_source_folder
 from taskgen.data.published.prepared import SCHEMA, prepared_dir, read_record, record_path
 from taskgen.data.published.reader import Reader
-from taskgen.data.published.recipes import RECIPES, Recipe, recipe_of
-from taskgen.data.published.sources import describe_file, is_published
-from taskgen.data.published.tfdsfolder import open_tfds
+from taskgen.data.published.recipes import Recipe, recipe_of
 from taskgen.data.published.tokens import Encode, encode_bytes, load_pieces
 from taskgen.data.published.writer import write_split
 from taskgen.data.stored import array_names
+
+_SOURCE = "source"
+"""File with the hash of what the splits of an unfinished data set are made from."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how much of it is done, how much it is in all)."""
@@ -125,47 +122,10 @@ def fetch_files(name: str, *, progress: Progress | None = None) -> Path:
     return folder
 
 
-def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None) -> Reader:
-    """Finds out in which form a data set lies in a folder.
-
-    Args:
-      info: Facts about the data set.
-      folder: A TFDS ``data_dir``, or a folder with the original files.
-      encode: For text: from a text to its tokens.
-
-    Raises:
-      DataError: The folder has nothing that can be read, or what it has is damaged.
-    """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}.")
-    recipe = recipe_of(info.name)
-    reader = open_tfds(info, folder, encode=encode)
-    if reader is None and recipe.layout == "idx":
-        reader = open_idx(info, folder, recipe.files)
-    elif reader is None and recipe.layout == "cifar":
-        reader = open_cifar(info, folder, recipe.files)
-    elif reader is None and recipe.layout == "food101":
-        reader = _open_food101(info, folder, recipe)
-    elif reader is None and recipe.layout == "imagenet":
-        reader = open_imagenet(info, folder)
-    elif reader is None and recipe.layout == "lm1b":
-        assert encode is not None  # it is text
-        unpack_to = downloads_dir(info.name)
-        reader = open_lm1b(info, folder, recipe.files, encode=encode, unpack_to=unpack_to)
-    if reader is None:
-        known = ", ".join(file.name for file in recipe.files)
-        original = f", nor the original files ({known})" if known else ""
-        by_hand = f" What to do: {recipe.by_hand}." if recipe.by_hand else ""
-        raise DataError(
-            f"{folder} has no folder {recipe.tfds} of tensorflow-datasets{original}.{by_hand}"
-        )
-    _refuse_another(info.name, reader)
-    return reader
-
-
 def _write(info: DatasetInfo, reader: Reader, notes: dict[str, Any], tell: Progress) -> Any:
     folder = prepared_dir(info.name)
     identity = {"form": reader.form, "files": dict(reader.files), "notes": [reader.notes, notes]}
+    _begin(folder, content_hash(identity))
     splits = {}
     for split in SPLITS:
         target, part = folder / split, folder / f"{split}.part"
@@ -200,18 +160,28 @@ def _write(info: DatasetInfo, reader: Reader, notes: dict[str, Any], tell: Progr
         },
     }
     atomic_write_json(record_path(info.name), record)
+    (folder / _SOURCE).unlink(missing_ok=True)
+    if reader.unpacked is not None:
+        shutil.rmtree(reader.unpacked, ignore_errors=True)
     return record
 
 
-def _refuse_another(name: str, reader: Reader) -> None:
-    """Refuses the files of another data set: MNIST and Fashion-MNIST name theirs alike."""
-    for other, recipe in RECIPES.items():
-        known = {file.sha256 for file in recipe.files}
-        if recipe.tfds == recipe_of(name).tfds:
-            continue
-        for file, entry in reader.files.items():
-            if entry.get("sha256") in known:
-                raise DataError(f"{file} is a file of {other}, not of {name}; give the right one.")
+def _begin(folder: Path, identity: str) -> None:
+    """Deletes the splits of another source, so that no data set is made of two."""
+    note = folder / _SOURCE
+    if note.is_file() and note.read_text() == identity:
+        return
+    for name in (*SPLITS, *(f"{split}.part" for split in SPLITS)):
+        old = folder / name
+        try:
+            if old.is_dir():
+                shutil.rmtree(old)
+        except OSError as error:
+            raise WriteError(
+                f"cannot delete {old}, which was prepared from another source: "
+                f"{error.strerror or error}. Delete {folder} and run the command again."
+            ) from error
+    atomic_write_text(note, identity)
 
 
 def _encoder(
@@ -227,35 +197,6 @@ def _encoder(
     if vocabulary is not None:
         raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")
     return (encode_bytes if info.kind == "text" else None), {}
-
-
-def _open_food101(info: DatasetInfo, folder: Path, recipe: Recipe) -> Reader | None:
-    archive = folder / recipe.files[0].name
-    if not archive.is_file() or (folder / "food-101").is_dir():
-        return open_food101(info, folder)
-    record = {archive.name: describe_file(archive)}
-    reader = open_food101(info, _unpacked(archive, recipe))
-    if reader is None:
-        raise DataError(f"{archive} has no Food-101 in it; fetch the published archive.")
-    published = is_published(record, recipe.files)
-    return dataclasses.replace(reader, files=record, published=published)
-
-
-def _unpacked(archive: Path, recipe: Recipe) -> Path:
-    """Unpacks the archive of Food-101 into the cache, and returns where."""
-    target = cache_dir() / "data" / "downloads" / recipe.tfds
-    part = target / "unpacking"
-    if not (target / "food-101").is_dir():
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            with tarfile.open(archive) as members:
-                members.extractall(part, filter="data")
-        except (tarfile.TarError, EOFError) as error:
-            raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
-        if (part / "food-101").is_dir():
-            (part / "food-101").replace(target / "food-101")
-        shutil.rmtree(part, ignore_errors=True)
-    return target
 
 
 def _build_with_tfds(name: str, recipe: Recipe) -> Path:

@@ -23,6 +23,9 @@ from taskgen.data.stored import array_names
 
 SCHEMA = 1
 
+_KEYS = {"form", "files", "published", "notes", "splits", "prepared", "versions"}
+_SPLIT_KEYS = {"size", "hash", "bytes"}
+
 
 def prepared_dir(name: str) -> Path:
     """Returns where the prepared data set ``name`` is kept, whether it is there or not."""
@@ -59,19 +62,36 @@ def _read_record(path: Path, modified: int) -> Mapping[str, Any]:
     advice = f"Delete {path.parent} and prepare the data set again."
     try:
         record = json.loads(path.read_text())
-        complete = all(set(record["splits"][split]) >= {"size", "hash"} for split in SPLITS)
-    except (ValueError, KeyError, TypeError) as error:
+        schema = record["schema"]
+        if schema == SCHEMA:
+            _check_keys(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error!r}). {advice}") from error
-    if record.get("schema") != SCHEMA or not complete:
+    if schema != SCHEMA:
         raise DataError(
-            f"{path} has the schema {record.get('schema')}, not {SCHEMA}: it is of another "
-            f"version of velodrome. {advice}"
+            f"{path} has the schema {schema}, not {SCHEMA}: it is of another version of "
+            f"velodrome. {advice}"
         )
     return record
 
 
+def _check_keys(record: Mapping[str, Any]) -> None:
+    """Raises unless a record has all that is read of it."""
+    _need(record, _KEYS)
+    for split in SPLITS:
+        _need(record["splits"][split], _SPLIT_KEYS)
+
+
+def _need(part: Mapping[str, Any], keys: set[str]) -> None:
+    lacking = sorted(keys - set(part))
+    if lacking:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+
+
 class PublishedDataset(Dataset):
     """A published data set, whose arrays are those that were prepared on this machine.
+
+    A damaged record fails only what needs the arrays: facts are known without it.
 
     Args:
       facts: What is known of it without having it. ``info`` adds what was recorded at the
@@ -88,8 +108,11 @@ class PublishedDataset(Dataset):
 
     @property
     def info(self) -> DatasetInfo:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Facts, with content hashes if the data are prepared."""
-        record = read_record(self.facts.name)
+        """Facts, with content hashes if the data are prepared and their record is whole."""
+        try:
+            record = read_record(self.facts.name)
+        except DataError:
+            return self.facts
         return self.facts if record is None else _with_record(self.facts, record["splits"])
 
     def _load(self, split: str) -> Arrays:
@@ -101,7 +124,14 @@ class PublishedDataset(Dataset):
 
 
 def missing(facts: DatasetInfo, split: str) -> DataError:
-    """Returns the error for data that are not prepared: it says all that one can do."""
+    """Returns the error for data that are not prepared, or whose record is damaged.
+
+    It says all that one can do.
+    """
+    try:
+        read_record(facts.name)
+    except DataError as error:
+        return error
     return DataError(
         f"the {split!r} split of {facts.name!r} is not here: prepare it with "
         f"`{how_to_get(facts.name)}` (`velodrome data status {facts.name}` says more). Without "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from taskgen.data.info import Arrays
@@ -28,12 +29,14 @@ class Reader:
     """A data set in some form on disk.
 
     Attributes:
-      form: What was found, in words: "IDX files", "TFDS folder mnist/3.0.1".
+      form: What was found, in words: "IDX files", "food-101.tar.gz".
       splits: "train" and "heldout".
       files: What was read: name to size in bytes, and SHA-256 where it was computed.
-      published: Whether those hashes are the ones published with the data; None if none are
-        known.
+      published: Whether those hashes are the ones published with the data; None if that cannot be
+        told, as of unpacked files.
       notes: What else decided the arrays, such as the hash of a vocabulary.
+      unpacked: A folder of the cache that was made only to be read from, if there is one; it is of
+        no use once the data are prepared.
     """
 
     form: str
@@ -41,3 +44,4 @@ class Reader:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: bool | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    unpacked: Path | None = None

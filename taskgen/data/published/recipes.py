@@ -10,6 +10,7 @@ import numpy as np
 
 from foundation.errors import DataError, UnknownNameError
 from taskgen.data.info import DatasetInfo
+from taskgen.data.published import originals
 from taskgen.data.published.sources import RawFile
 from taskgen.data.published.splits import Part
 
@@ -28,6 +29,7 @@ class Recipe:
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What one must do oneself, where nothing can be fetched without an account.
       text_bytes: About what the prepared texts take, as the number of their tokens is not fixed.
+      class_counts: Images of each class in the whole splits, where these are published.
     """
 
     tfds: str
@@ -38,6 +40,7 @@ class Recipe:
     vocabulary: bool = False
     by_hand: str = ""
     text_bytes: int = 0
+    class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 _IMAGES = {"train": Part("train", 0, 80), "heldout": Part("test")}
@@ -45,121 +48,68 @@ _VALIDATED = {"train": Part("train", 0, 80), "heldout": Part("validation")}
 _LM1B = {"train": Part("train", 2, 100), "heldout": Part("test")}
 _WIKIPEDIA = {"train": Part("train", 3, 100), "heldout": Part("train", 2, 3)}
 
-# Sizes and SHA-256 as in the checksum files of tensorflow-datasets 4.9.10.
-_MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-_TORONTO = "https://www.cs.toronto.edu/~kriz/"
-
-
-def _idx(base: str, *facts: tuple[str, int, str]) -> tuple[RawFile, ...]:
-    return tuple(RawFile(base + name, size, sha256) for name, size, sha256 in facts)
-
-
-_MNIST_FILES = _idx(
-    _MNIST,
-    (
-        "train-images-idx3-ubyte.gz",
-        9_912_422,
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    ),
-    (
-        "train-labels-idx1-ubyte.gz",
-        28_881,
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    ),
-    (
-        "t10k-images-idx3-ubyte.gz",
-        1_648_877,
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    ),
-    (
-        "t10k-labels-idx1-ubyte.gz",
-        4_542,
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    ),
-)
-_FASHION_FILES = _idx(
-    _FASHION,
-    (
-        "train-images-idx3-ubyte.gz",
-        26_421_880,
-        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    ),
-    (
-        "train-labels-idx1-ubyte.gz",
-        29_515,
-        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    ),
-    (
-        "t10k-images-idx3-ubyte.gz",
-        4_422_102,
-        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    ),
-    (
-        "t10k-labels-idx1-ubyte.gz",
-        5_148,
-        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-    ),
-)
-_LM1B_FILES = (
-    RawFile(
-        "http://www.statmt.org/lm-benchmark/"
-        "1-billion-word-language-modeling-benchmark-r13output.tar.gz",
-        1_792_209_805,
-        "01ba60381110baf7f189dfd2b8374de371e8c9a340835793f190bdae9e90a34e",
-    ),
-)
 _WIKIPEDIA_BY_HAND = (
     "prepare wikipedia/20201201.en with tensorflow-datasets elsewhere, as ArrayRecord, and give "
     "its data_dir with --from"
 )
 _IMAGENET_BY_HAND = (
-    "register at image-net.org, unpack ILSVRC2012 into train/WNID/*.JPEG and val/WNID/*.JPEG, and "
-    "give that folder, or a TFDS data_dir with imagenet2012, with --from"
+    "register at image-net.org, unpack ILSVRC2012 into train/WNID/*.JPEG and val/WNID/*.JPEG "
+    "(docs/data.md has the commands), and give that folder, or a TFDS data_dir with imagenet2012, "
+    "with --from"
 )
 
+_MNIST_COUNTS = {"train": 60_000, "test": 10_000}
+_CIFAR_COUNTS = {"train": 50_000, "test": 10_000}
+_LM1B_COUNTS = {"train": 30_301_028, "test": 306_688}
+_MNIST_CLASSES = {
+    "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+}
+
+
+def _even(counts: Mapping[str, int], classes: int) -> Mapping[str, tuple[int, ...]]:
+    """As many images of one class as of any other."""
+    return {split: (count // classes,) * classes for split, count in counts.items()}
+
+
 RECIPES: Mapping[str, Recipe] = {
-    "mnist": Recipe("mnist", _IMAGES, {"train": 60_000, "test": 10_000}, _MNIST_FILES, "idx"),
+    "mnist": Recipe(
+        "mnist",
+        _IMAGES,
+        _MNIST_COUNTS,
+        originals.MNIST,
+        "idx",
+        class_counts=_MNIST_CLASSES,
+    ),
     "fashion_mnist": Recipe(
-        "fashion_mnist", _IMAGES, {"train": 60_000, "test": 10_000}, _FASHION_FILES, "idx"
+        "fashion_mnist",
+        _IMAGES,
+        _MNIST_COUNTS,
+        originals.FASHION_MNIST,
+        "idx",
+        class_counts=_even(_MNIST_COUNTS, 10),
     ),
     "cifar10": Recipe(
         "cifar10",
         _IMAGES,
-        {"train": 50_000, "test": 10_000},
-        (
-            RawFile(
-                _TORONTO + "cifar-10-binary.tar.gz",
-                170_052_171,
-                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            ),
-        ),
+        _CIFAR_COUNTS,
+        originals.CIFAR10,
         "cifar",
+        class_counts=_even(_CIFAR_COUNTS, 10),
     ),
     "cifar100": Recipe(
         "cifar100",
         _IMAGES,
-        {"train": 50_000, "test": 10_000},
-        (
-            RawFile(
-                _TORONTO + "cifar-100-binary.tar.gz",
-                168_513_733,
-                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-            ),
-        ),
+        _CIFAR_COUNTS,
+        originals.CIFAR100,
         "cifar",
+        class_counts=_even(_CIFAR_COUNTS, 100),
     ),
     "food101_64": Recipe(
         "food101",
         _VALIDATED,
         {"train": 75_750, "validation": 25_250},
-        (
-            RawFile(
-                "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
-                4_996_278_331,
-                "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4",
-            ),
-        ),
+        originals.FOOD101,
         "food101",
     ),
     **{
@@ -172,12 +122,15 @@ RECIPES: Mapping[str, Recipe] = {
         )
         for size in (16, 32, 64)
     },
-    "lm1b_bytes": Recipe("lm1b", _LM1B, files=_LM1B_FILES, layout="lm1b", text_bytes=4_000_000_000),
+    "lm1b_bytes": Recipe(
+        "lm1b", _LM1B, _LM1B_COUNTS, originals.LM1B, "lm1b", text_bytes=4_000_000_000
+    ),
     "lm1b_32k": Recipe(
         "lm1b",
         _LM1B,
-        files=_LM1B_FILES,
-        layout="lm1b",
+        _LM1B_COUNTS,
+        originals.LM1B,
+        "lm1b",
         vocabulary=True,
         text_bytes=2_000_000_000,
     ),

@@ -32,11 +32,12 @@ class RawFile:
 
 
 def find_files(
-    directory: Path, files: Sequence[RawFile], wanted: Sequence[str]
+    name: str, directory: Path, files: Sequence[RawFile], wanted: Sequence[str]
 ) -> tuple[dict[str, Path] | None, dict[str, dict[str, Any]], bool | None]:
-    """Finds original files in a directory or right below it, compressed with gzip or not.
+    """Finds original files in a directory or in one right below it, compressed with gzip or not.
 
     Args:
+      name: The data set, whose folder is preferred to others.
       directory: Where to look.
       files: The files as published.
       wanted: Names of the files without ``.gz``.
@@ -47,15 +48,15 @@ def find_files(
       were not published).
 
     Raises:
-      DataError: Some of them are missing.
+      DataError: Some of them are missing, or several folders have files of these names.
     """
-    paths = {name: path for name in wanted if (path := _find(directory, name)) is not None}
+    folder, paths = _find(name, directory, wanted)
     if not paths:
         return None, {}, None
-    missing = [name for name in wanted if name not in paths]
+    missing = [file for file in wanted if file not in paths]
     if missing:
         raise DataError(
-            f"{directory} has {', '.join(path.name for path in paths.values())}, but lacks "
+            f"{folder} has {', '.join(path.name for path in paths.values())}, but lacks "
             f"{', '.join(missing)}. Put all files of the data set there."
         )
     record = {path.name: describe_file(path) for path in paths.values()}
@@ -76,14 +77,40 @@ def is_published(record: Mapping[str, Mapping[str, Any]], files: Sequence[RawFil
     """
     known = {file.name: file.sha256 for file in files}
     compared = [entry["sha256"] == known[name] for name, entry in record.items() if name in known]
-    if len(compared) < len(record) or not compared:
-        return None
-    return all(compared)
+    if not all(compared):
+        return False
+    return True if compared and len(compared) == len(record) else None
 
 
-def _find(directory: Path, name: str) -> Path | None:
-    for folder in (directory, *sorted(path for path in directory.iterdir() if path.is_dir())):
+def _find(name: str, directory: Path, wanted: Sequence[str]) -> tuple[Path, dict[str, Path]]:
+    """Returns the folder that has files of a data set, and those that it has of the wanted ones."""
+    here = _files_in(directory, wanted)
+    if here:
+        return directory, here
+    folders = sorted(path for path in directory.iterdir() if path.is_dir())
+    found = {folder: paths for folder in folders if (paths := _files_in(folder, wanted))}
+    # Data sets name their files alike: those of MNIST are those of Fashion-MNIST too.
+    named = [folder for folder in found if _plain(folder.name) == _plain(name)]
+    if len(found) > 1 and len(named) != 1:
+        raise DataError(
+            f"several folders in {directory} have files of the names that {name} has: "
+            f"{', '.join(folder.name for folder in found)}. Give the right one of them."
+        )
+    if not found:
+        return directory, {}
+    folder = (named or list(found))[0]
+    return folder, found[folder]
+
+
+def _files_in(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for name in wanted:
         for candidate in (folder / f"{name}.gz", folder / name):
             if candidate.is_file():
-                return candidate
-    return None
+                found.setdefault(name, candidate)
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name as "fashionmnist", however it is written: ``fashion_mnist``, ``Fashion-MNIST``."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -39,15 +39,15 @@ class Part:
         return self.split if whole else f"{self.split}[{self.first}%:{self.last}%]"
 
 
-def tfds_order(keys: Iterable[str | int], split: str) -> np.ndarray:
-    """Returns the order in which TFDS stores examples: by MD5 of split and key.
+def key_digests(keys: Iterable[str | int], split: str) -> np.ndarray:
+    """Returns the MD5 of split and key of examples, by which TFDS sorts them.
 
     Args:
       keys: The key of each example, as its TFDS builder gives it.
       split: Name of the split in TFDS.
 
     Returns:
-      i64[n]: the position in ``keys`` of the first stored example, of the second, and so on.
+      u64[n,2]: the upper and the lower half of each.
     """
     salted = hashlib.md5(split.encode(), usedforsecurity=False)
 
@@ -57,7 +57,24 @@ def tfds_order(keys: Iterable[str | int], split: str) -> np.ndarray:
         return one.digest()
 
     halves = np.frombuffer(b"".join(map(digest, keys)), dtype=">u8").reshape(-1, 2)
-    return np.lexsort((halves[:, 1], halves[:, 0]))
+    return halves.astype(np.uint64)
+
+
+def digest_order(digests: np.ndarray) -> np.ndarray:
+    """Returns the order in which TFDS stores examples.
+
+    Args:
+      digests: What :func:`key_digests` returned; of several calls with the same split, joined.
+
+    Returns:
+      i64[n]: the position in ``digests`` of the first stored example, of the second, and so on.
+    """
+    return np.lexsort((digests[:, 1], digests[:, 0]))
+
+
+def tfds_order(keys: Iterable[str | int], split: str) -> np.ndarray:
+    """Returns :func:`digest_order` of keys that are all there at once."""
+    return digest_order(key_digests(keys, split))
 
 
 def part_order(keys: Sequence[str | int] | range, part: Part) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tinydata import (
     build_tfds,
     encoded,
     loaded,
+    pack,
     random_images,
     shrink,
     write_tar,
@@ -118,14 +120,7 @@ def test_food101_from_its_folder_and_from_tfds(
     prepare("food101_64", source=tmp_path / "tfds")
     assert datasets.get("food101_64").info.split_hashes == info.split_hashes
     elsewhere()
-    root = tmp_path / "food-101"
-    files = {
-        str(path.relative_to(tmp_path)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
-    (tmp_path / "packed").mkdir()
-    write_tar(tmp_path / "packed" / "food-101.tar.gz", files)
+    pack(tmp_path / "food-101", tmp_path / "packed" / "food-101.tar.gz")
     record = prepare("food101_64", source=tmp_path / "packed")
     assert datasets.get("food101_64").info.split_hashes == info.split_hashes
     assert set(record["files"]) == {"food-101.tar.gz"} and record["published"] is False
@@ -158,6 +153,15 @@ def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "val/n01443537/n01443537_0.JPEG").unlink()
     with pytest.raises(DataError, match="has 4 images, but .* has 3"):
         prepare("imagenet16", source=tmp_path)
+
+
+def test_tensorflow_datasets_has_the_classes_of_the_validation_images_of_imagenet():
+    """docs/data.md sorts the images by this file."""
+    import tensorflow_datasets as tfds
+
+    path = tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt")
+    counts = Counter(path.read_text().split())
+    assert len(counts) == 1000 and set(counts.values()) == {50}
 
 
 def test_what_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ from foundation.errors import DataError
 from taskgen.data import datasets
 from taskgen.data.published import prepare as preparing
 from taskgen.data.published.prepare import prepare
-from taskgen.data.published.sources import RawFile, describe_file
+from taskgen.data.published.recipes import RECIPES
+from taskgen.data.published.sources import RawFile, describe_file, is_published
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -93,7 +95,10 @@ def test_damaged_idx_files_are_refused(mnist: Path):
     with pytest.raises(DataError, match="no IDX file of unsigned bytes"):
         prepare("mnist", source=mnist)
     tinydata.write_idx(path, np.zeros(49, np.uint8))
-    with pytest.raises(DataError, match=r"\(50, 28, 28, 1\), with 49 labels"):
+    with pytest.raises(DataError, match=r"\(50, 28, 28, 1\), with labels of \(49,\)"):
+        prepare("mnist", source=mnist)
+    tinydata.write_idx(path, np.zeros((50, 1), np.uint8))
+    with pytest.raises(DataError, match=r"with labels of \(50, 1\)"):
         prepare("mnist", source=mnist)
     tinydata.write_idx(path, np.full(50, 10, np.uint8))
     with pytest.raises(DataError, match="has a label 10, but labels go from 0 to 9"):
@@ -102,6 +107,22 @@ def test_damaged_idx_files_are_refused(mnist: Path):
     with pytest.raises(DataError, match="lacks train-labels-idx1-ubyte"):
         prepare("mnist", source=mnist)
     assert datasets.get("mnist").info.content_hash == ""
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_idx_files_that_end_in_their_header(tmp_path: Path, monkeypatch, packed: bool):
+    shrink(monkeypatch, "mnist", counts=COUNTS)
+    write_mnist(tmp_path, MNIST, packed=packed)
+    path = tmp_path / f"train-images-idx3-ubyte{'.gz' if packed else ''}"
+    content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+    for length in (4, 9, 15):
+        path.write_bytes(gzip.compress(content[:length]) if packed else content[:length])
+        words = f"{path.name} is cut off: it ends inside its header of 16 bytes"
+        with pytest.raises(DataError, match=words):
+            prepare("mnist", source=tmp_path)
+    path.write_bytes(gzip.compress(content[:16]) if packed else content[:16])
+    with pytest.raises(DataError, match="its header says 50x28x28 bytes, and it has 0"):
+        prepare("mnist", source=tmp_path)
 
 
 def test_the_whole_original_is_asked_for(mnist: Path, monkeypatch: pytest.MonkeyPatch):
@@ -118,6 +139,65 @@ def test_the_files_of_a_namesake_are_refused(mnist: Path, monkeypatch: pytest.Mo
     shrink(monkeypatch, "fashion_mnist", files=(file,))
     with pytest.raises(DataError, match="is a file of fashion_mnist, not of mnist"):
         prepare("mnist", source=mnist)
+
+
+@pytest.mark.parametrize("name", ["mnist", "MNIST"])
+def test_the_folder_of_the_data_set_is_preferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """Several data sets in one folder, unpacked, so that no hash tells them apart."""
+    shrink(monkeypatch, "mnist", counts=COUNTS)
+    others = {split: 255 - images for split, images in MNIST.items()}
+    write_mnist(tmp_path / "Fashion-MNIST", others, packed=False)
+    write_mnist(tmp_path / "older", others, packed=False)
+    write_mnist(tmp_path / name, MNIST, packed=False)
+    prepare("mnist", source=tmp_path)
+    known = {image.tobytes() for image in MNIST["test"]}
+    assert {image.tobytes() for image in loaded("mnist")["heldout"]["image"]} == known
+
+
+def test_several_folders_with_the_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shrink(monkeypatch, "mnist", counts=COUNTS)
+    for name in ("fashion_mnist", "older"):
+        write_mnist(tmp_path / name, MNIST, packed=False)
+    words = "several folders in .* names that mnist has: fashion_mnist, older. Give the right one"
+    with pytest.raises(DataError, match=words):
+        prepare("mnist", source=tmp_path)
+    prepare("mnist", source=tmp_path / "older")
+
+
+def test_classes_are_counted(mnist: Path, monkeypatch: pytest.MonkeyPatch):
+    """So the unpacked files of Fashion-MNIST, which have no known hash, are not those of MNIST."""
+    even = {"train": (5,) * 10, "test": (2, 2, 1, 1, 1, 1, 1, 1, 1, 1)}
+    shrink(monkeypatch, "mnist", counts=COUNTS, class_counts={**even, "test": (1,) * 8 + (2, 2)})
+    words = "the test split of mnist has 1 image of class 0, but here are 2 of it: these"
+    with pytest.raises(DataError, match=words):
+        prepare("mnist", source=mnist)
+    shrink(monkeypatch, "mnist", counts=COUNTS, class_counts=even)
+    prepare("mnist", source=mnist)
+
+
+def test_published_class_counts_are_of_the_whole_splits():
+    for name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
+        recipe = RECIPES[name]
+        classes = datasets.get(name).info.num_classes
+        assert set(recipe.class_counts) == set(recipe.counts) == {"train", "test"}
+        for split, counts in recipe.class_counts.items():
+            assert len(counts) == classes and sum(counts) == recipe.counts[split]
+    assert RECIPES["mnist"].class_counts != RECIPES["fashion_mnist"].class_counts
+
+
+def test_whether_files_are_the_published_ones():
+    files = tuple(RawFile(f"http://nowhere/{name}", 1, f"hash of {name}") for name in "ab")
+    right, wrong = {"sha256": "hash of a"}, {"sha256": "another"}
+    unknown = {"c": {"sha256": "hash of c"}}  # an unpacked file, whose hash nobody published
+    assert is_published({"a": right}, files) is True
+    assert is_published({"a": wrong, "b": {"sha256": "hash of b"}}, files) is False
+    assert is_published({"a": wrong, **unknown}, files) is False
+    assert is_published({"a": right, **unknown}, files) is None
+    assert is_published(unknown, files) is None and is_published({}, files) is None
 
 
 def test_tfds_prepares_what_it_can_with_tensorflow(

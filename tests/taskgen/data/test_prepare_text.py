@@ -7,37 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinydata import (
-    build_tfds,
-    loaded,
-    write_tar,
-)
+from tinydata import build_tfds, loaded, pack, sentences, shrink, write_lm1b
 
 from foundation.errors import DataError
 from taskgen.data import datasets
+from taskgen.data.published import prepare as preparing
 from taskgen.data.published import tokens
-from taskgen.data.published.lm1b import FOLDERS
+from taskgen.data.published.lm1b import ROOT
 from taskgen.data.published.prepare import prepare
 from taskgen.data.published.splits import Part, tfds_order
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-
-
-def sentences(count: int, split: str) -> list[str]:
-    return [f"{split} sentence {number} , caf\u00e9 ." for number in range(count)]
-
-
-def write_lm1b(folder: Path, texts: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
-    """Writes the text files, half of the sentences in each; returns keys and texts."""
-    keyed: dict[str, list[tuple[str, str]]] = {}
-    for split, (name, pattern) in FOLDERS.items():
-        (folder / name).mkdir(parents=True)
-        keyed[split], half = [], len(texts[split]) // 2
-        for part, some in enumerate((texts[split][:half], texts[split][half:])):
-            file = folder / name / pattern.replace("*", f"0000{part}-of-00002")
-            file.write_text("".join(f" {text}\n" for text in some), encoding="utf-8")
-            keyed[split] += [(f"{file.name}_{at}", text) for at, text in enumerate(some)]
-    return keyed
 
 
 def tfds_text(name: str, folder: Path, splits: dict[str, list[tuple[str, str]]], **options: Any):
@@ -55,7 +35,10 @@ def text_of(arrays: dict[str, np.ndarray], at: int) -> str:
     return bytes(tokens[offsets[at] : offsets[at + 1]] - 3).decode()
 
 
-def test_lm1b_from_its_files_and_from_tfds(tmp_path: Path, elsewhere: Any):
+def test_lm1b_from_its_files_and_from_tfds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Any
+):
+    shrink(monkeypatch, "lm1b_bytes", counts={"train": 100, "test": 7})
     texts = {"train": sentences(100, "train"), "test": sentences(7, "test")}
     texts["train"][3] = "x" * 3000
     texts["train"][5] = ""
@@ -73,15 +56,39 @@ def test_lm1b_from_its_files_and_from_tfds(tmp_path: Path, elsewhere: Any):
     prepare("lm1b_bytes", source=tmp_path / "tfds")
     assert datasets.get("lm1b_bytes").info.split_hashes == info.split_hashes
     elsewhere()
-    root = "1-billion-word-language-modeling-benchmark-r13output"
-    files = {
-        f"{root}/{path.relative_to(tmp_path / 'raw')}": path.read_bytes()
-        for path in sorted((tmp_path / "raw").rglob("news*"))
-    }
-    (tmp_path / "packed").mkdir()
-    write_tar(tmp_path / "packed" / f"{root}.tar.gz", files)
+    (tmp_path / "raw").rename(tmp_path / ROOT)
+    pack(tmp_path / ROOT, tmp_path / "packed" / f"{ROOT}.tar.gz")
     prepare("lm1b_bytes", source=tmp_path / "packed")
     assert datasets.get("lm1b_bytes").info.split_hashes == info.split_hashes
+
+
+def test_the_whole_lm1b_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As many sentences as are published, in text files and in a folder of TFDS."""
+    keyed = write_lm1b(tmp_path / "raw", {"train": sentences(9, "a"), "test": sentences(4, "b")})
+    with pytest.raises(DataError, match=r"has 30,301,028 sentences, but the files in .* have 9\."):
+        prepare("lm1b_bytes", source=tmp_path / "raw")
+    tfds_text("lm1b", tmp_path / "tfds", keyed, version="1.1.0")
+    with pytest.raises(DataError, match="has 30,301,028 examples, but .* has 9"):
+        prepare("lm1b_bytes", source=tmp_path / "tfds")
+    shrink(monkeypatch, "lm1b_bytes", counts={"train": 9, "test": 5})
+    with pytest.raises(DataError, match="the test split of lm1b_bytes has 5 sentences, .* have 4"):
+        prepare("lm1b_bytes", source=tmp_path / "raw")
+
+
+def test_text_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shrink(monkeypatch, "lm1b_bytes", counts={"train": 4, "test": 4})
+    write_lm1b(tmp_path, {"train": sentences(4, "a"), "test": sentences(4, "b")})
+    file = next(path for path in sorted(tmp_path.rglob("news.en.heldout-*")))
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"caf\xc3", b"caf\xff"))
+    at = content.index(b"\xc3")
+    with pytest.raises(DataError, match=rf"{file.name} is no UTF-8 at byte {at}; it is damaged"):
+        prepare("lm1b_bytes", source=tmp_path)
+    file.write_bytes(b"")
+    with pytest.raises(DataError, match="has 4 sentences, but .* have 2"):
+        prepare("lm1b_bytes", source=tmp_path)
+    shrink(monkeypatch, "lm1b_bytes", counts={"train": 4, "test": 2})
+    prepare("lm1b_bytes", source=tmp_path)  # a file without a line is no damage
 
 
 def test_wikipedia_from_tfds(tmp_path: Path):
@@ -127,6 +134,7 @@ def test_text_as_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces:
 
     texts = {"train": sentences(50, "train"), "test": sentences(4, "test")}
     keyed = write_lm1b(tmp_path / "raw", texts)
+    shrink(monkeypatch, "lm1b_32k", counts={"train": 50, "test": 4})
     with pytest.raises(DataError, match=r"not the vocabulary of T5: it has 40 pieces"):
         prepare("lm1b_32k", source=tmp_path / "raw", vocabulary=pieces)
     monkeypatch.setattr(tokens, "PIECES", 40)
@@ -139,6 +147,31 @@ def test_text_as_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces:
     processor.Load(str(pieces))
     expected = processor.EncodeAsIds(keyed["train"][order[0]][1])  # no end is added
     assert found["tokens"][: found["offsets"][1]].tolist() == expected
+
+
+def test_another_vocabulary_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """No data set is made of two vocabularies, whenever the first preparation stopped."""
+    shrink(monkeypatch, "lm1b_32k", counts={"train": 50, "test": 4})
+    write_lm1b(tmp_path / "raw", {"train": sentences(50, "train"), "test": sentences(4, "test")})
+
+    def load(model: Path) -> Any:
+        number = int(model.name)
+        return (lambda text: np.full(3, number, np.uint16)), {"vocabulary": model.name}
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.endswith("heldout"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(preparing, "load_pieces", load)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("lm1b_32k", source=Path("raw"), vocabulary=Path("7"), progress=stop)
+    record = prepare("lm1b_32k", source=Path("raw"), vocabulary=Path("8"))
+    assert record["notes"]["vocabulary"] == "8"
+    for arrays in loaded("lm1b_32k").values():
+        assert set(arrays["tokens"].tolist()) == {8}
+    # A folder of the same name elsewhere is another source.
+    assert record["form"] == f"text files ({tmp_path / 'raw'})"
 
 
 def test_the_vocabulary_must_be_given_where_it_is_needed(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from tinydata import (
 )
 
 from foundation.errors import DataError
+from foundation.files import sha256_file
 from taskgen.data import datasets, hash_arrays
 from taskgen.data.published import prepare as preparing
 from taskgen.data.published import writer
 from taskgen.data.published.prepare import prepare
-from taskgen.data.published.prepared import prepared_dir
+from taskgen.data.published.prepared import missing, prepared_dir
 from taskgen.data.published.reader import SplitReader
 from taskgen.data.source import open_view
 from taskgen.families.base import ImageView
@@ -92,6 +94,34 @@ def test_an_interrupted_data_set_goes_on_with_its_second_split(
     assert loaded("mnist")["train"]["image"].shape == (40, 28, 28, 1)
 
 
+def test_a_second_source_is_not_mixed_with_the_first(
+    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Interrupted in its second split, and taken up again with other files."""
+    real, stops = preparing.write_split, ["heldout.part"]
+
+    def write(folder: Path, *args: Any, **options: Any) -> None:
+        if folder.name in stops:
+            raise KeyboardInterrupt
+        real(folder, *args, **options)
+
+    monkeypatch.setattr(preparing, "write_split", write)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("mnist", source=mnist)
+    stops.clear()
+    others = {split: 255 - images for split, images in MNIST.items()}
+    write_mnist(tmp_path / "other", others)
+    record = prepare("mnist", source=tmp_path / "other")
+    for split, images in loaded("mnist").items():
+        known = {image.tobytes() for image in others["train" if split == "train" else "test"]}
+        assert {image.tobytes() for image in images["image"]} <= known, split
+    images = tmp_path / "other" / "train-images-idx3-ubyte.gz"
+    assert record["files"][images.name]["sha256"] == sha256_file(images)
+    # What is kept while it is unfinished is gone.
+    names = sorted(path.name for path in prepared_dir("mnist").iterdir())
+    assert names == ["heldout", "record.json", "train"]
+
+
 def test_damage_after_the_preparation_is_found(mnist: Path, tmp_path: Path):
     prepare("mnist", source=mnist)
     path = prepared_dir("mnist") / "train" / "image.npy"
@@ -104,9 +134,34 @@ def test_damage_after_the_preparation_is_found(mnist: Path, tmp_path: Path):
     path.write_bytes(content[:100])
     with pytest.raises(DataError, match="are damaged: .*Delete"):
         datasets.get("mnist").load("train")
-    (prepared_dir("mnist") / "record.json").write_text('{"splits": 3}')
-    with pytest.raises(DataError, match="record.json is damaged"):
-        _ = datasets.get("mnist").info
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda record: "", "record.json is damaged"),
+        (lambda record: "[]", "record.json is damaged"),
+        (lambda record: json.dumps({**record, "splits": 3}), "record.json is damaged"),
+        (
+            lambda record: json.dumps({**record, "splits": {"train": {}}}),
+            "it lacks bytes, hash, size",
+        ),
+        (lambda record: json.dumps({"schema": 1, "form": "IDX files"}), "it lacks files, notes, "),
+        (lambda record: json.dumps({**record, "schema": 2}), "has the schema 2, not 1"),
+    ],
+)
+def test_a_damaged_record_fails_only_what_needs_the_arrays(mnist: Path, change: Any, told: str):
+    whole = prepare("mnist", source=mnist)
+    (prepared_dir("mnist") / "record.json").write_text(change(whole))
+    info = datasets.get("mnist").info
+    assert info.content_hash == "" and info.shape == (28, 28, 1)
+    for error in (
+        lambda: datasets.get("mnist").load("train"),
+        lambda: prepare("mnist", source=mnist),
+    ):
+        with pytest.raises(DataError, match=rf"{told}.*Delete .*mnist and prepare"):
+            error()
+    assert re.search(told, str(missing(info, "train")))  # what a run says that needs the data
 
 
 def test_prepared_data_are_not_prepared_again(mnist: Path):

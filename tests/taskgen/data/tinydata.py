@@ -17,10 +17,13 @@ from PIL import Image
 
 from taskgen.data import datasets
 from taskgen.data.published import recipes
+from taskgen.data.published.lm1b import FOLDERS
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
     """Makes a published data set as small as a test's: other counts, or other files."""
+    if "counts" in changes:
+        changes = {"class_counts": {}, **changes}
     recipe = dataclasses.replace(recipes.RECIPES[name], **changes)
     monkeypatch.setitem(recipes.RECIPES, name, recipe)  # type: ignore[arg-type]
 
@@ -66,6 +69,34 @@ def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+
+
+def sentences(count: int, split: str) -> list[str]:
+    return [f"{split} sentence {number} , caf\u00e9 ." for number in range(count)]
+
+
+def write_lm1b(folder: Path, texts: Mapping[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Writes the text files, half of the sentences in each; returns keys and texts."""
+    keyed: dict[str, list[tuple[str, str]]] = {}
+    for split, (name, pattern) in FOLDERS.items():
+        (folder / name).mkdir(parents=True)
+        keyed[split], half = [], len(texts[split]) // 2
+        for part, some in enumerate((texts[split][:half], texts[split][half:])):
+            file = folder / name / pattern.replace("*", f"0000{part}-of-00002")
+            file.write_text("".join(f" {text}\n" for text in some), encoding="utf-8")
+            keyed[split] += [(f"{file.name}_{at}", text) for at, text in enumerate(some)]
+    return keyed
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Packs a folder, with its name."""
+    files = {
+        str(path.relative_to(folder.parent)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    write_tar(archive, files)
 
 
 def encoded(image: np.ndarray, form: str) -> bytes:

@@ -16,6 +16,7 @@ from results.outcome import (
     outcome_of,
     read_sweep,
     with_heldout,
+    without_baseline,
     without_speedup,
 )
 from results.speedup import Race
@@ -99,11 +100,12 @@ def _compare_task(
     outcomes = []
     for cell in candidates:
         if baseline is None:
-            note = "there is no baseline: run the suite with it among its optimizers"
-            outcomes.append(Outcome(cell, "missing", (note,)))
+            why = "there is no baseline: run the suite with it among its optimizers"
+            outcomes.append(without_baseline(cell, why))
             continue
         if train is None:
-            outcomes.append(absent(cell, baseline, "the baseline"))
+            (why,) = absent(cell, baseline, "the baseline").notes
+            outcomes.append(without_baseline(cell, why))
             continue
         # The optimizers of a task are timed in turns: what stops one stops all of them.
         failures = [untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed]

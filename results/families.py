@@ -13,7 +13,8 @@ from results.taskresult import TaskResult, Unit, labels, measured, unsaturated
 
 FAMILY_COLUMNS = (
     "label", "unit", "family", "tasks", "censored", "seeds", "median", "low", "high",
-    "low_new_tasks", "high_new_tasks", "lower_bound", "worst_task", "worst",
+    "low_new_tasks", "high_new_tasks", "lower_bound", "low_open", "high_open", "low_new_tasks_open",
+    "high_new_tasks_open", "worst_task", "worst",
 )  # fmt: skip
 
 

@@ -16,9 +16,12 @@ from results.taskresult import UNITS, Split, TaskResult, Unit, labels, measured
 FASTER_THAN = (1.0, 2.0, 4.0, 16.0)
 HEADLINE_COLUMNS = (
     "label", "split", "unit", "scope", "statistic", "value", "low", "high", "low_new_tasks",
-    "high_new_tasks", "lower_bound", "tasks", "planned", "seeds", "censored", "diverged",
+    "high_new_tasks", "lower_bound", "low_open", "high_open", "low_new_tasks_open",
+    "high_new_tasks_open", "tasks", "planned", "seeds", "censored", "diverged",
     "saturated", "incomplete", "failed", "missing",
 )  # fmt: skip
+"""``lower_bound`` says that ``value`` is at least that much, ``*_open`` that an end of an interval
+is, because it would be larger if the baseline had been run for longer."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,9 @@ def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggreg
 
 
 def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
-    """``2.5x [2.2, 2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
+    """``2.5x [2.2, >=2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
+
+    Without an interval the number stands alone.
 
     Args:
       found: the number.
@@ -167,13 +172,15 @@ def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
     if np.isnan(found.value):
         return "-"
     text = f"{'>=' if found.lower_bound else ''}{found.value:.2f}x"
-    low, high = found.low, found.high
+    low, high, low_open, high_open = found.low, found.high, found.low_open, found.high_open
     if new_tasks:
         low, high = found.low_new_tasks, found.high_new_tasks
+        low_open, high_open = found.low_new_tasks_open, found.high_new_tasks_open
     if np.isnan(low):
         return text
-    # Draws are censored as the value is, so the upper end is open too.
-    return f"{text} [{low:.2f}, {'>=' if found.lower_bound else ''}{high:.2f}]"
+    # Draws are censored as the value is, so the upper end of a lower bound is open too.
+    high_open = high_open or found.lower_bound
+    return f"{text} [{'>=' if low_open else ''}{low:.2f}, {'>=' if high_open else ''}{high:.2f}]"
 
 
 def share_text(found: Aggregate) -> str:

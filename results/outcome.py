@@ -12,8 +12,9 @@ from foundation.canonical import canonical_json
 from foundation.errors import StoreError
 from results.cell import Cell
 from results.curves import Curves, Sweep
+from results.definitions import DEFINITIONS
 from results.resample import SeedResamples, resample_seeds
-from results.speedup import Race, Speedup
+from results.speedup import Race, Speedup, chosen_point, final_losses
 
 Status = Literal["ok", "censored", "saturated", "diverged", "incomplete", "failed", "missing"]
 
@@ -25,8 +26,8 @@ class Outcome:
     Attributes:
       cell: its cell.
       status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
-        of the baseline's sweep) have no speedup; otherwise the first that holds of ``diverged``,
-        ``saturated``, ``censored`` (by the default definition), ``ok``.
+        of the baseline's sweep, or nothing of it) have no speedup; otherwise the first that holds
+        of ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
       notes: what a reader should know: missing runs, why there are no seconds, ...
       speedups: by definition; empty when there are none.
       resamples: the default speedup under other draws of the seeds.
@@ -150,6 +151,29 @@ def without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
         resamples=None,
         heldout_speedup=None,
         heldout_resamples=None,
+    )
+
+
+def without_baseline(cell: Cell, why: str) -> Outcome:
+    """The outcome where nothing is there of the baseline: the candidate's own runs, no verdict.
+
+    Args:
+      cell: the candidate's.
+      why: what there is to say about the baseline.
+    """
+    train = read_sweep(cell, "train")
+    if train is None:
+        own = absent(cell, cell, cell.label)
+        return replace(own, notes=(*own.notes, why))
+    missing = missing_runs(cell, train)
+    losses = final_losses(train, DEFINITIONS["default"], horizon=cell.horizon)
+    return Outcome(
+        cell,
+        "incomplete",
+        (why, missing) if missing else (why,),
+        train=train,
+        heldout=read_sweep(cell, "heldout"),
+        point=chosen_point(losses, train.present),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -11,24 +12,37 @@ from jaxtyping import Bool, Float
 from results.resample import SeedResamples
 from results.stats import (
     Aggregate,
+    Ends,
     band,
     gather,
     interquartile_mean,
     interval,
     median,
+    raise_censored,
     share_faster,
     uniforms,
 )
-
-_NONE = (float("nan"), float("nan"))
 
 
 class _Draws:
     """Bootstrap draws of seeds, and of tasks if asked, kept for several units of speedup."""
 
     def __init__(self, tables: Sequence[SeedResamples], *, new_tasks: bool) -> None:
+        self._tables, self._new_tasks = tables, new_tasks
         self.which, uniform = uniforms(len(tables), new_tasks=new_tasks)
         self.log2 = gather(tables, self.which, uniform)
+
+    @cached_property
+    def raised(self) -> _Draws | None:
+        """The same draws with right-censored seeds far above all others; None without any."""
+        censored = [table.log2 >= table.cap_log2 for table in self._tables]
+        if not any(found.any() for found in censored):
+            return None
+        tables = [
+            replace(table, log2=raise_censored(table.log2, found))
+            for table, found in zip(self._tables, censored, strict=True)
+        ]
+        return _Draws(tables, new_tasks=self._new_tasks)
 
     @cached_property
     def medians(self) -> Float[np.ndarray, "repetition slot"]:
@@ -50,6 +64,9 @@ class Sample:
     The stratified bootstrap draws seeds anew within each task: same tasks, new seeds. The
     two-level one draws the tasks first: new tasks of the same sampler (Davison & Hinkley 1997,
     section 3.8). Shifts are in log2, one for each task, and turn steps into another unit.
+
+    One seed says nothing about other seeds, and one task nothing about other tasks: there is no
+    interval for the same tasks unless a task has two seeds, and none for new tasks of one task.
     """
 
     def __init__(self, tables: Sequence[SeedResamples]) -> None:
@@ -94,7 +111,17 @@ class Sample:
         return band(np.sort(self._levels[0].shifted_medians(shift), axis=1))
 
     def _between(self, value: Aggregate, of: Callable[[_Draws], tuple[float, float]]) -> Aggregate:
-        if not self.tables:
-            return value.between(_NONE, _NONE)
-        same, new = self._levels
-        return value.between(of(same), of(new))
+        seeds = max((table.log2.shape[1] for table in self.tables), default=0)
+        return value.between(
+            _ends(self._levels[0], of) if seeds > 1 else Ends(),
+            _ends(self._levels[1], of) if len(self.tables) > 1 else Ends(),
+        )
+
+
+def _ends(draws: _Draws, of: Callable[[_Draws], tuple[float, float]]) -> Ends:
+    """The ends over the draws, and which of them the baseline's budget sets."""
+    low, high = of(draws)
+    if draws.raised is None:
+        return Ends(low, high)
+    raised_low, raised_high = of(draws.raised)
+    return Ends(low, high, low_open=raised_low > low, high_open=raised_high > high)

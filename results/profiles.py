@@ -21,7 +21,8 @@ SCORE_LIMIT = 4.0
 SHOWN_LIMIT = 16.0
 PROFILE_COLUMNS = ("label", "tau", "share", "low", "high")
 SCORE_COLUMNS = ("label", "against", "score", "low", "high", "tasks")
-_MOST_TAUS = 200
+_MOST_STEPS = 200
+_GRID_TAUS = 201
 
 
 def time_ratios(
@@ -110,11 +111,13 @@ def _drawn_times(
 
 
 def _taus(ratios: np.ndarray) -> Float[np.ndarray, " tau"]:
-    """Where the profiles step up to the shown limit; an even grid in log2 if that is often."""
+    """An even grid in log2 up to the shown limit, and where the profiles step if that is seldom.
+
+    The grid is for the bands, which step elsewhere than the profiles.
+    """
     steps = np.unique(ratios[ratios <= SHOWN_LIMIT])
-    if len(steps) > _MOST_TAUS:
-        steps = np.exp2(np.linspace(0.0, np.log2(SHOWN_LIMIT), _MOST_TAUS))
-    return np.unique([1.0, *steps, SHOWN_LIMIT])
+    grid = np.exp2(np.linspace(0.0, np.log2(SHOWN_LIMIT), _GRID_TAUS))
+    return np.unique([*grid, *(steps if len(steps) <= _MOST_STEPS else ())])
 
 
 def _score(label: str, against: str, ratios: np.ndarray, drawn: np.ndarray) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from foundation.errors import StoreError
 from results.curves import Curves, Sweep, seed_mean
@@ -138,7 +138,7 @@ class Race:
         check_comparable(self.baseline, candidate)
         horizon = candidate.horizon if horizon is None else horizon
         targets = final_losses(candidate, self.definition, horizon=horizon)
-        point = int(np.argmin(_mean_target(targets, candidate.present)))
+        point = chosen_point(targets, candidate.present)
         reached = self.envelope(len(candidate.steps))
         steps = self.baseline.steps
         present = candidate.present[point]
@@ -176,6 +176,13 @@ def final_losses(
     if candidate.horizon < horizon:
         return np.full(candidate.present.shape, np.inf)
     return definition.smooth_candidate(candidate.losses)[:, :, -1]
+
+
+def chosen_point(
+    targets: Float[np.ndarray, "point seed"], present: Bool[np.ndarray, "point seed"]
+) -> int:
+    """The grid point that stands for a candidate: that with the lowest seed-mean last loss."""
+    return int(np.argmin(seed_mean(targets[:, :, None], present)[:, 0]))
 
 
 def ratios(
@@ -232,10 +239,6 @@ def _check_axis(sweep: Sweep, who: str) -> None:
     gaps = np.diff(sweep.steps)
     if len(gaps) > 2 and np.ptp(gaps[:-1]) > 0:
         raise StoreError(f"{who} must be evaluated at even distances, not {_some(sweep.steps)}")
-
-
-def _mean_target(targets: np.ndarray, present: np.ndarray) -> np.ndarray:
-    return seed_mean(targets[:, :, None], present)[:, 0]
 
 
 def _some(steps: np.ndarray) -> str:

@@ -22,6 +22,21 @@ CENTRAL = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
+class Ends:
+    """The ends of an interval, NaN if there is none, and which of them are only lower bounds."""
+
+    low: float = float("nan")
+    high: float = float("nan")
+    low_open: bool = False
+    high_open: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is an interval."""
+        return not np.isnan(self.low)
+
+
+@dataclass(frozen=True)
 class Aggregate:
     """One number over tasks, as a ratio.
 
@@ -32,6 +47,10 @@ class Aggregate:
       lower_bound: print it as ">=".
       low_new_tasks: lower end of the 95% interval for new tasks and new seeds.
       high_new_tasks: its upper end.
+      low_open: larger values in place of the censored ones would move ``low``: it is a lower bound.
+      high_open: the same of ``high``; also wherever the number itself is a lower bound.
+      low_new_tasks_open: the same of ``low_new_tasks``.
+      high_new_tasks_open: the same of ``high_new_tasks``, as for ``high``.
     """
 
     value: float
@@ -40,10 +59,25 @@ class Aggregate:
     lower_bound: bool = False
     low_new_tasks: float = float("nan")
     high_new_tasks: float = float("nan")
+    low_open: bool = False
+    high_open: bool = False
+    low_new_tasks_open: bool = False
+    high_new_tasks_open: bool = False
 
-    def between(self, same: tuple[float, float], new: tuple[float, float]) -> Aggregate:
+    def between(self, same: Ends, new: Ends) -> Aggregate:
         """The same number with its two intervals."""
-        return Aggregate(self.value, *same, self.lower_bound, *new)
+        return Aggregate(
+            self.value,
+            same.low,
+            same.high,
+            self.lower_bound,
+            new.low,
+            new.high,
+            low_open=same.low_open,
+            high_open=same.is_there and (same.high_open or self.lower_bound),
+            low_new_tasks_open=new.low_open,
+            high_new_tasks_open=new.is_there and (new.high_open or self.lower_bound),
+        )
 
 
 def median(log2: Float[np.ndarray, "*lead value"]) -> Float[np.ndarray, "*lead"]:
@@ -89,9 +123,16 @@ def aggregate(
     if len(log2) == 0:
         return Aggregate(float("nan"))
     value = float(statistic(log2))
-    raised = float(statistic(np.where(censored, np.maximum(log2, 0) + 1e3, log2)))
+    raised = float(statistic(raise_censored(log2, censored)))
     bound = bool(censored.mean() > MAX_CENSORED) or raised > value
     return Aggregate(float(np.exp2(value)), lower_bound=bound and value > -np.inf)
+
+
+def raise_censored(
+    log2: Float[np.ndarray, "*shape"], censored: Bool[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    """The same with censored values far above all others: what depends on them moves."""
+    return np.where(censored, np.maximum(log2, 0) + 1e3, log2)
 
 
 def share_faster(

@@ -36,9 +36,10 @@ COLUMNS = (
 
 ``steps`` is the candidate's horizon N, ``budget`` the baseline's last step. ``best_rate`` has the
 lowest seed-mean loss at the budget, ``best_rate_at_steps`` at N; ``best_rate_at_edge`` says that it
-is the first or last of the grid, so that a better one may lie outside. ``baseline_train`` is the
-lowest loss over rates at step N, ``baseline_train_at_budget`` that at the budget; the held-out
-columns are of the same rates. Losses are smoothed as in the default definition; seed means for the
+is the first or last of the grid, so that a better one may lie outside. Where every rate has
+diverged there is no best one, and no edge. ``baseline_train`` is the lowest loss over rates at step
+N, ``baseline_train_at_budget`` that at the budget; the held-out columns are of the same rates.
+Losses are smoothed as in the default definition; seed means for the
 baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
 ``paired`` says whether the candidate has the baseline's seeds, no more and no fewer, so that both
 are drawn together. ``trials`` and ``candidate_trials`` are grid points of either side.
@@ -93,15 +94,21 @@ def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
     evaluations = _until(race.baseline, horizon)
     rates = race.rates(evaluations)
     at_budget = best_point(rates)
-    at_horizon = best_point(rates[:, : _until(race.baseline, horizon)])
+    until = _until(race.baseline, horizon)
+    at_horizon = best_point(rates[:, :until])
     points = race.baseline.points
+    # Of rates that all diverged none is the best.
+    survives, survives_horizon = (
+        bool(np.isfinite(loss)) for loss in (rates[at_budget, -1], rates[at_horizon, until - 1])
+    )
+    nothing = float("nan")
     row = {
         "trials": len(points),
-        "best_rate": _rate(points[at_budget]),
-        "best_rate_at_edge": len(points) > 1 and at_budget in (0, len(points) - 1),
-        "best_rate_at_steps": _rate(points[at_horizon]),
+        "best_rate": _rate(points[at_budget]) if survives else nothing,
+        "best_rate_at_edge": survives and len(points) > 1 and at_budget in (0, len(points) - 1),
+        "best_rate_at_steps": _rate(points[at_horizon]) if survives_horizon else nothing,
         "initial_train": rates[at_budget, 0],
-        "baseline_train": rates[at_horizon, _until(race.baseline, horizon) - 1],
+        "baseline_train": rates[at_horizon, until - 1],
         "baseline_train_at_budget": rates[at_budget, -1],
     }
     if task.heldout is not None:

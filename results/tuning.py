@@ -111,7 +111,7 @@ def _rows(
             "initial": initial,
             "best": place == best,
             "near_best": bool(np.isfinite(limit) and last[place] <= limit),
-            "edge": best in (0, len(sweep.points) - 1),
+            "edge": bool(np.isfinite(limit)) and best in (0, len(sweep.points) - 1),
         }
         for place, point in enumerate(sweep.points)
     ]

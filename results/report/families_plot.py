@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from foundation.words import counted
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import MARGIN, limits, set_log2
-from results.report.plot import Plot
-from results.report.plotdata import sorted_speedups
-from results.report.style import handles, legend_above, looks, new_figure
+from results.report.plot import SATURATED_OUT, Plot, counts_drawn
+from results.report.plotdata import is_censored, sorted_speedups
+from results.report.style import axis_label, handles, legend_above, looks, new_figure
 from results.speedup import format_ratio
 
 _MEANING = (
     "Small marks: tasks, triangles where they are right-censored, at 0x where they diverged or "
     "made no progress. Upright bars: the family's median; shaded: its 95% interval, same tasks, "
-    "seeds drawn anew. Saturated tasks are left out."
+    "seeds drawn anew. Arrows: the median, or that end, is a lower bound. " + SATURATED_OUT
 )
+_SHARED = ("median", "low", "high", "lower_bound", "low_open", "high_open")
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
@@ -35,18 +37,36 @@ def plots(data: ReportData) -> Iterator[Plot]:
         words = "; ".join(
             f"{row['family']}, {row['label']}: median "
             f"{format_ratio(row['median'], censored='right' if row['lower_bound'] else 'no')} over "
-            f"{row['tasks']} tasks, worst {format_ratio(row['worst'])} on {row['worst_task']}"
+            f"{counted(row['tasks'], 'task')}, worst {worst_text(row, data.summary)}"
             for row in medians.to_dict("records")
         )
         yield Plot(
             name=f"families_{unit}",
             section="families",
             title=f"Speedup by family, in {unit}",
-            caption=f"{data.context.line} {data.counts} {_MEANING}",
+            caption=f"{data.context.line} {counts_drawn(data, unit=unit)} {_MEANING}",
             alt=f"Speedups in {unit} by family. {words}.",
-            table=tasks,
+            table=with_medians(tasks, medians),
             draw=partial(draw, tasks, medians, data.context, unit=unit),
         )
+
+
+def worst_text(row: Mapping[Any, Any], summary: pd.DataFrame) -> str:
+    """``cnn-4fb404f7 (>=5x)``: a family's worst task, a lower bound where it is censored.
+
+    Args:
+      row: of ``results.families.FAMILY_COLUMNS``.
+      summary: see ``results.summary.COLUMNS``.
+    """
+    censored = is_censored(summary, row["label"], row["worst_task"])
+    ratio = format_ratio(row["worst"], censored="right" if censored else "no")
+    return f"{row['worst_task']} ({ratio})"
+
+
+def with_medians(tasks: pd.DataFrame, medians: pd.DataFrame) -> pd.DataFrame:
+    """The marks, and beside each what is drawn of its family: ``family_median``, ..."""
+    shared = medians[["label", "family"]].assign(**{f"family_{x}": medians[x] for x in _SHARED})
+    return tasks.merge(shared, on=["label", "family"], how="left")
 
 
 def draw(
@@ -64,8 +84,7 @@ def draw(
     families = list(dict.fromkeys(medians["family"]))
     labels = [label for label in context.labels if label in set(tasks["label"])]
     slot = 0.2 if len(labels) <= 2 else 0.13
-    legend = 0.16 * math.ceil(len(labels) / 3)
-    height = 0.7 + legend + len(families) * (slot * len(labels) + 0.1)
+    height = 0.7 + len(families) * (slot * len(labels) + 0.1)
     figure = new_figure(4.6, height)
     axes = figure.add_subplot()
     values = tasks["log2_speedup"].to_numpy(float)
@@ -83,20 +102,26 @@ def draw(
                 _median(axes, row, y, styles[label][0], half=0.36 / len(labels), low=low)
         if place:
             axes.axhline(place - 0.5, color="#d8d8d8", linewidth=0.5)
-    counts = dict(zip(medians["family"], medians["tasks"], strict=True))
-    axes.set_yticks(range(len(families)), [f"{name}\n({counts[name]})" if len(labels) > 1
-                                           else f"{name} ({counts[name]})"
-                                           for name in families])  # fmt: skip
+    end = "\n" if len(labels) > 1 else " "
+    names = [f"{family}{end}({_count(medians, family)})" for family in families]
+    axes.set_yticks(range(len(families)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(families) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"speedup over {context.tuned}, in {unit}")
+    axes.set_xlabel(axis_label(f"speedup over {context.tuned}, in {unit}", 3.6))
     legend_above(figure, handles({label: styles[label] for label in labels}))
     return figure
 
 
+def _count(medians: pd.DataFrame, family: str) -> str:
+    """``5``; ``3 to 5`` where optimizers differ in their number of tasks."""
+    tasks = medians.loc[medians["family"] == family, "tasks"]
+    low, high = int(tasks.min()), int(tasks.max())
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
 def _strip(axes, mine: pd.DataFrame, y: float, look: tuple[str, str], *, low: int) -> None:
-    """Marks of the tasks, apart from each other by a fixed pattern."""
+    """Marks of the tasks, all on one line."""
     color, marker = look
     x = mine["log2_speedup"].to_numpy(float)
     right = (mine["censored"] == "right").to_numpy(bool)
@@ -112,4 +137,12 @@ def _median(axes, row, y: float, color: str, *, half: float, low: int) -> None:
         float(np.log2(max(row[name], bottom))) for name in ("median", "low", "high")
     )
     axes.fill_between([left, right], y - half, y + half, color=color, alpha=0.18, linewidth=0)
-    axes.vlines(middle, y - half, y + half, color=color, linewidth=1.6, zorder=4)
+    # Below the marks: of a family with one task the bar would hide whether it is censored.
+    axes.vlines(middle, y - half, y + half, color=color, linewidth=1.6, zorder=2.5)
+    bounds = ((middle, "lower_bound"), (left, "low_open"), (right, "high_open"))
+    for x in dict.fromkeys(x for x, name in bounds if row[name] and np.isfinite(x)):
+        axes.annotate(
+            "", (x, y - half), xytext=(8, 0), textcoords="offset points",
+            arrowprops={"arrowstyle": "<-", "color": color, "linewidth": 0.9, "shrinkA": 0,
+                        "shrinkB": 0, "mutation_scale": 5},
+        )  # fmt: skip

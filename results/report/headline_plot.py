@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -29,9 +28,9 @@ _MEANING = (
     "Filled: median over tasks of the tasks' medians over seeds; hollow: interquartile mean over "
     "all tasks and seeds, both in log2. Thick bars: 95% interval for the same tasks and new seeds "
     "(stratified bootstrap); thin bars: for new tasks and new seeds (two-level bootstrap). "
-    "Arrows: more than a quarter is right-censored, the number is a lower bound. Equal tuning "
-    "cost: all trials of the baseline's sweep against all of the optimizer's own; meta-training "
-    "is not counted."
+    "Arrows: the number, or that end of the interval, is a lower bound, because the baseline's "
+    "budget ends there. Equal tuning cost: all trials of the baseline's sweep against all of the "
+    "optimizer's own; meta-training is not counted."
 )
 
 
@@ -74,8 +73,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     rows = [row for row in _ROWS if row[:2] in kinds]
     labels = [label for label in context.labels if label in set(table["label"])]
     slot = 0.12 if len(labels) > 2 else 0.17
-    legend = 0.16 * math.ceil((len(labels) + 2) / 3)
-    figure = new_figure(4.6, 0.75 + legend + len(rows) * max(0.34, slot * (len(labels) + 0.8)))
+    figure = new_figure(4.6, 0.75 + len(rows) * max(0.34, slot * (len(labels) + 0.8)))
     axes = figure.add_subplot()
     ends = table[["value", "low_new_tasks", "high_new_tasks"]].to_numpy(float).ravel()
     with np.errstate(divide="ignore"):
@@ -110,15 +108,21 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
 
 
 def _interval(axes, found, y: float, look: tuple[str, str], *, low: int, hollow: bool) -> None:
-    """A mark with its thick and its thin bar; an arrow where it is a lower bound."""
+    """A mark with its thick and its thin bar; an arrow at whatever is a lower bound."""
     color, marker = look
     bottom = 2.0 ** (low - 1)
 
     def log2(name: str) -> float:
         return float(np.log2(max(found[name], bottom)))
 
-    axes.hlines(y, log2("low_new_tasks"), log2("high_new_tasks"), color=color, linewidth=0.7)
-    axes.hlines(y, log2("low"), log2("high"), color=color, linewidth=2.2, alpha=0.75)
+    for kind, width, alpha in (("_new_tasks", 0.7, 1.0), ("", 2.2, 0.75)):
+        if np.isnan(found[f"low{kind}"]):
+            continue
+        ends = [log2(f"low{kind}"), log2(f"high{kind}")]
+        axes.hlines(y, *ends, color=color, linewidth=width, alpha=alpha)
+        opens = [found[f"low{kind}_open"], found[f"high{kind}_open"]]
+        beyond = [end + 0.05 for end, is_open in zip(ends, opens, strict=True) if is_open]
+        axes.plot(beyond, [y] * len(beyond), ">", color=color, markersize=2.5, markeredgewidth=0)
     axes.plot(
         log2("value"), y, marker, color=color, markersize=4, zorder=4, markeredgewidth=0.8,
         markerfacecolor="white" if hollow else color,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,25 +15,39 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from foundation.words import counted
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.plot import Plot
-from results.report.style import BASELINE, FAINT, WIDE, legend_above, looks, new_figure
+from results.report.style import (
+    BASELINE,
+    FAINT,
+    WIDE,
+    legend_above,
+    looks,
+    new_figure,
+    short_labels,
+)
 from results.speedup import format_ratio
 
-_MEANING = (
-    "Losses are smoothed as in the default definition. Above each panel: speedup in steps, the "
-    "step at which the envelope reaches the candidate's last loss over the candidate's steps."
+_MEANING = "Losses are smoothed as in the default definition."
+_RATIOS = (
+    " Above each panel: speedup in steps, the step at which the envelope reaches the candidate's "
+    "last loss over the candidate's steps."
 )
-
-
+_VERDICTS = 4
+"""Most optimizers whose speedups have room above a panel."""
 PANELS = 24
 """Most panels of one figure: more would be illegible at the width of a page."""
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
     """One figure, or as many as there are pages of :data:`PANELS` tasks."""
-    indices = list(dict.fromkeys(data.summary["index"]))
+    # A store may have the baseline alone: then nothing is in the summary.
+    indices = list(dict.fromkeys([*data.summary["index"], *data.curves["index"]]))
+    if not indices:
+        return
+    told = 0 < len(data.context.labels) <= _VERDICTS
     pages = max(1, math.ceil(len(indices) / PANELS))
     size = math.ceil(len(indices) / pages)
     for page in range(pages):
@@ -44,7 +59,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             name="learning_curves" + (f"_{page + 1}" if pages > 1 else ""),
             section="curves",
             title=f"Learning curves{which}",
-            caption=f"{data.context.line} {data.counts} {_MEANING}",
+            caption=f"{data.context.line} {_counts(summary)}{_MEANING}{_RATIOS if told else ''}",
             alt=_words(summary),
             table=curves,
             draw=partial(draw, curves, summary, data.context),
@@ -56,7 +71,18 @@ def _words(summary: pd.DataFrame) -> str:
         f"{row['task']}: {row['label']} {_verdict(row, short=False)}"
         for row in summary.to_dict("records")
     )
-    return "Train losses against steps, and the speedup in steps of each task. " + "; ".join(rows)
+    text = "; ".join(rows) or "There are no optimizers beside the baseline."
+    return f"Train losses against steps, and the speedup in steps of each task. {text}"
+
+
+def _counts(summary: pd.DataFrame) -> str:
+    """How many of the tasks that are drawn are censored, saturated, ...: of each optimizer."""
+    parts = []
+    for label, rows in summary.groupby("label", sort=False):
+        found = sorted(Counter(rows["status"]).items())
+        counts = "".join(f", {count} {status}" for status, count in found if status != "ok")
+        parts.append(f"{label}: {counted(len(rows), 'task')}{counts}. ")
+    return "".join(parts)
 
 
 def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figure:
@@ -67,13 +93,14 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figur
       summary: see ``results.summary.COLUMNS``.
       context: what the results are of.
     """
-    tasks = list(dict.fromkeys(zip(summary["index"], summary["task"], strict=True)))
+    tasks = _tasks(summary) or _tasks(curves)
     columns = _columns(max(1, len(tasks)))
     rows = math.ceil(max(1, len(tasks)) / columns)
     width = max(3.6, 1.85 * columns)
-    figure = new_figure(width, 1.5 * rows + 0.5)
+    figure = new_figure(width, 1.5 * rows + 0.3)
     grid = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
     styles = looks(context.labels)
+    names = short_labels(context.labels)
     for place, axes in enumerate(grid.flat):
         if place >= len(tasks):
             axes.set_axis_off()
@@ -93,11 +120,14 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figur
         Line2D([], [], color=BASELINE, linewidth=0.9, linestyle="--", label="best single rate"),
         Line2D([], [], color=WIDE, linewidth=2.4, label="envelope over rates"),
         *([published] if "published" in set(curves["series"]) else []),
-        *(Line2D([], [], color=styles[x][0], linewidth=1.2, label=x) for x in context.labels),
+        *(Line2D([], [], color=styles[x][0], linewidth=1.2, label=names[x]) for x in styles),
     ]
-    ncols = min(len(handles), max(2, int(width / 1.3)))
-    legend_above(figure, handles, columns=ncols)
+    legend_above(figure, handles, columns=6)
     return figure
+
+
+def _tasks(table: pd.DataFrame) -> list[tuple[Any, Any]]:
+    return list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
 
 
 def _columns(tasks: int) -> int:
@@ -116,7 +146,7 @@ def _panel(
         title += " (saturated)"
     axes.set_title(title, loc="left", fontsize=7, pad=10)
     rows = summary.to_dict("records")
-    for place, row in enumerate(rows if len(rows) <= 4 else []):
+    for place, row in enumerate(rows if len(rows) <= _VERDICTS else []):
         axes.annotate(
             _verdict(row, short=len(rows) > 2), (place / max(len(rows), 3), 1.0),
             xycoords="axes fraction", xytext=(0, 2), textcoords="offset points",
@@ -128,7 +158,7 @@ def _panel(
         axes.set_yticks([])
         return
     _limits(axes, curves)
-    horizon = summary["steps"].to_numpy(float).max()
+    horizon = summary["steps"].max()
     keys = ["series", "label", "rate", "seed"]
     for _, part in curves.groupby(keys, sort=False, dropna=False):
         series, label = part["series"].iloc[0], part["label"].iloc[0]

@@ -11,11 +11,14 @@ from results.metatraining import UNKNOWN
 from results.reference import WORDS
 from results.report.context import times
 from results.report.data import ReportData
+from results.stats import BAND_SEEDS
 
 
 def definition_lines(data: ReportData) -> list[str]:
     """The definitions used, with what each gives and what to know before believing it."""
     lines = []
+    if not data.context.labels:
+        return lines
     for name, definition in DEFINITIONS.items():
         medians = "; ".join(
             f"{label} {ratio_text(definition_median(data.summary, label, name=name))}"
@@ -53,22 +56,58 @@ def published_line(data: ReportData) -> str:
 def count_lines(data: ReportData) -> list[str]:
     """What the intervals are, and how many tasks are censored, saturated, incomplete, ..."""
     context = data.context
+    if not context.labels:
+        return [f"There are no speedups: no optimizer besides {context.baseline}."]
     if not context.baseline_ran:
         return [f"There are no speedups: {context.baseline}, the baseline, has not been run."]
     lines = [
-        "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
-        f"chosen again in each); with {counted(context.seeds, 'seed')} they are "
-        + ("too narrow." if context.seeds < 5 else "indicative."),
+        *_interval_lines(data),
         *_unpaired_lines(data),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
-        f"{times(context.multiple)[:-1]} times as long. >= marks values (and aggregates) that "
-        "are at least this much.",
+        f"{times(context.multiple)[:-1]} times as long. >= marks values, aggregates and ends of "
+        "intervals that are at least this much.",
     ]
-    lines += _new_task_lines(data)
+    lines += [*_new_task_lines(data), *_set_apart_lines(data)]
     rates = "the one rate" if context.rates == 1 else f"all {context.rates} rates"
     tuning = f"Total tuning cost: {rates} of {context.baseline} against the candidate's own trials."
     lines += [tuning, *meta_training_lines(data)]
     lines += [data.counts_of(label) for label in context.labels]
+    return lines
+
+
+def _interval_lines(data: ReportData) -> list[str]:
+    """What the intervals are, and of how many seeds: those that there are, not those planned."""
+    known = [found for found in data.headlines if found.tasks]
+    if not known:
+        return []
+    if all(np.isnan(found.median.low) for found in known):
+        return [
+            "There are no intervals for the same tasks: no task has two seeds of any optimizer."
+        ]
+    seeds = min(found.seeds for found in known)
+    return [
+        "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
+        f"chosen again in each); with {counted(seeds, 'seed')} they are "
+        + ("too narrow." if seeds < BAND_SEEDS else "indicative.")
+    ]
+
+
+def _set_apart_lines(data: ReportData) -> list[str]:
+    """How many tasks are saturated, and on how many the baseline diverged at every rate."""
+    planned, baseline = data.context.tasks, data.context.baseline
+    tasks = data.summary.drop_duplicates("index")
+    saturated = int(np.sum(tasks["saturated"].eq(True).to_numpy()))
+    lines = [
+        f"Saturated tasks ({saturated} of {planned}) are left out of all medians, shares and "
+        "intervals, save in rows of all tasks."
+    ]
+    diverged = int(np.isposinf(tasks["baseline_train_at_budget"].to_numpy(float)).sum())
+    if diverged:
+        lines.append(
+            f"On {diverged} of {counted(planned, 'task')} {baseline} diverged at every rate: there "
+            "is no best rate, and a candidate that did not diverge has a lower bound (>=), unless "
+            f"{baseline} had reached its loss before."
+        )
     return lines
 
 
@@ -107,7 +146,8 @@ def _new_task_lines(data: ReportData) -> list[str]:
         f"{found.label}, tasks drawn anew too (two-level bootstrap): median in steps "
         f"{ratio_text(found.median, new_tasks=True)}, IQM {ratio_text(found.iqm, new_tasks=True)}."
         for found in data.headlines
-        if (found.unit, found.split, found.scope) == ("steps", "train", "headline") and found.tasks
+        if (found.unit, found.split, found.scope) == ("steps", "train", "headline")
+        and found.tasks > 1
     ]
 
 

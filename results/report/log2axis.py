@@ -30,7 +30,13 @@ def tick(power: int) -> str:
 
 
 def set_log2(
-    axes: Axes, low: int, high: int, *, floor: bool = False, which: Literal["x", "y"] = "y"
+    axes: Axes,
+    low: int,
+    high: int,
+    *,
+    floor: bool = False,
+    zero: str = "0x",
+    which: Literal["x", "y"] = "y",
 ) -> None:
     """Sets limits and ticks of an axis whose data are in log2.
 
@@ -39,6 +45,7 @@ def set_log2(
       low: lowest power shown.
       high: highest power shown.
       floor: add a place for 0x, at ``low - MARGIN``.
+      zero: what that place is called.
       which: the axis.
     """
     # At most 9 labels: a horizontal axis has no room for more.
@@ -46,7 +53,10 @@ def set_log2(
     powers = [p for p in range(low, high + 1) if p % stride == 0]
     ticks, names = [float(p) for p in powers], [tick(p) for p in powers]
     if floor:
-        ticks, names = [low - MARGIN, *ticks], ["0x", *names]
+        # On a long axis the lowest power's label would touch the floor's.
+        if high - low > 9 and ticks[0] == low:
+            ticks, names = ticks[1:], names[1:]
+        ticks, names = [low - MARGIN, *ticks], [zero, *names]
     span = (low - (0.6 if floor else 0.15), high + 0.15)
     if which == "y":
         axes.set_yticks(ticks, names)

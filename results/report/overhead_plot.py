@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import limits, set_log2
 from results.report.plot import Plot
-from results.report.style import BASELINE, handles, legend_above, looks, new_figure
+from results.report.style import BASELINE, axis_label, handles, legend_above, looks, new_figure
 
 _SIZES = {"parameters": "parameters", "batch_size": "batch size"}
 
@@ -78,9 +77,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     panels = len(sizes) + compiled + bool(len(memory))
     width = max(3.4, 2.25 * panels)
     labels = [label for label in context.labels if label in set(table["label"])]
-    per_row = max(1, int(width / 1.5))
-    legend = 0.16 * math.ceil((len(labels) + compiled) / per_row)
-    figure = new_figure(width, 2.2 + legend)
+    figure = new_figure(width, 2.2)
     grid = np.atleast_1d(figure.subplots(1, panels))
     rows = table.loc[~table["baseline"].astype(bool)]
     low, high = limits(np.log2(rows["ratio"].to_numpy(float)), low=-1, high=2)
@@ -95,16 +92,19 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
         set_log2(axes, low, high)
         axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
         axes.set_xlabel(words)
-        if name != "index":
+        if name == "index":
+            axes.set_xlim(-0.5, float(np.max(rows[name])) + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        else:
             _log_axis(axes, rows[name].to_numpy(float))
-    grid[0].set_ylabel(f"seconds a step\nover {context.baseline}")
+    grid[0].set_ylabel(axis_label(f"seconds a step\nover {context.baseline}", 1.7))
     if len(memory):
         _memory(grid[len(sizes)], memory, labels, context, styles)
     if compiled:
         _compile(grid[-1], table, labels, context, styles)
     drawn = {label: styles[label] for label in labels}
     drawn |= {context.baseline: (BASELINE, "o")} if compiled else {}
-    legend_above(figure, handles(drawn), columns=per_row)
+    legend_above(figure, handles(drawn), columns=6)
     return figure
 
 
@@ -133,7 +133,7 @@ def _memory(axes, table: pd.DataFrame, labels: list[str], context: Context, styl
     set_log2(axes, low, high)
     axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
     axes.set_xlabel("parameters")
-    axes.set_ylabel(f"memory over {context.baseline}")
+    axes.set_ylabel(axis_label(f"memory over {context.baseline}", 1.7))
     _log_axis(axes, table["parameters"].to_numpy(float))
 
 

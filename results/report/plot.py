@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
+from results.report.data import ReportData
 from results.report.style import add_caption, velodrome_style
+from results.taskresult import Split, Unit
 
 SECTIONS = {
     "headline": "Headline",
@@ -23,6 +25,32 @@ SECTIONS = {
     "failures": "Failures and provenance",
 }
 """The numbered contents of a report, in their order, by the name that a plot's section gives."""
+
+
+SATURATED_OUT = "Saturated tasks are left out."
+
+
+def counts_drawn(data: ReportData, *, unit: Unit = "steps", split: Split = "train") -> str:
+    """How many tasks of each optimizer a figure without saturated tasks draws, for its caption.
+
+    Args:
+      data: the report.
+      unit: of the speedups drawn.
+      split: whose losses are compared.
+    """
+    parts = []
+    for found in data.headlines:
+        if (found.scope, found.unit, found.split) != ("headline", unit, split):
+            continue
+        planned = f" of {found.planned}" if found.planned != found.tasks else ""
+        many = "s" * (found.planned != 1)
+        told = {k: v for k, v in found.counts.items() if v and k != "censored"}
+        counts = "".join(f", {count} {what}" for what, count in told.items())
+        parts.append(
+            f"{found.label}: {found.tasks}{planned} task{many}, {found.counts['censored']} "
+            f"censored{counts}."
+        )
+    return " ".join(parts)
 
 
 _WIDTH = 130

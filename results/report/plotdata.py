@@ -119,3 +119,15 @@ def sorted_speedups(
                 }
             )
     return pd.DataFrame(parts, columns=list(SORTED_COLUMNS))
+
+
+def is_censored(summary: pd.DataFrame, label: str, task: str) -> bool:
+    """Whether an optimizer's speedup on a task is a lower bound, by the default definition.
+
+    Args:
+      summary: see ``results.summary.COLUMNS``.
+      label: the optimizer.
+      task: the task's label.
+    """
+    mine = (summary["label"] == label) & (summary["task"] == task)
+    return bool((summary.loc[mine, "censored_default"] == "right").any())

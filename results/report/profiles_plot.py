@@ -15,7 +15,14 @@ from results.profiles import SCORE_LIMIT, SHOWN_LIMIT
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.plot import Plot
-from results.report.style import BASELINE, legend_above, looks, new_figure
+from results.report.style import (
+    BASELINE,
+    inches_of,
+    legend_above,
+    looks,
+    new_figure,
+    short_labels,
+)
 
 _PROFILE = (
     "Share of tasks on which an optimizer reaches the loss of {baseline} after {steps:,} steps (at "
@@ -75,10 +82,11 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
       context: what the results are of.
     """
     styles = looks(context.labels)
-    figure = new_figure(4.6, 2.9 + 0.12 * max(0, len(set(table["label"])) - 3))
+    figure = new_figure(4.6, 2.6)
     axes = figure.add_subplot()
     among = {row["label"]: row for row in scores.loc[scores["against"] == "all"].to_dict("records")}
     many = len(among) > 4
+    names = short_labels(list(among))
     handles = []
     for label, rows in table.groupby("label", sort=False):
         color, _ = styles.get(str(label), (BASELINE, "o"))
@@ -88,7 +96,9 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
         axes.fill_between(tau, low, high, step="post", color=color, alpha=alpha, linewidth=0)
         axes.step(tau, rows["share"].to_numpy(float), where="post", color=color)
         found = among[label]
-        name = f"{label} ({found['score']:.2f} [{found['low']:.2f}, {found['high']:.2f}])"
+        name = (
+            f"{names[str(label)]} ({found['score']:.2f} [{found['low']:.2f}, {found['high']:.2f}])"
+        )
         handles.append(Line2D([], [], color=color, label=name))
     axes.axvline(math.log2(SCORE_LIMIT), color="#888888", linewidth=0.8, linestyle=(0, (4, 2)))
     powers = range(int(math.log2(SHOWN_LIMIT)) + 1)
@@ -109,8 +119,11 @@ def draw_pairs(table: pd.DataFrame) -> Figure:
     """
     labels = list(dict.fromkeys(table["label"]))
     grid = np.full((len(labels), len(labels)), np.nan)
-    size = 0.42
-    figure = new_figure(1.9 + size * len(labels), 1.5 + size * len(labels))
+    names = list(short_labels(labels).values())
+    longest = max(len(line) for name in names for line in name.splitlines())
+    text, matrix = inches_of(longest, 7.0), 0.42 * len(labels)
+    # Room for the names at the left and, slanted, below; and for the axes' own titles.
+    figure = new_figure(0.75 + text + max(matrix, 1.7), 0.5 + 0.77 * text + max(matrix, 1.0))
     axes = figure.add_subplot()
     for row in table.to_dict("records"):
         y, x = labels.index(row["label"]), labels.index(row["other"])
@@ -122,8 +135,8 @@ def draw_pairs(table: pd.DataFrame) -> Figure:
             fontweight="bold" if sure else "normal", color="white" if strong else "#111111",
         )  # fmt: skip
     axes.imshow(grid, cmap="PuOr", vmin=0, vmax=1, zorder=0)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xticks(range(len(labels)), labels, rotation=50, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), names)
+    axes.set_xticks(range(len(labels)), names, rotation=50, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="both", length=0)
     axes.grid(visible=False)
     for side in ("left", "bottom"):

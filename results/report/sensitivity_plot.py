@@ -132,10 +132,10 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
       context: what the results are of.
     """
     styles = looks(context.labels)
-    figure = new_figure(4.0, 2.6)
+    figure = new_figure(4.0, 2.4)
     axes = figure.add_subplot()
     most = max(table["trials"])
-    entries = []
+    drawn = {}
     for label, rows in table.groupby("label", sort=False):
         color, marker = styles.get(str(label), (BASELINE, "o"))
         trials, low, high = (rows[name].to_numpy(float) for name in ("trials", "low", "high"))
@@ -147,11 +147,11 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
             axes.vlines(trials, low, high, color=color, linewidth=1)
             axes.plot(trials, progress, marker, color=color, markersize=4)
             axes.plot([1, most], [progress[0]] * 2, color=color, linewidth=0.9, linestyle="--")
-        entries += handles({str(label): (color, marker)}, markersize=3.5, linewidth=1)
+        drawn[str(label)] = (color, marker)
     axes.set_xlim(0.7, most + 0.3)
     axes.set_ylim(min(0.0, float(np.min(table["low"]))) - 0.02, 1.04)
     axes.set_xticks(sorted({1, *range(5, most + 1, 5), most} if most > 5 else range(1, most + 1)))
     axes.set_xlabel("trials k")
     axes.set_ylabel("expected best of k,\nway to best loss")
-    legend_above(figure, entries)
+    legend_above(figure, handles(drawn, markersize=3.5, linewidth=1))
     return figure

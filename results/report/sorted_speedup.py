@@ -6,7 +6,7 @@ The figure of Metz et al. 2022 (arXiv 2211.09760, figure 1), on the same axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,17 +17,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from foundation.words import counted
 from results.headline import ratio_text, share_text
 from results.report.context import Context, times
 from results.report.data import ReportData
 from results.report.log2axis import MARGIN, limits, set_log2
-from results.report.plot import Plot
+from results.report.plot import SATURATED_OUT, Plot, counts_drawn
 from results.report.plotdata import sorted_speedups
-from results.report.style import looks, new_figure
+from results.report.style import axis_label, handles, legend_above, looks, new_figure
+from results.stats import BAND_SEEDS
 from results.taskresult import Split, Unit
 
-_WIDTH, _HEIGHT = 4.6, 3.2
-
+_WIDTH, _HEIGHT = 4.6, 3.0
+# About the height of the axes: from points to units of their log2 scale.
+_AXES_POINTS = 2.4 * 72
 
 _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
     ("speedup_steps", "steps", "train", "in steps"),
@@ -38,7 +41,7 @@ _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
 _MEANING = (
     "Triangles: at least this much. Crosses: diverged, or too low for this axis. Bands: 95% at "
     "each rank, same tasks, seeds drawn anew ({seeds}). Vertical bars (from 5 seeds on): 95% of "
-    "each task."
+    "each task. " + SATURATED_OUT
 )
 _MORE = {
     "speedup_seconds": " Step times were measured in turns with {baseline} on one machine.",
@@ -54,23 +57,34 @@ _MORE = {
 def plots(data: ReportData) -> Iterator[Plot]:
     """The curve in steps, in seconds, at equal tuning cost, and of held-out losses."""
     context = data.context
-    seeds = f"{context.seeds} seed{'s' * (context.seeds != 1)}"
-    seeds += ", narrow with so few" if context.seeds < 5 else ""
     for name, unit, split, words in _VIEWS:
         table = sorted_speedups(data.results, unit=unit, split=split)
         if table.empty and name not in ("speedup_steps", "speedup_seconds"):
             continue
-        meaning = _MEANING.format(seeds=seeds) + _MORE.get(name, "")
+        meaning = _MEANING.format(seeds=_seeds(table)) + _MORE.get(name, "")
+        counts = counts_drawn(data, unit=unit, split=split)
         ceiling = _multiple(data, unit)
         yield Plot(
             name=name,
             section="speedup",
             title=f"Speedup over {context.tuned}, {words}",
-            caption=f"{context.line} {data.counts} {meaning.format(baseline=context.baseline)}",
+            caption=f"{context.line} {counts} {meaning.format(baseline=context.baseline)}",
             alt=_words(data, unit, split, words),
             table=table,
             draw=partial(draw, table, context, words=words, ceiling=ceiling),
         )
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """How many seeds each optimizer has, at least on every task; and whether that is few."""
+    labels = dict.fromkeys(table["label"])
+    fewest = {x: int(np.min(table.loc[table["label"] == x, "seeds"])) for x in labels}
+    each = set(fewest.values())
+    text = ", ".join(f"{label}: {counted(count, 'seed')}" for label, count in fewest.items())
+    if len(each) == 1:
+        text = counted(each.pop(), "seed")
+    few = fewest and min(fewest.values()) < BAND_SEEDS
+    return text + (", narrow with so few" if few else "") if fewest else "no seeds"
 
 
 def _multiple(data: ReportData, unit: Unit) -> float:
@@ -106,25 +120,34 @@ def draw(
     """
     styles = looks(context.labels)
     drawn = [label for label in context.labels if label in set(table["label"])]
-    figure = new_figure(_WIDTH, _HEIGHT + (0.15 * math.ceil(len(drawn) / 3) if _many(drawn) else 0))
+    figure = new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
     values = table["log2_speedup"].to_numpy(float)
     # The paper's axes, unless tuning cost lifts everything far above them.
     low, high = limits(values, low=-2 if ceiling == context.multiple or not ceiling > 0 else -1)
     if ceiling > 0:
         high = max(high, math.ceil(math.log2(ceiling)))
-    _axes(axes, context, words=words, low=low, high=high, floor=bool((values < low).any()))
-    if ceiling > 0:
-        _ceiling(axes, context, ceiling, high=high)
     many = len(values) > 20 * max(1, len(drawn))
     stacked = ceiling > 0
+    top = high + 0.15
+    if stacked:
+        # Room for a row of triangles of each optimizer above the ceiling, and for its text.
+        rows = table.loc[table["censored"] == "right", "label"].nunique()
+        points = 4 + _STEP[many] * rows + 12
+        cap = math.log2(ceiling)
+        share = points / _AXES_POINTS
+        top = max(top, (cap - share * (low - 0.6)) / (1 - share))
+    _axes(axes, context, words=words, low=low, high=high, floor=bool((values < low).any()))
+    axes.set_ylim(low - 0.6, top)
+    if ceiling > 0:
+        _ceiling(axes, context, ceiling, top=top)
     marks = _Marks(floor=low - MARGIN, low=low, many=many, stacked=stacked, optimizers=len(drawn))
     for label in drawn:
         mine = table.loc[table["label"] == label]
-        _line(axes, mine.to_dict("list"), label=label, look=styles[label], marks=marks)
-    if drawn:
-        _legend(axes, drawn)
-    else:
+        _line(axes, mine.to_dict("list"), look=styles[label], marks=marks)
+    lines = {"markersize": 3.5, "linewidth": 0.9}
+    legend_above(figure, handles({label: styles[label] for label in drawn}, **lines))
+    if not drawn:
         text = f"no task has a speedup {words}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
     return figure
@@ -147,24 +170,23 @@ class _Marks:
     crosses: int = 0
 
 
-def _many(labels: Sequence[str]) -> bool:
-    return len(labels) > 4
+# Points between the rows of marks of two optimizers, by whether there are many tasks.
+_STEP = {False: 5.0, True: 4.2}
 
 
 def _axes(axes: Axes, context: Context, *, words: str, low: int, high: int, floor: bool) -> None:
     set_log2(axes, low, high, floor=floor)
-    axes.set_ylim(low - 0.6, high + 0.15)
     axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("task percentile")
-    axes.set_ylabel(f"speedup over {context.tuned},\n{words}")
+    axes.set_ylabel(axis_label(f"speedup over {context.tuned},\n{words}", 2.2))
     axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
 
 
-def _ceiling(axes: Axes, context: Context, ceiling: float, *, high: int) -> None:
+def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> None:
     """Shades what cannot be observed and says why."""
     cap = math.log2(ceiling)
-    axes.axhspan(cap, high + 0.15, color="#f3f3f3", zorder=0.5, linewidth=0)
+    axes.axhspan(cap, top, color="#f3f3f3", zorder=0.5, linewidth=0)
     axes.axhline(cap, color="#888888", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
     text = f"cannot exceed {times(ceiling)}"
     if ceiling == context.multiple:
@@ -175,10 +197,8 @@ def _ceiling(axes: Axes, context: Context, ceiling: float, *, high: int) -> None
     )  # fmt: skip
 
 
-def _line(
-    axes: Axes, rows: dict[Any, list], *, label: str, look: tuple[str, str], marks: _Marks
-) -> None:
-    """One optimizer: dots joined by a line, triangles where censored, crosses at 0."""
+def _line(axes: Axes, rows: dict[Any, list], *, look: tuple[str, str], marks: _Marks) -> None:
+    """One optimizer: dots joined by a line where they are neighbours, triangles, crosses at 0."""
     color, marker = look
     x, y = np.array(rows["percentile"], dtype=float), np.array(rows["log2_speedup"], dtype=float)
     right = np.array(rows["censored"]) == "right"
@@ -187,9 +207,10 @@ def _line(
     size = 2.2 if marks.many else 4.0
     _bands(axes, rows, x, color=color, marks=marks)
     axes.plot(x[~zero], y[~zero], color=color, linewidth=0.9, alpha=0.45, linestyle=":")
-    axes.plot(x[seen], y[seen], color=color, marker=marker, markersize=size, label=label,
+    # A gap at a censored task: the curve is not known to go past it.
+    axes.plot(x, np.where(seen, y, np.nan), color=color, marker=marker, markersize=size,
               markeredgewidth=0, zorder=3)  # fmt: skip
-    step = 4.2 if marks.many else 5.0
+    step = _STEP[marks.many]
     edge: dict[str, Any]
     for chosen, height, row, symbol, edge in (
         (right, y, marks.triangles, "^", {"markeredgecolor": "white", "markeredgewidth": 0.4}),
@@ -221,11 +242,3 @@ def _bands(axes: Axes, rows: dict[Any, list], x: np.ndarray, *, color: str, mark
     if marks.optimizers <= 3 and np.isfinite(task_low).any():
         width = 0.5 if marks.many else 0.8
         axes.vlines(x, task_low, task_high, color=color, linewidth=width, alpha=0.6, zorder=2.5)
-
-
-def _legend(axes: Axes, drawn: Sequence[str]) -> None:
-    """At the lower right, where a rising curve leaves room; above the axes if there are many."""
-    if _many(drawn):
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.15, 1.0), ncols=3, columnspacing=1.2)
-    else:
-        axes.legend(loc="lower right", borderaxespad=0.8, labelspacing=0.3)

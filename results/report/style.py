@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +23,13 @@ FAINT = "#c4c4c4"
 WIDE = "#8f8f8f"
 # Okabe & Ito's colour-blind safe palette, without the yellow, which is too light for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4419", "#5A5A9C")
-MARKERS = ("o", "s", "D", "P", "X", "h", "p", "d")
+# No crosses and no triangles: they mean "diverged" and "at least this much".
+MARKERS = ("o", "s", "D", "P", "*", "h", "p", "d")
 # The same colour in every report for optimizers that are compared often.
 _RESERVED = {"VeLO (official)": 1, "VeLO": 0}
+_LETTERS = 40
+# A letter of this font is about so many times as wide as the font's size.
+_LETTER = 0.53
 
 
 def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -50,15 +55,71 @@ def handles(styles: Mapping[str, tuple[str, str]], **line: Any) -> list[Line2D]:
       line: of ``matplotlib.lines.Line2D``; by default marks without a line.
     """
     line = line or {"markersize": 4, "linestyle": ""}
+    names = short_labels(list(styles))
     return [
-        Line2D([], [], color=color, marker=marker, label=label, **line)
+        Line2D([], [], color=color, marker=marker, label=names[label], **line)
         for label, (color, marker) in styles.items()
     ]
 
 
+def short_labels(labels: Sequence[str]) -> dict[str, str]:
+    """What stands for each label in a figure: one line of at most 40 letters.
+
+    Longer labels lose their middle; those that would then read the same are wrapped instead.
+    """
+    whole = {label: " ".join(label.split()) for label in labels}
+    short = {label: _without_middle(text) for label, text in whole.items()}
+    read = Counter(short.values())
+    return {
+        label: name if read[name] == 1 else textwrap.fill(whole[label], _LETTERS)
+        for label, name in short.items()
+    }
+
+
+def _without_middle(text: str) -> str:
+    if len(text) <= _LETTERS:
+        return text
+    return f"{text[: _LETTERS - 15].rstrip()}…{text[-14:].lstrip()}"
+
+
+def letters_of(inches: float, size: float) -> int:
+    """How many letters of a font of ``size`` points stand side by side."""
+    return max(1, int(inches * 72 / (_LETTER * size)))
+
+
+def inches_of(letters: int, size: float) -> float:
+    """How wide so many letters of a font of ``size`` points are."""
+    return letters * _LETTER * size / 72
+
+
+def axis_label(text: str, inches: float) -> str:
+    """Wraps the label of an axis to the axis's length: layouts make no room for longer ones."""
+    return "\n".join(
+        part for line in text.split("\n") for part in textwrap.wrap(line, letters_of(inches, 8.0))
+    )
+
+
 def legend_above(figure: Figure, entries: Sequence[Line2D], *, columns: int = 3) -> None:
-    """The legend of a whole figure, above everything."""
-    figure.legend(handles=list(entries), loc="outside upper left", ncols=columns, columnspacing=1.4)
+    """The legend of a whole figure, above everything; the figure grows by its height.
+
+    Args:
+      figure: everything else is in it.
+      entries: of the legend.
+      columns: at most so many; fewer where the entries are too wide for the figure.
+    """
+    width, height = figure.get_size_inches()
+    legend = None
+    for count in range(min(columns, max(1, len(entries))), 0, -1):
+        if legend is not None:
+            legend.remove()
+        legend = figure.legend(
+            handles=list(entries), loc="outside upper left", ncols=count, columnspacing=1.4
+        )
+        found = legend.get_window_extent()
+        if found.width <= 0.98 * width * figure.dpi:
+            break
+    if legend is not None:
+        figure.set_size_inches(width, height + legend.get_window_extent().height / figure.dpi)
 
 
 @contextmanager
@@ -80,8 +141,9 @@ def new_figure(width: float, height: float) -> Figure:
 def add_caption(figure: Figure, text: str, *, size: float = 6.5) -> None:
     """Makes the figure taller by a wrapped caption, which stands below everything."""
     width, height = figure.get_size_inches()
-    # A letter of this font is about 0.53 em wide.
-    lines = textwrap.wrap(text, max(20, int(0.97 * width * 72 / (0.53 * size))))
+    letters = max(20, letters_of(0.97 * width, size))
+    # "stand-in data" must stay one word for those who search a file.
+    lines = textwrap.wrap(text, letters, break_on_hyphens=False)
     margin = len(lines) * 1.25 * size / 72 + 0.08
     figure.set_size_inches(width, height + margin)
     share = margin / (height + margin)

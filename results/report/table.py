@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,11 @@ _UNITS = {
 def more_tables(data: ReportData) -> list[tuple[str, list[str], list[list[str]]]]:
     """Heading, header and rows of what a console has no room for: families, pairs, failures, ..."""
 
-    def ratio(row: dict[Any, Any], name: str, low: str = "low", high: str = "high") -> str:
-        found = Aggregate(row[name], row[low], row[high], bool(row["lower_bound"]))
-        return ratio_text(found)
-
     families = [
         [
-            row["label"], row["unit"], row["family"], str(row["tasks"]), ratio(row, "median"),
-            ratio(row, "median", "low_new_tasks", "high_new_tasks"),
+            row["label"], row["unit"], row["family"], str(row["tasks"]),
+            ratio_text(family_median(row)),
+            ratio_text(family_median(row), new_tasks=True) if row["tasks"] > 1 else "-",
             f"{row['worst_task']} ({format_ratio(row['worst'])})",
         ]
         for row in data.families.to_dict("records")
@@ -153,11 +151,18 @@ def published_comparison(table: pd.DataFrame) -> tuple[list[str], list[list[str]
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A header and rows of text as Markdown."""
+    """A header and rows of text as Markdown; a line break in a cell is a space."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in x) + " |" for x in lines
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
     )
+
+
+def family_median(row: dict[Any, Any]) -> Aggregate:
+    """The median of a row of ``results.families.FAMILY_COLUMNS``."""
+    names = [field.name for field in fields(Aggregate) if field.name != "value"]
+    return Aggregate(row["median"], **{name: row[name] for name in names})
 
 
 def _speedup(row: dict[Any, Any], unit: str, name: str) -> str:

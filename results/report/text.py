@@ -35,17 +35,14 @@ def print_report(data: ReportData, *, console: Console | None = None) -> None:
 
 def render(data: ReportData) -> RenderableType:
     """The same as a rich renderable."""
-    header, rows = task_table(data.summary, baseline=data.context.baseline)
-    coloured = [(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], ""))) for row in rows]
-    left = ("task", "family", "optimizer", "status")
-    parts: list[RenderableType] = [
-        Text(data.context.line, style="dim"),
-        _table(header, coloured, left=left),
-        Text(),
-        _table(*headline_table(data), left=("optimizer", "speedup in")),
-        Text(),
-        *(Text(line) for line in (*definition_lines(data), *count_lines(data))),
-    ]
+    parts: list[RenderableType] = [Text(data.context.line, style="dim")]
+    if data.context.labels:  # tables of a store with the baseline alone would be headers
+        header, rows = task_table(data.summary, baseline=data.context.baseline)
+        coloured = [(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], ""))) for row in rows]
+        left = ("task", "family", "optimizer", "status")
+        parts += [_table(header, coloured, left=left), Text()]
+        parts += [_table(*headline_table(data), left=("optimizer", "speedup in")), Text()]
+    parts += [Text(line) for line in (*definition_lines(data), *count_lines(data))]
     if len(data.published):
         header, rows = published_comparison(data.published)
         parts += [Text(), Text(published_line(data))]
@@ -72,11 +69,13 @@ def _table(
 def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     """The same as Markdown, with the held-out losses."""
     parts = [f"# {title}", data.context.line]
-    tasks = task_table(data.summary, baseline=data.context.baseline, full=True)
-    parts += ["## Headline", markdown_table(*headline_table(data))]
-    parts += ["\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))]
-    parts += ["## Tasks", markdown_table(*tasks)]
-    parts += [_LEGEND.replace("\n", " ")]
+    lines = "\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))
+    if data.context.labels:
+        tasks = task_table(data.summary, baseline=data.context.baseline, full=True)
+        parts += ["## Headline", markdown_table(*headline_table(data)), lines]
+        parts += ["## Tasks", markdown_table(*tasks), _LEGEND.replace("\n", " ")]
+    else:
+        parts += ["## Headline", lines]
     if len(data.published):
         parts += ["## Beside the published baseline", published_line(data)]
         parts += [markdown_table(*published_comparison(data.published))]

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from results.report.context import Context
 from results.report.data import ReportData
 from results.report.log2axis import MARGIN, limits, set_log2
-from results.report.plot import Plot
-from results.report.style import handles, legend_above, looks, new_figure
+from results.report.plot import SATURATED_OUT, Plot
+from results.report.style import axis_label, handles, legend_above, looks, new_figure
 from results.speedup import format_ratio
 from results.time_to_loss import FRACTIONS
 
@@ -22,15 +22,15 @@ RATIO_COLUMNS = ("label", "unit", "fraction", "median", "quarter", "three_quarte
 _FRACTIONS = (
     "Time of {baseline}, at its best rate for this very loss, over the time of the optimizer, to "
     "fractions of the way from the initial loss to the lowest loss that any optimizer reaches on "
-    "the task within {steps:,} steps. Marks: median over tasks, bars: their quartiles; 0x: not "
-    "reached by the optimizer; on the upper edge: not by {baseline}. The table has every "
-    "task. Saturated tasks are left out."
+    'the task within {steps:,} steps. Marks: median over tasks, bars: their quartiles; "not '
+    'reached": by the optimizer, within its {steps:,} steps; on the upper edge: not by {baseline}. '
+    "time_to_loss.csv has every task. " + SATURATED_OUT
 )
 _ANYTIME = (
     "At each share of the run: the step at which the envelope of {baseline} reaches the "
     "optimizer's loss there, over the optimizer's step. Line: median over tasks, band: quartiles "
     "over tasks. Only the right end is fair to optimizers that are told the number of steps. "
-    "Dotted: more than a quarter of the tasks is right-censored. Saturated tasks are left out."
+    "Dotted: more than a quarter of the tasks is right-censored. " + SATURATED_OUT
 )
 
 
@@ -40,7 +40,8 @@ def plots(data: ReportData) -> Iterator[Plot]:
     ratios = time_ratios(data.time_to_loss, context)
     if len(ratios):
         words = "; ".join(
-            f"{row['label']}, {row['unit']} to {row['fraction']:.0%}: {format_ratio(row['median'])}"
+            f"{row['label']}, {row['unit']} to {row['fraction']:.0%}: "
+            + (format_ratio(row["median"]) if row["median"] > 0 else "not reached")
             for row in ratios.to_dict("records")
         )
         yield Plot(
@@ -49,7 +50,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             title="Time to fractions of the way to the best loss",
             caption=context.caption(_FRACTIONS),
             alt=f"Median speedup to fractions of the way: {words}.",
-            table=data.time_to_loss,
+            table=with_quartiles(data.time_to_loss, ratios),
             draw=partial(draw, ratios, context),
         )
     if len(data.anytime):
@@ -107,6 +108,20 @@ def time_ratios(table: pd.DataFrame, context: Context) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
 
 
+def with_quartiles(table: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
+    """The times of every task, and beside them what is drawn: ``steps_median``, ...
+
+    Args:
+      table: see ``results.time_to_loss.TIME_COLUMNS``.
+      ratios: see :func:`time_ratios`.
+    """
+    drawn = ["median", "quarter", "three_quarters"]
+    for unit, mine in ratios.groupby("unit", sort=False):
+        shown = mine[["label", "fraction"]].assign(**{f"{unit}_{x}": mine[x] for x in drawn})
+        table = table.merge(shown, on=["label", "fraction"], how="left")
+    return table
+
+
 def draw(table: pd.DataFrame, context: Context) -> Figure:
     """Draws ratios in steps and in seconds by fraction.
 
@@ -117,7 +132,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     styles = looks(context.labels)
     units = list(dict.fromkeys(table["unit"]))
     labels = [label for label in context.labels if label in set(table["label"])]
-    figure = new_figure(1.2 + 2.6 * len(units), 2.6 + 0.08 * max(0, len(labels) - 3))
+    figure = new_figure(1.2 + 2.6 * len(units), 2.4)
     grid = np.atleast_1d(figure.subplots(1, len(units), sharey=True))
     with np.errstate(divide="ignore"):
         low, high = limits(np.log2(table[["quarter", "median"]].to_numpy(float)).ravel())
@@ -137,14 +152,14 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
             axes.plot(
                 x, middle, marker, color=color, markersize=3.8, markeredgewidth=0, clip_on=False
             )
-        set_log2(axes, low, high, floor=True)
+        set_log2(axes, low, high, floor=True, zero="not reached")
         axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
         axes.set_xticks(range(len(FRACTIONS)), [f"{f:.0%}" for f in FRACTIONS])
         axes.set_xlabel(f"way to the best loss, in {unit}")
         axes.grid(axis="x", visible=False)
-    grid[0].set_ylabel(f"{context.baseline}'s time over\nthe optimizer's")
+    grid[0].set_ylabel(axis_label(f"{context.baseline}'s time over\nthe optimizer's", 1.8))
     entries = handles({label: styles[label] for label in labels}, markersize=3.5)
-    legend_above(figure, entries, columns=3 if len(units) > 1 else 2)
+    legend_above(figure, entries)
     return figure
 
 
@@ -157,7 +172,7 @@ def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
     """
     styles = looks(context.labels)
     labels = [label for label in context.labels if label in set(table["label"])]
-    figure = new_figure(4.6, 2.6 + 0.08 * max(0, len(labels) - 3))
+    figure = new_figure(4.6, 2.5)
     axes = figure.add_subplot()
     with np.errstate(divide="ignore"):
         values = np.log2(table[["median", "quarter", "three_quarters"]].to_numpy(float))
@@ -185,6 +200,6 @@ def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
     axes.set_xticks(shares, [f"{s:.0%}" for s in shares])
     axes.minorticks_off()
     axes.set_xlabel("share of the optimizer's steps")
-    axes.set_ylabel(f"speedup over {context.tuned},\nin steps")
+    axes.set_ylabel(axis_label(f"speedup over {context.tuned},\nin steps", 1.8))
     legend_above(figure, handles({label: styles[label] for label in labels}, markersize=3.5))
     return figure

@@ -7,25 +7,39 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from synthetic import Candidate, make
 
 from results.report.context import data_text, times
 from results.report.data import collect
 from results.report.plotdata import sorted_speedups
 from results.report.plots import SECTIONS, plots
-from results.report.style import PALETTE, add_caption, arrange, looks, velodrome_style
+from results.report.style import (
+    PALETTE,
+    add_caption,
+    arrange,
+    looks,
+    short_labels,
+    velodrome_style,
+)
 from results.resample import SeedResamples
 from results.store import Store
 from results.taskresult import SplitResult, TaskResult
 from results.tuning import rate_text
 
+LONG = "Optimizer {} of a rather long name, beta=0.9, weights of the day before yesterday"
+AWKWARD = "My $\\oops$ {} $a_1$ opt\nof two lines"
 
-@pytest.mark.parametrize(("tasks", "optimizers"), [(1, 1), (3, 8), (5, 1)])
-def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
+
+@pytest.mark.parametrize(
+    ("tasks", "optimizers", "label"),
+    [(1, 1, "Optimizer {}"), (3, 8, "Optimizer {}"), (5, 1, AWKWARD), (3, 4, LONG)],
+)
+def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int, label: str):
     """matplotlib warns, which is an error here, when the labels leave no room for the axes."""
     rng = np.random.default_rng(0)
     candidates = [
-        Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=f"Optimizer {i}")
+        Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=label.format(i))
         for i in range(optimizers)
     ]
     make(tmp_path, candidates)
@@ -38,8 +52,33 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int):
                 add_caption(figure, plot.caption)
                 arrange(figure)
                 assert plot.section in SECTIONS and plot.alt and plot.title
+                everything_is_inside(figure, plot.name)
                 names.append(plot.name)
     assert len(names) == len(set(names)) == 15
+
+
+def everything_is_inside(figure: Figure, name: str):
+    """The legend lies in the figure and on nothing else; axes' titles lie in the figure."""
+    whole = figure.bbox.padded(1)
+    titles = [t for axes in figure.axes for t in (axes.xaxis.label, axes.yaxis.label)]
+    boxes = [title.get_window_extent() for title in titles if title.get_text()]
+    for box in boxes:
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and box.y1 <= whole.y1, name
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1, name
+        assert whole.y0 <= box.y0 and box.y1 <= whole.y1, name
+        assert not any(box.overlaps(other) for other in boxes), name
+        assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes), name
+
+
+def test_labels_are_shortened_and_stay_apart():
+    alike = [f"{'a' * 40} {x} {'b' * 40}" for x in "xy"]
+    found = short_labels(["Adam", LONG, "two\nlines", *alike])
+    assert found["Adam"] == "Adam" and found["two\nlines"] == "two lines"
+    assert len(found[LONG]) <= 40 and found[LONG].startswith("Optimizer") and "…" in found[LONG]
+    assert len(set(found.values())) == 5
+    assert max(len(line) for name in found.values() for line in name.splitlines()) <= 40
 
 
 def test_sorted_speedups_put_censored_ones_last():

@@ -100,7 +100,7 @@ def test_one_task_twice_has_its_seeds_drawn_twice():
 
 def test_the_two_level_interval_is_that_of_new_tasks():
     """Tasks at 0 and 2 without any noise: certain for these tasks, wide for new ones."""
-    sample = Sample([table([0.0])] * 20 + [table([2.0])] * 20)
+    sample = Sample([table([0.0, 0.0])] * 20 + [table([2.0, 2.0])] * 20)
     found = sample.iqm(Aggregate(2.0), np.zeros(40))
     assert (found.low, found.high) == (2.0, 2.0)
     assert found.low_new_tasks < 1.7 and found.high_new_tasks > 2.3
@@ -186,7 +186,7 @@ def test_intervals_hold_their_level():
     new, same = 0, 0
     for _ in range(30):
         centres = rng.normal(1.0, 1.0, 30)
-        sample = Sample([table([c - 0.05], [c], [c + 0.05]) for c in centres])
+        sample = Sample([table(*([c + d] * 2 for d in (-0.05, 0.0, 0.05))) for c in centres])
         found = sample.median(Aggregate(2.0), np.zeros(30))
         new += found.low_new_tasks <= 2.0 <= found.high_new_tasks
         same += found.low <= 2.0 <= found.high

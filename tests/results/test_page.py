@@ -139,6 +139,29 @@ def test_the_kind_of_data_is_in_plain_sight(page: Page):
         assert expected in words, expected
 
 
+def test_the_dialog_has_a_key_of_its_own(text: str):
+    dialog = text[text.index("<dialog") : text.index("</dialog>")]
+    for words in ("Adam, each rate", "envelope over rates", "VeLO (velo-tiny), each seed"):
+        assert words in dialog, words
+
+
+def test_a_label_of_two_lines_can_be_chosen_and_wide_figures_scroll(tmp_path: Path):
+    made = make(tmp_path / "s", [Candidate("a", [2.0], label="two\nlines"),
+                                 Candidate("b", [1.0], label="`b`")],
+                steps=50, seeds=1, rates=[3e-3])  # fmt: skip
+    found = Page(drawn_page(made.store, ["time", "failures"]))
+    labels = {row["data-label"] for row in found.all("tr") if "data-label" in row}
+    assert labels == {"two lines", "`b`"}
+    assert labels <= {option.get("value") for option in found.all("option")}
+    (broad,) = (f for f in found.all("figure") if "broad" in (f["class"] or "").split())
+    assert broad["id"] == "figure-time_to_loss"
+    assert [d["tabindex"] for d in found.all("div") if "drawing" in (d.get("class") or "")
+            and d.get("role") == "region"] == ["0"]  # fmt: skip
+    # Hashes may be left out on narrow screens.
+    assert [h.get("class") for h in found.all("th")].count("minor") >= 2
+    assert not any("Beware: `" in words for words in found.text)
+
+
 def test_equal_stores_give_equal_pages(tmp_path: Path):
     pages = []
     for name in ("a", "b"):

@@ -35,10 +35,10 @@ def compare(
     Runs of the same task, optimizer and seed are compared in pairs: B's last train loss over A's,
     so that above 1 B is worse. Prints every task on which that changed, and for each optimizer the
     median over tasks with 95% intervals: for the same tasks and new seeds, and for new tasks. Exits
-    with 1 if something became worse.
+    with 1 if something became worse, or has runs in A and, though planned there too, none in B.
 
     A task is worse (better) if every common seed is, and by more than 1% on average; from 5 seeds
-    on, its 95% interval must agree.
+    on, its 95% interval must agree. No baseline is needed: it is compared like the others.
 
     Args:
       before: The directory of the first store.
@@ -47,11 +47,13 @@ def compare(
     """
     from foundation.files import atomic_path
     from results.combined import open_stores
-    from results.compare import compare_stores
+    from results.compare import compare_stores, only_in
+    from results.compare_totals import WORSE
 
-    tasks, totals = compare_stores(open_stores([before]), open_stores([after]))
+    first, second = open_stores([before]), open_stores([after])
+    tasks, totals = compare_stores(first, second)
     rows = tasks.to_dict("records")
-    unchanged = ("equal", "same")
+    unchanged = ("equal", "same", "not run")
     changed = [_task(row) for row in rows if row["verdict"] not in unchanged]
     if changed:
         print_table(
@@ -62,12 +64,16 @@ def compare(
     alike = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in unchanged}
     console().print(
         f"not shown: {alike['equal']} equal in every digit, {alike['same']} without a clear "
-        "change.\n",
+        f"change, {alike['not run']} without runs in either.",
         markup=False,
     )
+    for where, names in (("A", only_in(first, second)), ("B", only_in(second, first))):
+        if names:
+            console().print(f"only in {where}: {', '.join(names)}", markup=False)
+    console().print()
     print_table(
         ("optimizer", "#tasks", "#B over A", "#95%, new seeds", "#95%, new tasks", "#p",
-         "#p (Holm)", "#better", "#worse", "#same"),
+         "#p (Holm)", "#better", "#worse", "#same", "#fails in B"),
         [_total(row) for row in totals.to_dict("records")],
     )  # fmt: skip
     if out is not None:
@@ -75,7 +81,7 @@ def compare(
             with atomic_path(out / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
         console().print(f"all of it is in {out}", markup=False)
-    return int(any(row["worse"] for row in totals.to_dict("records")))
+    return int(any(row["verdict"] in WORSE for row in rows))
 
 
 def _task(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -100,11 +106,8 @@ def _total(row: dict[Any, Any]) -> tuple[str, ...]:
         _number(row["change"]),
         _interval(row["low"], row["high"]),
         _interval(row["low_new_tasks"], row["high_new_tasks"]),
-        f"{row['p']:.2g}",
-        f"{row['p_holm']:.2g}",
-        str(row["better"]),
-        str(row["worse"]),
-        str(row["same"]),
+        *("-" if math.isnan(row[name]) else f"{row[name]:.2g}" for name in ("p", "p_holm")),
+        *(str(row[name]) for name in ("better", "worse", "same", "fails")),
     )
 
 

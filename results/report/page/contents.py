@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
 from results.headline import ratio_text
 from results.report.data import ReportData
+from results.report.families_plot import worst_text
 from results.report.lines import count_lines, definition_lines, problem_lines, published_line
 from results.report.page.tables import PageTable, frame_table, readable, text_table
 from results.report.table import headline_table, published_comparison
+from results.stats import Aggregate
 
 _FROM = "95% (same tasks) from"
 
 # Name of a table of the report -> its caption and the titles of the columns shown.
 _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
-    "families": {
-        "families": (
-            "Speedups by family of tasks",
-            {
-                "family": "Family", "label": "Optimizer", "unit": "Speedup in", "tasks": "Tasks",
-                "censored": "Censored", "median": "Median", "low": _FROM, "high": "to",
-                "worst_task": "Worst task", "worst": "Its speedup",
-            },
-        ),
-    },
     "profiles": {
         "profile_scores": (
             "Scores of the performance profiles",
@@ -62,6 +54,7 @@ _FRAMES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
         ),
     },
 }  # fmt: skip
+_HASHES = ("hash", "data_hash")
 
 
 @dataclass(frozen=True)
@@ -98,19 +91,35 @@ def headlines(data: ReportData) -> tuple[Summary, ...]:
 def tables(data: ReportData, section: str) -> Iterator[PageTable]:
     """Tables of a section; of the tables a report may have, those that have rows."""
     if section == "headline":
-        yield text_table("Speedups over all tasks", *headline_table(data))
+        yield text_table("Speedups", *headline_table(data))
     if section == "speedup" and len(data.published):
         yield text_table(published_line(data), *published_comparison(data.published))
+    if section == "families" and len(data.families):
+        yield _families(data)
     for name, (caption, titles) in _FRAMES.get(section, {}).items():
         frame = getattr(data, name, None)
         if isinstance(frame, pd.DataFrame) and len(frame):
-            yield frame_table(caption, frame, titles)
+            yield frame_table(caption, frame, titles, minor=_HASHES)
+
+
+def _families(data: ReportData) -> PageTable:
+    """With a bound marked as one, of the median and of the worst task."""
+    known = [field.name for field in fields(Aggregate) if field.name != "value"]
+    header = ["Family", "Optimizer", "Speedup in", "Tasks", "Censored", "Median [95%, same tasks]"]
+    rows = []
+    for row in data.families.to_dict("records"):
+        median = Aggregate(row["median"], **{name: row[name] for name in known})
+        counts = [str(row["tasks"]), str(row["censored"])]
+        start = [row["family"], row["label"], row["unit"], *counts, ratio_text(median)]
+        rows.append([*start, worst_text(row, data.summary)])
+    return text_table("Speedups by family of tasks", [*header, "Worst task"], rows)
 
 
 def notes(data: ReportData, section: str) -> tuple[str, ...]:
     """Paragraphs of a section."""
     if section == "headline":
-        return tuple(map(readable, (*count_lines(data), *definition_lines(data))))
+        lines = (*count_lines(data), *definition_lines(data))
+        return tuple(readable(line).replace("`", "") for line in lines)
     if section == "failures":
         return tuple(map(readable, problem_lines(data))) or ("Nothing failed.",)
     return ()

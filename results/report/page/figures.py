@@ -14,6 +14,8 @@ from results.report.plot import Plot
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 # Figures of these names have a colour scale.
 _COLOUR_SCALES = ("sensitivity", "pairs")
+# Of several panels: half a page is too narrow for it.
+_BROAD = 600
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FRACTION = re.compile(r"(\.\d\d)\d+")
 _FONT = re.compile(r"font-family:[^;]*;?|font:\s*([\d.]+px)[^;]*(?=;|$)")
@@ -36,6 +38,11 @@ class PageFigure:
     colours: frozenset[str]
     fixed: bool
     width: int
+
+    @property
+    def broad(self) -> bool:
+        """Whether it needs a row of its own, and on a narrow screen scrolls."""
+        return self.width > _BROAD
 
 
 def page_figure(plot: Plot, document: str) -> PageFigure:

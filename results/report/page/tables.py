@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +72,22 @@ def text_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]
     return PageTable(caption, tuple(columns), tuple(tuple(map(Cell, row)) for row in found))
 
 
-def frame_table(caption: str, frame: pd.DataFrame, titles: Mapping[str, str]) -> PageTable:
-    """The columns of a frame that ``titles`` names and that are there, in its order."""
+def frame_table(
+    caption: str, frame: pd.DataFrame, titles: Mapping[str, str], *, minor: Collection[str] = ()
+) -> PageTable:
+    """The columns of a frame that ``titles`` names and that are there, in its order.
+
+    Args:
+      caption: what the table shows.
+      frame: its rows.
+      titles: of the columns, by their names in the frame.
+      minor: names of columns that may be left out on narrow screens.
+    """
     names = [name for name in titles if name in frame]
     columns = tuple(
-        Column(titles[name], pd.api.types.is_numeric_dtype(frame[name]) and place > 0)
+        Column(
+            titles[name], pd.api.types.is_numeric_dtype(frame[name]) and place > 0, name in minor
+        )
         for place, name in enumerate(names)
     )
     rows = frame.to_dict("records")

@@ -1,0 +1,144 @@
+"""What figures say beside what they draw: counts, bounds, seeds, and the numbers in their files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Annotation
+from synthetic import Candidate, make
+
+from results.report import families_plot, learning_curves, sorted_speedup, time_plot
+from results.report.data import ReportData, collect
+from results.report.page.contents import tables
+from results.report.page.tables import readable
+from results.report.style import velodrome_style
+from results.speedup import format_ratio
+from results.store import Store
+
+RATES = [1e-3, 3e-3]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
+    """A family each: censored, saturated, and two of Lion's that failed or diverged."""
+    return collect(
+        make(
+            tmp_path_factory.mktemp("store") / "s",
+            [
+                Candidate("velo", [9.0, 2.0, 1.0, 3.0], label="VeLO"),
+                Candidate("lion", [2.0, 2.0, 1.0, 3.0], label="Lion"),
+            ],
+            saturated=[1],
+            failed=[("lion", 2)],
+            diverged=[("lion", 3, 0), ("lion", 3, 1)],
+            seeds=2,
+            steps=100,
+            rates=RATES,
+        ).store
+    )
+
+
+def test_captions_count_the_tasks_that_are_drawn(data: ReportData):
+    for plot in (*sorted_speedup.plots(data), *families_plot.plots(data)):
+        drawn = plot.table.groupby("label").size()
+        assert dict(drawn) == {"VeLO": 3, "Lion": 2}, plot.name
+        assert "VeLO: 3 tasks, 1 censored." in plot.caption, plot.name
+        assert "Lion: 2 of 3 tasks, 0 censored, 1 diverged, 1 failed." in plot.caption
+        assert "Saturated tasks are left out." in plot.caption
+    (curves,) = learning_curves.plots(data)
+    assert "VeLO: 4 tasks, 1 censored, 1 saturated." in curves.caption
+
+
+def test_captions_name_the_seeds_that_there_are(data: ReportData):
+    steps, *_ = sorted_speedup.plots(data)
+    assert "(2 seeds, narrow with so few)" in steps.caption
+    fewer = steps.table.assign(seeds=np.where(steps.table["label"] == "Lion", 1, 7))
+    assert sorted_speedup._seeds(fewer) == "VeLO: 7 seeds, Lion: 1 seed, narrow with so few"
+    assert sorted_speedup._seeds(fewer.assign(seeds=5)) == "5 seeds"
+
+
+def test_bounds_are_told_by_families(data: ReportData):
+    steps, _ = families_plot.plots(data)
+    (family,) = data.summary.loc[data.summary["index"] == 0, "family"].unique()
+    (task,) = data.summary.loc[data.summary["index"] == 0, "task"].unique()
+    (median,) = data.families.query("family == @family and label == 'VeLO' and unit == 'steps'")[
+        "median"
+    ]
+    bound = format_ratio(median, censored="right")
+    assert f"{family}, VeLO: median {bound} over 1 task, worst {task} ({bound})" in steps.alt
+    (table,) = tables(data, "families")
+    found = [[cell.text for cell in row] for row in table.rows]
+    (row,) = (row for row in found if row[:3] == [family, "VeLO", "steps"])
+    assert (
+        row[-2].startswith("≥5.00x [")
+        and ", ≥" in row[-2]
+        and row[-1] == readable(f"{task} ({bound})")
+    )
+    with velodrome_style():
+        drawn = steps.draw()
+    # Arrows at the only family whose median is a bound, the first.
+    arrows = [text.xy[1] for text in drawn.axes[0].texts if isinstance(text, Annotation)]
+    assert arrows and all(-0.5 < y < 0.5 for y in arrows)
+
+
+def test_families_count_what_each_optimizer_has():
+    medians = pd.DataFrame({"family": ["a", "a", "b", "b"], "tasks": [3, 5, 2, 2]})
+    assert [families_plot._count(medians, name) for name in "ab"] == ["3 to 5", "2"]
+
+
+def test_the_files_hold_what_is_drawn(data: ReportData):
+    steps, _ = families_plot.plots(data)
+    mine = data.families.loc[data.families["unit"] == "steps"].set_index(["label", "family"])
+    for row in steps.table.to_dict("records"):
+        found = mine.loc[(row["label"], row["family"])]
+        assert (row["family_median"], row["family_low"]) == (found["median"], found["low"])
+    first, *_ = time_plot.plots(data)
+    ratios = time_plot.time_ratios(data.time_to_loss, data.context)
+    for row in ratios.to_dict("records"):
+        there = (first.table["label"] == row["label"]) & (
+            first.table["fraction"] == row["fraction"]
+        )
+        for name in ("median", "quarter", "three_quarters"):
+            assert set(first.table.loc[there, f"{row['unit']}_{name}"]) == {row[name]}
+    assert len(first.table) == len(data.time_to_loss)
+
+
+def test_what_is_never_reached_is_not_told_as_a_speedup(data: ReportData):
+    times = data.time_to_loss.copy()
+    times.loc[times["label"] == "Lion", ["steps", "seconds"]] = np.inf
+    first, *_ = time_plot.plots(dataclasses.replace(data, time_to_loss=times))
+    assert "Lion, steps to 99%: not reached" in first.alt
+    with velodrome_style():
+        drawn = first.draw()
+    assert drawn.axes[0].get_yticklabels()[0].get_text() == "not reached"
+
+
+def test_the_line_of_speedups_has_a_gap_where_one_is_censored(data: ReportData):
+    table = sorted_speedup.sorted_speedups(data.results)
+    mine = table.loc[table["label"] == "VeLO"].reset_index(drop=True)
+    mine["censored"] = ["no", "right", "no"]
+    with velodrome_style():
+        drawn = sorted_speedup.draw(mine, data.context)
+    solid = [line for line in drawn.axes[0].lines if len(line.get_xdata()) == 3]  # type: ignore
+    assert any(np.isnan(np.asarray(line.get_ydata(), float)).tolist() == [False, True, False]
+               for line in solid)  # fmt: skip
+
+
+def test_without_other_optimizers_the_baseline_is_drawn(tmp_path: Path):
+    made = make(tmp_path / "s", [Candidate("velo", [2.0, 1.0])], rates=RATES, steps=50, seeds=1)
+    path = made.store.directory / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["cells"] = [c for c in plan["cells"] if c["optimizer"]["name"] == "adam"]
+    kept = {cell["id"] for cell in plan["cells"]}
+    plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] in kept]
+    path.write_text(json.dumps(plan))
+    (plot,) = learning_curves.plots(collect(Store.open(made.store.directory)))
+    assert "Above each panel" not in plot.caption
+    with velodrome_style():
+        figure = plot.draw()
+    assert len(figure.axes) == 2 and all(len(axes.lines) >= 3 for axes in figure.axes)

@@ -1,0 +1,161 @@
+"""Ends of intervals that the baseline's budget sets, and intervals that there cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from synthetic import Candidate, make
+
+from results.export import write_export
+from results.families import family_table
+from results.headline import Headline, headline_table, headlines, ratio_text
+from results.overtasks import Sample
+from results.report import headline_plot
+from results.report.data import collect
+from results.report.lines import count_lines
+from results.report.table import more_tables
+from results.report.text import markdown
+from results.resample import SeedResamples, multisets
+from results.stats import Aggregate
+from results.store import Store
+from results.taskresult import SplitResult, TaskResult
+
+SPEEDUPS = (1.2, 1.3, 1.5, 2.0, 2.5, 3.0, 8.0, 8.0, 1.1)
+CAP = 5.0
+
+
+def result(task: int, *speedups: float, family: str = "mlp") -> TaskResult:
+    """A task whose seeds have these true speedups, seen up to 5x."""
+    seen = np.log2(np.minimum(speedups, CAP))
+    draws, probability = multisets(len(speedups))
+    middle = float(np.median(speedups))
+    row = {"label": "velo", "task": f"t{task}", "family": family, "saturated": False,
+           "status": "ok", "step_time_ratio": 2.0}  # fmt: skip
+    tables = SeedResamples(seen[draws], probability, float(np.log2(CAP)))
+    found = SplitResult(min(middle, CAP), middle > CAP, seen, tables)
+    return TaskResult(row, {"train": found}, 15.0)
+
+
+def in_steps(results: list[TaskResult]) -> Headline:
+    return next(h for h in headlines(results) if (h.unit, h.scope) == ("steps", "headline"))
+
+
+NINE = [result(task, truth, truth) for task, truth in enumerate(SPEEDUPS)]
+
+
+def test_an_end_at_the_cap_is_open():
+    """Two of nine tasks are censored: not the median, but the upper end for new tasks."""
+    median = in_steps(NINE).median
+    assert not median.lower_bound and (median.low_open, median.high_open) == (False, False)
+    assert ratio_text(median) == "2.00x [2.00, 2.00]"
+    assert median.high_new_tasks == pytest.approx(CAP) and median.high_new_tasks_open
+    assert not median.low_new_tasks_open
+    text = ratio_text(median, new_tasks=True)
+    assert text.startswith("2.00x [1.2") and text.endswith(", >=5.00]")
+
+
+def test_an_end_is_open_exactly_if_a_longer_budget_would_move_it():
+    """The same bootstrap of the uncapped speedups: every end that differs is marked, no other."""
+    uncapped = [SeedResamples(np.full((3, 2), np.log2(t)), np.ones(3) / 3, 99.0) for t in SPEEDUPS]
+    free = Sample(uncapped)
+    capped = in_steps(NINE)
+    for found, far in (
+        (capped.median, free.median(Aggregate(2.0), np.zeros(9))),
+        (capped.iqm, free.iqm(Aggregate(2.0), np.zeros(9))),
+    ):
+        for name in ("low", "high", "low_new_tasks", "high_new_tasks"):
+            moved = getattr(far, name) > getattr(found, name) * (1 + 1e-9)
+            assert getattr(found, f"{name}_open") == moved, name
+
+
+def test_an_end_among_seeds_is_open_too():
+    """One of two seeds is censored: so is the upper end for the same tasks."""
+    found = in_steps([result(task, 2.0, 8.0, 2.0) for task in range(3)]).median
+    assert found.value == pytest.approx(2.0) and not found.lower_bound
+    assert found.high == pytest.approx(CAP) and found.high_open and not found.low_open
+    assert ratio_text(found) == "2.00x [2.00, >=5.00]"
+
+
+def test_both_ends_of_what_is_censored_everywhere_are_open():
+    found = in_steps([result(task, 8.0, 8.0) for task in range(4)]).median
+    assert ratio_text(found) == ">=5.00x [>=5.00, >=5.00]"
+
+
+def test_the_lower_end_of_a_lower_bound_may_be_closed():
+    truths = (1.0, 1.1, 1.2, 8.0, 8.0, 8.0)
+    found = in_steps([result(task, truth, truth) for task, truth in enumerate(truths)]).median
+    assert found.lower_bound and found.high_new_tasks_open and not found.low_new_tasks_open
+
+
+def test_the_tables_say_so():
+    found = headlines(NINE)
+    table = headline_table(found)
+    row = table.loc[(table["statistic"] == "median") & (table["unit"] == "seconds")].iloc[0]
+    assert row["high_new_tasks_open"] and not row["low_new_tasks_open"] and not row["high_open"]
+    family = family_table(NINE).set_index("unit").loc["seconds"]
+    assert family["high_new_tasks_open"] and family["high_new_tasks"] == pytest.approx(2.5)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Of nine tasks two are beyond the budget."""
+    candidate = Candidate("velo", SPEEDUPS, label="VeLO")
+    directory = tmp_path_factory.mktemp("s")
+    return make(directory, [candidate], seeds=2, steps=100, rates=(1e-3, 3e-3)).store
+
+
+def test_text_and_exports_say_so(store: Store, tmp_path: Path):
+    data = collect(store)
+    (line,) = (line for line in count_lines(data) if "tasks drawn anew too" in line)
+    assert ", >=5.00], IQM" in line and line in markdown(data)
+    files = write_export(store.directory, tmp_path, parts=["headline"])
+    assert all(", >=5.00], IQM" in path.read_text() for path in files.headline)
+
+
+def test_the_figure_has_an_arrow_at_an_open_end(store: Store, monkeypatch: pytest.MonkeyPatch):
+    drawn: list[tuple[float, ...]] = []
+    plot = Axes.plot
+
+    def spy(self: Axes, *args, **options):
+        if len(args) == 3 and args[2] == ">":
+            drawn.extend((float(x),) for x in np.atleast_1d(args[0]))
+        return plot(self, *args, **options)
+
+    monkeypatch.setattr(Axes, "plot", spy)
+    (figure,) = headline_plot.plots(collect(store))
+    figure.figure()
+    assert any(x == pytest.approx(np.log2(CAP) + 0.05) for (x,) in drawn)
+
+
+def test_one_seed_has_no_interval_for_the_same_tasks():
+    found = in_steps([result(task, truth) for task, truth in enumerate(SPEEDUPS)]).median
+    assert np.isnan([found.low, found.high]).all() and ratio_text(found) == "2.00x"
+    assert found.low_new_tasks < 2 < found.high_new_tasks
+    some = [result(0, 1.0, 3.0), result(1, 2.0)]
+    assert in_steps(some).median.low < in_steps(some).median.high
+
+
+def test_one_task_has_no_interval_for_new_tasks():
+    found = in_steps([result(0, 1.2, 1.4)])
+    assert np.isnan([found.median.low_new_tasks, found.iqm.high_new_tasks]).all()
+    assert np.isnan(found.faster[1.0].low_new_tasks) and found.median.low < found.median.high
+
+
+def test_a_report_without_intervals(tmp_path: Path):
+    """One task and one seed: numbers without brackets, in tables, text and figure."""
+    made = make(tmp_path, [Candidate("velo", [1.3], label="VeLO")], seeds=1, rates=(1e-3, 3e-3))
+    data = collect(made.store)
+    lines = count_lines(data)
+    assert lines[0] == (
+        "There are no intervals for the same tasks: no task has two seeds of any optimizer."
+    )
+    assert not any("tasks drawn anew" in line for line in lines)
+    headline = markdown(data).split("## Tasks")[0]
+    assert "1.3" in headline and "x [" not in headline
+    name, _, families = more_tables(data)[0]
+    assert name == "Families" and "[" not in families[0][4] and families[0][5] == "-"
+    for plot in headline_plot.plots(data):
+        plot.figure()

@@ -1,0 +1,144 @@
+"""What a report says of seeds, saturated tasks, and a baseline that diverged or is alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from synthetic import Candidate, Made, make, of_name
+
+from results.export import write_export
+from results.report import print_report
+from results.report.data import collect
+from results.report.lines import count_lines, definition_lines, problem_lines
+from results.report.table import headline_table
+from results.report.text import markdown
+from results.report.write import write_report
+from results.store import Store
+
+RATES = (1e-3, 3e-3)
+
+
+def printed(store: Store) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_report(collect(store), console=console)
+    return console.export_text()
+
+
+def with_one_seed(made: Made) -> Store:
+    """The store, of whose candidate the shard with seed 0 alone has been run."""
+    store = made.store
+    velo = of_name(store, "velo")
+    plan = json.loads((store.directory / "plan.json").read_text())
+    (planned,) = (shard for shard in plan["shards"] if shard["cell"] == velo.id)
+    rest = {**planned, "id": "rest", "lanes": planned["lanes"][1:]}
+    plan["shards"].append(rest)
+    planned["lanes"] = planned["lanes"][:1]
+    (whole,) = velo.shards
+    curves = velo.curves()
+    whole.path.unlink()
+    rows = {
+        "lane": np.zeros(len(curves.steps), int), "step": curves.steps, "value": curves.values[0],
+        "split": np.full(len(curves.steps), "train"), "metric": np.full(len(curves.steps), "loss"),
+    }  # fmt: skip
+    about = {"id": velo.id, "task": velo.task, "optimizer": velo.optimizer, "horizon": 100}
+    store.write_shard(planned["id"], rows, {"cell": about, "lanes": planned["lanes"]})
+    (store.directory / "plan.json").write_text(json.dumps(plan))
+    return Store.open(store.directory)
+
+
+def test_seeds_are_those_that_there_are(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0]), Candidate("lion", [2.0])], steps=100, seeds=5,
+                rates=RATES)  # fmt: skip
+    (before, *_) = count_lines(collect(made.store))
+    assert "with 5 seeds they are indicative" in before
+    data = collect(with_one_seed(made))
+    assert dict(zip(data.summary["label"], data.summary["seeds"], strict=True)) == {
+        "velo": 1,
+        "lion": 5,
+    }
+    (line, *_) = count_lines(data)
+    assert "with 1 seed they are too narrow" in line
+
+
+def test_saturated_tasks_are_said_to_be_left_out(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0, 3.0, 2.0])], rates=RATES, saturated=[1])
+    line = (
+        "Saturated tasks (1 of 3) are left out of all medians, shares and intervals, save in rows "
+        "of all tasks."
+    )
+    data = collect(made.store)
+    headline = markdown(data).split("## Tasks")[0]
+    assert f"- {line}" in headline and ", all tasks |" in headline
+    assert line in printed(made.store)
+
+
+@pytest.fixture
+def diverged(tmp_path: Path) -> Made:
+    """On the first of three tasks every rate of Adam diverges, on the others none."""
+    lost = [("adam", 0, seed) for seed in range(3)]
+    return make(tmp_path, [Candidate("velo", [2.0, 3.0, 2.0])], rates=RATES, diverged=lost)
+
+
+def test_of_a_baseline_that_diverged_no_rate_is_the_best(diverged: Made):
+    data = collect(diverged.store)
+    lost, fine, _ = data.summary.to_dict("records")
+    assert np.isinf(lost["baseline_train_at_budget"])
+    assert np.isnan(lost["best_rate"]) and lost["best_rate_at_edge"] is False
+    # It diverged at half of its budget, after the candidate's last step.
+    assert lost["best_rate_at_steps"] == 3e-3
+    assert fine["best_rate"] == 3e-3 and fine["best_rate_at_edge"] is True
+    rows = data.sensitivity.to_dict("records")
+    edges = {(row["index"], row["steps"]): row["edge"] for row in rows}
+    assert not edges[0, 1000] and edges[0, 200] and edges[1, 1000]
+    assert not any(lost["task"] in x and "edge" in x for x in problem_lines(data))
+    assert any(fine["task"] in x and "edge" in x for x in problem_lines(data))
+
+
+def test_a_rate_that_diverged_before_the_candidate_ends(tmp_path: Path):
+    """The two largest rates of the full grid diverge at step 30."""
+    made = make(tmp_path, [Candidate("velo", [2.0])], rates=(3e-1, 1.0))
+    (row,) = collect(made.store).summary.to_dict("records")
+    assert np.isnan([row["best_rate"], row["best_rate_at_steps"]]).all()
+    assert np.isinf(row["baseline_train"]) and row["best_rate_at_edge"] is False
+
+
+def test_the_headline_says_where_the_baseline_diverged(diverged: Made, tmp_path: Path):
+    text = "On 1 of 3 tasks Adam diverged at every rate: there is no best rate"
+    assert text in markdown(collect(diverged.store)).split("## Tasks")[0]
+    fine = make(tmp_path / "fine", [Candidate("velo", [2.0])], rates=RATES)
+    assert "diverged at every rate" not in markdown(collect(fine.store))
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Store:
+    """A store of Adam and nothing else."""
+    made = make(tmp_path / "s", [Candidate("velo", [2.0])], rates=RATES, missing=[("velo", 0)])
+    path = made.store.directory / "plan.json"
+    plan = json.loads(path.read_text())
+    velo = {cell["id"] for cell in plan["cells"] if cell["optimizer"]["name"] == "velo"}
+    plan["cells"] = [cell for cell in plan["cells"] if cell["id"] not in velo]
+    plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] not in velo]
+    path.write_text(json.dumps(plan))
+    return Store.open(made.store.directory)
+
+
+def test_a_store_without_a_candidate_has_no_empty_tables(alone: Store, tmp_path: Path):
+    data = collect(alone)
+    said = "There are no speedups: no optimizer besides Adam."
+    assert count_lines(data) == [said] and definition_lines(data) == []
+    text = markdown(data)
+    assert f"## Headline\n\n- {said}\n" in text and "## Tasks" not in text
+    assert "median in steps" not in text
+    assert "| task |" not in text and "| optimizer | speedup in |" not in text
+    out = printed(alone)
+    assert said in out and "best rate" not in out and "IQM" not in out
+    assert headline_table(data)[1] == []
+    files = write_report(alone.directory, tmp_path / "report")
+    assert files.markdown.read_text() == text
+    exported = write_export(alone.directory, tmp_path / "out", parts=["headline"])
+    assert all(said in path.read_text() for path in exported.headline)

@@ -1,0 +1,77 @@
+"""Candidates whose baseline has no runs: their own losses are there, and no verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import Candidate, make
+
+from results.comparison import compare
+from results.report.data import collect
+from results.report.table import task_table
+from results.report.text import markdown
+from results.report.write import write_report
+from results.store import Store
+
+RATES = (1e-3, 3e-3)
+
+
+def test_a_candidate_alone_is_incomplete_and_has_its_losses(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0, 3.0])], rates=RATES, missing=[("adam", 0)],
+                failed=[("adam", 1)])  # fmt: skip
+    data = collect(made.store)
+    rows = data.summary.to_dict("records")
+    assert [row["status"] for row in rows] == ["incomplete"] * 2
+    assert rows[0]["notes"] == "the baseline has not been run"
+    assert rows[1]["notes"] == "the baseline failed (oom: out of memory)"
+    whole = collect(make(tmp_path / "whole", [Candidate("velo", [2.0, 3.0])], rates=RATES).store)
+    for name in ("candidate_train", "candidate_heldout"):
+        assert data.summary[name].to_list() == whole.summary[name].to_list()
+    assert np.isnan(data.summary["speedup_steps_default"].to_numpy(float)).all()
+    header, cells = task_table(data.summary, baseline="Adam")
+    for row, line in zip(rows, cells, strict=True):
+        assert line[header.index("loss")] == f"{row['candidate_train']:.3g}"
+    assert {headline.tasks for headline in data.headlines} == {0}
+    assert {h.counts["incomplete"] for h in data.headlines} == {2}
+    assert f"{rows[0]['task']}, velo: incomplete: the baseline has not been run" in markdown(data)
+
+
+def test_what_has_not_been_run_is_still_missing(tmp_path: Path):
+    nothing = [("adam", 0), ("velo", 0), ("adam", 1)]
+    made = make(tmp_path, [Candidate("velo", [2.0, 2.0])], rates=RATES, missing=nothing,
+                failed=[("velo", 1)])  # fmt: skip
+    rows = collect(made.store).summary.to_dict("records")
+    assert [row["status"] for row in rows] == ["missing", "failed"]
+    assert rows[0]["notes"] == "velo has not been run; the baseline has not been run"
+    assert rows[1]["notes"].startswith("velo failed (oom: out of memory); the baseline has")
+
+
+def test_a_store_that_does_not_plan_a_baseline(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0])], rates=RATES)
+    (task,) = compare(made.store, cells=[c for c in made.store.cells() if c.name == "velo"])
+    (outcome,) = task.outcomes
+    assert outcome.status == "incomplete" and outcome.train is not None and outcome.point == 0
+    assert "there is no baseline" in outcome.notes[0] and not outcome.speedups
+
+
+def test_missing_runs_are_told_beside(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0])], rates=RATES, missing=[("adam", 0)])
+    plan = dict(made.store.plan)
+    cell = next(cell for cell in made.store.cells() if cell.name == "velo")
+    extra = {"id": "extra", "cell": cell.id, "lanes": [{"lane": 99, "seed": 9}]}
+    plan["shards"] = [*plan["shards"], extra]
+    store = Store(tmp_path, manifest=made.store.manifest, plan=plan, suite=made.store.suite)
+    (task,) = compare(store)
+    assert "1 of 4 runs of velo are missing" in task.outcomes[0].notes[1]
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+def test_a_whole_report_is_written(tmp_path: Path, diverged: bool):
+    lost = [("velo", 0, seed) for seed in range(3)] if diverged else []
+    make(tmp_path, [Candidate("velo", [2.0])], rates=RATES, missing=[("adam", 0)], diverged=lost)
+    files = write_report(tmp_path)
+    (row,) = files.data.summary.to_dict("records")
+    assert row["status"] == "incomplete" and np.isinf(row["candidate_train"]) == diverged
+    assert "There are no speedups: Adam" in files.markdown.read_text()

@@ -72,7 +72,7 @@ def test_a_candidate_without_its_baseline_is_told(tmp_path):
     with toys.registered(other=toys.counting()):
         go(tmp_path, suite=toys.bowl_suite("counting", baseline="adam"))
     (row,) = write_report(tmp_path).data.summary.to_dict("records")
-    assert row["status"] == "missing" and "no baseline" in row["notes"]
+    assert row["status"] == "incomplete" and "no baseline" in row["notes"]
 
 
 def test_a_second_run_finds_everything_done(tmp_path):

@@ -38,7 +38,7 @@ def reference_step(name, p, state, x):
 
 @pytest.mark.parametrize("name", ["vanilla", "irnn", "gru", "lstm"])
 def test_each_cell_is_the_one_it_names(name, key):
-    made = cell(name, 3, 5, rngs=nnx.Rngs(key))
+    made = cell(name, 3, 5, initial=(5,), rngs=nnx.Rngs(key))
     params = jax.tree.map(
         lambda leaf: leaf + 0.1 * jax.random.normal(key, leaf.shape),  # so that no bias is 0
         nnx.to_pure_dict(nnx.split(made)[1]),
@@ -59,7 +59,7 @@ def test_each_cell_is_the_one_it_names(name, key):
 
 
 def test_the_irnn_starts_at_the_identity(key):
-    made = cell("irnn", 3, 5, rngs=nnx.Rngs(key))
+    made = cell("irnn", 3, 5, initial=(5,), rngs=nnx.Rngs(key))
     np.testing.assert_array_equal(made.hidden.kernel[...], np.eye(5))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,11 +117,12 @@ def test_the_direction_is_the_one_that_is_written_down(weights):
     params = jnp.asarray(rng.standard_normal((16, 8)), jnp.float32)
     signs = jnp.asarray(rng.choice([-1.0, 1.0], (16, 8)), jnp.float32)
     optimizer = velo_from_theta(weights, jnp.int32(100))
-    updates, _ = optimizer.update(signs, optimizer.init(params), params, value=jnp.float32(1.0))
+    state = optimizer.init(params)
+    moved: Any = optimizer.update(signs, state, params, value=jnp.float32(1.0))[0]
     scale = jnp.sqrt(jnp.mean(params**2))
     along = (DIRECTION["adam_0.9"] + DIRECTION["momentum_0.9"]) * signs
     wanted = -(along + DIRECTION["parameter"] * params / scale)
-    found = np.asarray(updates / scale).ravel()
+    found = np.asarray(moved / scale).ravel()
     size = found @ np.ravel(wanted) / np.sum(np.square(wanted))
     np.testing.assert_allclose(found, size * np.ravel(wanted), atol=2e-3 * size)
     assert 1.5 * STEP < size < 2.2 * STEP

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -12,8 +12,7 @@ from results.report.data import ReportData
 from results.report.families_plot import worst_text
 from results.report.lines import count_lines, definition_lines, problem_lines, published_line
 from results.report.page.tables import PageTable, frame_table, readable, text_table
-from results.report.table import headline_table, published_comparison
-from results.stats import Aggregate
+from results.report.table import family_median, headline_table, published_comparison
 
 _FROM = "95% (same tasks) from"
 
@@ -104,13 +103,11 @@ def tables(data: ReportData, section: str) -> Iterator[PageTable]:
 
 def _families(data: ReportData) -> PageTable:
     """With a bound marked as one, of the median and of the worst task."""
-    known = [field.name for field in fields(Aggregate) if field.name != "value"]
     header = ["Family", "Optimizer", "Speedup in", "Tasks", "Censored", "Median [95%, same tasks]"]
     rows = []
     for row in data.families.to_dict("records"):
-        median = Aggregate(row["median"], **{name: row[name] for name in known})
         counts = [str(row["tasks"]), str(row["censored"])]
-        start = [row["family"], row["label"], row["unit"], *counts, ratio_text(median)]
+        start = [row["family"], row["label"], row["unit"], *counts, ratio_text(family_median(row))]
         rows.append([*start, worst_text(row, data.summary)])
     return text_table("Speedups by family of tasks", [*header, "Worst task"], rows)
 

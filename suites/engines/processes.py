@@ -39,7 +39,7 @@ class ProcessEngine:
       workers: Number of processes.
       threads: Threads that each computes with.
       checkpoint_seconds: Seconds between checkpoints of a running shard.
-      platform: jax platform of the workers.
+      platform: jax platform of the workers; empty: the one that jax chooses by itself.
       memory_bytes: What the jobs that run at the same time may take together, as predicted;
         None: no limit.
     """

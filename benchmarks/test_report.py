@@ -15,11 +15,19 @@ import pytest
 HERE = Path(__file__).parent
 TASKS = (10, 83)
 PROGRAM = """
-import resource, sys
+import resource, sys, time
+import joblib
+from joblib.externals.loky import get_reusable_executor
 from results.report import write_report
+begun = time.monotonic()
 files = write_report(sys.argv[1])
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, files.page.stat().st_size / 1e6)
+seconds = time.monotonic() - begun
+get_reusable_executor().shutdown()
+own, drawing = (resource.getrusage(r) for r in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+processor = sum(used.ru_utime + used.ru_stime for used in (own, drawing))
+# At most: the processes that draw are not at their largest at the same time.
+memory = (own.ru_maxrss + joblib.cpu_count() * drawing.ru_maxrss) / 1024
+print(processor, memory, files.page.stat().st_size / 1e6, seconds)
 """
 
 
@@ -41,10 +49,13 @@ def test_report(benchmark, tmp_path: Path, tasks: int, measured: dict):
         )
         return tuple(map(float, done.stdout.split()))
 
-    seconds, memory, page = benchmark.pedantic(report, rounds=1)
+    seconds, memory, page, wall = benchmark.pedantic(report, rounds=1)
     measured[tasks] = seconds, memory, page
-    benchmark.extra_info.update(cpu_seconds=seconds, memory_mb=memory, page_mb=page)
-    print(f"\n{tasks} tasks: {seconds:.1f} s of processor, {memory:.0f} MB, page {page:.2f} MB")
+    benchmark.extra_info.update(cpu_seconds=seconds, memory_mb=memory, page_mb=page, seconds=wall)
+    print(
+        f"\n{tasks} tasks: {wall:.1f} s, {seconds:.1f} s of processor, {memory:.0f} MB, "
+        f"page {page:.2f} MB"
+    )
     assert memory < 2_000 and page < 5
     if len(measured) == len(TASKS):
         few, many = TASKS

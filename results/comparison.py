@@ -128,7 +128,11 @@ def _compare_task(
 
 
 def _races(baseline: Cell, train: Sweep) -> dict[str, Race]:
-    return {n: Race(train, definition=n, budget=baseline.horizon) for n in DEFINITIONS}
+    races: dict[str, Race] = {}
+    for name in DEFINITIONS:
+        first = next(iter(races.values()), None)
+        races[name] = Race(train, definition=name, budget=baseline.horizon, like=first)
+    return races
 
 
 def labelled_cells(store: Store) -> list[Cell]:

@@ -35,6 +35,11 @@ class Definition:
     envelope: Literal["oracle", "single"]
     seeds: Literal["median", "mean-curve"]
 
+    @property
+    def debias(self) -> bool:
+        """Whether the first value of a moving average is one among equals."""
+        return self.name != "paper"
+
     def decay(self, candidate_evaluations: int) -> float:
         """Decay per evaluation of the moving average of the baseline.
 
@@ -52,7 +57,7 @@ class Definition:
     ) -> Float[np.ndarray, "*lanes eval"]:
         """Smooths curves of the baseline."""
         alpha = self.decay(candidate_evaluations)
-        return ema(losses, alpha=alpha, debias=self.name != "paper")
+        return ema(losses, alpha=alpha, debias=self.debias)
 
     def smooth_candidate(
         self, losses: Float[np.ndarray, "*lanes eval"]

@@ -103,31 +103,45 @@ class Race:
     """The baseline's side of the comparison on one task, prepared once for many candidates."""
 
     def __init__(
-        self, baseline: Sweep, *, definition: str = "default", budget: int | None = None
+        self,
+        baseline: Sweep,
+        *,
+        definition: str = "default",
+        budget: int | None = None,
+        like: Race | None = None,
     ) -> None:
-        """Keeps the sweep; smoothing waits for the first candidate, whose length it depends on."""
+        """Keeps the sweep; smoothing waits for the first candidate, whose length it depends on.
+
+        Args:
+          baseline: all runs.
+          definition: its name.
+          budget: planned steps; by default the last evaluated one.
+          like: a race with the same baseline: what both smooth alike is smoothed once.
+        """
         _check_axis(baseline, "the baseline")
         self.baseline = baseline
         # Later than the last evaluation only if every run diverged before its end.
         self.budget = baseline.horizon if budget is None else budget
         self.definition: Definition = definition_of(definition)
-        self._smoothed: dict[int, np.ndarray] = {}
-        self._rates: dict[int, np.ndarray] = {}
+        self._smoothed: dict[tuple[float, bool], np.ndarray] = like._smoothed if like else {}
+        self._rates: dict[tuple[float, bool], np.ndarray] = like._rates if like else {}
 
     def smoothed(self, candidate_evaluations: int) -> Float[np.ndarray, "point seed eval"]:
         """All baseline runs, smoothed as the definition says."""
-        if candidate_evaluations not in self._smoothed:
-            self._smoothed[candidate_evaluations] = self.definition.smooth_baseline(
+        key = self.definition.decay(candidate_evaluations), self.definition.debias
+        if key not in self._smoothed:
+            self._smoothed[key] = self.definition.smooth_baseline(
                 self.baseline.losses, candidate_evaluations=candidate_evaluations
             )
-        return self._smoothed[candidate_evaluations]
+        return self._smoothed[key]
 
     def rates(self, candidate_evaluations: int) -> Float[np.ndarray, "point eval"]:
         """Smoothed seed-mean curve of every rate."""
-        if candidate_evaluations not in self._rates:
+        key = self.definition.decay(candidate_evaluations), self.definition.debias
+        if key not in self._rates:
             smooth = self.smoothed(candidate_evaluations)
-            self._rates[candidate_evaluations] = seed_mean(smooth, self.baseline.present)
-        return self._rates[candidate_evaluations]
+            self._rates[key] = seed_mean(smooth, self.baseline.present)
+        return self._rates[key]
 
     def envelope(self, candidate_evaluations: int) -> Float[np.ndarray, " eval"]:
         """What the candidate is raced against."""

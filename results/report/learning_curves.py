@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from foundation.words import counted
 from results.report.context import Context
@@ -230,7 +230,7 @@ def _limits(axes: Axes, curves: pd.DataFrame) -> None:
         subs = (1.0,) if first / lowest > 300 else (1.0, 3.0) if wide else (1.0, 2.0, 5.0)
         axes.yaxis.set_major_locator(LogLocator(10, subs=subs, numticks=6))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         span = max(first - lowest, 1e-9)
         axes.set_ylim(lowest - 0.06 * span, first + 0.12 * span)

@@ -13,6 +13,8 @@ from typing import Any
 import matplotlib
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -168,10 +170,10 @@ def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
         add_caption(figure, caption)
     arrange(figure)
     paths = []
-    for suffix, metadata in _METADATA.items():
+    for suffix in _METADATA:
         path = stem.with_name(stem.name + suffix)
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, metadata=metadata, format=suffix[1:])
+            _print(figure, suffix, temporary)
         paths.append(path)
     return tuple(paths)
 
@@ -191,8 +193,22 @@ def svg(figure: Figure) -> str:
     """The figure without a caption as an SVG document, for a page of HTML."""
     arrange(figure)
     file = io.StringIO()
-    figure.savefig(file, metadata=_METADATA[".svg"], format="svg")
+    _print(figure, ".svg", file)
     return file.getvalue()
+
+
+def _print(figure: Figure, suffix: str, file: Path | io.StringIO) -> None:
+    """What ``savefig`` does with an arranged figure, without laying it out once more."""
+    metadata, dpi = _METADATA[suffix], figure.dpi
+    figure.dpi = matplotlib.rcParams["savefig.dpi"]
+    if suffix == ".png":
+        FigureCanvasAgg(figure).print_png(file, metadata=metadata)
+    elif suffix == ".pdf":
+        FigureCanvasPdf(figure).print_pdf(file, metadata=metadata)
+    else:
+        FigureCanvasSVG(figure).print_svg(file, metadata=metadata)
+    figure.dpi = dpi
+    FigureCanvasAgg(figure)  # another layout measures its text with this one
 
 
 # Without dates and versions, so that equal input gives equal bytes.

@@ -13,10 +13,9 @@ from foundation.files import atomic_path, atomic_write_text
 from results.combined import open_stores
 from results.reference import Reference
 from results.report.data import ReportData, collect
+from results.report.drawing import draw_all, processes_for
 from results.report.page.build import build_page
-from results.report.page.figures import PageFigure, page_figure
 from results.report.plots import plots
-from results.report.style import save, svg, velodrome_style
 from results.report.text import markdown
 
 
@@ -64,19 +63,14 @@ def write_report(
     store = open_stores(several)
     target = Path(out) if out is not None else store.directory / "report"
     data = collect(store, reference=reference)
-    figures: list[Path] = []
-    shown: list[PageFigure] = []
+    drawing = list(plots(data))
     tables = [_csv(data.summary, target / "summary.csv")]
-    with velodrome_style():
-        for plot in plots(data):
-            stem = target / plot.name
-            table = with_data(plot.table, data.summary)
-            tables.append(_csv(table, stem.with_name(f"{plot.name}.csv")))
-            figure = plot.draw()
-            # The page draws the curves of each task itself.
-            if plot.section != "curves":
-                shown.append(page_figure(plot, svg(figure)))
-            figures += save(figure, stem, caption=plot.caption)
+    for plot in drawing:
+        table = with_data(plot.table, data.summary)
+        tables.append(_csv(table, target / f"{plot.name}.csv"))
+    finished = draw_all(drawing, target, processes=processes_for(data.context.tasks))
+    figures = tuple(file for one in finished for file in one.files)
+    shown = [one.shown for one in finished if one.shown is not None]
     drawn = {path.stem for path in tables}
     for name, table in data.tables().items():
         # The curves stand beside their figures; the published baseline is there with a reference.
@@ -86,7 +80,7 @@ def write_report(
     atomic_write_text(text, markdown(data))
     page = target / "index.html"
     atomic_write_text(page, build_page(data, shown))
-    return ReportFiles(target, tuple(figures), tuple(tables), text, page, data)
+    return ReportFiles(target, figures, tuple(tables), text, page, data)
 
 
 def with_data(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:

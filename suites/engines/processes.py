@@ -39,7 +39,7 @@ class ProcessEngine:
       workers: Number of processes.
       threads: Threads that each computes with.
       checkpoint_seconds: Seconds between checkpoints of a running shard.
-      platform: jax platform of the workers; empty: the one that jax chooses by itself.
+      platform: jax platform of the workers; empty: as in this process.
       memory_bytes: What the jobs that run at the same time may take together, as predicted;
         None: no limit.
     """
@@ -266,7 +266,7 @@ def _environment(engine: ProcessEngine) -> dict[str, str]:
         **os.environ,
         # What this process can import, its workers can import.
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-        "JAX_PLATFORMS": engine.platform,
+        **({"JAX_PLATFORMS": engine.platform} if engine.platform else {}),
         "NPROC": threads,  # the size of XLA's thread pool
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,

@@ -253,3 +253,14 @@ def test_a_job_that_is_tried_again_waits_first_in_line():
     assert schedule.release(0, again=True) == job
     assert not schedule.finished
     assert schedule.take(1) == job
+
+
+@pytest.mark.slow
+def test_workers_may_share_an_accelerator(tmp_path, monkeypatch):
+    monkeypatch.setattr("suites.run._backend", lambda: "gpu")  # all but the kernels
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")  # put back afterwards
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
+    result = run("smoke", tmp_path, workers=2, progress="silent", timing=False)
+    assert not result.failed and result.done == len(Store.open(tmp_path).plan["shards"])
+    assert Store.open(tmp_path).plan["rule"]["backend"] == "gpu"
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"

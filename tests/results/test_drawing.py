@@ -1,0 +1,46 @@
+"""Figures in files: the same from one process and from several, and as matplotlib would save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from synthetic import Candidate, make
+
+from results.report.data import collect
+from results.report.drawing import draw_all
+from results.report.plot import Plot
+from results.report.plots import plots
+from results.report.style import save, velodrome_style
+from results.store import Store
+
+
+@pytest.fixture
+def drawing(tmp_path: Path) -> list[Plot]:
+    make(tmp_path / "store", [Candidate("one", [2.0, 4.0, 1.0])])
+    return list(plots(collect(Store.open(tmp_path / "store"))))
+
+
+@pytest.mark.slow
+def test_several_processes_draw_the_same(tmp_path: Path, drawing: list[Plot]):
+    few = drawing[:2] + [plot for plot in drawing if plot.section == "curves"]
+    alone = draw_all(few, tmp_path / "one")
+    together = draw_all(few, tmp_path / "two", processes=2)
+    for mine, theirs in zip(alone, together, strict=True):
+        assert (mine.shown is None) == (theirs.shown is None)
+        if mine.shown and theirs.shown:
+            assert mine.shown.svg == theirs.shown.svg
+        for first, second in zip(mine.files, theirs.files, strict=True):
+            assert first.name == second.name
+            assert first.read_bytes() == second.read_bytes()
+
+
+def test_files_are_what_matplotlib_saves(tmp_path: Path, drawing: list[Plot]):
+    plot = next(plot for plot in drawing if plot.name == "pairs")  # it has a picture inside
+    with velodrome_style():
+        figure = plot.draw()
+        for path in save(figure, tmp_path / "ours"):
+            without = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+            metadata = without.get(path.suffix, {"Date": None, "Creator": None})
+            figure.savefig(tmp_path / "theirs", format=path.suffix[1:], metadata=metadata)
+            assert path.read_bytes() == (tmp_path / "theirs").read_bytes(), path.suffix

@@ -148,8 +148,6 @@ UNITS = (
     _average("loss, late", {**_mean(0, 6), _FRACTION + 5: 1.0}, rate=0.05),
 )
 
-#: Of what the direction is at the start: weights of channels of root mean square 1.
-DIRECTION = {"adam_0.9": 0.6, "momentum_0.9": 0.4, "parameter": 0.08}
 # A change of a control of these is a smaller one of the direction: long momenta and the weights
 # themselves (which shrink, or grow, by it) soon make a run unstable.
 _GENTLE = {
@@ -159,25 +157,49 @@ _GENTLE = {
     "adam_0.999": 0.25,
     "momentum_0.999": 0.25,
 }
-#: Size of a step relative to the parameters' root mean square, halfway through the run, if the run
-#: were too short to be counted: 0.021 in one of 100 updates, 0.01 in one of 2,000.
-STEP = 0.025
-#: Logarithm of the step's factor as the run turns out to be longer than 200, 1,000, 5,000 updates.
-LONGER = {"long 200": -0.2, "long 1000": -0.5, "long 5000": -0.7}
-#: How many times larger the steps of small vectors are: see `StartingPoint.small`.
-SMALL = 5.0
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the hand-made weights are made with; the defaults were chosen by hand.
+
+    Attributes:
+      step: Size of a step relative to the parameters' root mean square, halfway through the run,
+        if the run were too short to be counted: by default 0.021 in one of 100 updates, 0.01 in
+        one of 2,000.
+      small: How many times larger the steps of small vectors are: see `StartingPoint.small`.
+      direction: Of what the direction is: weights of channels of root mean square 1.
+      log_step: For a unit, by how much the logarithm of the step grows with what it tells. The
+        default: steps are smaller as the run turns out to be longer than 200, 1,000, 5,000 updates.
+      mixture: For a unit, by how much the weights of channels grow with what it tells.
+    """
+
+    step: float = 0.025
+    small: float = 5.0
+    direction: Mapping[str, float] = field(
+        default_factory=lambda: {"adam_0.9": 0.6, "momentum_0.9": 0.4, "parameter": 0.08}
+    )
+    log_step: Mapping[str, float] = field(
+        default_factory=lambda: {"long 200": -0.2, "long 1000": -0.5, "long 5000": -0.7}
+    )
+    mixture: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
 # What the clock's unit tells halfway through the run is 0, and this at its ends, with either sign;
 # the small vector's unit tells this with either sign.
 _CLOCK, _SMALL_TOLD = 0.37, 0.48
 
 
-def featured_weights(key: Array, *, hidden: int, bank: int) -> VeLOWeights:
+def featured_weights(
+    key: Array, *, hidden: int, bank: int, numbers: Numbers | None = None
+) -> VeLOWeights:
     """Returns weights of a normalised-momentum optimizer whose LSTM holds features.
 
     Args:
       key: A PRNG key, for what is left random: units after `UNITS`, and two networks.
       hidden: Size of the LSTM, at least 32.
       bank: Number of per-parameter networks, at least 16.
+      numbers: What the weights are made with; default: those chosen by hand.
 
     Raises:
       VelodromeError: One of them is too small.
@@ -194,7 +216,7 @@ def featured_weights(key: Array, *, hidden: int, bank: int) -> VeLOWeights:
     for position, unit in enumerate(UNITS):
         _write_unit(arrays, position, unit, hidden)
     _write_bank(arrays, bank)
-    _write_outputs(arrays)
+    _write_outputs(arrays, numbers or Numbers())
     return VeLOWeights(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
@@ -243,19 +265,23 @@ def _write_bank(arrays: dict[str, np.ndarray], bank: int) -> None:
     arrays["bank_b2"][_LOG_STEP, 1] = one * _MAGNITUDE
 
 
-def _write_outputs(arrays: dict[str, np.ndarray]) -> None:
+def _write_outputs(arrays: dict[str, np.ndarray], numbers: Numbers) -> None:
     for name in ("controls_w", "controls_b", "step_size_w", "step_size_b"):
         arrays[name][:] = 0.0
     constant, by_unit = arrays["controls_b"], arrays["controls_w"]
     constant[[_CARRIER, *_FREE]] = 1.0
-    for network, name in enumerate(CHANNELS, start=_FIRST_CHANNEL):
-        constant[network] = DIRECTION.get(name, 0.0) / _GENTLE.get(name, 1.0)
+    network = {name: place for place, name in enumerate(CHANNELS, start=_FIRST_CHANNEL)}
     unit = {unit.name: position for position, unit in enumerate(UNITS)}
-    half = math.log(SMALL) / 2.0
+    for name, weight in numbers.direction.items():
+        constant[network[name]] = weight / _GENTLE.get(name, 1.0)
+    for told, weights in numbers.mixture.items():
+        for name, weight in weights.items():
+            by_unit[unit[told], network[name]] += weight / _GENTLE.get(name, 1.0)
+    half = math.log(numbers.small) / 2.0
     constant[_LOG_STEP] = half
     by_unit[unit["small vector"], _LOG_STEP] = half / _SMALL_TOLD
-    for name, change in LONGER.items():
-        by_unit[unit[name], _LOG_STEP] = change
-    # A step is 0.001 times this output: it falls from twice STEP to nothing.
-    arrays["step_size_b"][0] = 1000.0 * STEP
-    arrays["step_size_w"][unit["clock"], 0] = -1000.0 * STEP / _CLOCK
+    for name, change in numbers.log_step.items():
+        by_unit[unit[name], _LOG_STEP] += change
+    # A step is 0.001 times this output: it falls from twice its middle to nothing.
+    arrays["step_size_b"][0] = 1000.0 * numbers.step
+    arrays["step_size_w"][unit["clock"], 0] = -1000.0 * numbers.step / _CLOCK

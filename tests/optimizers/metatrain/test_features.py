@@ -11,7 +11,7 @@ import pytest
 
 from foundation.errors import VelodromeError
 from optimizers.metatrain.config import ArchitectureConfig
-from optimizers.metatrain.features import DIRECTION, SMALL, STEP, UNITS, featured_weights
+from optimizers.metatrain.features import UNITS, Numbers, featured_weights
 from optimizers.metatrain.initial import initial_weights
 from optimizers.velo import velo_from_theta
 from optimizers.velo.controller import control, fold, initial_state
@@ -19,6 +19,7 @@ from optimizers.velo.tensor_statistics import Statistics, lstm_inputs
 
 POSITION = {unit.name: position for position, unit in enumerate(UNITS)}
 RANKS = (2, 1, 4)
+STEP, SMALL, DIRECTION = Numbers().step, Numbers().small, Numbers().direction
 MATRIX, VECTOR, CONVOLUTION = range(3)
 
 

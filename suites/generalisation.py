@@ -16,6 +16,7 @@ import numpy as np
 
 from results.combined import open_stores
 from results.headline import headlines, ratio_text
+from results.publish import published_stores
 from results.report.data import collect
 from results.taskresult import TaskResult, labels
 
@@ -33,9 +34,10 @@ def rows(directory: Path) -> Iterator[tuple[str, ...]]:
     over tasks (those that end in no finite loss are left out).
 
     Args:
-      directory: The store.
+      directory: The store, or a folder of stores with other optimizers.
     """
-    results = collect(open_stores([directory]), points=2).results
+    # A folder of stores if the baseline was run by itself.
+    results = collect(open_stores(published_stores(directory) or [directory]), points=2).results
     widths = sorted({width(str(result.row["task"])) for result in results})
     for times in widths:
         mine = [result for result in results if width(str(result.row["task"])) == times]

@@ -54,3 +54,12 @@ def test_runs_that_diverge_are_counted_and_spoil_no_mean(tmp_path):
     (row,) = generalisation.rows(tmp_path / "some")
     assert row[8] == "1"
     assert 0 < float(row[7]) < 1
+
+
+def test_a_folder_of_stores_is_one(tmp_path):
+    made = [synthetic.Candidate("mine", [2.0, 2.0])]
+    synthetic.make(tmp_path / "apart" / "store", made, noise=0.0, rates=(1e-3, 3e-3, 1e-2))
+    (row,) = generalisation.rows(tmp_path / "apart")
+    assert row[0] == "apart" and row[1:] == next(
+        iter(generalisation.rows(tmp_path / "apart" / "store"))
+    )[1:]

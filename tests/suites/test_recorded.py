@@ -16,13 +16,14 @@ from suites.suite import load_suite
 TOLERANCE = 3e-3
 
 
-@pytest.fixture(scope="module")
-def record():
-    return json.loads(recorded.record_path().read_text())
+def read(weights: str):
+    return json.loads(recorded.record_path(weights).read_text())
 
 
-def test_the_record_is_of_these_weights_and_tasks(record):
-    assert record["weights"] == weights_hash(recorded.WEIGHTS), (
+@pytest.mark.parametrize("weights", recorded.WEIGHTS)
+def test_the_record_is_of_these_weights_and_tasks(weights: str):
+    record = read(weights)
+    assert record["weights"] == weights_hash(weights), (
         "the weights have changed: run `python -m suites.recorded`"
     )
     known = {task.label: task.hash for task in load_suite("heldout-40").tasks}
@@ -32,8 +33,9 @@ def test_the_record_is_of_these_weights_and_tasks(record):
 
 
 @pytest.mark.slow
-def test_three_small_heldout_tasks_reach_the_recorded_losses(record):
-    measured = recorded.measure()
-    for row, again in zip(record["tasks"], measured["tasks"], strict=True):
+@pytest.mark.parametrize("weights", recorded.WEIGHTS)
+def test_three_small_heldout_tasks_reach_the_recorded_losses(weights: str):
+    measured = recorded.measure(weights)
+    for row, again in zip(read(weights)["tasks"], measured["tasks"], strict=True):
         assert len(row["losses"]) == recorded.STEPS // 10 + 1
         np.testing.assert_allclose(again["losses"], row["losses"], rtol=TOLERANCE)

@@ -15,6 +15,7 @@ from optimizers.metatrain.features import UNITS, Numbers, featured_weights
 from optimizers.metatrain.initial import initial_weights
 from optimizers.velo import velo_from_theta
 from optimizers.velo.controller import control, fold, initial_state
+from optimizers.velo.store import load_weights, verify
 from optimizers.velo.tensor_statistics import Statistics, lstm_inputs
 
 POSITION = {unit.name: position for position, unit in enumerate(UNITS)}
@@ -137,3 +138,10 @@ def test_no_unit_with_a_meaning_is_read_by_another(weights):
 def test_too_small_an_architecture_is_refused():
     with pytest.raises(VelodromeError, match="at least 32 and a bank of at least 16, not 31 and"):
         initial_weights(jax.random.key(0), ArchitectureConfig(hidden=31, bank=16, init="features"))
+
+
+def test_built_in_weights_are_made_of_the_numbers_of_their_card():
+    numbers = verify("velo-tiny-long").card["training"]["start"]["numbers"]
+    made = featured_weights(jax.random.key(0), hidden=32, bank=16, numbers=Numbers(**numbers))
+    for ours, theirs in zip(made, load_weights("velo-tiny-long"), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

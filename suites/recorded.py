@@ -1,7 +1,7 @@
 """Losses that built-in weights are recorded to reach on three small tasks of ``heldout-40``.
 
-``python -m suites.recorded`` trains them again (a minute or two) and writes them beside the weights:
-to be done whenever weights change. A test trains them again too, and compares.
+``python -m suites.recorded`` trains them again (two minutes) and writes them beside the weights: to
+be done whenever weights change. A test trains them again too, and compares.
 """
 
 from __future__ import annotations

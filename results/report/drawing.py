@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import joblib
 
@@ -59,7 +60,8 @@ def draw_all(plots: Iterable[Plot], target: Path, *, processes: int = 1) -> list
     if processes <= 1:
         return [draw(plot, target) for plot in plots]
     # Not the standard library's processes, which run the user's script once more from its top.
-    return list(joblib.Parallel(processes)(joblib.delayed(draw)(plot, target) for plot in plots))
+    drawn = joblib.Parallel(processes)(joblib.delayed(draw)(plot, target) for plot in plots)
+    return cast(list[Drawn], drawn)
 
 
 def processes_for(tasks: int) -> int:

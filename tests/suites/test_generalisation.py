@@ -60,6 +60,7 @@ def test_a_folder_of_stores_is_one(tmp_path):
     made = [synthetic.Candidate("mine", [2.0, 2.0])]
     synthetic.make(tmp_path / "apart" / "store", made, noise=0.0, rates=(1e-3, 3e-3, 1e-2))
     (row,) = generalisation.rows(tmp_path / "apart")
-    assert row[0] == "apart" and row[1:] == next(
-        iter(generalisation.rows(tmp_path / "apart" / "store"))
-    )[1:]
+    assert (
+        row[0] == "apart"
+        and row[1:] == next(iter(generalisation.rows(tmp_path / "apart" / "store")))[1:]
+    )

@@ -28,7 +28,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 # No crosses and no triangles: they mean "diverged" and "at least this much".
 MARKERS = ("o", "s", "D", "P", "*", "h", "p", "d")
 # The same colour in every report for optimizers that are compared often.
-_RESERVED = {"VeLO (official)": 1, "VeLO": 0}
+_RESERVED = {"VeLO (official)": 1, "VeLO (velo-tiny-long)": 2, "VeLO": 0}
 _LETTERS = 40
 # A letter of this font is about so many times as wide as the font's size.
 _LETTER = 0.53

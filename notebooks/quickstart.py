@@ -62,8 +62,8 @@ pd.DataFrame(
 # ## Train one of them, twice
 #
 # `train` takes any optax optimizer, or the name of one. VeLO is a learned optimizer: a network
-# that makes the updates, and that has no learning rate. The one built in, `velo-tiny`, has small
-# weights of our own and not those of the paper, so what it does here says nothing about those
+# that makes the updates, and that has no learning rate. Its default weights, `velo-tiny`, are small
+# ones of our own and not those of the paper, so what it does here says nothing about those
 # (`velodrome weights fetch velo` gets them).
 
 # %%

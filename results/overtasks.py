@@ -77,6 +77,11 @@ class Sample:
     def _levels(self) -> tuple[_Draws, _Draws]:
         return _Draws(self.tables, new_tasks=False), _Draws(self.tables, new_tasks=True)
 
+    @property
+    def _seeds(self) -> int:
+        """Of the task that has the most."""
+        return max((table.log2.shape[1] for table in self.tables), default=0)
+
     def median(self, value: Aggregate, shift: Float[np.ndarray, " task"]) -> Aggregate:
         """The median over tasks of the tasks' medians over seeds, with its intervals."""
         return self._between(value, lambda d: interval(median(d.shifted_medians(shift))))
@@ -105,15 +110,17 @@ class Sample:
     def sorted_band(
         self, shift: Float[np.ndarray, " task"]
     ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, " rank"]]:
-        """Band of the sorted curve, in log2: the central 95% at each rank, same tasks."""
-        if not self.tables:
-            return np.empty(0), np.empty(0)
+        """Band of the sorted curve, in log2: the central 95% at each rank, same tasks.
+
+        NaN if no task has two seeds.
+        """
+        if self._seeds < 2:
+            return np.full(len(self.tables), np.nan), np.full(len(self.tables), np.nan)
         return band(np.sort(self._levels[0].shifted_medians(shift), axis=1))
 
     def _between(self, value: Aggregate, of: Callable[[_Draws], tuple[float, float]]) -> Aggregate:
-        seeds = max((table.log2.shape[1] for table in self.tables), default=0)
         return value.between(
-            _ends(self._levels[0], of) if seeds > 1 else Ends(),
+            _ends(self._levels[0], of) if self._seeds > 1 else Ends(),
             _ends(self._levels[1], of) if len(self.tables) > 1 else Ends(),
         )
 

@@ -29,7 +29,10 @@ def versions() -> dict[str, str]:
 def command_line() -> str:
     """Returns the command that this process was started with, its program without the folder."""
     program, *arguments = sys.argv or [""]
-    return shlex.join([Path(program).name or "python", *arguments])
+    path = Path(program)
+    if path.name == "__main__.py":
+        return shlex.join(["python", "-m", path.parent.name, *arguments])
+    return shlex.join([path.name or "python", *arguments])
 
 
 @functools.cache

@@ -97,8 +97,8 @@ def run(
         the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the
         accelerator. 0: in this process. Default: one for each core; in this process for
-        accelerators and for runs of a few seconds.
-        What would not fit in memory together is not run at the same time.
+        accelerators and for runs of a few seconds. On the CPU, what would not fit in memory
+        together is not run at the same time.
       timing: Whether to measure the seconds of a step too, after the training.
       dry_run: Only say what would be done, and how far ``out`` is if it is there; nothing is
         written.

@@ -13,7 +13,7 @@ from results.report.page.figures import PageFigure, page_figure
 from results.report.plot import Plot
 from results.report.style import save, svg, velodrome_style
 
-#: Reports of more tasks are drawn by several processes: their start takes some seconds.
+#: Reports of so many tasks and more are drawn by several processes: their start takes some seconds.
 PARALLEL_FROM = 24
 
 

@@ -27,8 +27,12 @@ WIDE = "#8f8f8f"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4419", "#5A5A9C")
 # No crosses and no triangles: they mean "diverged" and "at least this much".
 MARKERS = ("o", "s", "D", "P", "*", "h", "p", "d")
-# The same colour in every report for optimizers that are compared often.
-_RESERVED = {"VeLO (official)": 1, "VeLO (velo-tiny-long)": 2, "VeLO": 0}
+# The same colour in every report for optimizers that are compared often: there are more baselines
+# than colours, so the others take what a report has left.
+_RESERVED = {
+    "VeLO (official)": 1, "VeLO (velo-tiny-long)": 2, "VeLO": 0, "AdamW": 3, "SGD + momentum": 4,
+    "Lion": 5, "Muon": 6, "Schedule-Free AdamW": 7,
+}  # fmt: skip
 _LETTERS = 40
 # A letter of this font is about so many times as wide as the font's size.
 _LETTER = 0.53

@@ -121,6 +121,11 @@ def test_the_band_of_the_sorted_curve_is_sorted_and_shifts_with_the_unit():
     np.testing.assert_allclose(moved, low + 3)
 
 
+def test_one_seed_makes_no_band():
+    low, high = Sample([table([1.0], [1.0]), table([2.0], [2.0])]).sorted_band(np.zeros(2))
+    assert np.isnan(low).all() and np.isnan(high).all() and len(low) == 2
+
+
 def test_units_of_the_headline_by_hand():
     """4x in steps at twice the seconds a step is 2x in seconds; 15 trials against one are 15x."""
     found = {(h.unit, h.scope): h for h in headlines([result("t", [2.0, 2.0, 2.0])])}

@@ -12,7 +12,9 @@ import synthetic
 from drawn_page import drawn_page
 from synthetic import Candidate, make
 
+from results.report.data import collect
 from results.report.page.axes import loss_axis, path, step_axis, step_ticks
+from results.report.page.build import build_page
 from results.report.page.chart import HEIGHT, chart
 from results.report.page.colours import PAGE_DARK, PAGE_LIGHT, contrast, dark, variables
 from results.report.page.figures import page_figure
@@ -262,3 +264,10 @@ def test_tables():
         ["–", "–", "5"],
     ]
     assert [cell.sort for cell in table.rows[1]] == ["", "", "5"]
+
+
+@pytest.mark.parametrize(("speedup", "told"), [(50.0, "≥5x [≥5.00, ≥5.00]"), (2.0, "x [2.")])
+def test_the_ends_of_an_interval_may_be_lower_bounds(tmp_path: Path, speedup: float, told: str):
+    made = make(tmp_path, [Candidate("mine", [speedup])], seeds=5, noise=0.0)
+    page = build_page(collect(made.store), [])
+    assert told in page and (speedup > 5 or "≥2" not in page)

@@ -19,6 +19,7 @@ from foundation.errors import (
 from optimizers.registry import OptimizerSpec
 from results.store import Store
 from suites.displays import LiveProgress, PlainProgress, choose_progress, duration
+from suites.environment import command_line
 from suites.execute import Workshop
 from suites.opening import alone_in
 from suites.run import run
@@ -298,3 +299,12 @@ def test_durations():
         "2 h 1 min",
         "?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [("/opt/bin/velodrome", "velodrome"), ("/lib/velodrome/__main__.py", "python -m velodrome")],
+)
+def test_the_command_that_is_recorded_can_be_given_again(monkeypatch, program, told):
+    monkeypatch.setattr("sys.argv", [program, "run", "demo", "--out", "a folder"])
+    assert command_line() == f"{told} run demo --out 'a folder'"

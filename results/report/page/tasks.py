@@ -166,7 +166,9 @@ def _with_interval(cell: Cell, row: Mapping[Any, Any]) -> Cell:
     low, high = (row.get(f"speedup_{end}", math.nan) for end in ("low", "high"))
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return cell
-    return Cell(f"{cell.text} [{low:.2f}, {high:.2f}]", cell.sort)
+    # An end at the cap (up to rounding) is one that the baseline's budget sets.
+    told = [f"{'≥' * (end > 0.999999 * row['cap'])}{end:.2f}" for end in (low, high)]
+    return Cell(f"{cell.text} [{', '.join(told)}]", cell.sort)
 
 
 def _notes(rows: list[dict[Any, Any]]) -> Iterator[str]:

@@ -56,7 +56,8 @@ def test_direct_imports_are_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     # What is imported of these extras is imported where its absence is told.
     extras = project["optional-dependencies"]
-    optional = [line for name in ("prepare", "ray", "tensorboard") for line in extras[name]]
+    names = ("prepare", "ray", "search", "tensorboard")
+    optional = [line for name in names for line in extras[name]]
     declared = {
         line.split(">")[0].split("=")[0].split("<")[0].strip()
         for line in (*project["dependencies"], *optional)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from foundation.errors import WeightsError as WeightsError
     from foundation.errors import WriteError as WriteError
     from optimizers.metatrain import MetaTrainConfig as MetaTrainConfig
+    from optimizers.metatrain import SearchConfig as SearchConfig
     from optimizers.metatrain import metatrain as metatrain
+    from optimizers.metatrain import search_numbers as search_numbers
     from optimizers.registry import OptimizerSpec as OptimizerSpec
     from optimizers.registry import optimizers as optimizers
     from optimizers.velo import velo as velo
@@ -99,7 +101,9 @@ _HOMES: dict[str, str] = {
         ),
         "foundation.errors",
     ),
-    **dict.fromkeys(("MetaTrainConfig", "metatrain"), "optimizers.metatrain"),
+    **dict.fromkeys(
+        ("MetaTrainConfig", "SearchConfig", "metatrain", "search_numbers"), "optimizers.metatrain"
+    ),
     **dict.fromkeys(("OptimizerSpec", "optimizers"), "optimizers.registry"),
     "fetch_weights": "optimizers.velo.fetch:fetch",
     **dict.fromkeys(("load_weights", "save_weights"), "optimizers.velo.store"),

@@ -56,17 +56,22 @@ def make_card(
             "config": config.to_json(),
             "tasks_hash": pool_hash(specs),
             "tasks": len(specs),
-            "compute": {
-                "outer_steps": totals.steps,
-                "inner_steps": totals.inner_steps,
-                "pairs": totals.pairs,
-                "pairs_dropped": totals.dropped,
-                "pairs_lost": totals.lost,
-                "hours": round(totals.seconds / 3600, 3),
-                "cpu_hours": round(totals.cpu_seconds / 3600, 3),
-                "workers": totals.workers,
-                "device": jax.devices()[0].device_kind,
-            },
+            "compute": compute_on_card(totals),
         },
         "results": {"validation": validation},
+    }
+
+
+def compute_on_card(totals: Totals) -> dict[str, Any]:
+    """Returns what a card says about what was spent."""
+    return {
+        "outer_steps": totals.steps,
+        "inner_steps": totals.inner_steps,
+        "pairs": totals.pairs,
+        "pairs_dropped": totals.dropped,
+        "pairs_lost": totals.lost,
+        "hours": round(totals.seconds / 3600, 3),
+        "cpu_hours": round(totals.cpu_seconds / 3600, 3),
+        "workers": totals.workers,
+        "device": jax.devices()[0].device_kind,
     }

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foundation.canonical import content_hash
-from foundation.errors import UnknownNameError, VelodromeError, unknown_key
-from optimizers.metatrain.checks import GROUPS, check_integer, is_number, require
+from foundation.errors import SpecError, UnknownNameError, VelodromeError
+from optimizers.metatrain.checks import GROUPS, check_integer, require
 from optimizers.metatrain.fields import (
     FIRST_TRAINING_SEED,
     HELD_OUT_DATA,
@@ -23,6 +22,8 @@ from optimizers.metatrain.fields import (
     UnrollConfig,
 )
 from optimizers.metatrain.outer_fields import EstimatorConfig, OuterConfig, RecordConfig
+from optimizers.metatrain.reading import read_config, read_section, sections
+from optimizers.metatrain.search_config import SEARCH, SearchConfig
 
 __all__ = [
     "FIRST_TRAINING_SEED",
@@ -36,13 +37,13 @@ __all__ = [
     "RecordConfig",
     "TasksConfig",
     "UnrollConfig",
+    "SearchConfig",
     "builtin_configs",
     "load_config",
+    "load_plan",
 ]
 
 SCHEMA = 1
-
-_PLAIN = {int: "an integer", str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class MetaTrainConfig:
 
     def __post_init__(self) -> None:
         check_integer(self, "", seed=(0, 2**62), schema=(SCHEMA, SCHEMA))
-        for section, kind in _sections().items():
+        for section, kind in sections(MetaTrainConfig).items():
             value = getattr(self, section)
             require(isinstance(value, kind), section, value, f"a {kind.__name__}")
         ok = all(isinstance(phase, PhaseConfig) for phase in self.phases)
@@ -106,13 +107,10 @@ class MetaTrainConfig:
         Raises:
           SpecError: A key is unknown, or a value has the wrong type or is out of range.
         """
-        made = _read_section(cls, "", values)
-        for section, kind in _sections().items():
-            if section in made:
-                made[section] = kind(**_read_section(kind, section, made[section]))
+        made = read_config(cls, values)
         if "phases" in made:
             require(isinstance(made["phases"], list), "phases", made["phases"], "a list of phases")
-            rows = [_read_section(PhaseConfig, "phases", row) for row in made["phases"]]
+            rows = [read_section(PhaseConfig, "phases", row) for row in made["phases"]]
             made["phases"] = tuple(PhaseConfig(**row) for row in rows)
         return cls(**made)
 
@@ -134,7 +132,7 @@ def builtin_configs() -> list[str]:
 
 
 def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
-    """Reads a config.
+    """Reads a config of an evolution; see `load_plan` for those of searches too.
 
     Args:
       config: The name of a built-in config (see `builtin_configs`), or the path of a JSON file. A
@@ -143,15 +141,39 @@ def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
     Raises:
       UnknownNameError: There is no built-in config of that name.
       VelodromeError: There is no such file, or it is not JSON.
+      SpecError: A field is unknown or not allowed, or it is the config of a search.
+    """
+    plan = load_plan(config)
+    if isinstance(plan, SearchConfig):
+        raise SpecError("method", plan.method, "left out: this is the config of a search")
+    return plan
+
+
+def load_plan(config: str | os.PathLike[str]) -> MetaTrainConfig | SearchConfig:
+    """Reads a config of an evolution, or of a search (with ``"method": "search"``).
+
+    Args:
+      config: As for `load_config`.
+
+    Raises:
+      UnknownNameError: There is no built-in config of that name.
+      VelodromeError: There is no such file, or it is not JSON.
       SpecError: A field is unknown or not allowed.
     """
+    values = _read_json(config)
+    if isinstance(values, Mapping) and values.get("method") == SEARCH:
+        return SearchConfig.from_json(values)
+    return MetaTrainConfig.from_json(values)
+
+
+def _read_json(config: str | os.PathLike[str]) -> Any:
     path = Path(config)
     if isinstance(config, str) and config == path.name and not path.suffix:
         if config not in builtin_configs():
             raise UnknownNameError("built-in meta-training config", config, builtin_configs())
         path = CONFIGS / f"{config}.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise VelodromeError(
             f"cannot read the config {path}: {error.strerror}. Give the path of a JSON file, or "
@@ -159,36 +181,3 @@ def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
         ) from error
     except ValueError as error:
         raise VelodromeError(f"{path} is not JSON: {error}.") from error
-    return MetaTrainConfig.from_json(values)
-
-
-def _sections() -> dict[str, Any]:
-    types = typing.get_type_hints(MetaTrainConfig)
-    return {name: kind for name, kind in types.items() if dataclasses.is_dataclass(kind)}
-
-
-def _read_section(cls: type, where: str, values: Any) -> dict[str, Any]:
-    """Returns the fields of a section as their types say; ranges are the dataclass's matter."""
-    types = typing.get_type_hints(cls)
-    require(isinstance(values, Mapping), where or "config", values, "a mapping of fields")
-    read = {}
-    for key, value in values.items():
-        if key not in types:
-            raise unknown_key(where or "config", key, types)
-        read[key] = _read_value(types[key], f"{where}.{key}" if where else key, value)
-    return read
-
-
-def _read_value(kind: Any, name: str, value: Any) -> Any:
-    if kind is float:
-        require(is_number(value), name, value, "a number")
-        return float(value)
-    if kind in _PLAIN:
-        require(type(value) is kind, name, value, _PLAIN[kind])
-    if typing.get_origin(kind) is tuple and typing.get_args(kind)[0] is str:
-        ok = isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
-        require(ok, name, value, "a list of strings")
-        return tuple(value)
-    if typing.get_origin(kind) is Mapping and isinstance(value, Mapping):
-        return {key: float(entry) if is_number(entry) else entry for key, entry in value.items()}
-    return value

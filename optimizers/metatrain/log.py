@@ -15,15 +15,25 @@ def truncate_log(path: Path, steps: int) -> None:
     """Drops the records of steps after the checkpoint: they will be made again."""
     if not path.is_file():
         return
-    kept = []
+    kept = [
+        json.dumps(record, allow_nan=False)
+        for record in read_log(path)
+        if record.get("step", record.get("validation", 0)) < steps
+    ]
+    atomic_write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Returns the records of a log, as far as they are whole; none if there is no log."""
+    if not path.is_file():
+        return []
+    records = []
     for line in path.read_text().splitlines():
         try:
-            record = json.loads(line)
+            records.append(json.loads(line))
         except ValueError:
             break  # a line cut short by a kill; nothing valid follows it
-        if record.get("step", record.get("validation", 0)) < steps:
-            kept.append(line)
-    atomic_write_text(path, "".join(f"{line}\n" for line in kept))
+    return records
 
 
 def write_record(log: TextIO, record: dict[str, Any]) -> None:

@@ -138,7 +138,7 @@ def adam_losses(
     inner: InnerTask, problems: Problem, unroll: UnrollConfig, *, steps: int
 ) -> np.ndarray:
     """Returns Adam's loss at each published rate, the mean over problems; NaN if one diverged."""
-    run = make_particles(inner, unroll, _adam)
+    run = make_particles(inner, unroll, adam)
     seeds = len(problems.key)
     rates = np.asarray(LEARNING_RATES, np.float32).reshape(-1, _RATES_AT_ONCE)
     losses = [
@@ -150,6 +150,7 @@ def adam_losses(
     return np.mean(np.concatenate(losses), axis=1)
 
 
-def _adam(rate: Array, steps: Array) -> optax.GradientTransformationExtraArgs:
+def adam(rate: Array, steps: Array) -> optax.GradientTransformationExtraArgs:
+    """Returns Adam at a rate, as `make_particles` asks for it."""
     del steps  # Adam does not ask for the length of the run
     return optimizers.get("adam").make({"learning_rate": rate}, num_steps=None)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from optimizers.metatrain import builtin_configs, load_config
+from optimizers.metatrain import builtin_configs, load_plan
 from optimizers.metatrain.config import FIRST_TRAINING_SEED, HELD_OUT_DATA
 from optimizers.metatrain.tasks import sample_pool
 from suites import heldout
@@ -72,7 +72,7 @@ def test_widths_differ_in_the_hidden_layers_alone():
 
 @pytest.mark.parametrize("name", builtin_configs())
 def test_no_built_in_config_trains_on_a_held_out_program(name, suite):
-    tasks = load_config(name).tasks
+    tasks = load_plan(name).tasks
     used = {
         spec.static_hash
         for seed, count in (

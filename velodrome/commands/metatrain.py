@@ -20,7 +20,7 @@ EXAMPLES = (
 
 _CONFIG_HELP = (
     f"A built-in config ({', '.join(builtin_configs())}), or a JSON file with the fields of "
-    "velodrome.MetaTrainConfig."
+    "velodrome.MetaTrainConfig or, for a search, velodrome.SearchConfig."
 )
 
 
@@ -37,9 +37,11 @@ def metatrain(
     max_minutes: Annotated[float | None, option("M")] = None,
     workers: Annotated[int, option("N")] = 0,
 ) -> int:
-    """Train a learned optimizer by evolution strategies over sampled tasks.
+    """Train a learned optimizer over sampled tasks: evolution strategies, or a search.
 
-    Can be interrupted at any time: the same command goes on from the last checkpoint.
+    A config with the method "search" searches the few numbers of hand-made weights; any other
+    evolves all weights. Can be interrupted at any time: the same command goes on from
+    the last checkpoint.
 
     Args:
       config: The name of a built-in config, or a JSON file.
@@ -53,14 +55,20 @@ def metatrain(
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from optimizers.metatrain import load_config
+    from optimizers.metatrain import SearchConfig, load_plan
     from optimizers.metatrain import metatrain as train
+    from optimizers.metatrain.search import search_numbers
     from suites.numerics import numerics, use_compilation_cache
 
-    settings = load_config(config)
+    settings = load_plan(config)
+    if isinstance(settings, SearchConfig) and workers:
+        raise SpecError("--workers", workers, "0: a search runs in this process alone")
     use_compilation_cache()
     seconds = None if max_minutes is None else 60.0 * max_minutes
     with numerics():
-        result = train(settings, out, resume=not restart, max_seconds=seconds, workers=workers)
+        if isinstance(settings, SearchConfig):
+            result = search_numbers(settings, out, resume=not restart, max_seconds=seconds)
+        else:
+            result = train(settings, out, resume=not restart, max_seconds=seconds, workers=workers)
     console().print(f"the weights are in {result.path}", markup=False)
     return 0

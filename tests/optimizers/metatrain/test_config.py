@@ -8,7 +8,7 @@ import json
 import pytest
 
 from foundation.errors import SpecError, UnknownNameError, VelodromeError
-from optimizers.metatrain import MetaTrainConfig, builtin_configs, load_config
+from optimizers.metatrain import MetaTrainConfig, builtin_configs, load_config, load_plan
 from optimizers.metatrain.config import (
     EstimatorConfig,
     PhaseConfig,
@@ -117,8 +117,8 @@ def test_phases_hold_until_their_end_and_the_rest_after():
 def test_built_in_configs_are_found_by_name(tmp_path, monkeypatch):
     assert "velo-tiny" in builtin_configs()
     for name in builtin_configs():
-        config = load_config(name)
-        assert MetaTrainConfig.from_json(config.to_json()) == config
+        config = load_plan(name)
+        assert type(config).from_json(config.to_json()).hash == config.hash
     # Names are names wherever one stands, and a path is a path.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "velo-tiny").write_text('{"seed": 77}')

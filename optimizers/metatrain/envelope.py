@@ -1,0 +1,84 @@
+"""Adam's envelope on a task, and how much faster than it a loss was reached."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from optimizers.metatrain.fields import UnrollConfig
+from optimizers.metatrain.program import make_particles, repeat_all
+from optimizers.metatrain.search_config import EnvelopeConfig
+from optimizers.metatrain.tasks import InnerTask, draw_problems
+from optimizers.metatrain.unroll import batches_needed
+from optimizers.metatrain.validation import adam
+from taskgen.draws import Draws
+
+#: Logarithms of speedups are cut here, so that no task outweighs all others.
+MOST = 3.0
+
+# Losses of nothing have no logarithm.
+_LEAST_LOSS = 1e-9
+# A loss above the envelope's first is placed before its shortest run by its logarithm, times this.
+_BEFORE = 2.0
+# So that an envelope which stays the same for a while can be inverted: it falls at least so much.
+_SLOPE = 1e-6
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Adam's lowest losses on a task.
+
+    Attributes:
+      lengths: Lengths of runs, growing.
+      losses: For each the lowest loss of any rate after as many steps or fewer: the mean training
+        loss (nats) over the last tenth of a run.
+    """
+
+    lengths: tuple[int, ...]
+    losses: tuple[float, ...]
+
+    def log2_speedup(self, loss: float, steps: int) -> float:
+        """Returns log2 of how many times longer Adam needs for a loss.
+
+        Adam's time is interpolated in the logarithms of lengths and losses. A loss that it does
+        not reach in its longest run counts as reached there; one that it is below of in its
+        shortest, as reached so much earlier as it is higher.
+
+        Args:
+          loss: The loss; if it is not finite, the speedup is the lowest.
+          steps: After how many steps it was reached.
+
+        Returns:
+          A number from -`MOST` to `MOST`.
+        """
+        if not math.isfinite(loss):
+            return -MOST
+        logs = np.log(np.maximum(self.losses, _LEAST_LOSS)) - _SLOPE * np.arange(len(self.losses))
+        reached = math.log(max(loss, _LEAST_LOSS))
+        if reached >= logs[0]:
+            time = math.log2(self.lengths[0]) - _BEFORE * (reached - logs[0])
+        else:
+            time = float(np.interp(-reached, -logs, np.log2(self.lengths)))
+        return float(np.clip(time - math.log2(steps), -MOST, MOST))
+
+
+def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> Envelope:
+    """Trains a task with Adam at all rates, once at each length, and returns its envelope.
+
+    Args:
+      inner: The task.
+      config: Rates and lengths.
+      draws: Of the problem, which all runs share.
+    """
+    longest = config.lengths[-1]
+    unroll = UnrollConfig(low=longest, high=longest, objective="tail")
+    run = make_particles(inner, unroll, adam)
+    batches = batches_needed(unroll, longest=longest)
+    problems = repeat_all(draw_problems(inner, draws, count=1, batches=batches), len(config.rates))
+    rates = jnp.asarray(config.rates, jnp.float32)
+    losses = np.stack([np.asarray(run(rates, problems, n).last) for n in config.lengths])
+    best = np.min(np.where(np.isfinite(losses), losses, np.inf), axis=1)
+    return Envelope(config.lengths, tuple(np.minimum.accumulate(best).tolist()))

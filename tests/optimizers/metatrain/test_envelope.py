@@ -1,0 +1,58 @@
+"""Speedups over an envelope of Adam, against answers that can be had by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from optimizers.metatrain.envelope import MOST, Envelope, measure_envelope
+from optimizers.metatrain.search_config import EnvelopeConfig
+from optimizers.metatrain.tasks import open_task
+from taskgen.draws import Draws
+from taskgen.sampler import sample
+
+ENVELOPE = Envelope((100, 200, 400), (2.0, 1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("loss", "steps", "expected"),
+    [
+        (1.0, 200, 0.0),
+        (1.0, 100, 1.0),
+        (1.0, 400, -1.0),
+        (math.sqrt(0.5), 200, 0.5),  # halfway between 1 and 0.5, by the logarithm
+        (0.5, 100, 2.0),
+        (0.01, 100, 2.0),  # Adam never gets there: as if it did at the end of its longest run
+        (2.0 * math.e**0.25, 100, -0.5),  # worse than Adam's shortest run
+        (1e9, 100, -MOST),
+        (0.01, 10, MOST),
+        (math.nan, 100, -MOST),
+        (math.inf, 100, -MOST),
+    ],
+)
+def test_log2_speedup(loss, steps, expected):
+    assert ENVELOPE.log2_speedup(loss, steps) == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_envelope_that_stays_the_same_for_a_while():
+    flat = Envelope((100, 200, 400), (1.0, 1.0, 0.5))
+    assert 0 <= flat.log2_speedup(1.0 - 1e-9, 100) <= 1.0
+    assert flat.log2_speedup(0.5, 400) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_measured_envelopes_fall_and_have_the_best_rate():
+    spec = sample(1, seed=3, family="mlp", data="built-in", max_mflop=0.05)[0]
+    inner, draws = open_task(spec, vary=()), Draws(0, "test")
+
+    def measured(*rates: float) -> Envelope:
+        return measure_envelope(inner, EnvelopeConfig(rates=rates, lengths=(20, 40, 80)), draws)
+
+    slow, both = measured(1e-6), measured(1e-6, 0.01)
+    assert both.lengths == (20, 40, 80)
+    assert list(both.losses) == sorted(both.losses, reverse=True)
+    assert both.losses[-1] < slow.losses[-1] - 0.1
+    # A rate that diverges takes nothing from the others.
+    np.testing.assert_allclose(measured(1e-6, 0.01, 1e30).losses, both.losses, rtol=1e-6)

@@ -1,0 +1,210 @@
+"""Searches of the hand-made weights' numbers: what they find, keep, and refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from foundation.errors import SpecError, StoreError, UnknownNameError
+from optimizers.metatrain import SearchConfig, load_config, load_plan, remake, search_numbers
+from optimizers.metatrain.features import Numbers
+from optimizers.metatrain.log import LOG
+from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
+from optimizers.metatrain.search import ENVELOPES, searched_weights
+from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
+from optimizers.velo.store import load_weights, weights_hash
+
+NUMBERS = {"step": (0.002, 1.0), "small": (5.0, 0.3), "direction/adam_0.9": (1.0, 0.0)}
+
+
+@pytest.fixture(scope="module")
+def config() -> SearchConfig:
+    toy = load_plan("search-toy")
+    assert isinstance(toy, SearchConfig)
+    return dataclasses.replace(
+        toy,
+        tasks=dataclasses.replace(toy.tasks, per_family=1),
+        numbers=NUMBERS,
+        lengths=LengthsConfig(low=30, high=60, checked=(60,)),
+        envelope=EnvelopeConfig(rates=(0.003, 0.03), lengths=(15, 30, 60, 120)),
+        strategy=StrategyConfig(generations=8, population=4, tasks=1, sigma=1.0, average=0.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole")
+    return directory, search_numbers(config, directory, report=lambda line: None)
+
+
+def _records(directory) -> list[dict]:
+    records = [json.loads(line) for line in (directory / LOG).read_text().splitlines()]
+    for record in records:
+        del record["seconds"], record["cpu_seconds"]
+    return records
+
+
+@pytest.mark.slow
+def test_a_step_that_is_far_too_small_is_found_to_be_so(whole):
+    directory, result = whole
+    assert result.finished
+    records = _records(directory)
+    assert [record["generation"] for record in records] == list(range(8))
+    assert max(records[-1]["aims"]) > max(records[0]["aims"])
+    found = numbers_from_card(json.loads(result.path.with_suffix(".json").read_text()))
+    assert found.step > 2 * NUMBERS["step"][0]
+    assert found.direction == {"adam_0.9": 1.0}  # its scale is 0
+
+
+@pytest.mark.slow
+def test_the_card_is_enough_to_make_the_weights_again(whole, config):
+    directory, result = whole
+    card = json.loads(result.path.with_suffix(".json").read_text())
+    assert SearchConfig.from_json(card["training"]["config"]).hash == config.hash
+    again = searched_weights(config, numbers_from_card(card))
+    saved = load_weights(str(result.path))
+    jax.tree.map(np.testing.assert_array_equal, again, saved)
+    compute = card["training"]["compute"]
+    steps = sum(row["length"] for record in _records(directory) for row in record["tasks"])
+    assert compute["inner_steps"] == result.totals.inner_steps == 4 * steps
+    assert compute["pairs"] == 16
+    checked = card["results"]["training tasks"]
+    assert [row["steps"] for row in checked] == [60]
+    assert checked[0]["mean_by_family"] == {"mlp": checked[0]["mean"]}
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.slow
+def test_a_search_that_was_interrupted_finds_the_same_numbers(whole, config, tmp_path):
+    directory, result = whole
+
+    def stop(line: str) -> None:
+        if line.split()[0] == "2":
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        search_numbers(config, tmp_path, report=stop)
+    assert (tmp_path / "weights.safetensors").is_file()
+    with (tmp_path / LOG).open("a") as log:
+        log.write('{"generation": 3, "ai')  # as a kill would leave it
+    lines: list[str] = []
+    resumed = search_numbers(config, tmp_path, report=lines.append)
+    assert lines[0] == "resuming at generation 3"
+    assert _records(tmp_path) == _records(directory)
+    jax.tree.map(np.testing.assert_array_equal, resumed.weights, result.weights)
+
+    other = dataclasses.replace(config, seed=4)
+    with pytest.raises(StoreError, match="another config"):
+        search_numbers(other, tmp_path, report=lines.append)
+    more = dataclasses.replace(config, strategy=dataclasses.replace(config.strategy, generations=9))
+    assert search_numbers(more, tmp_path, report=lines.append).totals.steps == 9
+
+
+@pytest.mark.slow
+def test_a_log_with_other_candidates_is_refused(whole, config, tmp_path):
+    directory, _ = whole
+    for name in (ENVELOPES, "config.json"):
+        (tmp_path / name).write_text((directory / name).read_text())
+    record = json.loads((directory / LOG).read_text().splitlines()[0])
+    (tmp_path / LOG).write_text(json.dumps({**record, "candidates": "0" * 16}) + "\n")
+    with pytest.raises(StoreError, match="other candidates"):
+        search_numbers(config, tmp_path, report=lambda line: None)
+
+
+def test_numbers_have_names():
+    values = {
+        "step": 0.02, "small": 4.0, "direction/momentum_0.9": 0.4,
+        "log_step/consistent 0.999": -0.3, "mixture/long 5000/parameter": 0.05,
+    }  # fmt: skip
+    assert numbers_from(values) == Numbers(
+        step=0.02,
+        small=4.0,
+        direction={"momentum_0.9": 0.4},
+        log_step={"consistent 0.999": -0.3},
+        mixture={"long 5000": {"parameter": 0.05}},
+    )
+    with pytest.raises(UnknownNameError, match="direction/CHANNEL"):
+        numbers_from({"direction": 1.0})
+    with pytest.raises(UnknownNameError, match="momentum_0.9"):
+        numbers_from({"direction/momentum_0.8": 1.0})
+    with pytest.raises(UnknownNameError, match="long 200"):
+        numbers_from({"log_step/long 20": 1.0})
+
+
+def test_positive_numbers_move_along_their_logarithm():
+    assert moved("step", 0.02, np.log(2.0)) == pytest.approx(0.04)
+    assert moved("log_step/vector", 0.02, -0.5) == pytest.approx(-0.48)
+    assert rounded(Numbers(step=0.0123456, direction={"parameter": -0.98765})) == Numbers(
+        step=0.0123, direction={"parameter": -0.988}
+    )
+
+
+def test_a_config_goes_through_json():
+    config = load_plan("search-velo-tiny")
+    assert isinstance(config, SearchConfig)
+    again = SearchConfig.from_json(json.loads(json.dumps(config.to_json())))
+    assert again.to_json() == config.to_json()
+    assert again.hash == config.hash
+    assert config.lengths.longest("rnn") < config.lengths.longest("mlp") == config.lengths.high
+    with pytest.raises(SpecError, match="search"):
+        load_config("search-velo-tiny")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"numbers": {"step": [0.0, 1], "small": [1, 1]}}, "numbers.step"),
+        ({"numbers": {"step": [0.1, -1], "small": [1, 1]}}, "numbers.step"),
+        ({"numbers": {"step": [0.1, 1]}}, "small"),
+        ({"numbers": {"step": [0.1, 0], "small": [1, 1]}}, "two or more"),
+        ({"numbers": {"step": [0.1, 1], "small": 1}}, "numbers.small"),
+        ({"numbers": {"step": [0.1, 1], "small": [1, 1], "sise": [0, 1]}}, "numbers.sise"),
+        ({"strategy": {"population": 7}}, "strategy.population"),
+        ({"strategy": {"least": 2.0}}, "strategy.least"),
+        ({"lengths": {"low": 100, "high": 50}}, "lengths.high"),
+        ({"lengths": {"high_by_family": {"rnn": 1e6}}}, "lengths.high_by_family.rnn"),
+        ({"lengths": {"high_by_family": {"vit": 300}}}, "lengths.high_by_family.vit"),
+        ({"lengths": {"checked": [9999]}}, "lengths.checked"),
+        ({"lengths": {"checked": ["200"]}}, "lengths.checked"),
+        ({"envelope": {"lengths": [200, 100]}}, "envelope.lengths"),
+        ({"envelope": {"rates": [0.0]}}, "envelope.rates"),
+        ({"architecture": {"init": "structured"}}, "architecture.init"),
+        ({"tasks": {"vary": ["init_scale"]}}, "tasks.vary"),
+        ({"tasks": {"seed": 3, "vary": []}}, "tasks.seed"),
+        ({"unroll": {"high": 3}}, "unroll"),
+    ],
+)
+def test_a_bad_config_is_refused_with_the_field_named(change, told):
+    good = {
+        "method": "search",
+        "tasks": {"vary": []},
+        "numbers": {"step": [0.1, 1], "small": [1, 1]},
+    }
+    SearchConfig.from_json(good)
+    with pytest.raises(SpecError, match=told):
+        SearchConfig.from_json({**good, **change})
+    with pytest.raises(SpecError, match="numbers"):
+        SearchConfig.from_json({"method": "search"})
+
+
+@pytest.mark.slow
+def test_a_card_is_made_into_weights_by_a_command(whole, tmp_path, capsys):
+    _, result = whole
+    card = result.path.with_suffix(".json")
+    assert remake.main([str(card), str(tmp_path / "again.safetensors")]) == 0
+    again = tmp_path / "again.safetensors"
+    assert capsys.readouterr().out.strip() == str(again)
+    assert weights_hash(again) == weights_hash(result.path)
+    made, kept = (json.loads(path.with_suffix(".json").read_text()) for path in (again, card))
+    assert {**made, "sha256": ""} == {**kept, "sha256": ""}
+
+    (tmp_path / "other.json").write_text('{"training": {"config": {"method": "full"}}}')
+    assert remake.main([str(tmp_path / "other.json"), str(again)]) == 1
+    assert "not the card of a search" in capsys.readouterr().err

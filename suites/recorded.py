@@ -16,7 +16,7 @@ from optimizers.velo.store import weights_hash, weights_path
 from suites.suite import load_suite
 from suites.train import train
 
-WEIGHTS = ("velo-tiny", "velo-tiny-long")
+WEIGHTS = ("velo-tiny",)
 TASKS = ("mlp-09-mnist5k", "cnn-07-photos-new-data", "rnn-05-kjv")
 STEPS = 50
 

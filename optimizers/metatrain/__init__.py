@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily, so that reading a config needs no jax.
+    # Lazily, so that reading the config of an evolution needs no jax.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from optimizers.metatrain import loop, search

@@ -23,7 +23,7 @@ from optimizers.metatrain.fields import (
 )
 from optimizers.metatrain.outer_fields import EstimatorConfig, OuterConfig, RecordConfig
 from optimizers.metatrain.reading import read_config, read_section, sections
-from optimizers.metatrain.search_config import SEARCH, SearchConfig
+from optimizers.metatrain.search_config import SearchConfig
 
 __all__ = [
     "FIRST_TRAINING_SEED",
@@ -145,7 +145,7 @@ def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
     """
     plan = load_plan(config)
     if isinstance(plan, SearchConfig):
-        raise SpecError("method", plan.method, "left out: this is the config of a search")
+        raise SpecError("method", plan.method, "read by load_plan: it is the config of a search")
     return plan
 
 
@@ -161,7 +161,7 @@ def load_plan(config: str | os.PathLike[str]) -> MetaTrainConfig | SearchConfig:
       SpecError: A field is unknown or not allowed.
     """
     values = _read_json(config)
-    if isinstance(values, Mapping) and values.get("method") == SEARCH:
+    if isinstance(values, Mapping) and "method" in values:
         return SearchConfig.from_json(values)
     return MetaTrainConfig.from_json(values)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from foundation.errors import VelodromeError
 from optimizers.metatrain.fields import UnrollConfig
 from optimizers.metatrain.program import make_particles, repeat_all
 from optimizers.metatrain.search_config import EnvelopeConfig
@@ -43,9 +44,9 @@ class Envelope:
     def log2_speedup(self, loss: float, steps: int) -> float:
         """Returns log2 of how many times longer Adam needs for a loss.
 
-        Adam's time is interpolated in the logarithms of lengths and losses. A loss that it does
-        not reach in its longest run counts as reached there; one that it is below of in its
-        shortest, as reached so much earlier as it is higher.
+        Adam's time is interpolated in the logarithms of lengths and losses. A loss that Adam does
+        not reach in its longest run counts as reached there. One that is above that of Adam's
+        shortest run counts as reached earlier, in log2 by twice the difference of the logarithms.
 
         Args:
           loss: The loss; if it is not finite, the speedup is the lowest.
@@ -72,6 +73,9 @@ def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> 
       inner: The task.
       config: Rates and lengths.
       draws: Of the problem, which all runs share.
+
+    Raises:
+      VelodromeError: At the shortest length all rates diverge.
     """
     longest = config.lengths[-1]
     unroll = UnrollConfig(low=longest, high=longest, objective="tail")
@@ -81,4 +85,9 @@ def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> 
     rates = jnp.asarray(config.rates, jnp.float32)
     losses = np.stack([np.asarray(run(rates, problems, n).last) for n in config.lengths])
     best = np.min(np.where(np.isfinite(losses), losses, np.inf), axis=1)
+    if not np.isfinite(best[0]):
+        raise VelodromeError(
+            f"Adam diverges on {inner.spec.label} at all of envelope.rates ({config.rates}) in "
+            f"{config.lengths[0]} steps: there is nothing to compare with. Add lower rates."
+        )
     return Envelope(config.lengths, tuple(np.minimum.accumulate(best).tolist()))

@@ -28,7 +28,8 @@ _FRACTION, _LOSS, _SECOND, _RANK, _VARIANCE, _SPREAD = 0, 9, 18, 19, 24, 27
 _SCALAR, _VECTOR, _MATRIX, _CONVOLUTION = _RANK, _RANK + 1, _RANK + 2, _RANK + 4
 # Two more that the LSTM reads from all tensors: the largest second moment and variance among them.
 _LARGEST_SECOND, _LARGEST_VARIANCE = LSTM_INPUTS, LSTM_INPUTS + 1
-_READ = LSTM_INPUTS + 2
+#: The smallest LSTM that has a unit for all that is read.
+LEAST_HIDDEN = LSTM_INPUTS + 2
 _GATES = ("write", "candidate", "forget", "read")
 _OPEN = 4.0
 
@@ -48,7 +49,8 @@ CHANNELS = {
     "momentum_0.999": 5,
 }
 _CARRIER, _FIRST_CHANNEL, _FREE, _LOG_STEP = 0, 1, (13, 14), 15
-_BANK = 16
+#: The smallest bank.
+LEAST_BANK = 16
 
 # A control is multiplied by this over the number of networks when the bank is mixed.
 _MIXTURE = 100.0
@@ -204,11 +206,11 @@ def featured_weights(
     Raises:
       VelodromeError: One of them is too small.
     """
-    if hidden < _READ or bank < _BANK:
+    if hidden < LEAST_HIDDEN or bank < LEAST_BANK:
         raise VelodromeError(
-            f"architecture.init 'features' needs a hidden size of at least {_READ} and a bank of "
-            f"at least {_BANK}, not {hidden} and {bank}: change the config, or start from "
-            "'structured'."
+            f"architecture.init 'features' needs a hidden size of at least {LEAST_HIDDEN} and a "
+            f"bank of at least {LEAST_BANK}, not {hidden} and {bank}: change the config, or start "
+            "from 'structured'."
         )
     random = init_weights(key, hidden, bank)
     arrays = {name: np.array(leaf) for name, leaf in random._asdict().items()}

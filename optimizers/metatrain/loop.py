@@ -22,7 +22,14 @@ from optimizers.metatrain.checkpoint import (
 )
 from optimizers.metatrain.config import MetaTrainConfig
 from optimizers.metatrain.events import open_events
-from optimizers.metatrain.log import LOG, step_line, truncate_log, validation_line, write_record
+from optimizers.metatrain.log import (
+    LOG,
+    read_log,
+    step_line,
+    truncate_log,
+    validation_line,
+    write_record,
+)
 from optimizers.metatrain.trainer import MetaTrainer, TrainState
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo import VeLOWeights
@@ -34,10 +41,10 @@ WEIGHTS = "weights.safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class MetaTrainResult:
-    """What `metatrain` returns.
+    """What `metatrain` and `search_numbers` return.
 
     Attributes:
-      weights: The averaged weights.
+      weights: The averaged weights; of a search those of the averaged numbers.
       totals: What was spent.
       path: The exported weights.
       finished: Whether all outer steps were made (not so if time ran out).
@@ -75,11 +82,13 @@ def metatrain(
       report: Called with one line an outer step. None: lines go to standard error.
 
     Raises:
-      StoreError: ``out_dir`` has the checkpoint of another config, or a damaged one.
+      StoreError: ``out_dir`` has the checkpoint of another config, or a damaged one, or a search.
       SpecError: The config asks for what cannot be.
     """
     out = Path(out_dir)
     say = report or _to_stderr
+    if any("generation" in record for record in read_log(out / LOG)):
+        raise StoreError(f"{out} is of a search, whose log this would replace. Choose another.")
     trainer = _make_trainer(config, workers)
     state, totals = trainer.init(), Totals()
     if not resume:

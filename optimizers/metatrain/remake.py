@@ -10,13 +10,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from foundation.errors import VelodromeError, WeightsError
 from optimizers.metatrain.numbers import numbers_from_card
 from optimizers.metatrain.search import searched_weights
 from optimizers.metatrain.search_config import SearchConfig
 from optimizers.velo import VeLOWeights
-from optimizers.velo.store import save_weights
+from optimizers.velo.store import save_weights, weights_hash
 
 
 def remake(path: Path) -> VeLOWeights:
@@ -28,12 +29,24 @@ def remake(path: Path) -> VeLOWeights:
     Raises:
       WeightsError: It cannot be read, or is not the card of a search.
     """
+    card = _read(path)
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
         config = SearchConfig.from_json(card["training"]["config"])
         return searched_weights(config, numbers_from_card(card))
-    except (OSError, ValueError, KeyError, TypeError, VelodromeError) as error:
-        raise WeightsError(f"{path} is not the card of a search's weights: {error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, VelodromeError) as error:
+        raise WeightsError(
+            f"{path} is not the card of weights that a search made: {error}. `velodrome weights "
+            "verify` tells what it is."
+        ) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"cannot read the card {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is not JSON: {error}.") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         weights = remake(options.card)
-        card = json.loads(options.card.read_text(encoding="utf-8"))
+        card = _read(options.card)
         card.pop("sha256", None)  # of the file that is made again
         path = save_weights(options.out, weights, card)
+        if card.get("content_hash") != weights_hash(weights):
+            print("note: they differ from the card's, if only in a last digit", file=sys.stderr)
     except VelodromeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

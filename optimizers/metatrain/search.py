@@ -1,7 +1,7 @@
 """A search of the few numbers that hand-made weights are made with, by their speedup over Adam.
 
 What evolution strategies do for all weights (`optimizers.metatrain.loop`), CMA-ES does for some
-thirty numbers with a meaning: each candidate is a learned optimizer, and its aim is the mean of
+forty numbers with a meaning: each candidate is a learned optimizer, and its aim is the mean of
 log2 of its speedup over Adam's envelope on tasks and lengths that change every generation.
 
 The log is the checkpoint: a search that goes on is told again what it has measured already, which
@@ -10,8 +10,10 @@ takes no time and gives the same numbers.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
@@ -24,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from foundation.canonical import content_hash
-from foundation.errors import StoreError
+from foundation.errors import StoreError, VelodromeError
 from foundation.files import atomic_write_json, atomic_write_text
 from optimizers.metatrain.card import Totals, compute_on_card
 from optimizers.metatrain.envelope import Envelope, measure_envelope
@@ -46,7 +48,7 @@ from taskgen.space import log_int
 
 ENVELOPES = "envelopes.json"
 
-#: Lengths are rounded to a multiple of this.
+#: Lengths are rounded down to a multiple of this, but not below the lowest.
 _LENGTH_STEP = 10
 
 
@@ -85,12 +87,8 @@ class Searcher:
         aims = np.zeros(len(candidates))
         record: dict[str, Any] = {"generation": index, "tasks": [], "inner_steps": 0}
         for slot in range(self.config.strategy.tasks):
-            draws = Draws(self.config.seed, "generation", index, slot)
-            spec = self._draw_task(index, slot, draws)
-            low, high = self.config.lengths.low, self.config.lengths.longest(spec.family)
-            length = log_int(low, high + 1).sample(draws, "length")
-            length = max(low, length - length % _LENGTH_STEP)
-            found = self._speedups(spec, weights, length, draws.child("problem"), problems=1)
+            spec, length, draws = self.draw(index, slot)
+            found = self._speedups(spec, weights, length, draws, problems=1)
             aims += found / self.config.strategy.tasks
             record["tasks"].append(
                 {
@@ -127,12 +125,16 @@ class Searcher:
             "mean_by_family": {family: round(mean, 3) for family, mean in families.items()},
         }
 
-    def _draw_task(self, index: int, slot: int, draws: Draws) -> TaskSpec:
+    def draw(self, index: int, slot: int) -> tuple[TaskSpec, int, Draws]:
+        """Returns the task and the length of a slot of a generation, and draws for its problem."""
+        draws = Draws(self.config.seed, "generation", index, slot)
         families = self.config.tasks.families
         turn = index * self.config.strategy.tasks + slot
-        family = families[turn % len(families)]
-        mine = [spec for spec in self.specs if spec.family == family]
-        return mine[draws.word("task") % len(mine)]
+        mine = [spec for spec in self.specs if spec.family == families[turn % len(families)]]
+        spec = mine[draws.word("task") % len(mine)]
+        low, high = self.config.lengths.low, self.config.lengths.longest(spec.family)
+        length = log_int(low, high + 1).sample(draws, "length")
+        return spec, max(low, length - length % _LENGTH_STEP), draws.child("problem")
 
     def _speedups(
         self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: Draws, *, problems: int
@@ -160,60 +162,76 @@ def search_numbers(
     """Searches the numbers of hand-made weights.
 
     In ``out_dir``: ``config.json``; ``envelopes.json``, Adam's on each task; ``log.jsonl``, a
-    record a generation; and ``weights.safetensors`` with its card, which lists the numbers, made
-    when the call ends.
+    record a generation and one for each length that is checked in the end; and
+    ``weights.safetensors`` with its card, which lists the numbers, made when the call ends.
 
     Args:
       config: What to do.
       out_dir: A directory of this search's own; it is made if it is missing.
       resume: Go on with what ``out_dir`` has; the numbers are those of an undisturbed search.
         False: start again (Adam's envelopes are kept, if they are the same).
-      max_seconds: Stop once this call has taken so long.
+      max_seconds: Stop before the next task's envelope or generation once this call has taken so
+        long.
       report: Called with one line a generation. None: lines go to standard error.
+
+    Returns:
+      The weights of the averaged numbers, rounded to three digits; ``finished`` says whether all
+      generations were made.
 
     Raises:
       StoreError: ``out_dir`` has another search, or one that cannot be gone on with here.
+      VelodromeError: The library cma is missing, or nothing can be written.
       SpecError: The config asks for what cannot be.
     """
     out = Path(out_dir)
     say = report or _to_stderr
-    began = time.perf_counter()
-    records = _restore(out, config) if resume else []
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_json(out / "config.json", config.to_json())
-    searcher = Searcher(config, _envelopes(out / ENVELOPES, config, say))
+    deadline = math.inf if max_seconds is None else time.perf_counter() + max_seconds
+    records, checked = _restore(out, config) if resume else ([], [])
     strategy = Strategy(config.strategy, len(config.searched), seed=config.seed)
-    # Without what comes after a line that a kill cut short.
-    atomic_write_text(out / LOG, "".join(json.dumps(record) + "\n" for record in records))
     for record in records:
         strategy.replay(record)
     if records:
         say(f"resuming at generation {len(records)}")
-    finished, checked = False, None
+    out.mkdir(parents=True, exist_ok=True)
+    # First, so that no config is ever beside another one's log; and without what comes after a
+    # line that a kill cut short.
+    kept = [*records, *checked]
+    atomic_write_text(out / LOG, "".join(json.dumps(record) + "\n" for record in kept))
+    atomic_write_json(out / "config.json", config.to_json())
+    searcher = Searcher(config, _envelopes(out / ENVELOPES, config, say, deadline))
+
+    def save() -> tuple[VeLOWeights, Path]:
+        numbers = rounded(searcher.numbers(strategy.average))
+        weights = searcher.weights(numbers)
+        card = _card(searcher, numbers, _totals(records), checked)
+        return weights, save_weights(out / WEIGHTS, weights, card)
+
     try:
         with (out / LOG).open("a") as log:
-            while len(records) < config.strategy.generations:
+            while len(records) < config.strategy.generations and time.perf_counter() < deadline:
                 now, cpu = time.perf_counter(), time.process_time()
-                if max_seconds is not None and now - began > max_seconds:
-                    break
                 candidates = strategy.ask()
                 record = searcher.evaluate(len(records), candidates)
                 record["candidates"] = strategy.fingerprint(candidates)
-                strategy.tell(candidates, record["aims"])
                 record["seconds"] = round(time.perf_counter() - now, 3)
                 record["cpu_seconds"] = round(time.process_time() - cpu, 3)
                 write_record(log, record)
                 records.append(record)
+                strategy.tell(candidates, record["aims"])
                 say(_line(record))
-        finished = len(records) >= config.strategy.generations
-        if finished:
-            checked = _checked(searcher, strategy, say)
-    finally:
+            finished = len(records) >= config.strategy.generations
+            for length in config.lengths.checked[len(checked) :] if finished else ():
+                numbers = rounded(searcher.numbers(strategy.average))
+                found = {"generations": len(records), **searcher.check(numbers, length)}
+                write_record(log, found)
+                checked.append(found)
+                say(_check_line(found))
+    except BaseException:
         # Whatever ends it, an interrupt included, there are weights of what was found.
-        numbers = rounded(searcher.numbers(strategy.average))
-        card = _card(searcher, numbers, _totals(records), checked)
-        weights = searcher.weights(numbers)
-        path = save_weights(out / WEIGHTS, weights, card)
+        with contextlib.suppress(VelodromeError):
+            save()
+        raise
+    weights, path = save()
     return MetaTrainResult(weights, _totals(records), path, finished)
 
 
@@ -230,27 +248,18 @@ def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:
     return featured_weights(key, hidden=size.hidden, bank=size.bank, numbers=numbers)
 
 
-def _checked(searcher: Searcher, strategy: Strategy, say: Callable[[str], None]) -> Any:
-    numbers = rounded(searcher.numbers(strategy.average))
-    found = []
-    for length in searcher.config.lengths.checked:
-        found.append(searcher.check(numbers, length))
-        say(
-            f"on all tasks, {length} steps: mean log2 speedup {found[-1]['mean']:+.2f}, faster on "
-            f"{found[-1]['share_faster']:.0%}"
-        )
-    return found
-
-
-def _envelopes(path: Path, config: SearchConfig, say: Callable[[str], None]) -> dict[str, Envelope]:
+def _envelopes(
+    path: Path, config: SearchConfig, say: Callable[[str], None], deadline: float
+) -> dict[str, Envelope]:
     """Returns Adam's envelopes, measured or kept; each is written as soon as it is measured."""
     specs = pool(config)
-    values = config.to_json()
-    key = content_hash([values["envelope"], config.seed])
+    key = content_hash([config.to_json()["envelope"], config.seed])
     kept = _kept(path, key)
     for at, spec in enumerate(specs):
         if spec.hash in kept:
             continue
+        if time.perf_counter() >= deadline:
+            break
         draws = Draws(config.seed, "envelope", spec.hash)
         kept[spec.hash] = measure_envelope(open_task(spec, vary=()), config.envelope, draws)
         say(f"Adam on {spec.label}, {at + 1} of {len(specs)}")
@@ -271,28 +280,33 @@ def _kept(path: Path, key: str) -> dict[str, Envelope]:
         return {}  # missing, damaged, or of an older version; they only save time
 
 
-def _restore(out: Path, config: SearchConfig) -> list[dict[str, Any]]:
-    """Returns the records of the search in a directory.
+def _restore(out: Path, config: SearchConfig) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Returns the records of the generations and of the checks of the search in a directory.
 
     Raises:
-      StoreError: It is another search.
+      StoreError: It is another search, or has more generations than the config.
     """
-    records = read_log(out / LOG)
-    if not records:
-        return []
+    log = read_log(out / LOG)
+    if not log:
+        return [], []
+    again = "Choose another directory, or start again with resume=False (--restart)."
     try:
         kept = SearchConfig.from_json(json.loads((out / "config.json").read_text()))
     except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{out} has a log, but its config cannot be read ({error}). Choose another directory, "
-            "or start again with resume=False."
-        ) from error
+        raise StoreError(f"{out} has a log, but no config of a search: {error}. {again}") from error
     if kept.hash != config.hash:
         raise StoreError(
             f"{out} is of a search with another config ({kept.hash[:8]}, this one is "
-            f"{config.hash[:8]}). Choose another directory, or start again with resume=False."
+            f"{config.hash[:8]}). {again}"
         )
-    return records[: config.strategy.generations]
+    records = [record for record in log if "aims" in record]
+    wanted = config.strategy.generations
+    if len(records) > wanted:
+        raise StoreError(
+            f"{out} has {len(records)} generations, more than strategy.generations ({wanted}): "
+            f"ask for as many. {again}"
+        )
+    return records, [record for record in log if record.get("generations") == wanted]
 
 
 def _card(searcher: Searcher, numbers: Numbers, totals: Totals, checked: Any) -> dict[str, Any]:
@@ -307,7 +321,10 @@ def _card(searcher: Searcher, numbers: Numbers, totals: Totals, checked: Any) ->
             "config": searcher.config.to_json(),
             "tasks_hash": pool_hash(searcher.specs),
             "tasks": len(searcher.specs),
-            "compute": compute_on_card(totals),
+            "compute": {
+                **compute_on_card(totals),
+                "what": "the generations, without Adam's envelopes and the checks in the end",
+            },
         },
         "results": {"training tasks": checked},
     }
@@ -318,8 +335,8 @@ def _totals(records: Sequence[Mapping[str, Any]]) -> Totals:
         steps=len(records),
         inner_steps=sum(record["inner_steps"] for record in records),
         pairs=sum(len(record["aims"]) // 2 for record in records),
-        seconds=sum(record["seconds"] for record in records),
-        cpu_seconds=sum(record["cpu_seconds"] for record in records),
+        seconds=sum((record["seconds"] for record in records), 0.0),
+        cpu_seconds=sum((record["cpu_seconds"] for record in records), 0.0),
     )
 
 
@@ -335,6 +352,13 @@ def _line(record: Mapping[str, Any]) -> str:
     return (
         f"{record['generation']:6d}  mean {np.mean(aims):+.2f} best {max(aims):+.2f}  {tasks}  "
         f"{record['seconds']:.1f} s"
+    )
+
+
+def _check_line(found: Mapping[str, Any]) -> str:
+    return (
+        f"on all tasks, {found['steps']} steps: mean log2 speedup {found['mean']:+.2f}, faster on "
+        f"{found['share_faster']:.0%}"
     )
 
 

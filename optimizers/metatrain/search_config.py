@@ -18,7 +18,7 @@ from optimizers.metatrain.checks import (
     require,
 )
 from optimizers.metatrain.fields import ArchitectureConfig, TasksConfig
-from optimizers.metatrain.reading import read_config
+from optimizers.metatrain.reading import read_config, sections
 
 #: What ``method`` is in the JSON of a search.
 SEARCH = "search"
@@ -31,7 +31,7 @@ class LengthsConfig:
     Args:
       low: Shortest run, in steps. Lengths are log-uniform.
       high: Longest run.
-      high_by_family: Longest run of families that are slower.
+      high_by_family: Longest run, while it searches, of families that are slower.
       checked: Lengths at which all tasks are run in the end, with other problems.
     """
 
@@ -49,9 +49,11 @@ class LengthsConfig:
             ok = is_number(most) and self.low <= most <= self.high and most == int(most)
             allowed = f"an integer from {self.low} to {self.high}"
             require(ok, f"lengths.high_by_family.{family}", most, allowed)
-        for length in self.checked:
-            allowed = f"a list of integers from 1 to {self.high}"
-            require(1 <= length <= self.high, "lengths.checked", self.checked, allowed)
+        ok = isinstance(self.checked, tuple) and all(
+            type(length) is int and 1 <= length <= self.high for length in self.checked
+        )
+        allowed = f"a list of integers from 1 to {self.high}"
+        require(ok, "lengths.checked", self.checked, allowed)
 
     def longest(self, family: str) -> int:
         """Returns the longest run of a family."""
@@ -89,6 +91,7 @@ class StrategyConfig:
       sigma: Standard deviation of the first candidates, in the numbers' scales.
       least: Standard deviations do not become smaller.
       average: Decay, a generation, of the running average of the means: what is kept in the end.
+        It begins at the start.
     """
 
     generations: int = 200
@@ -143,6 +146,9 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_choice(self, "", method=(SEARCH,))
         check_integer(self, "", seed=(0, 2**62))
+        for section, kind in sections(SearchConfig).items():
+            value = getattr(self, section)
+            require(isinstance(value, kind), section, value, f"a {kind.__name__}")
         init = self.architecture.init
         require(init == "features", "architecture.init", init, "'features': the numbers are its")
         for name in ("mixture", "vary", "augmentations"):
@@ -151,6 +157,12 @@ class SearchConfig:
         require(isinstance(self.numbers, Mapping), "numbers", self.numbers, "a mapping of numbers")
         for name, pair in self.numbers.items():
             _check_number(name, pair)
+        pairs = {name: (float(a), float(b)) for name, (a, b) in self.numbers.items()}
+        object.__setattr__(self, "numbers", pairs)
+        _check_size(self.architecture)
+        longest = self.envelope.lengths[-1]
+        allowed = f"at most {longest}, the last of envelope.lengths"
+        require(self.lengths.high <= longest, "lengths.high", self.lengths.high, allowed)
         for name in ("step", "small"):
             require(name in self.numbers, "numbers", sorted(self.numbers), f"with {name!r}")
         for family in self.lengths.high_by_family:
@@ -183,9 +195,10 @@ class SearchConfig:
     @property
     def hash(self) -> str:
         """SHA-256 of all fields but the number of generations: more of them go on with a search."""
-        values = self.to_json()
+        # Read again, so that 1 and 1.0 are one number; the order of numbers is that of candidates.
+        values = SearchConfig.from_json(self.to_json()).to_json()
         values["strategy"].pop("generations")
-        return content_hash(values)
+        return content_hash([values, list(values["numbers"])])
 
 
 def _check_number(name: str, pair: Any) -> None:
@@ -201,3 +214,11 @@ def _check_number(name: str, pair: Any) -> None:
     start, scale = pair
     require(scale >= 0, where, pair, "a pair with a scale of at least 0")
     require(name not in POSITIVE or start > 0, where, pair, "a pair with a positive start")
+
+
+def _check_size(architecture: ArchitectureConfig) -> None:
+    from optimizers.metatrain.features import LEAST_BANK, LEAST_HIDDEN  # needs jax
+
+    for name, least in (("hidden", LEAST_HIDDEN), ("bank", LEAST_BANK)):
+        value = getattr(architecture, name)
+        require(value >= least, f"architecture.{name}", value, f"at least {least} for 'features'")

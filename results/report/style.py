@@ -30,8 +30,8 @@ MARKERS = ("o", "s", "D", "P", "*", "h", "p", "d")
 # The same colour in every report for optimizers that are compared often: there are more baselines
 # than colours, so the others take what a report has left.
 _RESERVED = {
-    "VeLO (official)": 1, "VeLO (velo-tiny-long)": 2, "VeLO": 0, "AdamW": 3, "SGD + momentum": 4,
-    "Lion": 5, "Muon": 6, "Schedule-Free AdamW": 7,
+    "VeLO (official)": 1, "VeLO": 0, "AdamW": 3, "SGD + momentum": 4, "Lion": 5, "Muon": 6,
+    "Schedule-Free AdamW": 7,
 }  # fmt: skip
 _LETTERS = 40
 # A letter of this font is about so many times as wide as the font's size.

@@ -113,7 +113,7 @@ def test_looks_are_distinct_and_stable():
     labels = [f"o{i}" for i in range(7)] + ["VeLO (velo-tiny)"]
     found = looks(labels)
     assert len(set(found.values())) == 8
-    for known in ("VeLO (velo-tiny-long)", "Lion", "Muon"):
+    for known in ("VeLO (official)", "Lion", "Muon"):
         alone = looks([known])[known]
         assert alone == looks(["SGD", "Yogi", "VeLO (velo-tiny)", known])[known]
     assert found["VeLO (velo-tiny)"][0] == PALETTE[0] == looks(["VeLO (velo-tiny)"])[labels[-1]][0]

@@ -14,7 +14,8 @@ from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
 EXAMPLES = (
-    "velodrome metatrain --config velo-tiny --out runs/velo-tiny",
+    "velodrome metatrain --config toy --out runs/toy",
+    "velodrome metatrain --config velo-tiny --out runs/velo-tiny   # needs the extra search",
     "velodrome run demo --out runs/mine --optimizers velo:runs/velo-tiny/weights.safetensors,adam",
 )
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from foundation.errors import VelodromeError
-from optimizers.metatrain.config import ArchitectureConfig
+from optimizers.metatrain.config import ArchitectureConfig, SearchConfig, load_plan
 from optimizers.metatrain.features import UNITS, Numbers, featured_weights
 from optimizers.metatrain.initial import initial_weights
+from optimizers.metatrain.remake import remake
 from optimizers.velo import velo_from_theta
 from optimizers.velo.controller import control, fold, initial_state
 from optimizers.velo.store import load_weights, verify
@@ -141,7 +142,9 @@ def test_too_small_an_architecture_is_refused():
 
 
 def test_built_in_weights_are_made_of_the_numbers_of_their_card():
-    numbers = verify("velo-tiny-long").card["training"]["start"]["numbers"]
-    made = featured_weights(jax.random.key(0), hidden=32, bank=16, numbers=Numbers(**numbers))
-    for ours, theirs in zip(made, load_weights("velo-tiny-long"), strict=True):
+    report = verify("velo-tiny")
+    made = remake(report.path.with_suffix(".json"))
+    config = SearchConfig.from_json(report.card["training"]["config"])
+    assert config.hash == load_plan("velo-tiny").hash
+    for ours, theirs in zip(made, load_weights("velo-tiny"), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

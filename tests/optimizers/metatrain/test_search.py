@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import jax
 import numpy as np
 import pytest
 
-from foundation.errors import SpecError, StoreError, UnknownNameError
-from optimizers.metatrain import SearchConfig, load_config, load_plan, remake, search_numbers
+from foundation.errors import SpecError, StoreError, UnknownNameError, VelodromeError
+from optimizers.metatrain import (
+    SearchConfig,
+    load_config,
+    load_plan,
+    metatrain,
+    remake,
+    search_numbers,
+)
 from optimizers.metatrain.features import Numbers
 from optimizers.metatrain.log import LOG
 from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
-from optimizers.metatrain.search import ENVELOPES, searched_weights
+from optimizers.metatrain.search import ENVELOPES, Searcher, searched_weights
 from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
 from optimizers.velo.store import load_weights, weights_hash
+from velodrome import cli
 
 NUMBERS = {"step": (0.002, 1.0), "small": (5.0, 0.3), "direction/adam_0.9": (1.0, 0.0)}
 
@@ -42,10 +51,17 @@ def whole(config, tmp_path_factory):
 
 
 def _records(directory) -> list[dict]:
+    """The records of generations, without times."""
     records = [json.loads(line) for line in (directory / LOG).read_text().splitlines()]
+    records = [record for record in records if "generation" in record]
     for record in records:
         del record["seconds"], record["cpu_seconds"]
     return records
+
+
+def _copy(directory, to) -> None:
+    for name in (ENVELOPES, "config.json", LOG):
+        (to / name).write_text((directory / name).read_text())
 
 
 @pytest.mark.slow
@@ -105,13 +121,83 @@ def test_a_search_that_was_interrupted_finds_the_same_numbers(whole, config, tmp
         search_numbers(other, tmp_path, report=lines.append)
     more = dataclasses.replace(config, strategy=dataclasses.replace(config.strategy, generations=9))
     assert search_numbers(more, tmp_path, report=lines.append).totals.steps == 9
+    kept = (tmp_path / LOG).read_text()
+    with pytest.raises(StoreError, match="9 generations, more than strategy.generations"):
+        search_numbers(config, tmp_path, report=lines.append)
+    assert (tmp_path / LOG).read_text() == kept
+
+
+@pytest.mark.slow
+def test_time_that_is_up_and_a_new_start(whole, config, tmp_path):
+    _copy(whole[0], tmp_path)
+    lines: list[str] = []
+    result = search_numbers(config, tmp_path, max_seconds=0.0, report=lines.append)
+    # It was finished, and its checks are known.
+    assert result.finished and lines == ["resuming at generation 8"]
+    assert json.loads(result.path.with_suffix(".json").read_text())["results"]["training tasks"]
+
+    other = dataclasses.replace(config, seed=9)
+    again = search_numbers(other, tmp_path, resume=False, max_seconds=0.0, report=lines.append)
+    assert not again.finished and again.totals.steps == 0
+    assert (tmp_path / LOG).read_text() == ""
+    assert again.weights.hidden_size == 32  # those of the start
+    assert len(lines) == 1
+
+
+def test_an_evolution_leaves_a_search_alone(toy_config, tmp_path):
+    (tmp_path / LOG).write_text('{"generation": 0, "aims": [1.0]}\n')
+    with pytest.raises(StoreError, match="is of a search"):
+        metatrain(toy_config, tmp_path, report=lambda line: None)
+    assert (tmp_path / LOG).read_text()
+
+
+def test_a_log_without_its_config_is_refused(config, tmp_path):
+    (tmp_path / LOG).write_text('{"generation": 0, "aims": [1.0]}\n')
+    with pytest.raises(StoreError, match="no config of a search.*--restart"):
+        search_numbers(config, tmp_path, report=lambda line: None)
+
+
+def test_without_the_library_it_is_said_how_to_get_it(config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cma", None)
+    with pytest.raises(VelodromeError, match=r"velodrome\[search\]"):
+        search_numbers(config, tmp_path, report=lambda line: None)
+
+
+def test_the_command_has_no_workers_for_a_search(tmp_path, capsys):
+    words = ["metatrain", "--config", "search-toy", "--out", str(tmp_path), "--workers", "2"]
+    assert cli.main(words) == 2
+    assert "--workers" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_runs_a_search(whole, config, tmp_path):
+    _copy(whole[0], tmp_path)
+    (tmp_path / "search.json").write_text(json.dumps(config.to_json()))
+    words = ["metatrain", "--config", str(tmp_path / "search.json"), "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    made = load_weights(str(tmp_path / "weights.safetensors"))
+    jax.tree.map(np.testing.assert_array_equal, made, whole[1].weights)
+
+
+def test_families_take_turns_and_slow_ones_have_shorter_runs(config):
+    both = dataclasses.replace(
+        config,
+        tasks=dataclasses.replace(config.tasks, families=("mlp", "rnn")),
+        lengths=LengthsConfig(low=30, high=120, high_by_family={"rnn": 40}),
+        strategy=dataclasses.replace(config.strategy, tasks=3),
+    )
+    searcher = Searcher(both, {})
+    drawn = [searcher.draw(index, slot)[:2] for index in range(20) for slot in range(3)]
+    assert [spec.family for spec, _ in drawn] == 30 * ["mlp", "rnn"]
+    lengths = {f: {n for spec, n in drawn if spec.family == f} for f in ("mlp", "rnn")}
+    assert max(lengths["mlp"]) > 80 and min(lengths["mlp"]) >= 30
+    assert lengths["rnn"] == {30, 40}
 
 
 @pytest.mark.slow
 def test_a_log_with_other_candidates_is_refused(whole, config, tmp_path):
     directory, _ = whole
-    for name in (ENVELOPES, "config.json"):
-        (tmp_path / name).write_text((directory / name).read_text())
+    _copy(directory, tmp_path)
     record = json.loads((directory / LOG).read_text().splitlines()[0])
     (tmp_path / LOG).write_text(json.dumps({**record, "candidates": "0" * 16}) + "\n")
     with pytest.raises(StoreError, match="other candidates"):
@@ -147,14 +233,22 @@ def test_positive_numbers_move_along_their_logarithm():
 
 
 def test_a_config_goes_through_json():
-    config = load_plan("search-velo-tiny")
+    config = load_plan("velo-tiny")
     assert isinstance(config, SearchConfig)
     again = SearchConfig.from_json(json.loads(json.dumps(config.to_json())))
-    assert again.to_json() == config.to_json()
+    assert again == config
     assert again.hash == config.hash
+    # The order of numbers is that of the candidates' coordinates; 1 and 1.0 are the same.
+    turned = dict(reversed(list(config.numbers.items())))
+    assert dataclasses.replace(config, numbers=turned).hash != config.hash
+    whole, real = (dataclasses.replace(config.strategy, sigma=sigma) for sigma in (1, 1.0))
+    assert (
+        dataclasses.replace(config, strategy=whole).hash
+        == dataclasses.replace(config, strategy=real).hash
+    )
     assert config.lengths.longest("rnn") < config.lengths.longest("mlp") == config.lengths.high
-    with pytest.raises(SpecError, match="search"):
-        load_config("search-velo-tiny")
+    with pytest.raises(SpecError, match="load_plan"):
+        load_config("velo-tiny")
 
 
 @pytest.mark.parametrize(
@@ -179,6 +273,10 @@ def test_a_config_goes_through_json():
         ({"tasks": {"vary": ["init_scale"]}}, "tasks.vary"),
         ({"tasks": {"seed": 3, "vary": []}}, "tasks.seed"),
         ({"unroll": {"high": 3}}, "unroll"),
+        ({"lengths": {"high": 9999}}, "lengths.high"),
+        ({"architecture": {"hidden": 31, "init": "features"}}, "architecture.hidden"),
+        ({"architecture": {"bank": 15, "init": "features"}}, "architecture.bank"),
+        ({"method": "serach"}, "method"),
     ],
 )
 def test_a_bad_config_is_refused_with_the_field_named(change, told):

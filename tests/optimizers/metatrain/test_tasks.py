@@ -15,8 +15,9 @@ import optimizers.velo
 from foundation.errors import SpecError
 from optimizers.metatrain.config import (
     FIRST_TRAINING_SEED,
+    HELD_OUT_DATA,
     TasksConfig,
-    load_config,
+    load_plan,
 )
 from optimizers.metatrain.tasks import (
     augmented,
@@ -52,14 +53,11 @@ def test_reserved_seeds_are_refused():
 def trained() -> list[TaskSpec]:
     """The tasks that the built-in weights were trained on, by their card."""
     card = json.loads((WEIGHTS / "velo-tiny.json").read_text())["training"]
-    # A card may be older than some field; weights from before photographs were kept apart say so.
-    config = load_config("velo-tiny")
-    card_tasks = dict(card["config"]["tasks"])
-    assert card_tasks.pop("reparam_probability", 0.0) == 0.0  # of an older form: there was none
-    card_tasks.pop("reparam_range", None)
-    assert card_tasks.items() <= config.to_json()["tasks"].items()
+    config = load_plan("velo-tiny")
+    assert card["config"]["tasks"] == config.to_json()["tasks"]
     config = config.tasks
     specs = sample_pool(config, seed=config.seed, per_family=config.per_family)
+    assert not {spec.data.name for spec in specs} & set(HELD_OUT_DATA)
     assert pool_hash(specs) == card["tasks_hash"]
     assert len(specs) == card["tasks"]
     return specs

@@ -5,8 +5,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 PYTEST_ARGS ?=
+# Of `make heldout`: what is judged, and where its stores go.
+WEIGHTS ?= velo
+HELDOUT ?= runs/heldout
 
-.PHONY: demo test install lint bench conformance clean
+.PHONY: demo test install lint bench conformance heldout clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
@@ -28,6 +31,18 @@ bench: $(VENV)/.installed-dev
 
 conformance: $(VENV)/.installed-dev
 	$(BIN)/python tests/suites/conformance.py docs/conformance.md
+
+heldout: $(VENV)/.installed
+	$(BIN)/velodrome run heldout-40 --out $(HELDOUT)/40 --optimizers adam,$(WEIGHTS)
+	$(BIN)/velodrome report $(HELDOUT)/40
+	$(BIN)/velodrome run heldout-8 --steps 500 --out $(HELDOUT)/500 --optimizers adam,$(WEIGHTS)
+	$(BIN)/velodrome run heldout-8 --steps 10000 --out $(HELDOUT)/10000 --optimizers adam,$(WEIGHTS)
+	$(BIN)/velodrome run heldout-8 --steps 40000 --out $(HELDOUT)/40000 --optimizers adam,$(WEIGHTS)
+	$(BIN)/velodrome run heldout-8 --out $(HELDOUT)/2000 --optimizers \
+	  adam,$(WEIGHTS),horizon:0.25:$(WEIGHTS),horizon:0.5:$(WEIGHTS),horizon:2:$(WEIGHTS),horizon:4:$(WEIGHTS)
+	$(BIN)/velodrome run heldout-8-width --out $(HELDOUT)/width --optimizers adam,$(WEIGHTS)
+	$(BIN)/python -m suites.generalisation $(HELDOUT)/500 $(HELDOUT)/2000 $(HELDOUT)/10000 \
+	  $(HELDOUT)/40000 $(HELDOUT)/width
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -61,8 +61,8 @@ def numbers_from(values: Mapping[str, float]) -> Numbers:
 
 
 def numbers_from_card(card: Mapping[str, Any]) -> Numbers:
-    """Returns the numbers that a card of searched weights lists (``training.start.numbers``)."""
-    return Numbers(**card["training"]["start"]["numbers"])
+    """Returns the numbers that a card of searched weights lists (``training.numbers``)."""
+    return Numbers(**card["training"]["numbers"])
 
 
 def rounded(numbers: Numbers, digits: int = 3) -> Numbers:

@@ -33,7 +33,7 @@ from optimizers.metatrain.envelope import Envelope, measure_envelope
 from optimizers.metatrain.features import Numbers, featured_weights
 from optimizers.metatrain.fields import UnrollConfig
 from optimizers.metatrain.log import LOG, read_log, write_record
-from optimizers.metatrain.loop import WEIGHTS, MetaTrainResult
+from optimizers.metatrain.loop import CHECKPOINT, WEIGHTS, MetaTrainResult
 from optimizers.metatrain.numbers import moved, numbers_from, rounded
 from optimizers.metatrain.program import open_program, repeat_all
 from optimizers.metatrain.search_config import SearchConfig
@@ -170,8 +170,8 @@ def search_numbers(
       out_dir: A directory of this search's own; it is made if it is missing.
       resume: Go on with what ``out_dir`` has; the numbers are those of an undisturbed search.
         False: start again (Adam's envelopes are kept, if they are the same).
-      max_seconds: Stop before the next task's envelope or generation once this call has taken so
-        long.
+      max_seconds: Stop before the next task's envelope, generation or check once this call has
+        taken so long.
       report: Called with one line a generation. None: lines go to standard error.
 
     Returns:
@@ -185,6 +185,8 @@ def search_numbers(
     """
     out = Path(out_dir)
     say = report or _to_stderr
+    if (out / CHECKPOINT).exists():
+        raise StoreError(f"{out} is of an evolution, whose log this would replace. Choose another.")
     deadline = math.inf if max_seconds is None else time.perf_counter() + max_seconds
     records, checked = _restore(out, config) if resume else ([], [])
     strategy = Strategy(config.strategy, len(config.searched), seed=config.seed)
@@ -221,6 +223,8 @@ def search_numbers(
                 say(_line(record))
             finished = len(records) >= config.strategy.generations
             for length in config.lengths.checked[len(checked) :] if finished else ():
+                if time.perf_counter() >= deadline:
+                    break
                 numbers = rounded(searcher.numbers(strategy.average))
                 found = {"generations": len(records), **searcher.check(numbers, length)}
                 write_record(log, found)
@@ -314,10 +318,8 @@ def _card(searcher: Searcher, numbers: Numbers, totals: Totals, checked: Any) ->
         "training": {
             "method": "separable CMA-ES of the numbers of hand-made weights; aim: log2 of the "
             "speedup over Adam's envelope",
-            "start": {
-                "from": "optimizers/metatrain/features.py",
-                "numbers": dataclasses.asdict(numbers),
-            },
+            "made_by": "optimizers/metatrain/features.py",
+            "numbers": dataclasses.asdict(numbers),
             "config": searcher.config.to_json(),
             "tasks_hash": pool_hash(searcher.specs),
             "tasks": len(searcher.specs),

@@ -166,6 +166,24 @@ def test_a_command_with_a_wrong_option_would_be_noticed(
     assert cli.main(["run", "demo", "--out", "x", "--no-such-option"]) == 2
 
 
+def test_the_commands_that_judge_weights_parse(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    command = ["make", "-n", "heldout", "VENV=v"]
+    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    lines = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
+    found = [words[1:] for words in lines if words[:1] == ["v/bin/velodrome"]]
+    assert {words[1] for words in found if words[0] == "run"} == {
+        "heldout-40", "heldout-8", "heldout-8-width",
+    }  # fmt: skip
+    parse_only(monkeypatch)
+    for words in found:
+        assert cli.main(words) == 0, f"{shlex.join(words)}\n{capsys.readouterr().err}"
+    (last,) = (words for words in lines if "suites.generalisation" in words)
+    outs = {words[words.index("--out") + 1] for words in found if words[0] == "run"}
+    assert outs == {"runs/heldout/40", *last[3:]}
+
+
 def test_blocks_and_commands_are_found(tmp_path: Path):
     document = tmp_path / "a.md"
     document.write_text(

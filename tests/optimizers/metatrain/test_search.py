@@ -21,6 +21,7 @@ from optimizers.metatrain import (
 )
 from optimizers.metatrain.features import Numbers
 from optimizers.metatrain.log import LOG
+from optimizers.metatrain.loop import CHECKPOINT
 from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
 from optimizers.metatrain.search import ENVELOPES, Searcher, searched_weights
 from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
@@ -151,6 +152,14 @@ def test_an_evolution_leaves_a_search_alone(toy_config, tmp_path):
     assert (tmp_path / LOG).read_text()
 
 
+def test_a_search_leaves_an_evolution_alone(config, tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes(b"of an evolution")
+    for resume in (True, False):
+        with pytest.raises(StoreError, match="is of an evolution"):
+            search_numbers(config, tmp_path, resume=resume, report=lambda line: None)
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+
+
 def test_a_log_without_its_config_is_refused(config, tmp_path):
     (tmp_path / LOG).write_text('{"generation": 0, "aims": [1.0]}\n')
     with pytest.raises(StoreError, match="no config of a search.*--restart"):
@@ -183,7 +192,7 @@ def test_families_take_turns_and_slow_ones_have_shorter_runs(config):
     both = dataclasses.replace(
         config,
         tasks=dataclasses.replace(config.tasks, families=("mlp", "rnn")),
-        lengths=LengthsConfig(low=30, high=120, high_by_family={"rnn": 40}),
+        lengths=LengthsConfig(low=30, high=120, high_by_family={"rnn": 40.0}),
         strategy=dataclasses.replace(config.strategy, tasks=3),
     )
     searcher = Searcher(both, {})
@@ -241,12 +250,9 @@ def test_a_config_goes_through_json():
     # The order of numbers is that of the candidates' coordinates; 1 and 1.0 are the same.
     turned = dict(reversed(list(config.numbers.items())))
     assert dataclasses.replace(config, numbers=turned).hash != config.hash
-    whole, real = (dataclasses.replace(config.strategy, sigma=sigma) for sigma in (1, 1.0))
-    assert (
-        dataclasses.replace(config, strategy=whole).hash
-        == dataclasses.replace(config, strategy=real).hash
-    )
-    assert config.lengths.longest("rnn") < config.lengths.longest("mlp") == config.lengths.high
+    values = config.to_json()
+    whole, real = ({**values, "strategy": {"sigma": sigma}} for sigma in (1, 1.0))
+    assert SearchConfig.from_json(whole).hash == SearchConfig.from_json(real).hash
     with pytest.raises(SpecError, match="load_plan"):
         load_config("velo-tiny")
 

@@ -191,7 +191,7 @@ def test_the_command_runs_a_search(whole, config, tmp_path):
 def test_families_take_turns_and_slow_ones_have_shorter_runs(config):
     both = dataclasses.replace(
         config,
-        tasks=dataclasses.replace(config.tasks, families=("mlp", "rnn")),
+        tasks=dataclasses.replace(config.tasks, families=("mlp", "rnn"), max_mflop=1.0),
         lengths=LengthsConfig(low=30, high=120, high_by_family={"rnn": 40.0}),
         strategy=dataclasses.replace(config.strategy, tasks=3),
     )

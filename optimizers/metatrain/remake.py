@@ -35,8 +35,8 @@ def remake(path: Path) -> VeLOWeights:
         return searched_weights(config, numbers_from_card(card))
     except (ValueError, KeyError, TypeError, AttributeError, VelodromeError) as error:
         raise WeightsError(
-            f"{path} is not the card of weights that a search made: {error}. `velodrome weights "
-            "verify` tells what it is."
+            f"{path} is not the card of weights that a search made: {str(error).rstrip('.')}. "
+            "`velodrome weights verify` tells what it is."
         ) from error
 
 

@@ -22,7 +22,7 @@ def test_built_in_weights_tell_their_cost_outside_of_their_identity():
     velo = optimizers.get("velo")
     found = velo.meta_training
     assert found == MetaTrainingCost(
-        0.783, "CPU hours", "the card of its weights", "650 outer steps"
+        1.226, "CPU hours", "the card of its weights", "400 outer steps"
     )
     assert set(velo.identity) == {"weights"}
     assert with_declared_horizon(velo, 0.5, name="half").meta_training == found

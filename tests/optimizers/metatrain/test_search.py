@@ -311,4 +311,4 @@ def test_a_card_is_made_into_weights_by_a_command(whole, tmp_path, capsys):
 
     (tmp_path / "other.json").write_text('{"training": {"config": {"method": "full"}}}')
     assert remake.main([str(tmp_path / "other.json"), str(again)]) == 1
-    assert "not the card of a search" in capsys.readouterr().err
+    assert "not the card of weights that a search made: numbers" in capsys.readouterr().err

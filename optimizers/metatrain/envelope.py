@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
+from foundation.canonical import content_hash
 from foundation.errors import VelodromeError
+from foundation.files import atomic_write_json
 from optimizers.metatrain.fields import UnrollConfig
 from optimizers.metatrain.program import make_particles, repeat_all
 from optimizers.metatrain.search_config import EnvelopeConfig
-from optimizers.metatrain.tasks import InnerTask, draw_problems
+from optimizers.metatrain.tasks import InnerTask, draw_problems, open_task
 from optimizers.metatrain.unroll import batches_needed
 from optimizers.metatrain.validation import adam
+from taskgen import TaskSpec
 from taskgen.draws import Draws
 
 #: Logarithms of speedups are cut here, so that no task outweighs all others.
@@ -91,3 +99,52 @@ def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> 
             f"{config.lengths[0]} steps: there is nothing to compare with. Add lower rates."
         )
     return Envelope(config.lengths, tuple(np.minimum.accumulate(best).tolist()))
+
+
+def envelopes(
+    path: Path,
+    specs: Sequence[TaskSpec],
+    config: EnvelopeConfig,
+    *,
+    seed: int,
+    deadline: float,
+    say: Callable[[str], None],
+) -> dict[str, Envelope]:
+    """Returns envelopes of tasks by the hashes of their specs, measured or kept.
+
+    Args:
+      path: Where they are kept: a JSON file, written whenever one was measured.
+      specs: The tasks.
+      config: Rates and lengths.
+      seed: Of the problems.
+      deadline: By `time.perf_counter`: after it none is measured, and some may be missing.
+      say: Called with a line for each that is measured.
+
+    Raises:
+      VelodromeError: All rates diverge on a task, or the file cannot be written.
+    """
+    key = content_hash([dataclasses.asdict(config), seed])
+    kept = _kept(path, key)
+    for at, spec in enumerate(specs):
+        if spec.hash in kept:
+            continue
+        if time.perf_counter() >= deadline:
+            break
+        draws = Draws(seed, "envelope", spec.hash)
+        kept[spec.hash] = measure_envelope(open_task(spec, vary=()), config, draws)
+        say(f"Adam on {spec.label}, {at + 1} of {len(specs)}")
+        rows = {name: dataclasses.asdict(envelope) for name, envelope in kept.items()}
+        atomic_write_json(path, {"key": key, "envelopes": rows})
+    return kept
+
+
+def _kept(path: Path, key: str) -> dict[str, Envelope]:
+    try:
+        found = json.loads(path.read_text())
+        rows = found["envelopes"] if found["key"] == key else {}
+        return {
+            name: Envelope(tuple(row["lengths"]), tuple(row["losses"]))
+            for name, row in rows.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # missing, damaged, or of an older version; they only save time

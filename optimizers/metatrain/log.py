@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -62,3 +63,8 @@ def validation_line(step: int, found: dict[str, Any]) -> str:
         f"{step:6d}  validation: mean log(loss / Adam's best) {ratio}, won "
         f"{found['won']} of {len(found['tasks'])}, {found['diverged']} diverged"
     )
+
+
+def to_stderr(line: str) -> None:
+    """Prints a line of progress."""
+    print(line, file=sys.stderr, flush=True)

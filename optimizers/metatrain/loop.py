@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from optimizers.metatrain.log import (
     LOG,
     read_log,
     step_line,
+    to_stderr,
     truncate_log,
     validation_line,
     write_record,
@@ -86,7 +86,7 @@ def metatrain(
       SpecError: The config asks for what cannot be.
     """
     out = Path(out_dir)
-    say = report or _to_stderr
+    say = report or to_stderr
     if any("generation" in record for record in read_log(out / LOG)):
         raise StoreError(f"{out} is of a search, whose log this would replace. Choose another.")
     trainer = _make_trainer(config, workers)
@@ -213,7 +213,3 @@ def _restore(
     (outer, carries), _ = load_checkpoint(path, _arrays(template))
     episodes = {at: dataclasses.replace(episodes[at], carry=carries[str(at)]) for at in rows}
     return TrainState(outer, episodes), Totals(**record["totals"])
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

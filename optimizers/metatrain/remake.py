@@ -14,8 +14,8 @@ from typing import Any
 
 from foundation.errors import VelodromeError, WeightsError
 from optimizers.metatrain.numbers import numbers_from_card
-from optimizers.metatrain.search import searched_weights
 from optimizers.metatrain.search_config import SearchConfig
+from optimizers.metatrain.searcher import searched_weights
 from optimizers.velo import VeLOWeights
 from optimizers.velo.store import save_weights, weights_hash
 

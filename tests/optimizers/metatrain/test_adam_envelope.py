@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from foundation.errors import VelodromeError
 from optimizers.metatrain.envelope import MOST, Envelope, measure_envelope
 from optimizers.metatrain.search_config import EnvelopeConfig
 from optimizers.metatrain.tasks import open_task
@@ -56,3 +57,5 @@ def test_measured_envelopes_fall_and_have_the_best_rate():
     assert both.losses[-1] < slow.losses[-1] - 0.1
     # A rate that diverges takes nothing from the others.
     np.testing.assert_allclose(measured(1e-6, 0.01, 1e30).losses, both.losses, rtol=1e-6)
+    with pytest.raises(VelodromeError, match=r"diverges on .* envelope.rates.*Add lower rates"):
+        measured(1e30)

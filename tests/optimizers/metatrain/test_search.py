@@ -23,8 +23,9 @@ from optimizers.metatrain.features import Numbers
 from optimizers.metatrain.log import LOG
 from optimizers.metatrain.loop import CHECKPOINT
 from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
-from optimizers.metatrain.search import ENVELOPES, Searcher, searched_weights
+from optimizers.metatrain.search import ENVELOPES
 from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
+from optimizers.metatrain.searcher import Searcher, searched_weights
 from optimizers.velo.store import load_weights, weights_hash
 from velodrome import cli
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from foundation.canonical import content_hash
 from foundation.errors import StoreError
@@ -18,8 +15,6 @@ from results.store import Store
 from suites.environment import command_line, device_description, versions
 from suites.plan import Plan, missing_data
 from suites.suite import Suite
-
-_LOCK = ".lock"
 
 
 def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
@@ -57,27 +52,6 @@ def look_into_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> St
     if not missing_data(plan):  # cells of data that are not here have other ids
         _check_same(store, plan)
     return store
-
-
-@contextlib.contextmanager
-def alone_in(store: Store) -> Iterator[None]:
-    """Keeps other runs out of a store for as long as the context lasts, or this process lives.
-
-    Raises:
-      StoreError: Another run is at work in it.
-    """
-    lock = FileLock(store.directory / _LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StoreError(
-            f"another run is at work in {store.directory}. Wait for it or stop it, or choose "
-            "another directory: two would train the same shards."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def announcements(store: Store, backend: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import PlanError
+from foundation.locks import alone_in
 from foundation.words import counted
 from results.store import Store
 from suites.datachoice import with_data
@@ -20,7 +21,7 @@ from suites.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from suites.engines.inline import InlineEngine
 from suites.engines.processes import ProcessEngine
 from suites.environment import free_memory, usable_cores
-from suites.opening import alone_in, announcements, look_into_store, open_store
+from suites.opening import announcements, look_into_store, open_store
 from suites.overview import CellOverview, overview, too_large
 from suites.plan import make_plan
 from suites.preflight import check_suite
@@ -157,7 +158,7 @@ def run(
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
-    with alone_in(store):
+    with alone_in(store.directory):
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)

@@ -16,6 +16,7 @@ from importlib import import_module
 import velodrome
 from foundation.errors import UnknownNameError, VelodromeError
 from foundation.files import cache_hint
+from foundation.interrupts import terminated_as_interrupted
 
 #: Command -> what it does, in the order of the help. Each is a module of velodrome.commands.
 COMMANDS = {
@@ -55,12 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       0 for success, 1 if a check failed, 2 for an error of the user's or of the surroundings,
-      130 if interrupted.
+      130 if interrupted, by Ctrl-C or by SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     try:
-        code = _dispatch(name, rest)
+        with terminated_as_interrupted():
+            code = _dispatch(name, rest)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

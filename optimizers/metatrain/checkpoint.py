@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -83,11 +82,6 @@ def _damaged(path: str | os.PathLike[str], error: Exception) -> StoreError:
         f"{path} is no checkpoint of a meta-training run, or is damaged ({error}). Delete it "
         "to start again, or choose another directory."
     )
-
-
-def remove_checkpoint(path: str | os.PathLike[str]) -> None:
-    """Deletes a checkpoint if there is one."""
-    Path(path).unlink(missing_ok=True)
 
 
 def _named(state: Any) -> dict[str, Any]:

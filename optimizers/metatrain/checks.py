@@ -19,8 +19,13 @@ def require(ok: bool, name: str, value: Any, allowed: str) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether ``value`` is a finite number and no boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether ``value`` is a number that a float can be, finite, and no boolean."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def _name(where: str, key: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ def envelopes(
     config: EnvelopeConfig,
     *,
     seed: int,
-    deadline: float,
+    stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> dict[str, Envelope]:
     """Returns envelopes of tasks by the hashes of their specs, measured or kept.
@@ -117,7 +116,7 @@ def envelopes(
       specs: The tasks.
       config: Rates and lengths.
       seed: Of the problems.
-      deadline: By `time.perf_counter`: after it none is measured, and some may be missing.
+      stop: Whether to measure no more of them, so that some may be missing.
       say: Called with a line for each that is measured.
 
     Raises:
@@ -128,7 +127,7 @@ def envelopes(
     for at, spec in enumerate(specs):
         if spec.hash in kept:
             continue
-        if time.perf_counter() >= deadline:
+        if stop():
             break
         draws = Draws(seed, "envelope", spec.hash)
         kept[spec.hash] = measure_envelope(open_task(spec, vary=()), config, draws)

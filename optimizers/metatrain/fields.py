@@ -85,7 +85,8 @@ class TasksConfig:
     def __post_init__(self) -> None:
         where = "tasks"
         check_strings(self, where, "families", "exclude_data", "vary")
-        require(len(self.families) > 0, "tasks.families", self.families, "a list of families")
+        ok = 0 < len(self.families) == len(set(self.families))
+        require(ok, "tasks.families", self.families, "a list of families, none of them twice")
         check_choice(self, where, data=("built-in", "published"))
         check_integer(
             self,

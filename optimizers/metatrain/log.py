@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from foundation.errors import StoreError
 from foundation.files import atomic_write_text
 
 LOG = "log.jsonl"
@@ -25,16 +26,36 @@ def truncate_log(path: Path, steps: int) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Returns the records of a log, as far as they are whole; none if there is no log."""
+    """Returns the records of a log; none if there is no log.
+
+    A last line that a kill cut short is left out.
+
+    Raises:
+      StoreError: Another line is no record.
+    """
     if not path.is_file():
         return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        del lines[-1]
     records = []
-    for line in path.read_text().splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
-            break  # a line cut short by a kill; nothing valid follows it
+            record = None
+        if not isinstance(record, dict):
+            raise damaged(path, number)
+        records.append(record)
     return records
+
+
+def damaged(path: Path, number: int) -> StoreError:
+    """Returns the error that says of line ``number`` of a log that it is no record."""
+    return StoreError(
+        f"{path} is damaged: line {number} is no record of this run. Mend the line if you know "
+        "what it was, choose another directory, or start again with --restart (resume=False)."
+    )
 
 
 def write_record(log: TextIO, record: dict[str, Any]) -> None:

@@ -6,20 +6,16 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from foundation.errors import StoreError
 from foundation.files import atomic_write_json
 from optimizers.metatrain.card import Totals, make_card
-from optimizers.metatrain.checkpoint import (
-    load_checkpoint,
-    read_record,
-    remove_checkpoint,
-    save_checkpoint,
-)
+from optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
 from optimizers.metatrain.config import MetaTrainConfig
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG, OTHERWISE, WEIGHTS, opened
 from optimizers.metatrain.events import open_events
 from optimizers.metatrain.log import (
     LOG,
@@ -30,13 +26,11 @@ from optimizers.metatrain.log import (
     validation_line,
     write_record,
 )
+from optimizers.metatrain.stopping import stopping
 from optimizers.metatrain.trainer import MetaTrainer, TrainState
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo import VeLOWeights
 from optimizers.velo.store import save_weights
-
-CHECKPOINT = "checkpoint.safetensors"
-WEIGHTS = "weights.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,37 +69,56 @@ def metatrain(
       config: What to do.
       out_dir: A directory of this run's own; it is made if it is missing.
       resume: Go on from the checkpoint in ``out_dir`` if there is one; the numbers are those of
-        an undisturbed run. False: start again.
-      max_seconds: Stop (with a checkpoint) once this call has taken so long.
+        an undisturbed run. False: start again, whatever run ``out_dir`` is of (what was
+        measured of Adam is kept).
+      max_seconds: Stop (with a checkpoint) before the next outer step, or the next validation
+        task that Adam is measured on, once this call has taken so long. Ctrl-C and SIGTERM stop
+        it there too.
       workers: Ray workers that share the tasks of each outer step; 0: this process alone. What
         workers keep of inner problems under way (persistent ES) is not in the checkpoint.
       report: Called with one line an outer step. None: lines go to standard error.
 
     Raises:
-      StoreError: ``out_dir`` has the checkpoint of another config, or a damaged one, or a search.
+      StoreError: Another run is at work in ``out_dir``, or it has the checkpoint of another
+        config, a damaged one, a damaged log, a search, or weights alone.
       SpecError: The config asks for what cannot be.
+      KeyboardInterrupt: After Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     out = Path(out_dir)
     say = report or to_stderr
-    if any("generation" in record for record in read_log(out / LOG)):
-        raise StoreError(f"{out} is of a search, whose log this would replace. Choose another.")
     trainer = _make_trainer(config, workers)
+    try:
+        with opened(out, resume=resume, state=CHECKPOINT), stopping(max_seconds, say) as stop:
+            return _metatrain(config, out, trainer, workers, stop, say)
+    finally:
+        trainer.close()
+
+
+def _metatrain(
+    config: MetaTrainConfig,
+    out: Path,
+    trainer: MetaTrainer,
+    workers: int,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> MetaTrainResult:
     state, totals = trainer.init(), Totals()
-    if not resume:
-        remove_checkpoint(out / CHECKPOINT)
+    known = read_log(out / LOG)
+    if any("generation" in record for record in known):
+        raise StoreError(f"{out} is of a search, whose log this would replace. {OTHERWISE}")
     if (out / CHECKPOINT).is_file():
         state, totals = _restore(out / CHECKPOINT, trainer, config)
         say(f"resuming at outer step {totals.steps}")
     totals.workers = max(totals.workers, workers)
-    atomic_write_json(out / "config.json", config.to_json())
-    truncate_log(out / LOG, totals.steps)
-    validate = _validation(config, out, say)
+    last_validation = _last_validation(known, totals.steps)
     events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
+    atomic_write_json(out / CONFIG, config.to_json())
+    truncate_log(out / LOG, totals.steps)
+    validate = _validation(config, out, stop, say)
 
     began, cpu_began = time.perf_counter(), time.process_time()
     started = dataclasses.replace(totals)
     saved = began
-    last_validation: dict[str, Any] | None = None
 
     def save() -> Path:
         totals.seconds = started.seconds + time.perf_counter() - began
@@ -127,9 +140,9 @@ def metatrain(
     with (out / LOG).open("a") as log:
         try:
             while totals.steps < config.outer.steps:
-                now = time.perf_counter()
-                if max_seconds is not None and now - began > max_seconds:
+                if stop():
                     break
+                now = time.perf_counter()
                 every = config.record.validate_every
                 if validate and totals.steps % every == 0:
                     last_validation = record_validation()
@@ -156,34 +169,45 @@ def metatrain(
             path = save()
             if events:
                 events.close()
-            trainer.close()
     return MetaTrainResult(state.outer.average, totals, path, finished)
 
 
+def _last_validation(log: Sequence[Mapping[str, Any]], steps: int) -> dict[str, Any] | None:
+    """Returns the last validation of a log up to an outer step, as the card has it."""
+    found = [record for record in log if record.get("validation", steps + 1) <= steps]
+    last = dict(found[-1]) if found else None
+    if last:
+        del last["validation"]
+    return last
+
+
 def _validation(
-    config: MetaTrainConfig, out: Path, say: Callable[[str], None]
+    config: MetaTrainConfig, out: Path, stop: Callable[[], bool], say: Callable[[str], None]
 ) -> Callable[[TrainState], dict[str, Any]] | None:
+    """Returns what validates; None if nothing shall, or time was up before Adam was measured."""
     if config.record.validate_every == 0 or config.tasks.validation_per_family == 0:
         return None
     validator = Validator(config)
     path = out / "baseline.json"
-    baselines = _kept_baselines(path, validator.baseline_key)
-    if baselines is None:
-        say("measuring Adam on the validation tasks")
-        baselines = validator.baselines()
-        rows = [dataclasses.asdict(row) for row in baselines]
+    found = _kept_baselines(path, validator.baseline_key)
+    for at in range(len(found), len(validator.tasks)):
+        if stop():
+            return None
+        say(f"measuring Adam on the validation tasks, {at + 1} of {len(validator.tasks)}")
+        found.append(validator.baseline(at))
+        rows = [dataclasses.asdict(row) for row in found]
         record = {"key": validator.baseline_key, "steps": validator.steps, "adam": rows}
         atomic_write_json(path, record)
-    return lambda state: validator(state.outer.average, baselines)
+    return lambda state: validator(state.outer.average, found)
 
 
-def _kept_baselines(path: Path, key: str) -> list[Baseline] | None:
-    """Returns what was measured before; None if nothing was, or it was something else."""
+def _kept_baselines(path: Path, key: str) -> list[Baseline]:
+    """Returns what was measured before; nothing if it was something else."""
     try:
         kept = json.loads(path.read_text())
-        return [Baseline(**row) for row in kept["adam"]] if kept["key"] == key else None
+        return [Baseline(**row) for row in kept["adam"]] if kept["key"] == key else []
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # missing, damaged, or of an older version; it only saves time
+        return []  # missing, damaged, or of an older version; it only saves time
 
 
 def _make_trainer(config: MetaTrainConfig, workers: int) -> MetaTrainer:
@@ -205,7 +229,7 @@ def _restore(
     if record["config"] != config.hash:
         raise StoreError(
             f"{path} is from a run with another config ({record['config'][:8]}, this one is "
-            f"{config.hash[:8]}). Choose another directory, or start again with resume=False."
+            f"{config.hash[:8]}). {OTHERWISE}"
         )
     rows = {int(at): row for at, row in record.get("episodes", {}).items()}
     episodes = {at: trainer.restored(at, row) for at, row in rows.items()}

@@ -13,6 +13,9 @@ from optimizers.metatrain.features import CHANNELS, UNITS, Numbers
 #: Numbers that are positive: they are searched by their logarithms.
 POSITIVE = ("step", "small")
 
+# Weights beyond this are infinite anyway, and such a candidate diverges; floats end at e^709.
+_FARTHEST = 300.0
+
 _UNITS = tuple(unit.name for unit in UNITS)
 
 
@@ -38,7 +41,9 @@ def check_number_name(name: str) -> None:
 
 def moved(name: str, start: float, distance: float) -> float:
     """Returns the number ``distance`` from ``start``: along its logarithm if it is positive."""
-    return start * math.exp(distance) if name in POSITIVE else start + distance
+    if name not in POSITIVE:
+        return start + distance
+    return start * math.exp(min(distance, _FARTHEST))
 
 
 def numbers_from(values: Mapping[str, float]) -> Numbers:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,19 +24,25 @@ import numpy as np
 from foundation.errors import StoreError, VelodromeError
 from foundation.files import atomic_write_json, atomic_write_text
 from optimizers.metatrain.card import Totals, compute_on_card
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG, OTHERWISE, WEIGHTS, opened
 from optimizers.metatrain.envelope import envelopes
 from optimizers.metatrain.features import Numbers
-from optimizers.metatrain.log import LOG, read_log, to_stderr, write_record
-from optimizers.metatrain.loop import CHECKPOINT, WEIGHTS, MetaTrainResult
+from optimizers.metatrain.log import LOG, damaged, read_log, to_stderr, write_record
+from optimizers.metatrain.loop import MetaTrainResult
 from optimizers.metatrain.numbers import rounded
 from optimizers.metatrain.search_config import SearchConfig
 from optimizers.metatrain.searcher import Searcher, pool, searched_weights
+from optimizers.metatrain.stopping import stopping
 from optimizers.metatrain.strategy import Strategy
 from optimizers.metatrain.tasks import pool_hash
 from optimizers.velo import VeLOWeights
 from optimizers.velo.store import save_weights
+from taskgen import TaskSpec
 
 ENVELOPES = "envelopes.json"
+
+# What the record of a generation has.
+_KEYS = {"aims", "candidates", "cpu_seconds", "inner_steps", "seconds", "tasks"}
 
 
 def search_numbers(
@@ -58,9 +63,10 @@ def search_numbers(
       config: What to do.
       out_dir: A directory of this search's own; it is made if it is missing.
       resume: Go on with what ``out_dir`` has; the numbers are those of an undisturbed search.
-        False: start again (Adam's envelopes are kept, if they are the same).
+        False: start again, whatever run it is of (Adam's envelopes are kept, if they are the
+        same).
       max_seconds: Stop before the next task's envelope, generation or check once this call has
-        taken so long.
+        taken so long. Ctrl-C and SIGTERM stop it there too.
       report: Called with one line a generation. None: lines go to standard error.
 
     Returns:
@@ -68,31 +74,38 @@ def search_numbers(
       generations were made.
 
     Raises:
-      StoreError: ``out_dir`` has another search, or one that cannot be gone on with here.
+      StoreError: Another run is at work in ``out_dir``, or it has another search or one that
+        cannot be gone on with here, a damaged log, an evolution, or weights alone.
       VelodromeError: The library cma is missing, or nothing can be written.
       SpecError: The config asks for what cannot be.
+      KeyboardInterrupt: After Ctrl-C or SIGTERM, once the weights so far are written.
     """
     out = Path(out_dir)
     say = report or to_stderr
-    if (out / CHECKPOINT).exists():
-        raise StoreError(f"{out} is of an evolution, whose log this would replace. Choose another.")
-    deadline = math.inf if max_seconds is None else time.perf_counter() + max_seconds
-    records, checked = _restore(out, config) if resume else ([], [])
     strategy = Strategy(config.strategy, len(config.searched), seed=config.seed)
+    specs = pool(config)
+    with opened(out, resume=resume, state=LOG), stopping(max_seconds, say) as stop:
+        return _search(config, out, strategy, specs, stop, say)
+
+
+def _search(
+    config: SearchConfig,
+    out: Path,
+    strategy: Strategy,
+    specs: Sequence[TaskSpec],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> MetaTrainResult:
+    records, checked = _restore(out, config)
     for record in records:
         strategy.replay(record)
     if records:
         say(f"resuming at generation {len(records)}")
-    out.mkdir(parents=True, exist_ok=True)
-    # First, so that no config is ever beside another one's log; and without what comes after a
-    # line that a kill cut short.
+    atomic_write_json(out / CONFIG, config.to_json())
+    # Without a line that a kill cut short, and without checks after fewer generations.
     kept = [*records, *checked]
     atomic_write_text(out / LOG, "".join(json.dumps(record) + "\n" for record in kept))
-    atomic_write_json(out / "config.json", config.to_json())
-    found = envelopes(
-        out / ENVELOPES, pool(config), config.envelope,
-        seed=config.seed, deadline=deadline, say=say,
-    )  # fmt: skip
+    found = envelopes(out / ENVELOPES, specs, config.envelope, seed=config.seed, stop=stop, say=say)
     searcher = Searcher(config, found)
 
     def save() -> tuple[VeLOWeights, Path]:
@@ -103,7 +116,7 @@ def search_numbers(
 
     try:
         with (out / LOG).open("a") as log:
-            while len(records) < config.strategy.generations and time.perf_counter() < deadline:
+            while len(records) < config.strategy.generations and not stop():
                 now, cpu = time.perf_counter(), time.process_time()
                 candidates = strategy.ask()
                 record = searcher.evaluate(len(records), candidates)
@@ -116,7 +129,7 @@ def search_numbers(
                 say(_line(record))
             finished = len(records) >= config.strategy.generations
             for length in config.lengths.checked[len(checked) :] if finished else ():
-                if time.perf_counter() >= deadline:
+                if stop():
                     break
                 numbers = rounded(searcher.numbers(strategy.average))
                 row = {"generations": len(records), **searcher.check(numbers, length)}
@@ -136,27 +149,34 @@ def _restore(out: Path, config: SearchConfig) -> tuple[list[dict[str, Any]], lis
     """Returns the records of the generations and of the checks of the search in a directory.
 
     Raises:
-      StoreError: It is another search, or has more generations than the config.
+      StoreError: It is another search or an evolution, its log is damaged, or it has more
+        generations than the config.
     """
+    if (out / CHECKPOINT).exists():
+        raise StoreError(f"{out} is of an evolution, whose log this would replace. {OTHERWISE}")
     log = read_log(out / LOG)
-    if not log:
+    if not (out / LOG).exists():
         return [], []
-    again = "Choose another directory, or start again with resume=False (--restart)."
     try:
-        kept = SearchConfig.from_json(json.loads((out / "config.json").read_text()))
+        kept = SearchConfig.from_json(json.loads((out / CONFIG).read_text()))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{out} has a log, but no config of a search: {error}. {again}") from error
+        raise StoreError(
+            f"{out} has a log, but no config of a search: {error}. {OTHERWISE}"
+        ) from error
     if kept.hash != config.hash:
         raise StoreError(
             f"{out} is of a search with another config ({kept.hash[:8]}, this one is "
-            f"{config.hash[:8]}). {again}"
+            f"{config.hash[:8]}). {OTHERWISE}"
         )
-    records = [record for record in log if "aims" in record]
+    records = [record for record in log if "generations" not in record]
+    for number, record in enumerate(records):
+        if record.get("generation") != number or not record.keys() >= _KEYS:
+            raise damaged(out / LOG, log.index(record) + 1)
     wanted = config.strategy.generations
     if len(records) > wanted:
         raise StoreError(
             f"{out} has {len(records)} generations, more than strategy.generations ({wanted}): "
-            f"ask for as many. {again}"
+            f"ask for as many. {OTHERWISE}"
         )
     return records, [record for record in log if record.get("generations") == wanted]
 

@@ -11,7 +11,6 @@ from typing import Any
 from foundation.canonical import content_hash
 from foundation.errors import SpecError, UnknownNameError
 from optimizers.metatrain.checks import (
-    check_choice,
     check_integer,
     check_number,
     is_number,
@@ -22,6 +21,8 @@ from optimizers.metatrain.reading import read_config, sections
 
 #: What ``method`` is in the JSON of a search.
 SEARCH = "search"
+
+SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class SearchConfig:
       lengths: How long runs are.
       envelope: What speedups are measured against.
       strategy: How candidates are made.
+      schema: Version of this form.
 
     Raises:
       SpecError: A field has the wrong type or is out of range.
@@ -142,10 +144,12 @@ class SearchConfig:
     lengths: LengthsConfig = field(default_factory=LengthsConfig)
     envelope: EnvelopeConfig = EnvelopeConfig()
     strategy: StrategyConfig = StrategyConfig()
+    schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        check_choice(self, "", method=(SEARCH,))
-        check_integer(self, "", seed=(0, 2**62))
+        allowed = f"{SEARCH!r}, or left out for an evolution"
+        require(self.method == SEARCH, "method", self.method, allowed)
+        check_integer(self, "", seed=(0, 2**62), schema=(SCHEMA, SCHEMA))
         for section, kind in sections(SearchConfig).items():
             value = getattr(self, section)
             require(isinstance(value, kind), section, value, f"a {kind.__name__}")

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from foundation.errors import StoreError, VelodromeError
+from optimizers.metatrain.directory import OTHERWISE
 from optimizers.metatrain.search_config import StrategyConfig
 
 
@@ -65,8 +66,7 @@ class Strategy:
         if self.fingerprint(candidates) != record.get("candidates"):
             raise StoreError(
                 f"generation {record.get('generation')} of the log had other candidates than this "
-                "version of cma and numpy makes. Choose another directory, or start again with "
-                "resume=False."
+                f"version of cma and numpy makes, or its line was changed. {OTHERWISE}"
             )
         self.tell(candidates, record["aims"])
 
@@ -81,6 +81,7 @@ def _cma() -> Any:
         import cma
     except ImportError as error:
         raise VelodromeError(
-            "a search needs the library cma: pip install 'velodrome[search]'."
+            "a search needs the library cma: pip install 'velodrome[search]', or in a clone "
+            "pip install -e '.[search]'."
         ) from error
     return cma

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from foundation.canonical import content_hash
-from foundation.errors import SpecError
+from foundation.errors import SpecError, UnknownNameError
 from optimizers.metatrain.fields import FIRST_TRAINING_SEED, TasksConfig
 from optimizers.metatrain.unroll import Problem
 from taskgen import Task, TaskSpec, build, families
 from taskgen.augment import Augmentation, sample_augmentations
+from taskgen.data import datasets
 from taskgen.data.source import Source, open_source
 from taskgen.draws import Draws
 from taskgen.sampler import sample
@@ -53,9 +54,13 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
 
     Raises:
       SpecError: The seed is reserved, or the sampler does not give enough that are allowed.
+      UnknownNameError: There is no data set of an excluded name.
     """
     if seed < FIRST_TRAINING_SEED:
         raise SpecError("tasks.seed", seed, f"at least {FIRST_TRAINING_SEED}")
+    for name in config.exclude_data:
+        if name not in datasets:
+            raise UnknownNameError("data set in tasks.exclude_data", name, datasets)
     columns = []
     for family in config.families:
         columns.append(_sample_column(config, seed=seed, family=family, count=per_family))

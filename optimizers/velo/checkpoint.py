@@ -66,7 +66,8 @@ def parse_official(data: bytes, *, name: str) -> VeLOWeights:
         raise WeightsError(
             f"{name} is damaged or no checkpoint: expected flax msgpack (the official file has "
             f"9,282,564 bytes), found {len(data):,} bytes that do not parse "
-            f"({error or type(error).__name__}). Get the file again."
+            f"({error or type(error).__name__}). Get the file again; weights of our own end in "
+            ".safetensors."
         ) from error
     tree = content.get("params", content) if isinstance(content, dict) else None
     if not isinstance(tree, dict) or sorted(tree) != list(_GROUPS):

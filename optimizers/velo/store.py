@@ -108,8 +108,9 @@ def weights_label(weights: str | os.PathLike[str] | VeLOWeights) -> str:
     """Returns how results trained with these weights are labelled.
 
     ``VeLO (velo-tiny)`` for a built-in name, ``VeLO (official)`` for the very file that was
-    fetched from the official place and for no other, ``VeLO (<file name>)`` for any other file,
-    and ``VeLO (weights <hash>)`` for weights made in Python.
+    fetched from the official place and for no other, ``VeLO (<file name>)`` for any other file
+    (``VeLO (<directory>/weights.safetensors)`` for what `velodrome metatrain` wrote, which is
+    always called so), and ``VeLO (weights <hash>)`` for weights made in Python.
     """
     if isinstance(weights, VeLOWeights):
         return f"VeLO (weights {weights_hash(weights)[:8]})"
@@ -118,7 +119,8 @@ def weights_label(weights: str | os.PathLike[str] | VeLOWeights) -> str:
         return f"VeLO ({path.stem})"
     if _is_official(path):
         return "VeLO (official)"
-    return f"VeLO ({path.name})"
+    name = f"{path.resolve().parent.name}/{path.name}" if path.stem == "weights" else path.name
+    return f"VeLO ({name})"
 
 
 def weights_hash(weights: str | os.PathLike[str] | VeLOWeights) -> str:
@@ -198,7 +200,7 @@ def read_file(path: Path) -> tuple[VeLOWeights, dict[str, Any]]:
             f"cannot read the weights {path}: {error.strerror}. Give a name that `velodrome "
             "weights list` shows, or the path of a weights file."
         ) from error
-    if weightfile.is_safetensors(data):
+    if weightfile.is_safetensors(data) or path.suffix == ".safetensors":
         return weightfile.parse(data, name=str(path))
     return parse_official(data, name=str(path)), {}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from foundation.errors import WriteError
+from foundation.interrupts import interrupts
 from results.store import Store
 from suites.engines.base import CHECKPOINT_SECONDS, Job, Listener, failure_of, record_failure
 from suites.engines.jobs import do_job
@@ -30,7 +28,7 @@ class InlineEngine:
         """Runs all jobs in their order; see :class:`suites.engines.base.Engine`."""
         use_compilation_cache()
         workshop = Workshop(store, checkpoint_seconds=self.checkpoint_seconds)
-        with _interrupts() as interrupted:
+        with interrupts() as interrupted:
             for job in jobs:
                 if interrupted.is_set():
                     raise KeyboardInterrupt
@@ -62,24 +60,3 @@ def _failed(store: Store, job: Job, error: Exception, listener: Listener) -> Non
     kind, message = failure_of(error)
     record_failure(store, job, kind, message)
     listener.job_failed(job, kind, message, again=False)
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, so that a checkpoint can be written; a second kills."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(number: int, frame: Any) -> None:
-        del number, frame
-        event.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

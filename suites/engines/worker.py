@@ -16,11 +16,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from foundation.interrupts import SIGNALS
+
 
 def main(argument: str) -> int:
     """Runs the worker until its input ends; returns the exit status."""
     settings = json.loads(argument)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells us
+    for number in SIGNALS:  # they reach the starter too, which tells us
+        signal.signal(number, signal.SIG_IGN)
     if settings["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings["cores"])
     answers = _take_stdout()

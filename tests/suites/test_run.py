@@ -16,12 +16,12 @@ from foundation.errors import (
     UnknownNameError,
     WriteError,
 )
+from foundation.locks import alone_in
 from optimizers.registry import OptimizerSpec
 from results.store import Store
 from suites.displays import LiveProgress, PlainProgress, choose_progress, duration
 from suites.environment import command_line
 from suites.execute import Workshop
-from suites.opening import alone_in
 from suites.run import run
 
 
@@ -256,7 +256,7 @@ def test_what_killed_processes_left_is_removed(tmp_path):
 def test_two_runs_do_not_work_in_one_store(tmp_path):
     go(tmp_path)
     before = toys.contents(tmp_path)
-    with alone_in(Store.open(tmp_path)), pytest.raises(StoreError, match="another run is at work"):
+    with alone_in(tmp_path), pytest.raises(StoreError, match="another run is at work"):
         go(tmp_path)
     assert toys.contents(tmp_path) == before
     go(tmp_path)  # and when that one is over, there is nothing in the way

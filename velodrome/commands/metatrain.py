@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from foundation.errors import SpecError
-from optimizers.metatrain import builtin_configs
+from optimizers.metatrain import MetaTrainConfig, SearchConfig, builtin_configs, load_plan
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 
@@ -41,13 +41,14 @@ def metatrain(
     """Train a learned optimizer over sampled tasks: evolution strategies, or a search.
 
     A config with the method "search" searches the few numbers of hand-made weights; any other
-    evolves all weights. Can be interrupted at any time: the same command goes on from
-    the last checkpoint.
+    evolves all weights. Can be interrupted at any time, by Ctrl-C or SIGTERM: it stops after the
+    step that it is in, and the same command goes on from there.
 
     Args:
       config: The name of a built-in config, or a JSON file.
       out: Where checkpoints, the log, and the weights go.
-      restart: Start anew, whatever the directory holds.
+      restart: Start anew: the log, the checkpoint and the weights that the directory holds of
+        another run are deleted.
       workers: Ray workers that share the work: on this machine, or on the cluster that the
         environment variable RAY_ADDRESS names. Needs the extra "ray". Default: none.
       max_minutes: Stop after so many minutes, as if interrupted. Default: when it is finished.
@@ -56,7 +57,6 @@ def metatrain(
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from optimizers.metatrain import SearchConfig, load_plan
     from optimizers.metatrain import metatrain as train
     from optimizers.metatrain.search import search_numbers
     from suites.numerics import numerics, use_compilation_cache
@@ -71,5 +71,18 @@ def metatrain(
             result = search_numbers(settings, out, resume=not restart, max_seconds=seconds)
         else:
             result = train(settings, out, resume=not restart, max_seconds=seconds, workers=workers)
-    console().print(f"the weights are in {result.path}", markup=False)
+    if result.finished:
+        console().print(f"the weights are in {result.path}", markup=False)
+    else:
+        console().print(
+            f"stopped after {result.totals.steps} of {_steps(settings)}: the same command goes "
+            f"on. The weights so far are in {result.path}",
+            markup=False,
+        )
     return 0
+
+
+def _steps(settings: MetaTrainConfig | SearchConfig) -> str:
+    if isinstance(settings, MetaTrainConfig):
+        return f"{settings.outer.steps} outer steps"
+    return f"{settings.strategy.generations} generations"

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from foundation.errors import StoreError
-from optimizers.metatrain.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from optimizers.metatrain.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -44,7 +44,3 @@ def test_a_damaged_file_is_refused(tmp_path, state, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(StoreError, match="damaged"):
         load_checkpoint(path, state)
-
-
-def test_removing_what_is_not_there_is_fine(tmp_path):
-    remove_checkpoint(tmp_path / "none.safetensors")

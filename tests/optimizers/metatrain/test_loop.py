@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 
 import jax
 import numpy as np
 import pytest
 
-from foundation.errors import StoreError
+from foundation.errors import StoreError, UnknownNameError
 from optimizers.metatrain import MetaTrainConfig, loop, metatrain
+from optimizers.metatrain.directory import CHECKPOINT
 from optimizers.metatrain.log import LOG
-from optimizers.metatrain.loop import CHECKPOINT
 from optimizers.metatrain.trainer import MetaTrainer
 from optimizers.metatrain.validation import Baseline, Validator
 from optimizers.velo.store import load_weights
@@ -30,14 +31,14 @@ def _steps(directory) -> list[dict]:
     return records
 
 
-class _Stop(Exception):
-    pass
+def _terminate_in(step: int):
+    """Sends SIGTERM once the step is done: the run ends before the next one."""
 
-
-def _stop_after(step: int):
     def report(line: str) -> None:
-        if line.split()[0] == str(step):
-            raise _Stop
+        if line.split()[:2] in (["measuring", "Adam"], ["stopping", "when"]):
+            return
+        if line.split()[0] == str(step) and "validation" not in line:
+            signal.raise_signal(signal.SIGTERM)
 
     return report
 
@@ -50,8 +51,16 @@ def test_a_run_that_was_interrupted_gives_the_same_numbers(toy_config, tmp_path)
     assert whole.totals.pairs == 8
 
     parts = tmp_path / "parts"
-    with pytest.raises(_Stop):
-        metatrain(toy_config, parts, report=_stop_after(1))
+    result = metatrain(toy_config, parts, report=_quiet, max_seconds=0.0)
+    assert not result.finished and result.totals.steps == 0
+    assert not (parts / "baseline.json").exists()  # Adam was not measured either
+    with pytest.raises(KeyboardInterrupt):
+        metatrain(toy_config, parts, report=_terminate_in(1))
+    card = json.loads((parts / "weights.json").read_text())
+    metatrain(toy_config, parts, report=_quiet, max_seconds=0.0)
+    again = json.loads((parts / "weights.json").read_text())
+    assert again["results"] == card["results"]
+    assert card["results"]["validation"]["tasks"]
     # As a kill would leave it: a record that no checkpoint has, and half of another.
     with (parts / LOG).open("a") as log:
         log.write('{"step": 2, "loss": 0.0, "seconds": 1}\n{"step": 3, "lo')
@@ -117,6 +126,12 @@ def test_a_mixture_draws_families_with_its_weights(toy_config):
     assert set(visits) == set(range(6))
 
 
+def test_a_data_set_that_does_not_exist_cannot_be_left_out(toy_config):
+    tasks = dataclasses.replace(toy_config.tasks, exclude_data=("photos", "digitz"))
+    with pytest.raises(UnknownNameError, match="exclude_data.*'digits'"):
+        MetaTrainer(dataclasses.replace(toy_config, tasks=tasks))
+
+
 def test_a_checkpoint_is_whole_or_absent(toy_config, tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
     with pytest.raises(StoreError, match="damaged"):
@@ -128,17 +143,17 @@ def test_adam_is_measured_again_exactly_when_its_results_would_differ(
 ):
     measured = []
 
-    def baselines(validator: Validator) -> list[Baseline]:
+    def baseline(validator: Validator, at: int) -> Baseline:
         measured.append(validator.steps)
-        return [Baseline(inner.spec.label, 0.01, float(len(measured))) for inner in validator.tasks]
+        return Baseline(validator.tasks[at].spec.label, 0.01, float(len(measured)))
 
-    monkeypatch.setattr(Validator, "baselines", baselines)
+    monkeypatch.setattr(Validator, "baseline", baseline)
 
     def validate(section: str, **changes) -> int:
         changed = dataclasses.replace(getattr(toy_config, section), **changes)
         config = dataclasses.replace(toy_config, **{section: changed})
         before = len(measured)
-        assert loop._validation(config, tmp_path, _quiet) is not None
+        assert loop._validation(config, tmp_path, lambda: False, _quiet) is not None
         return len(measured) - before
 
     assert validate("record") == 1
@@ -148,9 +163,12 @@ def test_adam_is_measured_again_exactly_when_its_results_would_differ(
     assert validate("record", validation_steps=30) == 1
     assert validate("record", validation_seeds=3) == 1
     assert validate("tasks", validation_seed=1_000_007) == 1
-    assert validate("tasks", validation_per_family=2) == 1
+    assert validate("tasks", validation_per_family=2) == 2
     assert validate("tasks", validation_per_family=2) == 0
+    kept = json.loads((tmp_path / "baseline.json").read_text())
+    (tmp_path / "baseline.json").write_text(json.dumps({**kept, "adam": kept["adam"][:1]}))
+    assert validate("tasks", validation_per_family=2) == 1  # stopped after the first
     (tmp_path / "baseline.json").write_text('{"tasks_hash": "as an older version wrote it"}')
-    assert validate("tasks", validation_per_family=2) == 1
+    assert validate("tasks", validation_per_family=2) == 2
     (tmp_path / "baseline.json").write_text("{")
-    assert validate("tasks", validation_per_family=2) == 1
+    assert validate("tasks", validation_per_family=2) == 2

@@ -19,9 +19,9 @@ from optimizers.metatrain import (
     remake,
     search_numbers,
 )
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG
 from optimizers.metatrain.features import Numbers
 from optimizers.metatrain.log import LOG
-from optimizers.metatrain.loop import CHECKPOINT
 from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
 from optimizers.metatrain.search import ENVELOPES
 from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
@@ -155,10 +155,39 @@ def test_an_evolution_leaves_a_search_alone(toy_config, tmp_path):
 
 def test_a_search_leaves_an_evolution_alone(config, tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"of an evolution")
-    for resume in (True, False):
-        with pytest.raises(StoreError, match="is of an evolution"):
-            search_numbers(config, tmp_path, resume=resume, report=lambda line: None)
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    with pytest.raises(StoreError, match="is of an evolution.*--restart"):
+        search_numbers(config, tmp_path, report=lambda line: None)
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, ".lock"}
+
+
+def test_an_empty_log_beside_another_config_is_refused(config, tmp_path):
+    (tmp_path / CONFIG).write_text(json.dumps(config.to_json()))
+    (tmp_path / LOG).write_text("")
+    (tmp_path / "weights.safetensors").write_bytes(b"precious")
+    other = dataclasses.replace(config, seed=9)
+    with pytest.raises(StoreError, match="another config"):
+        search_numbers(other, tmp_path, report=lambda line: None)
+    assert (tmp_path / "weights.safetensors").read_bytes() == b"precious"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["x{}", "5", "{}", "without a key", "left out"])
+def test_a_damaged_log_is_refused_and_left_as_it_is(whole, config, tmp_path, damage):
+    _copy(whole[0], tmp_path)
+    lines = (tmp_path / LOG).read_text().splitlines()
+    if damage == "left out":
+        del lines[2]
+    elif damage == "without a key":
+        record = json.loads(lines[2])
+        del record["inner_steps"]
+        lines[2] = json.dumps(record)
+    else:
+        lines[2] = damage
+    text = "".join(f"{line}\n" for line in lines)
+    (tmp_path / LOG).write_text(text)
+    with pytest.raises(StoreError, match="line 3 is no record of this run"):
+        search_numbers(config, tmp_path, report=lambda line: None)
+    assert (tmp_path / LOG).read_text() == text
 
 
 def test_a_log_without_its_config_is_refused(config, tmp_path):
@@ -237,6 +266,7 @@ def test_numbers_have_names():
 def test_positive_numbers_move_along_their_logarithm():
     assert moved("step", 0.02, np.log(2.0)) == pytest.approx(0.04)
     assert moved("log_step/vector", 0.02, -0.5) == pytest.approx(-0.48)
+    assert np.isfinite(moved("step", 0.02, 1e6))
     assert rounded(Numbers(step=0.0123456, direction={"parameter": -0.98765})) == Numbers(
         step=0.0123, direction={"parameter": -0.988}
     )
@@ -263,6 +293,7 @@ def test_a_config_goes_through_json():
     [
         ({"numbers": {"step": [0.0, 1], "small": [1, 1]}}, "numbers.step"),
         ({"numbers": {"step": [0.1, -1], "small": [1, 1]}}, "numbers.step"),
+        ({"numbers": {"step": [0.1, 10**400], "small": [1, 1]}}, "numbers.step"),
         ({"numbers": {"step": [0.1, 1]}}, "small"),
         ({"numbers": {"step": [0.1, 0], "small": [1, 1]}}, "two or more"),
         ({"numbers": {"step": [0.1, 1], "small": 1}}, "numbers.small"),
@@ -283,7 +314,9 @@ def test_a_config_goes_through_json():
         ({"lengths": {"high": 9999}}, "lengths.high"),
         ({"architecture": {"hidden": 31, "init": "features"}}, "architecture.hidden"),
         ({"architecture": {"bank": 15, "init": "features"}}, "architecture.bank"),
-        ({"method": "serach"}, "method"),
+        ({"method": "serach"}, "method.*left out for an evolution"),
+        ({"schema": 2}, "schema"),
+        ({"tasks": {"families": ["mlp", "mlp"], "vary": []}}, "tasks.families"),
     ],
 )
 def test_a_bad_config_is_refused_with_the_field_named(change, told):

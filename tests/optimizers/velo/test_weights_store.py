@@ -103,6 +103,8 @@ def test_labels_say_which_weights(
     assert store.weights_label(weights).startswith("VeLO (weights ")
     path = store.save_weights(tmp_path / "mine", weights)
     assert store.weights_label(path) == "VeLO (mine.safetensors)"
+    trained = store.save_weights(tmp_path / "toy" / "weights", weights)
+    assert store.weights_label(trained) == "VeLO (toy/weights.safetensors)"
     # Right size and architecture are not enough: someone put the file there.
     store.verify("velo")
     assert store.weights_label("velo") == "VeLO (params)"

@@ -35,6 +35,24 @@ def test_the_demo_is_published():
     assert text.count("VeLO (velo-tiny): meta-training took 1.2 CPU hours") == 1
 
 
+def test_the_readme_has_the_numbers_of_the_published_demo():
+    (demo,) = (path for path in PUBLISHED if path.name == "demo")
+    published = pd.read_csv(demo / "summary.csv").set_index("task")
+    text = (demo.parents[2] / "README.md").read_text(encoding="utf-8")
+    table = text.split("<!-- demo table -->")[1].split("\n\n")[1].splitlines()[2:]
+    assert len(table) == len(published)
+    for line in table:
+        task, rate, adam, velo, steps, seconds = (
+            cell.strip() for cell in line.strip("|").split("|")
+        )
+        row = published.loc[task]
+        assert float(rate) == row["best_rate_at_steps"]
+        for told, column in ((adam, "baseline_train"), (velo, "candidate_train")):
+            assert float(told) == float(f"{row[column]:.3g}")
+        assert steps == f"{row['speedup_steps_default']:.2f}x"
+        assert seconds == f"{row['speedup_seconds_default']:.2f}x"
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("published")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,21 @@ def test_ctrl_c_says_how_to_go_on(failing, capsys: pytest.CaptureFixture[str]):
     assert told.endswith("run the same command again: velodrome run demo --out 'my runs'\n")
     assert cli.main(["show", "x"]) == 130
     assert capsys.readouterr().err == "velodrome: interrupted.\n"
+
+
+def test_sigterm_is_an_interrupt_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def command(arguments: list[str]) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr(cli, "import_module", lambda name: SimpleNamespace(command=command))
+    assert cli.main(["run", "demo", "--out", "x"]) == 130
+    assert "run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_help_and_report_import_no_jax(tmp_path: Path):

@@ -209,11 +209,14 @@ def test_the_command_has_no_workers_for_a_search(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_command_runs_a_search(whole, config, tmp_path):
+def test_the_command_runs_a_search(whole, config, tmp_path, capsys):
     _copy(whole[0], tmp_path)
     (tmp_path / "search.json").write_text(json.dumps(config.to_json()))
     words = ["metatrain", "--config", str(tmp_path / "search.json"), "--out", str(tmp_path)]
     assert cli.main(words) == 0
+    assert "the weights are in" in capsys.readouterr().out
+    assert cli.main([*words[:-1], str(tmp_path / "new"), "--max-minutes", "0"]) == 0
+    assert "stopped after 0 of 8 generations" in capsys.readouterr().out
     made = load_weights(str(tmp_path / "weights.safetensors"))
     jax.tree.map(np.testing.assert_array_equal, made, whole[1].weights)
 

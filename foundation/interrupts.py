@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 #: What terminals send on Ctrl-C, and what batch systems and `kill` send.
@@ -23,46 +23,61 @@ def interrupts(first: Callable[[], None] = lambda: None) -> Iterator[threading.E
       first: Called at the first signal.
     """
     event = threading.Event()
+    before: dict[signal.Signals, Any] = {}
 
     def on_signal(number: int, frame: Any) -> None:
         del number, frame
         event.set()
-        restore()
+        _put_back(before)
         first()
 
-    with _handlers(on_signal) as restore:
+    try:
+        _install(on_signal, SIGNALS, before)
         yield event
+    finally:
+        _put_back(before)
 
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
     """Lets SIGTERM raise a KeyboardInterrupt, as Ctrl-C does."""
-    with _handlers(signal.default_int_handler, (signal.SIGTERM,)):
+    before: dict[signal.Signals, Any] = {}
+    try:
+        _install(signal.default_int_handler, (signal.SIGTERM,), before)
         yield
+    finally:
+        _put_back(before)
 
 
 @contextlib.contextmanager
-def _handlers(
-    handler: Callable[[int, Any], Any], signals: tuple[signal.Signals, ...] = SIGNALS
-) -> Iterator[Callable[[], None]]:
-    """Handles signals, but those that are ignored; yields what puts the old handlers back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    # None: set by another language, and not ours to put back.
-    before = {
-        number: old
-        for number in signals
-        if (old := signal.getsignal(number)) not in (None, signal.SIG_IGN)
-    }
-
-    def restore() -> None:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-    for number in before:
-        signal.signal(number, handler)
+def handlers_kept() -> Iterator[None]:
+    """Puts the handlers of signals back that a library has replaced in the block."""
+    before: dict[signal.Signals, Any] = {}
     try:
-        yield restore
+        _install(None, SIGNALS, before)
+        yield
     finally:
-        restore()
+        _put_back(before)
+
+
+def _install(
+    handler: Callable[[int, Any], Any] | None,
+    signals: Sequence[signal.Signals],
+    before: dict[signal.Signals, Any],
+) -> None:
+    """Handles signals, but those that are ignored, and notes the handlers of ``before``."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in signals:
+        old = signal.getsignal(number)
+        # None: set by another language, and not ours to put back.
+        if old is None or old == signal.SIG_IGN:
+            continue
+        before[number] = old
+        if handler is not None:
+            signal.signal(number, handler)
+
+
+def _put_back(before: Mapping[signal.Signals, Any]) -> None:
+    for number, old in before.items():
+        signal.signal(number, old)

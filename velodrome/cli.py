@@ -107,7 +107,7 @@ def _interrupted(name: str, given: Sequence[str]) -> str:
         return "velodrome: interrupted."
     return (
         "velodrome: interrupted. What was finished is kept; to go on from there, run the same "
-        f"command again: velodrome {shlex.join(given)}"
+        f"command again: velodrome {shlex.join(word for word in given if word != '--restart')}"
     )
 
 

@@ -15,6 +15,7 @@ import safetensors.numpy
 
 from foundation.errors import StoreError
 from foundation.files import atomic_path
+from optimizers.metatrain.directory import OTHERWISE
 
 _KEY = "velodrome"
 
@@ -52,13 +53,13 @@ def load_checkpoint(path: str | os.PathLike[str], template: Any) -> tuple[Any, d
         differing = sorted(arrays.keys() ^ expected.keys())[:3]
         raise StoreError(
             f"{path} holds another state than this run's: they differ in {', '.join(differing)}. "
-            "Choose another directory."
+            f"{OTHERWISE}"
         )
     for name, leaf in expected.items():
         if (arrays[name].shape, arrays[name].dtype) != (jnp.shape(leaf), leaf.dtype):
             raise StoreError(
                 f"{path}: {name} is {arrays[name].dtype}{list(arrays[name].shape)}, but this run "
-                f"has {leaf.dtype}{list(jnp.shape(leaf))}. Choose another directory."
+                f"has {leaf.dtype}{list(jnp.shape(leaf))}. {OTHERWISE}"
             )
     leaves = [jnp.asarray(arrays[name]) for name in expected]
     return jax.tree.unflatten(jax.tree.structure(template), leaves), record
@@ -79,8 +80,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> StoreError:
     return StoreError(
-        f"{path} is no checkpoint of a meta-training run, or is damaged ({error}). Delete it "
-        "to start again, or choose another directory."
+        f"{path} is no checkpoint of a meta-training run, or is damaged ({error}). {OTHERWISE}"
     )
 
 

@@ -53,11 +53,21 @@ def open_events(directory: Path, *, first_step: int) -> Events:
     Raises:
       VelodromeError: tensorboardX is not installed.
     """
+    return Events(_summary_writer()(str(directory / "events"), purge_step=first_step))
+
+
+def check_events() -> None:
+    """Raises a VelodromeError if tensorboardX is not installed."""
+    _summary_writer()
+
+
+def _summary_writer() -> Any:
     try:
         from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise VelodromeError(
-            "record.tensorboard is true, but tensorboardX is not installed: "
-            "pip install 'velodrome[tensorboard]', or set it to false."
+            "record.tensorboard is true, but tensorboardX is not installed: pip install "
+            "'velodrome[tensorboard]' (in a clone, pip install -e '.[tensorboard]'), or set it to "
+            "false."
         ) from error
-    return Events(SummaryWriter(str(directory / "events"), purge_step=first_step))
+    return SummaryWriter

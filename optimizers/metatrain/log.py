@@ -13,16 +13,36 @@ from foundation.files import atomic_write_text
 LOG = "log.jsonl"
 
 
-def truncate_log(path: Path, steps: int) -> None:
-    """Drops the records of steps after the checkpoint: they will be made again."""
-    if not path.is_file():
-        return
+def resume_log(path: Path, steps: int) -> tuple[int, dict[str, Any] | None]:
+    """Drops the records of an evolution after its checkpoint: they will be made again.
+
+    Args:
+      path: The log; it may be missing.
+      steps: The outer steps that the checkpoint has.
+
+    Returns:
+      The outer step of the last validation that is kept (-1: none), and what it found.
+
+    Raises:
+      StoreError: A line is no record of an evolution; nothing is changed.
+    """
+    records = read_log(path)
+    for number, record in enumerate(records, start=1):
+        if not any(type(record.get(key)) is int for key in ("step", "validation")):
+            raise damaged(path, number)
     kept = [
-        json.dumps(record, allow_nan=False)
-        for record in read_log(path)
-        if record.get("step", record.get("validation", 0)) < steps
+        record
+        for record in records
+        if record.get("step", -1) < steps and record.get("validation", -1) <= steps
     ]
-    atomic_write_text(path, "".join(f"{line}\n" for line in kept))
+    if path.is_file():
+        lines = (json.dumps(record, allow_nan=False) for record in kept)
+        atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+    validations = [record for record in kept if "validation" in record]
+    if not validations:
+        return -1, None
+    found = dict(validations[-1])
+    return found.pop("validation"), found
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -6,23 +6,23 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import StoreError
+from foundation.errors import SpecError, StoreError
 from foundation.files import atomic_write_json
 from optimizers.metatrain.card import Totals, make_card
 from optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
 from optimizers.metatrain.config import MetaTrainConfig
 from optimizers.metatrain.directory import CHECKPOINT, CONFIG, OTHERWISE, WEIGHTS, opened
-from optimizers.metatrain.events import open_events
+from optimizers.metatrain.events import check_events, open_events
 from optimizers.metatrain.log import (
     LOG,
     read_log,
+    resume_log,
     step_line,
     to_stderr,
-    truncate_log,
     validation_line,
     write_record,
 )
@@ -41,7 +41,8 @@ class MetaTrainResult:
       weights: The averaged weights; of a search those of the averaged numbers.
       totals: What was spent.
       path: The exported weights.
-      finished: Whether all outer steps were made (not so if time ran out).
+      finished: Whether everything was done: all outer steps and the last validation, all
+        generations and the checks. Not so if time ran out.
     """
 
     weights: VeLOWeights
@@ -82,10 +83,12 @@ def metatrain(
       StoreError: Another run is at work in ``out_dir``, or it has the checkpoint of another
         config, a damaged one, a damaged log, a search, or weights alone.
       SpecError: The config asks for what cannot be.
-      KeyboardInterrupt: After Ctrl-C or SIGTERM, once a checkpoint is written.
+      KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was done is saved.
     """
     out = Path(out_dir)
     say = report or to_stderr
+    if config.record.tensorboard:
+        check_events()
     trainer = _make_trainer(config, workers)
     try:
         with opened(out, resume=resume, state=CHECKPOINT), stopping(max_seconds, say) as stop:
@@ -109,12 +112,13 @@ def _metatrain(
     if (out / CHECKPOINT).is_file():
         state, totals = _restore(out / CHECKPOINT, trainer, config)
         say(f"resuming at outer step {totals.steps}")
+    elif known and _kept_hash(out / CONFIG) != config.hash:
+        raise StoreError(f"{out} has the log of a run with another config. {OTHERWISE}")
     totals.workers = max(totals.workers, workers)
-    last_validation = _last_validation(known, totals.steps)
-    events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
+    validated, last_validation = resume_log(out / LOG, totals.steps)
     atomic_write_json(out / CONFIG, config.to_json())
-    truncate_log(out / LOG, totals.steps)
     validate = _validation(config, out, stop, say)
+    events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
 
     began, cpu_began = time.perf_counter(), time.process_time()
     started = dataclasses.replace(totals)
@@ -129,23 +133,27 @@ def _metatrain(
         card = make_card(config, trainer.specs, totals, last_validation)
         return save_weights(out / WEIGHTS, state.outer.average, card)
 
-    def record_validation() -> dict[str, Any]:
-        found = validate(state) if validate else {}
+    def record_validation() -> None:
+        nonlocal validated, last_validation
+        if validate is None or validated == totals.steps:
+            return
+        found = validate(state)
         write_record(log, {"validation": totals.steps, **found})
         say(validation_line(totals.steps, found))
         if events:
             events.validation(totals.steps, found)
-        return found
+        validated, last_validation = totals.steps, found
 
     with (out / LOG).open("a") as log:
         try:
             while totals.steps < config.outer.steps:
                 if stop():
                     break
+                if validate and totals.steps % config.record.validate_every == 0:
+                    record_validation()
+                    if stop():
+                        break
                 now = time.perf_counter()
-                every = config.record.validate_every
-                if validate and totals.steps % every == 0:
-                    last_validation = record_validation()
                 new_state, record = trainer.step(state, totals.steps)
                 record["seconds"] = round(time.perf_counter() - now, 3)
                 state = new_state
@@ -162,8 +170,10 @@ def _metatrain(
                     save()
                     saved = time.perf_counter()
             finished = totals.steps >= config.outer.steps
-            if finished and validate:
-                last_validation = record_validation()
+            if finished and validate and validated != totals.steps:
+                save()
+                if finished := not stop():
+                    record_validation()
         finally:
             # Whatever ends the loop, an interrupt included, the last whole step is kept.
             path = save()
@@ -172,13 +182,12 @@ def _metatrain(
     return MetaTrainResult(state.outer.average, totals, path, finished)
 
 
-def _last_validation(log: Sequence[Mapping[str, Any]], steps: int) -> dict[str, Any] | None:
-    """Returns the last validation of a log up to an outer step, as the card has it."""
-    found = [record for record in log if record.get("validation", steps + 1) <= steps]
-    last = dict(found[-1]) if found else None
-    if last:
-        del last["validation"]
-    return last
+def _kept_hash(path: Path) -> str | None:
+    """Returns the hash of the config in a directory; None if none can be read."""
+    try:
+        return MetaTrainConfig.from_json(json.loads(path.read_text())).hash
+    except (OSError, ValueError, SpecError):
+        return None
 
 
 def _validation(

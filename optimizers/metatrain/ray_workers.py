@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from foundation.errors import SpecError, VelodromeError
+from foundation.interrupts import handlers_kept
 from optimizers.metatrain.config import MetaTrainConfig
 from optimizers.metatrain.exchange import Report
 from optimizers.metatrain.outer import OuterState
@@ -90,15 +91,16 @@ class RayTrainer(MetaTrainer):
             import ray.exceptions  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise VelodromeError(
-                "workers need Ray, which is not installed: pip install 'velodrome[ray]', or "
-                "train without workers."
+                "workers need Ray, which is not installed: pip install 'velodrome[ray]' (in a "
+                "clone, pip install -e '.[ray]'), or train without workers."
             ) from error
         self._ray = ray
         self._make_trainer = make_trainer
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             # Joins the cluster of RAY_ADDRESS if there is one.
-            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+            with handlers_kept():  # its own of SIGTERM ends this process at once
+                ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
         self._actors: list[Any] = [None] * workers
         self._previous: tuple[int, list[bytes]] = (-1, [])
         self._empty = 0

@@ -24,6 +24,7 @@ import numpy as np
 from foundation.errors import StoreError, VelodromeError
 from foundation.files import atomic_write_json, atomic_write_text
 from optimizers.metatrain.card import Totals, compute_on_card
+from optimizers.metatrain.checks import is_number
 from optimizers.metatrain.directory import CHECKPOINT, CONFIG, OTHERWISE, WEIGHTS, opened
 from optimizers.metatrain.envelope import envelopes
 from optimizers.metatrain.features import Numbers
@@ -40,9 +41,6 @@ from optimizers.velo.store import save_weights
 from taskgen import TaskSpec
 
 ENVELOPES = "envelopes.json"
-
-# What the record of a generation has.
-_KEYS = {"aims", "candidates", "cpu_seconds", "inner_steps", "seconds", "tasks"}
 
 
 def search_numbers(
@@ -71,14 +69,14 @@ def search_numbers(
 
     Returns:
       The weights of the averaged numbers, rounded to three digits; ``finished`` says whether all
-      generations were made.
+      generations and checks were made.
 
     Raises:
       StoreError: Another run is at work in ``out_dir``, or it has another search or one that
         cannot be gone on with here, a damaged log, an evolution, or weights alone.
       VelodromeError: The library cma is missing, or nothing can be written.
       SpecError: The config asks for what cannot be.
-      KeyboardInterrupt: After Ctrl-C or SIGTERM, once the weights so far are written.
+      KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was found is saved.
     """
     out = Path(out_dir)
     say = report or to_stderr
@@ -127,8 +125,8 @@ def _search(
                 records.append(record)
                 strategy.tell(candidates, record["aims"])
                 say(_line(record))
-            finished = len(records) >= config.strategy.generations
-            for length in config.lengths.checked[len(checked) :] if finished else ():
+            done = len(records) >= config.strategy.generations
+            for length in config.lengths.checked[len(checked) :] if done else ():
                 if stop():
                     break
                 numbers = rounded(searcher.numbers(strategy.average))
@@ -142,6 +140,7 @@ def _search(
             save()
         raise
     weights, path = save()
+    finished = done and len(checked) == len(config.lengths.checked)
     return MetaTrainResult(weights, _totals(records), path, finished)
 
 
@@ -161,24 +160,43 @@ def _restore(out: Path, config: SearchConfig) -> tuple[list[dict[str, Any]], lis
         kept = SearchConfig.from_json(json.loads((out / CONFIG).read_text()))
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{out} has a log, but no config of a search: {error}. {OTHERWISE}"
+            f"{out} has a log, but no config of a search ({error}). {OTHERWISE}"
         ) from error
     if kept.hash != config.hash:
         raise StoreError(
             f"{out} is of a search with another config ({kept.hash[:8]}, this one is "
             f"{config.hash[:8]}). {OTHERWISE}"
         )
-    records = [record for record in log if "generations" not in record]
-    for number, record in enumerate(records):
-        if record.get("generation") != number or not record.keys() >= _KEYS:
-            raise damaged(out / LOG, log.index(record) + 1)
+    records, checks = [], []
+    for number, record in enumerate(log, start=1):
+        if _is_check(record):
+            checks.append(record)
+        elif record.get("generation") == len(records) and _is_generation(record, config):
+            records.append(record)
+        else:
+            raise damaged(out / LOG, number)
     wanted = config.strategy.generations
     if len(records) > wanted:
         raise StoreError(
             f"{out} has {len(records)} generations, more than strategy.generations ({wanted}): "
             f"ask for as many. {OTHERWISE}"
         )
-    return records, [record for record in log if record.get("generations") == wanted]
+    return records, [record for record in checks if record["generations"] == wanted]
+
+
+def _is_generation(record: Mapping[str, Any], config: SearchConfig) -> bool:
+    """Whether a record has what `Strategy.replay` and `_totals` ask of it."""
+    aims = record.get("aims")
+    return (
+        isinstance(aims, list)
+        and len(aims) == config.strategy.population
+        and all(map(is_number, aims))
+        and all(is_number(record.get(key)) for key in ("inner_steps", "seconds", "cpu_seconds"))
+    )
+
+
+def _is_check(record: Mapping[str, Any]) -> bool:
+    return all(type(record.get(key)) is int for key in ("generations", "steps"))
 
 
 def _card(searcher: Searcher, numbers: Numbers, totals: Totals, checked: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def weights_label(weights: str | os.PathLike[str] | VeLOWeights) -> str:
         return f"VeLO ({path.stem})"
     if _is_official(path):
         return "VeLO (official)"
-    name = f"{path.resolve().parent.name}/{path.name}" if path.stem == "weights" else path.name
+    name = f"{path.parent.resolve().name}/{path.name}" if path.stem == "weights" else path.name
     return f"VeLO ({name})"
 
 

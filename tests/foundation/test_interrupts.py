@@ -7,9 +7,23 @@ import threading
 
 import pytest
 
-from foundation.interrupts import SIGNALS, interrupts, terminated_as_interrupted
+from foundation.interrupts import (
+    SIGNALS,
+    handlers_kept,
+    interrupts,
+    terminated_as_interrupted,
+)
 
 
+@pytest.fixture
+def _heeds_sigint():
+    """Pytest in the background of a script ignores Ctrl-C from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeds_sigint")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_a_wish_and_the_second_an_order(number):
     told = []
@@ -34,6 +48,15 @@ def test_what_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeds_sigint")
+def test_what_a_library_installs_can_be_put_back():
+    before = [signal.getsignal(known) for known in SIGNALS]
+    with handlers_kept():
+        for known in SIGNALS:
+            signal.signal(known, lambda number, frame: None)
+    assert [signal.getsignal(known) for known in SIGNALS] == before
 
 
 def test_another_thread_leaves_signals_alone():

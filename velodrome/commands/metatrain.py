@@ -75,8 +75,9 @@ def metatrain(
         console().print(f"the weights are in {result.path}", markup=False)
     else:
         console().print(
-            f"stopped after {result.totals.steps} of {_steps(settings)}: the same command goes "
-            f"on. The weights so far are in {result.path}",
+            f"stopped early, after {result.totals.steps} of {_steps(settings)}: the same command"
+            f"{', without --restart,' if restart else ''} goes on. The weights so far are in "
+            f"{result.path}",
             markup=False,
         )
     return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -54,6 +56,8 @@ def test_a_run_that_was_interrupted_gives_the_same_numbers(toy_config, tmp_path)
     result = metatrain(toy_config, parts, report=_quiet, max_seconds=0.0)
     assert not result.finished and result.totals.steps == 0
     assert not (parts / "baseline.json").exists()  # Adam was not measured either
+    with pytest.raises(StoreError, match="weights, but no checkpoint"):
+        metatrain(toy_config, _weights_alone(parts), report=_quiet)
     with pytest.raises(KeyboardInterrupt):
         metatrain(toy_config, parts, report=_terminate_in(1))
     card = json.loads((parts / "weights.json").read_text())
@@ -83,6 +87,41 @@ def test_a_run_that_was_interrupted_gives_the_same_numbers(toy_config, tmp_path)
     other = dataclasses.replace(toy_config, seed=6)
     with pytest.raises(StoreError, match="another config"):
         metatrain(other, parts, report=_quiet)
+    # A finished run has nothing to do, and one that was stopped in its last step one validation.
+    lines.clear()
+    assert metatrain(toy_config, parts, report=lines.append).finished
+    assert lines == ["resuming at outer step 4"]
+    _drop_last_line(parts / LOG)
+    assert not metatrain(toy_config, parts, report=_quiet, max_seconds=0.0).finished
+    with pytest.raises(KeyboardInterrupt):
+        metatrain(toy_config, parts, report=_terminate_at_once)
+    assert metatrain(toy_config, parts, report=_quiet).finished
+    _check_validation(parts)
+
+
+def test_a_log_without_a_checkpoint_is_not_emptied_by_another_config(toy_config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(toy_config.to_json()))
+    (tmp_path / LOG).write_text('{"step": 0}\n')
+    other = dataclasses.replace(toy_config, seed=6)
+    with pytest.raises(StoreError, match="log of a run with another config"):
+        metatrain(other, tmp_path, report=_quiet)
+    assert (tmp_path / LOG).read_text()
+
+
+def _weights_alone(directory: Path) -> Path:
+    alone = directory.with_name("alone")
+    alone.mkdir()
+    shutil.copy(directory / "weights.safetensors", alone)
+    return alone
+
+
+def _drop_last_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def _terminate_at_once(line: str) -> None:
+    if line.startswith("resuming"):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _check_validation(directory) -> None:

@@ -171,12 +171,16 @@ def test_an_empty_log_beside_another_config_is_refused(config, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["x{}", "5", "{}", "without a key", "left out"])
+@pytest.mark.parametrize(
+    "damage", ["x{}", "5", "{}", "without a key", "left out", "twice", '{"generations": "8"}']
+)
 def test_a_damaged_log_is_refused_and_left_as_it_is(whole, config, tmp_path, damage):
     _copy(whole[0], tmp_path)
     lines = (tmp_path / LOG).read_text().splitlines()
     if damage == "left out":
         del lines[2]
+    elif damage == "twice":
+        lines.insert(2, lines[1])
     elif damage == "without a key":
         record = json.loads(lines[2])
         del record["inner_steps"]
@@ -216,7 +220,10 @@ def test_the_command_runs_a_search(whole, config, tmp_path, capsys):
     assert cli.main(words) == 0
     assert "the weights are in" in capsys.readouterr().out
     assert cli.main([*words[:-1], str(tmp_path / "new"), "--max-minutes", "0"]) == 0
-    assert "stopped after 0 of 8 generations" in capsys.readouterr().out
+    assert (
+        "stopped early, after 0 of 8 generations: the same command goes on"
+        in capsys.readouterr().out
+    )
     made = load_weights(str(tmp_path / "weights.safetensors"))
     jax.tree.map(np.testing.assert_array_equal, made, whole[1].weights)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from foundation.errors import StoreError
 from foundation.locks import alone_in
-from optimizers.metatrain.log import LOG
 
+LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from foundation.errors import StoreError
 from foundation.files import atomic_write_text
+from optimizers.metatrain.directory import OTHERWISE
 
-LOG = "log.jsonl"
 
-
-def resume_log(path: Path, steps: int) -> tuple[int, dict[str, Any] | None]:
+def resume_log(
+    path: Path, records: Sequence[dict[str, Any]], steps: int
+) -> tuple[int, dict[str, Any] | None]:
     """Drops the records of an evolution after its checkpoint: they will be made again.
 
     Args:
-      path: The log; it may be missing.
+      path: The log; it is written anew.
+      records: What `read_log` found in it.
       steps: The outer steps that the checkpoint has.
 
     Returns:
@@ -26,7 +29,6 @@ def resume_log(path: Path, steps: int) -> tuple[int, dict[str, Any] | None]:
     Raises:
       StoreError: A line is no record of an evolution; nothing is changed.
     """
-    records = read_log(path)
     for number, record in enumerate(records, start=1):
         if not any(type(record.get(key)) is int for key in ("step", "validation")):
             raise damaged(path, number)
@@ -35,9 +37,8 @@ def resume_log(path: Path, steps: int) -> tuple[int, dict[str, Any] | None]:
         for record in records
         if record.get("step", -1) < steps and record.get("validation", -1) <= steps
     ]
-    if path.is_file():
-        lines = (json.dumps(record, allow_nan=False) for record in kept)
-        atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+    lines = (json.dumps(record, allow_nan=False) for record in kept)
+    atomic_write_text(path, "".join(f"{line}\n" for line in lines))
     validations = [record for record in kept if "validation" in record]
     if not validations:
         return -1, None
@@ -73,8 +74,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def damaged(path: Path, number: int) -> StoreError:
     """Returns the error that says of line ``number`` of a log that it is no record."""
     return StoreError(
-        f"{path} is damaged: line {number} is no record of this run. Mend the line if you know "
-        "what it was, choose another directory, or start again with --restart (resume=False)."
+        f"{path} is damaged: line {number} is no record of this run. Mend it if you know what it "
+        f"was. {OTHERWISE}"
     )
 
 

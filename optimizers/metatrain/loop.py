@@ -15,10 +15,9 @@ from foundation.files import atomic_write_json
 from optimizers.metatrain.card import Totals, make_card
 from optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
 from optimizers.metatrain.config import MetaTrainConfig
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG, OTHERWISE, WEIGHTS, opened
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG, OTHERWISE, WEIGHTS, opened
 from optimizers.metatrain.events import check_events, open_events
 from optimizers.metatrain.log import (
-    LOG,
     read_log,
     resume_log,
     step_line,
@@ -115,7 +114,7 @@ def _metatrain(
     elif known and _kept_hash(out / CONFIG) != config.hash:
         raise StoreError(f"{out} has the log of a run with another config. {OTHERWISE}")
     totals.workers = max(totals.workers, workers)
-    validated, last_validation = resume_log(out / LOG, totals.steps)
+    validated, last_validation = resume_log(out / LOG, known, totals.steps)
     atomic_write_json(out / CONFIG, config.to_json())
     validate = _validation(config, out, stop, say)
     events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
@@ -170,9 +169,9 @@ def _metatrain(
                     save()
                     saved = time.perf_counter()
             finished = totals.steps >= config.outer.steps
-            if finished and validate and validated != totals.steps:
+            if finished and _validates(config) and validated != totals.steps:
                 save()
-                if finished := not stop():
+                if finished := validate is not None and not stop():
                     record_validation()
         finally:
             # Whatever ends the loop, an interrupt included, the last whole step is kept.
@@ -190,11 +189,15 @@ def _kept_hash(path: Path) -> str | None:
         return None
 
 
+def _validates(config: MetaTrainConfig) -> bool:
+    return config.record.validate_every > 0 and config.tasks.validation_per_family > 0
+
+
 def _validation(
     config: MetaTrainConfig, out: Path, stop: Callable[[], bool], say: Callable[[str], None]
 ) -> Callable[[TrainState], dict[str, Any]] | None:
     """Returns what validates; None if nothing shall, or time was up before Adam was measured."""
-    if config.record.validate_every == 0 or config.tasks.validation_per_family == 0:
+    if not _validates(config):
         return None
     validator = Validator(config)
     path = out / "baseline.json"

@@ -25,10 +25,10 @@ from foundation.errors import StoreError, VelodromeError
 from foundation.files import atomic_write_json, atomic_write_text
 from optimizers.metatrain.card import Totals, compute_on_card
 from optimizers.metatrain.checks import is_number
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG, OTHERWISE, WEIGHTS, opened
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG, OTHERWISE, WEIGHTS, opened
 from optimizers.metatrain.envelope import envelopes
 from optimizers.metatrain.features import Numbers
-from optimizers.metatrain.log import LOG, damaged, read_log, to_stderr, write_record
+from optimizers.metatrain.log import damaged, read_log, to_stderr, write_record
 from optimizers.metatrain.loop import MetaTrainResult
 from optimizers.metatrain.numbers import rounded
 from optimizers.metatrain.search_config import SearchConfig
@@ -104,7 +104,7 @@ def _search(
     kept = [*records, *checked]
     atomic_write_text(out / LOG, "".join(json.dumps(record) + "\n" for record in kept))
     found = envelopes(out / ENVELOPES, specs, config.envelope, seed=config.seed, stop=stop, say=say)
-    searcher = Searcher(config, found)
+    searcher = Searcher(config, specs, found)
 
     def save() -> tuple[VeLOWeights, Path]:
         numbers = rounded(searcher.numbers(strategy.average))

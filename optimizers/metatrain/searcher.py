@@ -31,12 +31,15 @@ class Searcher:
 
     Args:
       config: What to do.
+      specs: Its pool of tasks.
       envelopes: Adam's envelope of each task of the pool, by the hash of its spec.
     """
 
-    def __init__(self, config: SearchConfig, envelopes: Mapping[str, Envelope]):
+    def __init__(
+        self, config: SearchConfig, specs: Sequence[TaskSpec], envelopes: Mapping[str, Envelope]
+    ):
         self.config = config
-        self.specs = pool(config)
+        self.specs = specs
         self._envelopes = envelopes
         longest = config.lengths.high
         self._unroll = UnrollConfig(low=longest, high=longest, objective="tail")

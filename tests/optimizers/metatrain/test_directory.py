@@ -7,8 +7,8 @@ import json
 import pytest
 
 from foundation.errors import StoreError
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG, WEIGHTS, opened
-from optimizers.metatrain.log import LOG, read_log, resume_log
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG, WEIGHTS, opened
+from optimizers.metatrain.log import read_log, resume_log
 
 
 def test_weights_alone_are_not_replaced_unless_asked_to(tmp_path):
@@ -64,14 +64,14 @@ def test_any_other_line_that_is_no_record_is_refused(tmp_path, line):
 
 def test_a_resumed_log_keeps_what_the_checkpoint_has(tmp_path):
     path = tmp_path / LOG
-    assert resume_log(path, 3) == (-1, None)
+    assert resume_log(path, [], 3) == (-1, None)
     records = [{"validation": 0, "won": 1}, {"step": 0}, {"step": 1}, {"validation": 2, "won": 5}]
     path.write_text("".join(f"{json.dumps(record)}\n" for record in [*records, {"step": 2}]))
     # However often it is resumed there: the last validation is that of the state.
     for _ in range(2):
-        assert resume_log(path, 2) == (2, {"won": 5})
+        assert resume_log(path, read_log(path), 2) == (2, {"won": 5})
         assert read_log(path) == records
-    assert resume_log(path, 1) == (0, {"won": 1})
+    assert resume_log(path, read_log(path), 1) == (0, {"won": 1})
     assert read_log(path) == records[:2]
 
 
@@ -80,5 +80,5 @@ def test_a_log_of_something_else_is_not_resumed(tmp_path, line):
     path = tmp_path / LOG
     path.write_text(f'{{"step": 0}}\n{line}\n')
     with pytest.raises(StoreError, match="line 2 is no record"):
-        resume_log(path, 0)
+        resume_log(path, read_log(path), 0)
     assert line in path.read_text()

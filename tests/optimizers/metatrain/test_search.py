@@ -19,13 +19,12 @@ from optimizers.metatrain import (
     remake,
     search_numbers,
 )
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG
+from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG
 from optimizers.metatrain.features import Numbers
-from optimizers.metatrain.log import LOG
 from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
 from optimizers.metatrain.search import ENVELOPES
 from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
-from optimizers.metatrain.searcher import Searcher, searched_weights
+from optimizers.metatrain.searcher import Searcher, pool, searched_weights
 from optimizers.velo.store import load_weights, weights_hash
 from velodrome import cli
 
@@ -235,7 +234,7 @@ def test_families_take_turns_and_slow_ones_have_shorter_runs(config):
         lengths=LengthsConfig(low=30, high=120, high_by_family={"rnn": 40.0}),
         strategy=dataclasses.replace(config.strategy, tasks=3),
     )
-    searcher = Searcher(both, {})
+    searcher = Searcher(both, pool(both), {})
     drawn = [searcher.draw(index, slot)[:2] for index in range(20) for slot in range(3)]
     assert [spec.family for spec, _ in drawn] == 30 * ["mlp", "rnn"]
     lengths = {f: {n for spec, n in drawn if spec.family == f} for f in ("mlp", "rnn")}

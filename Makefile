@@ -24,7 +24,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_imports.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
@@ -41,7 +41,7 @@ heldout: $(VENV)/.installed
 	$(BIN)/velodrome run heldout-8 --out $(HELDOUT)/2000 --optimizers \
 	  adam,$(WEIGHTS),horizon:0.25:$(WEIGHTS),horizon:0.5:$(WEIGHTS),horizon:2:$(WEIGHTS),horizon:4:$(WEIGHTS)
 	$(BIN)/velodrome run heldout-8-width --out $(HELDOUT)/width --optimizers adam,$(WEIGHTS)
-	$(BIN)/python -m suites.generalisation $(HELDOUT)/500 $(HELDOUT)/2000 $(HELDOUT)/10000 \
+	$(BIN)/python scripts/generalisation.py $(HELDOUT)/500 $(HELDOUT)/2000 $(HELDOUT)/10000 \
 	  $(HELDOUT)/40000 $(HELDOUT)/width
 
 clean:

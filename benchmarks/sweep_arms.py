@@ -11,12 +11,12 @@ import numpy as np
 import optax
 from sweep_worker import RATES, suite_of
 
-import taskgen
-from optimizers.registry import optimizers
-from suites.execute import TaskBench
-from suites.lanes import LaneLoop
-from suites.suite import load_suite
-from taskgen.data.source import open_source
+import velodrome
+from velodrome.optimizers.registry import optimizers
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.training.lanes import LaneLoop
+from velodrome.suites.training.shard import TaskBench
+from velodrome.taskgen.data.source import open_source
 
 
 def ours(name: str) -> Any:
@@ -41,7 +41,7 @@ def user(name: str) -> Any:
     """What a competent user writes."""
     suite = suite_of(name)
     spec, protocol = suite.tasks[0], suite.protocol
-    task = taskgen.build(spec)
+    task = velodrome.build(spec)
     train, heldout = open_source(spec, "train"), open_source(spec, "heldout")
     examples = {
         source.split: source.gather(

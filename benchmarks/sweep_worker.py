@@ -105,9 +105,9 @@ class Worker:
 
 
 def suite_of(name: str) -> Any:
-    from suites.protocol import Protocol
-    from suites.suite import Suite
-    from taskgen.spec import DataSpec, TaskSpec
+    from velodrome.suites.protocol import Protocol
+    from velodrome.suites.suite import Suite
+    from velodrome.taskgen.spec import DataSpec, TaskSpec
 
     family, config, data, batch_size, steps, _ = TASKS[name]
     spec = TaskSpec(family=family, config=config, data=DataSpec(data), batch_size=batch_size)
@@ -122,7 +122,7 @@ def _serve(arm: str, name: str, cores: list[int]) -> None:
         os.sched_setaffinity(0, cores)
     import sweep_arms
 
-    from suites.numerics import numerics
+    from velodrome.suites.training.jax_config import numerics
 
     with numerics():
         if arm == "modes":

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from foundation.canonical import content_hash
-from results.store import Store
+from velodrome.foundation.canonical import content_hash
+from velodrome.results.store.store import Store
 
 RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 FAMILIES = ("mlp", "cnn", "autoencoder", "resnet", "vit", "rnn", "transformer", "mlp_mixer")

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers.metatrain.config import UnrollConfig
-from optimizers.metatrain.initial import structured_weights
-from optimizers.metatrain.program import make_particles, repeat_each
-from optimizers.metatrain.tasks import draw_problems, open_task
-from taskgen import DataSpec, TaskSpec
-from taskgen.draws import Draws
+from velodrome.optimizers.metatrain.config.config import UnrollConfig
+from velodrome.optimizers.metatrain.es.program import make_particles, repeat_each
+from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
+from velodrome.optimizers.metatrain.initial import structured_weights
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PAIRS, STEPS, ROUNDS = 8, 200, 7
 CONFIG = {"hidden_size": 32, "num_layers": 1, "image_size": 8}

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import statistics
 
-import taskgen
-from taskgen.budget import Budget, load_profile, predict_seconds
-from taskgen.calibrate import calibration_specs, profile_of_times
-from taskgen.measure import measure_step_seconds
-from taskgen.sampler import MIXTURE, sample_recorded
-from taskgen.spec import TaskSpec
+import velodrome
+from velodrome.taskgen.budget import Budget, load_profile, predict_seconds
+from velodrome.taskgen.calibrate import calibration_specs, profile_of_times
+from velodrome.taskgen.measure import measure_step_seconds
+from velodrome.taskgen.sampler import MIXTURE, sample_recorded
+from velodrome.taskgen.spec import TaskSpec
 
 TARGETS = (2e6, 6e7, 2e9)
 LIMITS = (1e6, 3e9)
@@ -30,9 +30,11 @@ def chosen_specs() -> list[TaskSpec]:
         budget = Budget(load_profile("v100"), max_mflop=LIMITS[1] / 1e6)
         drawn = sample_recorded(400, seed=SEED, family=family, data="built-in", budget=budget)
         specs = [sampled.spec for sampled in drawn]
-        specs = [spec for spec in specs if taskgen.cost(spec).flops >= LIMITS[0]]
+        specs = [spec for spec in specs if velodrome.cost(spec).flops >= LIMITS[0]]
         for target in TARGETS:
-            nearest = min(specs, key=lambda spec: abs(math.log(taskgen.cost(spec).flops / target)))
+            nearest = min(
+                specs, key=lambda spec: abs(math.log(velodrome.cost(spec).flops / target))
+            )
             specs.remove(nearest)
             chosen.append(nearest)
     return chosen
@@ -47,7 +49,7 @@ def test_prediction(benchmark):
     print(f"\n{profile}")
     ratios = []
     for spec, measured in zip(unseen, times[len(seen) :], strict=True):
-        cost = taskgen.cost(spec)
+        cost = velodrome.cost(spec)
         predicted = predict_seconds(cost, profile)
         ratios.append(max(predicted / measured, measured / predicted))
         print(

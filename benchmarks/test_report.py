@@ -18,7 +18,7 @@ PROGRAM = """
 import resource, sys, time
 import joblib
 from joblib.externals.loky import get_reusable_executor
-from results.report import write_report
+from velodrome.results.report import write_report
 begun = time.monotonic()
 files = write_report(sys.argv[1])
 seconds = time.monotonic() - begun

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optimizers.velo import VeLOWeights, init_weights, velo_from_theta
+from velodrome.optimizers.velo.optimizer import velo_from_theta
+from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 # The oracle lives with the tests that use it.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "optimizers" / "velo"))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import VelodromeError
-from foundation.files import atomic_write_json, sha256_file
+from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.files import atomic_write_json, sha256_file
 
 CHUNK_BYTES = 1 << 16
 """Bytes read and written at a time."""

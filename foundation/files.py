@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import WriteError
+from velodrome.foundation.errors import WriteError
 
 
 @contextlib.contextmanager

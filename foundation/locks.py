@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from foundation.errors import StoreError, WriteError
+from velodrome.foundation.errors import StoreError, WriteError
 
 _LOCK = ".lock"
 

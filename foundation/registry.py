@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from foundation.canonical import content_hash
-from foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import UnknownNameError, VelodromeError
 
 T = TypeVar("T")
 

@@ -1,7 +1,11 @@
-"""What trains: optax transformations, by name, with the sweeps they are published with."""
+"""What trains: optax transformations with their sweeps. Look them up with `get` and `names`."""
 
 from __future__ import annotations
 
-from optimizers.registry import OptimizerSpec, optimizers
+from velodrome.optimizers.registry import optimizers
 
-__all__ = ["OptimizerSpec", "optimizers"]
+get = optimizers.get
+names = optimizers.names
+register = optimizers.register
+
+__all__ = ["get", "names", "register"]

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from optimizers.registry import LEARNING_RATES, OptimizerSpec
+from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec
 
 #: A learning rate, which may be a tracer.
 Rate: TypeAlias = float | jax.Array

@@ -7,8 +7,8 @@ import functools
 import math
 from typing import Any
 
-from foundation.errors import SpecError
-from optimizers.registry import OptimizerSpec
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.spec import OptimizerSpec
 
 #: Names that begin with it are ``horizon:FACTOR:OPTIMIZER``.
 PREFIX = "horizon:"

@@ -7,7 +7,7 @@ from typing import Any
 
 import optax
 
-from optimizers.registry import OptimizerSpec
+from velodrome.optimizers.spec import OptimizerSpec
 
 
 def velo_spec(weights: str, *, name: str | None = None) -> OptimizerSpec:
@@ -21,7 +21,7 @@ def velo_spec(weights: str, *, name: str | None = None) -> OptimizerSpec:
       UnknownNameError: There are no weights of that name.
       WeightsError: The file is missing or damaged, or holds something else.
     """
-    from optimizers.velo.store import (
+    from velodrome.optimizers.velo.weights.store import (
         load_weights,
         meta_training_cost,
         weights_hash,
@@ -45,6 +45,6 @@ def velo_tiny() -> OptimizerSpec:
 
 
 def _velo(num_steps: int, *, weights: Any) -> optax.GradientTransformationExtraArgs:
-    from optimizers.velo import velo
+    from velodrome.optimizers.velo.optimizer import velo
 
     return velo(num_steps, weights=weights)

@@ -44,7 +44,7 @@ def cost_on_card(card: Mapping[str, Any]) -> MetaTrainingCost | None:
     there. Hours by the clock on an accelerator, or with workers, whose processor time nobody sums.
 
     Args:
-      card: See `optimizers.velo.store.save_weights`. Anybody can write one, so that any field may
+      card: See `velodrome.optimizers.velo.weights.store.save_weights`. Anybody can write one, so that any field may
         be missing or be something else.
     """
     training = card.get("training")

@@ -1,33 +1,11 @@
-"""What is asked, and the running of it: suites, plans, the hot loop, engines.
-
-Importing this package imports no jax; `run` and the engines do when they are used.
-"""
+"""Named task lists, plans, and the runner. Look suites up by name with `get` and `names`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from velodrome.suites.catalog import suites
 
-if TYPE_CHECKING:
-    from suites.protocol import Protocol as Protocol
-    from suites.run import run as run
-    from suites.suite import Suite as Suite
-    from suites.suite import load_suite as load_suite
-    from suites.suite import suites as suites
+get = suites.get
+names = suites.names
+register = suites.register
 
-_HOMES = {
-    "Protocol": "suites.protocol",
-    "Suite": "suites.suite",
-    "load_suite": "suites.suite",
-    "run": "suites.run",
-    "suites": "suites.suite",
-}
-__all__ = ["Protocol", "Suite", "load_suite", "run", "suites"]
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used."""
-    import importlib
-
-    if name not in _HOMES:
-        raise AttributeError(f"module 'suites' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__all__ = ["get", "names", "register"]

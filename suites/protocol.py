@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from foundation.canonical import content_hash
-from foundation.errors import SpecError, unknown_key
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import SpecError, unknown_key
 
 EVAL_BATCHES = ("fixed", "fresh")
 EVAL_MODES = ("eval", "training-loss")

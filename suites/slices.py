@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from foundation.errors import UnknownNameError
-from suites.suite import Suite
-from taskgen.spec import TaskSpec
+from velodrome.foundation.errors import UnknownNameError
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.spec import TaskSpec
 
 
 def slices(suite: Suite) -> dict[str, Suite]:
@@ -15,7 +15,10 @@ def slices(suite: Suite) -> dict[str, Suite]:
 
     Empty where there is only one group, or none.
     """
-    from suites.velodrome_tasks import group_of, published_tasks  # here: few suites need them
+    from velodrome.suites.published.tasks import (  # here: few suites need them
+        group_of,
+        published_tasks,
+    )
 
     known = published_tasks()
     parts = _parts(suite, lambda task: group_of(task.name) if task.name in known else "")
@@ -45,7 +48,7 @@ def part_of_suite(suite: Suite, part: str) -> Suite:
       UnknownNameError: It has no such part.
       PlanError: The part is a published task that is not implemented.
     """
-    from suites.velodrome_tasks import refuse_missing
+    from velodrome.suites.published.tasks import refuse_missing
 
     refuse_missing(part)
     parts = {

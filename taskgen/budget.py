@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import SpecError, UnknownNameError, VelodromeError
-from foundation.files import atomic_write_json, cache_dir
-from taskgen.cost import Cost
-from taskgen.space import config_fields
-from taskgen.spec import TaskSpec
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.files import atomic_write_json, cache_dir
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.space.config import config_fields
+from velodrome.taskgen.spec import TaskSpec
 
 PROTOCOL_STEPS = 10_000
 """Steps that a task must be able to do in the time allowed: the published training horizon."""

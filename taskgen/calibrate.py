@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from taskgen.budget import DeviceProfile, check_profile_name, predict_seconds, save_profile
-from taskgen.cost import Cost
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.budget import (
+    DeviceProfile,
+    check_profile_name,
+    predict_seconds,
+    save_profile,
+)
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 # Round figures (FLOP/s, bytes/s, seconds a step, seconds a kernel) that the fit starts from, and
 # is held near where the tasks do not say: on a CPU, launching a kernel costs next to nothing.
@@ -119,9 +124,9 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
       repeats: Timings of each task.
 
     Returns:
-      The profile, which :func:`taskgen.budget.load_profile` finds by its name from now on.
+      The profile, which :func:`velodrome.taskgen.budget.load_profile` finds by its name from now on.
     """
-    from taskgen.measure import measure_step_seconds  # here, so that fitting needs no jax
+    from velodrome.taskgen.measure import measure_step_seconds  # here, so that fitting needs no jax
 
     check_profile_name(name)  # now, not after a minute of timing
     specs = calibration_specs()
@@ -138,11 +143,11 @@ def profile_of_times(
     """Fits a profile of this machine's default device to the measured seconds of ``specs``."""
     import jax  # here, so that fitting needs no jax
 
-    import taskgen
+    from velodrome.taskgen.description import cost
 
     device = jax.devices()[0]
     return fit_profile(
-        [taskgen.cost(spec) for spec in specs],
+        [cost(spec) for spec in specs],
         seconds,
         name=name,
         device=device.device_kind,

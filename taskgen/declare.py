@@ -7,10 +7,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from foundation.errors import SpecError
-from taskgen.families import families
-from taskgen.families.base import Family, deferred
-from taskgen.space import declared
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.space.config import declared
 
 
 def family(
@@ -30,8 +30,8 @@ def family(
       name: Name to be registered under.
       data_kind: As for :class:`Family`.
       version: As for :class:`Family`.
-      **fields: The config's fields, each :func:`~taskgen.space.static` or
-        :func:`~taskgen.space.dynamic`.
+      **fields: The config's fields, each :func:`~velodrome.taskgen.space.config.static` or
+        :func:`~velodrome.taskgen.space.config.dynamic`.
 
     Returns:
       A decorator. It takes a class of Flax modules as for :class:`Family`, or a function

@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import taskgen
-from taskgen.data import datasets
-from taskgen.families.building import batch_shapes
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.build import batch_shapes, build
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.spec import TaskSpec
 
 _LEARNING_RATE = 1e-3
 
@@ -56,7 +55,7 @@ class _Program:
     """A compiled loop of training steps, of a length that takes about ``seconds``."""
 
     def __init__(self, spec: TaskSpec, seconds: int | float):
-        task = taskgen.build(spec)
+        task = build(spec)
         self._batch = random_batch(spec)
         self._key = jax.random.key(0)
         self._params, self._state = jax.jit(task.init)(self._key)

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from foundation.errors import SpecError
-from taskgen.budget import Budget, fit_budget, load_profile
-from taskgen.data import datasets
-from taskgen.draws import Draws
-from taskgen.families import Family, families
-from taskgen.space import choice, config_fields, sample_config
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.budget import Budget, fit_budget, load_profile
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.space.config import choice, config_fields, sample_config
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 MIXTURE = ("mlp", "cnn", "rnn", "transformer")
 """Families that a sample is drawn from, with equal weights."""

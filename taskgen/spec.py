@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from foundation.canonical import content_hash
-from foundation.errors import SpecError, unknown_key
-from taskgen.space import check_config, config_to_json, dynamic_values
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.taskgen.augmentation import read_augmentations
+from velodrome.taskgen.space.config import check_config, config_to_json, dynamic_values
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is, in words
 
@@ -55,8 +56,6 @@ def _check_keys(where: str, values: Any, cls: type) -> None:
 def _read_augmentations(values: Any) -> tuple[Any, ...]:
     if not values:
         return ()
-    from taskgen.augment import read_augmentations  # here, because it is seldom needed
-
     return read_augmentations(values)
 
 
@@ -166,7 +165,7 @@ class TaskSpec:
         one.
       precision: Number formats.
       augmentations: Wrappers around the task, the first one innermost: `Augmentation`, or its
-        name, or a mapping of its name and fields; see :mod:`taskgen.augment`.
+        name, or a mapping of its name and fields; see :mod:`velodrome.taskgen.wrappers.apply`.
       grad_accumulation: Batches whose gradients are averaged for a step. Only 1 for now.
       name: A label for people. It is not part of the hash.
 
@@ -204,8 +203,10 @@ class TaskSpec:
 
     @property
     def family_object(self) -> Any:
-        """The registered :class:`taskgen.families.Family`."""
-        from taskgen.families import families  # here, because families are declared with specs
+        """The registered :class:`velodrome.taskgen.family.Family`."""
+        from velodrome.taskgen.registry import (
+            families,  # here, because families are declared with specs
+        )
 
         return families.get(self.family)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import SpecError
-from foundation.files import atomic_write_json
-from taskgen.spec import TaskSpec
+from velodrome.foundation.errors import SpecError
+from velodrome.foundation.files import atomic_write_json
+from velodrome.taskgen.spec import TaskSpec
 
 SCHEMA = 1
 KIND = "velodrome-tasks"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen.cost import Cost
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.spec import TaskSpec
 
 
 @dataclass(frozen=True, eq=False)  # a task is itself, so that jit caches by identity

@@ -18,12 +18,17 @@ def modules_with_examples() -> list[str]:
         for path in sorted((ROOT / package).rglob("*.py")):
             if ">>> " in path.read_text():
                 parts = path.relative_to(ROOT).with_suffix("").parts
-                found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+                parts = parts[:-1] if parts[-1] == "__init__" else parts
+                found.append(".".join(parts if package == "velodrome" else ("velodrome", *parts)))
     return found
 
 
 def test_modules_with_examples_are_found():
-    assert {"velodrome", "taskgen.draws", "results.envelope"} <= set(modules_with_examples())
+    assert {
+        "velodrome",
+        "velodrome.taskgen.space.draws",
+        "velodrome.results.speedup.envelope",
+    } <= set(modules_with_examples())
 
 
 @pytest.mark.parametrize("name", modules_with_examples())

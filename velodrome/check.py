@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foundation.errors import VelodromeError
+from velodrome.foundation.errors import VelodromeError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def check_task(spec: Any) -> list[CheckResult]:
     Returns:
       A result for each check.
     """
-    from velodrome.contracts import task_contract
+    from velodrome.contracts import task as task_contract
 
     return run_checks(task_contract.CHECKS, task_contract.prepare(spec))
 
@@ -57,7 +57,7 @@ def check_family(family: Any) -> list[CheckResult]:
     Returns:
       A result for each check.
     """
-    from velodrome.contracts import family_contract
+    from velodrome.contracts import family as family_contract
 
     with _registered_family(family) as found:
         return run_checks(family_contract.CHECKS, family_contract.Subject(found))
@@ -73,8 +73,8 @@ def check_optimizer(optimizer: Any) -> list[CheckResult]:
     Returns:
       A result for each check.
     """
-    from optimizers.contract import CHECKS
-    from optimizers.registry import optimizers
+    from velodrome.contracts.optimizer import CHECKS
+    from velodrome.optimizers.registry import optimizers
 
     spec = optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
     return run_checks(CHECKS, spec)
@@ -112,8 +112,8 @@ def _describe(error: Exception) -> str:
 @contextlib.contextmanager
 def _registered_family(family: Any) -> Iterator[Any]:
     """Makes specs of the family possible while it is checked, whatever it was given as."""
-    from taskgen.families import families
-    from taskgen.families.base import Family
+    from velodrome.taskgen.family import Family
+    from velodrome.taskgen.registry import families
 
     found = families.get(family) if isinstance(family, str) else family
     if not isinstance(found, Family):

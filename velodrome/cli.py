@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import velodrome
-from foundation.errors import UnknownNameError, VelodromeError
-from foundation.files import cache_hint
-from foundation.interrupts import terminated_as_interrupted
+from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.files import cache_hint
+from velodrome.foundation.interrupts import terminated_as_interrupted
 
 #: Command -> what it does, in the order of the help. Each is a module of velodrome.commands.
 COMMANDS = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 
-from optimizers.metatrain.config import MetaTrainConfig
-from optimizers.metatrain.tasks import pool_hash
-from taskgen.spec import TaskSpec
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
+from velodrome.optimizers.metatrain.es.tasks import pool_hash
+from velodrome.taskgen.spec import TaskSpec
 
 _METHODS = {
     "full": "full-length evolution strategies, antithetic pairs",

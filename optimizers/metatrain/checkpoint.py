@@ -13,9 +13,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from foundation.errors import StoreError
-from foundation.files import atomic_path
-from optimizers.metatrain.directory import OTHERWISE
+from velodrome.foundation.errors import StoreError
+from velodrome.foundation.files import atomic_path
+from velodrome.optimizers.metatrain.directory import OTHERWISE
 
 _KEY = "velodrome"
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from foundation.errors import StoreError
-from foundation.locks import alone_in
+from velodrome.foundation.errors import StoreError
+from velodrome.foundation.locks import alone_in
 
 LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import VelodromeError
+from velodrome.foundation.errors import VelodromeError
 
 
 class Events:

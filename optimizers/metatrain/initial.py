@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from foundation.errors import VelodromeError
-from optimizers.metatrain.config import ArchitectureConfig
-from optimizers.metatrain.features import featured_weights
-from optimizers.velo import VeLOWeights, init_weights
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.metatrain.config.config import ArchitectureConfig
+from velodrome.optimizers.velo.handmade.features import featured_weights
+from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 # Positions among the inputs of the LSTM ...
 _FRACTIONS = (2, 3, 4, 5, 6)  # switch when 0.2, 0.4, 0.6, 0.8 and 0.9 of the run are done
@@ -72,7 +72,7 @@ def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
         return featured_weights(key, hidden=config.hidden, bank=config.bank)
     if config.init == "random":
         return init_weights(key, config.hidden, config.bank)
-    from optimizers.velo.store import load_weights
+    from velodrome.optimizers.velo.weights.store import load_weights
 
     weights = load_weights(config.init)
     found = weights.hidden_size, weights.bank_size

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from foundation.errors import StoreError
-from foundation.files import atomic_write_text
-from optimizers.metatrain.directory import OTHERWISE
+from velodrome.foundation.errors import StoreError
+from velodrome.foundation.files import atomic_write_text
+from velodrome.optimizers.metatrain.directory import OTHERWISE
 
 
 def resume_log(

@@ -10,14 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import SpecError, StoreError
-from foundation.files import atomic_write_json
-from optimizers.metatrain.card import Totals, make_card
-from optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
-from optimizers.metatrain.config import MetaTrainConfig
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG, OTHERWISE, WEIGHTS, opened
-from optimizers.metatrain.events import check_events, open_events
-from optimizers.metatrain.log import (
+from velodrome.foundation.errors import SpecError, StoreError
+from velodrome.foundation.files import atomic_write_json
+from velodrome.optimizers.metatrain.card import Totals, make_card
+from velodrome.optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
+from velodrome.optimizers.metatrain.directory import (
+    CHECKPOINT,
+    CONFIG,
+    LOG,
+    OTHERWISE,
+    WEIGHTS,
+    opened,
+)
+from velodrome.optimizers.metatrain.events import check_events, open_events
+from velodrome.optimizers.metatrain.log import (
     read_log,
     resume_log,
     step_line,
@@ -25,11 +32,11 @@ from optimizers.metatrain.log import (
     validation_line,
     write_record,
 )
-from optimizers.metatrain.stopping import stopping
-from optimizers.metatrain.trainer import MetaTrainer, TrainState
-from optimizers.metatrain.validation import Baseline, Validator
-from optimizers.velo import VeLOWeights
-from optimizers.velo.store import save_weights
+from velodrome.optimizers.metatrain.stopping import stopping
+from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
+from velodrome.optimizers.metatrain.validation import Baseline, Validator
+from velodrome.optimizers.velo.weights.store import save_weights
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +232,7 @@ def _kept_baselines(path: Path, key: str) -> list[Baseline]:
 def _make_trainer(config: MetaTrainConfig, workers: int) -> MetaTrainer:
     if workers == 0:
         return MetaTrainer(config)
-    from optimizers.metatrain.ray_workers import RayTrainer  # an optional extra
+    from velodrome.optimizers.metatrain.ray_workers import RayTrainer  # an optional extra
 
     return RayTrainer(config, workers=workers)
 

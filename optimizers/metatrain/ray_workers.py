@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foundation.errors import SpecError, VelodromeError
-from foundation.interrupts import handlers_kept
-from optimizers.metatrain.config import MetaTrainConfig
-from optimizers.metatrain.exchange import Report
-from optimizers.metatrain.outer import OuterState
-from optimizers.metatrain.trainer import MetaTrainer, TrainState
+from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.interrupts import handlers_kept
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
+from velodrome.optimizers.metatrain.es.exchange import Report
+from velodrome.optimizers.metatrain.es.outer import OuterState
+from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
 
 #: Outer steps in a row without any report, after which the run gives up.
 _MOST_EMPTY_STEPS = 3

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from foundation.interrupts import interrupts
+from velodrome.foundation.interrupts import interrupts
 
 
 @contextlib.contextmanager

@@ -9,23 +9,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optimizers.metatrain.config import MetaTrainConfig
-from optimizers.metatrain.episodes import Episode, advance_episode, start_episode
-from optimizers.metatrain.exchange import Report, estimate_from, mean_gradient
-from optimizers.metatrain.initial import initial_weights
-from optimizers.metatrain.outer import (
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
+from velodrome.optimizers.metatrain.es.episodes import Episode, advance_episode, start_episode
+from velodrome.optimizers.metatrain.es.exchange import Report, estimate_from, mean_gradient
+from velodrome.optimizers.metatrain.es.outer import (
     OuterState,
     apply_gradient,
     init_state,
     make_lanes,
     scale_tree,
 )
-from optimizers.metatrain.program import open_program, open_windows, repeat_each
-from optimizers.metatrain.tasks import augmented, check_vary, draw_problems, sample_pool
-from optimizers.metatrain.unroll import batches_needed
-from optimizers.velo import VeLOWeights
-from taskgen.draws import Draws
-from taskgen.space import choice, log_int
+from velodrome.optimizers.metatrain.es.program import open_program, open_windows, repeat_each
+from velodrome.optimizers.metatrain.es.tasks import (
+    augmented,
+    check_vary,
+    draw_problems,
+    sample_pool,
+)
+from velodrome.optimizers.metatrain.es.unroll import batches_needed
+from velodrome.optimizers.metatrain.initial import initial_weights
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.space.config import choice, log_int
+from velodrome.taskgen.space.draws import Draws
 
 #: Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
 _LENGTH_STEP = 10

@@ -13,16 +13,21 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from foundation.canonical import content_hash
-from optimizers import optimizers
-from optimizers.metatrain.config import MetaTrainConfig, UnrollConfig
-from optimizers.metatrain.program import make_particles, open_program, repeat_all, repeat_each
-from optimizers.metatrain.tasks import InnerTask, draw_problems, sample_pool
-from optimizers.metatrain.unroll import Problem, batches_needed
-from optimizers.registry import LEARNING_RATES
-from optimizers.velo import VeLOWeights
-from taskgen import TaskSpec
-from taskgen.draws import Draws
+from velodrome.foundation.canonical import content_hash
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig, UnrollConfig
+from velodrome.optimizers.metatrain.es.program import (
+    make_particles,
+    open_program,
+    repeat_all,
+    repeat_each,
+)
+from velodrome.optimizers.metatrain.es.tasks import InnerTask, draw_problems, sample_pool
+from velodrome.optimizers.metatrain.es.unroll import Problem, batches_needed
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import LEARNING_RATES
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import TaskSpec
 
 #: Rates tried at once: all fifteen as lanes outgrow the cache of a small machine.
 _RATES_AT_ONCE = 5

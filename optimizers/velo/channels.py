@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizers.velo.weights import INPUT_GROUPS
+from velodrome.optimizers.velo.weights.tree import INPUT_GROUPS
 
 #: The dense channels: gradient, parameter, clipped gradient, momenta (3), second moment, momenta
 #: over its root (3), inverse root, gradient over root, factored gradients (3) and momenta (3).

@@ -17,9 +17,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from optimizers.velo.channels import published_order
-from optimizers.velo.network import USED_OUTPUTS
-from optimizers.velo.weights import VeLOWeights
+from velodrome.optimizers.velo.channels import published_order
+from velodrome.optimizers.velo.network import USED_OUTPUTS
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 # The mixture of the bank is a mean times this.
 _MIXTURE_SCALE = 100.0

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
-from optimizers.velo.channels import DENSE, RANK_ONE
-from optimizers.velo.grouping import MatrixGroup
-from optimizers.velo.network import Network
-from optimizers.velo.sums import axis_sums, tensor_sums
-from optimizers.velo.tensor_statistics import next_means
+from velodrome.optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
+from velodrome.optimizers.velo.channels import DENSE, RANK_ONE
+from velodrome.optimizers.velo.grouping import MatrixGroup
+from velodrome.optimizers.velo.network import Network
+from velodrome.optimizers.velo.sums import axis_sums, tensor_sums
+from velodrome.optimizers.velo.tensor_statistics import next_means
 
 
 class MatrixState(NamedTuple):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from optimizers.velo.weights import CHANNELS, WIDTH
+from velodrome.optimizers.velo.weights.tree import CHANNELS, WIDTH
 
 #: Outputs that are used: direction and log-magnitude. The published networks have a third.
 USED_OUTPUTS = 2

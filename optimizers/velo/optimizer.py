@@ -13,10 +13,10 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from foundation.errors import SpecError
-from optimizers.velo.controller import fold
-from optimizers.velo.transform import check_arguments, scale_by_velo
-from optimizers.velo.weights import VeLOWeights
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.velo.controller import fold
+from velodrome.optimizers.velo.transform import check_arguments, scale_by_velo
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 #: The longest run VeLO was meta-trained for; longer ones accumulate gradients.
 MAX_TRAINING_STEPS = 150_000
@@ -58,7 +58,7 @@ def velo(
       WeightsError: The weights cannot be read.
     """
     if not isinstance(weights, VeLOWeights):
-        from optimizers.velo.store import load_weights
+        from velodrome.optimizers.velo.weights.store import load_weights
 
         weights = load_weights(weights)
     return velo_from_theta(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from optimizers.velo.accumulators import average, average_second
+from velodrome.optimizers.velo.accumulators import average, average_second
 
 # Training fractions at which the features switch, each over a width of about 0.1.
 _FRACTIONS = (0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1)

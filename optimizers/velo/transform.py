@@ -16,24 +16,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from foundation.errors import SpecError
-from optimizers.velo import matrices, vectors
-from optimizers.velo.barrier import materialised, same_in_all_lanes, take_apart
-from optimizers.velo.channels import ACCUMULATORS, PARAMETER
-from optimizers.velo.controller import Controller, LSTMState, control, initial_state
-from optimizers.velo.grouping import Group, MatrixGroup, make_groups
-from optimizers.velo.loss_averages import (
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.velo import matrices, vectors
+from velodrome.optimizers.velo.barrier import materialised, same_in_all_lanes, take_apart
+from velodrome.optimizers.velo.channels import ACCUMULATORS, PARAMETER
+from velodrome.optimizers.velo.controller import Controller, LSTMState, control, initial_state
+from velodrome.optimizers.velo.grouping import Group, MatrixGroup, make_groups
+from velodrome.optimizers.velo.loss_averages import (
     LossAverages,
     init_averages,
     loss_features,
     update_averages,
 )
-from optimizers.velo.network import prepare
-from optimizers.velo.tensor_statistics import (
-    Statistics,
-    initial_statistics,
-    lstm_inputs,
-)
+from velodrome.optimizers.velo.network import prepare
+from velodrome.optimizers.velo.tensor_statistics import Statistics, initial_statistics, lstm_inputs
 
 
 class VeLOState(NamedTuple):

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
-from optimizers.velo.channels import ACCUMULATORS
-from optimizers.velo.grouping import VectorGroup
-from optimizers.velo.network import Network
-from optimizers.velo.sums import axis_sums, tensor_sums
-from optimizers.velo.tensor_statistics import next_means
+from velodrome.optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
+from velodrome.optimizers.velo.channels import ACCUMULATORS
+from velodrome.optimizers.velo.grouping import VectorGroup
+from velodrome.optimizers.velo.network import Network
+from velodrome.optimizers.velo.sums import axis_sums, tensor_sums
+from velodrome.optimizers.velo.tensor_statistics import next_means
 
 
 class VectorState(NamedTuple):

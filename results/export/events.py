@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from foundation.errors import VelodromeError
-from foundation.files import atomic_path
-from results.curves import LaneInfo
-from results.export.stored import ShardRows
-from results.report.context import data_text
-from results.time_to_loss import seconds_per_step
+from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.files import atomic_path
+from velodrome.results.analyses.time_to_loss import seconds_per_step
+from velodrome.results.export.stored import ShardRows
+from velodrome.results.report.context import data_text
+from velodrome.results.store.curves import LaneInfo
 
 MOST_POINTS = 1_000
 """Points of a curve that are written at most; TensorBoard itself shows no more by default."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foundation.files import atomic_write_text
-from results.export.latex import latex_table
-from results.report.data import ReportData
-from results.report.lines import count_lines, definition_lines
-from results.report.table import headline_table, markdown_table
+from velodrome.foundation.files import atomic_write_text
+from velodrome.results.export.latex import latex_table
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.sentences import count_lines, definition_lines
+from velodrome.results.report.tables import headline_table, markdown_table
 
 
 def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from foundation.canonical import canonical_json
-from results.cell import Cell, ShardRecord
-from results.curves import LaneInfo
-from results.export.stored import ShardRows
-from results.store import Store
-from results.tuning import rate_of
+from velodrome.foundation.canonical import canonical_json
+from velodrome.results.analyses.tuning import rate_of
+from velodrome.results.export.stored import ShardRows
+from velodrome.results.store.cell import Cell, ShardRecord
+from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.store import Store
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _KEY = {

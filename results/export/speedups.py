@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.definitions import DEFINITIONS
-from results.taskresult import UNITS, Split, TaskResult
+from velodrome.results.speedup.definitions import DEFINITIONS
+from velodrome.results.speedup.taskresult import UNITS, Split, TaskResult
 
 SPEEDUP_COLUMNS = (
     "index", "task", "family", "provenance", "optimizer", "label", "status", "saturated",
@@ -18,7 +18,7 @@ SPEEDUP_COLUMNS = (
 )  # fmt: skip
 """Columns of :func:`speedup_table`.
 
-``unit`` is one of ``results.taskresult.UNITS``. ``censored`` is "right" (at least ``speedup``),
+``unit`` is one of ``velodrome.results.speedup.taskresult.UNITS``. ``censored`` is "right" (at least ``speedup``),
 "left" or "no"; ``cap`` is the largest value there can be. ``low`` and ``high`` are the 95% interval
 over draws of the seeds, of the definition ``default``, null under 5 seeds. ``seeds`` and
 ``seeds_diverged`` are of the train split. What is not known is null.

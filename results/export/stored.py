@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from foundation.errors import StoreError
-from results import shardfile
-from results.cell import Cell, ShardRecord
-from results.curves import LaneInfo
+from velodrome.foundation.errors import StoreError
+from velodrome.results.store import shard_file as shardfile
+from velodrome.results.store.cell import Cell, ShardRecord
+from velodrome.results.store.curves import LaneInfo
 
 
 @dataclass(frozen=True)

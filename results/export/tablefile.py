@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from foundation.files import atomic_path
-from results.shardfile import METADATA_KEY
+from velodrome.foundation.files import atomic_path
+from velodrome.results.store.shard_file import METADATA_KEY
 
 
 @contextmanager

@@ -11,22 +11,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from foundation.errors import UnknownNameError, VelodromeError
-from results.cell import Cell
-from results.combined import open_stores
-from results.comparison import labelled_cells
-from results.export.events import EventFiles
-from results.export.headline import write_headline
-from results.export.runs import CURVES, curve_table, run_table
-from results.export.speedups import speedup_table
-from results.export.stored import stored_rows
-from results.export.tablefile import from_pandas, table_files
-from results.metatraining import KEY
-from results.reference import Reference
-from results.report.context import data_text
-from results.report.data import ReportData, collect
-from results.report.write import with_data
-from results.store import Problem, Store
+from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.results.analyses.reference import Reference
+from velodrome.results.export.events import EventFiles
+from velodrome.results.export.headline import write_headline
+from velodrome.results.export.runs import CURVES, curve_table, run_table
+from velodrome.results.export.speedups import speedup_table
+from velodrome.results.export.stored import stored_rows
+from velodrome.results.export.tablefile import from_pandas, table_files
+from velodrome.results.report.context import data_text
+from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.write import with_data
+from velodrome.results.speedup.comparison import labelled_cells
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.combined import open_stores
+from velodrome.results.store.metatraining import KEY
+from velodrome.results.store.store import Problem, Store
 
 PARTS = ("tables", "curves", "headline", "tensorboard")
 DEFAULT_PARTS = ("tables", "curves", "headline")
@@ -71,7 +71,7 @@ def write_export(
         ``tensorboard``: the curves as event files, which takes the extra ``tensorboard``.
       formats: of :data:`FORMATS`, for tables and curves.
       reference: published envelopes of the baseline, to compare it with; see
-        ``results.reference.load_reference``.
+        ``velodrome.results.analyses.reference.load_reference``.
 
     Raises:
       StoreError: there is no readable store, or several do not belong together.
@@ -182,3 +182,6 @@ def _check(given: Sequence[str], kind: str, known: Sequence[str]) -> None:
             raise UnknownNameError(kind, name, known)
     if not given:
         raise VelodromeError(f"name at least one {kind}: {', '.join(known)}")
+
+
+export = write_export  # the public name, `velodrome.export`

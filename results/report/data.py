@@ -7,36 +7,36 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from results.anytime import anytime_curves, anytime_rows
-from results.cell import Cell
-from results.comparison import TaskComparison, compare, labelled_cells
-from results.definitions import DEFINITIONS
-from results.equal_steps import after_equal_steps
-from results.failures import failure_table, task_failures
-from results.families import family_table
-from results.headline import (
+from velodrome.results.analyses.anytime import anytime_curves, anytime_rows
+from velodrome.results.analyses.equal_steps import after_equal_steps
+from velodrome.results.analyses.failures import failure_table, task_failures
+from velodrome.results.analyses.families import family_table
+from velodrome.results.analyses.headline import (
     Headline,
     definition_median,
     headline_table,
     headlines,
 )
-from results.improvement import pairs
-from results.metatraining import costs_by_label
-from results.outcome import Outcome
-from results.overhead import overhead_table
-from results.profiles import profiles
-from results.provenance import provenance_table, spec_table, task_specs
-from results.reference import Reference
-from results.reference_comparison import published_rows, published_table
-from results.report.context import Context, data_text
-from results.report.plotdata import CURVE_COLUMNS, learning_curves
-from results.resample import SeedResamples
-from results.speedup import Speedup
-from results.store import Problem, Store
-from results.summary import table, task_rows
-from results.taskresult import Split, SplitResult, TaskResult
-from results.time_to_loss import TIME_COLUMNS, time_rows
-from results.tuning import SENSITIVITY_COLUMNS, sensitivity_rows, tuning_curves
+from velodrome.results.analyses.improvement import pairs
+from velodrome.results.analyses.overhead import overhead_table
+from velodrome.results.analyses.profiles import profiles
+from velodrome.results.analyses.reference import Reference
+from velodrome.results.analyses.reference_comparison import published_rows, published_table
+from velodrome.results.analyses.summary import table, task_rows
+from velodrome.results.analyses.time_to_loss import TIME_COLUMNS, time_rows
+from velodrome.results.analyses.tuning import SENSITIVITY_COLUMNS, sensitivity_rows, tuning_curves
+from velodrome.results.report.context import Context, data_text
+from velodrome.results.report.plot_data import CURVE_COLUMNS, learning_curves
+from velodrome.results.speedup.comparison import TaskComparison, compare, labelled_cells
+from velodrome.results.speedup.definitions import DEFINITIONS
+from velodrome.results.speedup.outcome import Outcome
+from velodrome.results.speedup.resample import SeedResamples
+from velodrome.results.speedup.speedup import Speedup
+from velodrome.results.speedup.taskresult import Split, SplitResult, TaskResult
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.metatraining import costs_by_label
+from velodrome.results.store.provenance import provenance_table, spec_table, task_specs
+from velodrome.results.store.store import Problem, Store
 
 DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
 
@@ -47,27 +47,27 @@ class ReportData:
 
     Attributes:
       context: what the results are of.
-      summary: a row per task and candidate, ``results.summary.COLUMNS``.
+      summary: a row per task and candidate, ``velodrome.results.analyses.summary.COLUMNS``.
       results: what the headlines are computed from.
       headlines: of every optimizer.
-      headline: the same as a table, ``results.headline.HEADLINE_COLUMNS``.
+      headline: the same as a table, ``velodrome.results.analyses.headline.HEADLINE_COLUMNS``.
       definitions: median speedup in steps by each definition and over that by ``default``,
         :data:`DEFINITION_COLUMNS`.
-      families: ``results.families.FAMILY_COLUMNS``.
-      curves: ``results.report.plotdata.CURVE_COLUMNS``, see ``learning_curves`` there.
-      sensitivity: ``results.tuning.SENSITIVITY_COLUMNS``.
-      tuning: ``results.tuning.TUNING_COLUMNS``.
-      profile: ``results.profiles.PROFILE_COLUMNS``.
-      profile_scores: ``results.profiles.SCORE_COLUMNS``.
-      pairs: ``results.improvement.PAIR_COLUMNS``.
-      overhead: ``results.overhead.OVERHEAD_COLUMNS``.
-      time_to_loss: ``results.time_to_loss.TIME_COLUMNS``.
-      anytime: ``results.anytime.ANYTIME_COLUMNS``.
-      failures: ``results.failures.FAILURE_COLUMNS``.
-      provenance: ``results.provenance.PROVENANCE_COLUMNS``.
-      specs: ``results.provenance.SPEC_COLUMNS``.
+      families: ``velodrome.results.analyses.families.FAMILY_COLUMNS``.
+      curves: ``velodrome.results.report.plot_data.CURVE_COLUMNS``, see ``learning_curves`` there.
+      sensitivity: ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``.
+      tuning: ``velodrome.results.analyses.tuning.TUNING_COLUMNS``.
+      profile: ``velodrome.results.analyses.profiles.PROFILE_COLUMNS``.
+      profile_scores: ``velodrome.results.analyses.profiles.SCORE_COLUMNS``.
+      pairs: ``velodrome.results.analyses.improvement.PAIR_COLUMNS``.
+      overhead: ``velodrome.results.analyses.overhead.OVERHEAD_COLUMNS``.
+      time_to_loss: ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
+      anytime: ``velodrome.results.analyses.anytime.ANYTIME_COLUMNS``.
+      failures: ``velodrome.results.analyses.failures.FAILURE_COLUMNS``.
+      provenance: ``velodrome.results.store.provenance.PROVENANCE_COLUMNS``.
+      specs: ``velodrome.results.store.provenance.SPEC_COLUMNS``.
       problems: files that were skipped.
-      published: our baseline beside the published one, see ``results.reference_comparison``;
+      published: our baseline beside the published one, see ``velodrome.results.analyses.reference_comparison``;
         empty without a reference.
       reference: the published envelopes, or None.
     """

@@ -8,9 +8,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from results.report.data import ReportData
-from results.report.lines import count_lines, definition_lines, problem_lines, published_line
-from results.report.table import (
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.sentences import (
+    count_lines,
+    definition_lines,
+    problem_lines,
+    published_line,
+)
+from velodrome.results.report.tables import (
     headline_table,
     markdown_table,
     more_tables,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from foundation.files import atomic_path, atomic_write_text
-from results.combined import open_stores
-from results.reference import Reference
-from results.report.data import ReportData, collect
-from results.report.drawing import draw_all, processes_for
-from results.report.page.build import build_page
-from results.report.plots import plots
-from results.report.text import markdown
+from velodrome.foundation.files import atomic_path, atomic_write_text
+from velodrome.results.analyses.reference import Reference
+from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.figures.all import plots
+from velodrome.results.report.figures.drawing import draw_all, processes_for
+from velodrome.results.report.page.build import build_page
+from velodrome.results.report.text import markdown
+from velodrome.results.store.combined import open_stores
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def write_report(
         more seeds.
       out: where to write; by default ``report`` inside the (first) store.
       reference: published envelopes, to be drawn and compared with the baseline's; see
-        ``results.reference.load_reference``.
+        ``velodrome.results.analyses.reference.load_reference``.
 
     Raises:
       StoreError: there is no readable store, or several do not belong together.
@@ -100,3 +100,6 @@ def _csv(table: pd.DataFrame, path: Path) -> Path:
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     return path
+
+
+report = write_report  # the public name, `velodrome.report`

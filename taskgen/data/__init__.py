@@ -5,9 +5,9 @@ Importing this is light: arrays are built, and jax is imported, when a data set 
 
 from __future__ import annotations
 
-from foundation.registry import Registry
-from taskgen.data import builtin, published, standin
-from taskgen.data.info import Dataset, DatasetInfo, check_dataset, hash_arrays
+from velodrome.foundation.registry import Registry
+from velodrome.taskgen.data import builtin, published, standin
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_dataset, hash_arrays
 
 __all__ = ["Dataset", "DatasetInfo", "datasets", "hash_arrays"]
 

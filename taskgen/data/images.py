@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foundation.errors import DataError
-from taskgen.data.info import Arrays
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.info import Arrays
 
 _CHUNK = 128  # images resized at a time; few enough to stay in the processor's cache
 

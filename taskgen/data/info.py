@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from foundation.errors import DataError, VelodromeError
+from velodrome.foundation.errors import DataError, VelodromeError
 
 SPLITS = ("train", "heldout")
 KINDS = ("image", "text")
@@ -106,7 +106,7 @@ class Dataset:
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
         (f32 from 0 to 255 for images that were resized and not rounded), ``{"tokens": int[N]}``,
         or for text of separate examples ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
-        memory-mapped and read-only. It raises a :class:`~foundation.errors.DataError` if it
+        memory-mapped and read-only. It raises a :class:`~velodrome.foundation.errors.DataError` if it
         cannot, or if the arrays are not those that ``info.split_hashes`` records.
       verified: Whether ``load`` compares the hashes itself, so that nobody need do it again.
     """
@@ -131,7 +131,7 @@ def check_dataset(name: str, value: object) -> None:
     if not isinstance(value, Dataset):
         raise VelodromeError(
             f"{name!r} is of type {type(value).__name__}, not a data set; give an instance of "
-            "taskgen.data.Dataset."
+            "velodrome.taskgen.data.Dataset."
         )
 
 

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from foundation.errors import DataError
+from velodrome.foundation.errors import DataError
 
 _WORD = 2**64
 

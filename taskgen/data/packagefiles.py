@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 from pathlib import Path
 
-from foundation.errors import DataError
+from velodrome.foundation.errors import DataError
 
 
 def package_file(module: str, path: str, *, distribution: str) -> Path:

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from foundation.errors import DataError
-from taskgen.data.info import DatasetInfo
-from taskgen.families.base import ImageView, TextView
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.family import ImageView, TextView
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 

@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foundation.canonical import content_hash
-from foundation.errors import DataError, SpecError
-from taskgen.data import datasets
-from taskgen.data.images import as_floats, gather_images
-from taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
-from taskgen.data.order import epoch_indices
-from taskgen.data.resident import ByteCache, resident_limit
-from taskgen.data.text import gather_rows, gather_windows
-from taskgen.data.view import SplitView, view_of
-from taskgen.families.base import ImageView, TextView
-from taskgen.spec import TaskSpec
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import DataError, SpecError
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.images import as_floats, gather_images
+from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
+from velodrome.taskgen.data.order import epoch_indices
+from velodrome.taskgen.data.resident import ByteCache, resident_limit
+from velodrome.taskgen.data.text import gather_rows, gather_windows
+from velodrome.taskgen.data.view import SplitView, view_of
+from velodrome.taskgen.family import ImageView, TextView
+from velodrome.taskgen.spec import TaskSpec
 
 # Raised when the same data and view would give other batches than before.
 _PIPELINE = 1
@@ -167,7 +167,7 @@ def open_source(spec: TaskSpec, split: str) -> Source:
 
     Returns:
       The source; its arrays lie on the default device, unless they are larger than
-      :func:`taskgen.data.resident.resident_limit`.
+      :func:`velodrome.taskgen.data.resident.resident_limit`.
 
     Raises:
       UnknownNameError: There is no such data set.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from foundation.errors import DataError, VelodromeError
-from foundation.files import atomic_path, cache_dir
-from taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
-from taskgen.data.packagefiles import installed_version
+from velodrome.foundation.errors import DataError, VelodromeError
+from velodrome.foundation.files import atomic_path, cache_dir
+from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
+from velodrome.taskgen.data.packagefiles import installed_version
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def stored_dataset(
 
 
 def array_names(info: DatasetInfo) -> tuple[str, ...]:
-    """Returns the names of the arrays of a data set; see :class:`taskgen.data.Dataset`."""
+    """Returns the names of the arrays of a data set; see :class:`velodrome.taskgen.data.Dataset`."""
     if info.kind == "image":
         return ("image", "label")
     return ("tokens", "offsets") if info.layout == "examples" else ("tokens",)

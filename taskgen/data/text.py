@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foundation.errors import DataError
-from taskgen.data.info import Arrays
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.info import Arrays
 
 INDEX_LIMIT = 2**31
 """Examples and tokens are counted with 32-bit numbers on the device."""

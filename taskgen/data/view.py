@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from foundation.errors import DataError
-from taskgen.data.images import prepare_images, stays_bytes
-from taskgen.data.info import Arrays, DatasetInfo
-from taskgen.data.text import (
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.images import prepare_images, stays_bytes
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.text import (
     INDEX_LIMIT,
     count_windows,
     example_rows,
     prepare_tokens,
     window_rows,
 )
-from taskgen.families.base import ImageView, TextView
+from velodrome.taskgen.family import ImageView, TextView
 
 
 @dataclass(frozen=True)

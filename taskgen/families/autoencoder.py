@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import initializers
-from taskgen.cost import Cost, CostSheet
-from taskgen.families import costing
-from taskgen.families._dense import DenseConfig, add_stack
-from taskgen.families.base import Family, ImageView, deferred
-from taskgen.space import boolean, fixed, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, ImageView, deferred
+from velodrome.taskgen.nn import costing, initializers
+from velodrome.taskgen.nn.dense import DenseConfig, add_stack
+from velodrome.taskgen.space.config import boolean, fixed, static
+from velodrome.taskgen.spec import TaskSpec
 
 LOG_FLOOR = 1e-8
 
@@ -68,7 +67,7 @@ def network() -> type:
     import jax
     import jax.numpy as jnp
 
-    from taskgen.families._layers import DenseStack
+    from velodrome.taskgen.nn.layers import DenseStack
 
     class Autoencoder(DenseStack):
         """Dense layers from an image to itself, and the squared error."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import activations, initializers
-from taskgen.cost import Cost, CostSheet
-from taskgen.families import costing
-from taskgen.families.base import Family, deferred
-from taskgen.space import choice, fixed, log_int, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.nn import activations, costing, initializers
+from velodrome.taskgen.space.config import choice, fixed, log_int, static
+from velodrome.taskgen.spec import TaskSpec
 
 KERNEL = 3
 
@@ -31,7 +30,7 @@ class CNNConfig:
       image_size: Height and width in pixels that images are resized to.
       activation: After every convolution.
       initializer: Of the convolutions' kernels. The output's is a fixed truncated normal.
-      init_scale: See :data:`taskgen.initializers.NAMES`.
+      init_scale: See :data:`velodrome.taskgen.nn.initializers.NAMES`.
       first_hidden_size: Channels of the first convolution; 0 is ``hidden_size``.
       normalization: After every activation, over the batch and the pixels ("batch_norm") or over
         the channels of each pixel ("layer_norm").
@@ -65,8 +64,8 @@ def network() -> type:
     import jax.numpy as jnp
     from flax import nnx
 
-    from taskgen.families import _layers
-    from taskgen.families._conv import conv2d
+    from velodrome.taskgen.nn import layers as _layers
+    from velodrome.taskgen.nn.conv import conv2d
 
     class CNN(nnx.Module):
         """``num_layers`` of convolution, activation (and norm), global average pool, dense."""

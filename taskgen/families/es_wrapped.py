@@ -10,11 +10,18 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen.cost import BYTES_PER_FLOAT, Cost
-from taskgen.families import mlp
-from taskgen.families.base import Family
-from taskgen.space import choice, config_fields, dynamic, dynamic_values, log_float, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import BYTES_PER_FLOAT, Cost
+from velodrome.taskgen.families import mlp
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.space.config import (
+    choice,
+    config_fields,
+    dynamic,
+    dynamic_values,
+    log_float,
+    static,
+)
+from velodrome.taskgen.spec import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def base_spec(spec: TaskSpec) -> TaskSpec:
 
 def build(spec: TaskSpec, info: Any) -> Any:
     """Returns the base task with the estimate as its gradient in training."""
-    from taskgen.families._evolution import evolution_gradient, with_gradient  # imports jax
+    from velodrome.taskgen.nn.evolution import evolution_gradient, with_gradient  # imports jax
 
     base = mlp.family.build(base_spec(spec), info)
     constants = dynamic_values(spec.config)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import initializers
-from taskgen.cost import Cost, CostSheet
-from taskgen.families import costing
-from taskgen.families._dense import DenseConfig, add_stack
-from taskgen.families.base import Family, ImageView, deferred
-from taskgen.space import fixed, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, ImageView, deferred
+from velodrome.taskgen.nn import costing, initializers
+from velodrome.taskgen.nn.dense import DenseConfig, add_stack
+from velodrome.taskgen.space.config import fixed, static
+from velodrome.taskgen.spec import TaskSpec
 
 LOSSES = ("cross_entropy", "mse")
 
@@ -66,7 +65,7 @@ def sizes(config: MLPConfig, view: ImageView) -> list[int]:
 @deferred
 def network() -> type:
     """Defines the network: images f32[B,H,W,C] to logits f32[B,classes]."""
-    from taskgen.families._layers import DenseStack
+    from velodrome.taskgen.nn.layers import DenseStack
 
     class MLP(DenseStack):
         """Flatten, then dense layers."""
@@ -106,7 +105,7 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
 
 def objective(logits: Any, batch: Any, view: MLPView) -> dict[str, tuple[Any, Any]]:
     """Returns {metric: (sum, count)} by the view's loss."""
-    from taskgen import losses  # imports jax
+    from velodrome.taskgen.nn import losses  # imports jax
 
     if view.loss == "mse":
         return losses.one_hot_regression(logits, batch, view)
@@ -115,7 +114,7 @@ def objective(logits: Any, batch: Any, view: MLPView) -> dict[str, tuple[Any, An
 
 def normalize(loss: Any, view: MLPView) -> Any:
     """The published normaliser of the view's loss."""
-    from taskgen import losses  # imports jax
+    from velodrome.taskgen.nn import losses  # imports jax
 
     if view.loss == "mse":
         return losses.normalize_one_hot_regression(loss, view)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from foundation.errors import SpecError
-from taskgen.cost import Cost, CostSheet
-from taskgen.families import costing
-from taskgen.families._normalizers import deep_classification
-from taskgen.families.base import Family, deferred
-from taskgen.space import choice, log_int, static
-from taskgen.spec import TaskSpec
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.nn import costing
+from velodrome.taskgen.nn.normalizers import deep_classification
+from velodrome.taskgen.space.config import choice, log_int, static
+from velodrome.taskgen.spec import TaskSpec
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -47,7 +47,7 @@ def network() -> type:
     import jax
     from flax import nnx
 
-    from taskgen.families._patches import PatchEmbedding
+    from velodrome.taskgen.nn.patches import PatchEmbedding
 
     class MLP(nnx.Module):
         """Dense, GELU, and dense back, along the last axis."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import activations, initializers
-from taskgen.cost import Cost, CostSheet
-from taskgen.draws import Draws
-from taskgen.families import costing
-from taskgen.families._normalizers import deep_classification
-from taskgen.families.base import Family, deferred
-from taskgen.space import boolean, choice, fixed, log_int, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.nn import activations, costing, initializers
+from velodrome.taskgen.nn.normalizers import deep_classification
+from velodrome.taskgen.space.config import boolean, choice, fixed, log_int, static
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import TaskSpec
 
 GROUPS = (1, 2, 3, 4)
 GROUP_STRIDES = (1, 2, 2, 2)
@@ -124,8 +123,8 @@ def network() -> type:
     import jax
     from flax import nnx
 
-    from taskgen.families._conv import conv2d, max_pool
-    from taskgen.families._layers import BatchNorm
+    from velodrome.taskgen.nn.conv import conv2d, max_pool
+    from velodrome.taskgen.nn.layers import BatchNorm
 
     kernel_init = initializers.fan_in_truncated_normal()
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import initializers
-from taskgen.cost import Cost, CostSheet
-from taskgen.families import costing
-from taskgen.families.base import Family, deferred
-from taskgen.space import choice, fixed, log_int, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.nn import costing, initializers
+from velodrome.taskgen.space.config import choice, fixed, log_int, static
+from velodrome.taskgen.spec import TaskSpec
 
 CELLS = ("lstm", "vanilla", "gru", "irnn")
 
@@ -31,7 +30,7 @@ class RNNConfig:
       vocab_size: Classes that are predicted; tokens beyond are folded into them.
       initializer: Of the embedding and of the output's kernel; of the embedding, "truncated" is a
         truncated normal of nominal deviation ``init_scale``. The cell's is fixed.
-      init_scale: See :data:`taskgen.initializers.NAMES`.
+      init_scale: See :data:`velodrome.taskgen.nn.initializers.NAMES`.
       initial_rows: Whether the arrays of the learned initial state are of shape (1, units), as in
         the published tasks, and not (units,): VeLO treats the two in different ways.
     """

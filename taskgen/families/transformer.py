@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen import initializers
-from taskgen.cost import Cost, CostSheet
-from taskgen.families import costing
-from taskgen.families.base import Family, deferred
-from taskgen.space import dynamic, fixed, log_int, static
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.nn import costing, initializers
+from velodrome.taskgen.space.config import dynamic, fixed, log_int, static
+from velodrome.taskgen.spec import TaskSpec
 
 MLP_RATIO = 4
 LAYER_NORM_EPSILON = 1e-5
@@ -61,8 +60,8 @@ def network() -> type:
     import jax.numpy as jnp
     from flax import nnx
 
-    from taskgen.families import _layers
-    from taskgen.losses import PAD
+    from velodrome.taskgen.nn import layers as _layers
+    from velodrome.taskgen.nn.losses import PAD
 
     def layer_norm(size, rngs):
         return nnx.LayerNorm(size, epsilon=LAYER_NORM_EPSILON, rngs=rngs)

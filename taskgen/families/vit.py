@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskgen.cost import Cost, CostSheet
-from taskgen.draws import Draws
-from taskgen.families import costing
-from taskgen.families._normalizers import deep_classification
-from taskgen.families.base import Family, deferred
-from taskgen.space import boolean, choice, log_int, static, uniform_float
-from taskgen.spec import TaskSpec
+from velodrome.taskgen.cost.sheet import Cost, CostSheet
+from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.nn import costing
+from velodrome.taskgen.nn.normalizers import deep_classification
+from velodrome.taskgen.space.config import boolean, choice, log_int, static, uniform_float
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import TaskSpec
 
 LAYER_NORM_EPSILON = 1e-6
 POSITION_STD = 0.02
@@ -94,8 +94,8 @@ def network() -> type:
     import jax.numpy as jnp
     from flax import nnx
 
-    from taskgen.families import _layers
-    from taskgen.families._patches import PatchEmbedding
+    from velodrome.taskgen.nn import layers as _layers
+    from velodrome.taskgen.nn.patches import PatchEmbedding
 
     make = nnx.initializers
     xavier = make.xavier_uniform()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.canonical import canonical_json, content_hash
+from velodrome.foundation.canonical import canonical_json, content_hash
 
 json_values = st.recursive(
     st.none()

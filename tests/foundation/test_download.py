@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from misbehaving_server import Server, serving
 
-from foundation import download as downloading
-from foundation.download import DownloadError, download, download_part
+from velodrome.foundation import download as downloading
+from velodrome.foundation.download import DownloadError, download, download_part
 
 BODY = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from foundation.errors import UnknownNameError
+from velodrome.foundation.errors import UnknownNameError
 
 MANY = [f"thing-{number:03}" for number in range(200)]
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from foundation import files
-from foundation.errors import WriteError
+from velodrome.foundation import files
+from velodrome.foundation.errors import WriteError
 
 
 def test_writes_whole_files(tmp_path):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from foundation.interrupts import (
+from velodrome.foundation.interrupts import (
     SIGNALS,
     handlers_kept,
     interrupts,

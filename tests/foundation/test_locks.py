@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from foundation.errors import StoreError, WriteError
-from foundation.locks import alone_in
+from velodrome.foundation.errors import StoreError, WriteError
+from velodrome.foundation.locks import alone_in
 
 
 def test_two_cannot_be_in_one_directory(tmp_path):

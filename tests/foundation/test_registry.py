@@ -4,8 +4,8 @@ import importlib.metadata
 
 import pytest
 
-from foundation.errors import UnknownNameError, VelodromeError
-from foundation.registry import Registry
+from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.registry import Registry
 
 
 def must_be_int(name, value):
@@ -78,7 +78,7 @@ def test_temporary_registration(registry):
 
 
 def test_lazy_registration(registry):
-    registry.register_lazy("newline", "foundation.registry:__no_such__")
+    registry.register_lazy("newline", "velodrome.foundation.registry:__no_such__")
     with pytest.raises(VelodromeError, match="'newline' cannot be loaded"):
         registry.get("newline")
     registry.register_lazy("errno", "errno:ENOENT")

@@ -6,10 +6,10 @@ import jax
 import optax
 import pytest
 
-from foundation.errors import VelodromeError
-from optimizers import optimizers
-from optimizers.contract import CHECKS
-from optimizers.registry import OptimizerSpec
+from velodrome.contracts.optimizer import CHECKS
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
 
 IMPORTED = ["optax:contrib.cocob", "optax:polyak_sgd"]
 

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from foundation.errors import SpecError, UnknownNameError
-from optimizers import OptimizerSpec, optimizers
-from optimizers.velo import velo
+from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.optimizers.velo.optimizer import velo
 
 
 def test_velo_is_told_the_factor_times_the_steps():

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from optimizers import optimizers
-from optimizers.horizon import with_declared_horizon
-from optimizers.metacost import MetaTrainingCost, cost_on_card
+from velodrome.optimizers.horizon import with_declared_horizon
+from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
+from velodrome.optimizers.registry import optimizers
 
 COMPUTE = {"device": "cpu", "cpu_hours": 0.5, "hours": 2.0, "outer_steps": 1_000}
 

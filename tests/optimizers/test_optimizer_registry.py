@@ -9,9 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from foundation.errors import SpecError, UnknownNameError, VelodromeError
-from optimizers import OptimizerSpec, optimizers
-from optimizers.registry import LEARNING_RATES
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec
 
 
 def test_adam_is_the_published_one():
@@ -122,8 +122,8 @@ def test_a_user_spec_can_be_registered_for_a_while():
 
 
 def test_velo_is_known_by_its_weights(tmp_path, key):
-    from optimizers.velo import init_weights
-    from optimizers.velo.store import save_weights, weights_hash
+    from velodrome.optimizers.velo.weights.store import save_weights, weights_hash
+    from velodrome.optimizers.velo.weights.tree import init_weights
 
     path = save_weights(tmp_path / "one.safetensors", init_weights(key, 8, 4))
     spec = optimizers.get(f"velo:{path}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.report.data import collect
-from results.report.page.build import build_page
-from results.report.page.figures import page_figure
-from results.report.plot import SECTIONS
-from results.report.plots import plots
-from results.report.style import svg, velodrome_style
-from results.store import Store
+from velodrome.results.report.data import collect
+from velodrome.results.report.figures.all import plots
+from velodrome.results.report.figures.figure import SECTIONS
+from velodrome.results.report.figures.style import svg, velodrome_style
+from velodrome.results.report.figures.svg import page_figure
+from velodrome.results.report.page.build import build_page
+from velodrome.results.store.store import Store
 
 
 def drawn_page(store: Store, sections: Sequence[str] = tuple(SECTIONS)) -> str:

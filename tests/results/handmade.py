@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from synthetic import RATES, exponential
 
-from results.curves import Curves, LaneInfo
+from velodrome.results.store.curves import Curves, LaneInfo
 
 
 def curves(values: object, *, rates: list[float] | None = None, every: int = 1) -> Curves:

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foundation.canonical import content_hash
-from results.cell import Cell
-from results.comparison import compare
-from results.store import Store
-from results.summary import table, task_rows
+from velodrome.foundation.canonical import content_hash
+from velodrome.results.analyses.summary import table, task_rows
+from velodrome.results.speedup.comparison import compare
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.store import Store
 
 RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 EVENTFUL = (4.0, 2.0, 1.0, 8.0, 3.0, 0.5, 2.5, 1.5)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
-from foundation.errors import StoreError
-from results.combined import open_stores
-from results.compare import TASK_COLUMNS, compare_stores, log_ratios
-from results.compare_totals import TOTAL_COLUMNS
-from results.report.data import collect
-from results.store import Store
+from velodrome.foundation.errors import StoreError
+from velodrome.results.analyses.diff import TASK_COLUMNS, compare_stores, log_ratios
+from velodrome.results.analyses.diff_totals import TOTAL_COLUMNS
+from velodrome.results.report.data import collect
+from velodrome.results.store.combined import open_stores
+from velodrome.results.store.store import Store
 
 SMALL = {"steps": 100, "seeds": 3, "rates": [1e-3, 3e-3]}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
-from results.compare import compare_stores, only_in
-from results.compare_totals import median_interval, with_holm
-from results.compare_totals import total as over_tasks
-from results.store import Store
 from velodrome import cli
+from velodrome.results.analyses.diff import compare_stores, only_in
+from velodrome.results.analyses.diff_totals import median_interval, with_holm
+from velodrome.results.analyses.diff_totals import total as over_tasks
+from velodrome.results.store.store import Store
 
 BEFORE, AFTER = (4.0, 4.0, 4.0), (1.0, 1.0, 1.0)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from synthetic import Candidate, make
 
-from results.headline import ratio_text
-from results.report.data import collect
-from results.report.lines import count_lines
+from velodrome.results.analyses.headline import ratio_text
+from velodrome.results.report.data import collect
+from velodrome.results.report.sentences import count_lines
 
 
 def test_the_interval_for_new_tasks_is_told_with_its_name(tmp_path: Path):

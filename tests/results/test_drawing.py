@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from synthetic import Candidate, make
 
-from results.report.data import collect
-from results.report.drawing import draw_all
-from results.report.plot import Plot
-from results.report.plots import plots
-from results.report.style import save, velodrome_style
-from results.store import Store
+from velodrome.results.report.data import collect
+from velodrome.results.report.figures.all import plots
+from velodrome.results.report.figures.drawing import draw_all
+from velodrome.results.report.figures.figure import Plot
+from velodrome.results.report.figures.style import save, velodrome_style
+from velodrome.results.store.store import Store
 
 
 @pytest.fixture

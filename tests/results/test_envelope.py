@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from results.definitions import DEFINITIONS
-from results.envelope import best_point, envelope, steps_to_loss
-from results.smoothing import decay_of, ema
+from velodrome.results.speedup.definitions import DEFINITIONS
+from velodrome.results.speedup.envelope import best_point, envelope, steps_to_loss
+from velodrome.results.speedup.smoothing import decay_of, ema
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
 
-from foundation.errors import StoreError, UnknownNameError, VelodromeError
-from results.export import write_export
-from results.export.runs import CURVES
-from results.store import Store
+from velodrome.foundation.errors import StoreError, UnknownNameError, VelodromeError
+from velodrome.results.export.runs import CURVES
+from velodrome.results.export.write import write_export
+from velodrome.results.store.store import Store
 
 VELO = Candidate("velo", (2.0, 8.0, 0.5), "VeLO")
 RUN = ["cell", "hyperparameters", "seed"]

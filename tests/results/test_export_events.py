@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
-from foundation.errors import VelodromeError
-from results.curves import LaneInfo
-from results.export import write_export
-from results.export.events import MOST_POINTS, run_name
-from results.store import Store
+from velodrome.foundation.errors import VelodromeError
+from velodrome.results.export.events import MOST_POINTS, run_name
+from velodrome.results.export.write import write_export
+from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.store import Store
 
 
 def read_events(path: Path) -> list[Any]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from synthetic import Candidate, make
 
-from results.export import write_export
-from results.export.latex import escape, latex_table
-from results.report.data import collect
-from results.report.table import headline_table
-from results.store import Store
+from velodrome.results.export.latex import escape, latex_table
+from velodrome.results.export.write import write_export
+from velodrome.results.report.data import collect
+from velodrome.results.report.tables import headline_table
+from velodrome.results.store.store import Store
 
 _PRINTED = {
     r"\textbackslash{}": "\\",

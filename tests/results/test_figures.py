@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic import Candidate, make
 
-from results.report.context import data_text, times
-from results.report.data import collect
-from results.report.plotdata import sorted_speedups
-from results.report.plots import SECTIONS, plots
-from results.report.style import (
+from velodrome.results.analyses.tuning import rate_text
+from velodrome.results.report.context import data_text, times
+from velodrome.results.report.data import collect
+from velodrome.results.report.figures.all import SECTIONS, plots
+from velodrome.results.report.figures.style import (
     PALETTE,
     add_caption,
     arrange,
@@ -22,10 +22,10 @@ from results.report.style import (
     short_labels,
     velodrome_style,
 )
-from results.resample import SeedResamples
-from results.store import Store
-from results.taskresult import SplitResult, TaskResult
-from results.tuning import rate_text
+from velodrome.results.report.plot_data import sorted_speedups
+from velodrome.results.speedup.resample import SeedResamples
+from velodrome.results.speedup.taskresult import SplitResult, TaskResult
+from velodrome.results.store.store import Store
 
 LONG = "Optimizer {} of a rather long name, beta=0.9, weights of the day before yesterday"
 AWKWARD = "My $\\oops$ {} $a_1$ opt\nof two lines"

@@ -12,13 +12,15 @@ import pytest
 from matplotlib.text import Annotation
 from synthetic import Candidate, make
 
-from results.report import families_plot, learning_curves, sorted_speedup, time_plot
-from results.report.data import ReportData, collect
-from results.report.page.contents import tables
-from results.report.page.tables import readable
-from results.report.style import velodrome_style
-from results.speedup import format_ratio
-from results.store import Store
+from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.figures import families as families_plot
+from velodrome.results.report.figures import learning_curves, sorted_speedup
+from velodrome.results.report.figures import time as time_plot
+from velodrome.results.report.figures.style import velodrome_style
+from velodrome.results.report.page.contents import tables
+from velodrome.results.report.page.tables import readable
+from velodrome.results.speedup.speedup import format_ratio
+from velodrome.results.store.store import Store
 
 RATES = [1e-3, 3e-3]
 

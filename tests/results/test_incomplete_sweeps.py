@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from synthetic import RATES, Candidate, make, of_name, summarize
 
-from results.report.data import collect
-from results.report.plotdata import sorted_speedups
-from results.report.text import markdown
-from results.speedup import speedup
-from results.store import Store
+from velodrome.results.report.data import collect
+from velodrome.results.report.plot_data import sorted_speedups
+from velodrome.results.report.text import markdown
+from velodrome.results.speedup.speedup import speedup
+from velodrome.results.store.store import Store
 
 
 def test_a_sweep_without_its_best_rate_is_no_baseline(tmp_path: Path):

@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
 
-from results.combined import open_stores
-from results.export import write_export
-from results.export.headline import write_headline
-from results.metatraining import KEY, add_costs, cost_text
-from results.report.data import collect
-from results.report.lines import count_lines
-from results.report.page.contents import notes
-from results.report.text import markdown
-from results.store import Store
+from velodrome.results.export.headline import write_headline
+from velodrome.results.export.write import write_export
+from velodrome.results.report.data import collect
+from velodrome.results.report.page.contents import notes
+from velodrome.results.report.sentences import count_lines
+from velodrome.results.report.text import markdown
+from velodrome.results.store.combined import open_stores
+from velodrome.results.store.metatraining import KEY, add_costs, cost_text
+from velodrome.results.store.store import Store
 
 TINY: dict[str, Any] = {
     "optimizer": {"name": "velo", "version": 1, "identity": {"weights": "77"}},

@@ -9,19 +9,19 @@ import pytest
 from matplotlib.axes import Axes
 from synthetic import Candidate, make
 
-from results.export import write_export
-from results.families import family_table
-from results.headline import Headline, headline_table, headlines, ratio_text
-from results.overtasks import Sample
-from results.report import headline_plot
-from results.report.data import collect
-from results.report.lines import count_lines
-from results.report.table import more_tables
-from results.report.text import markdown
-from results.resample import SeedResamples, multisets
-from results.stats import Aggregate
-from results.store import Store
-from results.taskresult import SplitResult, TaskResult
+from velodrome.results.analyses.families import family_table
+from velodrome.results.analyses.headline import Headline, headline_table, headlines, ratio_text
+from velodrome.results.export.write import write_export
+from velodrome.results.report.data import collect
+from velodrome.results.report.figures import headline as headline_plot
+from velodrome.results.report.sentences import count_lines
+from velodrome.results.report.tables import more_tables
+from velodrome.results.report.text import markdown
+from velodrome.results.speedup.overtasks import Sample
+from velodrome.results.speedup.resample import SeedResamples, multisets
+from velodrome.results.speedup.stats import Aggregate
+from velodrome.results.speedup.taskresult import SplitResult, TaskResult
+from velodrome.results.store.store import Store
 
 SPEEDUPS = (1.2, 1.3, 1.5, 2.0, 2.5, 3.0, 8.0, 8.0, 1.1)
 CAP = 5.0

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from results.families import family_table
-from results.headline import headline_table, headlines
-from results.overtasks import Sample
-from results.resample import SeedResamples
-from results.stats import (
+from velodrome.results.analyses.families import family_table
+from velodrome.results.analyses.headline import headline_table, headlines
+from velodrome.results.speedup.overtasks import Sample
+from velodrome.results.speedup.resample import SeedResamples
+from velodrome.results.speedup.stats import (
     Aggregate,
     band,
     gather,
@@ -18,7 +18,7 @@ from results.stats import (
     uniforms,
     weighted_interval,
 )
-from results.taskresult import SplitResult, TaskResult
+from velodrome.results.speedup.taskresult import SplitResult, TaskResult
 
 
 def table(*draws: list[float], probability: list[float] | None = None) -> SeedResamples:

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from synthetic import Candidate, make
 
-from results.report.data import ReportData, collect
-from results.report.overhead_plot import plots
+from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.figures.overhead import plots
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,21 @@ import synthetic
 from drawn_page import drawn_page
 from synthetic import Candidate, make
 
-from results.report.data import collect
-from results.report.page.axes import loss_axis, path, step_axis, step_ticks
-from results.report.page.build import build_page
-from results.report.page.chart import HEIGHT, chart
-from results.report.page.colours import PAGE_DARK, PAGE_LIGHT, contrast, dark, variables
-from results.report.page.figures import page_figure
-from results.report.page.tables import frame_table, text_table
-from results.report.plot import Plot
-from results.report.style import PALETTE, new_figure, svg, velodrome_style
+from velodrome.results.report.data import collect
+from velodrome.results.report.figures.colours import (
+    PAGE_DARK,
+    PAGE_LIGHT,
+    contrast,
+    dark,
+    variables,
+)
+from velodrome.results.report.figures.figure import Plot
+from velodrome.results.report.figures.style import PALETTE, new_figure, svg, velodrome_style
+from velodrome.results.report.figures.svg import page_figure
+from velodrome.results.report.page.axes import loss_axis, path, step_axis, step_ticks
+from velodrome.results.report.page.build import build_page
+from velodrome.results.report.page.chart import HEIGHT, chart
+from velodrome.results.report.page.tables import frame_table, text_table
 
 EVIL = "<script>alert('a')</script>"
 VOID = {"meta", "input", "br", "link", "img"}

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.equal_steps import EqualSteps
-from results.improvement import improvement, pairs
-from results.profiles import profile, profiles, score, time_ratios
+from velodrome.results.analyses.equal_steps import EqualSteps
+from velodrome.results.analyses.improvement import improvement, pairs
+from velodrome.results.analyses.profiles import profile, profiles, score, time_ratios
 
 times = st.lists(st.one_of(st.floats(1, 100), st.just(np.inf)), min_size=2, max_size=5)
 

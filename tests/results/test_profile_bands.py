@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from results.equal_steps import EqualSteps
-from results.profiles import SHOWN_LIMIT, profiles
+from velodrome.results.analyses.equal_steps import EqualSteps
+from velodrome.results.analyses.profiles import SHOWN_LIMIT, profiles
 
 
 def runs(label: str, time: float, *draws: float, baseline: bool = False) -> EqualSteps:

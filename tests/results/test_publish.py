@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
 
-from foundation.errors import StoreError
-from foundation.files import sha256_file
-from results.publish import SUMS, check_published, publish, published_stores
+from scripts.publish_results import SUMS, check_published, publish, published_stores
+from velodrome.foundation.errors import StoreError
+from velodrome.foundation.files import sha256_file
 
 PUBLISHED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "results" / "published").glob(f"*/{SUMS}")

@@ -13,11 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.download import DownloadError
-from foundation.errors import DataError, SpecError, VelodromeError
-from results.reference import fetch_reference, load_reference, reference_path
-from results.reference_file import ADAM, ANCHORS, FOUR, Envelope, kind_of, read_envelopes
 from velodrome.cli import main
+from velodrome.foundation.download import DownloadError
+from velodrome.foundation.errors import DataError, SpecError, VelodromeError
+from velodrome.results.analyses.reference import fetch_reference, load_reference, reference_path
+from velodrome.results.analyses.reference_file import (
+    ADAM,
+    ANCHORS,
+    FOUR,
+    Envelope,
+    kind_of,
+    read_envelopes,
+)
 
 STEPS = [0.0, 195.69471624266146, 391.3894324853229, 100_000.0]
 TASK = "Conv_Cifar10_32x64x64"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
-from results.comparison import compare
-from results.reference import Reference
-from results.reference_file import ADAM, Envelope
-from results.report import write_report
+from velodrome.results.analyses.reference import Reference
+from velodrome.results.analyses.reference_file import ADAM, Envelope
+from velodrome.results.report.write import write_report
+from velodrome.results.speedup.comparison import compare
 
 
 def reference(losses: dict[str, tuple[list, list]]) -> Reference:

@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 from synthetic import Candidate, Made, eventful, make
 
-from foundation.errors import StoreError
-from results.report import ReportFiles, print_report, write_report
-from results.report.text import markdown
+from velodrome.foundation.errors import StoreError
+from velodrome.results.report import ReportFiles, print_report
+from velodrome.results.report.text import markdown
+from velodrome.results.report.write import write_report
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_a_report_needs_no_jax_and_is_the_same_again(
     made: Made, files: ReportFiles, tmp_path: Path
 ):
     program = (
-        "import sys, results.report as r\n"
+        "import sys, velodrome.results.report as r\n"
         f"r.print_report(r.write_report({str(made.store.directory)!r}, {str(tmp_path)!r}).data)\n"
         "bad = {'jax', 'flax', 'optax', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "assert not bad, bad"

@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 from synthetic import Candidate, Made, make, of_name
 
-from results.export import write_export
-from results.report import print_report
-from results.report.data import collect
-from results.report.lines import count_lines, definition_lines, problem_lines
-from results.report.table import headline_table
-from results.report.text import markdown
-from results.report.write import write_report
-from results.store import Store
+from velodrome.results.export.write import write_export
+from velodrome.results.report import print_report
+from velodrome.results.report.data import collect
+from velodrome.results.report.sentences import count_lines, definition_lines, problem_lines
+from velodrome.results.report.tables import headline_table
+from velodrome.results.report.text import markdown
+from velodrome.results.report.write import write_report
+from velodrome.results.store.store import Store
 
 RATES = (1e-3, 3e-3)
 

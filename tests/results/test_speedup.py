@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from handmade import curves, race
 
-from foundation.errors import StoreError, UnknownNameError
-from results.curves import Curves, LaneInfo
-from results.definitions import caveat
-from results.speedup import format_ratio, median_ratio, seconds_ratio, speedup
+from velodrome.foundation.errors import StoreError, UnknownNameError
+from velodrome.results.speedup.definitions import caveat
+from velodrome.results.speedup.speedup import format_ratio, median_ratio, seconds_ratio, speedup
+from velodrome.results.store.curves import Curves, LaneInfo
 
 
 def test_speedup_by_hand():

@@ -8,9 +8,9 @@ from handmade import curves, race
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.curves import Curves
-from results.definitions import DEFINITIONS
-from results.speedup import speedup
+from velodrome.results.speedup.definitions import DEFINITIONS
+from velodrome.results.speedup.speedup import speedup
+from velodrome.results.store.curves import Curves
 
 
 @st.composite

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic import Candidate, make
 
-from results.report.write import write_report
+from velodrome.results.report.write import write_report
 
 LABEL = "stand-in data"
 

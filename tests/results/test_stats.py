@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import RATES, exponential
 
-from results.curves import Curves, LaneInfo
-from results.resample import SeedResamples, _pairs, multisets, resample_seeds
-from results.speedup import Race, speedup
-from results.stats import (
+from velodrome.results.speedup.resample import SeedResamples, _pairs, multisets, resample_seeds
+from velodrome.results.speedup.speedup import Race, speedup
+from velodrome.results.speedup.stats import (
     aggregate,
     gather,
     interquartile_mean,
@@ -21,6 +20,7 @@ from results.stats import (
     share_faster,
     uniforms,
 )
+from velodrome.results.store.curves import Curves, LaneInfo
 
 
 def log2(*ratios: float) -> np.ndarray:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
 
-from foundation.errors import StoreError, VelodromeError
-from results.store import Store
+from velodrome.foundation.errors import StoreError, VelodromeError
+from velodrome.results.store.store import Store
 
 LANES = [
     {"lane": 0, "seed": 0, "hyperparameters": {"learning_rate": 0.1}},

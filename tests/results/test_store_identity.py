@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from foundation.canonical import content_hash
-from foundation.errors import StoreError
-from results.store import Store
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import StoreError
+from velodrome.results.store.store import Store
 
 PLAN: dict[str, Any] = {"cells": [], "shards": []}
 TASKS = [

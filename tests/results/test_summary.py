@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from synthetic import Candidate, eventful, make, of_name, summarize
 
-from results.comparison import compare
-from results.outcome import step_time_ratio
-from results.report.data import collect
-from results.report.text import markdown
-from results.store import Store
-from results.summary import COLUMNS
+from velodrome.results.analyses.summary import COLUMNS
+from velodrome.results.report.data import collect
+from velodrome.results.report.text import markdown
+from velodrome.results.speedup.comparison import compare
+from velodrome.results.speedup.outcome import step_time_ratio
+from velodrome.results.store.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
-from results.comparison import compare
-from results.equal_steps import after_equal_steps
-from results.report import time_plot
-from results.report.data import ReportData, collect
-from results.store import Store
-from results.time_to_loss import median_steps
-from results.tuning import expected_best
+from velodrome.results.analyses.equal_steps import after_equal_steps
+from velodrome.results.analyses.time_to_loss import median_steps
+from velodrome.results.analyses.tuning import expected_best
+from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.figures import time as time_plot
+from velodrome.results.speedup.comparison import compare
+from velodrome.results.store.store import Store
 
 RATES = (1e-4, 1e-3, 3e-3, 1e-2)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from synthetic import RATES, Candidate, make
 
-from results.combined import open_stores
-from results.comparison import compare
-from results.equal_steps import after_equal_steps
-from results.report.data import ReportData, collect
-from results.report.lines import count_lines
-from results.store import Store
+from velodrome.results.analyses.equal_steps import after_equal_steps
+from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.sentences import count_lines
+from velodrome.results.speedup.comparison import compare
+from velodrome.results.store.combined import open_stores
+from velodrome.results.store.store import Store
 
 VELO, LION = Candidate("velo", [0.5, 2.0]), Candidate("lion", [1.0, 1.5])
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from synthetic import Candidate, make
 
-from results.report.data import collect
-from results.report.lines import count_lines
+from velodrome.results.report.data import collect
+from velodrome.results.report.sentences import count_lines
 
 
 def test_a_baseline_that_never_ran_gives_no_ceiling(tmp_path: Path):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
-from results.comparison import compare
-from results.report.data import collect
-from results.report.table import task_table
-from results.report.text import markdown
-from results.report.write import write_report
-from results.store import Store
+from velodrome.results.report.data import collect
+from velodrome.results.report.tables import task_table
+from velodrome.results.report.text import markdown
+from velodrome.results.report.write import write_report
+from velodrome.results.speedup.comparison import compare
+from velodrome.results.store.store import Store
 
 RATES = (1e-3, 3e-3)
 

@@ -24,14 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import taskgen
-from foundation.files import atomic_write_text
-from suites.velodrome_tasks import NOT_HERE, group_of, in_83, published_tasks
-from taskgen.families.base import ImageView
-from taskgen.spec import TaskSpec
-from taskgen.task import Task
-from taskgen.tracing import traced_cost
-from velodrome.contracts.task_contract import prepare
+import velodrome
+from velodrome.contracts.task import prepare
+from velodrome.foundation.files import atomic_write_text
+from velodrome.suites.published.tasks import NOT_HERE, group_of, in_83, published_tasks
+from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.family import ImageView
+from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.task import Task
 
 FACTS = json.loads((Path(__file__).parent / "velodrome_facts" / "tasks.json").read_text())["tasks"]
 
@@ -76,7 +76,7 @@ def made_up_batch(spec: TaskSpec, seed: int, batch_size: int) -> dict[str, Any]:
     subject = prepare(dataclasses.replace(spec, batch_size=batch_size))
     generator = np.random.Generator(np.random.Philox(seed))
     batch: dict[str, Any] = subject.batch(seed)
-    info = taskgen.datasets.get(spec.data.name).info
+    info = velodrome.datasets.get(spec.data.name).info
     if info.kind != "image":
         # Neither padding nor the other special tokens.
         return {
@@ -99,7 +99,7 @@ def made_up_batch(spec: TaskSpec, seed: int, batch_size: int) -> dict[str, Any]:
 def start_of(spec: TaskSpec, *, batch_size: int, seeds: int = SEEDS) -> Start:
     """Initialises a task with some seeds, and trains the first for a few steps of Adam."""
     spec = dataclasses.replace(spec, batch_size=batch_size)
-    task = taskgen.build(spec)
+    task = velodrome.build(spec)
     optimizer = optax.adam(LEARNING_RATE)
 
     def run(key: jax.Array, batches: Any) -> Any:
@@ -149,7 +149,7 @@ def flops_error(spec: TaskSpec) -> float:
 
 def parameters_of(spec: TaskSpec) -> tuple[int, int]:
     """Returns the number of parameters by the closed form, and in the task's own arrays."""
-    task = taskgen.build(spec)
+    task = velodrome.build(spec)
     params, _ = task.shapes or jax.eval_shape(task.init, jax.random.key(0))
     return task.cost.params, sum(leaf.size for leaf in jax.tree.leaves(params))
 
@@ -162,7 +162,7 @@ def published_loss(name: str) -> float:
 
 def uniform_guess(spec: TaskSpec) -> float | None:
     """Returns the loss of guessing evenly, ln(classes); None where that is not the loss."""
-    view = spec.family_object.view(spec.config, taskgen.datasets.get(spec.data.name).info)
+    view = spec.family_object.view(spec.config, velodrome.datasets.get(spec.data.name).info)
     if getattr(view, "loss", "cross_entropy") != "cross_entropy" or spec.family == "autoencoder":
         return None
     return math.log(view.num_classes if isinstance(view, ImageView) else view.vocab_size)
@@ -172,7 +172,7 @@ def batch_size_for(spec: TaskSpec) -> int:
     """Returns a batch size at which a step is cheap, and the initial loss well enough known."""
     if group_of(spec.name) == "learned_optimizer":
         return spec.batch_size  # a batch is all the data of an unrolled inner training
-    cost = taskgen.cost(spec)
+    cost = velodrome.cost(spec)
     affordable = int(2e9 * spec.batch_size / cost.flops)
     return max(4, min(spec.batch_size, 64, affordable))
 

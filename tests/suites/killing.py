@@ -18,15 +18,15 @@ import optax  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 from flax import nnx  # noqa: F401
 
-from results.store import Store
-from suites import lanes
-from suites.execute import Workshop
-from suites.numerics import use_compilation_cache
-from suites.opening import open_store
-from suites.plan import make_plan
-from suites.protocol import Protocol
-from suites.suite import Suite
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.results.store.store import Store
+from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.store_setup import open_store
+from velodrome.suites.suite import Suite
+from velodrome.suites.training import lanes
+from velodrome.suites.training.jax_config import use_compilation_cache
+from velodrome.suites.training.shard import Workshop
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def suite() -> Suite:

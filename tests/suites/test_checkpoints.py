@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import toys
 
-from foundation.errors import StoreError
-from results.store import Store
-from suites import batching, checkpoint
-from suites.execute import Stopped, Workshop
-from suites.opening import open_store
-from suites.plan import make_plan
-from suites.run import run
+from velodrome.foundation.errors import StoreError
+from velodrome.results.store.store import Store
+from velodrome.suites.planning import batching
+from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.running.run import run
+from velodrome.suites.running.store_setup import open_store
+from velodrome.suites.training import checkpoint
+from velodrome.suites.training.shard import Stopped, Workshop
 
 
 def tree():

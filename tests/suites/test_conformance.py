@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conformance import batch_size_for, published_loss, start_of, uniform_guess
 
-import taskgen
-from foundation.errors import DataError
-from suites.velodrome_tasks import group_of, published_tasks
-from suites.velodrome_tasks.table import with_tables
+import velodrome
+from scripts.published_tasks_table import with_tables
+from velodrome.foundation.errors import DataError
+from velodrome.suites.published.tasks import group_of, published_tasks
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
     ],
 )
 def test_initial_deviations_are_the_published_ones(name, deviations, key):
-    task = taskgen.build(published_tasks()[name])
+    task = velodrome.build(published_tasks()[name])
     init = jax.jit(task.init, compiler_options={"xla_backend_optimization_level": 0})
     params, _ = init(key)
     for path, expected in deviations.items():

@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import velodrome
-from foundation.errors import DataError, PlanError, SpecError
-from suites.datachoice import with_data
-from suites.protocol import Protocol
-from suites.run import run
-from suites.suite import Suite
-from taskgen.data import datasets
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import DataError, PlanError, SpecError
+from velodrome.suites.planning.datachoice import with_data
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def suite(*names: str) -> Suite:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import toys
 
-from foundation.errors import PlanError, StoreError, UnknownNameError
-from suites.preflight import check_suite, train_examples
-from suites.protocol import Protocol
-from suites.run import run
-from suites.suite import Suite, load_suite
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import PlanError, StoreError, UnknownNameError
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.planning.preflight import check_suite, train_examples
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def go(out: Path, *, suite: Suite | None = None, **options) -> list[str]:
@@ -102,7 +103,7 @@ def text_task(batch_size: int, length: int) -> TaskSpec:
 
 @pytest.mark.parametrize("task", [image_task(4), text_task(4, 8), text_task(4, 128)])
 def test_examples_are_counted_as_the_source_counts_them(task: TaskSpec):
-    from taskgen.data.source import open_source
+    from velodrome.taskgen.data.source import open_source
 
     assert train_examples(task) == open_source(task, "train").size
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from suites.engines.base import SHARD, TIMING, Job
-from suites.estimate import Estimate, startup_seconds
+from velodrome.suites.running.engines.base import SHARD, TIMING, Job
+from velodrome.suites.running.eta import Estimate, startup_seconds
 
 
 def cell(name: str, *, optimizer: str = "Adam", kernels: int = 30) -> dict[str, Any]:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import toys
 
-from foundation.errors import SpecError
-from results.store import Store
-from suites import batching
-from suites.keys import Stream, fresh_eval_seed, key_of
-from suites.protocol import Protocol
-from suites.run import run
-from taskgen.data.source import open_source
-from taskgen.families import families
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import SpecError
+from velodrome.results.store.store import Store
+from velodrome.suites.planning import batching
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.training.rng import Stream, fresh_eval_seed, key_of
+from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def test_each_batch_of_an_evaluation_has_its_own_statistics_and_noise(tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from results.report.data import collect
-from suites import generalisation
+from scripts import generalisation
 from tests.results import synthetic
+from velodrome.results.report.data import collect
 
 
 def test_a_width_is_read_from_the_name():

@@ -6,12 +6,16 @@ from collections import Counter
 
 import pytest
 
-from optimizers.metatrain import builtin_configs, load_plan
-from optimizers.metatrain.config import FIRST_TRAINING_SEED, HELD_OUT_DATA
-from optimizers.metatrain.tasks import sample_pool
-from suites import heldout
-from suites.suite import load_suite
-from taskgen import cost
+from scripts import choose_heldout as heldout
+from velodrome.optimizers.metatrain.config.config import (
+    FIRST_TRAINING_SEED,
+    HELD_OUT_DATA,
+    builtin_configs,
+    load_plan,
+)
+from velodrome.optimizers.metatrain.es.tasks import sample_pool
+from velodrome.suites.catalog import load_suite
+from velodrome.taskgen.description import cost
 
 
 @pytest.fixture(scope="module")

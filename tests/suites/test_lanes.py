@@ -12,19 +12,19 @@ import optax
 import pytest
 import toys
 
-import taskgen
-from optimizers.registry import OptimizerSpec
-from results.store import Store
-from suites import plan as planning
-from suites.batching import Batching
-from suites.keys import EVAL_SEED, Stream, key_of
-from suites.protocol import Protocol
-from suites.run import run
-from suites.suite import Suite
-from suites.taskdata import TaskData
-from taskgen.data.source import open_source
-from taskgen.families import families
-from taskgen.spec import DataSpec, TaskSpec
+import velodrome
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.store import Store
+from velodrome.suites.planning import plan as planning
+from velodrome.suites.planning.batching import Batching
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.suites.training.rng import EVAL_SEED, Stream, key_of
+from velodrome.suites.training.taskdata import TaskData
+from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def train(suite: Suite, out) -> list:
@@ -264,7 +264,7 @@ def small_transformer(**config: Any) -> TaskSpec:
 @pytest.mark.slow
 def test_dropout_is_on_in_training_loss_mode_and_off_in_evaluation(tmp_path):
     spec = small_transformer(dropout=0.5)
-    task, first = taskgen.build(spec), {}
+    task, first = velodrome.build(spec), {}
     for eval_mode in ("eval", "training-loss"):
         protocol = Protocol(
             steps=5,

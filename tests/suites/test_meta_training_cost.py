@@ -9,13 +9,13 @@ from pathlib import Path
 
 import toys
 
-from foundation.canonical import content_hash
-from optimizers.metacost import MetaTrainingCost
-from results.metatraining import KEY
-from results.store import Store
-from suites.opening import look_into_store, open_store
-from suites.plan import Plan, make_plan
-from suites.suite import Suite
+from velodrome.foundation.canonical import content_hash
+from velodrome.optimizers.metacost import MetaTrainingCost
+from velodrome.results.store.metatraining import KEY
+from velodrome.results.store.store import Store
+from velodrome.suites.planning.plan import Plan, make_plan
+from velodrome.suites.running.store_setup import look_into_store, open_store
+from velodrome.suites.suite import Suite
 
 COST = MetaTrainingCost(2.0, "CPU hours", "its author")
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from suites.overview import overview, shard_seconds, step_seconds
-from suites.plan import make_plan
-from suites.protocol import Protocol
-from suites.suite import Suite, load_suite
-from suites.todo import timing_seconds
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.planning.estimates import overview, shard_seconds, step_seconds
+from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.jobs import timing_seconds
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 RUNNING = Path(__file__).parents[2] / "docs" / "running.md"
 

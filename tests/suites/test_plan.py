@@ -7,15 +7,16 @@ from functools import partial
 import pytest
 import toys
 
-from foundation.canonical import content_hash
-from foundation.errors import DataError, PlanError, SpecError, UnknownNameError
-from optimizers.registry import optimizers
-from suites import batching
-from suites.plan import cell_id, find_shard, grid_points, make_plan, shards_of
-from suites.protocol import Protocol
-from suites.suite import Suite, load_suite
-from taskgen.cost import Cost
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import DataError, PlanError, SpecError, UnknownNameError
+from velodrome.optimizers.registry import optimizers
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.planning import batching
+from velodrome.suites.planning.plan import cell_id, find_shard, grid_points, make_plan, shards_of
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 # Stands for the meaning of every stored result: ids in existing stores change with it.
 GOLDEN_SMOKE_PLAN = "867d76c0328cd0c9f3b7805f43356648366c66380f1a6f5ea0af8f6524fb5980"

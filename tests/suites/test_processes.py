@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import toys
 
-from foundation.errors import PlanError
-from results.store import Store
-from suites.engines.base import SHARD, TIMING, Job
-from suites.engines.schedule import Schedule
-from suites.run import run
+from velodrome.foundation.errors import PlanError
+from velodrome.results.store.store import Store
+from velodrome.suites.running.engines.base import SHARD, TIMING, Job
+from velodrome.suites.running.engines.schedule import Schedule
+from velodrome.suites.running.run import run
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,7 +27,7 @@ DEADLY = """
 import os, signal
 from pathlib import Path
 import jax, jax.numpy as jnp, optax
-from foundation.errors import DataError
+from velodrome.foundation.errors import DataError
 
 MARK = Path(__file__).parent
 
@@ -133,7 +133,7 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
         "import signal, sys\n"
         # Children of a script's background job ignore Ctrl-C from the start.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from suites.run import run\n"
+        "from velodrome.suites.running.run import run\n"
         "run('smoke', sys.argv[1], steps=int(sys.argv[2]), workers=2, timing=False,"
         " progress='plain')\n"
     )
@@ -257,7 +257,9 @@ def test_a_job_that_is_tried_again_waits_first_in_line():
 
 @pytest.mark.slow
 def test_workers_may_share_an_accelerator(tmp_path, monkeypatch):
-    monkeypatch.setattr("suites.run._backend", lambda: "gpu")  # all but the kernels
+    monkeypatch.setattr(
+        "velodrome.suites.running.run._backend", lambda: "gpu"
+    )  # all but the kernels
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")  # put back afterwards
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
     result = run("smoke", tmp_path, workers=2, progress="silent", timing=False)

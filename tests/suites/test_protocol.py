@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from foundation.errors import SpecError
-from suites.protocol import Protocol
+from velodrome.foundation.errors import SpecError
+from velodrome.suites.protocol import Protocol
 
 
 def test_round_trip_and_hash():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from conformance import FACTS
 
-from suites.velodrome_tasks import published_tasks
-from taskgen.data import datasets
-from taskgen.families.base import ImageView
+from velodrome.suites.published.tasks import published_tasks
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.family import ImageView
 
 #: Names in tensorflow-datasets, where ours are others. Text has its tokens in the name, too.
 NAMES = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 import jax
 import pytest
 
-from suites.velodrome_tasks import group_of, published_tasks
-from taskgen import build
+from velodrome.suites.published.tasks import group_of, published_tasks
+from velodrome.taskgen.build import build
 
 TASKS = published_tasks()
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from optimizers.velo.store import weights_hash
-from suites import recorded
-from suites.suite import load_suite
+from scripts import recorded_losses as recorded
+from velodrome.optimizers.velo.weights.store import weights_hash
+from velodrome.suites.catalog import load_suite
 
 # Weights that are off by a thousandth of a percent change a loss by 0.1% at most, weights that are
 # off by a percent by 1.5%.
@@ -24,7 +24,7 @@ def read(weights: str):
 def test_the_record_is_of_these_weights_and_tasks(weights: str):
     record = read(weights)
     assert record["weights"] == weights_hash(weights), (
-        "the weights have changed: run `python -m suites.recorded`"
+        "the weights have changed: run `python scripts/recorded_losses.py`"
     )
     known = {task.label: task.hash for task in load_suite("heldout-40").tasks}
     assert {row["task"]: row["hash"] for row in record["tasks"]} == {

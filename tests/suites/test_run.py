@@ -8,7 +8,7 @@ import time
 import pytest
 import toys
 
-from foundation.errors import (
+from velodrome.foundation.errors import (
     DataError,
     PlanError,
     SpecError,
@@ -16,13 +16,13 @@ from foundation.errors import (
     UnknownNameError,
     WriteError,
 )
-from foundation.locks import alone_in
-from optimizers.registry import OptimizerSpec
-from results.store import Store
-from suites.displays import LiveProgress, PlainProgress, choose_progress, duration
-from suites.environment import command_line
-from suites.execute import Workshop
-from suites.run import run
+from velodrome.foundation.locks import alone_in
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.store import Store
+from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress, duration
+from velodrome.suites.running.run import run
+from velodrome.suites.training.environment import command_line
+from velodrome.suites.training.shard import Workshop
 
 
 def go(out, *, suite=None, **options):
@@ -49,7 +49,7 @@ def test_provenance_of_a_shard(tmp_path):
 
 
 def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
-    from results.report.write import write_report
+    from velodrome.results.report.write import write_report
 
     go(tmp_path)
     assert write_report(tmp_path).data.summary.empty
@@ -57,7 +57,7 @@ def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
 
 @pytest.mark.slow
 def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
-    from results.report.write import write_report
+    from velodrome.results.report.write import write_report
 
     with toys.registered(other=toys.counting()):
         # Evaluated on the held-out split at 0, 10 and 20; the candidate's last step is 15.
@@ -68,7 +68,7 @@ def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
 
 
 def test_a_candidate_without_its_baseline_is_told(tmp_path):
-    from results.report.write import write_report
+    from velodrome.results.report.write import write_report
 
     with toys.registered(other=toys.counting()):
         go(tmp_path, suite=toys.bowl_suite("counting", baseline="adam"))
@@ -117,8 +117,8 @@ def test_changed_weights_never_mix(tmp_path):
 
 
 def test_a_stored_plan_is_used_again(tmp_path, monkeypatch):
-    from suites import plan as planning
-    from suites.batching import Batching
+    from velodrome.suites.planning import plan as planning
+    from velodrome.suites.planning.batching import Batching
 
     go(tmp_path)
     plan = Store.open(tmp_path).plan
@@ -230,7 +230,7 @@ def test_ctrl_c_in_this_process_leaves_a_resumable_store(tmp_path):
         thread.join()
         assert any("the same command goes on" in line for line in display.told)
         (saved,) = (tmp_path / "out" / "checkpoints").glob("*.npz")
-        from suites import checkpoint
+        from velodrome.suites.training import checkpoint
 
         meta = checkpoint.load_meta(saved)
         assert meta is not None

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import toys
 
-from foundation.errors import StoreError
-from optimizers.registry import OptimizerSpec, optimizers
-from suites import checkpoint, lanes
-from suites.execute import TaskBench
-from suites.lanes import LaneLoop
-from suites.numerics import numerics
-from suites.protocol import Protocol
-from suites.sharding import Layout, choose_layout, split_evenly
-from suites.suite import Suite
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import StoreError
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.suite import Suite
+from velodrome.suites.training import checkpoint, lanes
+from velodrome.suites.training.jax_config import numerics
+from velodrome.suites.training.lanes import LaneLoop
+from velodrome.suites.training.shard import TaskBench
+from velodrome.suites.training.sharding import Layout, choose_layout, split_evenly
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two devices")
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import toys
 
-from results.store import Store
-from suites.run import run
-from suites.suite import Suite, load_suite
+from velodrome.results.store.store import Store
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
 
 pytestmark = pytest.mark.slow
 

@@ -13,16 +13,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from foundation.errors import DataError, StoreError
-from suites.prefetch import Prefetch
-from suites.protocol import Protocol
-from suites.run import run
-from suites.suite import Suite
-from taskgen.data import datasets, resident
-from taskgen.data.published import prepare as preparing
-from taskgen.data.published import recipes
-from taskgen.data.published.lm1b import FOLDERS
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import DataError, StoreError
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.suites.training.prefetch import Prefetch
+from velodrome.taskgen.data import datasets, resident
+from velodrome.taskgen.data.published import prepare as preparing
+from velodrome.taskgen.data.published import recipes
+from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PROTOCOL = Protocol(
     steps=20, seeds=2, baseline_multiple=1, eval_every=5, eval_examples=16, heldout_every=10

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import SpecError, UnknownNameError
-from suites import freeze
-from suites.protocol import Protocol
-from suites.suite import LISTS, Suite, frozen, load_suite, suites
-from taskgen.spec import DataSpec, TaskSpec
-from taskgen.specfile import save_specs
+from scripts import freeze_suites as freeze
+from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.suites.catalog import LISTS, frozen, load_suite, suites
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.specfile import save_specs
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 
@@ -87,7 +88,7 @@ def test_a_file_of_tasks_is_a_suite(tmp_path):
 
 def test_a_python_file_gives_a_suite(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from suites.suite import load_suite\nmine = load_suite('smoke')\n"
+        "from velodrome.suites.suite import load_suite\nmine = load_suite('smoke')\n"
     )
     assert load_suite(f"{tmp_path / 'mine.py'}:mine").hash == load_suite("smoke").hash
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from conformance import published_loss
 
-import taskgen
-from suites.velodrome_tasks import published_tasks
-from taskgen.data.source import open_source
-from taskgen.data.standin import stand_in_name
-from taskgen.spec import DataSpec
+import velodrome
+from velodrome.suites.published.tasks import published_tasks
+from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.data.standin import stand_in_name
+from velodrome.taskgen.spec import DataSpec
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def on_stand_in(name, batch_size):
 
 def first_loss(spec, seeds=3):
     """Returns the mean initial loss on batches of the spec's data."""
-    source, task = open_source(spec, "train"), taskgen.build(spec)
+    source, task = open_source(spec, "train"), velodrome.build(spec)
 
     def loss(key, batch):
         params, state = task.init(key)
@@ -67,7 +67,7 @@ def spread(leaf):
 def initial(name, **changes):
     spec = published_tasks()[name]
     config = dataclasses.replace(spec.config, **changes)
-    return taskgen.build(dataclasses.replace(spec, config=config)).init(jax.random.key(5))[0]
+    return velodrome.build(dataclasses.replace(spec, config=config)).init(jax.random.key(5))[0]
 
 
 def check_truncated(leaf, std):

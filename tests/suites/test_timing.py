@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import toys
 
-from results.store import Store
-from suites.run import run
+from velodrome.results.store.store import Store
+from velodrome.suites.running.run import run
 
 
 def test_a_baseline_that_the_store_lacks_is_timed_in_turns(tmp_path):

@@ -7,13 +7,13 @@ import numpy as np
 import optax
 import pytest
 
-from foundation.errors import SpecError, UnknownNameError
-from results.store import Store
-from suites.protocol import Protocol
-from suites.run import run
-from suites.suite import Suite
-from suites.train import _optimizer_spec, _task_spec, train
-from taskgen.sampler import sample
+from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.results.store.store import Store
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.suites.training.train import _optimizer_spec, _task_spec, train
+from velodrome.taskgen.sampler import sample
 
 
 def spec():

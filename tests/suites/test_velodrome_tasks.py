@@ -7,16 +7,16 @@ import jax
 import pytest
 from conformance import FACTS
 
-import taskgen
-from foundation.canonical import canonical_json
-from foundation.errors import PlanError, UnknownNameError
-from suites import velodrome_tasks
-from suites.slices import slices
-from suites.suite import load_suite
-from suites.velodrome_tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
-from taskgen.families.base import ImageView
-from taskgen.space import config_to_json
-from taskgen.spec import TaskSpec
+import velodrome
+from velodrome.foundation.canonical import canonical_json
+from velodrome.foundation.errors import PlanError, UnknownNameError
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.published import tasks as velodrome_tasks
+from velodrome.suites.published.tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
+from velodrome.suites.slices import slices
+from velodrome.taskgen.family import ImageView
+from velodrome.taskgen.space.config import config_to_json
+from velodrome.taskgen.spec import TaskSpec
 
 pytestmark = pytest.mark.slow
 
@@ -55,13 +55,13 @@ def test_parameters_and_costs_are_the_published_ones(group):
             traced.add(network)
             assert abs(conformance.flops_error(spec)) < 0.1, name
         assert TaskSpec.from_json(spec.to_json()) == spec
-        cost = taskgen.cost(spec)
+        cost = velodrome.cost(spec)
         assert all(type(value) is int and value > 0 for value in cost.to_json().values()), name
 
 
 def test_shapes_are_those_of_the_data():
     for name, spec in published_tasks().items():
-        info = taskgen.datasets.get(spec.data.name).info
+        info = velodrome.datasets.get(spec.data.name).info
         view = spec.family_object.view(spec.config, info)
         if isinstance(view, ImageView):
             assert view.size <= info.shape[0] and view.num_classes == info.num_classes, name
@@ -74,7 +74,7 @@ def test_shapes_are_those_of_the_data():
 def test_networks_see_what_the_names_say(key):
     def shapes(name):
         return jax.tree.map(
-            lambda leaf: leaf.shape, taskgen.build(published_tasks()[name]).shapes[0]
+            lambda leaf: leaf.shape, velodrome.build(published_tasks()[name]).shapes[0]
         )
 
     conv = shapes("Conv_imagenet16_16_64x128x128x128")

@@ -13,17 +13,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers.registry import OptimizerSpec, optimizers
-from suites.engines.base import Job
-from suites.plan import Plan
-from suites.progress import Tracker
-from suites.protocol import Protocol
-from suites.suite import Suite
-from taskgen.cost import Cost
-from taskgen.families import Family, families
-from taskgen.space import log_int, static
-from taskgen.spec import DataSpec, TaskSpec
-from taskgen.task import Task
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.suites.planning.plan import Plan
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.engines.base import Job
+from velodrome.suites.running.progress import Tracker
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.space.config import log_int, static
+from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.task import Task
 
 
 @dataclass(frozen=True)

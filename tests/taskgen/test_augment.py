@@ -11,12 +11,13 @@ import numpy as np
 import optax
 import pytest
 
-from foundation.errors import SpecError
-from taskgen import Augmentation, DataSpec, TaskSpec, build, cost
-from taskgen.augment import sample_augmentations
-from taskgen.augmentations.kinds import KINDS, PUBLISHED
-from taskgen.augmentations.wrapping import AugmentedTask
-from taskgen.draws import Draws
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.augmentation import KINDS, PUBLISHED, Augmentation, sample_augmentations
+from velodrome.taskgen.build import build
+from velodrome.taskgen.description import cost
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.wrappers.wrapping import AugmentedTask
 
 CONFIG = {"hidden_size": 4, "num_layers": 1, "image_size": 4}
 PLAIN = TaskSpec("mlp", CONFIG, DataSpec("digits"), 8)

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-import taskgen
-from foundation.errors import SpecError, UnknownNameError, VelodromeError
-from taskgen.budget import (
+import velodrome
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.taskgen.budget import (
     Budget,
     DeviceProfile,
     fit_budget,
@@ -17,9 +17,9 @@ from taskgen.budget import (
     save_profile,
     steps_allowed,
 )
-from taskgen.cost import Cost
-from taskgen.data import datasets
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PROFILE = DeviceProfile(
     name="round",
@@ -117,21 +117,21 @@ def test_shrinking_keeps_what_fits():
 def test_shrinking_halves_what_is_furthest_above_its_floor():
     config = {"hidden_size": 64, "num_layers": 1, "image_size": 8}
     spec = TaskSpec("mlp", config, DataSpec("digits"), 16)
-    flops = taskgen.cost(spec).flops
+    flops = velodrome.cost(spec).flops
     # In floors: hidden 64/8, image 8/4, batch 16/4, layers 1/1.
     once = fit(spec, 0.9 * flops / 1e6)
     assert once == dataclasses.replace(
         spec, config=dataclasses.replace(spec.config, hidden_size=32)
     )
     # Now hidden 4 and batch 4: the first of the two in the family's list.
-    twice = fit(spec, 0.9 * taskgen.cost(once).flops / 1e6)
+    twice = fit(spec, 0.9 * velodrome.cost(once).flops / 1e6)
     assert (twice.config.hidden_size, twice.batch_size) == (16, 16)
 
 
 def test_classes_that_no_token_can_be_go_first():
     config = {"vocab_size": 5000, "rnn_size": 16}
     spec = TaskSpec("rnn", config, DataSpec("kjv"), 8)
-    shrunk = fit(spec, 0.9 * taskgen.cost(spec).flops / 1e6)
+    shrunk = fit(spec, 0.9 * velodrome.cost(spec).flops / 1e6)
     assert shrunk == dataclasses.replace(
         spec, config=dataclasses.replace(spec.config, vocab_size=256)
     )

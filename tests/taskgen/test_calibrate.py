@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-import taskgen
-from taskgen.budget import DeviceProfile, load_profile, predict_seconds
-from taskgen.calibrate import calibrate, calibration_specs, fit_profile
-from taskgen.spec import DataSpec, TaskSpec
+import velodrome
+from velodrome.taskgen.budget import DeviceProfile, load_profile, predict_seconds
+from velodrome.taskgen.calibrate import calibrate, calibration_specs, fit_profile
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 TRUE = DeviceProfile(
     name="true",
@@ -23,7 +23,7 @@ TRUE = DeviceProfile(
 
 
 def test_a_fit_finds_the_device_that_made_the_times():
-    costs = [taskgen.cost(spec) for spec in calibration_specs()]
+    costs = [velodrome.cost(spec) for spec in calibration_specs()]
     noise = np.random.default_rng(0).normal(0, 0.02, len(costs))
     seconds = [
         predict_seconds(cost, TRUE) * float(np.exp(n)) for cost, n in zip(costs, noise, strict=True)
@@ -31,7 +31,8 @@ def test_a_fit_finds_the_device_that_made_the_times():
     fitted = fit_profile(costs, seconds, name="fit", device="d", memory_bytes=1)
     assert fitted.measured and fitted.derate == 1
     others = [
-        taskgen.cost(spec) for spec in taskgen.sample(60, seed=0, data="built-in", max_mflop=3000)
+        velodrome.cost(spec)
+        for spec in velodrome.sample(60, seed=0, data="built-in", max_mflop=3000)
     ]
     ratios = [predict_seconds(cost, fitted) / predict_seconds(cost, TRUE) for cost in others]
     assert min(ratios) > 0.8 and max(ratios) < 1.25
@@ -41,7 +42,7 @@ def test_calibration_covers_all_families_and_three_orders_of_magnitude():
     specs = calibration_specs()
     assert {spec.family for spec in specs} == {"mlp", "cnn", "rnn", "transformer"}
     for family in ("mlp", "cnn", "rnn", "transformer"):
-        flops = [taskgen.cost(spec).flops for spec in specs if spec.family == family]
+        flops = [velodrome.cost(spec).flops for spec in specs if spec.family == family]
         assert max(flops) > 100 * min(flops)
 
 
@@ -52,7 +53,7 @@ def test_calibration_measures_and_saves_a_profile(monkeypatch, tmp_path):
         TaskSpec("mlp", {"num_layers": layers, "image_size": 4}, DataSpec("digits"), 4)
         for layers in (0, 1)
     ]
-    monkeypatch.setattr("taskgen.calibrate.calibration_specs", lambda: tiny)
+    monkeypatch.setattr("velodrome.taskgen.calibrate.calibration_specs", lambda: tiny)
     profile = calibrate(name="tiny", repeats=1)
     assert load_profile("tiny") == profile
     assert profile.measured and profile.label == "tiny"

@@ -11,12 +11,20 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import taskgen
-from foundation.errors import SpecError, VelodromeError
-from taskgen.declare import family
-from taskgen.families import Family, families
-from taskgen.space import choice, config_fields, dynamic, log_float, log_int, static
-from taskgen.spec import DataSpec, TaskSpec
+import velodrome
+from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.declare import family
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.space.config import (
+    choice,
+    config_fields,
+    dynamic,
+    log_float,
+    log_int,
+    static,
+)
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +53,7 @@ class Long(nnx.Module):
 
 
 def loss_of(spec: TaskSpec) -> tuple[Any, Any]:
-    task = taskgen.build(spec)
+    task = velodrome.build(spec)
     params, state = task.init(jax.random.key(0))
     batch = {"image": jnp.linspace(0, 1, 4 * 64).reshape(4, 8, 8, 1), "label": jnp.arange(4)}
     batch["label"] = batch["label"].astype(jnp.int32)
@@ -68,7 +76,7 @@ def test_a_function_is_the_same_family_as_the_long_form():
     np.testing.assert_array_equal(one[0], other[0])
     assert one[1].cost == other[1].cost
     widths = [
-        [spec.config.width for spec in taskgen.sample(5, seed=3, family=name, data="built-in")]
+        [spec.config.width for spec in velodrome.sample(5, seed=3, family=name, data="built-in")]
         for name in ("short", "long")
     ]
     assert len(set(widths[0])) > 1
@@ -108,11 +116,11 @@ def test_a_text_family_and_its_version():
     def bigram(config, view, *, rngs, dynamic):
         return nnx.Embed(view.vocab_size, view.vocab_size, rngs=rngs)
 
-    (spec,) = taskgen.sample(1, seed=0, family="bigram", data="built-in")
+    (spec,) = velodrome.sample(1, seed=0, family="bigram", data="built-in")
     assert spec.data.name == "kjv"
     assert spec.to_json()["version"] == 3
     vocabulary = spec.config.vocab_size
-    assert taskgen.cost(spec).params == vocabulary * vocabulary
+    assert velodrome.cost(spec).params == vocabulary * vocabulary
 
 
 def test_what_is_no_field_and_names_that_are_taken_are_refused():
@@ -125,8 +133,8 @@ def test_what_is_no_field_and_names_that_are_taken_are_refused():
 
 CELL = """
 from flax import nnx
-from taskgen.declare import family
-from taskgen.space import log_int, static
+from velodrome.taskgen.declare import family
+from velodrome.taskgen.space.config import log_int, static
 
 @family("cell", width=static(log_int(4, 64), default={width}))
 def {name}(config, view, *, rngs, dynamic):
@@ -146,11 +154,11 @@ def run_cell(module: str = "__main__", *, name: str = "mine", width: int = 8, fa
 def test_a_cell_that_is_run_again_replaces_its_family():
     first = run_cell()
     assert families.get("cell") is first
-    assert taskgen.cost(TaskSpec("cell", {}, DataSpec("digits"), 4)).params == 65 * 8 + 9 * 10
+    assert velodrome.cost(TaskSpec("cell", {}, DataSpec("digits"), 4)).params == 65 * 8 + 9 * 10
     again = run_cell(width=16, factor=2)
     assert families.get("cell") is again is not first
     # The present family counts, for what was sampled before too.
-    assert taskgen.cost(TaskSpec("cell", {}, DataSpec("digits"), 4)).params == 65 * 32 + 33 * 10
+    assert velodrome.cost(TaskSpec("cell", {}, DataSpec("digits"), 4)).params == 65 * 32 + 33 * 10
     assert "cell" in families.names()
 
 
@@ -166,7 +174,7 @@ def test_a_task_is_built_of_the_present_network_even_if_the_config_is_the_old_on
 
         Network.__module__ = "__main__"
         families.register("kept", Family("kept", LongConfig, Network))
-        params, _ = taskgen.build(TaskSpec("kept", {}, DataSpec("digits"), 4)).shapes
+        params, _ = velodrome.build(TaskSpec("kept", {}, DataSpec("digits"), 4)).shapes
         assert set(params["output"]) == ({"kernel", "bias"} if bias else {"kernel"})
 
 

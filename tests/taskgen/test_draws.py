@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
-from taskgen.draws import Draws
+from velodrome.taskgen.space.draws import Draws
 
 
 def test_a_word_is_the_start_of_the_hash_of_its_name():

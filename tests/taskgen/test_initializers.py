@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from taskgen import initializers
+from velodrome.taskgen.nn import initializers
 
 SHAPE = (3, 3, 24, 32)
 FAN_IN = 3 * 3 * 24

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from taskgen import activations, losses
-from taskgen.families import ImageView, TextView
+from velodrome.taskgen.nn import activations, losses
+from velodrome.taskgen.registry import ImageView, TextView
 
 
 def test_classification_by_hand():

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import taskgen
-from foundation.errors import SpecError, VelodromeError
-from taskgen.families import Family, families
-from taskgen.space import log_float, log_int, static
+import velodrome
+from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.space.config import log_float, log_int, static
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ def registered():
 
 
 def test_a_config_and_a_network_are_enough(registered, key):
-    first, second = taskgen.sample(2, seed=0, family="own", data="built-in", max_mflop=50)
+    first, second = velodrome.sample(2, seed=0, family="own", data="built-in", max_mflop=50)
     assert first != second
-    task = taskgen.build(first)
+    task = velodrome.build(first)
     params, state = task.init(key)
     # The state of batch normalisation is kept apart from the parameters.
     assert set(state) == {"norm"} and set(params) == {"hidden", "norm", "output"}
-    info = taskgen.datasets.get(first.data.name).info
+    info = velodrome.datasets.get(first.data.name).info
     batch = {
         "image": jax.random.uniform(key, (first.batch_size, *info.shape)),
         "label": jnp.zeros(first.batch_size, jnp.int32),
@@ -64,8 +65,8 @@ def test_a_config_and_a_network_are_enough(registered, key):
 
 
 def test_its_cost_is_traced(registered):
-    spec = taskgen.TaskSpec("own", {"width": 16}, taskgen.DataSpec("digits"), 32)
-    cost = taskgen.cost(spec)
+    spec = velodrome.TaskSpec("own", {"width": 16}, velodrome.DataSpec("digits"), 32)
+    cost = velodrome.cost(spec)
     products = 2 * 32 * (64 * 16 * 2 + 16 * 10 * 3)  # images need no gradient
     assert cost.params == 64 * 16 + 16 + 2 * 16 + 16 * 10 + 10
     assert products < cost.flops < 1.2 * products

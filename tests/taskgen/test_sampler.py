@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-import taskgen
-from foundation.canonical import canonical_json
-from foundation.errors import SpecError, UnknownNameError
-from taskgen.budget import Budget, load_profile
-from taskgen.sampler import ATTEMPTS, DATA, MIXTURE, sample_recorded
-from taskgen.spec import TaskSpec
+import velodrome
+from velodrome.foundation.canonical import canonical_json
+from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.taskgen.budget import Budget, load_profile
+from velodrome.taskgen.sampler import ATTEMPTS, DATA, MIXTURE, sample_recorded
+from velodrome.taskgen.spec import TaskSpec
 
 GOLDEN = Path(__file__).parent / "golden" / "samples.json"
 
 
 def golden_now():
     """Returns what the golden file holds: python -m tests.taskgen.test_sampler writes it."""
-    specs = taskgen.sample(1000, seed=0)
+    specs = velodrome.sample(1000, seed=0)
     lines = "\n".join(canonical_json(spec.to_json()) for spec in specs)
-    built_in = taskgen.sample(20, seed=0, data="built-in", max_mflop=6)
+    built_in = velodrome.sample(20, seed=0, data="built-in", max_mflop=6)
     return {
         "sha256_of_first_1000": hashlib.sha256(lines.encode()).hexdigest(),
         "first_20": [{"spec": spec.to_json(), "hash": spec.hash} for spec in specs[:20]],
@@ -37,53 +37,53 @@ def test_samples_are_the_golden_ones():
 def test_sampling_and_costs_need_no_jax():
     program = """
 import sys, taskgen
-specs = taskgen.sample(40, seed=1) + taskgen.sample(8, seed=1, data="built-in", max_mflop=6)
+specs = velodrome.sample(40, seed=1) + velodrome.sample(8, seed=1, data="built-in", max_mflop=6)
 for spec in specs:
-    taskgen.cost(spec), taskgen.describe(spec)
+    velodrome.cost(spec), velodrome.describe(spec)
 assert not {"jax", "jaxlib", "flax"} & set(sys.modules), "jax was imported"
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_more_tasks_begin_with_the_same_ones():
-    assert taskgen.sample(30, seed=2)[:10] == taskgen.sample(10, seed=2)
-    assert taskgen.sample(10, seed=2) != taskgen.sample(10, seed=3)
+    assert velodrome.sample(30, seed=2)[:10] == velodrome.sample(10, seed=2)
+    assert velodrome.sample(10, seed=2) != velodrome.sample(10, seed=3)
 
 
 @pytest.mark.parametrize("family", MIXTURE)
 def test_a_family_alone_is_its_part_of_the_mixture(family):
-    mixed = [spec for spec in taskgen.sample(40, seed=5) if spec.family == family]
-    assert mixed and taskgen.sample(len(mixed), seed=5, family=family) == mixed
+    mixed = [spec for spec in velodrome.sample(40, seed=5) if spec.family == family]
+    assert mixed and velodrome.sample(len(mixed), seed=5, family=family) == mixed
 
 
 def test_the_mixture_is_even():
-    specs = taskgen.sample(1000, seed=0)
+    specs = velodrome.sample(1000, seed=0)
     for family in MIXTURE:
         assert abs(sum(spec.family == family for spec in specs) - 250) < 55  # four deviations
 
 
 @pytest.mark.parametrize("data", DATA)
 def test_data_sets_are_those_asked_for_and_all_of_them(data):
-    specs = taskgen.sample(150, seed=0, data=data)
+    specs = velodrome.sample(150, seed=0, data=data)
     for kind, names in DATA[data].items():
         drawn = {spec.data.name for spec in specs if spec.family_object.data_kind == kind}
         assert drawn == set(names)
 
 
 def test_built_in_images_are_shifted_and_only_photographs_mirrored():
-    for spec in taskgen.sample(60, seed=0, data="built-in", max_mflop=6):
+    for spec in velodrome.sample(60, seed=0, data="built-in", max_mflop=6):
         if spec.family_object.data_kind == "image":
             assert spec.data.shift == max(1, spec.config.image_size // 8)
             assert spec.data.flip == (spec.data.name == "photos")
         else:
             assert (spec.data.shift, spec.data.flip) == (0, False)
-    assert all(spec.data.shift == 0 for spec in taskgen.sample(60, seed=0))
+    assert all(spec.data.shift == 0 for spec in velodrome.sample(60, seed=0))
 
 
 def test_the_budget_holds_and_what_it_cost_is_recorded():
     budget = Budget(load_profile("v100"), max_mflop=6)
     drawn = list(sample_recorded(40, seed=0, family=None, data="built-in", budget=budget))
-    assert all(taskgen.cost(sampled.spec).flops <= 6_000_000 for sampled in drawn)
+    assert all(velodrome.cost(sampled.spec).flops <= 6_000_000 for sampled in drawn)
     assert any(sampled.attempts == 1 for sampled in drawn)
     redrawn = [s for s in drawn if s.attempts > 1 and not s.shrunk]
     shrunk = [s for s in drawn if s.shrunk]
@@ -99,14 +99,14 @@ def test_the_budget_holds_and_what_it_cost_is_recorded():
 
 def test_a_slower_device_and_fewer_hours_allow_less():
     def total(**limits):
-        specs = taskgen.sample(30, seed=0, family="transformer", **limits)
-        return sum(taskgen.cost(spec).flops for spec in specs)
+        specs = velodrome.sample(30, seed=0, family="transformer", **limits)
+        return sum(velodrome.cost(spec).flops for spec in specs)
 
     assert total(device="t4", hours=0.01) < total(device="v100", hours=0.1) < total()
 
 
 def test_sampled_specs_are_within_their_own_allowed_ranges():
-    for spec in taskgen.sample(200, seed=9):
+    for spec in velodrome.sample(200, seed=9):
         assert TaskSpec.from_json(spec.to_json()) == spec
 
 
@@ -123,24 +123,24 @@ def test_sampled_specs_are_within_their_own_allowed_ranges():
 )
 def test_wrong_requests_are_refused(arguments, error, words):
     with pytest.raises(error, match=words):
-        taskgen.sample(**{"count": 1, "seed": 0, **arguments})
+        velodrome.sample(**{"count": 1, "seed": 0, **arguments})
 
 
 def test_descriptions_have_what_show_shows():
-    (spec,) = taskgen.sample(1, seed=0, family="mlp", data="built-in")
-    facts = taskgen.describe(spec, hours=0.5)
+    (spec,) = velodrome.sample(1, seed=0, family="mlp", data="built-in")
+    facts = velodrome.describe(spec, hours=0.5)
     assert json.loads(json.dumps(facts)) == facts
-    assert facts["cost"]["params"] == taskgen.cost(spec).params
+    assert facts["cost"]["params"] == velodrome.cost(spec).params
     assert facts["device"] == {"name": "v100", "measured": False}
     assert facts["steps_allowed"] == int(1800 / facts["predicted_seconds"])
     assert facts["over_budget"] == []
-    assert taskgen.describe(spec, max_mflop=1e-6)["over_budget"]
+    assert velodrome.describe(spec, max_mflop=1e-6)["over_budget"]
 
 
 def test_data_of_the_wrong_kind_are_refused():
-    spec = TaskSpec("mlp", {}, taskgen.DataSpec("kjv"), 8)
+    spec = TaskSpec("mlp", {}, velodrome.DataSpec("kjv"), 8)
     with pytest.raises(SpecError, match="data.name.*'kjv'.*kind 'image'"):
-        taskgen.cost(spec)
+        velodrome.cost(spec)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from foundation.errors import SpecError
-from taskgen.draws import Draws
-from taskgen.space import (
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.space.config import (
     boolean,
     check_config,
     choice,
@@ -25,6 +24,7 @@ from taskgen.space import (
     uniform_float,
     uniform_int,
 )
+from velodrome.taskgen.space.draws import Draws
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundation.errors import SpecError, UnknownNameError
-from taskgen.families import Family, families
-from taskgen.sampler import MIXTURE
-from taskgen.space import config_fields, static, uniform_int
-from taskgen.spec import DataSpec, Precision, TaskSpec
+from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.sampler import MIXTURE
+from velodrome.taskgen.space.config import config_fields, static, uniform_int
+from velodrome.taskgen.spec import DataSpec, Precision, TaskSpec
 
 # Looked up here: a strategy should not import modules.
 CONFIGS = {name: families.get(name).config for name in MIXTURE}

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-import taskgen
-from foundation.errors import SpecError
-from taskgen.specfile import load_specs, save_specs
+import velodrome
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.specfile import load_specs, save_specs
 
 
 def test_files_round_trip_with_what_is_recorded_beside(tmp_path):
-    specs = taskgen.sample(6, seed=4)
+    specs = velodrome.sample(6, seed=4)
     path = tmp_path / "tasks.json"
     save_specs(path, specs, recorded=[{"predicted_seconds": 0.5}] * 6)
     assert load_specs(path) == specs

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from foundation.errors import SpecError
-from taskgen import activations
-from taskgen.tracing import count_program
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.cost.tracing import count_program
+from velodrome.taskgen.nn import activations
 
 X = jax.ShapeDtypeStruct((5, 7), jnp.float32)
 W = jax.ShapeDtypeStruct((7, 3), jnp.float32)

@@ -12,10 +12,10 @@ import pytest
 from flax import nnx
 
 import velodrome
-from foundation.errors import VelodromeError
-from taskgen.space import config_fields
 from velodrome.check import check_family, run_checks
-from velodrome.contracts import family_contract
+from velodrome.contracts import family as family_contract
+from velodrome.foundation.errors import VelodromeError
+from velodrome.taskgen.space.config import config_fields
 
 FAMILIES = (
     "mlp",

@@ -14,7 +14,7 @@ import pytest
 import velodrome
 from velodrome import cli
 from velodrome.check import check_task, run_checks
-from velodrome.contracts import task_contract
+from velodrome.contracts import task as task_contract
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from foundation.errors import VelodromeError
 from velodrome import cli
+from velodrome.foundation.errors import VelodromeError
 
 
 @pytest.fixture

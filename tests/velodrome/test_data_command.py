@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskgen.data import datasets
-from taskgen.data.published import recipes
-from taskgen.data.published.sources import RawFile
 from velodrome import cli
 from velodrome.commands import _progress
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.published import recipes
+from velodrome.taskgen.data.published.sources import RawFile
 
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 COUNTS = {"train": 20, "test": 10}
@@ -164,7 +164,7 @@ def test_the_hash_of_the_vocabulary_is_printed(
         notes = {"vocabulary": "12ab" * 16}
         return {"published": True, "notes": notes, "splits": sizes, "form": "text files"}
 
-    monkeypatch.setattr("taskgen.data.published.prepare.prepare", prepared)
+    monkeypatch.setattr("velodrome.taskgen.data.published.prepare.prepare", prepared)
     words = ["data", "prepare", "lm1b_32k", "--download", "--vocabulary", "sentencepiece.model"]
     assert cli.main(words) == 0
     assert f"vocabulary: SHA-256 {'12ab' * 16}\n" in capsys.readouterr().out

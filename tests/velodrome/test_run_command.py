@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from velodrome.suites.running import run as running
 
-import suites.run
 from velodrome import cli
 
 
@@ -19,7 +19,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         noted.append((arguments, options))
         return SimpleNamespace(failed={})
 
-    monkeypatch.setattr(suites.run, "run", run)
+    monkeypatch.setattr(running, "run", run)
     return noted
 
 
@@ -52,7 +52,7 @@ def test_failed_shards_are_told_and_exit_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     failed = {"0123456789abcdef": {"message": "out of memory"}}
-    monkeypatch.setattr(suites.run, "run", lambda *_, **__: SimpleNamespace(failed=failed))
+    monkeypatch.setattr(running, "run", lambda *_, **__: SimpleNamespace(failed=failed))
     assert cli.main(["run", "demo", "--out", "x"]) == 1
     told = capsys.readouterr().err
     assert "shard 0123456789abcdef failed: out of memory" in told

@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from foundation.errors import SpecError
+from velodrome.foundation.errors import SpecError
 
 
 def run_command(

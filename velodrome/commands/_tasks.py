@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
 
 if TYPE_CHECKING:
-    from taskgen.spec import TaskSpec
+    from velodrome.taskgen.spec import TaskSpec
 
 
 def find_tasks(text: str) -> list[TaskSpec]:
@@ -25,9 +25,9 @@ def find_tasks(text: str) -> list[TaskSpec]:
       SpecError: A spec is wrong.
       PlanError: It is a published task that is not implemented.
     """
-    from suites.suite import suites
-    from suites.velodrome_tasks import refuse_missing
-    from taskgen.spec import TaskSpec
+    from velodrome.suites.catalog import suites
+    from velodrome.suites.published.tasks import refuse_missing
+    from velodrome.taskgen.spec import TaskSpec
 
     if text.lstrip().startswith("{"):
         return [TaskSpec.from_json(_parse(text, "the text given"))]
@@ -61,7 +61,7 @@ def find_task(text: str) -> TaskSpec:
 
 def _is_collection(name: str) -> bool:
     """Whether it names a suite, a part of one such as ``velodrome-83/mlp``, or a file."""
-    from suites.suite import is_path, suites
+    from velodrome.suites.catalog import is_path, suites
 
     if name.endswith(".json") or name in suites:
         return True
@@ -69,8 +69,8 @@ def _is_collection(name: str) -> bool:
 
 
 def _members(name: str) -> list[TaskSpec]:
-    from suites.suite import load_suite, suites
-    from taskgen.spec import TaskSpec
+    from velodrome.suites.catalog import load_suite, suites
+    from velodrome.taskgen.spec import TaskSpec
 
     if name.endswith(".json") or (name not in suites and Path(name).is_file()):
         try:
@@ -104,8 +104,8 @@ def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:
 
 
 def _from_python(text: str) -> TaskSpec:
-    from foundation.registry import load_module_file
-    from taskgen.spec import TaskSpec
+    from velodrome.foundation.registry import load_module_file
+    from velodrome.taskgen.spec import TaskSpec
 
     path, _, attribute = text.rpartition(":")
     module = load_module_file(path)

@@ -30,7 +30,7 @@ def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "here") -> int:
     Args:
       name: Name of the profile; `--device` of other commands takes it.
     """
-    from taskgen.calibrate import calibrate as measure
+    from velodrome.taskgen.calibrate import calibrate as measure
 
     profile = measure(name=name)
     print_pairs(

@@ -45,10 +45,10 @@ def compare(
       after: The directory of the second one.
       out: Where tables of all tasks go as CSV files: `tasks.csv` and `optimizers.csv`.
     """
-    from foundation.files import atomic_path
-    from results.combined import open_stores
-    from results.compare import compare_stores, only_in
-    from results.compare_totals import WORSE
+    from velodrome.foundation.files import atomic_path
+    from velodrome.results.analyses.diff import compare_stores, only_in
+    from velodrome.results.analyses.diff_totals import WORSE
+    from velodrome.results.store.combined import open_stores
 
     first, second = open_stores([before]), open_stores([after])
     tasks, totals = compare_stores(first, second)

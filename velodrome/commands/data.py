@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from foundation.errors import DataError, VelodromeError
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, count, print_pairs, print_table
+from velodrome.foundation.errors import DataError, VelodromeError
 
 EXAMPLES = (
     "velodrome data status                       # all data sets, and which suites need them",
@@ -72,8 +72,8 @@ def data(
 
 
 def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | None) -> int:
-    from taskgen.data.published.prepare import prepare
-    from taskgen.data.published.prepared import prepared_dir
+    from velodrome.taskgen.data.published.prepare import prepare
+    from velodrome.taskgen.data.published.prepared import prepared_dir
 
     with ProgressBars(in_bytes=False) as bars:
         record = prepare(
@@ -92,9 +92,9 @@ def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | 
 
 
 def _status() -> int:
-    from suites.dataneeds import suites_by_data
-    from taskgen.data import datasets
-    from taskgen.data.standin import PREFIX
+    from velodrome.suites.planning.dataneeds import suites_by_data
+    from velodrome.taskgen.data import datasets
+    from velodrome.taskgen.data.standin import PREFIX
 
     needed, problems = suites_by_data()
 
@@ -134,8 +134,8 @@ def _status() -> int:
 
 
 def _status_of(name: str) -> int:
-    from suites.dataneeds import suites_by_data
-    from taskgen.data import datasets
+    from velodrome.suites.planning.dataneeds import suites_by_data
+    from velodrome.taskgen.data import datasets
 
     dataset = datasets.get(name)
     info = dataset.info
@@ -161,8 +161,8 @@ def _status_of(name: str) -> int:
 
 def _state(name: str, info: Any) -> tuple[str, str]:
     """Returns whether a data set is here, and its size (if not here, that once it is prepared)."""
-    from taskgen.data.published.prepared import read_record
-    from taskgen.data.published.recipes import RECIPES, about_bytes
+    from velodrome.taskgen.data.published.prepared import read_record
+    from velodrome.taskgen.data.published.recipes import RECIPES, about_bytes
 
     size = f"about {_bytes(raw)}" if (raw := about_bytes(info)) else ""
     if name not in RECIPES:
@@ -178,8 +178,8 @@ def _state(name: str, info: Any) -> tuple[str, str]:
 
 def _how_to_get(name: str) -> str:
     """The command that prepares a data set; of a damaged one, what to do before."""
-    from taskgen.data.published.prepared import prepared_dir, read_record
-    from taskgen.data.published.recipes import RECIPES, how_to_get
+    from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
+    from velodrome.taskgen.data.published.recipes import RECIPES, how_to_get
 
     command = how_to_get(name)
     try:
@@ -191,7 +191,7 @@ def _how_to_get(name: str) -> str:
 
 
 def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
-    from taskgen.data.published.recipes import RECIPES
+    from velodrome.taskgen.data.published.recipes import RECIPES
 
     recipe = RECIPES.get(name)
     if recipe is None:
@@ -206,8 +206,8 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
 
 
 def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
-    from taskgen.data.published.prepared import prepared_dir, read_record
-    from taskgen.data.published.recipes import RECIPES
+    from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
+    from velodrome.taskgen.data.published.recipes import RECIPES
 
     try:
         record = read_record(name) if name in RECIPES else None

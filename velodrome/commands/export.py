@@ -8,10 +8,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from foundation.errors import VelodromeError
-from foundation.words import counted
 from velodrome.commands._parsing import names, option, run_command
 from velodrome.commands._tables import console, print_table
+from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.text import counted
 
 EXAMPLES = (
     "velodrome export runs/mine                 # everything goes to runs/mine/export",
@@ -52,8 +52,8 @@ def export(
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("several stores have no place for their export: add --out DIR")
-    from results.export import write_export
-    from results.reference import load_reference
+    from velodrome.results.analyses.reference import load_reference
+    from velodrome.results.export.write import write_export
 
     files = write_export(
         stores,

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, cast
 
 from tyro.conf import Positional
 
-from foundation.errors import VelodromeError
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import count, print_table
+from velodrome.foundation.errors import VelodromeError
 
 EXAMPLES = (
     "velodrome list families     # what tasks can be sampled from",
@@ -66,8 +66,8 @@ def _each(registry: Any, describe: Callable[[str, Any], Sequence[object]]) -> Ro
 
 
 def _families() -> Rows:
-    from taskgen.families import families
-    from taskgen.space import config_fields
+    from velodrome.taskgen.registry import families
+    from velodrome.taskgen.space.config import config_fields
 
     return _each(
         families,
@@ -81,7 +81,7 @@ def _families() -> Rows:
 
 
 def _datasets() -> Rows:
-    from taskgen.data import datasets
+    from velodrome.taskgen.data import datasets
 
     def describe(name: str, dataset: Any) -> Sequence[object]:
         info = dataset.info
@@ -101,7 +101,7 @@ def _datasets() -> Rows:
 
 
 def _optimizers() -> Rows:
-    from optimizers.registry import optimizers
+    from velodrome.optimizers.registry import optimizers
 
     return _each(
         optimizers,
@@ -116,8 +116,9 @@ def _optimizers() -> Rows:
 
 
 def _suites() -> Rows:
-    from suites.slices import slices
-    from suites.suite import Suite, load_suite, suites
+    from velodrome.suites.catalog import load_suite, suites
+    from velodrome.suites.slices import slices
+    from velodrome.suites.suite import Suite
 
     def describe(name: str, suite: Any) -> Sequence[object]:
         protocol = suite.protocol
@@ -132,9 +133,9 @@ def _suites() -> Rows:
 
 
 def _tasks(where: str | None) -> Rows:
-    from suites.suite import suites
-    from taskgen import cost
     from velodrome.commands._tasks import find_tasks
+    from velodrome.suites.catalog import suites
+    from velodrome.taskgen.description import cost
 
     for name in suites.names() if where is None else [where]:
         for spec in find_tasks(name):

@@ -8,10 +8,15 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from foundation.errors import SpecError
-from optimizers.metatrain import MetaTrainConfig, SearchConfig, builtin_configs, load_plan
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.metatrain.config.config import (
+    MetaTrainConfig,
+    SearchConfig,
+    builtin_configs,
+    load_plan,
+)
 
 EXAMPLES = (
     "velodrome metatrain --config toy --out runs/toy",
@@ -57,9 +62,9 @@ def metatrain(
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from optimizers.metatrain import metatrain as train
-    from optimizers.metatrain.search import search_numbers
-    from suites.numerics import numerics, use_compilation_cache
+    from velodrome.optimizers.metatrain.loop import metatrain as train
+    from velodrome.optimizers.metatrain.search.search import search_numbers
+    from velodrome.suites.training.jax_config import numerics, use_compilation_cache
 
     settings = load_plan(config)
     if isinstance(settings, SearchConfig) and workers:

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from foundation.errors import VelodromeError
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_table
+from velodrome.foundation.errors import VelodromeError
 
 EXAMPLES = (
     "velodrome reference fetch                           # 3.5 MB over HTTPS, into the cache",
@@ -51,7 +51,7 @@ def reference(
             )
         print_table(("reference", "#tasks", "#last step", "from"), _list())
         return 0
-    from results.reference import WORDS, fetch_reference
+    from velodrome.results.analyses.reference import WORDS, fetch_reference
 
     found = fetch_reference(kind, source=source, unverified=unverified)
     last = max(envelope.steps[-1] for envelope in found.envelopes.values())
@@ -63,7 +63,7 @@ def reference(
 
 
 def _list() -> Iterator[Sequence[object]]:
-    from results.reference import WORDS, load_reference
+    from velodrome.results.analyses.reference import WORDS, load_reference
 
     for kind in WORDS:
         found = load_reference(kind)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from foundation.errors import VelodromeError
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
+from velodrome.foundation.errors import VelodromeError
 
 EXAMPLES = (
     "velodrome report runs/mine                   # everything goes to runs/mine/report",
@@ -46,8 +46,9 @@ def report(
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("several stores have no place for their report: add --out DIR")
-    from results.reference import load_reference
-    from results.report import print_report, write_report
+    from velodrome.results.analyses.reference import load_reference
+    from velodrome.results.report import print_report
+    from velodrome.results.report.write import write_report
 
     files = write_report(stores, out, reference=load_reference())
     print_report(files.data, console=console())

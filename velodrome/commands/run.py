@@ -66,7 +66,7 @@ def run(
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
         calibrate`. Default: this machine, roughly.
     """
-    from suites.run import run as run_suite
+    from velodrome.suites.running.run import run as run_suite
 
     result = run_suite(
         suite,

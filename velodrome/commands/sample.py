@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from foundation.errors import SpecError
-from foundation.words import counted
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
+from velodrome.foundation.errors import SpecError
+from velodrome.foundation.text import counted
 
 EXAMPLES = (
     "velodrome sample --count 8 --seed 0 --data built-in --max-mflop 6 -o tasks.json",
@@ -54,9 +54,9 @@ def sample(
     if seed < 0:
         raise SpecError("--seed", seed, "an integer of at least 0")
     import velodrome
-    from taskgen import describe
-    from taskgen.budget import Budget, load_profile
-    from taskgen.sampler import sample_recorded
+    from velodrome.taskgen.budget import Budget, load_profile
+    from velodrome.taskgen.description import describe
+    from velodrome.taskgen.sampler import sample_recorded
 
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
     drawn = list(sample_recorded(count, seed=seed, family=family, data=data, budget=budget))

@@ -13,7 +13,7 @@ from velodrome.commands._tables import console, count, print_pairs, seconds
 from velodrome.commands._tasks import find_tasks
 
 if TYPE_CHECKING:
-    from taskgen.spec import TaskSpec
+    from velodrome.taskgen.spec import TaskSpec
 
 EXAMPLES = (
     "velodrome show tasks.json        # every task of a file",
@@ -50,7 +50,7 @@ def show(
         content = [spec.to_json() for spec in specs]
         print(json.dumps(content[0] if len(content) == 1 else content, indent=1))
         return 0
-    from taskgen import describe
+    from velodrome.taskgen.description import describe
 
     for number, spec in enumerate(specs):
         if number:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from foundation.errors import VelodromeError
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, count, print_pairs, print_table
+from velodrome.foundation.errors import VelodromeError
 
 EXAMPLES = (
     "velodrome weights list",
@@ -52,7 +52,7 @@ def weights(
 
 
 def _list() -> Iterator[Sequence[object]]:
-    from optimizers.velo.store import verify, weights_names, weights_path
+    from velodrome.optimizers.velo.weights.store import verify, weights_names, weights_path
 
     for name in weights_names():
         path = weights_path(name)
@@ -69,15 +69,15 @@ def _list() -> Iterator[Sequence[object]]:
 
 
 def _fetch(name: str) -> int:
-    from optimizers.velo.fetch import fetch
+    from velodrome.optimizers.velo.weights.fetch import fetch_weights
 
     with ProgressBars() as bars:
-        fetch(name, progress=bars.of("fetching"))
+        fetch_weights(name, progress=bars.of("fetching"))
     return _verify(name)
 
 
 def _verify(name: str) -> int:
-    from optimizers.velo.store import verify
+    from velodrome.optimizers.velo.weights.store import verify
 
     found = verify(name)
     print_pairs(

@@ -15,15 +15,15 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from results.report.data import ReportData
-from results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from results.report.page.colours import PAGE_DARK, PAGE_LIGHT, dark
-from results.report.page.contents import headlines, notes, tables
-from results.report.page.figures import PageFigure
-from results.report.page.tables import PageTable
-from results.report.page.tasks import STATUS_MEANING, columns, task_parts, task_rows
-from results.report.plot import SECTIONS
-from results.report.style import BASELINE, FAINT, WIDE, looks
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.figures.colours import PAGE_DARK, PAGE_LIGHT, dark
+from velodrome.results.report.figures.figure import SECTIONS
+from velodrome.results.report.figures.style import BASELINE, FAINT, WIDE, looks
+from velodrome.results.report.figures.svg import PageFigure
+from velodrome.results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from velodrome.results.report.page.contents import headlines, notes, tables
+from velodrome.results.report.page.tables import PageTable
+from velodrome.results.report.page.tasks import STATUS_MEANING, columns, task_parts, task_rows
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("vendor/sortable.min.js", "page.js")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.report.page.axes import Axis, loss_axis, path, step_axis, step_ticks
-from results.report.page.colours import variable
+from velodrome.results.report.figures.colours import variable
+from velodrome.results.report.page.axes import Axis, loss_axis, path, step_axis, step_ticks
 
 WIDTH, HEIGHT = 640, 300
 LEFT, TOP, RIGHT, BOTTOM = 52, 8, 14, 40
@@ -68,7 +68,7 @@ def chart(
     """Lays out the curves of one task; None when there are none.
 
     Args:
-      curves: of this task; see ``results.report.plotdata.learning_curves``.
+      curves: of this task; see ``velodrome.results.report.plot_data.learning_curves``.
       rows: its rows of the summary.
       looks: colour and marker of each optimizer.
     """

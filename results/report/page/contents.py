@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from results.headline import ratio_text
-from results.report.data import ReportData
-from results.report.families_plot import worst_text
-from results.report.lines import count_lines, definition_lines, problem_lines, published_line
-from results.report.page.tables import PageTable, frame_table, readable, text_table
-from results.report.table import family_median, headline_table, published_comparison
+from velodrome.results.analyses.headline import ratio_text
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.figures.families import worst_text
+from velodrome.results.report.page.tables import PageTable, frame_table, readable, text_table
+from velodrome.results.report.sentences import (
+    count_lines,
+    definition_lines,
+    problem_lines,
+    published_line,
+)
+from velodrome.results.report.tables import family_median, headline_table, published_comparison
 
 _FROM = "95% (same tasks) from"
 

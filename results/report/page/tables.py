@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.speedup import format_ratio
-from results.tuning import rate_text
+from velodrome.results.analyses.tuning import rate_text
+from velodrome.results.speedup.speedup import format_ratio
 
 NOTHING = "–"
 """Stands in cells without a value."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from results.report.data import ReportData
-from results.report.page.chart import Chart, chart
-from results.report.page.tables import Cell, Column, PageTable, loss, rate, ratio
-from results.report.style import looks
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.figures.style import looks
+from velodrome.results.report.page.chart import Chart, chart
+from velodrome.results.report.page.tables import Cell, Column, PageTable, loss, rate, ratio
 
 STATUS_MEANING = {
     "ok": "has a speedup",

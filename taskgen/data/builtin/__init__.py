@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from taskgen.data.builtin.digits import DIGITS
-from taskgen.data.builtin.kjv import KJV
-from taskgen.data.builtin.mnist5k import MNIST5K
-from taskgen.data.builtin.photos import PHOTOS
+from velodrome.taskgen.data.builtin.digits import DIGITS
+from velodrome.taskgen.data.builtin.kjv import KJV
+from velodrome.taskgen.data.builtin.mnist5k import MNIST5K
+from velodrome.taskgen.data.builtin.photos import PHOTOS
 
 DATASETS = (DIGITS, MNIST5K, PHOTOS, KJV)

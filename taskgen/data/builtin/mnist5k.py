@@ -6,9 +6,9 @@ import gzip
 
 import numpy as np
 
-from taskgen.data.info import Arrays, DatasetInfo
-from taskgen.data.packagefiles import package_file
-from taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.packagefiles import package_file
+from velodrome.taskgen.data.stored import stored_dataset
 
 _CLASSES, _EACH, _TRAIN_EACH = 10, 500, 400
 

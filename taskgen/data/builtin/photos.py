@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from taskgen.data.info import Arrays, DatasetInfo
-from taskgen.data.order import permutation
-from taskgen.data.packagefiles import package_file
-from taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.order import permutation
+from velodrome.taskgen.data.packagefiles import package_file
+from velodrome.taskgen.data.stored import stored_dataset
 
 # Files of skimage/data. Left out: drawings, scans, a phase image that is nearly all background,
 # the second view of the motorcycle, and what would be downloaded.

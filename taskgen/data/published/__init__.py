@@ -1,13 +1,13 @@
 """The published data sets that the benchmark of Metz et al. 2022 trains on.
 
 Their facts are here always; their arrays once they are prepared on this machine, see
-:mod:`taskgen.data.published.prepare`.
+:mod:`velodrome.taskgen.data.published.prepare`.
 """
 
 from __future__ import annotations
 
-from taskgen.data.published.facts import INFOS
-from taskgen.data.published.prepared import PublishedDataset
+from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published.prepared import PublishedDataset
 
 __all__ = ["DATASETS", "INFOS"]
 

@@ -9,7 +9,7 @@ depend on how the data are prepared are left out; a prepared data set records it
 
 from __future__ import annotations
 
-from taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo
 
 BYTES = 259
 """Vocabulary of text as bytes: 256 after the ids for padding, end and unknown."""

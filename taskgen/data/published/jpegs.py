@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from foundation.errors import DataError
-from taskgen.data.images import resize_bilinear
-from taskgen.data.info import Arrays, DatasetInfo
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.images import resize_bilinear
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
 
 
 def decode(file: bytes | Path | BinaryIO, what: str) -> np.ndarray:
@@ -36,7 +36,7 @@ def decode(file: bytes | Path | BinaryIO, what: str) -> np.ndarray:
 def squash(image: np.ndarray, info: DatasetInfo) -> np.ndarray:
     """Resizes one image to the size of a data set, without keeping its aspect ratio.
 
-    Bilinear without antialiasing, see :func:`taskgen.data.images.resize_bilinear`.
+    Bilinear without antialiasing, see :func:`velodrome.taskgen.data.images.resize_bilinear`.
 
     Args:
       image: u8[H,W,3].

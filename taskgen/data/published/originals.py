@@ -5,7 +5,7 @@ Sizes and SHA-256 as in the checksum files of tensorflow-datasets 4.9.10.
 
 from __future__ import annotations
 
-from taskgen.data.published.sources import RawFile
+from velodrome.taskgen.data.published.sources import RawFile
 
 _MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"

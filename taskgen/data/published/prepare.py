@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from foundation.canonical import content_hash
-from foundation.download import DownloadError, download
-from foundation.errors import DataError, WriteError
-from foundation.files import atomic_write_json, atomic_write_text, cache_dir
-from taskgen.data.info import SPLITS, DatasetInfo, hash_arrays
-from taskgen.data.packagefiles import installed_version
-from taskgen.data.published.facts import INFOS
-from taskgen.data.published.opening import open_source_folder
-from taskgen.data.published.prepared import SCHEMA, prepared_dir, read_record, record_path
-from taskgen.data.published.reader import Reader
-from taskgen.data.published.recipes import Recipe, recipe_of
-from taskgen.data.published.tokens import Encode, encode_bytes, load_pieces
-from taskgen.data.published.writer import write_split
-from taskgen.data.stored import array_names
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.download import DownloadError, download
+from velodrome.foundation.errors import DataError, WriteError
+from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir
+from velodrome.taskgen.data.info import SPLITS, DatasetInfo, hash_arrays
+from velodrome.taskgen.data.packagefiles import installed_version
+from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published.prepared import SCHEMA, prepared_dir, read_record, record_path
+from velodrome.taskgen.data.published.readers.base import Reader
+from velodrome.taskgen.data.published.readers.detect import open_source_folder
+from velodrome.taskgen.data.published.readers.tokens import Encode, encode_bytes, load_pieces
+from velodrome.taskgen.data.published.recipes import Recipe, recipe_of
+from velodrome.taskgen.data.published.writer import write_split
+from velodrome.taskgen.data.stored import array_names
 
 _SOURCE = "source"
 """File with the hash of what the splits of an unfinished data set are made from."""
@@ -58,7 +58,7 @@ def prepare(
       progress: Told about each step.
 
     Returns:
-      The record; see :func:`~taskgen.data.published.prepared.read_record`.
+      The record; see :func:`~velodrome.taskgen.data.published.prepared.read_record`.
 
     Raises:
       UnknownNameError: There is no such published data set.

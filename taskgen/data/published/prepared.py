@@ -15,11 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from foundation.errors import DataError
-from foundation.files import cache_dir
-from taskgen.data.info import SPLITS, Arrays, Dataset, DatasetInfo, check_split, hash_arrays
-from taskgen.data.published.recipes import how_to_get
-from taskgen.data.stored import array_names
+from velodrome.foundation.errors import DataError
+from velodrome.foundation.files import cache_dir
+from velodrome.taskgen.data.info import (
+    SPLITS,
+    Arrays,
+    Dataset,
+    DatasetInfo,
+    check_split,
+    hash_arrays,
+)
+from velodrome.taskgen.data.published.recipes import how_to_get
+from velodrome.taskgen.data.stored import array_names
 
 SCHEMA = 1
 
@@ -42,7 +49,7 @@ def read_record(name: str) -> Mapping[str, Any] | None:
 
     Returns:
       ``form``, ``files``, ``published``, ``notes``: see
-      :class:`~taskgen.data.published.reader.Reader`; ``splits``: {split: {size, hash, bytes}};
+      :class:`~velodrome.taskgen.data.published.readers.base.Reader`; ``splits``: {split: {size, hash, bytes}};
       ``prepared``: time; ``versions``.
 
     Raises:

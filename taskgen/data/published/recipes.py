@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from foundation.errors import DataError, UnknownNameError
-from taskgen.data.info import DatasetInfo
-from taskgen.data.published import originals
-from taskgen.data.published.sources import RawFile
-from taskgen.data.published.splits import Part
+from velodrome.foundation.errors import DataError, UnknownNameError
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.published import originals
+from velodrome.taskgen.data.published.sources import RawFile
+from velodrome.taskgen.data.published.splits import Part
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def recipe_of(name: str) -> Recipe:
       UnknownNameError: There is no such published data set.
       DataError: It is one that needs no preparation.
     """
-    from taskgen.data import datasets  # which imports this package
+    from velodrome.taskgen.data import datasets  # which imports this package
 
     if name not in RECIPES and name in datasets.names():
         raise DataError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import DataError
-from foundation.files import sha256_file
+from velodrome.foundation.errors import DataError
+from velodrome.foundation.files import sha256_file
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from foundation.canonical import content_hash
-from foundation.errors import DataError, WriteError
-from foundation.files import atomic_path, atomic_write_json
-from taskgen.data.info import Arrays
-from taskgen.data.published.reader import SplitReader
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import DataError, WriteError
+from velodrome.foundation.files import atomic_path, atomic_write_json
+from velodrome.taskgen.data.info import Arrays
+from velodrome.taskgen.data.published.readers.base import SplitReader
 
 CHUNK = 1024
 """Examples between two notes of how far the writing has got."""

@@ -11,12 +11,12 @@ import functools
 
 import numpy as np
 
-from taskgen.data.info import Arrays, Dataset, DatasetInfo
-from taskgen.data.published.facts import BYTES, EXAMPLE_TOKENS, INFOS
-from taskgen.data.standin.hashes import HASHES
-from taskgen.data.standin.images import make_images
-from taskgen.data.standin.text import make_text
-from taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo
+from velodrome.taskgen.data.published.facts import BYTES, EXAMPLE_TOKENS, INFOS
+from velodrome.taskgen.data.standin.hashes import HASHES
+from velodrome.taskgen.data.standin.images import make_images
+from velodrome.taskgen.data.standin.text import make_text
+from velodrome.taskgen.data.stored import stored_dataset
 
 PREFIX = "stand-in:"
 
@@ -44,7 +44,7 @@ def build(info: DatasetInfo) -> dict[str, Arrays]:
       info: Facts of the published data set.
 
     Returns:
-      ``{split: arrays}``, as :class:`taskgen.data.Dataset` describes them.
+      ``{split: arrays}``, as :class:`velodrome.taskgen.data.Dataset` describes them.
     """
     if info.kind == "image":
         sizes = _sizes(info)

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from taskgen.data.info import Arrays
-from taskgen.data.standin.words import random_below, random_bytes
+from velodrome.taskgen.data.info import Arrays
+from velodrome.taskgen.data.standin.words import random_below, random_bytes
 
 JITTER = 3
 """A prototype moves by up to so many pixels in each direction."""

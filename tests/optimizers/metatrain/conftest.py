@@ -6,8 +6,11 @@ import dataclasses
 
 import pytest
 
-from optimizers.metatrain import MetaTrainConfig, load_config
-from optimizers.metatrain.config import ArchitectureConfig
+from velodrome.optimizers.metatrain.config.config import (
+    ArchitectureConfig,
+    MetaTrainConfig,
+    load_config,
+)
 
 
 @pytest.fixture

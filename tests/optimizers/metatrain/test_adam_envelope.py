@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from foundation.errors import VelodromeError
-from optimizers.metatrain.envelope import MOST, Envelope, measure_envelope
-from optimizers.metatrain.search_config import EnvelopeConfig
-from optimizers.metatrain.tasks import open_task
-from taskgen.draws import Draws
-from taskgen.sampler import sample
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.metatrain.config.search import EnvelopeConfig
+from velodrome.optimizers.metatrain.es.tasks import open_task
+from velodrome.optimizers.metatrain.search.envelope import MOST, Envelope, measure_envelope
+from velodrome.taskgen.sampler import sample
+from velodrome.taskgen.space.draws import Draws
 
 ENVELOPE = Envelope((100, 200, 400), (2.0, 1.0, 0.5))
 

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from foundation.errors import StoreError
-from optimizers.metatrain.checkpoint import load_checkpoint, save_checkpoint
+from velodrome.foundation.errors import StoreError
+from velodrome.optimizers.metatrain.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture

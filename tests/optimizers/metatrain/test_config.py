@@ -7,14 +7,17 @@ import json
 
 import pytest
 
-from foundation.errors import SpecError, UnknownNameError, VelodromeError
-from optimizers.metatrain import MetaTrainConfig, builtin_configs, load_config, load_plan
-from optimizers.metatrain.config import (
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.optimizers.metatrain.config.config import (
     EstimatorConfig,
+    MetaTrainConfig,
     PhaseConfig,
     RecordConfig,
     TasksConfig,
     UnrollConfig,
+    builtin_configs,
+    load_config,
+    load_plan,
 )
 
 

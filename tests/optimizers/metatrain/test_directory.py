@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from foundation.errors import StoreError
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG, WEIGHTS, opened
-from optimizers.metatrain.log import read_log, resume_log
+from velodrome.foundation.errors import StoreError
+from velodrome.optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG, WEIGHTS, opened
+from velodrome.optimizers.metatrain.log import read_log, resume_log
 
 
 def test_weights_alone_are_not_replaced_unless_asked_to(tmp_path):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optimizers.metatrain.estimator import estimate, perturb, sample_perturbations
+from velodrome.optimizers.metatrain.es.estimator import estimate, perturb, sample_perturbations
 
 PAIRS = 20_000
 SIGMA = 0.05

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from foundation.errors import VelodromeError
-from optimizers.metatrain.exchange import Report, estimate_from
-from optimizers.metatrain.outer import make_lanes
-from optimizers.metatrain.ray_workers import Replica
-from optimizers.metatrain.trainer import MetaTrainer, TrainState
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.metatrain.es.exchange import Report, estimate_from
+from velodrome.optimizers.metatrain.es.outer import make_lanes
+from velodrome.optimizers.metatrain.ray_workers import Replica
+from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
 
 LOSSES = np.asarray([[1.0, 2.0], [3.5, 0.5], [np.nan, 1.0]], np.float32)
 

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from foundation.errors import VelodromeError
-from optimizers.metatrain.config import ArchitectureConfig, SearchConfig, load_plan
-from optimizers.metatrain.features import UNITS, Numbers, featured_weights
-from optimizers.metatrain.initial import initial_weights
-from optimizers.metatrain.remake import remake
-from optimizers.velo import velo_from_theta
-from optimizers.velo.controller import control, fold, initial_state
-from optimizers.velo.store import load_weights, verify
-from optimizers.velo.tensor_statistics import Statistics, lstm_inputs
+from scripts.remake_weights import remake
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.metatrain.config.config import ArchitectureConfig, SearchConfig, load_plan
+from velodrome.optimizers.metatrain.initial import initial_weights
+from velodrome.optimizers.velo.controller import control, fold, initial_state
+from velodrome.optimizers.velo.handmade.features import UNITS, Numbers, featured_weights
+from velodrome.optimizers.velo.optimizer import velo_from_theta
+from velodrome.optimizers.velo.tensor_statistics import Statistics, lstm_inputs
+from velodrome.optimizers.velo.weights.store import load_weights, verify
 
 POSITION = {unit.name: position for position, unit in enumerate(UNITS)}
 RANKS = (2, 1, 4)

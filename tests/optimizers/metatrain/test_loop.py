@@ -12,12 +12,14 @@ import jax
 import numpy as np
 import pytest
 
-from foundation.errors import StoreError, UnknownNameError
-from optimizers.metatrain import MetaTrainConfig, loop, metatrain
-from optimizers.metatrain.directory import CHECKPOINT, LOG
-from optimizers.metatrain.trainer import MetaTrainer
-from optimizers.metatrain.validation import Baseline, Validator
-from optimizers.velo.store import load_weights
+from velodrome.foundation.errors import StoreError, UnknownNameError
+from velodrome.optimizers.metatrain import loop
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
+from velodrome.optimizers.metatrain.directory import CHECKPOINT, LOG
+from velodrome.optimizers.metatrain.loop import metatrain
+from velodrome.optimizers.metatrain.trainer import MetaTrainer
+from velodrome.optimizers.metatrain.validation import Baseline, Validator
+from velodrome.optimizers.velo.weights.store import load_weights
 
 
 def _quiet(line: str) -> None:

@@ -10,13 +10,18 @@ import numpy as np
 import optax
 import pytest
 
-from optimizers.metatrain import loop
-from optimizers.metatrain.checkpoint import save_checkpoint
-from optimizers.metatrain.estimator import accumulate, estimate, perturb, sample_perturbations
-from optimizers.metatrain.tasks import draw_problems, open_task
-from optimizers.metatrain.trainer import MetaTrainer
-from optimizers.metatrain.unroll import Steps, UnrollConfig, make_unroll, make_window
-from taskgen.draws import Draws
+from velodrome.optimizers.metatrain import loop
+from velodrome.optimizers.metatrain.checkpoint import save_checkpoint
+from velodrome.optimizers.metatrain.es.estimator import (
+    accumulate,
+    estimate,
+    perturb,
+    sample_perturbations,
+)
+from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
+from velodrome.optimizers.metatrain.es.unroll import Steps, UnrollConfig, make_unroll, make_window
+from velodrome.optimizers.metatrain.trainer import MetaTrainer
+from velodrome.taskgen.space.draws import Draws
 
 # Influence balancing (Tallec and Ollivier 2017, arXiv 1702.05043; Vicol et al. 2021): the parameter
 # pushes 10 states up and 13 down; near ones are felt first, far ones more in the end.

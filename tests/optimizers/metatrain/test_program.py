@@ -8,12 +8,17 @@ import jax
 import numpy as np
 import pytest
 
-from optimizers.metatrain import program
-from optimizers.metatrain.program import make_particles, open_program, repeat_each, spread
-from optimizers.metatrain.tasks import draw_problems
-from optimizers.metatrain.trainer import MetaTrainer
-from optimizers.metatrain.unroll import Outcome
-from taskgen.draws import Draws
+from velodrome.optimizers.metatrain.es import program
+from velodrome.optimizers.metatrain.es.program import (
+    make_particles,
+    open_program,
+    repeat_each,
+    spread,
+)
+from velodrome.optimizers.metatrain.es.tasks import draw_problems
+from velodrome.optimizers.metatrain.es.unroll import Outcome
+from velodrome.optimizers.metatrain.trainer import MetaTrainer
+from velodrome.taskgen.space.draws import Draws
 
 
 def test_one_program_serves_all_problems_lengths_and_phases(toy_config, monkeypatch):
@@ -74,7 +79,7 @@ def test_particles_are_spread_over_the_local_devices(toy_config):
 
 def test_events_are_written(tmp_path):
     pytest.importorskip("tensorboardX", reason="the optional extra 'tensorboard' is not installed")
-    from optimizers.metatrain.events import open_events
+    from velodrome.optimizers.metatrain.events import open_events
 
     events = open_events(tmp_path, first_step=0)
     rows = [{"family": "mlp", "loss": 2.0}, {"family": "mlp", "loss": None}]

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from foundation.errors import SpecError
-from optimizers.metatrain.ray_workers import RayTrainer
-from optimizers.metatrain.trainer import MetaTrainer
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.metatrain.ray_workers import RayTrainer
+from velodrome.optimizers.metatrain.trainer import MetaTrainer
 
 ray = pytest.importorskip("ray", reason="the optional extra 'ray' is not installed")
 
@@ -36,7 +36,7 @@ def _made_up_trainer():
 
     Made in a function, so that it is sent to the workers by value.
     """
-    from optimizers.metatrain.exchange import Report
+    from velodrome.optimizers.metatrain.es.exchange import Report
 
     class MadeUp(MetaTrainer):
         def evaluate(self, state, index, slots):

@@ -10,23 +10,27 @@ import jax
 import numpy as np
 import pytest
 
-from foundation.errors import SpecError, StoreError, UnknownNameError, VelodromeError
-from optimizers.metatrain import (
-    SearchConfig,
-    load_config,
-    load_plan,
-    metatrain,
-    remake,
-    search_numbers,
-)
-from optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG
-from optimizers.metatrain.features import Numbers
-from optimizers.metatrain.numbers import moved, numbers_from, numbers_from_card, rounded
-from optimizers.metatrain.search import ENVELOPES
-from optimizers.metatrain.search_config import EnvelopeConfig, LengthsConfig, StrategyConfig
-from optimizers.metatrain.searcher import Searcher, pool, searched_weights
-from optimizers.velo.store import load_weights, weights_hash
+from scripts import remake_weights as remake
 from velodrome import cli
+from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError, VelodromeError
+from velodrome.optimizers.metatrain.config.config import SearchConfig, load_config, load_plan
+from velodrome.optimizers.metatrain.config.search import (
+    EnvelopeConfig,
+    LengthsConfig,
+    StrategyConfig,
+)
+from velodrome.optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG
+from velodrome.optimizers.metatrain.loop import metatrain
+from velodrome.optimizers.metatrain.search.search import ENVELOPES, search_numbers
+from velodrome.optimizers.metatrain.search.searcher import Searcher, pool, searched_weights
+from velodrome.optimizers.velo.handmade.features import Numbers
+from velodrome.optimizers.velo.handmade.numbers import (
+    moved,
+    numbers_from,
+    numbers_from_card,
+    rounded,
+)
+from velodrome.optimizers.velo.weights.store import load_weights, weights_hash
 
 NUMBERS = {"step": (0.002, 1.0), "small": (5.0, 0.3), "direction/adam_0.9": (1.0, 0.0)}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foundation.errors import StoreError
-from optimizers.metatrain.search_config import StrategyConfig
-from optimizers.metatrain.strategy import Strategy
+from velodrome.foundation.errors import StoreError
+from velodrome.optimizers.metatrain.config.search import StrategyConfig
+from velodrome.optimizers.metatrain.search.strategy import Strategy
 
 CONFIG = StrategyConfig(generations=1, population=12, sigma=0.5, least=0.01, average=0.8)
 TARGET = np.array([1.0, -2.0, 0.5, 0.0, 3.0])

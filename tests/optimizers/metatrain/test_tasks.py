@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import optimizers.velo
-from foundation.errors import SpecError
-from optimizers.metatrain.config import (
+import velodrome.optimizers.velo.weights
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.metatrain.config.config import (
     FIRST_TRAINING_SEED,
     HELD_OUT_DATA,
     TasksConfig,
     load_plan,
 )
-from optimizers.metatrain.tasks import (
+from velodrome.optimizers.metatrain.es.tasks import (
     augmented,
     check_vary,
     draw_problems,
@@ -27,12 +27,12 @@ from optimizers.metatrain.tasks import (
     pool_hash,
     sample_pool,
 )
-from suites.suite import load_suite
-from taskgen.draws import Draws
-from taskgen.sampler import sample
-from taskgen.spec import TaskSpec
+from velodrome.suites.catalog import load_suite
+from velodrome.taskgen.sampler import sample
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import TaskSpec
 
-WEIGHTS = Path(optimizers.velo.__file__).parent / "weights"
+WEIGHTS = Path(velodrome.optimizers.velo.weights.__file__).parent / "builtin"
 CONFIG = TasksConfig(per_family=3, max_mflop=1.0)
 
 

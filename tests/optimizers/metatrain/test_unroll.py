@@ -10,11 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from optimizers.metatrain.config import TasksConfig, UnrollConfig
-from optimizers.metatrain.program import make_particles, repeat_all, repeat_each
-from optimizers.metatrain.tasks import draw_problems, open_task, sample_pool
-from optimizers.metatrain.unroll import Steps, batches_needed, make_unroll
-from taskgen.draws import Draws
+from velodrome.optimizers.metatrain.config.config import TasksConfig, UnrollConfig
+from velodrome.optimizers.metatrain.es.program import make_particles, repeat_all, repeat_each
+from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task, sample_pool
+from velodrome.optimizers.metatrain.es.unroll import Steps, batches_needed, make_unroll
+from velodrome.taskgen.space.draws import Draws
 
 STEPS = 12
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from optimizers.velo.checkpoint import read_official
-from optimizers.velo.weights import VeLOWeights
+from velodrome.optimizers.velo.weights.msgpack import read_official
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 STEPS = 12

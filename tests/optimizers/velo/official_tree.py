@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from optimizers.velo.weights import INPUT_GROUPS, VeLOWeights
+from velodrome.optimizers.velo.weights.tree import INPUT_GROUPS, VeLOWeights
 
 
 def official_tree(weights: VeLOWeights) -> dict[str, Any]:

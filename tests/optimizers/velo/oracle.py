@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optimizers.velo.weights import VeLOWeights
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 DECAYS = jnp.asarray([0.9, 0.99, 0.999], jnp.float32)
 SECOND_DECAY = jnp.asarray([0.999], jnp.float32)

@@ -14,11 +14,11 @@ import pytest
 from misbehaving_server import Server, serving
 from official_tree import official_tree
 
-from foundation import download as downloading
-from foundation.errors import UnknownNameError, WeightsError
-from optimizers.velo import official, store
-from optimizers.velo.fetch import crc32c, fetch, parse_goog_hash
-from optimizers.velo.weights import init_weights
+from velodrome.foundation import download as downloading
+from velodrome.foundation.errors import UnknownNameError, WeightsError
+from velodrome.optimizers.velo.weights import official, store
+from velodrome.optimizers.velo.weights.fetch import crc32c, fetch_weights, parse_goog_hash
+from velodrome.optimizers.velo.weights.tree import init_weights
 
 
 def checksums(*values: str) -> list[tuple[str, str]]:
@@ -60,7 +60,7 @@ def server(body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def quick(server: Server, **options) -> Path:
-    return fetch("velo", url=server.url, pause_seconds=0.0, **options)
+    return fetch_weights("velo", url=server.url, pause_seconds=0.0, **options)
 
 
 def in_cache(folder: Path) -> list[str]:
@@ -173,19 +173,19 @@ def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/params"
     with pytest.raises(WeightsError, match="could not fetch .*refused.*network.*'velo-tiny'"):
-        fetch("velo", url=url)
+        fetch_weights("velo", url=url)
 
 
 def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="cannot write .*set VELODROME_CACHE"):
-        fetch("velo", url="http://127.0.0.1:9/params")
+        fetch_weights("velo", url="http://127.0.0.1:9/params")
 
 
 def test_only_known_names_can_be_fetched():
     with pytest.raises(UnknownNameError, match="Did you mean 'velo'"):
-        fetch("velo-4000")
+        fetch_weights("velo-4000")
 
 
 def test_crc32c_has_the_published_check_value():

@@ -11,11 +11,11 @@ import oracle
 import pytest
 from golden_files import STEPS, TOLERANCES, Golden, medium, relative_error, small, wrapped
 
-from optimizers.velo import velo
-from optimizers.velo.controller import control, fold
-from optimizers.velo.grouping import make_groups
-from optimizers.velo.loss_averages import loss_features
-from optimizers.velo.tensor_statistics import lstm_inputs
+from velodrome.optimizers.velo.controller import control, fold
+from velodrome.optimizers.velo.grouping import make_groups
+from velodrome.optimizers.velo.loss_averages import loss_features
+from velodrome.optimizers.velo.optimizer import velo
+from velodrome.optimizers.velo.tensor_statistics import lstm_inputs
 
 
 def train(

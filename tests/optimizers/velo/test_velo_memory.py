@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from optimizers.velo import init_weights, velo
-from optimizers.velo.grouping import MAX_STACKED, make_groups
+from velodrome.optimizers.velo.grouping import MAX_STACKED, make_groups
+from velodrome.optimizers.velo.optimizer import velo
+from velodrome.optimizers.velo.weights.tree import init_weights
 
 
 def transformer(width: int, layers: int, vocabulary: int) -> dict:

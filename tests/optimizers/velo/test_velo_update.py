@@ -12,10 +12,15 @@ import oracle
 import pytest
 from golden_files import relative_error
 
-from foundation.errors import SpecError
-from optimizers.velo import VeLOWeights, init_weights, velo, velo_from_theta
-from optimizers.velo.grouping import factored_dims
-from optimizers.velo.optimizer import add_weight_decay, average_gradients
+from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.velo.grouping import factored_dims
+from velodrome.optimizers.velo.optimizer import (
+    add_weight_decay,
+    average_gradients,
+    velo,
+    velo_from_theta,
+)
+from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 
 def weights(seed: int = 0, hidden: int = 8, bank: int = 4) -> VeLOWeights:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from official_tree import official_tree
 
-from foundation.errors import UnknownNameError, VelodromeError, WeightsError
-from optimizers.velo import official, store
-from optimizers.velo.weights import VeLOWeights, init_weights
+from velodrome.foundation.errors import UnknownNameError, VelodromeError, WeightsError
+from velodrome.optimizers.velo.weights import official, store
+from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 
 def packb(value: object, **options: Any) -> bytes:

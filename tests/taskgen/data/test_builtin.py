@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from foundation.errors import DataError, UnknownNameError, VelodromeError
-from taskgen.data import Dataset, DatasetInfo, datasets, hash_arrays
-from taskgen.data.builtin import digits, photos
-from taskgen.data.packagefiles import package_file
-from taskgen.data.stored import stored_dataset
+from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
+from velodrome.taskgen.data import Dataset, DatasetInfo, datasets, hash_arrays
+from velodrome.taskgen.data.builtin import digits, photos
+from velodrome.taskgen.data.packagefiles import package_file
+from velodrome.taskgen.data.stored import stored_dataset
 
 BUILT_IN = ("digits", "kjv", "mnist5k", "photos")
 PUBLISHED = (
@@ -176,7 +176,7 @@ def test_data_load_without_a_cache(tmp_path, monkeypatch, caplog):
 
 def test_other_bytes_name_versions_and_hashes(tmp_path, monkeypatch):
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
-    monkeypatch.setattr("taskgen.data.stored.installed_version", lambda _: "99.1")
+    monkeypatch.setattr("velodrome.taskgen.data.stored.installed_version", lambda _: "99.1")
 
     def changed():
         arrays = digits.build()
@@ -228,10 +228,10 @@ def test_facts_are_checked():
 
 def test_importing_is_light():
     script = (
-        "import sys, taskgen.data\n"
+        "import sys, velodrome.taskgen.data\n"
         "heavy = {'jax', 'flax', 'sklearn', 'skimage', 'mlxtend', 'PIL', 'scipy', 'pandas'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "taskgen.data.datasets.get('mnist5k').load('train')\n"
+        "velodrome.taskgen.data.datasets.get('mnist5k').load('train')\n"
         "assert not {'sklearn', 'mlxtend', 'jax'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from foundation.errors import DataError
-from taskgen.data.images import as_floats, gather_images, prepare_images, resize_bilinear
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.images import as_floats, gather_images, prepare_images, resize_bilinear
 
 
 def column(*values: float) -> np.ndarray:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundation.errors import DataError
-from taskgen.data.order import epoch_indices, permutation
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.order import epoch_indices, permutation
 
 GOLDEN_TEN = [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
 GOLDEN_HASH = "0e8b0eeff08f6ca43861fa1bff17edb472c44f308b40c83c474302b00bc29948"

@@ -21,12 +21,12 @@ from tinydata import (
     write_tar,
 )
 
-from foundation.errors import DataError
-from taskgen.data import datasets
-from taskgen.data.images import resize_bilinear
-from taskgen.data.published import prepare as preparing
-from taskgen.data.published.prepare import prepare
-from taskgen.data.published.splits import tfds_order
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.images import resize_bilinear
+from velodrome.taskgen.data.published import prepare as preparing
+from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.data.published.splits import tfds_order
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

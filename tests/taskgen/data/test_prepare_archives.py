@@ -18,14 +18,14 @@ import pytest
 import tinydata
 from tinydata import cifar_records, loaded, pack, random_images, sentences, shrink, write_lm1b
 
-from foundation.errors import DataError, WriteError
-from foundation.files import cache_dir, sha256_file
-from taskgen.data.published import writer
-from taskgen.data.published.archives import open_archive, unpack
-from taskgen.data.published.lm1b import ROOT
-from taskgen.data.published.prepare import downloads_dir, prepare
-from taskgen.data.published.prepared import prepared_dir
-from taskgen.data.published.sources import RawFile
+from velodrome.foundation.errors import DataError, WriteError
+from velodrome.foundation.files import cache_dir, sha256_file
+from velodrome.taskgen.data.published import writer
+from velodrome.taskgen.data.published.prepare import downloads_dir, prepare
+from velodrome.taskgen.data.published.prepared import prepared_dir
+from velodrome.taskgen.data.published.readers.archives import open_archive, unpack
+from velodrome.taskgen.data.published.readers.lm1b import ROOT
+from velodrome.taskgen.data.published.sources import RawFile
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

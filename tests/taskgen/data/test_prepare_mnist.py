@@ -14,12 +14,12 @@ import pytest
 import tinydata
 from tinydata import COUNTS, MNIST, loaded, shrink, tfds_mnist, write_mnist
 
-from foundation.errors import DataError
-from taskgen.data import datasets
-from taskgen.data.published import prepare as preparing
-from taskgen.data.published.prepare import prepare
-from taskgen.data.published.recipes import RECIPES
-from taskgen.data.published.sources import RawFile, describe_file, is_published
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.published import prepare as preparing
+from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.data.published.recipes import RECIPES
+from velodrome.taskgen.data.published.sources import RawFile, describe_file, is_published
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from tinydata import build_tfds, loaded, pack, sentences, shrink, write_lm1b
 
-from foundation.errors import DataError
-from taskgen.data import datasets
-from taskgen.data.published import prepare as preparing
-from taskgen.data.published import tokens
-from taskgen.data.published.lm1b import ROOT
-from taskgen.data.published.prepare import prepare
-from taskgen.data.published.splits import Part, tfds_order
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.published import prepare as preparing
+from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.data.published.readers import tokens
+from velodrome.taskgen.data.published.readers.lm1b import ROOT
+from velodrome.taskgen.data.published.splits import Part, tfds_order
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

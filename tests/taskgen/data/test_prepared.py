@@ -15,16 +15,16 @@ from tinydata import (
     write_mnist,
 )
 
-from foundation.errors import DataError
-from foundation.files import sha256_file
-from taskgen.data import datasets, hash_arrays
-from taskgen.data.published import prepare as preparing
-from taskgen.data.published import writer
-from taskgen.data.published.prepare import prepare
-from taskgen.data.published.prepared import missing, prepared_dir
-from taskgen.data.published.reader import SplitReader
-from taskgen.data.source import open_view
-from taskgen.families.base import ImageView
+from velodrome.foundation.errors import DataError
+from velodrome.foundation.files import sha256_file
+from velodrome.taskgen.data import datasets, hash_arrays
+from velodrome.taskgen.data.published import prepare as preparing
+from velodrome.taskgen.data.published import writer
+from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.data.published.prepared import missing, prepared_dir
+from velodrome.taskgen.data.published.readers.base import SplitReader
+from velodrome.taskgen.data.source import open_view
+from velodrome.taskgen.family import ImageView
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from foundation.errors import DataError, SpecError
-from taskgen.data import Dataset, DatasetInfo, datasets, hash_arrays
-from taskgen.data.source import open_source, open_view
-from taskgen.data.text import prepare_tokens
-from taskgen.families.base import ImageView, TextView
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.foundation.errors import DataError, SpecError
+from velodrome.taskgen.data import Dataset, DatasetInfo, datasets, hash_arrays
+from velodrome.taskgen.data.source import open_source, open_view
+from velodrome.taskgen.data.text import prepare_tokens
+from velodrome.taskgen.family import ImageView, TextView
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def spec(data: DataSpec | str = "digits", **config) -> TaskSpec:

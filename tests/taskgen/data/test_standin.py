@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from taskgen.data import datasets, hash_arrays, standin
-from taskgen.data.published.facts import INFOS
-from taskgen.data.standin import stand_in_name
-from taskgen.data.standin.images import noise
-from taskgen.data.standin.text import make_text
+from velodrome.taskgen.data import datasets, hash_arrays, standin
+from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.standin import stand_in_name
+from velodrome.taskgen.data.standin.images import noise
+from velodrome.taskgen.data.standin.text import make_text
 
 NAMES = [info.name for info in INFOS]
 
@@ -118,7 +118,7 @@ def test_spelled_text_looks_like_text():
 
 def test_facts_need_no_data_and_no_jax():
     code = (
-        "import sys; from taskgen.data import datasets; "
+        "import sys; from velodrome.taskgen.data import datasets; "
         "assert datasets.get('stand-in:mnist').info.content_hash; "
         "assert not {'jax', 'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
     )

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from foundation.errors import DataError
-from taskgen.data import Dataset, DatasetInfo, datasets, resident
-from taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
-from taskgen.data.source import open_view
-from taskgen.data.text import example_rows
-from taskgen.families.base import ImageView, TextView
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data import Dataset, DatasetInfo, datasets, resident
+from velodrome.taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
+from velodrome.taskgen.data.source import open_view
+from velodrome.taskgen.data.text import example_rows
+from velodrome.taskgen.family import ImageView, TextView
 
 
 def texts(count: int = 40, *, example_tokens: int = 0) -> Dataset:

@@ -12,12 +12,12 @@ import pytest
 import tinydata
 from tinydata import COUNTS, random_images, shrink
 
-from suites.protocol import Protocol
-from suites.run import run
-from suites.suite import Suite
-from taskgen.data import datasets
-from taskgen.data.published.prepare import prepare
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taskgen.data import datasets
-from taskgen.data.published import recipes
-from taskgen.data.published.lm1b import FOLDERS
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.published import recipes
+from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:

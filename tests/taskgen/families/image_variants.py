@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 from small_tasks import random_batch
 
-import taskgen
-from taskgen.spec import DataSpec, TaskSpec
+import velodrome
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 RESNET = {
     "base_channels": 4,
@@ -49,6 +49,6 @@ def quick(function, **options):
 
 def ready(spec, key):
     """Returns the task of a spec, with parameters, state and a batch."""
-    task = taskgen.build(spec)
+    task = velodrome.build(spec)
     params, state = quick(task.init)(key)
     return task, params, state, random_batch(spec, key)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from taskgen.data import datasets
-from taskgen.families.building import batch_shapes
-from taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.build import batch_shapes
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 SMALL = {
     "mlp": ({"hidden_size": 9, "num_layers": 2, "image_size": 5}, "digits"),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from taskgen.families._conv import conv2d, conv2d_im2col
+from velodrome.taskgen.nn.conv import conv2d, conv2d_im2col
 
 
 def native(image, kernel, stride):

@@ -9,10 +9,10 @@ import optax
 import pytest
 from small_tasks import random_batch, small_spec
 
-import taskgen
-from taskgen.families import _evolution
-from taskgen.families._evolution import evolution_gradient, with_gradient
-from taskgen.families.es_wrapped import base_spec
+import velodrome
+from velodrome.taskgen.families.es_wrapped import base_spec
+from velodrome.taskgen.nn import evolution as _evolution
+from velodrome.taskgen.nn.evolution import evolution_gradient, with_gradient
 
 STD = 0.3
 
@@ -95,7 +95,7 @@ def test_pairs_one_by_one_give_what_pairs_side_by_side_give(problem, key, monkey
 
 def test_the_loss_is_that_of_the_base_task(key):
     spec = small_spec("es_wrapped")
-    task, base = taskgen.build(spec), taskgen.build(base_spec(spec))
+    task, base = velodrome.build(spec), velodrome.build(base_spec(spec))
     assert base.spec.family == "mlp" and task.shapes == base.shapes
     params, state = task.init(key)
     for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(base.init(key)[0]), strict=True):
@@ -109,7 +109,7 @@ def test_the_loss_is_that_of_the_base_task(key):
 def test_estimates_point_along_the_true_gradient(key):
     """With many pairs and a small deviation."""
     spec = small_spec("es_wrapped", pairs=512, std=1e-3, activation="tanh")
-    task, base = taskgen.build(spec), taskgen.build(base_spec(spec))
+    task, base = velodrome.build(spec), velodrome.build(base_spec(spec))
     params, state = task.init(key)
     batch = random_batch(spec, key)
     vectors = [
@@ -134,7 +134,7 @@ def test_estimates_point_along_the_true_gradient(key):
 def test_adam_trains_it(key):
     """An optimizer takes the estimate as it takes any gradient."""
     spec = dataclasses.replace(small_spec("es_wrapped", pairs=8, num_layers=1), batch_size=16)
-    task, adam = taskgen.build(spec), optax.adam(3e-2)
+    task, adam = velodrome.build(spec), optax.adam(3e-2)
     batch = random_batch(spec, key)
 
     @jax.jit
@@ -157,8 +157,8 @@ def test_adam_trains_it(key):
 
 def test_dynamic_deviation(key):
     """A traced deviation gives what a constant one does."""
-    task = taskgen.build(small_spec("es_wrapped", std=0.05))
-    other = taskgen.build(small_spec("es_wrapped", std=0.02))
+    task = velodrome.build(small_spec("es_wrapped", std=0.05))
+    other = velodrome.build(small_spec("es_wrapped", std=0.02))
     params, state = task.init(key)
     batch = random_batch(task.spec, key)
 

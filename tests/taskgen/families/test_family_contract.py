@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from small_tasks import random_batch, small_spec
 
-import taskgen
-from taskgen.draws import Draws
-from taskgen.families import families
-from taskgen.sampler import MIXTURE
-from taskgen.space import dynamic_values, sample_config
+import velodrome
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.sampler import MIXTURE
+from velodrome.taskgen.space.config import dynamic_values, sample_config
+from velodrome.taskgen.space.draws import Draws
 
 VARIANTS = 8
 
@@ -30,7 +30,7 @@ def variants(family):
 
 @pytest.mark.parametrize("family", MIXTURE)
 def test_eight_dynamic_variants_are_one_program(family, key):
-    task = taskgen.build(small_spec(family))
+    task = velodrome.build(small_spec(family))
     batch = random_batch(task.spec, key)
     tracings = 0
 
@@ -62,8 +62,8 @@ def test_eight_dynamic_variants_are_one_program(family, key):
 @pytest.mark.parametrize("family", MIXTURE)
 def test_contract(family, key, strict_dtypes):
     spec = small_spec(family)
-    task = taskgen.build(spec)
-    assert taskgen.build(spec) is task  # so that compiled programs are found again
+    task = velodrome.build(spec)
+    assert velodrome.build(spec) is task  # so that compiled programs are found again
     params, state = jax.jit(task.init)(key)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (params, state)) == jax.tree.map(
@@ -89,7 +89,7 @@ def test_contract(family, key, strict_dtypes):
 
 @pytest.mark.parametrize("family", MIXTURE)
 def test_gradient_descent_lowers_the_loss(family, key):
-    task = taskgen.build(small_spec(family))
+    task = velodrome.build(small_spec(family))
     params, state = task.init(key)
     batch = random_batch(task.spec, key)
 

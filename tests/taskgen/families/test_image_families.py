@@ -11,11 +11,11 @@ import pytest
 from image_variants import VARIANTS, quick, ready, variant
 from small_tasks import random_batch
 
-import taskgen
-from taskgen.data import datasets
-from taskgen.families.building import batch_shapes, trace_network_cost
-from taskgen.spec import TaskSpec
-from taskgen.tracing import count_program
+import velodrome
+from velodrome.taskgen.build import batch_shapes, trace_network_cost
+from velodrome.taskgen.cost.tracing import count_program
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.spec import TaskSpec
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ NEW = ("autoencoder", "resnet", "vit", "mlp_mixer")
 def test_contract(name, key, strict_dtypes):
     """What `velodrome check` asks of a task, in one compiled program."""
     spec = variant(name)
-    task, batch = taskgen.build(spec), random_batch(spec, key)
+    task, batch = velodrome.build(spec), random_batch(spec, key)
 
     def both(key, batch):
         params, state = task.init(key)
@@ -59,19 +59,19 @@ def test_contract(name, key, strict_dtypes):
 def assert_cost_is_traced(spec):
     """FLOPs of a step within 10%, parameters exactly; nothing is compiled."""
     info = datasets.get(spec.data.name).info
-    task, key = taskgen.build(spec), jax.eval_shape(lambda: jax.random.key(0))
+    task, key = velodrome.build(spec), jax.eval_shape(lambda: jax.random.key(0))
 
     def step(*arguments):
         return jax.value_and_grad(task.loss, has_aux=True)(*arguments, train=True)
 
     found = count_program(step, *task.shapes, key, batch_shapes(spec.family_object, spec, info))
-    assert taskgen.cost(spec).flops == pytest.approx(found.flops, rel=0.1), spec
-    assert taskgen.cost(spec).params == sum(leaf.size for leaf in jax.tree.leaves(task.shapes[0]))
+    assert velodrome.cost(spec).flops == pytest.approx(found.flops, rel=0.1), spec
+    assert velodrome.cost(spec).params == sum(leaf.size for leaf in jax.tree.leaves(task.shapes[0]))
 
 
 @pytest.mark.parametrize("family", NEW)
 def test_closed_forms_are_the_traced_program(family):
-    for spec in taskgen.sample(4, seed=11, family=family):
+    for spec in velodrome.sample(4, seed=11, family=family):
         assert_cost_is_traced(spec)
 
 
@@ -79,7 +79,7 @@ def test_closed_forms_are_the_traced_program(family):
 def test_closed_forms_of_variants(name):
     spec = variant(name, batch_size=32)
     assert_cost_is_traced(spec)
-    closed = taskgen.cost(spec)
+    closed = velodrome.cost(spec)
     traced = trace_network_cost(spec.family_object, spec, datasets.get("photos").info)
     assert traced.bytes / 5 < closed.bytes < 5 * traced.bytes
     assert all(type(value) is int and value > 0 for value in closed.to_json().values())
@@ -96,7 +96,7 @@ def test_closed_forms_of_variants(name):
     ],
 )
 def test_samples_stay_the_same(family, first):
-    specs = taskgen.sample(20, seed=0, family=family)
+    specs = velodrome.sample(20, seed=0, family=family)
     assert specs[0].hash[:16] == first
     assert len({spec.hash for spec in specs}) == 20
     for spec in specs:
@@ -104,10 +104,10 @@ def test_samples_stay_the_same(family, first):
 
 
 def test_sampled_fields_that_depend_on_each_other():
-    resnets = [spec.config for spec in taskgen.sample(60, seed=1, family="resnet")]
+    resnets = [spec.config for spec in velodrome.sample(60, seed=1, family="resnet")]
     assert all(config.version == "v1" for config in resnets)
     assert max(config.blocks_3 for config in resnets) > 2
-    vits = [spec.config for spec in taskgen.sample(60, seed=1, family="vit")]
+    vits = [spec.config for spec in velodrome.sample(60, seed=1, family="vit")]
     assert all(config.head_dim < (64 if config.num_heads < 4 else 32) for config in vits)
     assert any(config.head_dim >= 32 for config in vits)
     # One draw decides about both rates, and 0.7 of the tasks have them.
@@ -138,7 +138,7 @@ def test_losses_of_a_network_of_zeros(key):
 def test_the_logarithmic_autoencoder(key):
     """By hand: the mean over each column of pixels, its logarithm, and the mean of these."""
     spec = variant("autoencoder-log", num_layers=0, constrain_output=False)
-    task = taskgen.build(spec)
+    task = velodrome.build(spec)
     params, state = task.init(key)
     image = np.asarray(random_batch(spec, key)["image"])
     x = 2 * (image - 0.5)
@@ -151,6 +151,6 @@ def test_the_logarithmic_autoencoder(key):
 
 
 def test_the_bottleneck_is_in_the_middle(key):
-    params, _ = taskgen.build(variant("autoencoder")).shapes
+    params, _ = velodrome.build(variant("autoencoder")).shapes
     widths = [params[f"dense_{layer}"]["kernel"].shape[1] for layer in range(3)]
     assert widths == [6, 3, 6]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from image_variants import quick, ready, variant
 
-import taskgen
-from foundation.errors import SpecError
-from taskgen.data import datasets
+import velodrome
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.data import datasets
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def test_dropout_acts_in_training_only(name, key):
 
 
 def test_dropout_keeps_the_mean(key):
-    from taskgen.families._layers import dropout
+    from velodrome.taskgen.nn.layers import dropout
 
     dropped = dropout(jnp.full((400, 100), 3.0), 0.8, key)
     assert set(np.unique(dropped).round(3)) == {0.0, 15.0}
@@ -65,7 +65,7 @@ def test_dropout_keeps_the_mean(key):
 def test_max_pool_is_the_library_s(shape, key):
     from flax import nnx
 
-    from taskgen.families._conv import max_pool
+    from velodrome.taskgen.nn.conv import max_pool
 
     image = jax.random.normal(key, shape)
     expected = nnx.max_pool(image, (3, 3), (2, 2), "SAME")
@@ -78,7 +78,7 @@ def test_the_first_residual_block_of_version_1_is_its_shortcut(key):
     assert not np.any(params["block_0"]["norm_2"]["scale"])
     assert set(params["block_0"]) >= {"projection", "projection_norm"}
     assert "projection" not in params["block_2"]  # the second of its group
-    second, _ = taskgen.build(variant("resnet-v2")).shapes
+    second, _ = velodrome.build(variant("resnet-v2")).shapes
     assert "projection_norm" not in second["block_0"] and "stem_norm" not in second
 
 
@@ -134,13 +134,13 @@ def test_pixels_that_fill_no_patch_are_left_out(key):
     assert found[0] == found[1]
     assert params["positions"].shape[1] == 2  # one patch and the class token
     # With a patch larger than the image, the class token is alone.
-    alone, _ = taskgen.build(variant("vit", patch_size=16)).shapes
+    alone, _ = velodrome.build(variant("vit", patch_size=16)).shapes
     assert alone["positions"].shape[1] == 1
 
 
 def test_a_mixer_needs_a_patch():
     with pytest.raises(SpecError, match="config.patch_size.*at most 16"):
-        taskgen.cost(variant("mlp_mixer", patch_size=17))
+        velodrome.cost(variant("mlp_mixer", patch_size=17))
 
 
 def test_grey_images_have_one_channel():

@@ -7,9 +7,9 @@ import optax
 import pytest
 from small_tasks import random_batch, small_spec
 
-import taskgen
-from taskgen.families._inner_problem import RULES, deal, inner_spec
-from velodrome.contracts.task_contract import check_cost, prepare
+import velodrome
+from velodrome.contracts.task import check_cost, prepare
+from velodrome.taskgen.families.learned_optimizer.inner import RULES, deal, inner_spec
 
 
 def examples(batch, rows):
@@ -24,7 +24,7 @@ def build(**changes):
     """Returns a task that is quick to compile, and its batch."""
     config = {"rule": "sgd", "num_layers": 0, **changes}
     spec = small_spec("learned_optimizer", **config)
-    return taskgen.build(spec), random_batch(spec, jax.random.key(7))
+    return velodrome.build(spec), random_batch(spec, jax.random.key(7))
 
 
 def test_batches_are_dealt_in_order_and_again():
@@ -37,7 +37,7 @@ def test_batches_are_dealt_in_order_and_again():
 def test_the_loss_is_that_of_an_unroll(key):
     """Rewritten with optax: the mean of the losses before each update, from a fresh start."""
     task, batch = build(rule="adam")
-    inner = taskgen.build(inner_spec(task.spec))
+    inner = velodrome.build(inner_spec(task.spec))
     weights, state = task.init(key)
     found, after = jax.jit(lambda w: task.loss(w, state, key, batch, train=True))(weights)
     assert after == {}
@@ -162,7 +162,7 @@ def test_training_finds_a_better_rate(key):
 @pytest.mark.parametrize("family", ["es_wrapped", "learned_optimizer", "learned_optimizer_pes"])
 def test_closed_forms_of_sampled_tasks(family):
     """FLOPs within 10% of the traced program, parameters exactly."""
-    for spec in taskgen.sample(4, seed=11, family=family):
+    for spec in velodrome.sample(4, seed=11, family=family):
         check_cost(prepare(spec))
 
 

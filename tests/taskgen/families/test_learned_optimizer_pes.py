@@ -7,15 +7,15 @@ import optax
 import pytest
 from small_tasks import random_batch, small_spec
 
-import taskgen
-from taskgen.families.learned_optimizer_pes import LearnedOptimizerPESConfig, restarts
+import velodrome
+from velodrome.taskgen.families.learned_optimizer.pes import LearnedOptimizerPESConfig, restarts
 
 
 def build(**changes):
     """Returns a task that is quick to compile, and a batch of it."""
     config = {"rule": "sgdm", "num_layers": 0, **changes}
     spec = small_spec("learned_optimizer_pes", **config)
-    return taskgen.build(spec), random_batch(spec, jax.random.key(7))
+    return velodrome.build(spec), random_batch(spec, jax.random.key(7))
 
 
 def training(task, batch):
@@ -150,7 +150,7 @@ def test_the_estimate_has_no_truncation_bias(key):
         return [(first["log_rate"] + other["log_rate"]) / 2 for other in (second, plain)]
 
     whole = small_spec("learned_optimizer", **shared, num_layers=0, unroll_length=8)
-    unrolled = jax.grad(taskgen.build(whole).loss, has_aux=True)
+    unrolled = jax.grad(velodrome.build(whole).loss, has_aux=True)
 
     @jax.jit
     def smoothed(key):

@@ -6,11 +6,11 @@ import pytest
 from flax import nnx
 from small_tasks import logit_gaps, random_batch, small_spec
 
-import taskgen
-from taskgen.data import datasets
-from taskgen.families.building import trace_network_cost
-from taskgen.families.rnn import cell
-from taskgen.spec import DataSpec, TaskSpec
+import velodrome
+from velodrome.taskgen.build import trace_network_cost
+from velodrome.taskgen.data import datasets
+from velodrome.taskgen.families.rnn import cell
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def sigmoid(x):
@@ -77,19 +77,19 @@ def test_the_irnn_starts_at_the_identity(key):
 )
 def test_published_parameter_counts(name, units, embed, vocab, params):
     config = {"cell": name, "rnn_size": units, "embed_size": embed, "vocab_size": vocab}
-    assert taskgen.cost(TaskSpec("rnn", config, DataSpec("lm1b_32k"), 128)).params == params
+    assert velodrome.cost(TaskSpec("rnn", config, DataSpec("lm1b_32k"), 128)).params == params
 
 
 @pytest.mark.parametrize("name", ["vanilla", "irnn", "gru", "lstm"])
 def test_closed_form_of_every_cell(name):
     spec = small_spec("rnn", cell=name)
     traced = trace_network_cost(spec.family_object, spec, datasets.get("kjv").info)
-    assert taskgen.cost(spec).params == traced.params
-    assert taskgen.cost(spec).flops == pytest.approx(traced.flops, rel=0.1)
+    assert velodrome.cost(spec).params == traced.params
+    assert velodrome.cost(spec).flops == pytest.approx(traced.flops, rel=0.1)
 
 
 def test_a_prediction_depends_on_the_past_alone(key):
-    task = taskgen.build(small_spec("rnn", cell="lstm", init_scale=30.0))  # so that tokens matter
+    task = velodrome.build(small_spec("rnn", cell="lstm", init_scale=30.0))  # so that tokens matter
     params, state = task.init(key)
     obs = random_batch(task.spec, key)["obs"]
     gaps = jax.jit(lambda obs: logit_gaps(task, params, state, obs))

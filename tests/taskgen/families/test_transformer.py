@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_tasks import logit_gaps, random_batch, small_spec
 
-import taskgen
-from taskgen.spec import DataSpec, TaskSpec
+import velodrome
+from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 # Published parameter counts of the fixed tasks TransformerLM_* of google/learned_optimization.
@@ -27,12 +27,12 @@ def test_published_parameter_counts(width, heads, layers, params):
         "num_layers": layers,
         "vocab_size": 32_100,
     }
-    assert taskgen.cost(TaskSpec("transformer", config, DataSpec("lm1b_32k"), 8)).params == params
+    assert velodrome.cost(TaskSpec("transformer", config, DataSpec("lm1b_32k"), 8)).params == params
 
 
 @pytest.fixture
 def ready(key):
-    task = taskgen.build(small_spec("transformer", num_layers=2))
+    task = velodrome.build(small_spec("transformer", num_layers=2))
     params, state = task.init(key)
     gaps = jax.jit(lambda obs: logit_gaps(task, params, state, obs))
     return task, params, state, random_batch(task.spec, key)["obs"], gaps
@@ -72,7 +72,7 @@ def test_dropout_acts_in_training_only(ready, key):
 
 def test_block_kernels_have_the_published_variance(key):
     config = {"d_model_per_head": 16, "num_heads": 8, "num_layers": 4}
-    task = taskgen.build(TaskSpec("transformer", config, DataSpec("kjv"), 4))
+    task = velodrome.build(TaskSpec("transformer", config, DataSpec("kjv"), 4))
     params, _ = jax.jit(task.init)(key)
     kernel = params["block_1"]["mlp_in"]["kernel"]
     assert float(kernel.std()) == pytest.approx((2 / 4 / 128) ** 0.5, rel=0.03)

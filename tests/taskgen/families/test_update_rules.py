@@ -10,9 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from taskgen.families._inner_problem import RULES
-from taskgen.families._rule_features import factored_axes
-from taskgen.families._update_rules import HORIZONS, make_rule
+from velodrome.taskgen.families.learned_optimizer.features import factored_axes
+from velodrome.taskgen.families.learned_optimizer.inner import RULES
+from velodrome.taskgen.families.learned_optimizer.rules import HORIZONS, make_rule
 
 SHAPES = [(3, 4), (5,), ()]
 STEP, EXP = 0.01, 0.3

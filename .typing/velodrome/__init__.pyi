@@ -1,0 +1,1 @@
+../../velodrome/__init__.pyi

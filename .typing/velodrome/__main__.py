@@ -1,0 +1,1 @@
+../../velodrome/__main__.py

@@ -1,0 +1,1 @@
+../../velodrome/check.py

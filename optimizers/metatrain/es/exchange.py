@@ -1,0 +1,95 @@
+"""What workers tell each other: seeds and losses, from which everyone makes the same gradient.
+
+A perturbation is a function of its seed, so a report of an evaluation is a few bytes a pair,
+whatever the size of the weights. Everything here is a pure function.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.metatrain.es.estimator import Estimate, accumulate
+from velodrome.optimizers.metatrain.es.outer import estimate_from_lanes, make_perturbations
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The losses of the pairs of one slot of an outer step.
+
+    Attributes:
+      slot: Place in the outer step.
+      seeds: Of the perturbations: one, or for persistent ES those of all windows so far.
+      losses: Meta-losses f32[pairs, 2] at plus and minus each perturbation.
+      length: Inner steps of the whole problem, which is its horizon.
+      steps: Inner steps that each particle made for this report.
+    """
+
+    slot: int
+    seeds: tuple[int, ...]
+    losses: np.ndarray
+    length: int
+    steps: int
+
+    def to_bytes(self) -> bytes:
+        """Returns the report as it is sent: a line of JSON, and 8 bytes for each pair."""
+        head = {"slot": self.slot, "seeds": self.seeds, "length": self.length, "steps": self.steps}
+        return json.dumps(head).encode() + b"\n" + self.losses.astype("<f4").tobytes()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Report:
+        """Reads what `to_bytes` wrote.
+
+        Raises:
+          VelodromeError: It is no report.
+        """
+        try:
+            head, _, losses = content.partition(b"\n")
+            values = json.loads(head)
+            values["seeds"] = tuple(values["seeds"])
+            pairs = np.frombuffer(losses, "<f4").reshape(-1, 2)
+            return cls(losses=pairs.astype(np.float32), **values)
+        except (ValueError, TypeError, KeyError) as error:
+            raise VelodromeError(
+                f"a worker sent what is no report ({error}). Do all workers have one version?"
+            ) from error
+
+
+def estimate_from(report: Report, theta: VeLOWeights, *, sigma: float, shaping: str) -> Estimate:
+    """Returns the estimate of one report; the perturbations are made again from its seeds.
+
+    Args:
+      report: The report.
+      theta: Weights of the right shapes; their numbers do not count.
+      sigma: Standard deviation of the perturbations.
+      shaping: As for `estimator.estimate`.
+    """
+    noise = [
+        make_perturbations(theta, jax.random.key(seed), pairs=len(report.losses))
+        for seed in report.seeds
+    ]
+    return estimate_from_lanes(accumulate(noise), report.losses, sigma=sigma, shaping=shaping)
+
+
+def mean_gradient(estimates: Sequence[Estimate], pairs: Sequence[int]) -> Any:
+    """Returns the mean over the estimates with at least one pair left; None if there is none.
+
+    Args:
+      estimates: In the order of the slots, so that every worker adds in one order.
+      pairs: Pairs of each, the dropped ones included.
+    """
+    kept = [
+        found.gradient
+        for found, count in zip(estimates, pairs, strict=True)
+        if int(found.dropped) < count
+    ]
+    if not kept:
+        return None
+    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *kept)

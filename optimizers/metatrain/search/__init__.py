@@ -1,0 +1,1 @@
+"""CMA-ES over the numbers of hand-made weights."""

@@ -1,0 +1,133 @@
+"""What a search evaluates: candidates on the tasks of a generation, weights on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from velodrome.optimizers.metatrain.config.inner import UnrollConfig
+from velodrome.optimizers.metatrain.config.search import SearchConfig
+from velodrome.optimizers.metatrain.es.program import open_program, repeat_all
+from velodrome.optimizers.metatrain.es.tasks import draw_problems, sample_pool
+from velodrome.optimizers.metatrain.es.unroll import batches_needed
+from velodrome.optimizers.metatrain.search.envelope import Envelope
+from velodrome.optimizers.velo.handmade.features import Numbers, featured_weights
+from velodrome.optimizers.velo.handmade.numbers import moved, numbers_from
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.space.config import log_int
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import TaskSpec
+
+#: Lengths are rounded down to a multiple of this, but not below the lowest.
+_LENGTH_STEP = 10
+
+
+class Searcher:
+    """Evaluates candidates. `search_numbers` makes them, and adds directories and resuming.
+
+    Args:
+      config: What to do.
+      specs: Its pool of tasks.
+      envelopes: Adam's envelope of each task of the pool, by the hash of its spec.
+    """
+
+    def __init__(
+        self, config: SearchConfig, specs: Sequence[TaskSpec], envelopes: Mapping[str, Envelope]
+    ):
+        self.config = config
+        self.specs = specs
+        self._envelopes = envelopes
+        longest = config.lengths.high
+        self._unroll = UnrollConfig(low=longest, high=longest, objective="tail")
+
+    def numbers(self, candidate: Iterable[float]) -> Numbers:
+        """Returns the numbers of a candidate: distances from the start in units of the scales."""
+        distances = dict(zip(self.config.searched, candidate, strict=True))
+        return numbers_from(
+            {
+                name: moved(name, start, scale * float(distances.get(name, 0.0)))
+                for name, (start, scale) in self.config.numbers.items()
+            }
+        )
+
+    def evaluate(self, index: int, candidates: Sequence[Iterable[float]]) -> dict[str, Any]:
+        """Returns the record of generation ``index``: a pure function of the arguments."""
+        weights = _stacked([searched_weights(self.config, self.numbers(row)) for row in candidates])
+        aims = np.zeros(len(candidates))
+        record: dict[str, Any] = {"generation": index, "tasks": [], "inner_steps": 0}
+        for slot in range(self.config.strategy.tasks):
+            spec, length, draws = self.draw(index, slot)
+            found = self._speedups(spec, weights, length, draws, problems=1)
+            aims += found / self.config.strategy.tasks
+            record["tasks"].append(
+                {
+                    "task": spec.label,
+                    "family": spec.family,
+                    "length": length,
+                    "mean": round(float(np.mean(found)), 4),
+                    "best": round(float(np.max(found)), 4),
+                }
+            )
+            record["inner_steps"] += len(candidates) * length
+        return {**record, "aims": aims.tolist()}
+
+    def check(self, numbers: Numbers, length: int) -> dict[str, Any]:
+        """Returns how weights do on the whole pool, on problems that no generation has seen."""
+        count = self.config.strategy.population
+        weights = _stacked([searched_weights(self.config, numbers)] * count)
+        means = np.empty(len(self.specs))
+        for at, spec in enumerate(self.specs):
+            draws = Draws(self.config.seed, "check", spec.hash)
+            means[at] = np.mean(self._speedups(spec, weights, length, draws, problems=count))
+        of = np.array([spec.family for spec in self.specs])
+        families = {name: np.mean(means[of == name]) for name in self.config.tasks.families}
+        return {
+            "steps": length,
+            "mean": round(float(np.mean(means)), 3),
+            "median": round(float(np.median(means)), 3),
+            "share_faster": round(float(np.mean(means > 0)), 3),
+            "mean_by_family": {name: round(float(mean), 3) for name, mean in families.items()},
+        }
+
+    def draw(self, index: int, slot: int) -> tuple[TaskSpec, int, Draws]:
+        """Returns the task and the length of a slot of a generation, and draws for its problem."""
+        draws = Draws(self.config.seed, "generation", index, slot)
+        families = self.config.tasks.families
+        turn = index * self.config.strategy.tasks + slot
+        mine = [spec for spec in self.specs if spec.family == families[turn % len(families)]]
+        spec = mine[draws.word("task") % len(mine)]
+        low, high = self.config.lengths.low, self.config.lengths.longest(spec.family)
+        length = log_int(low, high + 1).sample(draws, "length")
+        return spec, max(low, length - length % _LENGTH_STEP), draws.child("problem")
+
+    def _speedups(
+        self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: Draws, *, problems: int
+    ) -> np.ndarray:
+        inner, run = open_program(spec, (), self._unroll)
+        batches = batches_needed(self._unroll, longest=self._unroll.high)
+        drawn = draw_problems(inner, draws, count=problems, batches=batches)
+        lanes = len(jax.tree.leaves(weights)[0])
+        losses = np.asarray(run(weights, repeat_all(drawn, lanes // problems), length).last)
+        envelope = self._envelopes[spec.hash]
+        return np.array([envelope.log2_speedup(float(loss), length) for loss in losses])
+
+
+def pool(config: SearchConfig) -> list[TaskSpec]:
+    """Returns the tasks of a search."""
+    tasks = config.tasks
+    return sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
+
+
+def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:
+    """Returns the weights of a config's size and seed that are made with numbers."""
+    key = jax.random.key(Draws(config.seed, "weights").word("key") >> 32)
+    size = config.architecture
+    return featured_weights(key, hidden=size.hidden, bank=size.bank, numbers=numbers)
+
+
+def _stacked(weights: Sequence[VeLOWeights]) -> VeLOWeights:
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), jnp.float32), *weights)

@@ -1,0 +1,87 @@
+"""Separable CMA-ES with mirrored candidates, by the library cma, resumable by telling it again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from velodrome.foundation.errors import StoreError, VelodromeError
+from velodrome.optimizers.metatrain.config.search import StrategyConfig
+from velodrome.optimizers.metatrain.directory import OTHERWISE
+
+
+class Strategy:
+    """Asks for candidates and is told their aims.
+
+    Everything random comes from a generator of its own, so that the same aims, told again in the
+    same order, lead to the same state.
+
+    Args:
+      config: How candidates are made.
+      dimensions: How many numbers a candidate has; the first ones are around 0.
+      seed: Of the candidates.
+    """
+
+    def __init__(self, config: StrategyConfig, dimensions: int, *, seed: int):
+        generator = np.random.default_rng(seed)
+        options = {
+            "CMA_diagonal": True,
+            "CMA_mirrors": config.population // 2,
+            "CMA_mirrormethod": 0,
+            "popsize": config.population,
+            "minstd": config.least,
+            "randn": lambda *shape: generator.standard_normal(shape),
+            "seed": math.nan,  # leaves numpy's global generator alone
+            "verbose": -9,
+        }
+        self._evolution = _cma().CMAEvolutionStrategy(dimensions * [0.0], config.sigma, options)
+        self._decay = config.average
+        self.average: Float[np.ndarray, " numbers"] = np.zeros(dimensions)
+
+    def ask(self) -> list[Float[np.ndarray, " numbers"]]:
+        """Returns the candidates of the next generation."""
+        return self._evolution.ask()
+
+    def tell(self, candidates: Sequence[Any], aims: Sequence[float]) -> None:
+        """Learns from the candidates' aims, of which more is better."""
+        with warnings.catch_warnings():
+            # cma warns of what it would stop at; a noisy aim makes it want to.
+            warnings.simplefilter("ignore")
+            self._evolution.tell(candidates, [-aim for aim in aims])
+        self.average = self._decay * self.average + (1.0 - self._decay) * self._evolution.mean
+
+    def replay(self, record: Mapping[str, Any]) -> None:
+        """Learns again from a generation that was measured before.
+
+        Raises:
+          StoreError: The candidates were others: of another version of cma or numpy, say.
+        """
+        candidates = self.ask()
+        if self.fingerprint(candidates) != record.get("candidates"):
+            raise StoreError(
+                f"generation {record.get('generation')} of the log had other candidates than this "
+                f"version of cma and numpy makes, or its line was changed. {OTHERWISE}"
+            )
+        self.tell(candidates, record["aims"])
+
+    @staticmethod
+    def fingerprint(candidates: Sequence[Any]) -> str:
+        """Returns a hash of candidates, which tells whether they are the same."""
+        return hashlib.sha256(np.asarray(candidates, "<f8").tobytes()).hexdigest()[:16]
+
+
+def _cma() -> Any:
+    try:
+        import cma
+    except ImportError as error:
+        raise VelodromeError(
+            "a search needs the library cma: pip install 'velodrome[search]', or in a clone "
+            "pip install -e '.[search]'."
+        ) from error
+    return cma

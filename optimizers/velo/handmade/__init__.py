@@ -1,0 +1,1 @@
+"""Weights written by hand, as a function of a few numbers."""

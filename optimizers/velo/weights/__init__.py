@@ -1,0 +1,1 @@
+"""Weights of VeLO: the tree, its file formats, and the official checkpoint."""

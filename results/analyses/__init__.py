@@ -1,0 +1,1 @@
+"""Tables over tasks: one question a file."""

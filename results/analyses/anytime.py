@@ -1,0 +1,80 @@
+"""The anytime speedup: how far ahead of the tuned baseline a candidate is all along its run.
+
+At step t of the candidate it is the step at which the baseline's envelope reaches the candidate's
+loss at t, over t. Only the end, t = N, is fair to optimizers whose schedule is tied to N.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from velodrome.results.speedup.comparison import TaskComparison
+from velodrome.results.speedup.envelope import steps_to_loss
+from velodrome.results.speedup.speedup import median_ratio
+from velodrome.results.speedup.stats import median
+
+ANYTIME_COLUMNS = ("label", "share", "median", "quarter", "three_quarters", "tasks", "lower_bound")
+"""Columns of :func:`anytime_curves`: over tasks at ``share`` of the candidate's steps.
+
+``median``, ``quarter`` and ``three_quarters`` are speedups; ``lower_bound`` says that more than a
+quarter of the tasks is right-censored there.
+"""
+SHARES = np.unique(np.round(np.geomspace(0.01, 1.0, 25), 4))
+
+
+def anytime_rows(task: TaskComparison) -> list[dict[str, Any]]:
+    """Speedups of one task at :data:`SHARES` of each candidate's run, medians over seeds.
+
+    Returns:
+      ``{label, share, ratio, censored}``; saturated tasks and shares before the first evaluation
+      are left out.
+    """
+    race = task.races.get("default")
+    rows: list[dict[str, Any]] = []
+    if race is None or task.saturated:
+        return rows
+    for outcome in task.outcomes:
+        sweep, point = outcome.train, outcome.point
+        horizon = outcome.cell.horizon
+        if not outcome.speedups or sweep is None or point is None or sweep.horizon < horizon:
+            continue
+        smooth = race.definition.smooth_candidate(sweep.losses)[point][sweep.present[point]]
+        at = np.unique(np.round(SHARES * (len(sweep.steps) - 1)).astype(int))
+        at = at[at > 0]
+        reached = race.envelope(len(sweep.steps))
+        found = steps_to_loss(race.baseline.steps, reached, smooth[:, at])
+        found = np.where(np.isfinite(smooth[:, at]), found, 0.0) / sweep.steps[at]
+        for place, index in enumerate(at):
+            step = float(sweep.steps[index])
+            ratio, censored = median_ratio(found[:, place], cap=race.budget / step)
+            # The nearest of the common shares, for evaluations that are few.
+            share = float(SHARES[np.abs(SHARES - step / horizon).argmin()])
+            rows.append(
+                {"label": outcome.cell.label, "share": share, "ratio": ratio, "censored": censored}
+            )
+    return rows
+
+
+def anytime_curves(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Quartiles over tasks of :func:`anytime_rows`; see :data:`ANYTIME_COLUMNS`."""
+    table = pd.DataFrame(rows, columns=["label", "share", "ratio", "censored"])
+    found = []
+    for _, part in table.groupby(["label", "share"], sort=False):
+        with np.errstate(divide="ignore"):
+            log2 = np.log2(part["ratio"].to_numpy(float))
+        low, high = np.quantile(log2, [0.25, 0.75], method="inverted_cdf")
+        found.append(
+            {
+                "label": part["label"].iloc[0],
+                "share": part["share"].iloc[0],
+                "median": float(np.exp2(median(log2))),
+                "quarter": float(np.exp2(low)),
+                "three_quarters": float(np.exp2(high)),
+                "tasks": len(part),
+                "lower_bound": bool(part["censored"].astype(float).mean() > 0.25),
+            }
+        )
+    return pd.DataFrame(found, columns=list(ANYTIME_COLUMNS))

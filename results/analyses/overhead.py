@@ -1,0 +1,82 @@
+"""What a step of each optimizer costs: seconds over the baseline's, compile time, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from velodrome.results.analyses.time_to_loss import seconds_per_step
+from velodrome.results.speedup.outcome import step_time_ratio
+from velodrome.results.store.store import Store
+
+OVERHEAD_COLUMNS = (
+    "index", "task", "family", "label", "baseline", "batch_size", "parameters",
+    "seconds_per_step", "spread", "baseline_seconds_per_step", "ratio", "compile_seconds",
+    "eval_seconds", "memory_bytes", "planned_bytes", "device", "threads",
+)  # fmt: skip
+"""Columns of :func:`overhead_table`.
+
+``spread`` is the interquartile range of the samples of ``seconds_per_step``. ``ratio`` is the
+quotient of the two medians, which were measured in turns in one process. ``memory_bytes`` is what
+the compiled training program of one run needs, its optimizer's state included, ``planned_bytes``
+the prediction for parameters, gradients and activations alone.
+What was not measured or is not in the plan is NaN.
+"""
+
+
+def overhead_table(
+    store: Store, labels: Mapping[str, str], specs: Sequence[Mapping[str, Any]]
+) -> pd.DataFrame:
+    """One row per cell of a store that was timed or has a planned cost.
+
+    Args:
+      store: opened for reading.
+      labels: optimizer's label by the id of the cell.
+      specs: task specs, by the task's index.
+    """
+    baseline = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
+    timings = store.timings
+    rows = []
+    for cell in store.plan.get("cells", ()):
+        timing, cost = timings.get(cell["id"]), cell.get("cost") or {}
+        if timing is None and not cost:
+            continue
+        optimizer, task = cell["optimizer"], cell["task"]
+        name = optimizer if isinstance(optimizer, str) else optimizer["name"]
+        ratio, _ = step_time_ratio(timing)
+        index = task.get("index")
+        spec = specs[index] if isinstance(index, int) and index < len(specs) else {}
+        timing = timing or {}
+        rows.append(
+            {
+                "index": index,
+                "task": task.get("label"),
+                "family": task.get("family"),
+                "label": labels.get(cell["id"], name),
+                "baseline": name == baseline,
+                "batch_size": _number(spec.get("batch_size")),
+                "parameters": _number(cost.get("params")),
+                "seconds_per_step": seconds_per_step(timing),
+                "spread": _number((timing.get("seconds_per_step") or {}).get("spread")),
+                "baseline_seconds_per_step": _number(
+                    (timing.get("baseline_seconds_per_step") or {}).get("median")
+                ),
+                "ratio": np.nan if ratio is None else ratio,
+                "compile_seconds": _number(timing.get("compile_seconds")),
+                "eval_seconds": _number(timing.get("eval_seconds")),
+                "memory_bytes": _number(timing.get("memory_bytes")),
+                "planned_bytes": _number(cost.get("memory_bytes")),
+                "device": (timing.get("device") or {}).get("kind"),
+                "threads": _number(timing.get("threads")),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(OVERHEAD_COLUMNS))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return float("nan")
+    return float(value)

@@ -1,0 +1,174 @@
+"""Learning rates: how sensitive a task is to them, and what k trials of a sweep are worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.special import comb
+
+from velodrome.results.analyses.equal_steps import EqualSteps
+from velodrome.results.speedup.comparison import TaskComparison
+from velodrome.results.speedup.envelope import best_point
+from velodrome.results.speedup.stats import band, positions, uniforms
+from velodrome.results.store.curves import Sweep, seed_mean
+
+SENSITIVITY_COLUMNS = (
+    "index", "task", "family", "label", "rate", "steps", "loss", "low", "high", "initial",
+    "best", "near_best", "edge",
+)  # fmt: skip
+"""Columns of :func:`sensitivity_rows`.
+
+``loss`` is the smoothed seed-mean loss after ``steps``, ``low`` and ``high`` the lowest and highest
+seed (+inf when diverged), ``initial`` the loss at step 0. ``best`` marks the rate with the lowest
+loss, ``edge`` whether that one is the first or last of the grid, so that a better one may lie
+beyond, and ``near_best`` the rates that come within 10% of the best one's way from the initial
+loss.
+"""
+TUNING_COLUMNS = ("label", "trials", "progress", "low", "high", "tasks")
+NEAR = 0.1
+
+
+def expected_best(
+    losses: Float[np.ndarray, "*lead trial"], *, replacement: bool = False
+) -> Float[np.ndarray, "*lead k"]:
+    """Expected lowest loss of k trials out of N, for k = 1 ... N.
+
+    Without replacement it is the mean over all subsets of k trials, and the best of all for
+    k = N, as for the points of a grid (Tang et al. 2020, arXiv 2004.13705). With replacement it
+    is the expectation under the empirical distribution (Dodge et al. 2019, arXiv 1909.03004).
+
+    Args:
+      losses: one finite number per trial, lower is better.
+      replacement: whether one trial may be drawn twice.
+
+    Example:
+      >>> import numpy as np
+      >>> expected_best(np.array([3.0, 1.0, 2.0]))  # (1+2+3)/3, (1+1+2)/3, 1
+      array([2.        , 1.33333333, 1.        ])
+    """
+    ordered = np.sort(losses, axis=-1)
+    count = ordered.shape[-1]
+    rank, k = np.arange(count)[:, None], np.arange(1, count + 1)[None, :]
+    if replacement:
+        # Probability that the best of k draws is the one of this rank.
+        weights = ((count - rank) / count) ** k - ((count - rank - 1) / count) ** k
+    else:
+        weights = comb(count - rank - 1, k - 1) / comb(count, k)
+    return ordered @ weights
+
+
+def sensitivity_rows(task: TaskComparison) -> list[dict[str, Any]]:
+    """Last losses of every rate of every sweep on a task; see :data:`SENSITIVITY_COLUMNS`.
+
+    The baseline's are those at the end of its budget and at the candidates' horizons; none if
+    planned runs of it are missing.
+    """
+    race = task.races.get("default")
+    rows: list[dict[str, Any]] = []
+    if race is None or task.baseline is None:
+        return rows
+    if not task.incomplete and len(race.baseline.points) > 1:
+        smooth = race.smoothed(task.evaluations)
+        horizons = {o.cell.horizon for o in task.outcomes} | {task.baseline.horizon}
+        for steps in sorted(horizons):
+            rows += _rows(task, task.baseline.label, race.baseline, smooth, steps)
+    for outcome in task.outcomes:
+        if outcome.train is not None and len(outcome.train.points) > 1:
+            smooth = race.definition.smooth_candidate(outcome.train.losses)
+            label = outcome.cell.label
+            rows += _rows(task, label, outcome.train, smooth, outcome.cell.horizon)
+    return rows
+
+
+def _rows(
+    task: TaskComparison, label: str, sweep: Sweep, smooth: np.ndarray, steps: int
+) -> list[dict[str, Any]]:
+    at = int(np.searchsorted(sweep.steps, steps))
+    if at >= len(sweep.steps) or sweep.steps[at] != steps:
+        return []
+    runs = np.where(sweep.present[:, :, None], smooth, np.inf)
+    means = seed_mean(smooth, sweep.present)
+    last = means[:, at]
+    best = best_point(means[:, : at + 1])
+    initial = float(means[best, 0])
+    limit = last[best] + NEAR * max(0.0, initial - float(last[best]))
+    return [
+        {
+            "index": task.task.get("index"),
+            "task": task.task.get("label"),
+            "family": task.task.get("family"),
+            "label": label,
+            "rate": rate_of(point),
+            "steps": steps,
+            "loss": float(last[place]),
+            "low": float(runs[place, :, at].min()),
+            "high": float(runs[place, :, at].max()),
+            "initial": initial,
+            "best": place == best,
+            "near_best": bool(np.isfinite(limit) and last[place] <= limit),
+            "edge": bool(np.isfinite(limit)) and best in (0, len(sweep.points) - 1),
+        }
+        for place, point in enumerate(sweep.points)
+    ]
+
+
+def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
+    """Expected best of k trials of each optimizer, all after the same number of steps.
+
+    Losses become progress: 0 at the baseline's initial loss or above (diverged runs too), 1 at
+    the lowest loss that any optimizer's seed mean ends at on the task; averaged over tasks. The
+    trial with the best seed-mean loss wins. Optimizers without a sweep have one trial.
+
+    Args:
+      tasks: see :func:`velodrome.results.analyses.equal_steps.after_equal_steps`.
+
+    Returns:
+      Rows of :data:`TUNING_COLUMNS`; intervals for the same tasks and new seeds.
+    """
+    labels = list(dict.fromkeys(runs.label for task in tasks for runs in task))
+    rows = []
+    for label in labels:
+        mine = [(task, runs) for task in tasks for runs in task if runs.label == label]
+        sizes = {len(runs.rate_losses) for _, runs in mine}
+        if len(sizes) != 1:  # no common number of trials
+            continue
+        values, draws = [], []
+        _, uniform = uniforms(len(mine), new_tasks=False)
+        for place, (task, runs) in enumerate(mine):
+            bottom = min(float(other.rate_losses.min()) for other in task)
+            top = next(other.initial for other in task if other.baseline)
+            values.append(_best_progress(runs.rate_losses, top, bottom))
+            table = _best_progress(runs.rate_loss_draws.T, top, bottom)
+            draws.append(table[positions(runs.probability, uniform[:, place])])
+        means = np.mean(draws, axis=0)
+        low, high = band(means)
+        for k, value in enumerate(np.mean(values, axis=0)):
+            rows.append(
+                {
+                    "label": label, "trials": k + 1, "progress": float(value),
+                    "low": float(low[k]), "high": float(high[k]), "tasks": len(mine),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(TUNING_COLUMNS))
+
+
+def _best_progress(losses: np.ndarray, top: float, bottom: float) -> np.ndarray:
+    way = max(top - bottom, 1e-12)
+    progress = np.clip((top - np.minimum(losses, top)) / way, 0.0, 1.0)
+    return -expected_best(-progress)
+
+
+def rate_of(point: Any) -> float:
+    """The learning rate of a grid point, NaN if it has none."""
+    value = point.get("learning_rate", math.nan)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate in one digit: ``3e-4``, ``1``."""
+    return f"{rate:.0e}".replace("e-0", "e-").replace("e+00", "")

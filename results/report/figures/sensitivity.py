@@ -1,0 +1,163 @@
+"""How sensitive tasks are to the learning rate, and what k trials of the sweep are worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from velodrome.results.analyses.tuning import rate_text
+from velodrome.results.report.context import Context
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.figures.figure import Plot
+from velodrome.results.report.figures.style import (
+    BASELINE,
+    handles,
+    legend_above,
+    looks,
+    new_figure,
+)
+
+PANELS = 45
+"""Most rows of one figure."""
+_MEANING = (
+    "Colour: how far the seed-mean loss has come after {budget:,} steps, from the initial loss (0) "
+    "to that of the best rate (1); white where a seed diverged. Circle: the best rate; underlined: "
+    "rates within 10% of its way. A triangle at the right: the best rate is at the edge of the "
+    "grid, a better one may lie beyond."
+)
+_TUNING = (
+    "Expected best of k trials drawn from the sweep without replacement (the best of all at the "
+    "right end), all after {steps:,} steps: way from the initial loss (0) to the lowest loss of "
+    "any optimizer (1), mean over {tasks} tasks. Optimizers without a sweep have one trial, drawn "
+    "on as a dashed line. Bands: 95%, same tasks, seeds drawn anew."
+)
+
+
+def plots(data: ReportData) -> Iterator[Plot]:
+    """Heat maps of the baseline's sweep at the end of its budget, then the value of tuning."""
+    context = data.context
+    mine = data.sensitivity.loc[
+        (data.sensitivity["label"] == context.baseline)
+        & (data.sensitivity["steps"] == context.budget)
+    ]
+    indices = list(dict.fromkeys(mine["index"]))
+    pages = math.ceil(len(indices) / PANELS)
+    size = math.ceil(len(indices) / max(1, pages))
+    for page in range(pages):
+        chosen = mine.loc[mine["index"].isin(indices[page * size : (page + 1) * size])]
+        edges = list(chosen.loc[chosen["best"] & chosen["edge"], "task"])
+        widths = chosen.groupby("task", sort=False)["near_best"].sum()
+        yield Plot(
+            name="sensitivity" + (f"_{page + 1}" if pages > 1 else ""),
+            section="tuning",
+            title=f"Sensitivity of {context.baseline} to the learning rate"
+            + (f", page {page + 1} of {pages}" if pages > 1 else ""),
+            caption=context.caption(_MEANING),
+            alt=f"Learning-rate sensitivity of {len(widths)} tasks: the median task has "
+            f"{widths.median():g} rates within 10% of the best. Best rate at the edge of the grid: "
+            + (", ".join(map(str, edges)) or "on no task")
+            + ".",
+            table=chosen,
+            draw=partial(draw, chosen),
+        )
+    if max(data.tuning["trials"], default=0) > 1:
+        yield Plot(
+            name="tuning",
+            section="tuning",
+            title="Expected best of k trials",
+            caption=context.caption(_TUNING, tasks=max(data.tuning["tasks"])),
+            alt=_words(data.tuning),
+            table=data.tuning,
+            draw=partial(draw_tuning, data.tuning, context),
+        )
+
+
+def _words(tuning: pd.DataFrame) -> str:
+    parts = []
+    for label, rows in tuning.groupby("label", sort=False):
+        first, last = rows["progress"].iloc[0], rows["progress"].iloc[-1]
+        text = f"{label}: {first:.2f} after one trial"
+        parts.append(text + (f", {last:.2f} after {len(rows)}" if len(rows) > 1 else ""))
+    return "Expected share of the way to the best loss. " + "; ".join(parts) + "."
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draws a row for each task, a column for each rate.
+
+    Args:
+      table: see ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``; of one optimizer at one step.
+    """
+    rates = sorted(set(table["rate"].dropna()))
+    tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
+    figure = new_figure(4.6, 0.75 + max(1.0, 0.155 * len(tasks)))
+    axes = figure.add_subplot()
+    grid = np.full((len(tasks), len(rates)), np.nan)
+    for y, (index, _) in enumerate(tasks):
+        rows = table.loc[table["index"] == index]
+        best = rows.loc[rows["best"]].iloc[0]
+        way = best["initial"] - best["loss"]
+        for row in rows.to_dict("records"):
+            x = rates.index(row["rate"])
+            if np.isfinite(row["loss"]):
+                done = (row["initial"] - row["loss"]) / way if way > 0 else 0.0
+                grid[y, x] = np.clip(done, 0.0, 1.0)
+            if row["near_best"]:
+                axes.plot([x - 0.42, x + 0.42], [y + 0.36] * 2, color="#111111", linewidth=0.9)
+            if row["best"]:
+                dark = grid[y, x] < 0.6
+                axes.plot(x, y, "o", color="white" if dark else "#111111", markersize=3)
+        if bool(best["edge"]):
+            axes.annotate(
+                "◀" if rates.index(best["rate"]) == 0 else "▶", (1.0, y),
+                xycoords=("axes fraction", "data"), xytext=(2, 0), textcoords="offset points",
+                fontsize=6, color="#b00020", va="center", annotation_clip=False,
+            )  # fmt: skip
+    shown = axes.imshow(grid, aspect="auto", cmap="cividis", vmin=0, vmax=1, zorder=0)
+    axes.set_yticks(range(len(tasks)), [str(name) for _, name in tasks], fontsize=6)
+    axes.set_xticks(range(len(rates)), [rate_text(rate) for rate in rates])
+    axes.tick_params(axis="x", rotation=60)
+    axes.tick_params(axis="both", length=0)
+    axes.grid(visible=False)
+    axes.set_xlabel("learning rate", labelpad=1)
+    bar = figure.colorbar(shown, ax=axes, pad=0.06, aspect=30, shrink=min(1.0, 8 / len(tasks)))
+    bar.set_label("way to best loss")
+    bar.ax.spines["outline"].set_visible(False)
+    return figure
+
+
+def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
+    """Draws progress against the number of trials.
+
+    Args:
+      table: see ``velodrome.results.analyses.tuning.TUNING_COLUMNS``.
+      context: what the results are of.
+    """
+    styles = looks(context.labels)
+    figure = new_figure(4.0, 2.4)
+    axes = figure.add_subplot()
+    most = max(table["trials"])
+    drawn = {}
+    for label, rows in table.groupby("label", sort=False):
+        color, marker = styles.get(str(label), (BASELINE, "o"))
+        trials, low, high = (rows[name].to_numpy(float) for name in ("trials", "low", "high"))
+        progress = rows["progress"].to_numpy(float)
+        if len(rows) > 1:
+            axes.fill_between(trials, low, high, color=color, alpha=0.18, linewidth=0)
+            axes.plot(trials, progress, color=color, marker=marker, markersize=3)
+        else:
+            axes.vlines(trials, low, high, color=color, linewidth=1)
+            axes.plot(trials, progress, marker, color=color, markersize=4)
+            axes.plot([1, most], [progress[0]] * 2, color=color, linewidth=0.9, linestyle="--")
+        drawn[str(label)] = (color, marker)
+    axes.set_xlim(0.7, most + 0.3)
+    axes.set_ylim(min(0.0, float(np.min(table["low"]))) - 0.02, 1.04)
+    axes.set_xticks(sorted({1, *range(5, most + 1, 5), most} if most > 5 else range(1, most + 1)))
+    axes.set_xlabel("trials k")
+    axes.set_ylabel("expected best of k,\nway to best loss")
+    legend_above(figure, handles(drawn, markersize=3.5, linewidth=1))
+    return figure

@@ -1,0 +1,250 @@
+"""The sorted speedup curve: one line per optimizer over task percentiles.
+
+The figure of Metz et al. 2022 (arXiv 2211.09760, figure 1), on the same axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from velodrome.foundation.text import counted
+from velodrome.results.analyses.headline import ratio_text, share_text
+from velodrome.results.report.context import Context, times
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
+from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
+from velodrome.results.report.figures.style import (
+    axis_label,
+    handles,
+    legend_above,
+    looks,
+    new_figure,
+)
+from velodrome.results.report.plot_data import sorted_speedups
+from velodrome.results.speedup.stats import BAND_SEEDS
+from velodrome.results.speedup.taskresult import Split, Unit
+
+_WIDTH, _HEIGHT = 4.6, 3.0
+# About the height of the axes: from points to units of their log2 scale.
+_AXES_POINTS = 2.4 * 72
+
+_VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
+    ("speedup_steps", "steps", "train", "in steps"),
+    ("speedup_seconds", "seconds", "train", "in seconds"),
+    ("speedup_cost", "cost", "train", "at equal tuning cost"),
+    ("speedup_heldout", "steps", "heldout", "in steps, held-out loss"),
+)
+_MEANING = (
+    "Triangles: at least this much. Crosses: diverged, or too low for this axis. Bands: 95% at "
+    "each rank, same tasks, seeds drawn anew ({seeds}). Vertical bars (from 5 seeds on): 95% of "
+    "each task. " + SATURATED_OUT
+)
+_MORE = {
+    "speedup_seconds": " Step times were measured in turns with {baseline} on one machine.",
+    "speedup_cost": (
+        " Total tuning cost: all trials of {baseline}'s sweep run to the horizon at which the "
+        "winner is chosen, against one run of an optimizer without a sweep; in steps. The cost of "
+        "meta-training is not counted."
+    ),
+    "speedup_heldout": " Of losses on held-out data, evaluated less often than train losses.",
+}
+
+
+def plots(data: ReportData) -> Iterator[Plot]:
+    """The curve in steps, in seconds, at equal tuning cost, and of held-out losses."""
+    context = data.context
+    for name, unit, split, words in _VIEWS:
+        table = sorted_speedups(data.results, unit=unit, split=split)
+        if table.empty and name not in ("speedup_steps", "speedup_seconds"):
+            continue
+        meaning = _MEANING.format(seeds=_seeds(table)) + _MORE.get(name, "")
+        counts = counts_drawn(data, unit=unit, split=split)
+        ceiling = _multiple(data, unit)
+        yield Plot(
+            name=name,
+            section="speedup",
+            title=f"Speedup over {context.tuned}, {words}",
+            caption=f"{context.line} {counts} {meaning.format(baseline=context.baseline)}",
+            alt=_words(data, unit, split, words),
+            table=table,
+            draw=partial(draw, table, context, words=words, ceiling=ceiling),
+        )
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """How many seeds each optimizer has, at least on every task; and whether that is few."""
+    labels = dict.fromkeys(table["label"])
+    fewest = {x: int(np.min(table.loc[table["label"] == x, "seeds"])) for x in labels}
+    each = set(fewest.values())
+    text = ", ".join(f"{label}: {counted(count, 'seed')}" for label, count in fewest.items())
+    if len(each) == 1:
+        text = counted(each.pop(), "seed")
+    few = fewest and min(fewest.values()) < BAND_SEEDS
+    return text + (", narrow with so few" if few else "") if fewest else "no seeds"
+
+
+def _multiple(data: ReportData, unit: Unit) -> float:
+    """The largest speedup that can be observed, NaN where tasks differ in it."""
+    if unit == "steps":
+        return data.context.multiple
+    if unit == "cost":
+        trials = {result.trials for result in data.results if "train" in result.splits}
+        return data.context.multiple * trials.pop() if len(trials) == 1 else math.nan
+    return math.nan
+
+
+def _words(data: ReportData, unit: Unit, split: Split, words: str) -> str:
+    parts = [
+        f"{found.label}: median {ratio_text(found.median)} over {found.tasks} tasks, "
+        f"{share_text(found.faster[1.0])} of them faster than {data.context.tuned}"
+        for found in data.headlines
+        if (found.unit, found.scope, found.split) == (unit, "headline", split)
+    ]
+    return f"Speedups {words}, sorted over tasks. " + ". ".join(parts) + "."
+
+
+def draw(
+    table: pd.DataFrame, context: Context, *, words: str = "in steps", ceiling: float = math.nan
+) -> Figure:
+    """Draws the curve.
+
+    Args:
+      table: see ``velodrome.results.report.plot_data.sorted_speedups``.
+      context: what the results are of.
+      words: the unit in words.
+      ceiling: the largest speedup that can be observed; NaN if there is no common one.
+    """
+    styles = looks(context.labels)
+    drawn = [label for label in context.labels if label in set(table["label"])]
+    figure = new_figure(_WIDTH, _HEIGHT)
+    axes = figure.add_subplot()
+    values = table["log2_speedup"].to_numpy(float)
+    # The paper's axes, unless tuning cost lifts everything far above them.
+    low, high = limits(values, low=-2 if ceiling == context.multiple or not ceiling > 0 else -1)
+    if ceiling > 0:
+        high = max(high, math.ceil(math.log2(ceiling)))
+    many = len(values) > 20 * max(1, len(drawn))
+    stacked = ceiling > 0
+    top = high + 0.15
+    if stacked:
+        # Room for a row of triangles of each optimizer above the ceiling, and for its text.
+        rows = table.loc[table["censored"] == "right", "label"].nunique()
+        points = 4 + _STEP[many] * rows + 12
+        cap = math.log2(ceiling)
+        share = points / _AXES_POINTS
+        top = max(top, (cap - share * (low - 0.6)) / (1 - share))
+    _axes(axes, context, words=words, low=low, high=high, floor=bool((values < low).any()))
+    axes.set_ylim(low - 0.6, top)
+    if ceiling > 0:
+        _ceiling(axes, context, ceiling, top=top)
+    marks = _Marks(floor=low - MARGIN, low=low, many=many, stacked=stacked, optimizers=len(drawn))
+    for label in drawn:
+        mine = table.loc[table["label"] == label]
+        _line(axes, mine.to_dict("list"), look=styles[label], marks=marks)
+    lines = {"markersize": 3.5, "linewidth": 0.9}
+    legend_above(figure, handles({label: styles[label] for label in drawn}, **lines))
+    if not drawn:
+        text = f"no task has a speedup {words}"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
+    return figure
+
+
+@dataclass
+class _Marks:
+    """Where marks go, and how many optimizers have marks there so far.
+
+    In steps all censored values are equal, so that marks would cover each other; in seconds each
+    optimizer has a ceiling of its own, and its marks stay there.
+    """
+
+    floor: float
+    low: int
+    many: bool
+    stacked: bool
+    optimizers: int
+    triangles: int = 0
+    crosses: int = 0
+
+
+# Points between the rows of marks of two optimizers, by whether there are many tasks.
+_STEP = {False: 5.0, True: 4.2}
+
+
+def _axes(axes: Axes, context: Context, *, words: str, low: int, high: int, floor: bool) -> None:
+    set_log2(axes, low, high, floor=floor)
+    axes.set_xlim(0, 100)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("task percentile")
+    axes.set_ylabel(axis_label(f"speedup over {context.tuned},\n{words}", 2.2))
+    axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
+
+
+def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> None:
+    """Shades what cannot be observed and says why."""
+    cap = math.log2(ceiling)
+    axes.axhspan(cap, top, color="#f3f3f3", zorder=0.5, linewidth=0)
+    axes.axhline(cap, color="#888888", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    text = f"cannot exceed {times(ceiling)}"
+    if ceiling == context.multiple:
+        text += f": {context.baseline} was run {times(ceiling)[:-1]} times as long"
+    axes.annotate(
+        text, (0, 1), xycoords="axes fraction", xytext=(4, -4), textcoords="offset points",
+        fontsize=6.5, color="#555555", va="top",
+    )  # fmt: skip
+
+
+def _line(axes: Axes, rows: dict[Any, list], *, look: tuple[str, str], marks: _Marks) -> None:
+    """One optimizer: dots joined by a line where they are neighbours, triangles, crosses at 0."""
+    color, marker = look
+    x, y = np.array(rows["percentile"], dtype=float), np.array(rows["log2_speedup"], dtype=float)
+    right = np.array(rows["censored"]) == "right"
+    zero = y < marks.low
+    seen = ~zero & ~right
+    size = 2.2 if marks.many else 4.0
+    _bands(axes, rows, x, color=color, marks=marks)
+    axes.plot(x[~zero], y[~zero], color=color, linewidth=0.9, alpha=0.45, linestyle=":")
+    # A gap at a censored task: the curve is not known to go past it.
+    axes.plot(x, np.where(seen, y, np.nan), color=color, marker=marker, markersize=size,
+              markeredgewidth=0, zorder=3)  # fmt: skip
+    step = _STEP[marks.many]
+    edge: dict[str, Any]
+    for chosen, height, row, symbol, edge in (
+        (right, y, marks.triangles, "^", {"markeredgecolor": "white", "markeredgewidth": 0.4}),
+        (zero, np.full(len(y), marks.floor), marks.crosses, "x", {"markeredgewidth": 1.1}),
+    ):
+        if chosen.any():
+            offset = (3 if symbol == "^" else 0) + step * row
+            up = ScaledTranslation(0, offset / 72, axes.figure.dpi_scale_trans)
+            (drawn,) = axes.plot(
+                x[chosen], height[chosen], symbol, color=color, markersize=size + 2,
+                clip_on=False, zorder=4, transform=axes.transData + up, **edge,
+            )  # fmt: skip
+            # Otherwise the layout would make room for marks that stand in the margin.
+            drawn.set_in_layout(False)
+    marks.triangles += marks.stacked and bool(right.any())
+    marks.crosses += bool(zero.any())
+
+
+def _bands(axes: Axes, rows: dict[Any, list], x: np.ndarray, *, color: str, marks: _Marks) -> None:
+    """The band of the curve, and from 5 seeds on the interval of every task."""
+    bottom = 2.0 ** (marks.low - 1)
+    low, high, task_low, task_high = (
+        np.log2(np.maximum(np.array(rows[name], dtype=float), bottom))
+        for name in ("band_low", "band_high", "low", "high")
+    )
+    # Many bands on each other would be grey.
+    alpha = 0.18 if marks.optimizers <= 3 else 0.1
+    axes.fill_between(x, low, high, color=color, alpha=alpha, linewidth=0, zorder=2)
+    if marks.optimizers <= 3 and np.isfinite(task_low).any():
+        width = 0.5 if marks.many else 0.8
+        axes.vlines(x, task_low, task_high, color=color, linewidth=width, alpha=0.6, zorder=2.5)

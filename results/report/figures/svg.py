@@ -1,0 +1,127 @@
+"""Figures of matplotlib as parts of a page: SVG with the page's colours and names of their own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from velodrome.results.report.figures.colours import variables
+from velodrome.results.report.figures.figure import Plot
+
+_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+# Figures of these names have a colour scale.
+_COLOUR_SCALES = ("sensitivity", "pairs")
+# Of several panels: half a page is too narrow for it.
+_BROAD = 600
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_FRACTION = re.compile(r"(\.\d\d)\d+")
+_FONT = re.compile(r"font-family:[^;]*;?|font:\s*([\d.]+px)[^;]*(?=;|$)")
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure on the page.
+
+    Attributes:
+      plot: its title, caption, and description in words.
+      svg: the drawing.
+      colours: used in it, as ``#rrggbb``, that the page may replace by others in the dark.
+      fixed: whether its colours mean numbers, so that it stays light on a dark page.
+      width: in CSS pixels as drawn; a page may show it smaller.
+    """
+
+    plot: Plot
+    svg: Markup
+    colours: frozenset[str]
+    fixed: bool
+    width: int
+
+    @property
+    def broad(self) -> bool:
+        """Whether it needs a row of its own, and on a narrow screen scrolls."""
+        return self.width > _BROAD
+
+
+def page_figure(plot: Plot, document: str) -> PageFigure:
+    """Makes a drawing part of a page.
+
+    Args:
+      plot: what is drawn.
+      document: as ``velodrome.results.report.figures.style.svg`` gives it.
+    """
+    root = ElementTree.fromstring(document)
+    width = round(float(root.attrib.pop("width").removesuffix("pt")) * 96 / 72)
+    root.attrib.pop("height")
+    # What it shows is said in words, once: a reader of screens would spell out every tick.
+    root.attrib |= {"role": "img", "aria-labelledby": f"figure-{plot.name}-alt"}
+    _drop(root, {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
+    _rename(root, prefix=f"figure-{plot.name}")
+    ElementTree.register_namespace("", _SVG)
+    fixed = plot.name.partition("_")[0] in _COLOUR_SCALES
+    _shorten(root)
+    colours = set() if fixed else _recolour(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    # Inside HTML the namespace goes without saying.
+    text = text.replace(f' xmlns="{_SVG}"', "", 1)
+    return PageFigure(plot, Markup(text), frozenset(colours), fixed, width)
+
+
+def _drop(element: ElementTree.Element, tags: set[str]) -> None:
+    """Removes elements: a style sheet in a figure would hold for the whole page."""
+    for child in list(element):
+        if child.tag in tags:
+            element.remove(child)
+        else:
+            _drop(child, tags)
+        child.tail = None
+    if not (element.text or "").strip():
+        element.text = None
+
+
+def _rename(root: ElementTree.Element, *, prefix: str) -> None:
+    """Makes ids differ from those of other figures, and drops those that nothing refers to."""
+    used: set[str] = set()
+    for element in root.iter():
+        link = element.attrib.pop(f"{{{_LINK}}}href", None)
+        if link is not None and not link.startswith("#"):
+            element.attrib["href"] = link
+        elif link is not None:
+            element.attrib["href"] = f"#{prefix}-{link[1:]}"
+            used.add(link[1:])
+        for name, value in element.attrib.items():
+            used.update(_REFERENCE.findall(value))
+            element.attrib[name] = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+    for element in root.iter():
+        name = element.attrib.pop("id", None)
+        if name in used:
+            element.attrib["id"] = f"{prefix}-{name}"
+        if "style" in element.attrib:
+            # The page's font: a reader's machine need not have matplotlib's.
+            kept = _FONT.sub(_size, element.attrib["style"]).strip()
+            element.attrib["style"] = kept
+            if not kept:
+                del element.attrib["style"]
+
+
+def _shorten(root: ElementTree.Element) -> None:
+    """Hundredths of a point are not seen."""
+    for element in root.iter():
+        if "d" in element.attrib:
+            element.attrib["d"] = _FRACTION.sub(r"\1", " ".join(element.attrib["d"].split()))
+
+
+def _recolour(root: ElementTree.Element) -> set[str]:
+    """Puts variables in the place of colours, and returns these."""
+    colours: set[str] = set()
+    for element in root.iter():
+        if "style" in element.attrib:
+            element.attrib["style"], found = variables(element.attrib["style"])
+            colours |= found
+    return colours
+
+
+def _size(match: re.Match[str]) -> str:
+    return f"font-size: {match[1]}" if match[1] else ""

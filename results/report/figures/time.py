@@ -1,0 +1,211 @@
+"""Time to fixed fractions of the way to the best loss, and the speedup all along the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from velodrome.results.analyses.time_to_loss import FRACTIONS
+from velodrome.results.report.context import Context
+from velodrome.results.report.data import ReportData
+from velodrome.results.report.figures.figure import SATURATED_OUT, Plot
+from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
+from velodrome.results.report.figures.style import (
+    axis_label,
+    handles,
+    legend_above,
+    looks,
+    new_figure,
+)
+from velodrome.results.speedup.speedup import format_ratio
+
+RATIO_COLUMNS = ("label", "unit", "fraction", "median", "quarter", "three_quarters", "reached",
+                 "tasks")  # fmt: skip
+_FRACTIONS = (
+    "Time of {baseline}, at its best rate for this very loss, over the time of the optimizer, to "
+    "fractions of the way from the initial loss to the lowest loss that any optimizer reaches on "
+    'the task within {steps:,} steps. Marks: median over tasks, bars: their quartiles; "not '
+    'reached": by the optimizer, within its {steps:,} steps; on the upper edge: not by {baseline}. '
+    "time_to_loss.csv has every task. " + SATURATED_OUT
+)
+_ANYTIME = (
+    "At each share of the run: the step at which the envelope of {baseline} reaches the "
+    "optimizer's loss there, over the optimizer's step. Line: median over tasks, band: quartiles "
+    "over tasks. Only the right end is fair to optimizers that are told the number of steps. "
+    "Dotted: more than a quarter of the tasks is right-censored. " + SATURATED_OUT
+)
+
+
+def plots(data: ReportData) -> Iterator[Plot]:
+    """Time to loss, then the anytime speedup."""
+    context = data.context
+    ratios = time_ratios(data.time_to_loss, context)
+    if len(ratios):
+        words = "; ".join(
+            f"{row['label']}, {row['unit']} to {row['fraction']:.0%}: "
+            + (format_ratio(row["median"]) if row["median"] > 0 else "not reached")
+            for row in ratios.to_dict("records")
+        )
+        yield Plot(
+            name="time_to_loss",
+            section="time",
+            title="Time to fractions of the way to the best loss",
+            caption=context.caption(_FRACTIONS),
+            alt=f"Median speedup to fractions of the way: {words}.",
+            table=with_quartiles(data.time_to_loss, ratios),
+            draw=partial(draw, ratios, context),
+        )
+    if len(data.anytime):
+        last = data.anytime.loc[data.anytime["share"] == data.anytime["share"].max()]
+        words = "; ".join(
+            f"{row['label']}: {format_ratio(row['median'])}" for row in last.to_dict("records")
+        )
+        yield Plot(
+            name="anytime",
+            section="time",
+            title="Speedup in steps along the run",
+            caption=context.caption(_ANYTIME),
+            alt=f"Median speedup over tasks along the run; at its end: {words}.",
+            table=data.anytime,
+            draw=partial(draw_anytime, data.anytime, context),
+        )
+
+
+def time_ratios(table: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """Quartiles over tasks of the baseline's time over a candidate's, by fraction.
+
+    Args:
+      table: see ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
+      context: names the baseline.
+
+    Returns:
+      Rows of :data:`RATIO_COLUMNS`; 0 where the candidate does not get there. Losses that the
+      baseline never reaches count as unbounded and are drawn at the top.
+    """
+    used = table.loc[~table["saturated"].astype(bool)]
+    rows = []
+    base = used.loc[used["label"] == context.baseline].set_index(["index", "fraction"])
+    for label in context.labels:
+        mine = used.loc[used["label"] == label].set_index(["index", "fraction"])
+        times = base[["steps", "seconds"]].rename(columns="{}_base".format)
+        both = mine.join(times, how="inner")
+        for unit in ("steps", "seconds"):
+            known = both if unit == "steps" else both.dropna(subset=["seconds", "seconds_base"])
+            for fraction in FRACTIONS:
+                part = known.loc[known.index.get_level_values("fraction") == fraction]
+                if part.empty:
+                    continue
+                ours, theirs = part[unit].to_numpy(float), part[f"{unit}_base"].to_numpy(float)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    ratio = np.where(np.isfinite(ours), theirs / ours, 0.0)
+                low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75], method="inverted_cdf")
+                rows.append(
+                    {
+                        "label": label, "unit": unit, "fraction": fraction,
+                        "median": float(middle), "quarter": float(low),
+                        "three_quarters": float(high),
+                        "reached": float(np.isfinite(ours).mean()), "tasks": len(part),
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+
+
+def with_quartiles(table: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
+    """The times of every task, and beside them what is drawn: ``steps_median``, ...
+
+    Args:
+      table: see ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
+      ratios: see :func:`time_ratios`.
+    """
+    drawn = ["median", "quarter", "three_quarters"]
+    for unit, mine in ratios.groupby("unit", sort=False):
+        shown = mine[["label", "fraction"]].assign(**{f"{unit}_{x}": mine[x] for x in drawn})
+        table = table.merge(shown, on=["label", "fraction"], how="left")
+    return table
+
+
+def draw(table: pd.DataFrame, context: Context) -> Figure:
+    """Draws ratios in steps and in seconds by fraction.
+
+    Args:
+      table: see :func:`time_ratios`.
+      context: what the results are of.
+    """
+    styles = looks(context.labels)
+    units = list(dict.fromkeys(table["unit"]))
+    labels = [label for label in context.labels if label in set(table["label"])]
+    figure = new_figure(1.2 + 2.6 * len(units), 2.4)
+    grid = np.atleast_1d(figure.subplots(1, len(units), sharey=True))
+    with np.errstate(divide="ignore"):
+        low, high = limits(np.log2(table[["quarter", "median"]].to_numpy(float)).ravel())
+    for axes, unit in zip(grid, units, strict=True):
+        for number, label in enumerate(labels):
+            mine = table.loc[(table["unit"] == unit) & (table["label"] == label)]
+            x = np.array([FRACTIONS.index(f) for f in mine["fraction"]], dtype=float)
+            x += (number - (len(labels) - 1) / 2) * 0.7 / len(labels)
+            color, marker = styles[label]
+            with np.errstate(divide="ignore"):
+                middle, bottom, top = (
+                    np.clip(np.log2(mine[name].to_numpy(float)), low - MARGIN, high + 0.15)
+                    for name in ("median", "quarter", "three_quarters")
+                )
+            axes.vlines(x, bottom, top, color=color, linewidth=1.2, alpha=0.6)
+            # Unclipped: what the baseline never reaches lies on the frame.
+            axes.plot(
+                x, middle, marker, color=color, markersize=3.8, markeredgewidth=0, clip_on=False
+            )
+        set_log2(axes, low, high, floor=True, zero="not reached")
+        axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
+        axes.set_xticks(range(len(FRACTIONS)), [f"{f:.0%}" for f in FRACTIONS])
+        axes.set_xlabel(f"way to the best loss, in {unit}")
+        axes.grid(axis="x", visible=False)
+    grid[0].set_ylabel(axis_label(f"{context.baseline}'s time over\nthe optimizer's", 1.8))
+    entries = handles({label: styles[label] for label in labels}, markersize=3.5)
+    legend_above(figure, entries)
+    return figure
+
+
+def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
+    """Draws medians over tasks against the share of the run.
+
+    Args:
+      table: see ``velodrome.results.analyses.anytime.ANYTIME_COLUMNS``.
+      context: what the results are of.
+    """
+    styles = looks(context.labels)
+    labels = [label for label in context.labels if label in set(table["label"])]
+    figure = new_figure(4.6, 2.5)
+    axes = figure.add_subplot()
+    with np.errstate(divide="ignore"):
+        values = np.log2(table[["median", "quarter", "three_quarters"]].to_numpy(float))
+    low, high = limits(values.ravel(), high=2)
+    alpha = 0.16 if len(labels) <= 3 else 0.06
+    for label in labels:
+        mine = table.loc[table["label"] == label].sort_values("share")
+        x = mine["share"].to_numpy(float)
+        with np.errstate(divide="ignore"):
+            middle, bottom, top = (
+                np.maximum(np.log2(mine[name].to_numpy(float)), low - MARGIN)
+                for name in ("median", "quarter", "three_quarters")
+            )
+        color = styles[label][0]
+        axes.fill_between(x, bottom, top, color=color, alpha=alpha, linewidth=0)
+        bound = mine["lower_bound"].to_numpy(bool)
+        axes.plot(x, middle, color=color, linewidth=1.0, linestyle=":" if bound.any() else "-")
+        axes.plot(x, np.where(bound, np.nan, middle), color=color)
+    set_log2(axes, low, high, floor=bool((values < low).any()))
+    axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
+    axes.set_xscale("log")
+    first = min(float(np.min(table["share"])), 0.5)  # a very short run has one evaluation only
+    axes.set_xlim(first, 1)
+    shares = [share for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if share >= first]
+    axes.set_xticks(shares, [f"{s:.0%}" for s in shares])
+    axes.minorticks_off()
+    axes.set_xlabel("share of the optimizer's steps")
+    axes.set_ylabel(axis_label(f"speedup over {context.tuned},\nin steps", 1.8))
+    legend_above(figure, handles({label: styles[label] for label in labels}, markersize=3.5))
+    return figure

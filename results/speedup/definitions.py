@@ -1,0 +1,133 @@
+"""What "speedup" means: three named definitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from velodrome.foundation.errors import UnknownNameError
+from velodrome.results.speedup.smoothing import decay_of, ema
+
+PAPER_MIN_STEPS = 5_000
+SMOOTHED_FROM = 100
+TIME_CONSTANT = 0.02
+DefinitionName = Literal["default", "paper", "strict"]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """How curves are smoothed, which baseline is raced, and how seeds are combined.
+
+    Attributes:
+      name: ``default``, ``paper`` or ``strict``.
+      summary: one sentence for tables and figures.
+      envelope: ``"oracle"``: the best rate at every step; ``"single"``: the one rate whose
+        seed-mean loss is lowest at the end of the baseline's budget.
+      seeds: ``"median"``: each candidate seed has a speedup, the task has their median;
+        ``"mean-curve"``: the task has the speedup of the candidate's seed-mean curve.
+    """
+
+    name: DefinitionName
+    summary: str
+    envelope: Literal["oracle", "single"]
+    seeds: Literal["median", "mean-curve"]
+
+    @property
+    def debias(self) -> bool:
+        """Whether the first value of a moving average is one among equals."""
+        return self.name != "paper"
+
+    def decay(self, candidate_evaluations: int) -> float:
+        """Decay per evaluation of the moving average of the baseline.
+
+        Args:
+          candidate_evaluations: evaluations of one candidate run, that at step 0 included.
+        """
+        if self.name == "paper":
+            return 0.95
+        if candidate_evaluations < SMOOTHED_FROM:
+            return 0.0
+        return decay_of(TIME_CONSTANT * candidate_evaluations)
+
+    def smooth_baseline(
+        self, losses: Float[np.ndarray, "*lanes eval"], *, candidate_evaluations: int
+    ) -> Float[np.ndarray, "*lanes eval"]:
+        """Smooths curves of the baseline."""
+        alpha = self.decay(candidate_evaluations)
+        return ema(losses, alpha=alpha, debias=self.debias)
+
+    def smooth_candidate(
+        self, losses: Float[np.ndarray, "*lanes eval"]
+    ) -> Float[np.ndarray, "*lanes eval"]:
+        """Smooths curves of a candidate: as the baseline's, but not at all in ``paper``."""
+        if self.name == "paper":
+            return losses.astype(np.float64)
+        return ema(losses, alpha=self.decay(losses.shape[-1]), debias=True)
+
+
+DEFINITIONS: dict[str, Definition] = {
+    d.name: d
+    for d in (
+        Definition(
+            name="default",
+            summary=(
+                "envelope over learning rates of seed-mean losses; debiased moving average on "
+                "both sides over 2% of the candidate's evaluations (none under 100 evaluations); "
+                "median over candidate seeds"
+            ),
+            envelope="oracle",
+            seeds="median",
+        ),
+        Definition(
+            name="paper",
+            summary=(
+                "as in Metz et al. 2022: envelope over learning rates of seed-mean losses after "
+                "a moving average (0.95, not debiased); last loss of the candidate's seed-mean "
+                "curve, not smoothed"
+            ),
+            envelope="oracle",
+            seeds="mean-curve",
+        ),
+        Definition(
+            name="strict",
+            summary=(
+                "as default, against the one learning rate with the lowest loss at the end of "
+                "the baseline's budget"
+            ),
+            envelope="single",
+            seeds="median",
+        ),
+    )
+}
+
+
+def definition_of(name: str) -> Definition:
+    """The definition of that name.
+
+    Raises:
+      UnknownNameError: there is none; the message has the close matches.
+    """
+    if name not in DEFINITIONS:
+        raise UnknownNameError("speedup definition", name, DEFINITIONS)
+    return DEFINITIONS[name]
+
+
+def caveat(name: str, *, steps: int, eval_every: int) -> str:
+    """What to know before believing a definition at this horizon; empty when nothing.
+
+    Args:
+      name: of the definition.
+      steps: the candidate's horizon.
+      eval_every: steps between evaluations.
+    """
+    if name != "paper" or steps >= PAPER_MIN_STEPS:
+        return ""
+    weight = 0.95 ** (steps / eval_every)
+    return (
+        f"`paper` is meant for horizons of {PAPER_MIN_STEPS:,} steps and more: at {steps:,} the "
+        f"initial loss has {weight:.0%} of the weight in the baseline's moving average and the "
+        "average lags by 19 evaluations, both in the candidate's favour"
+    )

@@ -1,0 +1,226 @@
+"""One candidate on one task: its speedups, or why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from velodrome.foundation.canonical import canonical_json
+from velodrome.foundation.errors import StoreError
+from velodrome.results.speedup.definitions import DEFINITIONS
+from velodrome.results.speedup.resample import SeedResamples, resample_seeds
+from velodrome.results.speedup.speedup import Race, Speedup, chosen_point, final_losses
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.curves import Curves, Sweep
+
+Status = Literal["ok", "censored", "saturated", "diverged", "incomplete", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One candidate on one task.
+
+    Attributes:
+      cell: its cell.
+      status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
+        of the baseline's sweep, or nothing of it) have no speedup; otherwise the first that holds
+        of ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
+      notes: what a reader should know: missing runs, why there are no seconds, ...
+      speedups: by definition; empty when there are none.
+      resamples: the default speedup under other draws of the seeds.
+      step_time_ratio: seconds per step over the baseline's, None if not measured.
+      train: runs of the candidate on the train split.
+      heldout: the same on the held-out split.
+      heldout_speedup: the default speedup of held-out losses, None without them at the horizon.
+      heldout_resamples: the same under other draws of the seeds.
+      point: the grid point of ``train`` that stands for the candidate, None without runs.
+    """
+
+    cell: Cell
+    status: Status
+    notes: tuple[str, ...] = ()
+    speedups: Mapping[str, Speedup] = field(default_factory=dict)
+    resamples: SeedResamples | None = None
+    step_time_ratio: float | None = None
+    train: Sweep | None = None
+    heldout: Sweep | None = None
+    heldout_speedup: Speedup | None = None
+    heldout_resamples: SeedResamples | None = None
+    point: int | None = None
+
+
+def outcome_of(
+    cell: Cell,
+    races: Mapping[str, Race],
+    *,
+    timing: Mapping[str, Any] | None,
+    timing_failure: Mapping[str, Any] | None,
+    saturated: bool,
+) -> Outcome:
+    """The outcome of a candidate whose baseline has been run.
+
+    Args:
+      cell: the candidate's.
+      races: the baseline's side by definition.
+      timing: the candidate's record of seconds per step, if there is one.
+      timing_failure: why its task could not be timed, if that was tried.
+      saturated: whether the task is.
+    """
+    train = read_sweep(cell, "train")
+    if train is None:
+        return absent(cell, cell, cell.label)
+    missing = missing_runs(cell, train)
+    notes = [missing] if missing else []
+    try:
+        speedups = {n: r.against(train, horizon=cell.horizon) for n, r in races.items()}
+        resamples = resample_seeds(races["default"], train, horizon=cell.horizon)
+    except StoreError as error:  # other steps: one bad cell must not hide the rest
+        return Outcome(cell, "failed", (str(error),))
+    found = speedups["default"]
+    ratio, reason = step_time_ratio(timing)
+    if reason and timing_failure is not None:
+        reason = f"no seconds: the timing failed ({_reason(timing_failure)})"
+    if reason:
+        notes.append(reason)
+    if found.seeds_diverged and not found.diverged:
+        notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
+    if found.censored == "left":
+        notes.append("ends no lower than the untrained network")
+    if not np.isfinite(races["default"].baseline.seed_mean()[:, -1]).any():
+        notes.append("every rate of the baseline diverged")
+    status: Status = "ok"
+    if found.diverged:
+        status = "diverged"
+    elif saturated:
+        status = "saturated"
+    elif found.censored == "right":
+        status = "censored"
+    heldout = read_sweep(cell, "heldout")
+    return Outcome(
+        cell,
+        status,
+        tuple(notes),
+        speedups,
+        resamples,
+        ratio,
+        train,
+        heldout,
+        point=found.point,
+    )
+
+
+def absent(candidate: Cell, cell: Cell, who: str) -> Outcome:
+    """The outcome of a candidate for want of runs in ``cell``, its own or its baseline's."""
+    if cell.failures:
+        return Outcome(candidate, "failed", (f"{who} failed ({'; '.join(_reasons(cell))})",))
+    if cell.shards:
+        return Outcome(candidate, "failed", (f"{who}: the files are damaged or have no losses",))
+    return Outcome(candidate, "missing", (f"{who} has not been run",))
+
+
+def with_heldout(outcome: Outcome, race: Race) -> Outcome:
+    """The outcome with its speedup in held-out losses, if they were taken at its horizon."""
+    heldout, horizon = outcome.heldout, outcome.cell.horizon
+    if heldout is None:
+        return outcome
+    # A run that diverged may end early, and counts; other runs must have been evaluated last.
+    if heldout.horizon != horizon and not heldout.diverged.any():
+        return outcome
+    try:
+        return replace(
+            outcome,
+            heldout_speedup=race.against(heldout, horizon=horizon),
+            heldout_resamples=resample_seeds(race, heldout, horizon=horizon),
+        )
+    except StoreError:  # evaluated at other steps than the baseline: nothing to compare
+        return outcome
+
+
+def without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
+    """The outcome against an incomplete sweep: the candidate's own runs, and no verdict."""
+    if not outcome.speedups:
+        return replace(outcome, notes=(*outcome.notes, incomplete))
+    return replace(
+        outcome,
+        status="incomplete",
+        notes=(incomplete, *outcome.notes),
+        speedups={},
+        resamples=None,
+        heldout_speedup=None,
+        heldout_resamples=None,
+    )
+
+
+def without_baseline(cell: Cell, why: str) -> Outcome:
+    """The outcome where nothing is there of the baseline: the candidate's own runs, no verdict.
+
+    Args:
+      cell: the candidate's.
+      why: what there is to say about the baseline.
+    """
+    train = read_sweep(cell, "train")
+    if train is None:
+        own = absent(cell, cell, cell.label)
+        return replace(own, notes=(*own.notes, why))
+    missing = missing_runs(cell, train)
+    losses = final_losses(train, DEFINITIONS["default"], horizon=cell.horizon)
+    return Outcome(
+        cell,
+        "incomplete",
+        (why, missing) if missing else (why,),
+        train=train,
+        heldout=read_sweep(cell, "heldout"),
+        point=chosen_point(losses, train.present),
+    )
+
+
+def missing_runs(cell: Cell, sweep: Sweep) -> str:
+    """How many of the planned runs have no curve, and why; empty when all have one."""
+    planned = {(run.point, run.seed) for run in cell.planned}
+    there = {
+        (canonical_json(dict(point)), seed)
+        for point, row in zip(sweep.points, sweep.present, strict=True)
+        for seed, present in zip(sweep.seeds, row, strict=True)
+        if present
+    }
+    gone = len(planned - there)
+    if not gone:
+        return ""
+    why = "; ".join(_reasons(cell)) or "not run yet, or the file is damaged"
+    return f"{gone} of {len(planned)} runs of {cell.label} are missing ({why})"
+
+
+def step_time_ratio(timing: Mapping[str, Any] | None) -> tuple[float | None, str]:
+    """Candidate's over baseline's seconds per step in one measurement, or why there is none."""
+    if timing is None:
+        return None, "no seconds: the step time was not measured"
+    try:
+        ours = float(timing["seconds_per_step"]["median"])
+        theirs = float(timing["baseline_seconds_per_step"]["median"])
+    except (KeyError, TypeError, ValueError):
+        return None, "no seconds: the timing has no step time of both optimizers"
+    if not (ours > 0 and theirs > 0):
+        return None, "no seconds: the timing has a step time that is not positive"
+    return ours / theirs, ""
+
+
+def read_sweep(cell: Cell, split: str) -> Sweep | None:
+    """The runs of a cell on a split; None if none of them has a loss or has diverged."""
+    curves = cell.curves(split=split)
+    if curves.lanes and not len(curves.steps) and all(x.status == "diverged" for x in curves.lanes):
+        # Lost before the first evaluation: a run without a loss, but a run.
+        steps, values = np.zeros(1, dtype=np.int64), np.full((len(curves.lanes), 1), np.nan)
+        return Curves(steps, values, curves.lanes, split=split).sweep()
+    return curves.sweep() if curves.values.size else None
+
+
+def _reasons(cell: Cell) -> list[str]:
+    """What went wrong in the cell, each thing once."""
+    return sorted({_reason(failure) for failure in cell.failures})
+
+
+def _reason(failure: Mapping[str, Any]) -> str:
+    return f"{failure.get('kind', 'error')}: {failure.get('message', '')}"

@@ -1,0 +1,259 @@
+"""How many times fewer steps a candidate needs than the tuned baseline.
+
+The candidate trains for N steps and ends at some loss; the speedup is the step at which the
+baseline's envelope reaches that loss, divided by N. A loss that the baseline never reaches within
+its budget of K N steps gives a speedup of *at least* K: it is right-censored, never a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from velodrome.foundation.errors import StoreError
+from velodrome.results.speedup.definitions import Definition, definition_of
+from velodrome.results.speedup.envelope import envelope, steps_to_loss
+from velodrome.results.store.curves import Curves, Sweep, seed_mean
+
+Censored = Literal["no", "right", "left"]
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """The speedup of one candidate on one task.
+
+    Attributes:
+      ratio: the task's speedup in steps; equal to ``cap`` when right-censored, 0 when the
+        candidate diverged or is no better than the untrained network.
+      censored: ``"right"``: the ratio is a lower bound; ``"left"``: the candidate's loss is not
+        below the baseline's first, the ratio is 0; ``"no"``.
+      diverged: whether the ratio is 0 because of divergence: it would not be 0 if the seeds that
+        diverged had done well.
+      per_seed: ratio of each candidate seed, in the order of ``seeds``.
+      seeds_diverged: how many of them diverged.
+      cap: budget of the baseline over the candidate's horizon.
+      point: index of the candidate's grid point (0 if it has no sweep).
+      definition: name of the definition.
+    """
+
+    ratio: float
+    censored: Censored
+    diverged: bool
+    per_seed: Float[np.ndarray, " seed"]
+    seeds: tuple[int, ...]
+    seeds_diverged: int
+    cap: float
+    point: int
+    definition: str
+
+    @property
+    def text(self) -> str:
+        """For tables: ``3.2x``, ``>=5x``, ``diverged``."""
+        return format_ratio(self.ratio, censored=self.censored, diverged=self.diverged)
+
+
+def format_ratio(ratio: float, *, censored: str = "no", diverged: bool = False) -> str:
+    """``3.2x``, ``>=5x`` when right-censored, ``diverged``, ``unbounded``, blank for NaN."""
+    if np.isnan(ratio):
+        return ""
+    if diverged:
+        return "diverged"
+    if np.isinf(ratio):
+        return "unbounded"
+    whole = ratio >= 1 and ratio == round(ratio)
+    digits = f"{ratio:.0f}" if whole else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+    return f"{'>=' if censored == 'right' else ''}{digits}x"
+
+
+def speedup(
+    baseline: Curves,
+    candidate: Curves,
+    *,
+    definition: str = "default",
+    horizon: int | None = None,
+    budget: int | None = None,
+) -> Speedup:
+    """Compares a candidate's curves with the baseline's sweep on one task.
+
+    A diverged lane counts as +inf from its divergence on: a baseline rate with any diverged seed
+    is out from that step, a candidate seed that diverged has speedup 0. The task's value is the
+    median over candidate seeds, taken in log2, which stays exact while fewer than half of the
+    seeds are censored or diverged (``paper``: the speedup of the seed-mean curve). A candidate
+    with a sweep is represented by its rate with the lowest seed-mean last loss.
+
+    Args:
+      baseline: all rates and seeds, up to the budget.
+      candidate: its lanes up to its horizon, evaluated at the same steps.
+      definition: ``"default"``, ``"paper"`` or ``"strict"``.
+      horizon: the candidate's planned steps; needed if all its lanes may have ended early.
+      budget: the baseline's planned steps; needed for the same reason.
+
+    Raises:
+      StoreError: a side is empty, or they were evaluated at different steps.
+      UnknownNameError: no such definition.
+    """
+    race = Race(baseline.sweep(), definition=definition, budget=budget)
+    return race.against(candidate.sweep(), horizon=horizon)
+
+
+class Race:
+    """The baseline's side of the comparison on one task, prepared once for many candidates."""
+
+    def __init__(
+        self,
+        baseline: Sweep,
+        *,
+        definition: str = "default",
+        budget: int | None = None,
+        like: Race | None = None,
+    ) -> None:
+        """Keeps the sweep; smoothing waits for the first candidate, whose length it depends on.
+
+        Args:
+          baseline: all runs.
+          definition: its name.
+          budget: planned steps; by default the last evaluated one.
+          like: a race with the same baseline: what both smooth alike is smoothed once.
+        """
+        _check_axis(baseline, "the baseline")
+        self.baseline = baseline
+        # Later than the last evaluation only if every run diverged before its end.
+        self.budget = baseline.horizon if budget is None else budget
+        self.definition: Definition = definition_of(definition)
+        self._smoothed: dict[tuple[float, bool], np.ndarray] = like._smoothed if like else {}
+        self._rates: dict[tuple[float, bool], np.ndarray] = like._rates if like else {}
+
+    def smoothed(self, candidate_evaluations: int) -> Float[np.ndarray, "point seed eval"]:
+        """All baseline runs, smoothed as the definition says."""
+        key = self.definition.decay(candidate_evaluations), self.definition.debias
+        if key not in self._smoothed:
+            self._smoothed[key] = self.definition.smooth_baseline(
+                self.baseline.losses, candidate_evaluations=candidate_evaluations
+            )
+        return self._smoothed[key]
+
+    def rates(self, candidate_evaluations: int) -> Float[np.ndarray, "point eval"]:
+        """Smoothed seed-mean curve of every rate."""
+        key = self.definition.decay(candidate_evaluations), self.definition.debias
+        if key not in self._rates:
+            smooth = self.smoothed(candidate_evaluations)
+            self._rates[key] = seed_mean(smooth, self.baseline.present)
+        return self._rates[key]
+
+    def envelope(self, candidate_evaluations: int) -> Float[np.ndarray, " eval"]:
+        """What the candidate is raced against."""
+        return envelope(self.rates(candidate_evaluations), kind=self.definition.envelope)
+
+    def against(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
+        """The candidate's speedup; see :func:`speedup`."""
+        check_comparable(self.baseline, candidate)
+        horizon = candidate.horizon if horizon is None else horizon
+        targets = final_losses(candidate, self.definition, horizon=horizon)
+        point = chosen_point(targets, candidate.present)
+        reached = self.envelope(len(candidate.steps))
+        steps = self.baseline.steps
+        present = candidate.present[point]
+        per_seed = ratios(steps, reached, targets[point][present], horizon=horizon)
+        cap = float(self.budget / horizon)
+        diverged = ~np.isfinite(targets[point][present])
+        if self.definition.seeds == "mean-curve":
+            mean = np.array([targets[point][present].mean()])
+            ratio = float(ratios(steps, reached, mean, horizon=horizon)[0])
+            lost = bool(diverged.any())
+            right = bool(np.isinf(ratio))
+        else:
+            ratio, right = median_ratio(per_seed, cap=cap)
+            # Whether it would not be 0 if the diverged seeds had not diverged.
+            kept = np.where(diverged, np.inf, per_seed)
+            lost = ratio == 0 and median_ratio(kept, cap=cap)[0] > 0
+        left = ratio == 0 and not lost
+        return Speedup(
+            ratio=min(ratio, cap),
+            censored="right" if right else "left" if left else "no",
+            diverged=lost,
+            per_seed=per_seed,
+            seeds=tuple(s for s, there in zip(candidate.seeds, present, strict=True) if there),
+            seeds_diverged=int(diverged.sum()),
+            cap=cap,
+            point=point,
+            definition=self.definition.name,
+        )
+
+
+def final_losses(
+    candidate: Sweep, definition: Definition, *, horizon: int
+) -> Float[np.ndarray, "point seed"]:
+    """Last smoothed loss of every run; +inf if it diverged or never came to the horizon."""
+    if candidate.horizon < horizon:
+        return np.full(candidate.present.shape, np.inf)
+    return definition.smooth_candidate(candidate.losses)[:, :, -1]
+
+
+def chosen_point(
+    targets: Float[np.ndarray, "point seed"], present: Bool[np.ndarray, "point seed"]
+) -> int:
+    """The grid point that stands for a candidate: that with the lowest seed-mean last loss."""
+    return int(np.argmin(seed_mean(targets[:, :, None], present)[:, 0]))
+
+
+def ratios(
+    steps: np.ndarray, reached: np.ndarray, targets: np.ndarray, *, horizon: int
+) -> Float[np.ndarray, "*targets"]:
+    """Speedup for every target loss: +inf if the baseline never gets there, 0 if diverged."""
+    found = steps_to_loss(steps, reached, targets) / horizon
+    return np.where(np.isfinite(targets), found, 0.0)
+
+
+def median_ratio(per_seed: Float[np.ndarray, " seed"], *, cap: float) -> tuple[float, bool]:
+    """Median in log2 of speedups, of which +inf stands for "not within ``cap``".
+
+    Returns:
+      The median, at most ``cap``, and whether it is only a lower bound. Of an even number the
+      two in the middle are averaged in log2; one censored value there makes a lower bound.
+    """
+    ordered = np.sort(per_seed)
+    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    low, high = (float(min(ratio, cap)) for ratio in (middle[0], middle[-1]))
+    # The mean of two logarithms, exact where they are equal.
+    value = low if low == high else float(np.sqrt(low * high))
+    return value, bool(np.isinf(middle).any() and value > 0)
+
+
+def seconds_ratio(steps_ratio: float, step_time_ratio: float | None) -> float:
+    """Speedup in seconds: the speedup in steps over the ratio of the seconds per step.
+
+    Args:
+      steps_ratio: speedup in steps.
+      step_time_ratio: candidate's seconds per step over the baseline's, from one interleaved
+        measurement on one machine; None if it was not measured.
+
+    Returns:
+      NaN without a measurement.
+    """
+    return float("nan") if step_time_ratio is None else steps_ratio / step_time_ratio
+
+
+def check_comparable(baseline: Sweep, candidate: Sweep) -> None:
+    """Raises StoreError unless both were evaluated at the same steps."""
+    _check_axis(candidate, "the candidate")
+    common = min(len(baseline.steps), len(candidate.steps))
+    if not np.array_equal(baseline.steps[:common], candidate.steps[:common]):
+        raise StoreError(
+            f"the baseline was evaluated at steps {_some(baseline.steps)}, the candidate at "
+            f"{_some(candidate.steps)}: a comparison needs the same steps"
+        )
+
+
+def _check_axis(sweep: Sweep, who: str) -> None:
+    if sweep.losses.size == 0:
+        raise StoreError(f"{who} has no curves: run it first")
+    gaps = np.diff(sweep.steps)
+    if len(gaps) > 2 and np.ptp(gaps[:-1]) > 0:
+        raise StoreError(f"{who} must be evaluated at even distances, not {_some(sweep.steps)}")
+
+
+def _some(steps: np.ndarray) -> str:
+    return ", ".join(str(step) for step in steps[:4]) + f", ... {steps[-1]}"

@@ -1,0 +1,125 @@
+"""One candidate on one task, as aggregates over tasks need it; and which of them are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from velodrome.results.speedup.resample import SeedResamples
+from velodrome.results.speedup.stats import BAND_SEEDS, median, weighted_interval
+
+Unit = Literal["steps", "seconds", "cost", "cost-seconds"]
+Split = Literal["train", "heldout"]
+UNITS: tuple[Unit, ...] = ("steps", "seconds", "cost", "cost-seconds")
+"""Units of a speedup.
+
+``cost`` is the speedup in steps at equal total tuning cost: all K trials of the baseline run to the
+horizon at which its winner is chosen, against the trials of the candidate run to theirs. The
+envelope over rates reaches a loss at the first horizon whose winner has it, so this is the speedup
+in steps times the ratio of the numbers of trials. ``cost-seconds`` is the same in seconds.
+"""
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """Speedup in steps of one candidate on one task, on one split, by the default definition.
+
+    Attributes:
+      ratio: the task's speedup, at the cap when censored.
+      censored: whether it is right-censored.
+      log2_seeds: log2 speedup of every seed, at the cap when censored, -inf when diverged.
+      resamples: the same under other draws of the seeds.
+    """
+
+    ratio: float
+    censored: bool
+    log2_seeds: np.ndarray
+    resamples: SeedResamples
+
+    def interval(self) -> tuple[float, float]:
+        """95% of the draws of its seeds, as ratios; NaN under :data:`BAND_SEEDS` seeds."""
+        if self.log2_seeds.size < BAND_SEEDS:
+            return float("nan"), float("nan")
+        low, high = weighted_interval(median(self.resamples.log2), self.resamples.probability)
+        return float(np.exp2(low)), float(np.exp2(high))
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What the headline needs of one candidate on one task.
+
+    Attributes:
+      row: its row of the summary.
+      splits: its speedups; a split without one is left out.
+      trials: runs of the baseline's sweep for each of the candidate's, seeds not counted.
+    """
+
+    row: Mapping[str, object]
+    splits: Mapping[Split, SplitResult] = field(default_factory=dict)
+    trials: float = 1.0
+
+    def shift(self, unit: Unit) -> float:
+        """log2 of what turns a speedup in steps into one in this unit; NaN if not known."""
+        shift = float(np.log2(self.trials)) if unit.startswith("cost") else 0.0
+        if unit.endswith("seconds"):
+            ratio = self.row.get("step_time_ratio")
+            if not isinstance(ratio, float) or not ratio > 0:
+                return float("nan")
+            shift -= float(np.log2(ratio))
+        return shift
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Those of some results that have a speedup on a split, in a unit.
+
+    Attributes:
+      places: which of the results they are.
+      results: they themselves.
+      splits: their speedups in steps.
+      shift: log2 of what turns these into the unit.
+      log2: log2 of their speedups in the unit, -inf for 0, at the cap when censored.
+      censored: whether they are right-censored.
+    """
+
+    places: tuple[int, ...]
+    results: tuple[TaskResult, ...]
+    splits: tuple[SplitResult, ...]
+    shift: Float[np.ndarray, " task"]
+    log2: Float[np.ndarray, " task"]
+    censored: Bool[np.ndarray, " task"]
+
+    @property
+    def seeds(self) -> int:
+        """The smallest number of seeds of a task, 0 without tasks."""
+        return min((found.log2_seeds.size for found in self.splits), default=0)
+
+
+def measured(results: Sequence[TaskResult], *, unit: Unit, split: Split = "train") -> Measured:
+    """Chooses the results that have a speedup on ``split`` that is known in ``unit``."""
+    places = tuple(
+        place
+        for place, result in enumerate(results)
+        if split in result.splits and np.isfinite(result.shift(unit))
+    )
+    known = tuple(results[place] for place in places)
+    splits = tuple(result.splits[split] for result in known)
+    shift = np.array([result.shift(unit) for result in known], dtype=float)
+    with np.errstate(divide="ignore"):
+        log2 = np.log2(np.array([found.ratio for found in splits], dtype=float)) + shift
+    censored = np.array([found.censored for found in splits], dtype=bool)
+    return Measured(places, known, splits, shift, log2, censored)
+
+
+def labels(results: Sequence[TaskResult]) -> list[str]:
+    """The optimizers, in the order of the results."""
+    return list(dict.fromkeys(str(result.row["label"]) for result in results))
+
+
+def unsaturated(results: Sequence[TaskResult], label: str) -> list[TaskResult]:
+    """Those of one optimizer on tasks that are not saturated."""
+    return [r for r in results if r.row["label"] == label and not r.row["saturated"]]

@@ -1,0 +1,1 @@
+"""The store: curves and their provenance on disk."""

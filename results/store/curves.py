@@ -1,0 +1,177 @@
+"""Loss curves with named axes: ``Curves`` as stored, ``Sweep`` as compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from velodrome.foundation.canonical import canonical_json
+from velodrome.foundation.errors import StoreError
+
+
+@dataclass(frozen=True)
+class LaneInfo:
+    """One training run inside a shard.
+
+    Attributes:
+        seed: the repetition's seed; optimizers of a suite share their seeds.
+        hyperparameters: what the sweep varies, for example ``{"learning_rate": 1e-3}``.
+        status: ``"ok"`` or ``"diverged"``.
+        diverged_at: the first step whose loss was not finite, None when there is none.
+        lane: position inside the cell.
+    """
+
+    seed: int
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "ok"
+    diverged_at: int | None = None
+    lane: int = 0
+
+    @property
+    def point(self) -> str:
+        """Canonical JSON of the hyperparameters: equal for lanes of one grid point."""
+        return canonical_json(dict(self.hyperparameters))
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> LaneInfo:
+        """Reads one entry of a shard's ``lanes`` list."""
+        at = record.get("diverged_at")
+        return cls(
+            seed=int(record["seed"]),
+            hyperparameters=dict(record.get("hyperparameters") or {}),
+            status=str(record.get("status", "ok")),
+            diverged_at=None if at is None else int(at),
+            lane=int(record.get("lane", 0)),
+        )
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves of the lanes of one cell on a common grid of steps.
+
+    Attributes:
+        steps: training steps taken before each evaluation, strictly increasing.
+        values: the metric as it was measured; NaN where a lane has no row.
+        lanes: one entry per row of ``values``.
+        split: ``"train"`` or ``"heldout"``.
+        metric: for example ``"loss"``.
+    """
+
+    steps: Int[np.ndarray, " eval"]
+    values: Float[np.ndarray, "lane eval"]
+    lanes: tuple[LaneInfo, ...]
+    split: str = "train"
+    metric: str = "loss"
+
+    def __post_init__(self) -> None:
+        """Refuses axes that do not belong together."""
+        if self.values.shape != (len(self.lanes), len(self.steps)):
+            raise StoreError(
+                f"curves have shape {self.values.shape}, but there are {len(self.lanes)} lanes "
+                f"and {len(self.steps)} steps: pass values[lane, eval]"
+            )
+        if len(self.steps) > 1 and not np.all(np.diff(self.steps) > 0):
+            raise StoreError("the steps of a curve must increase strictly: sort and merge the rows")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Distinct seeds, ascending."""
+        return tuple(sorted({lane.seed for lane in self.lanes}))
+
+    def losses(self) -> Float[np.ndarray, "lane eval"]:
+        """Values for ranking: float64, +inf from a lane's divergence on.
+
+        A lane has diverged from its recorded ``diverged_at`` step or from its first value that
+        is not finite, whichever comes first. A lane that ends early without having been marked
+        as diverged counts as diverged from its last row: an unknown loss never wins.
+        """
+        values = self.values.astype(np.float64)
+        bad = ~np.isfinite(values)
+        for row, lane in enumerate(self.lanes):
+            if lane.diverged_at is not None:
+                bad[row] |= self.steps >= lane.diverged_at
+        values[np.logical_or.accumulate(bad, axis=1)] = np.inf
+        return values
+
+    def sweep(self) -> Sweep:
+        """Rearranges the lanes into axes (point, seed, eval)."""
+        points: dict[str, Mapping[str, Any]] = {}
+        for lane in self.lanes:
+            points.setdefault(lane.point, lane.hyperparameters)
+        order = sorted(points, key=lambda p: _sort_key(points[p]))
+        seeds = self.seeds
+        losses = np.full((len(order), len(seeds), len(self.steps)), np.inf)
+        present = np.zeros((len(order), len(seeds)), dtype=bool)
+        for lane, curve in zip(self.lanes, self.losses(), strict=True):
+            where = order.index(lane.point), seeds.index(lane.seed)
+            if present[where]:
+                raise StoreError(
+                    f"two lanes have seed {lane.seed} and hyperparameters {lane.point}: "
+                    "a cell holds each run once"
+                )
+            losses[where], present[where] = curve, True
+        return Sweep(self.steps, losses, tuple(points[p] for p in order), seeds, present)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Losses of one optimizer on one task, by grid point and seed.
+
+    Attributes:
+        steps: training steps before each evaluation.
+        losses: float64; +inf from the divergence of a run on, and where a run is absent.
+        points: hyperparameters of each grid point, ascending in their values.
+        seeds: ascending.
+        present: whether the run (point, seed) is in the store.
+    """
+
+    steps: Int[np.ndarray, " eval"]
+    losses: Float[np.ndarray, "point seed eval"]
+    points: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    present: Bool[np.ndarray, "point seed"]
+
+    @property
+    def diverged(self) -> Bool[np.ndarray, "point seed"]:
+        """Whether the run (point, seed) is there and ends in a loss that is not finite."""
+        return self.present & ~np.isfinite(self.losses[:, :, -1])
+
+    @property
+    def horizon(self) -> int:
+        """The last evaluated step."""
+        return int(self.steps[-1])
+
+    def until(self, step: int) -> Sweep:
+        """The same runs cut after ``step``."""
+        keep = self.steps <= step
+        return Sweep(
+            self.steps[keep], self.losses[:, :, keep], self.points, self.seeds, self.present
+        )
+
+    def seed_mean(self) -> Float[np.ndarray, "point eval"]:
+        """Mean over the seeds that are present; one diverged seed makes it +inf from there on."""
+        return seed_mean(self.losses, self.present)
+
+
+def seed_mean(
+    losses: Float[np.ndarray, "point seed eval"], weights: Bool[np.ndarray, "point seed"]
+) -> Float[np.ndarray, "point eval"]:
+    """Mean over the seeds with a weight; +inf where one of them is infinite or none exists."""
+    kept = np.where(weights[:, :, None], losses, 0.0)
+    count = weights.sum(axis=1)[:, None]
+    return np.where(count > 0, kept.sum(axis=1) / np.maximum(count, 1), np.inf)
+
+
+def _sort_key(hyperparameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Numbers sort as numbers and before everything else."""
+    items: Iterable[tuple[str, Any]] = sorted(hyperparameters.items())
+    return tuple(
+        (name, 0, float(value), "")
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else (name, 1, 0.0, str(value))
+        for name, value in items
+    )

@@ -1,0 +1,178 @@
+"""One shard of results as a Parquet file: rows of numbers, provenance in the metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from velodrome.foundation.canonical import canonical_json
+from velodrome.foundation.errors import StoreError
+from velodrome.foundation.files import atomic_path
+
+SCHEMA = 1
+METADATA_KEY = b"velodrome"
+REQUIRED = ("shard", "cell", "lanes", "protocol_hash", "suite_hash")
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_COLUMNS = {
+    "lane": pa.int32(),
+    "step": pa.int32(),
+    "split": _TEXT,
+    "metric": _TEXT,
+    "value": pa.float32(),
+}
+# Losses hardly ever repeat, so a dictionary of them would only cost; the other columns do.
+_ENCODING: dict[str, Any] = {
+    "compression": "zstd",
+    "use_dictionary": ["lane", "step", "split", "metric"],
+    "column_encoding": {"value": "BYTE_STREAM_SPLIT"},
+    "write_page_checksum": True,
+}
+
+
+def write(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    """Writes a shard under a temporary name and renames it: readers see all of it or nothing.
+
+    Args:
+        path: the final name.
+        columns: equally long arrays ``lane``, ``step``, ``split``, ``metric``, ``value``.
+        metadata: JSON-able; ``schema`` is added.
+
+    Raises:
+        StoreError: columns or metadata are not what a shard holds.
+        VelodromeError: the file cannot be written; nothing is left behind.
+    """
+    table = _table(columns, {"schema": SCHEMA, **metadata})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, **_ENCODING)
+
+
+def _table(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> pa.Table:
+    if set(columns) != set(_COLUMNS):
+        raise StoreError(f"a shard has the columns {sorted(_COLUMNS)}, not {sorted(columns)}")
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise StoreError(f"the columns of a shard must be equally long, not {lengths}")
+    missing = [key for key in REQUIRED if key not in metadata]
+    if missing:
+        raise StoreError(f"the metadata of a shard lacks {', '.join(missing)}")
+    known = {lane["lane"] for lane in metadata["lanes"]}
+    extra = {int(lane) for lane in np.unique(columns["lane"])} - known
+    if extra:
+        raise StoreError(f"rows of lanes {sorted(extra)}, which the metadata does not list")
+    arrays = []
+    for name, kind in _COLUMNS.items():
+        column = np.asarray(columns[name])
+        if kind == _TEXT:
+            arrays.append(_text(column))
+        else:
+            arrays.append(pa.array(column).cast(kind))
+    try:
+        text = canonical_json(dict(metadata))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"the metadata of a shard must be plain JSON: {error}") from error
+    schema = pa.schema(list(_COLUMNS.items()), metadata={METADATA_KEY: text.encode()})
+    return pa.table(arrays, schema=schema)
+
+
+def _text(column: np.ndarray) -> pa.Array:
+    """Dictionary-encodes strings by way of integer codes: millions of rows stay cheap."""
+    names, codes = np.unique(column.astype(str), return_inverse=True)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32)), pa.array([str(name) for name in names], pa.string())
+    )
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Reads and checks what a shard says about itself; only the file's footer is touched.
+
+    Raises:
+        StoreError: truncated, foreign, or of another schema; the message names which.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"{path.name} is truncated or not a Parquet file ({_first_line(error)}): "
+            "delete it and run again to make it anew"
+        ) from error
+    raw = (schema.metadata or {}).get(METADATA_KEY)
+    if raw is None:
+        raise StoreError(f"{path.name} is a foreign Parquet file: it has no velodrome metadata")
+    try:
+        metadata = json.loads(raw)
+    except ValueError as error:
+        raise StoreError(f"{path.name} has damaged metadata ({error})") from error
+    check_schema(metadata.get("schema"), what=path.name)
+    missing = [key for key in REQUIRED if key not in metadata]
+    found = dict(zip(schema.names, schema.types, strict=True))
+    wrong = [name for name, kind in _COLUMNS.items() if found.get(name) != kind]
+    if missing or wrong:
+        raise StoreError(
+            f"{path.name} is not a shard: wrong or missing {', '.join(missing + wrong)}"
+        )
+    return metadata
+
+
+def check_schema(found: object, *, what: str) -> None:
+    """Raises StoreError unless ``found`` is the schema that this version reads."""
+    if found == SCHEMA:
+        return
+    age = "a newer" if isinstance(found, int) and found > SCHEMA else "an older or unknown"
+    raise StoreError(
+        f"{what} has store schema {found!r}, this version reads schema {SCHEMA}: "
+        f"it was written by {age} velodrome; read it with that version, or run the suite again"
+    )
+
+
+def read_table(path: Path) -> pa.Table:
+    """Reads all rows, in the order of the file.
+
+    Returns:
+        Columns ``lane``, ``step``, ``split``, ``metric``, ``value``.
+
+    Raises:
+        StoreError: the file is damaged (pages are checked against their checksums).
+    """
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"{path.name} is damaged ({_first_line(error)}): delete it and run again"
+        ) from error
+
+
+def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reads the rows of one split and metric.
+
+    Returns:
+        lane int32[row], step int32[row], value float32[row], in the order of the file.
+
+    Raises:
+        StoreError: as :func:`read_table`.
+    """
+    table = read_table(path)
+    wanted = _equals(table["split"], split) & _equals(table["metric"], metric)
+    lane, step, value = (table[name].to_numpy()[wanted] for name in ("lane", "step", "value"))
+    return lane, step, value
+
+
+def _equals(column: pa.ChunkedArray, text: str) -> np.ndarray:
+    """Compares dictionary codes, not strings."""
+    parts = [
+        np.asarray(chunk.indices) == chunk.dictionary.to_pylist().index(text)
+        if text in chunk.dictionary.to_pylist()
+        else np.zeros(len(chunk), dtype=bool)
+        for chunk in column.chunks
+    ]
+    return np.concatenate(parts or [np.zeros(0, dtype=bool)])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

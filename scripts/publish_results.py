@@ -1,0 +1,155 @@
+"""Published results: stores with their report beside them, small enough for a repository.
+
+``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder of the store's own files
+(of several: in a folder each), the headline, the summary, the report as a page and as text, and
+``SHA256SUMS`` of all of them; :func:`check_published` computes the headline again from the stored
+curves.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from velodrome.foundation.errors import StoreError, VelodromeError
+from velodrome.foundation.files import atomic_write_text, sha256_file
+from velodrome.results.report.data import collect
+from velodrome.results.report.write import with_data, write_report
+from velodrome.results.store.combined import open_stores
+from velodrome.results.store.store import Store
+
+SUMS = "SHA256SUMS"
+"""Hashes of all other files, in the format of ``sha256sum``."""
+STORE_FILES = ("manifest.json", "plan.json", "suite.json")
+STORE_FOLDERS = ("shards", "timings", "failures")
+REPORT_FILES = (
+    "index.html", "report.md", "headline.csv", "summary.csv", "speedup_steps.svg",
+    "speedup_seconds.svg",
+)  # fmt: skip
+#: The same curves give the same headline but for the last digits, which depend on the processor
+#: and on the version of numpy.
+TOLERANCE = 1e-6
+
+
+def publish(stores: Sequence[Path], directory: Path) -> None:
+    """Copies stores and their report into a new folder.
+
+    Args:
+      stores: Complete, and of the same tasks and protocol, with other optimizers or more seeds.
+      directory: The new folder.
+
+    Raises:
+      StoreError: The folder exists, a store is not readable or not complete, the command that it
+        records has the absolute path of some machine, or the stores do not belong together.
+    """
+    if directory.exists():
+        raise StoreError(f"{directory} exists: remove it to publish the results anew")
+    for store in stores:
+        _check_complete(store)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as name:
+        new = Path(name) / directory.name
+        copies = [new] if len(stores) == 1 else [new / store.name for store in stores]
+        for store, copy in zip(stores, copies, strict=True):
+            _copy(store, copy)
+        report = Path(name) / "report"
+        write_report(published_stores(new), report)
+        for file in REPORT_FILES:
+            shutil.copyfile(report / file, new / file)
+        lines = [f"{sha256_file(new / path)}  {path}\n" for path in _paths(new)]
+        atomic_write_text(new / SUMS, "".join(lines))
+        new.replace(directory)
+
+
+def published_stores(directory: Path) -> list[Path]:
+    """Returns the stores in a published folder: itself, or the folders in it that are one."""
+    if (directory / "manifest.json").is_file():
+        return [directory]
+    return sorted(path.parent for path in directory.glob("*/manifest.json"))
+
+
+def _check_complete(store: Path) -> None:
+    opened = Store.open(store)
+    command = str(opened.manifest.get("command", ""))
+    if absolute := [word for word in shlex.split(command) if Path(word).is_absolute()]:
+        raise StoreError(
+            f"{store} was made by `{command}`, and {absolute[0]} says nothing to others: "
+            "run it with a relative --out"
+        )
+    missing = sum(not opened.has_shard(str(shard["id"])) for shard in opened.plan["shards"])
+    if missing:
+        raise StoreError(f"{store} lacks {missing} shards: go on with `{command}`")
+
+
+def _copy(store: Path, copy: Path) -> None:
+    copy.mkdir(parents=True)
+    for file in STORE_FILES:
+        shutil.copyfile(store / file, copy / file)
+    for folder in STORE_FOLDERS:
+        if (store / folder).is_dir():
+            shutil.copytree(store / folder, copy / folder)
+
+
+def check_published(directory: Path) -> list[str]:
+    """Returns what is wrong with published results; nothing, if the list is empty.
+
+    Every file must have its hash, and the headline must be that of the stored curves.
+
+    Args:
+      directory: What :func:`publish` made.
+    """
+    lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
+    sums = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
+    there = _paths(directory)
+    wrong = [f"{path} is not in {SUMS}" for path in there if path not in sums]
+    wrong += [f"{path} is missing" for path in sums if path not in there]
+    wrong += [
+        f"{path} has another SHA-256"
+        for path, digest in sums.items()
+        if path in there and sha256_file(directory / path) != digest
+    ]
+    return wrong + _check_headline(directory)
+
+
+def _check_headline(directory: Path) -> list[str]:
+    stored = pd.read_csv(directory / "headline.csv")
+    data = collect(open_stores(published_stores(directory)))
+    found = with_data(data.headline, data.summary).reset_index(drop=True)
+    if list(stored) != list(found) or len(stored) != len(found):
+        return ["headline.csv has other rows or columns than the stored curves give"]
+    wrong = []
+    for name in found:
+        if pd.api.types.is_float_dtype(found[name]):
+            same = np.isclose(stored[name], found[name], rtol=TOLERANCE, atol=0, equal_nan=True)
+        else:
+            same = stored[name].astype(str) == found[name].astype(str)
+        wrong += [
+            f"headline.csv, row {row}, {name}: {stored[name][row]}, but the stored curves give "
+            f"{found[name][row]}"
+            for row in np.flatnonzero(~np.asarray(same, bool))
+        ]
+    return wrong
+
+
+def _paths(directory: Path) -> list[str]:
+    return sorted(
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != SUMS
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python scripts/publish_results.py STORE [STORE ...] DIRECTORY")
+    try:
+        *several, last = map(Path, sys.argv[1:])
+        publish(several, last)
+    except VelodromeError as error:
+        sys.exit(str(error))

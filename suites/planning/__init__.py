@@ -1,0 +1,1 @@
+"""From a suite to a plan: cells, shards, their batching and their price."""

@@ -1,0 +1,1 @@
+"""The fixed tasks of google/learned_optimization, by name."""

@@ -1,0 +1,79 @@
+"""What a run would do, in words, without doing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from velodrome.foundation.text import counted
+from velodrome.results.store.store import Store
+from velodrome.suites.planning.estimates import CellOverview
+from velodrome.suites.planning.plan import Plan, missing_data
+from velodrome.suites.running.displays import duration
+from velodrome.taskgen.budget import DeviceProfile
+from velodrome.taskgen.data.published.recipes import how_to_get
+
+
+def describe(
+    plan: Plan,
+    cells: Sequence[CellOverview],
+    *,
+    profile: DeviceProfile | None = None,
+    backend: str | None = None,
+) -> Iterator[str]:
+    """Yields lines that say what running a plan would take.
+
+    Args:
+      plan: The plan.
+      cells: Its overview.
+      profile: The device that seconds are predicted for; by default roughly this machine.
+      backend: What a run here would compute on; a line says so if the plan is for another.
+    """
+    where = "one core or device" if profile is None else profile.label
+    width = max(len(f"{cell.task} / {cell.optimizer}") for cell in cells)
+    for cell in cells:
+        name = f"{cell.task} / {cell.optimizer}"
+        yield (
+            f"{name:{width}}  {cell.lanes:5} {'run' if cell.lanes == 1 else 'runs'} "
+            f"x {cell.horizon:,} steps in {counted(cell.shards, 'shard')} "
+            f"({cell.mode}), about {duration(cell.seconds)} on {where}, "
+            f"{cell.memory_bytes / 2**20:,.0f} MiB of memory, "
+            f"{cell.disk_bytes / 2**20:.1f} MiB on disk"
+        )
+    for name, tasks in missing_data(plan).items():
+        yield f"Missing data: {name}, for {counted(tasks, 'task')}. To get it: {how_to_get(name)}"
+    if profile is not None:
+        large = sum(cell.memory_bytes > profile.memory_bytes for cell in cells)
+        if large:
+            yield (
+                f"{counted(large, 'cell')} would need more, as predicted, than the "
+                f"{profile.memory_bytes / 2**30:.3g} GiB of {where}."
+            )
+        planned = plan["rule"]["backend"]
+        if backend in (None, planned):
+            yield f"Lanes are grouped into shards as for a run here, on the {planned}."
+        else:
+            yield (
+                f"Lanes are grouped into shards as on a {planned}; a run here, on the {backend}, "
+                "groups them in another way."
+            )
+    total = sum(cell.seconds for cell in cells)
+    disk = sum(cell.disk_bytes for cell in cells) / 2**20
+    yield (
+        f"{counted(len(cells), 'cell')}, {counted(len(plan['shards']), 'shard')}, "
+        f"{counted(sum(cell.lanes for cell in cells), 'run')}: about {duration(total)} of {where} "
+        f"without compiling and the optimizers' own work, {disk:.1f} MiB on disk. The seconds are "
+        "predicted from FLOPs and bytes, and rough. Nothing was done."
+    )
+
+
+def describe_store(store: Store) -> str:
+    """Returns a line that says how far an existing store is."""
+    shards = [shard["id"] for shard in store.plan["shards"]]
+    left = [shard for shard in shards if not store.has_shard(shard)]
+    failed = len(set(store.failures) & set(left))
+    again = f" ({failed} failed before, and would be tried again)" if failed else ""
+    return (
+        f"{store.directory} has {len(shards) - len(left):,} of {counted(len(shards), 'shard')}, "
+        f"{len(left):,} left{again}; timed: {len(store.timings):,} of "
+        f"{counted(len(store.plan['cells']), 'cell')}."
+    )

@@ -1,0 +1,98 @@
+"""Jobs, what engines report about them, and how a failure is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, runtime_checkable
+
+from velodrome.foundation.errors import VelodromeError
+from velodrome.results.store.store import Store
+
+SHARD = "shard"
+TIMING = "timing"
+
+#: Seconds between checkpoints of a running shard, unless an engine is told otherwise.
+CHECKPOINT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something for an engine to do.
+
+    Attributes:
+      kind: ``"shard"`` (train it) or ``"timing"`` (measure the optimizers of a task).
+      id: Id of the shard, or of the first cell of the task.
+      cell: Id of the cell.
+      task: Index of the task; jobs of a task share data and programs.
+      weight: Predicted seconds, for the order and the display.
+      memory_bytes: Predicted memory; jobs that do not fit together run one after the other.
+    """
+
+    kind: str
+    id: str
+    cell: str
+    task: int
+    weight: float
+    memory_bytes: int = 0
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Gets told what an engine does; for progress displays."""
+
+    def job_started(self, job: Job) -> None:
+        """A job was begun (again)."""
+
+    def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
+        """A part of a job, from 0 to 1, is done; the last train loss by lane."""
+
+    def job_finished(self, job: Job) -> None:
+        """The job's file is in the store."""
+
+    def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        """The job failed; ``again`` says whether it will be tried once more."""
+
+    def say(self, message: str) -> None:
+        """Something a user should know."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs jobs."""
+
+    def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
+        """Runs all jobs; failures are recorded in the store and do not stop the others.
+
+        Raises:
+          KeyboardInterrupt: The user asked to stop. What was finished is in the store, and what
+            was running has a checkpoint there.
+          VelodromeError: Nothing can run, or nothing can be written.
+        """
+
+
+def failure_of(error: BaseException) -> tuple[str, str]:
+    """Returns the kind of a failure (``"oom"`` or ``"error"``) and its message."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
+        return "oom", (
+            f"out of memory: {text.splitlines()[0]}. Use fewer workers or a smaller task; "
+            "`velodrome run --dry-run` shows the memory that each shard is expected to take."
+        )
+    if isinstance(error, VelodromeError):
+        return "error", text
+    return "error", f"{type(error).__name__}: {text}"
+
+
+def record_failure(store: Store, job: Job, kind: str, message: str) -> None:
+    """Writes to the store why a shard, or the timing of a task, failed."""
+    if job.kind == SHARD:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"cell": job.cell, "kind": kind, "message": message, "time": now}
+        store.write_failure(job.id, record)
+        return
+    timed = store.timings
+    for cell in store.plan["cells"]:
+        if cell["task"]["index"] == job.task and cell["id"] not in timed:
+            store.write_timing_failure(cell["id"], kind, message)

@@ -1,0 +1,68 @@
+"""Runs shards in this process, one after another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from velodrome.foundation.errors import WriteError
+from velodrome.foundation.interrupts import interrupts
+from velodrome.results.store.store import Store
+from velodrome.suites.running.engines.base import (
+    CHECKPOINT_SECONDS,
+    Job,
+    Listener,
+    failure_of,
+    record_failure,
+)
+from velodrome.suites.running.engines.jobs import do_job
+from velodrome.suites.training.jax_config import use_compilation_cache
+from velodrome.suites.training.shard import Stopped, Workshop
+
+
+class InlineEngine:
+    """Runs jobs in this process: for accelerators, short runs, notebooks and debugging.
+
+    Args:
+      checkpoint_seconds: Seconds between checkpoints of a running shard.
+    """
+
+    def __init__(self, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+        self.checkpoint_seconds = checkpoint_seconds
+
+    def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
+        """Runs all jobs in their order; see :class:`velodrome.suites.running.engines.base.Engine`."""
+        use_compilation_cache()
+        workshop = Workshop(store, checkpoint_seconds=self.checkpoint_seconds)
+        with interrupts() as interrupted:
+            for job in jobs:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                listener.job_started(job)
+                try:
+                    do_job(workshop, job, _InlineControl(job, listener, interrupted))
+                except Stopped:
+                    raise KeyboardInterrupt from None
+                except WriteError:
+                    raise  # the next shard would meet the same
+                except Exception as error:  # recorded as the shard's outcome; others go on
+                    _failed(store, job, error, listener)
+                else:
+                    listener.job_finished(job)
+
+
+class _InlineControl:
+    def __init__(self, job: Job, listener: Listener, interrupted: threading.Event):
+        self._job, self._listener, self._interrupted = job, listener, interrupted
+
+    def report(self, *, fraction: float, last_loss: Mapping[int, float]) -> None:
+        self._listener.job_progress(self._job, fraction, last_loss)
+
+    def should_stop(self) -> bool:
+        return self._interrupted.is_set()
+
+
+def _failed(store: Store, job: Job, error: Exception, listener: Listener) -> None:
+    kind, message = failure_of(error)
+    record_failure(store, job, kind, message)
+    listener.job_failed(job, kind, message, again=False)

@@ -1,0 +1,286 @@
+"""Runs shards in worker processes: one for each core, each computing with one thread.
+
+Measured on small tasks, two processes of one thread train about twice as many lanes a second as
+one process of two threads (docs/running.md): a step of such a task is too short to share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from velodrome.foundation.errors import PlanError, WriteError
+from velodrome.results.store.store import Store
+from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener, record_failure
+from velodrome.suites.running.engines.schedule import Schedule
+from velodrome.suites.training.environment import core_numbers
+
+#: Seconds that workers have to save and stop; a long compilation may be in the way.
+GRACE_SECONDS = 20.0
+
+#: How often the same shard is begun if its worker keeps being killed.
+ATTEMPTS = 2
+
+
+class ProcessEngine:
+    """Runs jobs in worker processes.
+
+    Args:
+      workers: Number of processes.
+      threads: Threads that each computes with.
+      checkpoint_seconds: Seconds between checkpoints of a running shard.
+      platform: jax platform of the workers; empty: as in this process.
+      memory_bytes: What the jobs that run at the same time may take together, as predicted;
+        None: no limit.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        threads: int = 1,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        platform: str = "cpu",
+        memory_bytes: int | None = None,
+    ):
+        self.workers = workers
+        self.threads = threads
+        self.checkpoint_seconds = checkpoint_seconds
+        self.platform = platform
+        self.memory_bytes = memory_bytes
+
+    def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
+        """Runs all jobs; see :class:`velodrome.suites.running.engines.base.Engine`.
+
+        Raises:
+          PlanError: The workers cannot run the plan, such as when an optimizer is known only in
+            this process.
+          KeyboardInterrupt: The user asked to stop; all workers have stopped.
+        """
+        _Pool(self, store, jobs, listener).run()
+
+
+class _Pool:
+    """The workers of one run, and what they are doing."""
+
+    def __init__(
+        self, engine: ProcessEngine, store: Store, jobs: Sequence[Job], listener: Listener
+    ):
+        self.engine = engine
+        self.store = store
+        self.listener = listener
+        self.schedule = Schedule(jobs, memory_bytes=engine.memory_bytes)
+        self.events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+        self.workers: dict[int, _Worker] = {}
+        self.idle: set[int] = set()
+        self.attempts: dict[str, int] = {}
+        self.unready_deaths = 0
+        self.count = min(engine.workers, max(1, len(jobs)))
+        self.started = 0
+
+    def run(self) -> None:
+        try:
+            for slot in range(self.count):
+                self._start(slot)
+            while not self.schedule.finished:
+                worker, event = self.events.get()
+                self._handle(worker, event)
+                self._assign()
+        finally:
+            # Also after Ctrl-C or an error: workers save what they are doing, then stop.
+            self._stop()
+
+    def _start(self, slot: int) -> None:
+        cores = core_numbers()
+        # Pinned only if all cores are in use anyway: else two runs would meet on core 0.
+        pinned = [cores[slot % len(cores)]] if self.count >= len(cores) else []
+        if self.engine.threads > 1:
+            pinned = []
+        number, self.started = self.started, self.started + 1
+        self.workers[number] = _Worker(number, slot, pinned, self.engine, self.store, self.events)
+
+    def _handle(self, number: int, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        job = self.schedule.running.get(number)
+        if kind == "ready":
+            self.idle.add(number)
+        elif kind == "refused":
+            raise PlanError(
+                f"a worker process cannot run this plan: {event['message']} What only this "
+                "process knows can run in it: pass workers=0 (--workers 0); or give it as "
+                "path/to/file.py:object, or as an entry point of an installed package."
+            )
+        elif kind == "exited":
+            self._exited(number, event["status"])
+        elif job is None:
+            return  # a late word about a job that is over
+        elif kind == "progress":
+            losses = {int(lane): float(loss) for lane, loss in event["last_loss"]}
+            self.listener.job_progress(job, event["fraction"], losses)
+        elif kind == "done":
+            self.schedule.release(number)
+            self.idle.add(number)
+            self.listener.job_finished(job)
+        elif kind == "failed":
+            if event["unwritable"]:
+                raise WriteError(event["message"])
+            self.schedule.release(number)
+            self.idle.add(number)
+            self._failed(job, event["kind"], event["message"], again=False)
+
+    def _exited(self, number: int, status: int) -> None:
+        worker = self.workers.pop(number)
+        last_words = worker.last_words()
+        worker.hang_up()
+        worker.end(0.0)
+        self.idle.discard(number)
+        if not worker.ready:
+            self.unready_deaths += 1
+            if self.unready_deaths > ATTEMPTS:
+                raise PlanError(
+                    f"worker processes do not start (exit {status}): {worker.last_words()}"
+                )
+        running = self.schedule.running.get(number)
+        if running is not None:
+            attempts = self.attempts[running.id] = self.attempts.get(running.id, 0) + 1
+            again = attempts < ATTEMPTS
+            self.schedule.release(number, again=again)
+            self._failed(running, "killed", _death(status, last_words), again=again)
+        self.schedule.forget(number)
+        if not self.schedule.finished:
+            self._start(worker.slot)
+
+    def _assign(self) -> None:
+        for number in sorted(self.idle):
+            job = self.schedule.take(number)
+            if job is None:
+                continue
+            self.idle.discard(number)
+            if self.workers[number].send(job):
+                self.listener.job_started(job)
+            # Else it has died, and the news of that, on its way, frees the job again.
+
+    def _failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        record_failure(self.store, job, kind, message)
+        self.listener.job_failed(job, kind, message, again=again)
+
+    def _stop(self) -> None:
+        for worker in self.workers.values():
+            worker.hang_up()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in self.workers.values():
+            worker.end(max(0.0, deadline - time.monotonic()))
+
+
+class _Worker:
+    """A worker process and the thread that listens to it."""
+
+    def __init__(
+        self,
+        number: int,
+        slot: int,
+        cores: list[int],
+        engine: ProcessEngine,
+        store: Store,
+        events: queue.Queue[tuple[int, dict[str, Any]]],
+    ):
+        self.slot = slot
+        self.ready = False
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as self
+        settings = {
+            "directory": str(Path(store.directory).resolve()),
+            "cores": cores,
+            "checkpoint_seconds": engine.checkpoint_seconds,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "velodrome.suites.running.engines.worker", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=_environment(engine),
+            text=True,
+            encoding="utf-8",
+        )
+        self._listen = threading.Thread(target=self._forward, args=(number, events), daemon=True)
+        self._listen.start()
+
+    def send(self, job: Job) -> bool:
+        """Gives the worker a job; returns whether it is there to take it."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(vars(job)) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        return True
+
+    def hang_up(self) -> None:
+        """Tells the worker to save and stop."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def end(self, patience: float) -> None:
+        """Waits for the process to end; kills it when patience (in seconds) runs out."""
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._listen.join()
+        self._log.close()
+
+    def last_words(self) -> str:
+        """Returns the end of what the process wrote to its standard error."""
+        if self._log.closed:
+            return ""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - 2000))
+        return self._log.read().decode(errors="replace").strip()
+
+    def _forward(self, number: int, events: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as answers:
+            for line in answers:
+                if not line.endswith("\n"):
+                    break  # killed in the middle of a word
+                event = json.loads(line)
+                self.ready = self.ready or event["event"] == "ready"
+                events.put((number, event))
+        events.put((number, {"event": "exited", "status": self.process.wait()}))
+
+
+def _environment(engine: ProcessEngine) -> dict[str, str]:
+    threads = str(engine.threads)
+    return {
+        **os.environ,
+        # What this process can import, its workers can import.
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        **({"JAX_PLATFORMS": engine.platform} if engine.platform else {}),
+        "NPROC": threads,  # the size of XLA's thread pool
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+    }
+
+
+def _death(status: int, last_words: str) -> str:
+    if status == -9:
+        reason = (
+            "its process was killed by signal 9; often that is the system running out of memory: "
+            "use fewer workers (--workers)"
+        )
+    elif status < 0:
+        reason = f"its process was killed by signal {-status}"
+    else:
+        reason = f"its process ended with status {status}"
+    return f"{reason}. Its last words: {last_words[-500:]}" if last_words else f"{reason}."

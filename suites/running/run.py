@@ -1,0 +1,230 @@
+"""`run`: a suite into a store, resumable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from velodrome.foundation.errors import PlanError
+from velodrome.foundation.locks import alone_in
+from velodrome.foundation.text import counted
+from velodrome.results.store.store import Store
+from velodrome.suites.catalog import as_suite
+from velodrome.suites.planning.datachoice import with_data
+from velodrome.suites.planning.dataneeds import data_bytes
+from velodrome.suites.planning.estimates import CellOverview, overview, too_large
+from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.planning.preflight import check_suite
+from velodrome.suites.running.displays import choose_progress, duration
+from velodrome.suites.running.dryrun import describe, describe_store
+from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
+from velodrome.suites.running.engines.inline import InlineEngine
+from velodrome.suites.running.engines.processes import ProcessEngine
+from velodrome.suites.running.jobs import is_done, jobs_left, tidy
+from velodrome.suites.running.progress import Progress
+from velodrome.suites.running.store_setup import announcements, look_into_store, open_store
+from velodrome.suites.suite import Suite
+from velodrome.suites.training.environment import free_memory, usable_cores
+from velodrome.taskgen.budget import load_profile
+
+#: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
+INLINE_SECONDS = 5.0
+
+#: The part of the free memory that workers may be predicted to take.
+MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+      directory: The store.
+      cells: What there was to do, cell by cell.
+      done: Shards trained by this call.
+      already: Shards that were in the store before.
+      failed: Failure records by shard id, of those that are not in the store.
+      seconds: Wall time of this call.
+      dry_run: Whether nothing was meant to be done.
+    """
+
+    directory: Path
+    cells: tuple[CellOverview, ...]
+    done: int = 0
+    already: int = 0
+    failed: Mapping[str, Mapping[str, Any]] | None = None
+    seconds: float = 0.0
+    dry_run: bool = False
+
+
+def run(
+    suite: Suite | str,
+    out: str | os.PathLike[str],
+    *,
+    optimizers: Sequence[str] | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    learning_rates: Sequence[float] | None = None,
+    baseline_multiple: int | None = None,
+    data: str | None = None,
+    workers: int | None = None,
+    timing: bool = True,
+    dry_run: bool = False,
+    device: str | None = None,
+    progress: str | Progress = "auto",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> RunResult:
+    """Trains the tasks of a suite with its optimizers, and stores the curves.
+
+    Call it again with the same arguments after an interruption of any kind, and it goes on where
+    it stopped; the curves are bit for bit those of an undisturbed run. Curves do not depend on
+    ``workers``.
+
+    Args:
+      suite: A suite, or the name of one: registered, a JSON file of a suite or of tasks, or
+        ``path/to/file.py:object``.
+      out: The store: a directory, new or of an earlier call. It holds one suite under one
+        protocol; the arguments below change them.
+      optimizers: Names; default: the suite's.
+      seeds: Repetitions; default: the suite's.
+      steps: Updates that each candidate makes; default: the suite's.
+      learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
+      baseline_multiple: The baseline makes so many times more updates; default: the suite's.
+      data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
+        the built-in real data; see :func:`velodrome.suites.planning.datachoice.with_data`. Default: the data that
+        the tasks name.
+      workers: Worker processes, each computing with one thread on the CPU, or all sharing the
+        accelerator. 0: in this process. Default: one for each core; in this process for
+        accelerators and for runs of a few seconds. On the CPU, what would not fit in memory
+        together is not run at the same time.
+      timing: Whether to measure the seconds of a step too, after the training.
+      dry_run: Only say what would be done, and how far ``out`` is if it is there; nothing is
+        written.
+      device: With ``dry_run``: name of the device profile that time is predicted for, such as
+        ``"v100"``; lanes are then grouped as on a GPU. Default: this machine, roughly.
+      progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a
+        :class:`velodrome.suites.running.progress.Progress`.
+      checkpoint_seconds: Seconds between checkpoints of a running shard: what a killed run may
+        lose.
+
+    Returns:
+      What was done. Shards that failed are in it and in the store, and the others went on.
+
+    Raises:
+      KeyboardInterrupt: After Ctrl-C, once what was running is saved.
+      StoreError: ``out`` holds another suite or protocol, or optimizers, data or weights that
+        have changed since; or another run is at work in it.
+      PlanError: Nothing can be run as asked.
+      SpecError: An argument is not allowed.
+      UnknownNameError: A suite, optimizer, family or data set is not known.
+      VelodromeError: Nothing can be written to ``out``.
+    """
+    began = time.monotonic()
+    chosen = with_data(as_suite(suite), data).override(
+        optimizers=optimizers,
+        seeds=seeds,
+        steps=steps,
+        learning_rates=learning_rates,
+        baseline_multiple=baseline_multiple,
+    )
+    if workers is not None and workers < 0:
+        raise PlanError(f"workers is {workers}; give 0 (this process) or more.")
+    if device is not None and not dry_run:
+        raise PlanError(
+            f"device {device!r} is what a dry run predicts time for; training uses the device that "
+            "is here. Leave it out, or add dry_run (--dry-run)."
+        )
+    profile = None if device is None else load_profile(device)
+    if workers:
+        # Before jax takes three quarters of an accelerator's memory for this process.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    # Measured profiles are of this machine; the others, of data sheets, are of GPUs.
+    here = _backend()
+    backend = here if profile is None or profile.measured else "gpu"
+    plan = make_plan(chosen, backend=backend, without_data=dry_run)
+    notes = list(check_suite(chosen))
+    display = choose_progress(progress)
+    cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
+    if here == backend == "cpu" and (note := too_large(cells, free_memory())):
+        notes.append(note)
+    if dry_run:
+        lines = list(describe(plan, cells, profile=profile, backend=here))
+        if Store.exists(out):
+            lines.insert(-1, describe_store(look_into_store(chosen, out, plan)))
+        for line in [*lines[:-1], *notes, lines[-1]]:
+            display.say(line)
+        return RunResult(Path(out), cells, dry_run=True)
+    store = open_store(chosen, out, plan)
+    with alone_in(store.directory):
+        tidy(store)
+        memory = {cell.id: cell.memory_bytes for cell in cells}
+        jobs, already = jobs_left(store, chosen, memory, timing=timing)
+        for note in (*notes, *announcements(store, backend)):
+            display.say(note)
+        display.begin(store.plan, jobs)
+        try:
+            if jobs:
+                engine = _engine(jobs, workers, backend, checkpoint_seconds)
+                _run(engine, store, jobs, display, chosen_by_user=workers is not None)
+        except KeyboardInterrupt:
+            display.end()
+            display.say(
+                f"Stopped. What was finished is kept in {store.directory}; the same command goes "
+                "on."
+            )
+            raise
+        finally:
+            display.end()
+    done = sum(job.kind == SHARD and store.has_shard(job.id) for job in jobs)
+    failed = {name: record for name, record in store.failures.items() if not store.has_shard(name)}
+    seconds = time.monotonic() - began
+    shards = len(store.plan["shards"])
+    display.say(
+        f"{store.directory} has {already + done} of {counted(shards, 'shard')}"
+        + (f", {len(failed)} failed" if failed else "")
+        + f" ({already} were there before; {duration(seconds)})."
+    )
+    return RunResult(store.directory, cells, done, already, failed, seconds)
+
+
+def _run(
+    engine: Engine, store: Store, jobs: Sequence[Job], display: Progress, *, chosen_by_user: bool
+) -> None:
+    try:
+        engine.run(store, jobs, display)
+    except PlanError as error:
+        if chosen_by_user or not isinstance(engine, ProcessEngine):
+            raise
+        display.say(f"Running in this process instead: {error}")
+        left = [job for job in jobs if not is_done(store, job)]
+        InlineEngine(checkpoint_seconds=engine.checkpoint_seconds).run(store, left, display)
+
+
+def _engine(
+    jobs: Sequence[Job],
+    workers: int | None,
+    backend: str,
+    checkpoint_seconds: float,
+) -> Engine:
+    if workers is None:
+        workers = 0
+        if backend == "cpu" and sum(job.weight for job in jobs) > INLINE_SECONDS:
+            workers = usable_cores()
+    if workers == 0:
+        return InlineEngine(checkpoint_seconds=checkpoint_seconds)
+    if backend != "cpu":
+        # Small tasks are launches of small kernels: several processes fill a device that one
+        # leaves waiting. What they take of its memory is up to whoever asks for them.
+        return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, platform="")
+    memory = int(free_memory() * MEMORY_SHARE)
+    return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, memory_bytes=memory)
+
+
+def _backend() -> str:
+    import jax
+
+    return jax.default_backend()

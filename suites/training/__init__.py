@@ -1,0 +1,1 @@
+"""The hot loop: lanes of one shard, trained on the device."""

@@ -1,0 +1,60 @@
+"""The settings of jax under which every number of a suite is made, and its compilation cache."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import jax
+import jax.monitoring
+
+from velodrome.foundation.files import writable_cache_dir
+
+#: The counter-based generator of all keys; another one would change every curve.
+PRNG = "threefry2x32"
+
+_hits = 0
+
+
+def _count_hits(event: str, **_: object) -> None:
+    global _hits
+    _hits += event == "/jax/compilation_cache/cache_hits"
+
+
+jax.monitoring.register_event_listener(_count_hits)
+
+
+def cache_hits() -> int:
+    """Returns how many programs this process has found in the compilation cache."""
+    return _hits
+
+
+@contextlib.contextmanager
+def numerics() -> Iterator[None]:
+    """Sets what numbers depend on, whatever the process has set, and puts it back afterwards."""
+    with (
+        jax.default_matmul_precision("highest"),
+        jax.numpy_rank_promotion("raise"),
+        jax.threefry_partitionable(True),
+        jax.enable_x64(False),
+    ):
+        yield
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs on disk, unless the process has chosen a place of its own.
+
+    Must be called before the first program is compiled. ``VELODROME_COMPILATION_CACHE=off``
+    leaves it alone.
+
+    Raises:
+      WriteError: The cache directory cannot be written to.
+    """
+    if os.environ.get("VELODROME_COMPILATION_CACHE") == "off":
+        return
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        jax.config.update("jax_compilation_cache_dir", str(writable_cache_dir("xla")))
+        # Worth keeping from a tenth of a second on: small programs are many.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

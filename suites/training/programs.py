@@ -1,0 +1,284 @@
+"""The compiled programs of a lane: initialise, train for an interval, evaluate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.training.jax_config import cache_hits
+from velodrome.suites.training.rng import Stream, key_of
+from velodrome.taskgen.data.images import as_floats
+from velodrome.taskgen.task import Task
+
+
+class LaneState(NamedTuple):
+    """Everything that training changes.
+
+    Attributes:
+      params: Parameters.
+      model_state: State of the task.
+      opt_state: State of the optimizer.
+      diverged_at: i32[], the first step with a loss that is not finite; -1 while there is none.
+    """
+
+    params: Any
+    model_state: Any
+    opt_state: Any
+    diverged_at: Any
+
+
+class Traced(NamedTuple):
+    """What differs between the lanes of a program.
+
+    Attributes:
+      hyperparameters: Traced hyperparameters by name; each a scalar, or ``[point]``.
+      point: i32[] or ``[point]``. Nothing is computed from it: it gives the lanes of an optimizer
+        without hyperparameters an axis.
+    """
+
+    hyperparameters: Any
+    point: Any
+
+
+class Timed:
+    """A jitted function that remembers how long its first call took.
+
+    Attributes:
+      seconds: Seconds of the first call: tracing, compiling (or reading from the compilation
+        cache), and one execution. 0.0 before it.
+      cached: Whether the program came from the compilation cache.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any):
+        self._call = jax.jit(function, **options)
+        self.seconds = 0.0
+        self.cached = False
+
+    def __call__(self, *args: Any) -> Any:
+        """Calls the compiled function."""
+        if self.seconds == 0.0:
+            hits, start = cache_hits(), time.perf_counter()
+            result = jax.block_until_ready(self._call(*args))
+            self.seconds = time.perf_counter() - start
+            self.cached = cache_hits() > hits
+            return result
+        return self._call(*args)
+
+    def memory_bytes(self, *args: Any) -> int:
+        """Returns the bytes of device memory that a call needs, as the compiler has laid them out.
+
+        Arguments, results, and everything between; 0 if the backend does not say. After a call
+        with such arguments nothing is compiled again.
+        """
+        told = self._call.lower(*args).compile().memory_analysis()
+        if told is None:
+            return 0
+        shared = told.alias_size_in_bytes  # results that take the place of arguments
+        held = told.argument_size_in_bytes + told.output_size_in_bytes - shared
+        return int(held + told.temp_size_in_bytes)
+
+
+class TaskPrograms:
+    """Programs that only the task determines: every optimizer's lanes share them.
+
+    Args:
+      task: The task.
+      protocol: Says in which mode it is evaluated.
+      lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
+      eval_slice: Examples that an evaluation looks at together; 0 is all of them.
+    """
+
+    def __init__(self, task: Task, protocol: Protocol, *, lanes: bool, eval_slice: int = 0):
+        self.task = task
+        train_mode = protocol.eval_mode == "training-loss"
+        batches = protocol.eval_batch_count
+
+        def init(seed: Any) -> Any:
+            return task.init(key_of(seed, Stream.INIT))
+
+        def evaluate(params: Any, model_state: Any, batch: Any, seed: Any, step: Any) -> Any:
+            key = key_of(seed, Stream.EVAL, step)
+
+            def totals_of(part: Any, key: Any = key) -> Any:
+                totals = task.metrics(params, model_state, key, part, train=train_mode)
+                return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), totals)
+
+            # Statistics over a batch, in training mode, must see the whole batch.
+            if train_mode and batches:
+                parts, keys = _split(batch, batches), jax.random.split(key, batches)
+                every = jax.lax.map(lambda inputs: totals_of(*inputs), (parts, keys))
+                totals = jax.tree.map(lambda sums: sums.sum(0), every)
+            elif not train_mode and (parts := _sliced(batch, eval_slice)) is not None:
+                totals = jax.tree.map(lambda sums: sums.sum(0), jax.lax.map(totals_of, parts))
+            else:
+                totals = totals_of(batch)
+            return {name: total / count for name, (total, count) in totals.items()}
+
+        def loss(*args: Any) -> Any:
+            # Much cheaper than all metrics: an accuracy costs more than a small model's forward
+            # pass, and what is not returned is not computed.
+            return {"loss": evaluate(*args)["loss"]}
+
+        over_lanes = _evaluate_over_lanes if lanes else lambda function: function
+        self.init = Timed(jax.vmap(init) if lanes else init, compiler_options=_quick_compile())
+        self._evaluate = {"train": Timed(over_lanes(loss)), "heldout": Timed(over_lanes(evaluate))}
+
+    def evaluate(
+        self, split: str, params: Any, model_state: Any, batch: Any, seed: Any, step: Any
+    ) -> dict[str, Any]:
+        """Returns ``{metric: f32[]}``: the loss on the train split, all metrics on the other."""
+        return self._evaluate[split](params, model_state, batch, seed, step)
+
+
+class LanePrograms:
+    """Programs of one optimizer on one task.
+
+    Args:
+      task: The programs of the task.
+      optimizer: The optimizer.
+      horizon: Updates that the run makes; given to optimizers that need ``num_steps``.
+      static: Hyperparameters that are Python values; the others are arguments.
+      lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
+    """
+
+    def __init__(
+        self,
+        task: TaskPrograms,
+        optimizer: OptimizerSpec,
+        *,
+        horizon: int,
+        static: Mapping[str, Any],
+        lanes: bool,
+    ):
+        self.shared = task
+        make = _maker(optimizer, horizon, static)
+
+        def start(params: Any, model_state: Any, traced: Traced) -> LaneState:
+            opt_state = make(traced).init(params)
+            # Copies, because a lane gives its buffers away at every call and lanes start alike.
+            params, model_state = jax.tree.map(jnp.copy, (params, model_state))
+            state = LaneState(params, model_state, opt_state, jnp.int32(-1))
+            return jax.tree.map(_strong, state)
+
+        train = _trainer(task.task, optimizer, make)
+        averaged = optimizer.eval_params
+        if lanes:
+            start = jax.vmap(jax.vmap(start, in_axes=(None, None, 0)), in_axes=(0, 0, None))
+            train = jax.vmap(
+                jax.vmap(train, in_axes=(0, 0, None, None, None)), in_axes=(0, None, 0, 0, None)
+            )
+            averaged = averaged and jax.vmap(jax.vmap(averaged))
+        self.start = Timed(start, compiler_options=_quick_compile())
+        self.train = Timed(train, donate_argnums=0)
+        self._averaged = averaged and jax.jit(averaged)
+
+    def evaluate(
+        self, split: str, state: LaneState, batch: Any, seed: Any, step: Any
+    ) -> dict[str, Any]:
+        """Returns ``{metric: f32[]}`` (or ``[seed, point]``) of the evaluated parameters."""
+        params = state.params
+        if self._averaged is not None:
+            params = self._averaged(state.opt_state, params)
+        return self.shared.evaluate(split, params, state.model_state, batch, seed, step)
+
+
+def _sliced(batch: Any, size: int) -> Any:
+    """Splits examples into equal slices of at most ``size``; None if they stay together."""
+    examples = jax.tree.leaves(batch)[0].shape[0]
+    if size == 0 or examples <= size:
+        return None
+    # The largest size that divides the examples; far smaller ones would not be worth it.
+    fitting = [length for length in range(size, size // 2, -1) if examples % length == 0]
+    return _split(batch, examples // fitting[0]) if fitting else None
+
+
+def _split(batch: Any, count: int) -> Any:
+    """Splits examples into ``count`` equal parts, on a new first axis."""
+    return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
+
+
+def _evaluate_over_lanes(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    points = jax.vmap(evaluate, in_axes=(0, 0, None, None, None))
+    return jax.vmap(points, in_axes=(0, 0, 0, 0, None))
+
+
+def _quick_compile() -> dict[str, Any]:
+    """Options for programs that run once a lane: on the CPU, a third of the time to compile."""
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+
+
+def _strong(leaf: Any) -> Any:
+    """Fixes the type of a leaf that is weakly typed at first: it would compile twice."""
+    leaf = jnp.asarray(leaf)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    return jax.lax.convert_element_type(leaf, leaf.dtype)
+
+
+def _maker(
+    optimizer: OptimizerSpec, horizon: int, static: Mapping[str, Any]
+) -> Callable[[Any], optax.GradientTransformationExtraArgs]:
+    num_steps = horizon if "num_steps" in optimizer.needs else None
+
+    def make(traced: Traced) -> optax.GradientTransformationExtraArgs:
+        return optimizer.make({**static, **traced.hyperparameters}, num_steps=num_steps)
+
+    return make
+
+
+def _trainer(
+    task: Task,
+    optimizer: OptimizerSpec,
+    make: Callable[[Any], optax.GradientTransformationExtraArgs],
+) -> Callable[..., LaneState]:
+    """Returns ``train(state, traced, batches, seed, start) -> state``: one step per batch."""
+    needs = optimizer.needs
+
+    def train(state: LaneState, traced: Any, batches: Any, seed: Any, start: Any) -> LaneState:
+        transformation = make(traced)
+
+        def step(state: LaneState, inputs: tuple[Any, Any]) -> tuple[LaneState, None]:
+            stored, index = inputs
+            batch = as_floats(stored)
+            loss_key = key_of(seed, Stream.LOSS, index)
+
+            def loss_of(params: Any) -> tuple[Any, Any]:
+                return task.loss(params, state.model_state, loss_key, batch, train=True)
+
+            (loss, model_state), grad = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+            offered = {
+                "value": lambda: loss,
+                "grad": lambda: grad,
+                "value_fn": lambda: lambda params: loss_of(params)[0],
+                "grad_fn": lambda: jax.grad(lambda params: loss_of(params)[0]),
+                "key": lambda: key_of(seed, Stream.OPTIMIZER, index),
+            }
+            extra = {name: give() for name, give in offered.items() if name in needs}
+            updates, opt_state = transformation.update(grad, state.opt_state, state.params, **extra)
+            params = optax.apply_updates(state.params, updates)
+            diverged_at = jnp.where(
+                (state.diverged_at < 0) & ~jnp.isfinite(loss), index, state.diverged_at
+            )
+            return LaneState(params, model_state, opt_state, diverged_at), None
+
+        count = jax.tree.leaves(batches)[0].shape[0]
+        indices = start + jnp.arange(count, dtype=jnp.int32)
+        state, _ = jax.lax.scan(step, state, (batches, indices))
+        # The loss of the next step would tell too, but the last update has no next step.
+        finite = jnp.all(
+            jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)])
+        )
+        diverged_at = jnp.where(
+            (state.diverged_at < 0) & ~finite, start + np.int32(count), state.diverged_at
+        )
+        return state._replace(diverged_at=diverged_at)
+
+    return train

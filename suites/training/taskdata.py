@@ -1,0 +1,109 @@
+"""The data of a task: its training batches, and the examples it is evaluated on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from velodrome.suites.protocol import Protocol
+from velodrome.suites.training.prefetch import Prefetch
+from velodrome.suites.training.rng import EVAL_SEED, Stream, fresh_eval_seed, key_of
+from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.spec import TaskSpec
+
+SPLITS = ("train", "heldout")
+
+#: Upper limit of the indices that are computed and kept at a time, in numbers.
+_INDEX_BLOCK = 4_000_000
+
+
+class TaskData:
+    """Batches of a task for training and evaluation.
+
+    Args:
+      spec: The task.
+      protocol: Says how evaluations choose their examples.
+    """
+
+    def __init__(self, spec: TaskSpec, protocol: Protocol):
+        self.batch_size = spec.batch_size
+        self.protocol = protocol
+        self.sources = {split: open_source(spec, split) for split in SPLITS}
+        train = self.sources["train"]
+        self.gather = jax.jit(
+            lambda arrays, indices, seed, start: jax.vmap(
+                lambda rows, step: train.gather_stored(
+                    arrays, rows, key_of(seed, Stream.DATA, step), augment=True
+                )
+            )(indices, start + np.arange(indices.shape[0], dtype=np.int32))
+        )
+        self._gather_eval = {
+            split: jax.jit(
+                lambda arrays, rows, source=source: source.gather(
+                    arrays, rows, key_of(EVAL_SEED, Stream.EVAL), augment=False
+                )
+            )
+            for split, source in self.sources.items()
+        }
+        self._fixed: dict[str, Any] = {}
+        self._blocks: dict[int, tuple[int, np.ndarray]] = {}
+        self._prefetch = None if train.resident else Prefetch(train.block)
+
+    @property
+    def content_hashes(self) -> dict[str, str]:
+        """Content hash of the arrays of each split, as used."""
+        return {split: source.content_hash for split, source in self.sources.items()}
+
+    def training_block(self, seed: int, start: int, count: int, horizon: int) -> Any:
+        """Returns the batches of ``count`` steps from ``start`` on, stacked on a first axis.
+
+        They are as stored: a step makes its own of them with :func:`as_floats`.
+
+        Args:
+          seed: The run's seed; all its lanes share the batches.
+          start: First step.
+          count: Number of steps.
+          horizon: Steps of the whole run; indices are computed that far ahead.
+        """
+        indices = self._indices(seed, start, count, horizon)
+        if self._prefetch is None:
+            arrays, places = self.sources["train"].block(indices)
+        else:
+            arrays, places = self._prefetch.take((seed, start), indices)
+            following = min(count, horizon - start - count)
+            if following > 0:
+                after = self._indices(seed, start + count, following, horizon)
+                self._prefetch.begin((seed, start + count), after)
+        return self.gather(arrays, places, np.uint32(seed), np.int32(start))
+
+    def eval_batch(self, split: str, seed: int, evaluation: int) -> Any:
+        """Returns the examples of an evaluation.
+
+        Args:
+          split: ``"train"`` or ``"heldout"``.
+          seed: The run's seed.
+          evaluation: Number of the evaluation in the run, from 0.
+        """
+        if self.protocol.eval_batches == "fresh":
+            return self._evaluated(split, fresh_eval_seed(seed), evaluation)
+        if split not in self._fixed:
+            self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
+        return self._fixed[split]
+
+    def _evaluated(self, split: str, seed: int, evaluation: int) -> Any:
+        """Gathers the examples of an evaluation; its batches, if it has some, in a row."""
+        source, batches = self.sources[split], self.protocol.eval_batch_count or 1
+        size = min(self.protocol.examples_together(self.batch_size), source.size)
+        rows = source.indices(seed, evaluation * batches, batches, size).reshape(-1)
+        return self._gather_eval[split](*source.block(rows))
+
+    def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:
+        """Computes indices far ahead: a call of ``Source.indices`` sorts whole epochs."""
+        first, block = self._blocks.get(seed, (0, np.empty((0, 0), np.int32)))
+        if not first <= start <= start + count <= first + len(block):
+            ahead = max(count, min(horizon - start, _INDEX_BLOCK // self.batch_size))
+            first, block = start, self.sources["train"].indices(seed, start, ahead, self.batch_size)
+            self._blocks[seed] = first, block
+        return block[start - first : start - first + count]

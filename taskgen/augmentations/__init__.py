@@ -1,1 +1,0 @@
-"""The kinds of task augmentations and their wrappers; `taskgen.augment` composes them."""

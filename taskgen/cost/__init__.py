@@ -1,0 +1,1 @@
+"""Floating-point operations and bytes of a training step."""

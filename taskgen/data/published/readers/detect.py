@@ -1,0 +1,69 @@
+"""Finds out in which form a published data set lies in a folder."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.published.readers.archives import open_unpacked
+from velodrome.taskgen.data.published.readers.base import Reader
+from velodrome.taskgen.data.published.readers.cifar import open_cifar
+from velodrome.taskgen.data.published.readers.folders import open_food101, open_imagenet
+from velodrome.taskgen.data.published.readers.idx import open_idx
+from velodrome.taskgen.data.published.readers.lm1b import open_lm1b
+from velodrome.taskgen.data.published.readers.tfdsfolder import open_tfds
+from velodrome.taskgen.data.published.readers.tokens import Encode
+from velodrome.taskgen.data.published.recipes import RECIPES, recipe_of
+
+
+def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None) -> Reader:
+    """Finds out in which form a data set lies in a folder.
+
+    Args:
+      info: Facts about the data set.
+      folder: A TFDS ``data_dir``, or a folder with the original files.
+      encode: For text: from a text to its tokens.
+
+    Raises:
+      DataError: The folder has nothing that can be read, or what it has is damaged.
+      WriteError: There is no room to unpack what it has.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}.")
+    folder = folder.resolve()  # what was read is told apart by where it lies, too
+    recipe = recipe_of(info.name)
+    reader = open_tfds(info, folder, encode=encode)
+    if reader is None and recipe.layout == "idx":
+        reader = open_idx(info, folder, recipe.files)
+    elif reader is None and recipe.layout == "cifar":
+        reader = open_cifar(info, folder, recipe.files)
+    elif reader is None and recipe.layout == "food101":
+        reader = open_unpacked(info, folder, recipe.files, partial(open_food101, info))
+    elif reader is None and recipe.layout == "imagenet":
+        reader = open_imagenet(info, folder)
+    elif reader is None and recipe.layout == "lm1b":
+        assert encode is not None  # it is text
+        read = partial(open_lm1b, info, encode=encode)
+        reader = open_unpacked(info, folder, recipe.files, read)
+    if reader is None:
+        known = ", ".join(file.name for file in recipe.files)
+        original = f", nor the original files ({known})" if known else ""
+        by_hand = f" What to do: {recipe.by_hand}." if recipe.by_hand else ""
+        raise DataError(
+            f"{folder} has no folder {recipe.tfds} of tensorflow-datasets{original}.{by_hand}"
+        )
+    _refuse_another(info.name, reader)
+    return reader
+
+
+def _refuse_another(name: str, reader: Reader) -> None:
+    """Refuses the files of another data set: MNIST and Fashion-MNIST name theirs alike."""
+    for other, recipe in RECIPES.items():
+        known = {file.sha256 for file in recipe.files}
+        if recipe.tfds == recipe_of(name).tfds:
+            continue
+        for file, entry in reader.files.items():
+            if entry.get("sha256") in known:
+                raise DataError(f"{file} is a file of {other}, not of {name}; give the right one.")

@@ -1,0 +1,113 @@
+"""Food-101 and ImageNet as they are unpacked: folders of photographs, one folder a class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.published.jpegs import file_reader
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.recipes import recipe_of
+from velodrome.taskgen.data.published.splits import part_order
+
+_Listed = tuple[list[str], list[Path], list[int]]  # keys in TFDS, files, labels
+
+
+def open_food101(info: DatasetInfo, directory: Path) -> Reader | None:
+    """Reads Food-101 from its unpacked archive: ``meta/`` and ``images/``.
+
+    Args:
+      info: Facts about the data set.
+      directory: The folder ``food-101``, or the one that has it.
+
+    Returns:
+      The reader, or None if the directory has no such files.
+
+    Raises:
+      DataError: The lists in ``meta/`` are damaged, or do not fit the data set.
+    """
+    for root in (directory, directory / "food-101"):
+        meta = root / "meta"
+        if (meta / "train.json").is_file():
+            break
+    else:
+        return None
+    try:
+        classes = (meta / "classes.txt").read_text().split()
+        lists = {
+            "train": json.loads((meta / "train.json").read_text()),
+            "validation": json.loads((meta / "test.json").read_text()),
+        }
+    except (OSError, ValueError) as error:
+        raise DataError(f"{meta} is damaged: {error}. Unpack food-101.tar.gz again.") from error
+    listed: dict[str, _Listed] = {}
+    for split, by_class in lists.items():
+        if set(by_class) != set(classes):
+            raise DataError(f"the classes of {meta / 'classes.txt'} are not those of its lists.")
+        keys = [key for names in by_class.values() for key in names]
+        files = [root / "images" / f"{key}.jpg" for key in keys]
+        listed[split] = keys, files, [classes.index(key.partition("/")[0]) for key in keys]
+    return _reader(f"unpacked food-101 ({root})", info, listed, classes)
+
+
+def open_imagenet(info: DatasetInfo, directory: Path) -> Reader | None:
+    """Reads ImageNet 2012 from ``train/WNID/*.JPEG`` and ``val/WNID/*.JPEG``.
+
+    Args:
+      info: Facts about the data set.
+      directory: The folder with ``train`` and ``val``.
+
+    Returns:
+      The reader, or None if the directory has no such folders.
+
+    Raises:
+      DataError: Classes or images are missing.
+    """
+    if not ((directory / "train").is_dir() and (directory / "val").is_dir()):
+        return None
+    classes = sorted(path.name for path in (directory / "train").iterdir() if path.is_dir())
+    listed: dict[str, _Listed] = {}
+    for split, folder in (("train", "train"), ("validation", "val")):
+        files = [
+            file
+            for name in classes
+            for file in sorted((directory / folder / name).glob("*"))
+            if file.suffix.lower() in (".jpeg", ".jpg")
+        ]
+        labels = [classes.index(name) for name in (file.parent.name for file in files)]
+        listed[split] = [file.name for file in files], files, labels
+    return _reader(f"folders of ImageNet ({directory})", info, listed, classes)
+
+
+def _reader(
+    form: str, info: DatasetInfo, listed: Mapping[str, _Listed], classes: Sequence[str]
+) -> Reader:
+    recipe = recipe_of(info.name)
+    if len(classes) != info.num_classes:
+        raise DataError(
+            f"{info.name} has {info.num_classes} classes, but {form} has {len(classes)}. Give the "
+            "whole data set."
+        )
+    for split, (keys, *_) in listed.items():
+        if len(keys) != recipe.counts[split]:
+            raise DataError(
+                f"the {split} split of {info.name} has {recipe.counts[split]:,} images, but "
+                f"{form} has {len(keys):,}. Give the whole data set."
+            )
+    made = {}
+    for split, part in recipe.parts.items():
+        keys, files, labels = listed[part.split]
+        order = part_order(keys, part)
+        chosen = [files[at] for at in order]
+        label = np.asarray(labels, np.int32)[order]
+        made[split] = SplitReader(len(order), file_reader(chosen, label, info))
+    # So many files are not hashed twice: the list of them identifies the source, and the content
+    # hash of what was decoded is recorded in the end.
+    notes = {"images": content_hash({split: sorted(keys) for split, (keys, *_) in listed.items()})}
+    return Reader(form, made, notes=notes)

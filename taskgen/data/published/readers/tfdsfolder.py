@@ -1,0 +1,126 @@
+"""Data sets that tensorflow-datasets (TFDS) prepared as ArrayRecord, read without TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.published.jpegs import squash
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
+from velodrome.taskgen.data.published.recipes import Recipe, recipe_of
+from velodrome.taskgen.data.published.splits import Part
+
+_INFO = "dataset_info.json"
+
+
+def find_folder(directory: Path, recipe: Recipe) -> Path | None:
+    """Finds the folder of a prepared data set.
+
+    Args:
+      directory: A TFDS ``data_dir``, or the folder of the data set, or of one version of it.
+      recipe: Names the data set.
+
+    Returns:
+      The folder with ``dataset_info.json``, of the newest version; or None.
+    """
+    for base in (directory / recipe.tfds, directory):
+        if (base / _INFO).is_file():
+            return base
+        versions = [path.parent for path in base.glob(f"*/{_INFO}")]
+        if versions:
+            return max(versions, key=lambda path: _version(path.name))
+    return None
+
+
+def _version(name: str) -> tuple[int, ...]:
+    parts = name.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+
+
+def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> Reader | None:
+    """Reads a data set that TFDS has prepared.
+
+    Args:
+      info: Facts about the data set.
+      directory: See :func:`find_folder`.
+      encode: For text: from a text to its tokens.
+
+    Returns:
+      The reader, or None if the directory has no such data set.
+
+    Raises:
+      DataError: It is another data set, not stored as ArrayRecord, or not as large as it must be.
+    """
+    recipe = recipe_of(info.name)
+    folder = find_folder(directory, recipe)
+    if folder is None:
+        return None
+    import tensorflow_datasets as tfds
+
+    builder: Any = tfds.builder_from_directory(str(folder))
+    found = "/".join(filter(None, (builder.info.name, builder.info.config_name)))
+    if found != recipe.tfds:
+        raise DataError(
+            f"{folder} has the data set {found!r} of tensorflow-datasets, but {info.name} is made "
+            f"of {recipe.tfds!r}."
+        )
+    stored = builder.info.file_format.value
+    if stored != "array_record":
+        raise DataError(
+            f"{folder} is stored as {stored}, which only TensorFlow can read. Prepare it again "
+            "with `file_format='array_record'`: `velodrome data prepare` does so, and so does "
+            f"`tfds build {recipe.tfds} --file_format=array_record`."
+        )
+    for split, count in recipe.counts.items():
+        found = builder.info.splits[split].num_examples if split in builder.info.splits else 0
+        if found != count:
+            raise DataError(
+                f"the {split} split of {recipe.tfds} has {count:,} examples, but {folder} has "
+                f"{found:,}. Prepare the whole data set."
+            )
+    made = {split: _split(info, builder, part, encode) for split, part in recipe.parts.items()}
+    version = str(builder.info.version)
+    notes = {"tfds": f"{builder.info.full_name}", "version": version}
+    return Reader(f"TFDS folder ({folder})", made, notes=notes)
+
+
+def _split(info: DatasetInfo, builder: Any, part: Part, encode: Encode | None) -> SplitReader:
+    damaged = f"{builder.data_path} is damaged ({{}}); copy it again, or prepare it again."
+    try:
+        source = builder.as_data_source(split=part.instruction)
+    except (OSError, ValueError, RuntimeError) as error:  # what array_record raises
+        raise DataError(damaged.format(error)) from error
+
+    def read(start: int, stop: int) -> Arrays:
+        try:
+            examples = source.__getitems__(list(range(start, stop)))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(damaged.format(error)) from error
+        if encode is not None:
+            texts = [_bytes(example["text"]) for example in examples]
+            return tokenize(texts, encode, keep=info.example_tokens)
+        images = [_image(info, example["image"]) for example in examples]
+        labels = np.asarray([int(example["label"]) for example in examples], np.int32)
+        return {"image": np.stack(images), "label": labels}
+
+    return SplitReader(len(source), read)
+
+
+def _bytes(text: Any) -> bytes:
+    return text.encode() if isinstance(text, str) else bytes(text)
+
+
+def _image(info: DatasetInfo, image: np.ndarray) -> np.ndarray:
+    if recipe_of(info.name).tfds in ("food101", "imagenet2012"):
+        return squash(image, info)
+    if image.shape != info.shape or image.dtype != np.uint8:
+        raise DataError(
+            f"an image of {info.name} is {image.dtype} {image.shape}, but must be uint8 "
+            f"{info.shape}: this is another data set."
+        )
+    return image

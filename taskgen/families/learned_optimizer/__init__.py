@@ -1,0 +1,1 @@
+"""Tasks whose parameters are the weights of a learned optimizer."""

@@ -1,0 +1,123 @@
+"""Costs of the pieces that families share: activations, convolutions, losses, normalisation."""
+
+from __future__ import annotations
+
+from velodrome.taskgen.cost.sheet import CostSheet
+from velodrome.taskgen.nn import activations
+
+NORMALIZATIONS = ("none", "batch_norm", "layer_norm")
+"""Names of what may normalise the layers of a network."""
+
+
+def activation(sheet: CostSheet, size: int, name: str) -> None:
+    """Adds an activation of ``size`` numbers."""
+    forward, backward = activations.FLOPS[name]
+    sheet.elementwise(size, forward=forward, backward=backward)
+
+
+def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
+    """Adds softmax cross-entropy of logits [rows, classes] and the mean over the rows."""
+    # forward: maximum, subtract, exp, sum, subtract the logarithm;
+    # backward: sum, times the softmax (from the kept exp), negate, add to the label's part
+    sheet.elementwise(rows * classes, forward=5, backward=4)
+    sheet.elementwise(rows, forward=3, backward=1)
+
+
+def classification(sheet: CostSheet, rows: int, classes: int, loss: str) -> None:
+    """Adds the loss called ``loss``, "cross_entropy" or "mse", of logits [rows, classes]."""
+    if loss == "cross_entropy":
+        cross_entropy(sheet, rows, classes)
+    else:  # forward: subtract, square, sum, divide; backward: twice the difference, divided
+        sheet.elementwise(rows * classes, forward=3, backward=3)
+        sheet.elementwise(rows, forward=2, backward=1)
+
+
+def convolution(
+    sheet: CostSheet,
+    *,
+    batch: int,
+    size: int,
+    channels: int,
+    features: int,
+    kernel: int,
+    stride: int,
+    input_gradient: bool,
+    bias: bool = True,
+) -> int:
+    """Adds a square convolution with "SAME" padding, as a product of patches.
+
+    Taps that fall on the padding are counted, and so is, with ``input_gradient``, adding up the
+    gradients of the patches that overlap.
+
+    Returns:
+      The size of the output, in pixels.
+    """
+    output = -(-size // stride)
+    padded = max((output - 1) * stride + kernel, size)
+    rows, taps = batch * output * output, kernel * kernel
+    gradients = 1 + input_gradient
+    if bias:
+        sheet.dense(rows, taps * channels, features, gradients=gradients)
+    else:
+        sheet.parameters(taps * channels * features)
+        sheet.product(rows, taps * channels, features, gradients=gradients)
+    sheet.floats_moved += rows * taps * channels  # laying out the patches
+    if input_gradient:
+        overlap = batch * padded * padded * channels
+        sheet.elementwise(overlap, forward=0, backward=taps - 1, saved=0)
+        sheet.floats_moved += 2 * taps * overlap  # each tap's share is read, and the sum written
+    return output
+
+
+def patch_embedding(
+    sheet: CostSheet, *, batch: int, size: int, channels: int, patch: int, features: int
+) -> int:
+    """Adds a linear map of each patch of square images; returns the patches of one image."""
+    count = (size // patch) ** 2
+    sheet.dense(batch * count, patch * patch * channels, features, gradients=1)
+    return count
+
+
+def embedding(sheet: CostSheet, *, tokens: int, vocab_size: int, size: int) -> None:
+    """Adds looking up ``tokens`` rows of a table [vocab_size, size], and adding into them back."""
+    sheet.parameters(vocab_size * size)
+    sheet.elementwise(tokens * size, forward=0, backward=1, saved=0)
+    sheet.floats_moved += vocab_size * size  # the gradient is a dense table
+
+
+def language_model_loss(sheet: CostSheet, tokens: int, vocab_size: int) -> None:
+    """Adds the masked mean cross-entropy of logits [tokens, vocab_size]."""
+    cross_entropy(sheet, tokens, vocab_size)
+    sheet.elementwise(tokens, forward=3, backward=1, saved=1)  # masking and counting
+
+
+def layer_norm(sheet: CostSheet, rows: int, size: int) -> None:
+    """Adds layer normalisation of [rows, size], with a scale and an offset."""
+    sheet.parameters(2 * size)
+    # forward: two moments (3), centre, scale twice, offset; backward: their transposes
+    sheet.elementwise(rows * size, forward=7, backward=10)
+
+
+def softmax(sheet: CostSheet, rows: int, size: int) -> None:
+    """Adds a softmax over the last axis of [rows, size]."""
+    # forward: maximum, subtract, exp, sum, divide; backward: divide, multiply, sum, add, multiply
+    sheet.elementwise(rows * size, forward=5, backward=5)
+
+
+def batch_norm(sheet: CostSheet, rows: int, size: int) -> None:
+    """Adds batch normalisation of [rows, size] by the batch's statistics."""
+    sheet.parameters(2 * size)
+    # forward: mean, centre, square, mean, centre, scale, offset; backward: their transposes
+    sheet.elementwise(rows * size, forward=7, backward=12)
+
+
+def normalization(sheet: CostSheet, rows: int, size: int, name: str) -> None:
+    """Adds the normalisation called ``name``: "none", "batch_norm" or "layer_norm"."""
+    if name != "none":
+        {"batch_norm": batch_norm, "layer_norm": layer_norm}[name](sheet, rows, size)
+
+
+def dropout(sheet: CostSheet, size: int) -> None:
+    """Adds dropout of ``size`` numbers."""
+    # Drawing the mask (scaling bits to [0, 1) takes three), and dividing.
+    sheet.elementwise(size, forward=4, backward=1)

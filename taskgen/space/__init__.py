@@ -1,0 +1,1 @@
+"""How a config is declared, checked and sampled."""

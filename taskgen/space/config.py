@@ -1,0 +1,131 @@
+"""The small vocabulary that family configs are declared with, and what is done with configs.
+
+The distributions are in :mod:`velodrome.taskgen.space.distributions`, the declaration of fields in
+:mod:`velodrome.taskgen.space.fields`; both are imported from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.taskgen.space.distributions import (
+    Choice,
+    Distribution,
+    LogFloat,
+    LogInt,
+    UniformFloat,
+    UniformInt,
+    boolean,
+    choice,
+    fixed,
+    log_float,
+    log_int,
+    uniform_float,
+    uniform_int,
+)
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.fields import FieldInfo, config_fields, declared, dynamic, static
+
+__all__ = [
+    "Choice",
+    "Distribution",
+    "FieldInfo",
+    "LogFloat",
+    "LogInt",
+    "UniformFloat",
+    "UniformInt",
+    "boolean",
+    "check_config",
+    "choice",
+    "config_fields",
+    "config_to_json",
+    "declared",
+    "dynamic",
+    "dynamic_values",
+    "fixed",
+    "log_float",
+    "log_int",
+    "sample_config",
+    "static",
+    "static_values",
+    "uniform_float",
+    "uniform_int",
+]
+
+Config = TypeVar("Config")
+
+
+def sample_config(cls: type[Config], draws: Draws) -> Config:
+    """Draws every field of ``cls`` from its own stream of ``draws``."""
+    fields = config_fields(cls).items()
+    return cls(**{name: info.distribution.sample(draws, name) for name, (_, info, _) in fields})
+
+
+def _check_value(field: str, value: Any, kind: type, info: FieldInfo) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    # bool is a subclass of int, and `true` is no hidden size.
+    ok = type(value) is kind
+    if ok and kind is str:
+        ok = value in info.allowed
+    elif ok and kind is not bool:
+        ok = math.isfinite(value) and info.allowed[0] <= value <= info.allowed[1]
+    if not ok:
+        raise SpecError(field, value, info.describe_allowed(kind))
+    return value
+
+
+def check_config(cls: type[Config], values: Mapping[str, Any] | Config) -> Config:
+    """Returns a checked config.
+
+    Args:
+      cls: The config class.
+      values: An instance of ``cls``, or a mapping of some of its fields; the others are at
+        their default.
+
+    Raises:
+      SpecError: A key is unknown, or a value has the wrong type or is out of range.
+    """
+    fields = config_fields(cls)
+    if isinstance(values, cls):
+        values = {name: getattr(values, name) for name in fields}
+    if not isinstance(values, Mapping):
+        raise SpecError("config", values, f"a mapping with fields of {cls.__name__}")
+    for name in values:
+        if name not in fields:
+            raise unknown_key("config", name, fields, "fields")
+    checked = {
+        name: _check_value(f"config.{name}", values[name], kind, info)
+        for name, (kind, info, _) in fields.items()
+        if name in values
+    }
+    return cls(**checked)
+
+
+def config_to_json(config: Any) -> dict[str, Any]:
+    """Returns the fields that are not at their default."""
+    fields = config_fields(type(config)).items()
+    return {
+        name: getattr(config, name)
+        for name, (_, _, default) in fields
+        if getattr(config, name) != default
+    }
+
+
+def dynamic_values(config: Any) -> dict[str, int | float]:
+    """Returns the dynamic fields as numbers: a string as its index in ``allowed``."""
+    numbers = {}
+    for name, (kind, info, _) in config_fields(type(config)).items():
+        if info.dynamic:
+            value = getattr(config, name)
+            numbers[name] = info.allowed.index(value) if kind is str else value
+    return numbers
+
+
+def static_values(config: Any) -> dict[str, Any]:
+    """Returns the static fields: what fixes the compiled program."""
+    fields = config_fields(type(config)).items()
+    return {name: getattr(config, name) for name, (_, info, _) in fields if not info.dynamic}

@@ -1,0 +1,92 @@
+"""Wrappers that change units and batches: parameters stored in other units, scaled losses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from velodrome.taskgen.augmentation import ReparamWeights
+from velodrome.taskgen.space.config import config_fields
+from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values
+
+_LEVELS = config_fields(ReparamWeights)["level"][1].allowed
+
+
+def reparam_weights(task: AugmentedTask, values: Values) -> AugmentedTask:
+    """Stores ``w / s``; the scales are part of the state, drawn when a task starts."""
+
+    def init(key: Any, dynamic: Any = None) -> Any:
+        params, state = task.init(key, dynamic)
+        scales = _scales(params, *(values.get(dynamic, f) for f in ("level", "range", "seed")))
+        stored = jax.tree.map(lambda leaf, scale: leaf / scale, params, scales)
+        return stored, {"task": state, "scales": scales}
+
+    def used(params: Any, state: Any) -> Any:
+        return jax.tree.map(lambda leaf, scale: leaf * scale, params, state["scales"])
+
+    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+        value, inner = task.loss(
+            used(params, state), state["task"], key, batch, train=train, dynamic=dynamic
+        )
+        return value, {"task": inner, "scales": state["scales"]}
+
+    def metrics(params: Any, state: Any, key: Any, batch: Any, **options: Any) -> Any:
+        return task.metrics(used(params, state), state["task"], key, batch, **options)
+
+    return dataclasses.replace(task, init=init, loss=loss, metrics=metrics)
+
+
+def _scales(params: Any, level: Any, widest: Any, seed: Any) -> Any:
+    """Scales like the parameters; whatever the level, from one draw of exponents."""
+    leaves, structure = jax.tree.flatten(params)
+    level = jnp.asarray(level, jnp.int32)
+    log_range = jnp.log(jnp.asarray(widest, jnp.float32))
+    key = jax.random.key(jnp.asarray(seed, jnp.int32))
+
+    def exponents(place: Any, shape: Any) -> Any:
+        return jax.random.uniform(jax.random.fold_in(key, place), shape, jnp.float32, -1.0, 1.0)
+
+    shared = exponents(0, ())
+    scales = []
+    for position, leaf in enumerate(leaves, start=1):
+        own = exponents(position, (1 + leaf.size,))
+        choices = {
+            "none": jnp.zeros((), jnp.float32),
+            "global": shared,
+            "tensor": own[0],
+            "parameter": own[1:].reshape(leaf.shape),
+        }
+        chosen = jnp.zeros(leaf.shape, jnp.float32)
+        for index, name in enumerate(_LEVELS):
+            value = jnp.broadcast_to(choices[name], leaf.shape)
+            chosen = jnp.where(level == index, value, chosen)
+        scales.append(jnp.exp(log_range * chosen))
+    return jax.tree.unflatten(structure, scales)
+
+
+def loss_scale(task: AugmentedTask, values: Values) -> AugmentedTask:
+    """Multiplies the training loss; what is evaluated is the plain one."""
+
+    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+        value, state = task.loss(params, state, key, batch, train=train, dynamic=dynamic)
+        return (value * values.get(dynamic, "scale") if train else value), state
+
+    def plain_loss(value: Any, dynamic: Any = None) -> Any:
+        return task.plain_loss(value / values.get(dynamic, "scale"), dynamic)
+
+    return dataclasses.replace(task, loss=loss, plain_loss=plain_loss)
+
+
+def reduced_batch(task: AugmentedTask, values: Values) -> AugmentedTask:
+    """Trains on the first examples of each batch."""
+    fraction = values.config.fraction
+
+    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+        if train:
+            batch = jax.tree.map(lambda leaf: leaf[: max(1, int(len(leaf) * fraction))], batch)
+        return task.loss(params, state, key, batch, train=train, dynamic=dynamic)
+
+    return dataclasses.replace(task, loss=loss)

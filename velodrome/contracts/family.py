@@ -1,0 +1,244 @@
+"""What every task family must do, as a table of checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from velodrome.contracts import task as task_contract
+from velodrome.contracts.task import prepare, require
+from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.description import cost
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.space.config import (
+    FieldInfo,
+    config_fields,
+    dynamic_values,
+    sample_config,
+    static_values,
+)
+from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.spec import DataSpec, TaskSpec
+
+_SAMPLES = 12
+_TRACED = 4
+_VARIANTS = 8
+_DATA = {"image": "digits", "text": "kjv"}
+_SMALL_BATCH = 4
+_COMPARED = 2  # each needs a program of its own
+_NUDGE = 0.01  # of parameters, see _loss_at_start
+_STEPS = 30
+_FALL = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A family under test.
+
+    Attributes:
+      family: The family, registered under its name.
+    """
+
+    family: Family
+
+    def sampled(self, index: int) -> TaskSpec:
+        """Returns the spec of that index, drawn as the sampler draws."""
+        draws = Draws(0, "check", self.family.name, index)
+        config = sample_config(self.family.config, draws.child("config"))
+        return self.spec(config, self.family.batch_size.sample(draws, "batch_size"))
+
+    def spec(self, config: Any, batch_size: int = _SMALL_BATCH) -> TaskSpec:
+        """Returns a spec on built-in data; ``{}`` is the default config."""
+        data = DataSpec(_DATA[self.family.data_kind])
+        return TaskSpec(self.family.name, config, data, batch_size)
+
+    @cached_property
+    def specs(self) -> list[TaskSpec]:
+        """Some sampled specs."""
+        return [self.sampled(index) for index in range(_SAMPLES)]
+
+    @cached_property
+    def small(self) -> task_contract.Subject:
+        """The cheapest of the sampled tasks, with a small batch and default dynamic values."""
+        cheapest = min(self.specs, key=lambda spec: cost(spec).flops)
+        return prepare(self.spec(static_values(cheapest.config)))
+
+
+def check_sampling(subject: Subject) -> None:
+    """The same draws give the same spec, and other draws another one."""
+    again = [subject.sampled(index) for index in range(_SAMPLES)]
+    require(subject.specs == again, "the same draws give different specs")
+    require(len({spec.hash for spec in again}) > 1, "all sampled specs are the same")
+
+
+def check_config(subject: Subject) -> None:
+    """Configs survive JSON with the same hash; unknown and wrong values are refused."""
+    for spec in (*subject.specs, subject.spec({})):
+        again = TaskSpec.from_json(spec.to_json())
+        require(again == spec and again.hash == spec.hash, f"{spec.to_json()} reads back different")
+    fields = config_fields(subject.family.config)
+    for wrong in ({"no_such_field": 1}, *({name: None} for name in fields)):
+        try:
+            subject.spec(wrong)
+        except SpecError:
+            continue
+        require(False, f"the config {wrong} is accepted")
+
+
+def check_cost(subject: Subject) -> None:
+    """The closed form counts FLOPs within 10% of traced programs, and parameters exactly."""
+    for spec in subject.specs[:_TRACED]:
+        try:
+            task_contract.check_cost(prepare(spec))
+        except VelodromeError as error:
+            require(False, f"{str(error).removesuffix('.')}, for {spec.to_json()}")
+
+
+def check_dynamic(subject: Subject) -> None:
+    """Eight dynamic variants run through one compiled program, and give each task's own numbers."""
+    fields = config_fields(subject.family.config)
+    names = [name for name, (_, info, _) in fields.items() if info.dynamic]
+    if not names:
+        return
+    changes = [_variant(subject, names, index) for index in range(_VARIANTS)]
+    require(
+        any(change != changes[0] for change in changes),
+        f"the dynamic fields {', '.join(names)} allow a single value; declare them static",
+    )
+    losses, variants = _losses_of_variants(subject.small, changes)
+    if _alike(losses):
+        # The cheapest config may have no use for them, such as a network without layers.
+        losses, variants = _losses_of_variants(prepare(subject.spec({})), changes)
+    require(
+        not _alike(losses),
+        f"with all {_VARIANTS} dynamic variants of the default config the loss is "
+        f"{losses[0]:.6g}: the network does not use them",
+    )
+    for spec, loss in list(zip(variants, losses, strict=True))[:_COMPARED]:
+        own = jax.jit(partial(_loss_at_start, prepare(spec), None))()
+        require(
+            bool(jnp.allclose(loss, own, rtol=1e-4, atol=1e-5, equal_nan=True)),
+            f"with the dynamic values {dynamic_values(spec.config)} traced the loss is {loss:.6g}, "
+            f"with them constant {own:.6g}",
+        )
+
+
+def _variant(subject: Subject, names: list[str], index: int) -> dict[str, Any]:
+    """Returns values for dynamic fields: drawn, or, where the sampler draws one only, spread."""
+    fields, drawn = config_fields(subject.family.config), subject.specs[index].config
+    chosen = {}
+    for name in names:
+        kind, info, default = fields[name]
+        fixed = len({getattr(spec.config, name) for spec in subject.specs}) == 1
+        chosen[name] = _spread(kind, info, default, index) if fixed else getattr(drawn, name)
+    return chosen
+
+
+def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Any:
+    """Returns an allowed value near the default, another one for each index if there is one."""
+    if kind is bool:
+        return bool(index % 2)
+    if kind is str:
+        return info.allowed[index % len(info.allowed)]
+    # From half to twice the default, and never out of the range; about zero, up to one.
+    low = max(info.allowed[0], min(default / 2, 2 * default))
+    high = min(info.allowed[1], max(default / 2, 2 * default, low + (default == 0)))
+    value = low + (high - low) * index / (_VARIANTS - 1)
+    return min(max(round(value), info.allowed[0]), info.allowed[1]) if kind is int else value
+
+
+def _losses_of_variants(
+    small: task_contract.Subject, changes: list[dict[str, Any]]
+) -> tuple[list[jax.Array], list[TaskSpec]]:
+    """Returns the losses at the start, from one program, and the specs of the variants."""
+    base, traces = small.task.spec, []
+    variants = [
+        dataclasses.replace(base, config={**vars(base.config), **change}) for change in changes
+    ]
+
+    def evaluate(dynamic: Any) -> jax.Array:
+        traces.append(dynamic)
+        return _loss_at_start(small, dynamic)
+
+    one = jax.jit(evaluate)
+    losses = [one(_as_arrays(dynamic_values(spec.config))) for spec in variants]
+    require(len(traces) == 1, f"{_VARIANTS} dynamic variants needed {len(traces)} programs")
+    return losses, variants
+
+
+def _alike(losses: list[jax.Array]) -> bool:
+    return all(bool(loss == losses[0]) for loss in losses)
+
+
+def _loss_at_start(small: task_contract.Subject, dynamic: Any) -> jax.Array:
+    params, state = small.task.init(jax.random.key(0), dynamic)
+    # A last layer that starts at zero would hide what comes before it.
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [
+        leaf + _NUDGE * jax.random.normal(key, leaf.shape, leaf.dtype)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    params = jax.tree.unflatten(structure, moved)
+    arguments = (params, state, jax.random.key(1), small.batch())
+    return small.task.loss(*arguments, train=True, dynamic=dynamic)[0]
+
+
+def check_learning(subject: Subject) -> None:
+    """Adam, at one of three rates, lowers the loss of a small task on one batch by 5%."""
+    task, key = subject.small, jax.random.key(1)
+    adam, batch = optax.scale_by_adam(), task.batch()
+
+    @jax.jit
+    def update(gradient: Any, state: Any, params: Any, rate: jax.Array) -> Any:
+        updates, state = adam.update(gradient, state, params)
+        return jax.tree.map(lambda p, u: p - rate * u, params, updates), state
+
+    first, best = None, float("inf")
+    for rate in (1e-2, 1e-1, 1e-3):
+        params, model = task.initial
+        state = adam.init(params)
+        for _ in range(_STEPS):
+            (loss, model), gradient = task.step(params, model, key, batch)
+            params, state = update(gradient, state, params, jnp.float32(rate))
+            first = float(loss) if first is None else first
+            best = min(best, float(loss))
+            if best < _FALL * first:
+                return
+    require(False, f"from {first:.4g} the loss only falls to {best:.4g}")
+
+
+def _of_task(name: str) -> Callable[[Subject], None]:
+    """Makes a check of a family from the check of tasks called ``name``."""
+    check = task_contract.CHECKS[name]
+
+    def check_small_task(subject: Subject) -> None:
+        check(subject.small)
+
+    check_small_task.__doc__ = check.__doc__
+    return check_small_task
+
+
+#: The contract, by name.
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    "sampling": check_sampling,
+    "config": check_config,
+    "cost": check_cost,
+    **{
+        name: _of_task(name)
+        for name in ("trees", "loss", "metrics", "gradients", "seeds", "vmap", "scan")
+    },
+    "dynamic": check_dynamic,
+    "learning": check_learning,
+}
+
+
+def _as_arrays(values: dict[str, int | float]) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(value) for name, value in values.items()}

@@ -1,0 +1,191 @@
+"""What every registered optimizer must do, as one table of checks that users can run too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.spec import OptimizerSpec
+
+_STEPS = 60
+
+
+def extra_arguments(
+    spec: OptimizerSpec,
+    *,
+    loss_fn: Callable[[Any], jax.Array],
+    value: jax.Array,
+    grad: Any,
+    key: jax.Array,
+) -> dict[str, Any]:
+    """Returns exactly the keywords that ``spec`` needs at an update."""
+    known = {
+        "value": value,
+        "grad": grad,
+        "value_fn": loss_fn,
+        "grad_fn": jax.grad(loss_fn),
+        "key": key,
+    }
+    return {name: known[name] for name in known if name in spec.needs}
+
+
+def toy_params() -> dict[str, Any]:
+    """A matrix, a vector, a scalar and a convolution kernel, away from the optimum at zero."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    return {
+        "dense": {
+            "w": jax.random.normal(keys[0], (6, 5), jnp.float32),
+            "b": jax.random.normal(keys[1], (5,), jnp.float32),
+        },
+        "scale": jnp.float32(1.5),
+        "conv": jax.random.normal(keys[2], (3, 3, 2, 4), jnp.float32),
+    }
+
+
+def quadratic(params: Any) -> jax.Array:
+    """An ill-conditioned quadratic (condition number 10) with its minimum, 0, at 0."""
+    total = jnp.float32(0)
+    for leaf in jax.tree.leaves(params):
+        curvature = jnp.linspace(0.2, 2.0, leaf.size, dtype=jnp.float32).reshape(leaf.shape)
+        total = total + 0.5 * jnp.sum(curvature * leaf**2)
+    return total
+
+
+def train(
+    spec: OptimizerSpec, hyperparameters: Mapping[str, Any], *, steps: int = _STEPS
+) -> tuple[jax.Array, Any, Any]:
+    """Runs ``steps`` updates on `quadratic` in one scan.
+
+    Returns:
+      The losses before each update (shape ``[steps]``), the last parameters as the optimizer
+      evaluates them, and its last state.
+    """
+    transformation = spec.make(hyperparameters, num_steps=steps)
+
+    def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
+        params, state = carry
+        loss, grad = jax.value_and_grad(quadratic)(params)
+        extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
+        updates, state = transformation.update(grad, state, params, **extra)
+        return (optax.apply_updates(params, updates), state), loss
+
+    params = toy_params()
+    carry = (params, transformation.init(params))
+    (params, state), losses = jax.lax.scan(step, carry, jax.random.split(jax.random.key(1), steps))
+    return losses, params if spec.eval_params is None else spec.eval_params(state, params), state
+
+
+def check_signature(spec: OptimizerSpec) -> None:
+    """`make` takes every point of the grid, and asks for ``num_steps`` only if it is needed."""
+    for point in spec.points[:1] + spec.points[-1:]:
+        made = spec.make(point, num_steps=10 if "num_steps" in spec.needs else None)
+        _require(
+            callable(made.init) and callable(made.update), "make() returns no optax transformation"
+        )
+
+
+def check_shapes(spec: OptimizerSpec) -> None:
+    """Updates have the parameters' shapes and types; the state keeps its own, when traced."""
+    params = toy_params()
+    transformation = spec.make(_middle(spec), num_steps=_STEPS)
+
+    def update(params: Any, key: jax.Array) -> tuple[Any, Any, Any]:
+        state = transformation.init(params)
+        loss, grad = jax.value_and_grad(quadratic)(params)
+        extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
+        return state, *transformation.update(grad, state, params, **extra)
+
+    state, updates, new_state = jax.eval_shape(update, params, jax.random.key(2))
+    _require(_shapes(updates) == _shapes(params), "updates differ from the parameters in shape")
+    _require(_shapes(new_state) == _shapes(state), "the state changes shape or type at an update")
+
+
+def check_sweep(spec: OptimizerSpec) -> None:
+    """A sweep runs as lanes of one scan; some point of it halves a quadratic in 60 updates.
+
+    Every second point is tried, from the last one down, but at most eight. The lane of the
+    lowest rate equals the same run alone: at the highest ones training is chaotic, and rounding
+    alone makes runs differ.
+    """
+    points = spec.points[::-2][:8]
+    lanes = {
+        name: jnp.asarray([point[name] for point in points], jnp.float32)
+        for name in spec.grid
+        if name in spec.traced
+    }
+    static = {name: _middle(spec)[name] for name in spec.grid if name in spec.static}
+
+    def run(lane: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        losses, params, _ = train(spec, {**lane, **static})
+        return losses, quadratic(params)
+
+    single_losses, last = _jit(run)({name: values[-1] for name, values in lanes.items()})
+    if lanes:
+        losses, last = _jit(jax.vmap(run))(lanes)
+        same = jnp.allclose(losses[-1, :5], single_losses[:5], rtol=1e-4, atol=1e-6)
+        _require(bool(same), "lanes of a vmap over the sweep differ from single runs")
+    best, start = jnp.nanmin(last), quadratic(toy_params())
+    _require(
+        bool(best < 0.5 * start),
+        f"no point of the sweep halves a quadratic in {_STEPS} updates: from {start:.3g} the best "
+        f"reaches {best:.3g}",
+    )
+
+
+def check_needs(spec: OptimizerSpec) -> None:
+    """It works with exactly what it needs (as the other checks pass it), and uses no more.
+
+    Arguments that it does not need may be passed all the same, and change nothing.
+    """
+    if "num_steps" in spec.needs:
+        try:
+            spec.make(_middle(spec), num_steps=None)
+        except VelodromeError:
+            pass
+        else:
+            _require(False, "num_steps is needed, but make() does without")
+    transformation = spec.make(_middle(spec), num_steps=_STEPS)
+
+    def both(params: Any, key: jax.Array) -> tuple[Any, Any]:
+        loss, grad = jax.value_and_grad(quadratic)(params)
+        extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
+        state = transformation.init(params)
+        needed, _ = transformation.update(grad, state, params, **extra)
+        spare, _ = transformation.update(grad, state, params, **extra, unknown_to_all=1.0)
+        return needed, spare
+
+    needed, spare = _jit(both)(toy_params(), jax.random.key(3))
+    same = jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), needed, spare))
+    _require(same, "an argument that it does not need changes the update")
+
+
+#: The contract, by name.
+CHECKS: dict[str, Callable[[OptimizerSpec], None]] = {
+    "signature": check_signature,
+    "shapes": check_shapes,
+    "sweep": check_sweep,
+    "needs": check_needs,
+}
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles without optimisation: each program runs once, so compiling is what takes time."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise VelodromeError(f"the optimizer breaks its contract: {problem}.")
+
+
+def _shapes(tree: Any) -> list[tuple[tuple[int, ...], Any]]:
+    return [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(tree)]
+
+
+def _middle(spec: OptimizerSpec) -> dict[str, Any]:
+    return spec.points[len(spec.points) // 2]

@@ -1,0 +1,261 @@
+"""What every task must do, as a table of checks on made-up batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from velodrome.foundation.errors import VelodromeError
+from velodrome.taskgen.build import batch_shapes
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.family import TextView
+from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.task import Task
+
+_FLOPS_TOLERANCE = 0.10
+# Two programs for the same numbers differ by rounding, which depth amplifies.
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A task under test.
+
+    Attributes:
+      task: The task.
+      shapes: Shapes and types of its training batches.
+      classes: Labels and tokens are below this number.
+    """
+
+    task: Task
+    shapes: dict[str, jax.ShapeDtypeStruct]
+    classes: int
+
+    def batch(self, seed: int = 0) -> dict[str, jax.Array]:
+        """Returns a made-up batch."""
+        generator = np.random.Generator(np.random.Philox(seed))
+
+        def make(shape: jax.ShapeDtypeStruct) -> jax.Array:
+            if jnp.issubdtype(shape.dtype, jnp.integer):
+                return jnp.asarray(generator.integers(self.classes, size=shape.shape), jnp.int32)
+            return jnp.asarray(generator.random(shape.shape, np.float32))
+
+        return {name: make(shape) for name, shape in self.shapes.items()}
+
+    # Compiled once and used by all checks: compiling is nearly all of their time.
+
+    @cached_property
+    def init(self) -> Callable[..., Any]:
+        """The task's init, compiled."""
+        return jax.jit(self.task.init)
+
+    @cached_property
+    def evaluate(self) -> Callable[..., Any]:
+        """The task's loss in evaluation mode, compiled."""
+        return jax.jit(partial(self.task.loss, train=False))
+
+    @cached_property
+    def step(self) -> Callable[..., Any]:
+        """The compiled ``(params, state, key, batch) -> ((loss, state), gradient)``."""
+        return jax.jit(self.gradient)
+
+    @cached_property
+    def initial(self) -> tuple[Any, Any]:
+        """Parameters and state, from the key 0."""
+        return self.init(jax.random.key(0))
+
+    def gradient(self, params: Any, state: Any, key: Any, batch: Any) -> Any:
+        """Returns ``((loss, state), gradient)`` of a training step."""
+        function = jax.value_and_grad(self.task.loss, has_aux=True)
+        return function(params, state, key, batch, train=True)
+
+
+def prepare(spec: TaskSpec) -> Subject:
+    """Builds the task of ``spec``, with what is needed to make batches for it."""
+    from velodrome.taskgen.data import datasets
+
+    family, info = spec.family_object, datasets.get(spec.data.name).info
+    require(
+        info.kind == family.data_kind,
+        f"the family {family.name!r} trains on {family.data_kind} data, and {info.name!r} is "
+        f"{info.kind}",
+    )
+    view = family.view(spec.config, info)
+    classes = info.vocab_size if isinstance(view, TextView) else view.num_classes
+    # Not `taskgen.build`, which remembers tasks by spec: the family may be another one since.
+    return Subject(family.build(spec, info), batch_shapes(family, spec, info), classes)
+
+
+def check_spec(subject: Subject) -> None:
+    """The spec survives JSON with the same hash."""
+    spec = subject.task.spec
+    again = TaskSpec.from_json(spec.to_json())
+    require(again == spec and again.hash == spec.hash, "reading back its JSON gives another spec")
+
+
+def check_cost(subject: Subject) -> None:
+    """The closed form counts FLOPs within 10% of the traced program, and parameters exactly."""
+    task = subject.task
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    compare_costs(task.cost, traced_cost(shapes, task.loss, subject.shapes))
+
+
+def check_trees(subject: Subject) -> None:
+    """Parameters and state are nested dictionaries of arrays, parameters float32."""
+    params, state = subject.initial
+    require(bool(jax.tree.leaves(params)), "there are no parameters")
+    for what, tree in (("params", params), ("state", state)):
+        require(_is_nested_dict(tree), f"{what} must be nested dictionaries of arrays")
+    kinds = {leaf.dtype.name for leaf in jax.tree.leaves(params)}
+    require(kinds == {"float32"}, f"parameters must be float32, found {', '.join(sorted(kinds))}")
+
+
+def check_loss(subject: Subject) -> None:
+    """The loss is a finite float32 scalar, its normal form finite, and the state keeps its form."""
+    params, state = subject.initial
+    arguments = (params, state, jax.random.key(1), subject.batch())
+    for train in (True, False):
+        loss, after = jax.eval_shape(partial(subject.task.loss, train=train), *arguments)
+        shape = f"{loss.dtype.name}{list(loss.shape)}"
+        require(shape == "float32[]", f"loss(train={train}) must be a float32 scalar, is {shape}")
+        same = jax.tree.map(_form, after) == jax.tree.map(_form, state)
+        require(same, f"loss(train={train}) changes shapes or types of the state")
+    (training, _), _ = subject.step(*arguments)
+    evaluation, _ = subject.evaluate(*arguments)
+    for train, loss in ((True, training), (False, evaluation)):
+        require(bool(jnp.isfinite(loss)), f"loss(train={train}) is {loss} at the start")
+        normal = subject.task.normalize(loss)
+        require(bool(jnp.isfinite(normal)), f"normalize({loss}) is {normal}")
+
+
+def check_metrics(subject: Subject) -> None:
+    """Metrics are (sum, count) pairs with "loss", which agrees with the loss in evaluation mode."""
+    params, state = subject.initial
+    arguments = (params, state, jax.random.key(1), subject.batch())
+    metrics = jax.jit(subject.task.metrics)(*arguments)
+    require("loss" in metrics, f"the metrics {sorted(metrics)} lack 'loss'")
+    total, count = metrics["loss"]
+    loss, _ = subject.evaluate(*arguments)
+    require(
+        _close(total / count, loss),
+        f"the metric 'loss' is {total / count:.6g}, the loss is {loss:.6g}",
+    )
+
+
+def check_gradients(subject: Subject) -> None:
+    """Gradients are finite, and not all zero."""
+    params, state = subject.initial
+    _, gradient = subject.step(params, state, jax.random.key(1), subject.batch())
+    leaves = jax.tree.leaves(gradient)
+    require(all(bool(jnp.isfinite(leaf).all()) for leaf in leaves), "a gradient is not finite")
+    require(any(bool((leaf != 0).any()) for leaf in leaves), "all gradients are zero")
+
+
+def check_seeds(subject: Subject) -> None:
+    """The same keys give the same numbers, bit for bit; other keys give other parameters.
+
+    Or other losses: the rate that a task tunes may start at one value, but not the training.
+    """
+    params, state = subject.initial
+    again, _ = subject.init(jax.random.key(0))
+    require(_equal(params, again), "init is not deterministic")
+    other, _ = subject.init(jax.random.key(1))
+    runs = [subject.step(params, state, jax.random.key(key), subject.batch()) for key in (1, 1, 2)]
+    require(_equal(*runs[:2]), "loss and gradients differ between equal calls")
+    same = _equal(params, other) and _equal(*runs[1:])
+    require(not same, "init gives the same parameters for every key")
+
+
+def check_vmap(subject: Subject) -> None:
+    """A vmap over keys and batches gives what single calls give."""
+    keys = jax.random.split(jax.random.key(2), 2)
+    batches = [subject.batch(seed) for seed in range(2)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+
+    def initial_loss(key: jax.Array, batch: Any) -> jax.Array:
+        params, state = subject.task.init(key)
+        return subject.task.loss(params, state, key, batch, train=True)[0]
+
+    lanes = jax.jit(jax.vmap(initial_loss))(keys, stacked)
+    single = (
+        subject.step(*subject.init(k), k, b)[0][0] for k, b in zip(keys, batches, strict=True)
+    )
+    alone = jnp.stack(list(single))
+    require(_close(lanes, alone), f"under vmap the losses are {lanes}, one by one {alone}")
+
+
+def check_scan(subject: Subject) -> None:
+    """Training steps run inside `jax.lax.scan`, and give what single steps give."""
+    keys, batch = jax.random.split(jax.random.key(3), 2), subject.batch()
+
+    def step(gradient: Any, carry: Any, key: jax.Array) -> Any:
+        params, state = carry
+        (loss, state), slope = gradient(params, state, key, batch)
+        return (jax.tree.map(lambda p, g: p - 1e-6 * g, params, slope), state), loss
+
+    inside = partial(step, subject.gradient)
+    _, scanned = jax.jit(lambda carry: jax.lax.scan(inside, carry, keys))(subject.initial)
+    losses, carry = [], subject.initial
+    for key in keys:
+        carry, loss = step(subject.step, carry, key)
+        losses.append(loss)
+    alone = jnp.stack(losses)
+    require(_close(scanned, alone), f"in a scan the losses are {scanned}, step by step {alone}")
+
+
+def compare_costs(closed: Cost, traced: Cost) -> None:
+    """Raises if a closed form is not what the traced program costs."""
+    require(
+        closed.params == traced.params,
+        f"cost says {closed.params:,} parameters, the program has {traced.params:,}",
+    )
+    off = closed.flops / max(traced.flops, 1) - 1
+    require(
+        abs(off) <= _FLOPS_TOLERANCE,
+        f"cost says {closed.flops:,} FLOPs, the program has {traced.flops:,} ({off:+.0%})",
+    )
+
+
+def require(condition: bool, problem: str) -> None:
+    """Raises a VelodromeError with ``problem`` unless ``condition`` holds."""
+    if not condition:
+        raise VelodromeError(f"{problem}.")
+
+
+#: The contract, by name.
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    "spec": check_spec,
+    "cost": check_cost,
+    "trees": check_trees,
+    "loss": check_loss,
+    "metrics": check_metrics,
+    "gradients": check_gradients,
+    "seeds": check_seeds,
+    "vmap": check_vmap,
+    "scan": check_scan,
+}
+
+
+def _close(one: Any, other: Any) -> bool:
+    return bool(jnp.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE))
+
+
+def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return jnp.shape(leaf), jnp.result_type(leaf).name
+
+
+def _is_nested_dict(tree: Any) -> bool:
+    if isinstance(tree, dict):
+        return all(_is_nested_dict(value) for value in tree.values())
+    return isinstance(tree, jax.Array)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), one, other))

@@ -9,14 +9,18 @@ PYTEST_ARGS ?=
 WEIGHTS ?= velo
 HELDOUT ?= runs/heldout
 
-.PHONY: demo test install lint bench conformance heldout clean
+.PHONY: demo test test-all install lint bench conformance heldout clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
 	test $$status -gt 1 || $(BIN)/velodrome report $(DEMO); exit $$status
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not long" $(PYTEST_ARGS)
+
+# `make test`, and then what takes long: kills, whole lists made again, every published task.
+test-all: test
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m long
 
 install: $(VENV)/.installed
 

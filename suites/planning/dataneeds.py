@@ -37,7 +37,6 @@ def data_bytes(suite: Suite) -> dict[str, int]:
     found = {}
     for task in suite.tasks:
         info = datasets.get(task.data.name).info
-        view = task.family_object.view(task.config, info)
-        size = predicted_bytes(info, view, shift=task.data.shift)
+        size = predicted_bytes(info, task.view, shift=task.data.shift)
         found[task.hash] = size if size <= limit else 0
     return found

@@ -7,8 +7,8 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.text import count_windows
-from velodrome.taskgen.family import ImageView
 from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import ImageView
 
 
 def check_suite(suite: Suite) -> list[str]:
@@ -56,7 +56,7 @@ def train_examples(task: TaskSpec) -> int | None:
     size = info.split_sizes.get("train")
     if size is None:
         return None
-    view = task.family_object.view(task.config, info)
+    view = task.view
     if isinstance(view, ImageView) or info.layout == "examples":
         return size
     return count_windows(size, view.length, f"the train split of {info.name!r}")

@@ -14,15 +14,13 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.images import as_floats, gather_images
 from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.text import gather_rows, gather_windows
 from velodrome.taskgen.data.view import SplitView, view_of
-from velodrome.taskgen.family import ImageView, TextView
-from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import ImageView, TextView
 
 # Raised when the same data and view would give other batches than before.
 _PIPELINE = 1
@@ -157,35 +155,6 @@ class Source:
         return self.gather(arrays, places, key, augment=key is not None)
 
 
-def open_source(spec: TaskSpec, split: str) -> Source:
-    """Opens a split of the data set of ``spec``, as its family sees it.
-
-    Opening the same again gives the same object, as long as it is among the last few.
-
-    Args:
-      spec: The task's spec.
-      split: "train" or "heldout".
-
-    Returns:
-      The source; its arrays lie on the default device, unless they are larger than
-      :func:`velodrome.taskgen.data.resident.resident_limit`.
-
-    Raises:
-      UnknownNameError: There is no such data set.
-      DataError: The data are missing, are not the recorded ones, or do not fit the family.
-      SpecError: Text cannot be shifted or flipped.
-    """
-    dataset = datasets.get(spec.data.name)
-    kind = spec.family_object.data_kind
-    if dataset.kind != kind:
-        raise DataError(
-            f"family {spec.family!r} trains on data of kind {kind!r}, but {dataset.name!r} is of "
-            f"kind {dataset.kind!r}; choose another data set (`velodrome list datasets`)."
-        )
-    view = spec.family_object.view(spec.config, dataset.info)
-    return open_view(dataset, view, split, shift=spec.data.shift, flip=spec.data.flip)
-
-
 # One for what tasks have open and one for the arrays that several views share.
 _sources = ByteCache(resident_limit, 8)
 _resident = ByteCache(resident_limit, 8)
@@ -199,7 +168,7 @@ def open_view(
     shift: int = 0,
     flip: bool = False,
 ) -> Source:
-    """Opens a split of a data set in a given view; see :func:`open_source`.
+    """Opens a split of a data set in a given view; see :func:`velodrome.taskgen.build.open_source`.
 
     Args:
       dataset: The data set.

@@ -19,7 +19,7 @@ from velodrome.taskgen.data.text import (
     prepare_tokens,
     window_rows,
 )
-from velodrome.taskgen.family import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TextView
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from velodrome.taskgen.nn import initializers
+from velodrome.taskgen.nn.choices import INITIALIZERS
 
 SHAPE = (3, 3, 24, 32)
 FAN_IN = 3 * 3 * 24
@@ -22,7 +23,7 @@ FAN_IN = 3 * 3 * 24
     ],
 )
 def test_sampled_initializers_have_their_published_scale(name, std, key):
-    index = initializers.NAMES.index(name)
+    index = INITIALIZERS.index(name)
     kernel = jax.jit(lambda key: initializers.sampled_initializer(index, 2.0)(key, SHAPE))(key)
     assert kernel.shape == SHAPE and kernel.dtype == jnp.float32
     assert float(kernel.std()) == pytest.approx(std, rel=0.03)

@@ -68,7 +68,7 @@ def _each(registry: Any, describe: Callable[[str, Any], Sequence[object]]) -> Ro
 
 def _families() -> Rows:
     from velodrome.taskgen.registry import families
-    from velodrome.taskgen.space.config import config_fields
+    from velodrome.taskgen.space.fields import config_fields
 
     return _each(
         families,

@@ -12,7 +12,7 @@ from velodrome.optimizers.metatrain.config.search import EnvelopeConfig
 from velodrome.optimizers.metatrain.es.tasks import open_task
 from velodrome.optimizers.metatrain.search.envelope import MOST, Envelope, measure_envelope
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 ENVELOPE = Envelope((100, 200, 400), (2.0, 1.0, 0.5))
 
@@ -46,7 +46,7 @@ def test_an_envelope_that_stays_the_same_for_a_while():
 @pytest.mark.slow
 def test_measured_envelopes_fall_and_have_the_best_rate():
     spec = sample(1, seed=3, family="mlp", data="built-in", max_mflop=0.05)[0]
-    inner, draws = open_task(spec, vary=()), Draws(0, "test")
+    inner, draws = open_task(spec, vary=()), NamedRng(0, "test")
 
     def measured(*rates: float) -> Envelope:
         return measure_envelope(inner, EnvelopeConfig(rates=rates, lengths=(20, 40, 80)), draws)

@@ -12,7 +12,7 @@ import velodrome
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import MIXTURE
 from velodrome.taskgen.space.config import dynamic_values, sample_config
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 VARIANTS = 8
 
@@ -20,7 +20,7 @@ VARIANTS = 8
 def variants(family):
     """Dynamic values of eight sampled configs; where the published are fixed, others."""
     drawn = [
-        dynamic_values(sample_config(families.get(family).config, Draws(0, index)))
+        dynamic_values(sample_config(families.get(family).config, NamedRng(0, index)))
         for index in range(VARIANTS)
     ]
     if family == "transformer":

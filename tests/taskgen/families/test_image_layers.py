@@ -10,7 +10,6 @@ from image_variants import quick, ready, variant
 
 import velodrome
 from velodrome.foundation.errors import SpecError
-from velodrome.taskgen.data import datasets
 
 pytestmark = pytest.mark.slow
 
@@ -145,5 +144,5 @@ def test_a_mixer_needs_a_patch():
 
 def test_grey_images_have_one_channel():
     spec = variant("mlp-layer_norm")
-    view = spec.family_object.view(spec.config, datasets.get("photos").info)
+    view = spec.view
     assert (view.size, view.channels) == (8, 1)

@@ -13,7 +13,7 @@ import pytest
 
 from velodrome import cli
 from velodrome.commands import _progress
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.sources import RawFile
 

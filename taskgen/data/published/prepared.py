@@ -71,7 +71,9 @@ class Record:
         splits = {
             split: SplitRecord(**_fields(SplitRecord, found["splits"][split])) for split in SPLITS
         }
-        files = {name: FileFacts(**_fields(FileFacts, file)) for name, file in found["files"].items()}
+        files = {
+            name: FileFacts(**_fields(FileFacts, file)) for name, file in found["files"].items()
+        }
         return cls(**{**known, "splits": splits, "files": files})
 
 

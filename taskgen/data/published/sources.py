@@ -1,4 +1,4 @@
-"""Original files of published data sets: what they are, where they lie, whether they are genuine."""
+"""Original files of published data sets: which they are, where they lie, if they are genuine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from velodrome.foundation.files import sha256_file
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file as it was published: its address, its size in bytes, and its SHA-256 in hexadecimal."""
+    """A file as it was published: its address, its size in bytes, and its SHA-256."""
 
     url: str
     size: int

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
-from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.builtin import digits, photos
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
 from velodrome.taskgen.data.packagefiles import package_file
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import stored_dataset
 
 BUILT_IN = ("digits", "kjv", "mnist5k", "photos")
@@ -132,7 +132,9 @@ def test_a_damaged_cache_is_noticed_and_built_again(tmp_path, monkeypatch, caplo
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
 
     def fresh() -> Dataset:  # as a new process would have it
-        return stored_dataset(digits.DIGITS_INFO, digits.build_digits, distribution="scikit-learn", version="1")
+        return stored_dataset(
+            digits.DIGITS_INFO, digits.build_digits, distribution="scikit-learn", version="1"
+        )
 
     first = fresh().load("train")
     (file,) = tmp_path.glob("data/digits-*/train/image.npy")
@@ -170,7 +172,9 @@ def test_data_load_without_a_cache(tmp_path, monkeypatch, caplog):
     blocked = tmp_path / "file"
     blocked.write_text("a file where the cache directory should be")
     monkeypatch.setenv("VELODROME_CACHE", str(blocked))
-    made = stored_dataset(digits.DIGITS_INFO, digits.build_digits, distribution="scikit-learn", version="1")
+    made = stored_dataset(
+        digits.DIGITS_INFO, digits.build_digits, distribution="scikit-learn", version="1"
+    )
     assert hash_arrays(made.load("train")) == digits.DIGITS_INFO.split_hashes["train"]
     assert "not cached" in caplog.text
 

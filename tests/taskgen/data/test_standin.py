@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from velodrome.taskgen.data.info import hash_arrays
+from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.standin import catalog
-from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.standin.catalog import stand_in_name
 from velodrome.taskgen.data.standin.images import noise
 from velodrome.taskgen.data.standin.text import make_text

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from velodrome.foundation.errors import DataError
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.sources import FileFacts
@@ -98,7 +98,7 @@ def _check_images(info: DatasetInfo, split: str, image: np.ndarray, label: np.nd
     for number, count in enumerate(recipe.class_counts.get(split, ())):
         if found[number] != count:
             raise DataError(
-                f"the {split} split of {info.name} has {counted(count, 'image')} of class "
+                f"the {split} split of {info.name} has {plural(count, 'image')} of class "
                 f"{number}, but these files have {found[number]:,}: they are of another data set, "
                 "or damaged. Give the original files."
             )

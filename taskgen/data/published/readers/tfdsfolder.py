@@ -60,7 +60,7 @@ def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> R
         return None
     import tensorflow_datasets as tfds  # noqa: PLC0415 - takes seconds; most sources do not need it
 
-    builder = tfds.builder_from_directory(str(folder))
+    builder: Any = tfds.builder_from_directory(str(folder))
     found = "/".join(filter(None, (builder.info.name, builder.info.config_name)))
     if found != recipe.tfds:
         raise DataError(
@@ -82,7 +82,7 @@ def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> R
                 f"{found:,}. Prepare the whole data set."
             )
     made = {
-        split: _split(info, folder, partial(builder.as_data_source, part.instruction), encode)
+        split: _split(info, folder, partial(builder.as_data_source, split=part.instruction), encode)
         for split, part in recipe.parts.items()
     }
     notes = {"tfds": builder.info.full_name, "version": str(builder.info.version)}

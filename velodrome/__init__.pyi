@@ -20,7 +20,7 @@ from .optimizers.metatrain.search.search import search_numbers as search_numbers
 from .optimizers.spec import OptimizerSpec as OptimizerSpec
 from .optimizers.velo.optimizer import velo as velo
 from .optimizers.velo.optimizer import velo_from_theta as velo_from_theta
-from .optimizers.velo.weights.fetch import fetch_weights as fetch_weights
+from .optimizers.velo.weights.official import fetch_weights as fetch_weights
 from .optimizers.velo.weights.store import load_weights as load_weights
 from .optimizers.velo.weights.store import save_weights as save_weights
 from .optimizers.velo.weights.tree import VeLOWeights as VeLOWeights

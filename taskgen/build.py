@@ -6,7 +6,7 @@ import dataclasses
 import functools
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import Source, open_view
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.family import Family

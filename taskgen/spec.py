@@ -11,8 +11,8 @@ from typing import Any
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
 from velodrome.taskgen.augmentation import Augmentation, read_augmentations
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import check_config, config_to_json, dynamic_values

@@ -12,7 +12,7 @@ from image_variants import VARIANTS, quick, ready, variant
 from small_tasks import random_batch, traced
 
 import velodrome
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
 pytestmark = pytest.mark.slow

@@ -138,20 +138,16 @@ def profile_of_times(
 ) -> DeviceProfile:
     """Fit a profile of this machine's default device to the measured seconds of ``specs``."""
     device = jax.devices()[0]
+    limits = device.memory_stats() or {}  # a CPU has none
     return fit_profile(
         [cost(spec) for spec in specs],
         seconds,
         name=name,
         device=device.device_kind,
-        memory_bytes=_memory_bytes(device),
+        memory_bytes=int(limits.get("bytes_limit", psutil.virtual_memory().total)),
         kind="cpu" if device.platform == "cpu" else "gpu",
         source=f"shortest of {repeats} timings of {len(specs)} tasks, jax {jax.__version__}",
     )
-
-
-def _memory_bytes(device: jax.Device) -> int:
-    limits = device.memory_stats() or {}  # a CPU has none
-    return int(limits.get("bytes_limit", psutil.virtual_memory().total))
 
 
 def measure_step_seconds(specs: Sequence[TaskSpec], *, repeats: int = 5) -> list[float]:

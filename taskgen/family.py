@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
@@ -68,16 +69,16 @@ class Family:
 
     name: str
     config: type
-    network: Callable[..., object] | str | None = None
+    network: Callable[..., Any] | str | None = None
     data_kind: str = "image"
     version: int = 1
     batch_size: Distribution = log_int(4, 512)
     view: Callable[..., View] = default_view
     cost: Callable[..., Cost] | None = None
     shrink: Mapping[str, int] = field(default_factory=lambda: {"batch_size": 4})
-    objective: Callable[..., object] | str | None = None
-    normalize: Callable[..., object] | str | None = None
-    build: Callable[..., object] | str | None = None
+    objective: Callable[..., Any] | str | None = None
+    normalize: Callable[..., Any] | str | None = None
+    build: Callable[..., Any] | str | None = None
 
     def __post_init__(self):
         if self.data_kind not in KINDS:

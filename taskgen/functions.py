@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import jax
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
-Dynamic = Mapping[str, ArrayLike]
+Scalar = int | float | jax.Array
+
+Dynamic = Mapping[str, Scalar]
 """Some or all dynamic values by name; they may be traced."""
 
-Batch = Mapping[str, ArrayLike]
-Metrics = dict[str, tuple[ArrayLike, ArrayLike]]
+Batch = Mapping[str, jax.Array]
+Metrics = Mapping[str, tuple[jax.Array, jax.Array]]
 """{name: (sum, count)}, with "loss"."""
 
 
@@ -77,6 +78,6 @@ class TaskFunctions:
 
     init: Init
     loss: Loss
-    normalize: Callable[[ArrayLike], ArrayLike]
+    normalize: Callable[[Scalar], Scalar]
     metrics: MetricsOf
     shapes: tuple[PyTree, PyTree] | None = None

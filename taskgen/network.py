@@ -11,14 +11,13 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.family import Family
-from velodrome.taskgen.functions import Batch, Dynamic, Metrics, TaskFunctions
+from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar, TaskFunctions
 from velodrome.taskgen.nn import losses
 from velodrome.taskgen.space.config import dynamic_values
 from velodrome.taskgen.views import TextView, View
@@ -57,7 +56,7 @@ def _network_functions(family: Family, config: object, view: View, precision: st
     normalize = _imported(family.normalize or _NORMALIZERS[family.data_kind])
     constants = dynamic_values(config)
 
-    def values(dynamic: Dynamic | None) -> dict[str, ArrayLike]:
+    def values(dynamic: Dynamic | None) -> dict[str, Scalar]:
         return {**constants, **(dynamic or {})}
 
     # Set here, because a GPU may round products to TF32 by default.
@@ -103,7 +102,7 @@ def _network_functions(family: Family, config: object, view: View, precision: st
     )
 
 
-def _inputs(batch: Batch, view: View) -> ArrayLike:
+def _inputs(batch: Batch, view: View) -> Scalar:
     if isinstance(view, TextView):
         return losses.fold_tokens(batch["obs"], view.vocab_size)
     return batch["image"]

@@ -47,7 +47,7 @@ for _name, _home in {
 
 def family(
     name: str, *, data_kind: str = "image", version: int = 1, **fields: Any
-) -> Callable[[Callable[..., object]], Family]:
+) -> Callable[[Callable[..., Any]], Family]:
     """Make a :class:`Family` from the network that it decorates, and register it.
 
     This is short for writing the config's dataclass and :class:`Family` out, which takes more
@@ -85,7 +85,7 @@ def family(
         typed.append((field, kind, value))
     config = dataclasses.make_dataclass(f"{name}_config", typed, frozen=True)
 
-    def register(network: Callable[..., object]) -> Family:
+    def register(network: Callable[..., Any]) -> Family:
         made = Family(
             name=name,
             config=config,
@@ -98,7 +98,7 @@ def family(
     return register
 
 
-def _calling(make: Callable[..., object]) -> Callable[..., object]:
+def _calling(make: Callable[..., Any]) -> Callable[..., Any]:
     """Return a network that calls the module of ``make`` with its input alone."""
 
     @functools.wraps(make)  # so that the registry knows where it was defined

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.budget import Budget, load_profile
@@ -170,7 +171,7 @@ def fit_budget(spec: TaskSpec, budget: Budget) -> TaskSpec:
         spec = _with(spec, field, max(floors[field], value // 2))
 
 
-def _value(spec: TaskSpec, field: str) -> int:
+def _value(spec: TaskSpec, field: str) -> Any:
     in_config = field in config_fields(type(spec.config))
     return getattr(spec.config if in_config else spec, field)
 

@@ -140,6 +140,9 @@ class Precision:
     def __post_init__(self):
         _check_fields("precision.", vars(self), _PRECISION_RULES)
 
+    def to_json(self) -> dict[str, Any]:
+        return _without_defaults(self)
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Precision:
         _check_keys("precision", values, cls)

@@ -10,10 +10,11 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxtyping import PyTree
 
@@ -138,7 +139,7 @@ def _count(jaxpr: Jaxpr) -> Count:
         elif name in ("reduce", "reduce_window"):
             total.add(_reduction(equation, name))
         elif name == "select_and_scatter_add":  # the gradient of a maximum over windows
-            total.add(_floats(equation, equation.invars[0].aval.size))
+            total.add(_floats(equation, _inputs(equation)[0].size))
         elif inner := _inner_program(parameters):
             total.add(_count(inner))
         elif name not in FREE:
@@ -159,7 +160,8 @@ def _refuse_arithmetic(parameters: Mapping[str, Any]) -> None:
 
 
 def _warn_of_unknown(equation: JaxprEqn, name: str) -> None:
-    if any(jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in equation.outvars):
+    results = [cast(ShapedArray, variable.aval) for variable in equation.outvars]
+    if any(jnp.issubdtype(result.dtype, jnp.inexact) for result in results):
         _warn(f"the primitive {name!r}")
 
 
@@ -183,9 +185,17 @@ def _open(jaxpr: ClosedJaxpr | Jaxpr) -> Jaxpr:
     return jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
 
 
+def _inputs(equation: JaxprEqn) -> list[ShapedArray]:
+    return [cast(ShapedArray, variable.aval) for variable in equation.invars]
+
+
+def _result(equation: JaxprEqn) -> ShapedArray:
+    return cast(ShapedArray, equation.outvars[0].aval)
+
+
 def _dot(equation: JaxprEqn) -> Count:
-    left, right = (variable.aval for variable in equation.invars)
-    result = equation.outvars[0].aval
+    left, right = _inputs(equation)
+    result = _result(equation)
     (contracted, _), _ = equation.params["dimension_numbers"]
     inner = math.prod(left.shape[axis] for axis in contracted)
     touched = left.size + right.size + result.size
@@ -193,8 +203,8 @@ def _dot(equation: JaxprEqn) -> Count:
 
 
 def _convolution(equation: JaxprEqn) -> Count:
-    left, right = (variable.aval for variable in equation.invars)
-    result = equation.outvars[0].aval
+    left, right = _inputs(equation)
+    result = _result(equation)
     numbers = equation.params["dimension_numbers"]
     taps = right.size // right.shape[numbers.rhs_spec[0]]
     # All but one in `dilation` numbers of a dilated input are zeros, which no implementation reads.
@@ -206,11 +216,11 @@ def _convolution(equation: JaxprEqn) -> Count:
 
 def _elementwise(equation: JaxprEqn, name: str) -> Count:
     if name in SCATTERS:
-        flops = equation.invars[2].aval.size
+        flops = _inputs(equation)[2].size
     elif name in REDUCTIONS:
-        flops = equation.invars[0].aval.size
+        flops = _inputs(equation)[0].size
     else:
-        flops = equation.outvars[0].aval.size
+        flops = _result(equation).size
     if name in WINDOWS:
         flops *= math.prod(equation.params["window_dimensions"])
     return _floats(equation, flops)
@@ -220,15 +230,15 @@ def _reduction(equation: JaxprEqn, name: str) -> Count:
     """Count a reduction, of everything or over windows, by an operation that the caller gave."""
     each = _count(_open(equation.params["jaxpr"])).flops
     if name == "reduce_window":
-        times = equation.outvars[0].aval.size * math.prod(equation.params["window_dimensions"])
+        times = _result(equation).size * math.prod(equation.params["window_dimensions"])
     else:
-        times = equation.invars[0].aval.size
+        times = _inputs(equation)[0].size
     return _floats(equation, each * times)
 
 
 def _floats(equation: JaxprEqn, flops: int) -> Count:
     """Count arithmetic; on integers (indices, random bits) it is free."""
-    result = equation.outvars[0].aval
+    result = _result(equation)
     if jnp.issubdtype(result.dtype, jnp.complexfloating):
         _warn(f"{equation.primitive.name!r} on complex numbers")
     if not jnp.issubdtype(result.dtype, jnp.floating):

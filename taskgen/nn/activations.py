@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from velodrome.taskgen.functions import Scalar
 from velodrome.taskgen.nn.choices import ACTIVATIONS
 
 
@@ -31,7 +31,7 @@ _TABLE: dict[str, Callable[[jax.Array], jax.Array]] = {
 _FUNCTIONS = tuple(_TABLE[name] for name in ACTIVATIONS)
 
 
-def activate(x: jax.Array, index: ArrayLike) -> jax.Array:
+def activate(x: jax.Array, index: Scalar) -> jax.Array:
     """Apply an activation elementwise.
 
     A Python integer ``index`` into :data:`~velodrome.taskgen.nn.choices.ACTIVATIONS` picks one

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
-from velodrome.taskgen.functions import Batch, Dynamic
+from velodrome.taskgen.functions import Batch, Dynamic, Scalar
 
 PlainLoss = Callable[[PyTree, PyTree, jax.Array, Batch, Dynamic | None], tuple[jax.Array, PyTree]]
 """``loss(params, state, key, batch, dynamic) -> (f32[], state)``."""
@@ -58,7 +57,7 @@ def with_gradient(
 
 
 def evolution_gradient(
-    loss: PlainLoss, *, pairs: int, std: Callable[[Dynamic | None], ArrayLike]
+    loss: PlainLoss, *, pairs: int, std: Callable[[Dynamic | None], Scalar]
 ) -> Gradient:
     """Return the antithetic estimate of a loss's gradient, for :func:`with_gradient`.
 
@@ -104,7 +103,7 @@ def _one_by_one(params: PyTree) -> bool:
     return jax.default_backend() == "cpu" and size >= _LARGE
 
 
-def moved(params: PyTree, direction: PyTree, size: ArrayLike) -> PyTree:
+def moved(params: PyTree, direction: PyTree, size: Scalar) -> PyTree:
     """Return ``params + size * direction``."""
     return jax.tree.map(lambda leaf, step: leaf + size * step, params, direction)
 

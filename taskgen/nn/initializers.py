@@ -12,7 +12,9 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+
+from velodrome.taskgen.functions import Scalar
 
 # Standard deviation of a standard normal truncated to +-2.
 _TRUNCATION_STD = 0.87962566103423978
@@ -27,12 +29,12 @@ class Initializer(Protocol):
     ) -> jax.Array: ...
 
 
-def kernel_initializer(dynamic: Mapping[str, ArrayLike]) -> Initializer:
+def kernel_initializer(dynamic: Mapping[str, Scalar]) -> Initializer:
     """Return the initialiser that the dynamic fields ``initializer`` and ``init_scale`` choose."""
     return sampled_initializer(dynamic["initializer"], dynamic["init_scale"])
 
 
-def sampled_initializer(index: ArrayLike, scale: ArrayLike) -> Initializer:
+def sampled_initializer(index: Scalar, scale: Scalar) -> Initializer:
     """Return an initialiser of :data:`~velodrome.taskgen.nn.choices.INITIALIZERS`.
 
     A Python integer ``index`` picks one; a traced one is a switch.
@@ -60,7 +62,7 @@ def sampled_initializer(index: ArrayLike, scale: ArrayLike) -> Initializer:
     return init
 
 
-def orthogonal(scale: ArrayLike) -> Initializer:
+def orthogonal(scale: Scalar) -> Initializer:
     """Return orthogonal columns (or rows, if those are fewer), times ``scale``, maybe traced.
 
     The kernel is viewed as the matrix [inputs, outputs]. It is the Q of a normal matrix's QR
@@ -89,7 +91,7 @@ def orthogonal(scale: ArrayLike) -> Initializer:
     return init
 
 
-def truncated_normal(std: ArrayLike) -> Initializer:
+def truncated_normal(std: Scalar) -> Initializer:
     """Return a normal of nominal deviation ``std``, cut at two of them and not rescaled.
 
     The real standard deviation is 0.88 ``std``: the default of the library that the published
@@ -102,7 +104,7 @@ def truncated_normal(std: ArrayLike) -> Initializer:
     return init
 
 
-def fan_in_truncated_normal(scale: ArrayLike = 1) -> Initializer:
+def fan_in_truncated_normal(scale: Scalar = 1) -> Initializer:
     """:func:`truncated_normal` with ``std = scale/sqrt(fan_in)``: the published default kernel."""
 
     def init(key, shape, dtype=jnp.float32):
@@ -111,7 +113,7 @@ def fan_in_truncated_normal(scale: ArrayLike = 1) -> Initializer:
     return init
 
 
-def scaled_truncated_normal(scale: ArrayLike) -> Initializer:
+def scaled_truncated_normal(scale: Scalar) -> Initializer:
     """Return a truncated normal whose real variance is ``scale / fan_in``, maybe traced."""
 
     def init(key, shape, dtype=jnp.float32):

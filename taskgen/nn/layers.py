@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
+from velodrome.taskgen.functions import Scalar
 from velodrome.taskgen.nn.activations import activate
 from velodrome.taskgen.nn.initializers import Initializer
 
@@ -85,7 +85,7 @@ def normalize(layer: Norm, x: jax.Array, *, train: bool) -> jax.Array:
     return layer(x, train=train) if isinstance(layer, BatchNorm) else layer(x)
 
 
-def dropout(x: jax.Array, rate: ArrayLike, key: jax.Array) -> jax.Array:
+def dropout(x: jax.Array, rate: Scalar, key: jax.Array) -> jax.Array:
     """Set each number to zero with probability ``rate``, and divide the others by 1 - rate."""
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), 0.0)
@@ -126,7 +126,7 @@ class DenseStack(nnx.Module):
     def run(
         self,
         x: jax.Array,
-        activation: ArrayLike,
+        activation: Scalar,
         *,
         train: bool = False,
         key: jax.Array | None = None,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from velodrome.taskgen.functions import Scalar
 from velodrome.taskgen.views import ImageView, TextView
 
 PAD = 0
@@ -97,18 +97,18 @@ def fold_tokens(tokens: jax.Array, vocab_size: int) -> jax.Array:
     return jnp.where(tokens < vocab_size, tokens, 1 + tokens % (vocab_size - 1))
 
 
-def normalize_classification(loss: ArrayLike, view: ImageView) -> jax.Array:
+def normalize_classification(loss: Scalar, view: ImageView) -> jax.Array:
     """Apply the published normaliser of image families with MLPs and convolutions."""
     return _normalize(loss, view.num_classes)
 
 
-def normalize_one_hot_regression(loss: ArrayLike, view: ImageView) -> jax.Array:
+def normalize_one_hot_regression(loss: Scalar, view: ImageView) -> jax.Array:
     """Apply the published normaliser ``10 min(L, 1)``; NaN and infinity count as 1."""
     del view  # the mean over the classes does not grow with their number
     return 10.0 * jnp.minimum(jnp.where(jnp.isfinite(loss), loss, 1.0), 1.0)
 
 
-def normalize_deep_classification(loss: ArrayLike, view: ImageView) -> jax.Array:
+def normalize_deep_classification(loss: Scalar, view: ImageView) -> jax.Array:
     """Apply the published normaliser of residual networks and of networks on patches.
 
     ``clip(10 L / ln 2C, 0, 10)``; NaN and infinity count as ``ln 2C``.
@@ -118,12 +118,12 @@ def normalize_deep_classification(loss: ArrayLike, view: ImageView) -> jax.Array
     return jnp.clip(10.0 * finite / worst, 0.0, 10.0)
 
 
-def normalize_language_model(loss: ArrayLike, view: TextView) -> jax.Array:
+def normalize_language_model(loss: Scalar, view: TextView) -> jax.Array:
     """Apply the published normaliser of language models."""
     return _normalize(loss, view.vocab_size)
 
 
-def _normalize(loss: ArrayLike, classes: int) -> jax.Array:
+def _normalize(loss: Scalar, classes: int) -> jax.Array:
     """Return ``(clip(L, 0, ln 2C) - ln(C/5)) * 10 / ln C``; NaN and infinity count as ``ln 2C``.
 
     For a uniform guess, ``L = ln C``, it is ``10 ln 5 / ln C``: 7 for ten classes.

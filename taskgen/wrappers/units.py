@@ -6,11 +6,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from velodrome.taskgen.augmentation import ReparamWeights
-from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.functions import Dynamic, Scalar
 from velodrome.taskgen.space.fields import config_fields
 from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values
 
@@ -43,7 +42,7 @@ def reparam_weights(task: AugmentedTask, values: Values) -> AugmentedTask:
     return dataclasses.replace(task, init=init, loss=loss, metrics=metrics)
 
 
-def _scales(params: PyTree, level: ArrayLike, widest: ArrayLike, seed: ArrayLike) -> PyTree:
+def _scales(params: PyTree, level: Scalar, widest: Scalar, seed: Scalar) -> PyTree:
     """Return scales like the parameters, from one draw of exponents whatever the level."""
     leaves, structure = jax.tree.flatten(params)
     level = jnp.asarray(level, jnp.int32)
@@ -78,7 +77,7 @@ def loss_scale(task: AugmentedTask, values: Values) -> AugmentedTask:
         value, state = task.loss(params, state, key, batch, train=train, dynamic=dynamic)
         return (value * values.get(dynamic, "scale") if train else value), state
 
-    def plain_loss(value: ArrayLike, dynamic: Dynamic | None = None) -> ArrayLike:
+    def plain_loss(value: Scalar, dynamic: Dynamic | None = None) -> Scalar:
         return task.plain_loss(value / values.get(dynamic, "scale"), dynamic)
 
     return dataclasses.replace(task, loss=loss, plain_loss=plain_loss)

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from velodrome.taskgen.augmentation import Augmentation
-from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.functions import Dynamic, Scalar
 from velodrome.taskgen.nn.evolution import with_gradient
 from velodrome.taskgen.task import Task
 
 
-def _unchanged(loss: ArrayLike, dynamic: Dynamic | None = None) -> ArrayLike:
+def _unchanged(loss: Scalar, dynamic: Dynamic | None = None) -> Scalar:
     del dynamic
     return loss
 
@@ -31,7 +30,7 @@ class AugmentedTask(Task):
         wrapped task.
     """
 
-    plain_loss: Callable[..., ArrayLike] = _unchanged
+    plain_loss: Callable[..., Scalar] = _unchanged
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Values:
     config: Any
     constants: Mapping[str, int | float]
 
-    def get(self, dynamic: Dynamic | None, field: str) -> ArrayLike:
+    def get(self, dynamic: Dynamic | None, field: str) -> Scalar:
         """Return a dynamic field: traced if ``dynamic`` has it, the spec's constant if not."""
         name = f"{self.name}.{field}"
         return (dynamic or {}).get(name, self.constants[name])

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from velodrome.taskgen.families.learned_optimizer.config import INNER, InnerConfig, inner_config
 from velodrome.taskgen.families.learned_optimizer.rules import Rule, Weights, make_rule
-from velodrome.taskgen.functions import Batch, Dynamic, Init, Loss, TaskFunctions
+from velodrome.taskgen.functions import Batch, Dynamic, Init, Loss, Scalar, TaskFunctions
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn import losses
 from velodrome.taskgen.views import ImageView
@@ -77,8 +76,8 @@ def open_inner(config: InnerConfig, view: ImageView, precision: str) -> InnerPro
     return InnerProblem(rule, start, step)
 
 
-def _value(name: str, dynamic: Dynamic | None, config: InnerConfig) -> ArrayLike:
-    return (dynamic or {}).get(name, getattr(config, name))
+def _value(name: str, dynamic: Dynamic | None, config: InnerConfig) -> Scalar:
+    return dynamic[name] if dynamic and name in dynamic else getattr(config, name)
 
 
 def deal(batch: Batch, rows: jax.Array) -> Batch:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from velodrome.taskgen.families.learned_optimizer.features import (
@@ -22,6 +21,7 @@ from velodrome.taskgen.families.learned_optimizer.features import (
     adafactor_features,
     mlp_features,
 )
+from velodrome.taskgen.functions import Scalar
 from velodrome.taskgen.nn.initializers import fan_in_truncated_normal
 
 Weights = dict[str, jax.Array]
@@ -167,7 +167,7 @@ def _normalized(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(_NORMALIZER_EPSILON + square)
 
 
-def _time_features(iteration: ArrayLike) -> jax.Array:
+def _time_features(iteration: Scalar) -> jax.Array:
     time = jnp.asarray(iteration, jnp.float32)
     return jnp.tanh(time / jnp.asarray(HORIZONS, jnp.float32) - 1)
 

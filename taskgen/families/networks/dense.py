@@ -5,10 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from velodrome.taskgen.families import autoencoder, mlp
-from velodrome.taskgen.functions import Batch, Dynamic, Metrics
+from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar
 from velodrome.taskgen.nn import losses
 from velodrome.taskgen.nn.initializers import kernel_initializer
 from velodrome.taskgen.nn.layers import DenseStack
@@ -43,7 +42,7 @@ def mlp_objective(logits: jax.Array, batch: Batch, view: mlp.MLPView) -> Metrics
     return losses.classification(logits, batch, view)
 
 
-def normalize_mlp(loss: ArrayLike, view: mlp.MLPView) -> jax.Array:
+def normalize_mlp(loss: Scalar, view: mlp.MLPView) -> jax.Array:
     if view.loss == "mse":
         return losses.normalize_one_hot_regression(loss, view)
     return losses.normalize_classification(loss, view)
@@ -84,7 +83,7 @@ def autoencoder_objective(
     return {"loss": (losses.sum(), jnp.asarray(losses.size, jnp.float32))}
 
 
-def normalize_autoencoder(loss: ArrayLike, view: autoencoder.AutoencoderView) -> jax.Array:
+def normalize_autoencoder(loss: Scalar, view: autoencoder.AutoencoderView) -> jax.Array:
     """Apply the published normaliser ``10 + clip(ln L, -12, 1) / 2``; NaN and infinity count as e."""
     logarithm = loss if view.log_loss else jnp.log(loss + LOG_FLOOR)
     finite = jnp.where(jnp.isfinite(logarithm), logarithm, 1.0)

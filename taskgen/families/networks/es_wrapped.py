@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from jax.typing import ArrayLike
-
 from velodrome.taskgen.families import mlp
 from velodrome.taskgen.families.es_wrapped import ESWrappedConfig
-from velodrome.taskgen.functions import Dynamic, TaskFunctions
+from velodrome.taskgen.functions import Dynamic, Scalar, TaskFunctions
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn.evolution import evolution_gradient, with_gradient
 
@@ -20,7 +18,7 @@ def build(config: ESWrappedConfig, view: mlp.MLPView, precision: str) -> TaskFun
     def training_loss(params, state, key, batch, dynamic):
         return base.loss(params, state, key, batch, train=True, dynamic=dynamic)
 
-    def std(dynamic: Dynamic | None) -> ArrayLike:
+    def std(dynamic: Dynamic | None) -> Scalar:
         return (dynamic or {}).get("std", config.std)
 
     estimated = with_gradient(

@@ -11,10 +11,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from velodrome.taskgen.families.rnn import RNNConfig
-from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.functions import Dynamic, Scalar
 from velodrome.taskgen.nn.choices import INITIALIZERS
 from velodrome.taskgen.nn.initializers import (
     Initializer,
@@ -100,7 +99,7 @@ class LSTM(nnx.Module):
 CELLS = {"vanilla": Vanilla, "irnn": IRNN, "gru": GRU, "lstm": LSTM}
 
 
-def embedding_initializer(index: ArrayLike, scale: ArrayLike) -> Initializer:
+def embedding_initializer(index: Scalar, scale: Scalar) -> Initializer:
     """Return the initialiser of the table: the kernels', except for "truncated".
 
     A row of the table is looked up, not multiplied, so the published fixed tasks do not divide its

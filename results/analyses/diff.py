@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -221,10 +221,10 @@ def _median(losses: Mapping[int, float]) -> float:
     return float(np.median(list(losses.values()))) if losses else _NAN
 
 
-def total(changes: Sequence[Change]) -> dict[str, object]:
+def total(changes: Sequence[Change]) -> dict[str, Any]:
     """Return a row of :data:`TOTAL_COLUMNS` from one optimizer's changes, a task each."""
     known = [change for change in changes if len(change.logs)]
-    row: dict[str, object] = dict.fromkeys(TOTAL_COLUMNS, _NAN)
+    row: dict[str, Any] = dict.fromkeys(TOTAL_COLUMNS, _NAN)
     # Where B has no runs its label is not known for certain.
     row["label"] = (known or changes)[0].label
     row |= {"tasks": len(known), "fails": len(changes) - len(known)}
@@ -268,13 +268,15 @@ def _wilcoxon(logs: np.ndarray) -> float:
     return float(p)
 
 
-def with_holm(totals: Sequence[dict[str, object]]) -> pd.DataFrame:
+def with_holm(totals: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Add p-values after Holm's step-down correction (Holm 1979) where there is a p-value."""
     table = pd.DataFrame(totals, columns=list(TOTAL_COLUMNS))
-    p = table["p"].dropna().sort_values(kind="stable")
-    steps = np.minimum(1.0, p.to_numpy(float) * np.arange(len(p), 0, -1))
-    table.loc[p.index, "p_holm"] = np.maximum.accumulate(steps)
-    return table
+    p = table["p"].to_numpy(float)
+    order = np.argsort(p, kind="stable")[: np.count_nonzero(~np.isnan(p))]  # NaN comes last
+    steps = np.minimum(1.0, p[order] * np.arange(len(order), 0, -1))
+    corrected = np.full(len(p), np.nan)
+    corrected[order] = np.maximum.accumulate(steps)
+    return table.assign(p_holm=corrected)
 
 
 def _resampled(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,7 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
             continue
         smooth = envelope.definition.smooth_candidate(sweep.losses)
         if sweep.horizon < horizon:  # every run diverged before its end
-            smooth = np.full((*smooth.shape[:2], 1), np.inf)
+            smooth = np.full_like(smooth[:, :, :1], np.inf)
         mine, same_seeds = _Drawn(sweep, smooth), paired(sweep, theirs)
         # Where the baseline's draws are others, the target is that of its seeds as they are.
         goals = targets if same_seeds else np.full(len(mine.draws), targets[0])

@@ -77,9 +77,7 @@ def _of_split(results: list[TaskResult], label: str, split: Split) -> Iterator[H
         yield from _of_scope(results, label, split, "all")
 
 
-def _of_scope(
-    results: list[TaskResult], label: str, split: Split, scope: Scope
-) -> list[Headline]:
+def _of_scope(results: list[TaskResult], label: str, split: Split, scope: Scope) -> list[Headline]:
     samples: dict[tuple[int, ...], Sample] = {}
     found = []
     for unit in UNITS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,8 @@ the compiled training program of one run needs, including its optimizer's state,
 the prediction for parameters, gradients and activations alone.
 What was not measured or is not in the plan is NaN.
 """
+
+
 def overhead_table(
     store: Store, labels: Mapping[str, str], specs: Sequence[Mapping[str, object]]
 ) -> pd.DataFrame:

@@ -12,9 +12,9 @@ import numpy as np
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.files import atomic_path
-from velodrome.results.analyses.time_to_loss import seconds_per_step
 from velodrome.results.export.stored import ShardRows
 from velodrome.results.report.context import data_text
+from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.curves import LaneInfo
 
 MOST_POINTS = 1_000
@@ -62,7 +62,7 @@ class EventFiles:
 
     def _write_run(self, rows: ShardRows, lane: LaneInfo, mine: Any) -> None:
         cell = rows.cell
-        second = seconds_per_step(self._timings.get(cell.id) or {})
+        second = median_seconds(self._timings.get(cell.id))
         second = second if np.isfinite(second) else 0.0
         start = _time(rows.shard.metadata.get("started"))
         index = int(cell.task.get("index") or 0)

@@ -50,17 +50,17 @@ def learning_curves(
         part = {**name, "series": series, "label": "", "rate": np.nan, "seed": -1, **what}
         parts.append(pd.DataFrame({**part, "step": steps[keep], "loss": losses[keep]}))
 
-    race = task.races.get("default")
-    if race is not None:
-        rates = race.rates(task.evaluations)
-        steps = race.baseline.steps
+    baseline = task.envelopes.get("default")
+    if baseline is not None:
+        rates = baseline.rates(task.evaluations)
+        steps = baseline.sweep.steps
         who = {"label": task.baseline.label if task.baseline else ""}
-        for point, curve in zip(race.baseline.points, rates, strict=True):
+        for point, curve in zip(baseline.sweep.points, rates, strict=True):
             add("rate", steps, curve, rate=_rate(point), **who)
         if not task.incomplete:
             best = best_point(rates)
-            add("best", steps, rates[best], rate=_rate(race.baseline.points[best]), **who)
-            add("envelope", steps, race.envelope(task.evaluations), **who)
+            add("best", steps, rates[best], rate=_rate(baseline.sweep.points[best]), **who)
+            add("envelope", steps, baseline.curve(task.evaluations), **who)
         published = reference and reference.envelopes.get(str(name["task"]))
         if published:
             within = published.steps <= steps[-1]
@@ -69,7 +69,7 @@ def learning_curves(
             if outcome.train is None or outcome.point is None:
                 continue
             point = outcome.point
-            smooth = race.definition.smooth_candidate(outcome.train.losses)[point]
+            smooth = baseline.definition.smooth_candidate(outcome.train.losses)[point]
             there = outcome.train.present[point]
             for seed, curve, present in zip(outcome.train.seeds, smooth, there, strict=True):
                 if present:

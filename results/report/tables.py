@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -161,8 +160,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 def family_median(row: dict[Any, Any]) -> Aggregate:
     """The median of a row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``."""
-    names = [field.name for field in fields(Aggregate) if field.name != "value"]
-    return Aggregate(row["median"], **{name: row[name] for name in names})
+    return Aggregate.from_row(row, value="median")
 
 
 def _speedup(row: dict[Any, Any], unit: str, name: str) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import PlanError
-from velodrome.foundation.locks import alone_in
-from velodrome.foundation.text import counted
+from velodrome.foundation.files import exclusive_directory
+from velodrome.foundation.text import duration, plural
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.datachoice import with_data
@@ -19,7 +19,7 @@ from velodrome.suites.planning.dataneeds import data_bytes
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.planning.preflight import check_suite
-from velodrome.suites.running.displays import choose_progress, duration
+from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from velodrome.suites.running.engines.inline import InlineEngine
@@ -159,7 +159,7 @@ def run(
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
-    with alone_in(store.directory):
+    with exclusive_directory(store.directory):
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
@@ -184,7 +184,7 @@ def run(
     seconds = time.monotonic() - began
     shards = len(store.plan["shards"])
     display.say(
-        f"{store.directory} has {already + done} of {counted(shards, 'shard')}"
+        f"{store.directory} has {already + done} of {plural(shards, 'shard')}"
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )

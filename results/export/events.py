@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
@@ -75,10 +75,11 @@ class EventFiles:
             try:
                 writer.write(self._event(wall_time=start, file_version="brain.Event:2")
                              .SerializeToString())  # fmt: skip
-                for names, part in mine.groupby(["split", "metric"], observed=True):
+                for key, part in mine.groupby(["split", "metric"], observed=True):
+                    split, metric = cast(tuple[str, str], key)
                     shown = np.linspace(0, len(part) - 1, min(MOST_POINTS, len(part))).astype(int)
                     steps, values = part["step"].to_numpy()[shown], part["value"].to_numpy()[shown]
-                    tag = f"{section}/{' '.join(map(str, names))}"  # pyright: ignore
+                    tag = f"{section}/{split} {metric}"
                     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
                         number = self._summary.Value(tag=tag, simple_value=value)
                         event = self._event(

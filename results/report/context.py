@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 
 DATA_KINDS = {
     "real": "real data",
@@ -70,7 +70,7 @@ class Context:
         return (
             f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
             f"{ran if self.baseline_ran else f'no runs of {self.baseline}'}; "
-            f"{counted(self.seeds, 'seed')}; {self.data}."
+            f"{plural(self.seeds, 'seed')}; {self.data}."
         )
 
     def caption(self, text: str, counts: str = "", **facts: object) -> str:

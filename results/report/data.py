@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.analyses.anytime import anytime_curves, anytime_rows
 from velodrome.results.analyses.equal_steps import after_equal_steps
 from velodrome.results.analyses.failures import failure_table, task_failures
@@ -125,7 +125,7 @@ class ReportData:
             return f"{label}: no tasks."
         shown = {k: v for k, v in mine.counts.items() if v or k == "censored" or not brief}
         counts = ", ".join(f"{count} {what}" for what, count in shown.items())
-        return f"{label}: {counted(mine.planned, 'task')}, {counts}."
+        return f"{label}: {plural(mine.planned, 'task')}, {counts}."
 
 
 def _kinds(rows: pd.DataFrame) -> str:

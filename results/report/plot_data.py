@@ -124,7 +124,7 @@ class Panel:
         return LogLocator(10, subs=subs, numticks=most)
 
 
-def panel(curves: pd.DataFrame, horizon: float) -> Panel:
+def panel(curves: pd.DataFrame, horizon: int) -> Panel:
     """Lay out the curves of one task.
 
     Args:

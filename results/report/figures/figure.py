@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.style import add_caption, velodrome_style
 from velodrome.results.speedup.taskresult import Split, Unit
@@ -72,7 +72,7 @@ def counts_drawn(data: ReportData, *, unit: Unit = "steps", split: Split = "trai
         others = {k: v for k, v in found.counts.items() if v and k != "censored"}
         counts = "".join(f", {count} {what}" for what, count in others.items())
         parts.append(
-            f"{found.label}: {planned}{counted(found.planned, 'task')}, "
+            f"{found.label}: {planned}{plural(found.planned, 'task')}, "
             f"{found.counts['censored']} censored{counts}."
         )
     return " ".join(parts)

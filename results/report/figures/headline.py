@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import ratio_text
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData, Row
@@ -57,7 +57,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
         name="headline",
         section="headline",
         title=f"Speedup over {data.context.tuned}",
-        caption=f"{data.context.line} {data.counts} {_MEANING} {counted(seeds, 'seed')}{narrow}",
+        caption=f"{data.context.line} {data.counts} {_MEANING} {plural(seeds, 'seed')}{narrow}",
         alt="; ".join(
             f"{h.label}, {h.unit}, {h.split} loss: median {ratio_text(h.median)}, interquartile "
             f"mean {ratio_text(h.iqm)} over {h.tasks} tasks"

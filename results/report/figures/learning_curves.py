@@ -152,7 +152,7 @@ def _panel(
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    found = panel(curves, horizon=max((row["steps"] for row in rows), default=0))
+    found = panel(curves, max((int(row["steps"]) for row in rows), default=0))
     for curve in found.curves:
         look = dict(_LINES[curve.series])
         if curve.series == "seed":

@@ -36,7 +36,7 @@ class Axis:
         return [(float(self(np.array(v))), label(v)) for v in inside]
 
 
-def path(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> str:
+def path(x: Sequence[float | int] | np.ndarray, y: Sequence[float | int] | np.ndarray) -> str:
     """SVG path data of a line in whole units, by differences: a third of the plain length.
 
     Example:

@@ -155,7 +155,8 @@ def test_a_report_without_intervals(tmp_path: Path):
     assert not any("tasks drawn anew" in line for line in lines)
     headline = markdown(data).split("## Tasks")[0]
     assert "1.3" in headline and "x [" not in headline
-    name, _, families = more_tables(data)[0]
-    assert name == "Families" and "[" not in families[0][4] and families[0][5] == "-"
+    name, families = next(more_tables(data))
+    assert name == "Families"
+    assert "[" not in families.rows[0][4] and families.rows[0][5] == "-"
     for plot in headline_plot.plots(data):
         plot.figure()

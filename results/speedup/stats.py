@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,7 +74,7 @@ class Aggregate:
         }  # fmt: skip
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any], *, value: str = "value") -> Aggregate:
+    def from_row(cls, row: Mapping[Hashable, Any], *, value: str = "value") -> Aggregate:
         """Read what :meth:`row` made; ``value`` names the column of the number."""
         same, new = (
             Interval(

@@ -12,19 +12,18 @@ _WORD = 2**64
 
 
 def permutation(size: int, seed: int, stream: int) -> np.ndarray:
-    """Returns a random order of ``range(size)``, the same on every machine and version.
-
-    Raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et al. 2011) are
-    sorted; a library's own shuffling may change from one version to the next.
+    """Return a random order of ``range(size)``, the same on every machine and version.
 
     Args:
-      size: Number of things to order, below 2^31.
+      size: Below 2^31.
       seed: From 0 to 2^64 - 1.
       stream: From 0 to 2^64 - 1; another number gives an independent order.
 
     Returns:
       i32[size], read-only.
     """
+    # Sorted raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et al. 2011): a
+    # library's own shuffling may change from one version to the next.
     key = np.array([seed % _WORD, stream % _WORD], dtype=np.uint64)
     words = np.random.Philox(key=key).random_raw(size)
     order = np.argsort(words, kind="stable").astype(np.int32)
@@ -33,7 +32,7 @@ def permutation(size: int, seed: int, stream: int) -> np.ndarray:
 
 
 # A run visits its epochs in turn, and a few runs alternate; older epochs are made again. Orders of
-# millions of examples take much memory, and a run hardly gets to its second epoch of them.
+# millions of examples take much memory, and few runs get to a second epoch of them.
 _LARGE = 2**22
 _epoch = functools.lru_cache(maxsize=32)(permutation)
 _large_epoch = functools.lru_cache(maxsize=4)(permutation)
@@ -42,18 +41,18 @@ _large_epoch = functools.lru_cache(maxsize=4)(permutation)
 def epoch_indices(
     size: int, seed: int, start: int, count: int, batch_size: int, *, what: str
 ) -> np.ndarray:
-    """Returns which examples make up the batches of steps ``start`` to ``start + count - 1``.
+    """Return which examples make up the batches of steps ``start`` to ``start + count - 1``.
 
     Every epoch visits the examples in a new order, in consecutive batches; the last partial
     batch of an epoch is dropped. A step's batch depends on the step alone, not on how steps are
-    asked for.
+    grouped into calls.
 
     Args:
       size: Examples in the split.
       seed: Seed of the run, from 0 to 2^64 - 1.
       start: First step, from 0.
       count: Number of steps.
-      batch_size: Examples in a batch.
+      batch_size: At most ``size``.
       what: What the examples are, for messages: "the train split of digits".
 
     Returns:

@@ -16,17 +16,10 @@ _CHUNK = 8192  # examples put into rows at a time, so that index arrays stay sma
 
 
 def prepare_tokens(raw: Arrays, *, vocab_size: int) -> Arrays:
-    """Folds tokens into a vocabulary.
+    """Fold tokens int[N], which are not negative, into a vocabulary of ``vocab_size`` >= 2.
 
     Token t >= V becomes 1 + t mod (V - 1): never 0, which may stand for padding. A vocabulary
     larger than that of the data leaves them as they are.
-
-    Args:
-      raw: ``{"tokens": int[N]}``, non-negative.
-      vocab_size: Size V of the vocabulary, at least 2.
-
-    Returns:
-      ``{"tokens": int[N]}`` of the same type.
     """
     return {"tokens": _fold(raw["tokens"], vocab_size)}
 
@@ -39,7 +32,7 @@ def _fold(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
 
 
 def window_rows(raw: Arrays, indices: np.ndarray, *, length: int, vocab_size: int) -> Arrays:
-    """Copies windows of a stream: what :func:`gather_rows` takes, from arrays on the host.
+    """Copy windows of a stream on the host into rows, as :func:`gather_rows` takes them.
 
     Args:
       raw: ``{"tokens": int[N]}``.
@@ -57,7 +50,7 @@ def window_rows(raw: Arrays, indices: np.ndarray, *, length: int, vocab_size: in
 def example_rows(
     raw: Arrays, indices: np.ndarray | None, *, length: int, vocab_size: int
 ) -> Arrays:
-    """Makes the sequence of each example: its first tokens, padded with 0 at the end.
+    """Make the sequence of each example: its first tokens, padded with 0 at the end.
 
     Nothing is put before or after the text, as in the published tasks.
 
@@ -85,7 +78,7 @@ def example_rows(
 
 
 def count_windows(tokens: int, length: int, what: str) -> int:
-    """Returns how many windows of ``length + 1`` tokens there are at a stride of ``length``.
+    """Return how many windows of ``length + 1`` tokens there are at a stride of ``length``.
 
     Neighbours share one token, so every token but the first is predicted once an epoch.
 
@@ -94,7 +87,7 @@ def count_windows(tokens: int, length: int, what: str) -> int:
     """
     if tokens <= length:
         raise DataError(
-            f"{what} has {tokens} tokens, not enough for a sequence of {length} and the one "
+            f"{what} has {tokens} tokens, not enough for a sequence of {length} and the token "
             "after it; choose a shorter sequence length."
         )
     if tokens >= INDEX_LIMIT:
@@ -107,12 +100,7 @@ def count_windows(tokens: int, length: int, what: str) -> int:
 def gather_windows(
     arrays: dict[str, jax.Array], indices: jax.Array, *, length: int
 ) -> dict[str, jax.Array]:
-    """Takes a batch of windows.
-
-    Args:
-      arrays: ``{"tokens": int[N]}``, on the device.
-      indices: i32[B], which windows.
-      length: Tokens T to predict in each.
+    """Take the windows ``indices`` i32[B] of ``length`` T out of ``{"tokens": int[N]}``.
 
     Returns:
       ``{"obs": i32[B,T], "target": i32[B,T]}``; ``target[:, i]`` follows ``obs[:, i]``.
@@ -127,14 +115,10 @@ def gather_windows(
 
 
 def gather_rows(arrays: dict[str, jax.Array], indices: jax.Array) -> dict[str, jax.Array]:
-    """Takes a batch of sequences that lie in rows of their own.
-
-    Args:
-      arrays: ``{"rows": int[N,T+1]}``, on the device.
-      indices: i32[B], which rows.
+    """Take the sequences ``indices`` i32[B] out of ``{"rows": int[N,T+1]}``.
 
     Returns:
-      ``{"obs": i32[B,T], "target": i32[B,T]}``; ``target[:, i]`` follows ``obs[:, i]``.
+      As :func:`gather_windows`.
     """
     rows = arrays["rows"].at[indices].get(mode="promise_in_bounds").astype(jnp.int32)
     return {"obs": rows[:, :-1], "target": rows[:, 1:]}

@@ -16,21 +16,21 @@ from velodrome.taskgen.data.info import Arrays
 from velodrome.taskgen.data.standin.words import random_below, random_bytes
 
 JITTER = 3
-"""A prototype moves by up to so many pixels in each direction."""
+"""A prototype moves by up to this number of pixels in each direction."""
 
 _FIELD = 1024  # pixels: backgrounds are cut out of a field of this height and width
 _BACKGROUND = 30  # standard deviation in grey levels, about
 
 # Standard deviation of prototypes, by the largest number of classes: learnable in some hundred
-# steps, and not in ten. More classes take more.
+# steps, and not in ten. More classes need more.
 _PROTOTYPES = ((10, 10), (101, 18), (1000, 30))
-_COLOUR = 2  # the part of an image that its channels share is so many times the part they do not
+_COLOUR = 2  # standard deviation of what the channels share, in that of what they do not share
 
 
 def make_images(
     name: str, sizes: dict[str, int], *, shape: tuple[int, ...], classes: int
 ) -> dict[str, Arrays]:
-    """Makes the splits of a stand-in.
+    """Make the splits of a stand-in.
 
     Args:
       name: Name of the data set, which decides all random choices.
@@ -80,18 +80,18 @@ def _split(
 
 
 def _windows(field: np.ndarray, side: int) -> np.ndarray:
-    """All windows of a field i16[F,F,C], without copying: i16[F-side+1,F-side+1,C,side,side]."""
+    """View i16[F,F,C] as its windows i16[F-side+1,F-side+1,C,side,side]."""
     return np.lib.stride_tricks.sliding_window_view(field, (side, side), axis=(0, 1))
 
 
 def noise(side: int, channels: int, deviation: int, *path: str) -> np.ndarray:
-    """Makes a square field of noise with a 1/f spectrum, from the scale of 1 pixel to that of 32.
+    """Make a square field of noise with a 1/f spectrum, from the scale of 1 pixel to that of 32.
 
     Args:
       side: Height and width in pixels.
       channels: Colour channels; they are correlated.
       deviation: Standard deviation, about.
-      *path: What it is for; decides the random choices.
+      *path: Seeds the random choices.
 
     Returns:
       i16[side,side,channels], with mean about 0.
@@ -116,7 +116,7 @@ def _grey(side: int, deviation: int, *path: str) -> np.ndarray:
 
 
 def _octave(side: int, cell: int, *path: str) -> np.ndarray:
-    """Random values from -128 to 127 at every ``cell``-th pixel, linear between: i32[side,side]."""
+    """Make i32[side,side]: random values from -128 to 127 at every ``cell``-th pixel, linear between."""
     grid = -(-side // cell) + 1
     values = random_bytes(grid * grid, *path).astype(np.int32).reshape(grid, grid) - 128
     for axis in (0, 1):

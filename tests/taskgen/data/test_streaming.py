@@ -98,7 +98,9 @@ def test_texts_give_their_first_tokens_or_are_padded():
 
 def test_sequences_longer_than_what_is_kept_are_refused():
     assert open_view(texts(example_tokens=9), TextView(8, 100), "train").size == 40
-    with pytest.raises(DataError, match="first 9 tokens are kept, not enough for a sequence of 9"):
+    with pytest.raises(
+        DataError, match="first 9 tokens are kept of each .* not enough for a sequence of 9"
+    ):
         open_view(texts(example_tokens=9), TextView(9, 100), "train")
 
 

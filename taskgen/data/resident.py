@@ -25,14 +25,9 @@ V = TypeVar("V")
 def resident_limit() -> int:
     """Return how many bytes one split of a data set may take on the device.
 
-    A larger split stays in its memory-mapped files, and batches are copied to the device in
-    blocks. Batches are the same either way.
-
-    Returns:
-      ``VELODROME_RESIDENT_BYTES`` if it is set, else a share of the memory.
-
-    Raises:
-      DataError: The variable is set, but not to a number of bytes.
+    This is ``VELODROME_RESIDENT_BYTES`` if it is set, else a share of the memory. A larger split
+    stays in its memory-mapped files, and batches are copied to the device in blocks; batches are
+    the same either way.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:

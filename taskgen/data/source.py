@@ -13,15 +13,17 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
-from velodrome.taskgen.data.images import as_floats, gather_images
+from velodrome.taskgen.data.images import Batch, as_floats, gather_images
 from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
-from velodrome.taskgen.data.text import gather_rows, gather_windows
+from velodrome.taskgen.data.text import gather_text
 from velodrome.taskgen.data.view import SplitView, view_of
 from velodrome.taskgen.family import ImageView, TextView
 from velodrome.taskgen.spec import TaskSpec
+
+Indices = jax.Array | np.ndarray
 
 # Raised when the same data and view would give other batches than before.
 _PIPELINE = 1
@@ -52,8 +54,8 @@ class Source:
     size: int
     content_hash: str
     view: SplitView = field(repr=False)
-    on_device: dict[str, jax.Array] | None = field(repr=False)
-    gather_batch: Callable[..., dict[str, jax.Array]] = field(repr=False)
+    on_device: Batch | None = field(repr=False)
+    gather_batch: Callable[..., Batch] = field(repr=False)
 
     @property
     def provenance(self) -> str:
@@ -66,12 +68,8 @@ class Source:
         return self.on_device is not None
 
     @property
-    def arrays(self) -> dict[str, jax.Array]:
-        """The arrays of a resident split, on the device.
-
-        Raises:
-          DataError: The split is too large to be kept on the device; use :meth:`block`.
-        """
+    def arrays(self) -> Batch:
+        """The arrays of a resident split; for another one a :class:`DataError` is raised."""
         if self.on_device is None:
             raise DataError(
                 f"the {self.split} split of {self.info.name!r} takes "
@@ -89,14 +87,11 @@ class Source:
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
 
-    def block(self, indices: np.ndarray) -> tuple[dict[str, jax.Array], np.ndarray]:
-        """Return arrays that hold some examples, and where in them these are.
-
-        Args:
-          indices: i32[...], rows of :meth:`indices`.
+    def block(self, indices: np.ndarray) -> tuple[Batch, np.ndarray]:
+        """Return arrays that hold the examples ``indices``, and where in them these are.
 
         Returns:
-          Arrays on the device, and i32 of the shape of ``indices``: what :meth:`gather` takes.
+          What :meth:`gather` takes: arrays on the device, and i32 of the shape of ``indices``.
           For a resident split these are all examples and ``indices``, else only the given ones.
         """
         if self.on_device is not None:
@@ -105,13 +100,8 @@ class Source:
         return _put(self.view.rows(indices.reshape(-1))), places
 
     def gather(
-        self,
-        arrays: dict[str, jax.Array],
-        indices: jax.Array | np.ndarray,
-        key: jax.Array | None,
-        *,
-        augment: bool,
-    ) -> dict[str, jax.Array]:
+        self, arrays: Batch, indices: Indices, key: jax.Array | None, *, augment: bool
+    ) -> Batch:
         """Return the batch of some examples; pure, and fit for ``jit``, ``vmap`` and ``scan``.
 
         Args:
@@ -127,13 +117,8 @@ class Source:
         return as_floats(self.gather_stored(arrays, indices, key, augment=augment))
 
     def gather_stored(
-        self,
-        arrays: dict[str, jax.Array],
-        indices: jax.Array | np.ndarray,
-        key: jax.Array | None,
-        *,
-        augment: bool,
-    ) -> dict[str, jax.Array]:
+        self, arrays: Batch, indices: Indices, key: jax.Array | None, *, augment: bool
+    ) -> Batch:
         """Return the batch that :func:`as_floats` turns into that of :meth:`gather`.
 
         Bytes of pixels take a quarter of the memory, for batches that are not used at once.
@@ -142,7 +127,7 @@ class Source:
 
     def batch(
         self, seed: int, step: int, batch_size: int, *, key: jax.Array | None = None
-    ) -> dict[str, jax.Array]:
+    ) -> Batch:
         """Return the batch of one step: shifted and flipped by ``key``, or as stored without."""
         arrays, places = self.block(self.indices(seed, step, 1, batch_size)[0])
         return self.gather(arrays, places, key, augment=key is not None)
@@ -151,11 +136,9 @@ class Source:
 def open_source(spec: TaskSpec, split: str) -> Source:
     """Open a split ("train" or "heldout") of the data set of ``spec``, as its family sees it.
 
-    The last few sources are kept: opening one of them returns the same object.
-
-    Returns:
-      The source; its arrays lie on the default device, unless they are larger than
-      :func:`velodrome.taskgen.data.resident.resident_limit`.
+    The last few sources are kept: opening one of them returns the same object. Its arrays lie on
+    the default device, unless they are larger than
+    :func:`~velodrome.taskgen.data.resident.resident_limit`.
 
     Raises:
       UnknownNameError: There is no such data set.
@@ -175,7 +158,7 @@ def open_source(spec: TaskSpec, split: str) -> Source:
 
 # One for the sources that tasks have open, and one for the arrays that several of them share.
 _sources: ByteCache[Source] = ByteCache(resident_limit, 8)
-_resident: ByteCache[dict[str, jax.Array]] = ByteCache(resident_limit, 8)
+_resident: ByteCache[Batch] = ByteCache(resident_limit, 8)
 
 
 def open_view(
@@ -188,12 +171,8 @@ def open_view(
 ) -> Source:
     """Open a split of a data set in a given view; see :func:`open_source`.
 
-    Args:
-      dataset: The data set.
-      view: Size and channels of images, or length and vocabulary of text.
-      split: "train" or "heldout".
-      shift: Images: largest random shift in pixels.
-      flip: Images: whether to mirror at random.
+    Images are shifted by up to ``shift`` pixels and mirrored, if ``flip``, where a batch is
+    augmented.
     """
 
     def make() -> tuple[Source, int]:
@@ -210,7 +189,9 @@ def _open(
     dataset: Dataset, view: ImageView | TextView, split: str, shift: int, flip: bool, limit: int
 ) -> Source:
     check_split(dataset.name, split)
-    if not isinstance(view, ImageView):
+    gather = functools.partial(gather_images, shift=shift, flip=flip)
+    if isinstance(view, TextView):
+        gather = functools.partial(gather_text, length=view.length)
         for name, value in (("shift", shift), ("flip", flip)):
             if value:
                 what = f"left out, because the {split} split of {dataset.name!r} is text"
@@ -219,31 +200,11 @@ def _open(
     seen = view_of(raw, dataset.info, view, split, shift=shift)
     on_device = None
     if seen.nbytes <= limit:
-
-        def make() -> tuple[dict[str, jax.Array], int]:
-            return _put(seen.whole()), seen.nbytes
-
-        on_device = _resident.get((dataset, raw_hash, split, seen.key), make)
-    if isinstance(view, ImageView):
-        gather = functools.partial(gather_images, shift=shift, flip=flip)
-    else:
-        gather = functools.partial(_gather_text, length=view.length)
+        on_device = _resident.get(
+            (dataset, raw_hash, split, seen.key), lambda: (_put(seen.whole()), seen.nbytes)
+        )
     identity = content_hash({"arrays": raw_hash, "view": seen.facts, "pipeline": _PIPELINE})
     return Source(dataset.info, split, seen.size, identity, seen, on_device, gather)
-
-
-def _gather_text(
-    arrays: dict[str, jax.Array],
-    indices: jax.Array,
-    key: jax.Array | None,
-    *,
-    augment: bool,
-    length: int,
-) -> dict[str, jax.Array]:
-    del key, augment  # text has no augmentation
-    if "rows" in arrays:
-        return gather_rows(arrays, indices)
-    return gather_windows(arrays, indices, length=length)
 
 
 @functools.lru_cache(maxsize=32)
@@ -263,5 +224,5 @@ def _raw(dataset: Dataset, split: str, recorded: str) -> tuple[Arrays, str]:
     return arrays, found
 
 
-def _put(arrays: Arrays) -> dict[str, jax.Array]:
+def _put(arrays: Arrays) -> Batch:
     return {name: jnp.asarray(array) for name, array in arrays.items()}

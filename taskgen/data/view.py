@@ -11,13 +11,7 @@ import numpy as np
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
-from velodrome.taskgen.data.text import (
-    INDEX_LIMIT,
-    count_windows,
-    example_rows,
-    prepare_tokens,
-    window_rows,
-)
+from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
 from velodrome.taskgen.family import ImageView, TextView
 
 
@@ -45,9 +39,7 @@ class SplitView:
 def view_of(
     raw: Arrays, info: DatasetInfo, view: ImageView | TextView, split: str, *, shift: int = 0
 ) -> SplitView:
-    """Return how a task sees the arrays ``raw`` of a split.
-
-    ``shift`` zeros are put around each image, for random shifts.
+    """Return how a task sees the arrays ``raw`` of a split, with ``shift`` zeros around images.
 
     Raises:
       DataError: The split is too short, too long, or lacks the channels of the view.
@@ -94,7 +86,7 @@ def _windows(raw: Arrays, length: int, vocab_size: int, what: str) -> SplitView:
         nbytes=tokens.nbytes,
         facts={"length": length, "vocab_size": vocab_size},
         key=("windows", vocab_size),
-        whole=lambda: prepare_tokens(raw, vocab_size=vocab_size),
+        whole=lambda: {"tokens": fold(tokens, vocab_size)},
         rows=functools.partial(window_rows, raw, length=length, vocab_size=vocab_size),
     )
 

@@ -36,12 +36,8 @@ class Part:
 def key_digests(keys: Iterable[str | int], split: str) -> np.ndarray:
     """Return the MD5 of split and key of examples, by which TFDS sorts them.
 
-    Args:
-      keys: The key of each example, as its TFDS builder gives it.
-      split: Name of the split in TFDS.
-
-    Returns:
-      u64[n,2]: the upper and the lower half of each hash.
+    The keys are those that the builder of TFDS gives them. Returns u64[n,2]: the upper and the
+    lower half of each hash.
     """
     salted = hashlib.md5(split.encode(), usedforsecurity=False)
 

@@ -30,16 +30,13 @@ _COLOUR = 2  # standard deviation of what the channels share, in that of what th
 def make_images(
     name: str, sizes: dict[str, int], *, shape: tuple[int, ...], classes: int
 ) -> dict[str, Arrays]:
-    """Make the splits of a stand-in.
+    """Make the splits of a stand-in: ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
 
     Args:
-      name: Name of the data set, which decides all random choices.
+      name: Name of the data set, which seeds all random choices.
       sizes: Number of images of each split.
       shape: Height and width, which are equal, and channels.
-      classes: Number of classes, equally frequent; at most 1,000.
-
-    Returns:
-      ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
+      classes: At most 1,000; they are equally frequent.
     """
     side, _, channels = shape
     room = side + 2 * JITTER
@@ -85,16 +82,10 @@ def _windows(field: np.ndarray, side: int) -> np.ndarray:
 
 
 def noise(side: int, channels: int, deviation: int, *path: str) -> np.ndarray:
-    """Make a square field of noise with a 1/f spectrum, from the scale of 1 pixel to that of 32.
+    """Make noise i16[side,side,channels] with a 1/f spectrum, on scales of 1 to 32 pixels.
 
-    Args:
-      side: Height and width in pixels.
-      channels: Colour channels; they are correlated.
-      deviation: Standard deviation, about.
-      *path: Seeds the random choices.
-
-    Returns:
-      i16[side,side,channels], with mean about 0.
+    Its mean is about 0, its standard deviation about ``deviation``; the channels are correlated,
+    and ``path`` seeds the random choices.
     """
     shared = _grey(side, deviation * _COLOUR, *path, "shared")
     made = [shared]
@@ -116,7 +107,7 @@ def _grey(side: int, deviation: int, *path: str) -> np.ndarray:
 
 
 def _octave(side: int, cell: int, *path: str) -> np.ndarray:
-    """Make i32[side,side]: random values from -128 to 127 at every ``cell``-th pixel, linear between."""
+    """Make i32[side,side]: random bytes less 128 at every ``cell``-th pixel, linear between."""
     grid = -(-side // cell) + 1
     values = random_bytes(grid * grid, *path).astype(np.int32).reshape(grid, grid) - 128
     for axis in (0, 1):

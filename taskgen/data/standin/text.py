@@ -40,19 +40,16 @@ def make_text(
     spelled: bool,
     keep: int,
 ) -> dict[str, Arrays]:
-    """Make the splits of a stand-in, of separate texts.
+    """Make the splits of a stand-in: ``{split: {"tokens": int[M], "offsets": i64[N+1]}}``.
 
     Args:
-      name: Name of the data set, which decides all random choices.
+      name: Name of the data set, which seeds all random choices.
       sizes: Number of texts of each split.
       words: Number of different words.
       lengths: Fewest and most words of a text.
-      spelled: Whether words are spelled with letters (a token is a byte, plus 3), or are tokens
-        themselves (the most frequent one is 3).
+      spelled: Whether words are spelled with letters (tokens u8: the byte, plus 3), or are tokens
+        themselves (u16: the most frequent one is 3).
       keep: The largest number of tokens of a text.
-
-    Returns:
-      ``{split: {"tokens": int[M], "offsets": i64[N+1]}}``; u8 if spelled, else u16.
     """
     successors = _zipf(words, words * _SUCCESSORS, name, "successors").reshape(words, _SUCCESSORS)
     made = {}

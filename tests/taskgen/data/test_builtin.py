@@ -12,9 +12,8 @@ import pytest
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
 from velodrome.taskgen.data.builtin import digits, photos
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
-from velodrome.taskgen.data.packagefiles import package_file
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 BUILT_IN = ("digits", "kjv", "mnist5k", "photos")
 PUBLISHED = (

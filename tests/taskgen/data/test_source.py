@@ -11,7 +11,7 @@ from velodrome.foundation.errors import DataError, SpecError
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_source, open_view
-from velodrome.taskgen.data.text import prepare_tokens
+from velodrome.taskgen.data.text import fold
 from velodrome.taskgen.family import ImageView, TextView
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
@@ -76,15 +76,14 @@ def test_windows_predict_every_token_once():
 
 
 def test_tokens_fold_into_a_smaller_vocabulary():
-    raw = {"tokens": np.arange(256, dtype=np.uint8)}
-    folded = prepare_tokens(raw, vocab_size=100)["tokens"]
+    folded = fold(np.arange(256, dtype=np.uint8), 100)
     assert folded.dtype == np.uint8
     # By hand: 99 stays, 100 -> 1 + 100 mod 99 = 2, 198 -> 1, 255 -> 1 + 57.
     assert folded[[0, 99, 100, 198, 255]].tolist() == [0, 99, 2, 1, 58]
     assert folded[1:].min() == 1 and folded.max() == 99
     wide = np.array([0, 32_099], np.uint16)
-    assert prepare_tokens({"tokens": wide}, vocab_size=10_000)["tokens"].tolist() == [0, 2103]
-    assert prepare_tokens({"tokens": wide}, vocab_size=32_100)["tokens"] is wide
+    assert fold(wide, 10_000).tolist() == [0, 2103]
+    assert fold(wide, 32_100) is wide
     source = text(20, vocab_size=100)
     assert int(source.arrays["tokens"].max()) == 99
     assert text(20, vocab_size=5000).arrays["tokens"] is text(20).arrays["tokens"]

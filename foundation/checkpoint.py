@@ -24,10 +24,14 @@ class Shaped(Protocol):
     """An array, or a description of one."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        ...
 
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """Its type, such as bfloat16."""
+        ...
 
 
 def save(path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:

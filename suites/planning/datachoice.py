@@ -6,8 +6,8 @@ import dataclasses
 
 from velodrome.foundation.errors import PlanError, SpecError
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.data import datasets
-from velodrome.taskgen.data.standin import PREFIX, stand_in_name
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
 from velodrome.taskgen.spec import TaskSpec
 
 CHOICES = ("stand-in", "built-in")

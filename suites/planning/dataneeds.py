@@ -5,7 +5,7 @@ from __future__ import annotations
 from velodrome.foundation.errors import VelodromeError
 from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
 
 

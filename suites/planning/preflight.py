@@ -5,7 +5,7 @@ from __future__ import annotations
 from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.optimizers.registry import optimizers
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.text import count_windows
 from velodrome.taskgen.family import ImageView
 from velodrome.taskgen.spec import TaskSpec

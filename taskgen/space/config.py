@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import TypeVar
@@ -20,9 +21,15 @@ def sample_config(cls: type[Config], rng: NamedRng) -> Config:
     return cls(**{name: info.distribution.sample(rng, name) for name, (_, info, _) in fields})
 
 
-def _check_value(field: str, value: object, kind: type, info: FieldInfo) -> object:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+def check_value(field: str, value: object, kind: type, info: FieldInfo) -> object:
+    """Return the value of a field, an integer as a float where ``kind`` is float.
+
+    Raises:
+      SpecError: It has another type than ``kind`` or is out of range.
+    """
+    if kind is float and type(value) is int:
+        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits is no float
+            value = float(value)
     # bool is a subclass of int, and `true` is no hidden size.
     ok = type(value) is kind
     if ok and kind is str:
@@ -54,7 +61,7 @@ def check_config(cls: type[Config], values: Mapping[str, object] | Config) -> Co
         if name not in fields:
             raise unknown_key("config", name, fields, "fields")
     checked = {
-        name: _check_value(f"config.{name}", values[name], kind, info)
+        name: check_value(f"config.{name}", values[name], kind, info)
         for name, (kind, info, _) in fields.items()
         if name in values
     }

@@ -54,7 +54,8 @@ def _build(config: BowlConfig, view: View, precision: str) -> TaskFunctions:
     def metrics(params: Any, state: Any, key: Any, batch: Any, *, train=False, dynamic: Any = None):
         value, _ = loss(params, state, key, batch, train=train, dynamic=dynamic)
         count = jnp.float32(batch["image"].shape[0])
-        return {"loss": (value * count, count), "first": (jnp.mean(batch["image"][0]), jnp.float32(1))}
+        first = jnp.mean(batch["image"][0])
+        return {"loss": (value * count, count), "first": (first, jnp.float32(1))}
 
     return TaskFunctions(init=init, loss=loss, normalize=lambda value: value, metrics=metrics)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
-from velodrome.taskgen.augmentation import Augmentation, read_augmentations
+from velodrome.taskgen.augmentation import read_augmentations
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
@@ -179,7 +179,7 @@ class TaskSpec:
     batch_size: int
     version: int = 0
     precision: Precision = Precision()
-    augmentations: tuple[Augmentation, ...] = ()
+    augmentations: tuple[Any, ...] = ()  # each an Augmentation, once it is checked
     grad_accumulation: int = 1
     name: str = ""
 

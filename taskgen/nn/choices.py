@@ -7,24 +7,6 @@ from typing import Any
 from velodrome.taskgen.space.distributions import choice, uniform_float
 from velodrome.taskgen.space.fields import dynamic
 
-ACTIVATIONS = (
-    "relu",
-    "relu6",
-    "selu",
-    "tanh",
-    "cos",
-    "sin",
-    "sigmoid",
-    "silu",
-    "gelu",
-    "abs_leaky_relu",
-)
-"""``gelu`` is the tanh approximation. ``abs_leaky_relu`` is the leaky ReLU with the published
-negative slope of -0.5: it maps negative x to +0.5 |x|."""
-
-# The published list has twelve entries: relu is in it twice, and silu also as swish.
-_ACTIVATION_WEIGHTS = (2, 1, 1, 1, 1, 1, 1, 2, 1, 1)
-
 ACTIVATION_FLOPS = {
     "relu": (1, 0),
     "relu6": (2, 0),
@@ -37,7 +19,14 @@ ACTIVATION_FLOPS = {
     "gelu": (8, 14),
     "abs_leaky_relu": (1, 2),
 }
-"""FLOPs for each number, in the forward and in the backward pass; a test traces them."""
+"""FLOPs for each number, in the forward and in the backward pass; a test traces them.
+
+``gelu`` is the tanh approximation. ``abs_leaky_relu`` is the leaky ReLU with the published negative
+slope of -0.5: it maps negative x to +0.5 |x|."""
+
+ACTIVATIONS = tuple(ACTIVATION_FLOPS)
+# The published list has twelve entries: relu is in it twice, and silu also as swish.
+_ACTIVATION_WEIGHTS = (2, 1, 1, 1, 1, 1, 1, 2, 1, 1)
 
 _SAMPLED_INITIALIZERS = ("orthogonal", "uniform", "normal", "vs_uniform")
 # The published list has five entries, of which two are the same: normal.

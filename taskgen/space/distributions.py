@@ -64,8 +64,6 @@ def _pick(rng: NamedRng, name: str, count: int) -> int:
 
 @dataclass(frozen=True)
 class LogInt:
-    """See :func:`log_int`."""
-
     low: int
     high: int
 
@@ -79,8 +77,6 @@ class LogInt:
 
 @dataclass(frozen=True)
 class UniformInt:
-    """See :func:`uniform_int`."""
-
     low: int
     high: int
 
@@ -93,8 +89,6 @@ class UniformInt:
 
 @dataclass(frozen=True)
 class UniformFloat:
-    """See :func:`uniform_float`."""
-
     low: float
     high: float
 
@@ -109,8 +103,6 @@ class UniformFloat:
 
 @dataclass(frozen=True)
 class LogFloat:
-    """See :func:`log_float`."""
-
     low: float
     high: float
 
@@ -123,8 +115,6 @@ class LogFloat:
 
 @dataclass(frozen=True)
 class Choice:
-    """See :func:`choice`."""
-
     values: tuple[Value, ...]
     weights: tuple[int, ...]
 

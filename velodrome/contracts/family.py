@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -103,7 +104,7 @@ def check_cost(subject: Subject) -> None:
 
 
 def check_dynamic(subject: Subject) -> None:
-    """Eight dynamic variants run through one compiled program, and give each task's own numbers."""
+    """Eight dynamic variants are lanes of one program, and have the losses of their own tasks."""
     fields = config_fields(subject.family.config)
     names = [name for name, (_, info, _) in fields.items() if info.dynamic]
     if not names:
@@ -113,9 +114,15 @@ def check_dynamic(subject: Subject) -> None:
         any(change != changes[0] for change in changes),
         f"the dynamic fields {', '.join(names)} allow a single value; declare them static",
     )
-    losses, variants = _losses_of_variants(subject.small, changes)
+    base = subject.small.task.spec
+    variants = [
+        dataclasses.replace(base, config={**vars(base.config), **change}) for change in changes
+    ]
+    values = [dynamic_values(spec.config) for spec in variants]
+    lanes = {name: jnp.asarray([value[name] for value in values]) for name in names}
+    losses = quick(jax.vmap(partial(_loss_at_start, subject.small)))(lanes)
     require(
-        any(bool(loss != losses[0]) for loss in losses),
+        bool((losses != losses[0]).any()),
         f"with all {_VARIANTS} dynamic variants of the default config the loss is "
         f"{losses[0]:.6g}: the network does not use them",
     )
@@ -139,7 +146,7 @@ def _variant(subject: Subject, names: list[str], index: int) -> dict[str, Value]
     return chosen
 
 
-def _spread(kind: type, info: FieldInfo, default: int | float, index: int) -> Value:
+def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Value:
     """Return an allowed value near the default, another one for each index if there is one."""
     if kind is bool:
         return bool(index % 2)
@@ -150,25 +157,6 @@ def _spread(kind: type, info: FieldInfo, default: int | float, index: int) -> Va
     high = min(info.allowed[1], max(default / 2, 2 * default, low + (default == 0)))
     value = low + (high - low) * index / (_VARIANTS - 1)
     return min(max(round(value), info.allowed[0]), info.allowed[1]) if kind is int else value
-
-
-def _losses_of_variants(
-    small: task_contract.Subject, changes: list[dict[str, Value]]
-) -> tuple[list[jax.Array], list[TaskSpec]]:
-    """Return the losses at the start, from one program, and the specs of the variants."""
-    base, traces = small.task.spec, []
-    variants = [
-        dataclasses.replace(base, config={**vars(base.config), **change}) for change in changes
-    ]
-
-    def evaluate(dynamic: Dynamic) -> jax.Array:
-        traces.append(dynamic)
-        return _loss_at_start(small, dynamic)
-
-    one = quick(evaluate)
-    losses = [one(_as_arrays(dynamic_values(spec.config))) for spec in variants]
-    require(len(traces) == 1, f"{_VARIANTS} dynamic variants needed {len(traces)} programs")
-    return losses, variants
 
 
 def _loss_at_start(small: task_contract.Subject, dynamic: Dynamic | None) -> jax.Array:
@@ -190,7 +178,7 @@ def check_learning(subject: Subject) -> None:
     task, key = subject.small, jax.random.key(1)
     adam, batch = optax.scale_by_adam(), task.batch()
 
-    @jax.jit
+    @quick
     def update(gradient: PyTree, state: PyTree, params: PyTree, rate: jax.Array) -> PyTree:
         updates, state = adam.update(gradient, state, params)
         return jax.tree.map(lambda p, u: p - rate * u, params, updates), state
@@ -232,7 +220,3 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "dynamic": check_dynamic,
     "learning": check_learning,
 }
-
-
-def _as_arrays(values: dict[str, int | float]) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(value) for name, value in values.items()}

@@ -9,10 +9,12 @@ from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.data.info import KINDS, DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.space.distributions import Distribution, log_int
 from velodrome.taskgen.space.fields import config_fields
 from velodrome.taskgen.views import ImageView, TextView, View
+
+KINDS = ("image", "text")
 
 
 def default_view(config: object, info: DatasetInfo) -> View:

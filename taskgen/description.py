@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from velodrome.taskgen.budget import Budget, load_profile, predict_seconds, steps_allowed
 from velodrome.taskgen.cost.sheet import Cost
@@ -43,7 +44,7 @@ def describe(
     device: str = "v100",
     hours: int | float = 1.0,
     max_mflop: int | float | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return facts about a task, as JSON.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 from jaxtyping import PyTree
@@ -78,6 +78,6 @@ class TaskFunctions:
 
     init: Init
     loss: Loss
-    normalize: Callable[[Scalar], Scalar]
+    normalize: Callable[[Scalar], jax.Array]
     metrics: MetricsOf
-    shapes: tuple[PyTree, PyTree] | None = None
+    shapes: Any = None

@@ -77,7 +77,7 @@ def loss_scale(task: AugmentedTask, values: Values) -> AugmentedTask:
         value, state = task.loss(params, state, key, batch, train=train, dynamic=dynamic)
         return (value * values.get(dynamic, "scale") if train else value), state
 
-    def plain_loss(value: Scalar, dynamic: Dynamic | None = None) -> Scalar:
+    def plain_loss(value: jax.Array, dynamic: Dynamic | None = None) -> jax.Array:
         return task.plain_loss(value / values.get(dynamic, "scale"), dynamic)
 
     return dataclasses.replace(task, loss=loss, plain_loss=plain_loss)

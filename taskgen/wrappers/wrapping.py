@@ -16,7 +16,7 @@ from velodrome.taskgen.nn.evolution import with_gradient
 from velodrome.taskgen.task import Task
 
 
-def _unchanged(loss: Scalar, dynamic: Dynamic | None = None) -> Scalar:
+def _unchanged(loss: jax.Array, dynamic: Dynamic | None = None) -> jax.Array:
     del dynamic
     return loss
 
@@ -30,7 +30,7 @@ class AugmentedTask(Task):
         wrapped task.
     """
 
-    plain_loss: Callable[..., Scalar] = _unchanged
+    plain_loss: Callable[..., jax.Array] = _unchanged
 
 
 @dataclass(frozen=True)

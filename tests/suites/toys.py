@@ -57,7 +57,7 @@ def _build(config: BowlConfig, view: View, precision: str) -> TaskFunctions:
         first = jnp.mean(batch["image"][0])
         return {"loss": (value * count, count), "first": (first, jnp.float32(1))}
 
-    return TaskFunctions(init=init, loss=loss, normalize=lambda value: value, metrics=metrics)
+    return TaskFunctions(init=init, loss=loss, normalize=jnp.asarray, metrics=metrics)
 
 
 def _cost(config: BowlConfig, view: View, batch_size: int) -> Cost:
@@ -105,7 +105,7 @@ def moody() -> Family:
             count = jnp.float32(batch["image"].shape[0])
             return {"loss": (value * count, count)}
 
-        return TaskFunctions(init=init, loss=loss, normalize=lambda value: value, metrics=metrics)
+        return TaskFunctions(init=init, loss=loss, normalize=jnp.asarray, metrics=metrics)
 
     return Family(name="moody", config=BowlConfig, build=build, cost=cost)
 

@@ -10,6 +10,7 @@ from image_variants import quick, ready, variant
 
 import velodrome
 from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.families.mlp import MLPView
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +144,4 @@ def test_a_mixer_needs_a_patch():
 
 
 def test_grey_images_have_one_channel():
-    spec = variant("mlp-layer_norm")
-    view = spec.view
-    assert (view.size, view.channels) == (8, 1)
+    assert variant("mlp-layer_norm").view == MLPView(8, 1, 10)

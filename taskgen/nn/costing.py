@@ -74,7 +74,7 @@ def patch_embedding(
 
 
 def embedding(sheet: CostSheet, *, tokens: int, vocab_size: int, size: int) -> None:
-    """Add looking up ``tokens`` rows of a table [vocab_size, size], and adding gradients into them."""
+    """Add looking up ``tokens`` rows of [vocab_size, size], and adding gradients into them."""
     sheet.parameters(vocab_size * size)
     sheet.elementwise(tokens * size, forward=0, backward=1, saved=0)
     sheet.floats_moved += vocab_size * size  # the gradient is a dense table

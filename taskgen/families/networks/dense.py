@@ -84,7 +84,7 @@ def autoencoder_objective(
 
 
 def normalize_autoencoder(loss: Scalar, view: autoencoder.AutoencoderView) -> jax.Array:
-    """Apply the published normaliser ``10 + clip(ln L, -12, 1) / 2``; NaN and infinity count as e."""
+    """Apply the published ``10 + clip(ln L, -12, 1) / 2``; NaN and infinity count as e."""
     logarithm = loss if view.log_loss else jnp.log(loss + LOG_FLOOR)
     finite = jnp.where(jnp.isfinite(logarithm), logarithm, 1.0)
     return 10.0 + 0.5 * jnp.clip(finite, -12.0, 1.0)

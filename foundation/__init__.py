@@ -1,4 +1,4 @@
-"""What every package stands on: errors, canonical JSON, atomic files, registries.
+"""Errors, atomic files, canonical JSON, registries and words: what every package stands on.
 
-Nothing here knows about tasks, optimizers or results, and nothing here imports jax.
+Nothing here knows tasks, optimizers or results, and nothing here imports jax.
 """

@@ -1,4 +1,4 @@
-"""The errors users see: each message says what was wrong and what to do about it."""
+"""The errors users see: each message says what is wrong and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ class SpecError(VelodromeError, ValueError):
 
     Args:
       field: Dotted name of the field, such as ``"config.hidden_size"``.
-      value: The value found.
-      allowed: What would be accepted, in words, such as ``"an integer from 1 to 65536"``.
+      allowed: What would be accepted, such as ``"an integer from 1 to 65536"``.
     """
 
     def __init__(self, field: str, value: object, allowed: str):
@@ -26,10 +25,10 @@ class SpecError(VelodromeError, ValueError):
         self.allowed = allowed
 
 
-#: Names that a message lists; of more it gives the number.
+#: A message lists at most this many names, and counts the others.
 _MOST_NAMES = 12
 
-#: By kind, the command that shows all names.
+#: Kind -> the command that shows all names.
 _LISTS = {
     "family": "velodrome list families",
     "data set": "velodrome list datasets",
@@ -42,13 +41,9 @@ _LISTS = {
 
 
 def unknown_key(field: str, key: object, known: Iterable[str], what: str = "keys") -> SpecError:
-    """Returns the error for a key of a mapping that there is not, with the closest one there is.
+    """Return the error for a key that the mapping ``field`` may not have, with the closest one.
 
-    Args:
-      field: Dotted name of the mapping.
-      key: The key found.
-      known: All keys that it may have.
-      what: What these are called.
+    ``what`` names the kind of key in the plural, such as ``"fields"``.
     """
     names = list(known)
     close = difflib.get_close_matches(str(key), names, n=1)
@@ -61,7 +56,6 @@ class UnknownNameError(VelodromeError, LookupError):
 
     Args:
       kind: What was looked up, such as ``"optimizer"``.
-      name: The name as given.
       known: All names that would have been found.
     """
 
@@ -85,11 +79,11 @@ class UnknownNameError(VelodromeError, LookupError):
 
 
 class WriteError(VelodromeError):
-    """A file cannot be written: no permission, no room."""
+    """A file cannot be written, because permission or room is missing."""
 
 
 class DataError(VelodromeError):
-    """A data set is missing, damaged, or not what was asked for."""
+    """A data set is missing, damaged, or not the one asked for."""
 
 
 class WeightsError(VelodromeError):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, hashing, and the cache directory."""
+"""Atomic writing, hashing, locked directories, and the cache directory."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from velodrome.foundation.errors import WriteError
+from velodrome.foundation.errors import StoreError, WriteError
+
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary path to write to, which takes the name ``path`` once all went well.
+    """Yield a temporary path beside ``path``, which takes its name if the block succeeds.
 
     A reader sees the old file or the whole new one, never a part. If the block raises, the
-    temporary file is removed and ``path`` is untouched.
-
-    Args:
-      path: Where the file shall be. Its directory is made if it is missing.
-
-    Yields:
-      A path in the same directory, with the same suffix, for the block to write.
+    temporary file is removed and ``path`` is untouched. The temporary path has the suffix of
+    ``path``; a missing directory is made.
 
     Raises:
       WriteError: The file cannot be written (no permission, disk full, ...).
@@ -57,32 +53,64 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes ``data`` to ``path`` atomically; see :func:`atomic_path`."""
+    """Write ``data`` to ``path`` atomically; see :func:`atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes ``text`` as UTF-8 to ``path`` atomically; see :func:`atomic_path`."""
+    """Write ``text`` as UTF-8 to ``path`` atomically; see :func:`atomic_path`."""
     atomic_write_bytes(path, text.encode())
 
 
-def atomic_write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes ``value`` as indented JSON to ``path`` atomically; see :func:`atomic_path`."""
+def atomic_write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write ``value`` as indented JSON to ``path`` atomically; see :func:`atomic_path`."""
     atomic_write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 (64 hexadecimal digits) of the bytes of the file ``path``."""
+    """Return the SHA-256 (64 hexadecimal digits) of the bytes of a file."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextlib.contextmanager
+def exclusive_directory(directory: Path) -> Iterator[None]:
+    """Keep other runs out of a directory while the block or this process lives.
+
+    A missing directory is made.
+
+    Raises:
+      StoreError: Another run is at work in it.
+      WriteError: It cannot be made or written to.
+    """
+    # Every command imports this module; only runs need filelock, which imports a lot.
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - only runs lock
+
+    lock = FileLock(directory / _LOCK, blocking=False)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"another run is at work in {directory}. Wait for it or stop it, or choose another "
+            "directory: two would do the same work and replace each other's files."
+        ) from error
+    except OSError as error:
+        raise WriteError(
+            f"cannot write to {directory}: {error.strerror or error}. Choose a directory that you "
+            "may write to."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def cache_dir() -> Path:
-    """Returns where velodrome keeps what can be made or fetched again.
+    """Return the directory of everything that can be made or fetched again; it may not exist.
 
     ``VELODROME_CACHE`` if it is set, else ``velodrome`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
-    The directory is not created here.
     """
     chosen = os.environ.get("VELODROME_CACHE")
     if chosen:
@@ -91,7 +119,7 @@ def cache_dir() -> Path:
 
 
 def cache_hint(path: str | os.PathLike[str]) -> str:
-    """Returns a sentence, after a space, on how to move the cache; empty for paths outside it."""
+    """Return a sentence, after a space, on how to move the cache; empty for paths outside it."""
     directory = cache_dir()
     if not Path(path).absolute().is_relative_to(directory.absolute()):
         return ""
@@ -102,7 +130,7 @@ def cache_hint(path: str | os.PathLike[str]) -> str:
 
 
 def writable_cache_dir(name: str) -> Path:
-    """Returns the folder ``name`` of the cache directory, made if it is missing.
+    """Return the folder ``name`` of the cache directory, made if it is missing.
 
     Raises:
       WriteError: It cannot be made, or not be written to.

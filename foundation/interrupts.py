@@ -1,31 +1,31 @@
-"""Ctrl-C and SIGTERM as a wish to stop, so that what was done can be saved first."""
+"""Turn Ctrl-C and SIGTERM into a graceful stop."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 #: What terminals send on Ctrl-C, and what batch systems and `kill` send.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_Handler = Callable[[int, FrameType | None], object]
+_Handlers = dict[signal.Signals, _Handler | int]
+
 
 @contextlib.contextmanager
 def interrupts(first: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C or SIGTERM into an event; a second does what it did before.
+    """Set an event and call ``first`` at the first signal; a second one acts as before.
 
-    An exception raised by a signal can be lost, such as in a callback of a library; an event
-    cannot. In other threads than the main one signals stay what they are.
-
-    Args:
-      first: Called at the first signal.
+    An exception raised by a signal can be lost, as in a callback of a library; an event cannot.
+    Signals keep their handlers in all threads but the main one.
     """
     event = threading.Event()
-    before: dict[signal.Signals, Any] = {}
+    before: _Handlers = {}
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
         event.set()
         _put_back(before)
@@ -40,8 +40,8 @@ def interrupts(first: Callable[[], None] = lambda: None) -> Iterator[threading.E
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Lets SIGTERM raise a KeyboardInterrupt, as Ctrl-C does."""
-    before: dict[signal.Signals, Any] = {}
+    """Let SIGTERM raise a KeyboardInterrupt, as Ctrl-C does."""
+    before: _Handlers = {}
     try:
         _install(signal.default_int_handler, (signal.SIGTERM,), before)
         yield
@@ -51,8 +51,8 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Puts the handlers of signals back that a library has replaced in the block."""
-    before: dict[signal.Signals, Any] = {}
+    """Put back the handlers that a library replaces inside the block."""
+    before: _Handlers = {}
     try:
         _install(None, SIGNALS, before)
         yield
@@ -61,16 +61,14 @@ def handlers_kept() -> Iterator[None]:
 
 
 def _install(
-    handler: Callable[[int, Any], Any] | None,
-    signals: Sequence[signal.Signals],
-    before: dict[signal.Signals, Any],
+    handler: _Handler | None, signals: Sequence[signal.Signals], before: _Handlers
 ) -> None:
-    """Handles signals, but those that are ignored, and notes the handlers of ``before``."""
+    """Handle the signals that are not ignored, and note in ``before`` who handled them."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in signals:
         old = signal.getsignal(number)
-        # None: set by another language, and not ours to put back.
+        # None: set by code in another language, which Python cannot put back.
         if old is None or old == signal.SIG_IGN:
             continue
         before[number] = old
@@ -78,6 +76,6 @@ def _install(
             signal.signal(number, handler)
 
 
-def _put_back(before: Mapping[signal.Signals, Any]) -> None:
+def _put_back(before: _Handlers) -> None:
     for number, old in before.items():
         signal.signal(number, old)

@@ -1,4 +1,4 @@
-"""Named things that users can add to: built in, from another package, or from a file."""
+"""Registries of named things: built in, from an installed package, or from a user's file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from types import ModuleType
+from typing import Generic, TypeVar, cast
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import UnknownNameError, VelodromeError
@@ -18,19 +19,18 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names to values, filled by this project, by entry points, and by files of the user's.
+    """Names to values, filled by this project, by entry points, and by users' files.
 
-    A name is looked for among the registered ones first, then among the entry points of
-    ``group`` in installed packages; a name of the form ``path/to/file.py:object`` is read from
-    that file.
+    A name is looked up among the registered ones first, then among the entry points of ``group``
+    in installed packages; a name of the form ``path/to/file.py:object`` is read from that file.
 
     Args:
       kind: What the values are, in the singular, for messages: ``"family"``.
       group: The entry point group, such as ``"velodrome.families"``.
       check: Called with ``(name, value)`` on everything that is looked up; it raises a
-        :class:`VelodromeError` if the value cannot be what it claims to be.
-      definition: ``definition(value)`` returns the function or class that a value is made of,
-        which tells a notebook's cell that is run again from another claim to its name.
+        :class:`VelodromeError` if the value is not of this kind.
+      definition: Returns the function or class that a value is made of, so that a notebook's cell
+        that runs again can be recognised.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Registry(Generic[T]):
         kind: str,
         *,
         group: str,
-        check: Callable[[str, Any], None] | None = None,
-        definition: Callable[[T], Any] | None = None,
+        check: Callable[[str, object], None] | None = None,
+        definition: Callable[[T], object] | None = None,
     ):
         self.kind = kind
         self.group = group
@@ -49,11 +49,11 @@ class Registry(Generic[T]):
         self._lazy: dict[str, str] = {}
 
     def register(self, name: str, value: T) -> T:
-        """Adds ``value`` under ``name`` and returns it.
+        """Add ``value`` under ``name`` and return it.
 
-        The same object may be added again; and what is made of a function or class of
-        ``__main__`` takes the place of what was made of the one with the same qualified name
-        there before: a notebook's cell may be run again.
+        An object may be added twice. A value made of a function or class of ``__main__`` replaces
+        the one made of the function or class that had its qualified name before, because a
+        notebook's cell may run again.
 
         Raises:
           VelodromeError: The name already stands for something else.
@@ -67,7 +67,7 @@ class Registry(Generic[T]):
         return value
 
     def register_lazy(self, name: str, target: str) -> None:
-        """Adds ``name`` as ``"module:attribute"``, imported when first looked up."""
+        """Add ``name`` as ``"module:attribute"``, imported when it is first looked up."""
         if name in self._values or self._lazy.get(name, target) != target:
             raise VelodromeError(
                 f"the {self.kind} {name!r} is registered already; choose another name."
@@ -75,10 +75,7 @@ class Registry(Generic[T]):
         self._lazy[name] = target
 
     def get(self, name: str) -> T:
-        """Returns what ``name`` stands for.
-
-        Args:
-          name: A registered name, an entry point's name, or ``path/to/file.py:object``.
+        """Return the value of a registered name, an entry point, or ``path/to/file.py:object``.
 
         Raises:
           UnknownNameError: Nothing has that name; the message has the closest ones.
@@ -98,20 +95,18 @@ class Registry(Generic[T]):
         return value
 
     def names(self) -> list[str]:
-        """Returns all names, of this project and of installed packages, sorted."""
+        """Return all names, of this project and of installed packages, sorted."""
         return sorted({*self._values, *self._lazy, *(point.name for point in self._points())})
 
     def __contains__(self, name: object) -> bool:
-        """Whether ``name`` is registered or provided by an installed package."""
         return name in self._values or name in self.names()
 
     def __iter__(self) -> Iterator[str]:
-        """Iterates over all names, sorted."""
         return iter(self.names())
 
     @contextlib.contextmanager
     def temporarily(self, name: str, value: T) -> Iterator[T]:
-        """Registers ``value`` for the length of a ``with`` block (for tests and notebooks)."""
+        """Register ``value`` inside a ``with`` block, for tests and notebooks."""
         before = {known: self._values[known] for known in [name] if known in self._values}
         self.register(name, value)
         try:
@@ -128,7 +123,7 @@ class Registry(Generic[T]):
         return cell is not None and cell == self._interactive_name(before)
 
     def _interactive_name(self, value: T) -> str | None:
-        """Returns the qualified name of what ``value`` is made of, if ``__main__`` defines that."""
+        """Return the qualified name of the definition of ``value``, if ``__main__`` has it."""
         made_of = None if self._definition is None else self._definition(value)
         interactive = getattr(made_of, "__module__", None) == "__main__"
         return getattr(made_of, "__qualname__", None) if interactive else None
@@ -165,13 +160,13 @@ class Registry(Generic[T]):
             raise UnknownNameError(f"object in {path_text}", attribute, public)
         return cast(T, getattr(module, attribute))
 
-    def _run_check(self, name: str, value: Any) -> None:
+    def _run_check(self, name: str, value: object) -> None:
         if self._check is not None:
             self._check(name, value)
 
 
-def load_module_file(path: str) -> Any:
-    """Imports the Python file ``path`` as a module of its own, once for each file.
+def load_module_file(path: str) -> ModuleType:
+    """Import a Python file as a module, once for each file.
 
     Raises:
       VelodromeError: There is no such file, or running it failed.
@@ -188,7 +183,7 @@ def load_module_file(path: str) -> Any:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the user's file does is told with its name
+    except (Exception, SystemExit) as error:  # a user's file may raise anything; name the file
         del sys.modules[module_name]
         raise VelodromeError(f"running {path} failed: {type(error).__name__}: {error}") from error
     return module

@@ -12,6 +12,7 @@ from typing import Any
 
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
 from velodrome.foundation.files import atomic_write_json, cache_dir
+from velodrome.foundation.text import size
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.space.config import config_fields
 from velodrome.taskgen.spec import TaskSpec
@@ -183,8 +184,8 @@ class Budget:
             )
         if cost.memory_bytes > self.profile.memory_bytes:
             excess.append(
-                f"{cost.memory_bytes / 1e9:.3g} GB of memory, over "
-                f"{self.profile.memory_bytes / 1e9:.3g} on {self.profile.label}"
+                f"{size(cost.memory_bytes)} of memory, over {size(self.profile.memory_bytes)} on "
+                f"{self.profile.label}"
             )
         return excess
 

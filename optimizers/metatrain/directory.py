@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from velodrome.foundation.errors import StoreError
-from velodrome.foundation.locks import alone_in
+from velodrome.foundation.files import exclusive_directory
 
 LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
@@ -31,7 +31,7 @@ def opened(out: Path, *, resume: bool, state: str) -> Iterator[None]:
       StoreError: Another run is at work in it, or it has weights without ``state``.
       WriteError: It cannot be written to.
     """
-    with alone_in(out):
+    with exclusive_directory(out):
         if not resume:
             for name in (LOG, CHECKPOINT, WEIGHTS):
                 (out / name).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import definition_median, ratio_text
 from velodrome.results.analyses.reference import WORDS
 from velodrome.results.report.context import times
@@ -87,7 +87,7 @@ def _interval_lines(data: ReportData) -> list[str]:
     seeds = min(found.seeds for found in known)
     return [
         "Intervals: same tasks, seeds drawn anew (stratified bootstrap, 2,000 draws, the rate "
-        f"chosen again in each); with {counted(seeds, 'seed')} they are "
+        f"chosen again in each); with {plural(seeds, 'seed')} they are "
         + ("too narrow." if seeds < BAND_SEEDS else "indicative.")
     ]
 
@@ -104,7 +104,7 @@ def _set_apart_lines(data: ReportData) -> list[str]:
     diverged = int(np.isposinf(tasks["baseline_train_at_budget"].to_numpy(float)).sum())
     if diverged:
         lines.append(
-            f"On {diverged} of {counted(planned, 'task')} {baseline} diverged at every rate: there "
+            f"On {diverged} of {plural(planned, 'task')} {baseline} diverged at every rate: there "
             "is no best rate, and a candidate that did not diverge has a lower bound (>=), unless "
             f"{baseline} had reached its loss before."
         )
@@ -119,7 +119,7 @@ def _unpaired_lines(data: ReportData) -> list[str]:
         apart = int(paired.eq(False).sum())
         if apart:
             lines.append(
-                f"{label} is not paired on {apart} of {counted(len(paired), 'task')}: its seeds "
+                f"{label} is not paired on {apart} of {plural(len(paired), 'task')}: its seeds "
                 f"are not exactly those of {data.context.baseline}, so they are drawn "
                 "independently of all others, common ones too."
             )

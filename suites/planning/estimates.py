@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from velodrome.foundation.text import size
 from velodrome.results.store.plan import Plan, PlannedCell, Shard
 from velodrome.suites.protocol import Protocol
 from velodrome.taskgen.budget import DeviceProfile
@@ -127,8 +128,8 @@ def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:
     worst = max(large, key=lambda cell: cell.memory_bytes)
     return (
         f"{len(large)} of {len(cells)} cells may not fit in memory: {worst.task} / "
-        f"{worst.optimizer} is predicted to take {worst.memory_bytes / 2**30:.1f} GiB, and "
-        f"{free_bytes / 2**30:.1f} GiB are free. What the system kills is recorded, and the others "
+        f"{worst.optimizer} is predicted to take {size(worst.memory_bytes)}, and "
+        f"{size(free_bytes)} are free. What the system kills is recorded, and the others "
         "go on."
     )
 

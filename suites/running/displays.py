@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from velodrome.foundation.errors import UnknownNameError
-from velodrome.suites.planning.plan import Plan
+from velodrome.foundation.text import duration
+from velodrome.results.store.plan import Plan
 from velodrome.suites.running.engines.base import SHARD, Job
 from velodrome.suites.running.progress import CellState, Progress, Tracker
 
@@ -157,15 +158,3 @@ def failure_text(cell: CellState, job: Job, kind: str, message: str, again: bool
     what = "timing" if job.kind != SHARD else "shard"
     then = "it is tried once more" if again else "the others go on"
     return f"{cell.task} / {cell.optimizer}: {what} {job.id} failed ({kind}): {message} ({then})"
-
-
-def duration(seconds: float) -> str:
-    """Returns seconds as a person would say them: ``"42 s"``, ``"3 min 5 s"``, ``"2 h 10 min"``."""
-    if math.isnan(seconds):
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

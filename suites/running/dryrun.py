@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import duration, plural, size
+from velodrome.results.store.plan import Plan
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import CellOverview
-from velodrome.suites.planning.plan import Plan, missing_data
-from velodrome.suites.running.displays import duration
+from velodrome.suites.planning.plan import missing_data
 from velodrome.taskgen.budget import DeviceProfile
 from velodrome.taskgen.data.published.recipes import how_to_get
 
@@ -34,21 +34,20 @@ def describe(
         name = f"{cell.task} / {cell.optimizer}"
         yield (
             f"{name:{width}}  {cell.lanes:5} {'run' if cell.lanes == 1 else 'runs'} "
-            f"x {cell.horizon:,} steps in {counted(cell.shards, 'shard')} "
+            f"x {cell.horizon:,} steps in {plural(cell.shards, 'shard')} "
             f"({cell.mode}), about {duration(cell.seconds)} on {where}, "
-            f"{cell.memory_bytes / 2**20:,.0f} MiB of memory, "
-            f"{cell.disk_bytes / 2**20:.1f} MiB on disk"
+            f"{size(cell.memory_bytes)} of memory, {size(cell.disk_bytes)} on disk"
         )
     for name, tasks in missing_data(plan).items():
-        yield f"Missing data: {name}, for {counted(tasks, 'task')}. To get it: {how_to_get(name)}"
+        yield f"Missing data: {name}, for {plural(tasks, 'task')}. To get it: {how_to_get(name)}"
     if profile is not None:
         large = sum(cell.memory_bytes > profile.memory_bytes for cell in cells)
         if large:
             yield (
-                f"{counted(large, 'cell')} would need more, as predicted, than the "
-                f"{profile.memory_bytes / 2**30:.3g} GiB of {where}."
+                f"{plural(large, 'cell')} would need more, as predicted, than the "
+                f"{size(profile.memory_bytes)} of {where}."
             )
-        planned = plan["rule"]["backend"]
+        planned = plan.backend
         if backend in (None, planned):
             yield f"Lanes are grouped into shards as for a run here, on the {planned}."
         else:
@@ -57,23 +56,23 @@ def describe(
                 "groups them in another way."
             )
     total = sum(cell.seconds for cell in cells)
-    disk = sum(cell.disk_bytes for cell in cells) / 2**20
+    disk = size(sum(cell.disk_bytes for cell in cells))
     yield (
-        f"{counted(len(cells), 'cell')}, {counted(len(plan['shards']), 'shard')}, "
-        f"{counted(sum(cell.lanes for cell in cells), 'run')}: about {duration(total)} of {where} "
-        f"without compiling and the optimizers' own work, {disk:.1f} MiB on disk. The seconds are "
+        f"{plural(len(cells), 'cell')}, {plural(len(plan.shards), 'shard')}, "
+        f"{plural(sum(cell.lanes for cell in cells), 'run')}: about {duration(total)} of {where} "
+        f"without compiling and the optimizers' own work, {disk} on disk. The seconds are "
         "predicted from FLOPs and bytes, and rough. Nothing was done."
     )
 
 
 def describe_store(store: Store) -> str:
     """Returns a line that says how far an existing store is."""
-    shards = [shard["id"] for shard in store.plan["shards"]]
+    shards = [shard.id for shard in store.plan.shards]
     left = [shard for shard in shards if not store.has_shard(shard)]
     failed = len(set(store.failures) & set(left))
     again = f" ({failed} failed before, and would be tried again)" if failed else ""
     return (
-        f"{store.directory} has {len(shards) - len(left):,} of {counted(len(shards), 'shard')}, "
+        f"{store.directory} has {len(shards) - len(left):,} of {plural(len(shards), 'shard')}, "
         f"{len(left):,} left{again}; timed: {len(store.timings):,} of "
-        f"{counted(len(store.plan['cells']), 'cell')}."
+        f"{plural(len(store.plan.cells), 'cell')}."
     )

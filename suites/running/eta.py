@@ -11,9 +11,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from velodrome.suites.planning.plan import Plan
+from velodrome.results.store.plan import PlannedCell
 from velodrome.suites.running.engines.base import SHARD, Job
 
 #: Seconds until the first steps of a cell are made: data, and compiling programs that grow with
@@ -24,9 +23,9 @@ _STARTUP_SECONDS, _SECONDS_PER_KERNEL = 2.0, 0.1
 _MOST_KERNELS = 100
 
 
-def startup_seconds(cell: Mapping[str, Any]) -> float:
+def startup_seconds(cell: PlannedCell) -> float:
     """Predicts the seconds that pass before the first steps of a cell of a plan are made."""
-    kernels = min(cell["cost"].get("kernels", 0), _MOST_KERNELS)
+    kernels = min(cell.cost.kernels, _MOST_KERNELS)
     return _STARTUP_SECONDS + _SECONDS_PER_KERNEL * kernels
 
 
@@ -78,20 +77,24 @@ class Estimate:
     """Watches the jobs of a run.
 
     Args:
-      plan: The plan that the jobs are of.
+      cells: The cells of the plan.
       jobs: What is to be done.
       clock: Returns seconds.
     """
 
     def __init__(
-        self, plan: Plan, jobs: Sequence[Job], *, clock: Callable[[], float] = time.monotonic
+        self,
+        cells: Sequence[PlannedCell],
+        jobs: Sequence[Job],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
-        cells = {cell["id"]: cell for cell in plan["cells"]}
+        of = {cell.id: cell for cell in cells}
         self._watches = {
-            job.id: _Watch(job, job.cell, cells[job.cell]["optimizer"]["label"]) for job in jobs
+            job.id: _Watch(job, job.cell, of[job.cell].optimizer.label) for job in jobs
         }
-        self._startups = {job.cell: startup_seconds(cells[job.cell]) for job in jobs}
+        self._startups = {job.cell: startup_seconds(of[job.cell]) for job in jobs}
         self._together = 1
         self._shown = 0.0
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
+from velodrome.results.store.plan import Plan, PlannedCell
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import shard_seconds, step_seconds
-from velodrome.suites.planning.plan import Plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 from velodrome.suites.suite import Suite
@@ -36,29 +35,29 @@ def jobs_left(
     Returns:
       The jobs, shards first, and how many shards are there already.
     """
-    task_of = {cell["id"]: cell["task"]["index"] for cell in store.plan["cells"]}
+    task_of = {cell.id: cell.task.index for cell in store.plan.cells}
     jobs, already = [], 0
-    for shard in store.plan["shards"]:
-        if store.has_shard(shard["id"]):
+    for shard in store.plan.shards:
+        if store.has_shard(shard.id):
             already += 1
             continue
         weight = shard_seconds(store.plan, shard, suite.protocol)
-        cell = shard["cell"]
-        jobs.append(Job(SHARD, shard["id"], cell, task_of[cell], weight, memory.get(cell, 0)))
+        cell = shard.cell
+        jobs.append(Job(SHARD, shard.id, cell, task_of[cell], weight, memory.get(cell, 0)))
     timed = store.timings
-    untimed: dict[int, list[dict[str, Any]]] = {}
-    for cell in store.plan["cells"]:
+    untimed: dict[int, list[PlannedCell]] = {}
+    for cell in store.plan.cells:
         # All optimizers of a task are timed in turns, also those that have been timed before.
-        untimed.setdefault(cell["task"]["index"], []).append(cell)
+        untimed.setdefault(cell.task.index, []).append(cell)
     for task, cells in untimed.items():
-        missing = [cell["id"] for cell in cells if cell["id"] not in timed]
+        missing = [cell.id for cell in cells if cell.id not in timed]
         if timing and missing:
             seconds = sum(timing_seconds(store.plan, cell, suite.protocol) for cell in cells)
             jobs.append(Job(TIMING, missing[0], missing[0], task, seconds))
     return jobs, already
 
 
-def timing_seconds(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> float:
+def timing_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
     """Predicts the seconds that timing an optimizer on a task takes, without compiling."""
     return max(_TIMING_SECONDS, _TIMING_STEPS * step_seconds(plan, cell, protocol))
 

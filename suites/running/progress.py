@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from velodrome.suites.planning.plan import Plan
+from velodrome.results.store.plan import Plan
 from velodrome.suites.running.engines.base import SHARD, Job, Listener
 from velodrome.suites.running.eta import Estimate
 
@@ -70,22 +70,20 @@ class Tracker:
         self._started = clock()
         self._lanes: dict[str, int] = {}
         self._fractions: dict[str, float] = {}
-        self._estimate = Estimate({"cells": []}, [], clock=clock)
+        self._estimate = Estimate((), [], clock=clock)
 
     def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
         """Counts lanes, and what of them is done already."""
         self._started = self._clock()
-        self._estimate = Estimate(plan, jobs, clock=self._clock)
+        self._estimate = Estimate(plan.cells, jobs, clock=self._clock)
         todo = {job.id for job in jobs if job.kind == SHARD}
-        self._lanes = {shard["id"]: len(shard["lanes"]) for shard in plan["shards"]}
-        for cell in plan["cells"]:
-            self.cells[cell["id"]] = CellState(
-                cell["task"]["label"], cell["optimizer"]["label"], lanes=0
-            )
-        for shard in plan["shards"]:
-            state = self.cells[shard["cell"]]
-            state.lanes += len(shard["lanes"])
-            state.done += 0 if shard["id"] in todo else len(shard["lanes"])
+        self._lanes = {shard.id: len(shard.lanes) for shard in plan.shards}
+        for cell in plan.cells:
+            self.cells[cell.id] = CellState(cell.task.label, cell.optimizer.label, lanes=0)
+        for shard in plan.shards:
+            state = self.cells[shard.cell]
+            state.lanes += len(shard.lanes)
+            state.done += 0 if shard.id in todo else len(shard.lanes)
 
     def end(self) -> None:
         """Nothing to count."""

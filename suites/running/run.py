@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import PlanError
-from velodrome.foundation.locks import alone_in
-from velodrome.foundation.text import counted
+from velodrome.foundation.files import exclusive_directory
+from velodrome.foundation.text import duration, plural
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
-from velodrome.suites.planning.datachoice import with_data
-from velodrome.suites.planning.dataneeds import data_bytes
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import make_plan
-from velodrome.suites.planning.preflight import check_suite
-from velodrome.suites.running.displays import choose_progress, duration
+from velodrome.suites.planning.preflight import check_suite, data_bytes, with_data
+from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from velodrome.suites.running.engines.inline import InlineEngine
@@ -95,7 +93,7 @@ def run(
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
       baseline_multiple: The baseline makes so many times more updates; default: the suite's.
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
-        the built-in real data; see :func:`velodrome.suites.planning.datachoice.with_data`. Default: the data that
+        the built-in real data; see :func:`velodrome.suites.planning.preflight.with_data`. Default: the data that
         the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the
         accelerator. 0: in this process. Default: one for each core; in this process for
@@ -159,7 +157,7 @@ def run(
             display.say(line)
         return RunResult(Path(out), cells, dry_run=True)
     store = open_store(chosen, out, plan)
-    with alone_in(store.directory):
+    with exclusive_directory(store.directory):
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
@@ -182,9 +180,9 @@ def run(
     done = sum(job.kind == SHARD and store.has_shard(job.id) for job in jobs)
     failed = {name: record for name, record in store.failures.items() if not store.has_shard(name)}
     seconds = time.monotonic() - began
-    shards = len(store.plan["shards"])
+    shards = len(store.plan.shards)
     display.say(
-        f"{store.directory} has {already + done} of {counted(shards, 'shard')}"
+        f"{store.directory} has {already + done} of {plural(shards, 'shard')}"
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )

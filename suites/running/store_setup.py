@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.optimizers.registry import optimizers
-from velodrome.results.store.metatraining import KEY, add_costs
+from velodrome.results.store.plan import Plan
+from velodrome.results.store.provenance import KEY, add_costs
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.plan import Plan, missing_data
+from velodrome.suites.planning.plan import missing_data
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import command_line, device_description, versions
 
@@ -63,7 +63,7 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
     """
     for problem in store.problems:
         yield f"Skipped {problem.path}: {problem.reason}"
-    planned = store.plan["rule"]["backend"]
+    planned = store.plan.backend
     if planned != backend:
         yield (
             f"The plan of {store.directory} was made for {planned!r}; it goes on unchanged on "
@@ -79,12 +79,12 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
 
 
 def _manifest(suite: Suite, plan: Plan) -> dict[str, Any]:
-    provenances = sorted({cell["data"]["provenance"] for cell in plan["cells"]})
+    provenances = sorted({cell.data.provenance for cell in plan.cells})
     return {
         "suite": {"name": suite.name, "hash": suite.hash},
         "protocol": suite.protocol.to_json(),
         "protocol_hash": suite.protocol.hash,
-        "plan_hash": content_hash(plan),
+        "plan_hash": plan.hash,
         "data": "+".join(provenances),
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -107,12 +107,12 @@ def _meta_training(suite: Suite) -> list[dict[str, Any]]:
 
 def _check_same(store: Store, plan: Plan) -> None:
     """Refuses a store whose cells would have other numbers now, such as with changed weights."""
-    stored = {cell["id"] for cell in store.plan["cells"]}
-    changed = [cell for cell in plan["cells"] if cell["id"] not in stored]
+    stored = {cell.id for cell in store.plan.cells}
+    changed = [cell for cell in plan.cells if cell.id not in stored]
     if changed:
         cell = changed[0]
         raise StoreError(
-            f"{store.directory} was made with another {cell['optimizer']['label']} or other data "
-            f"of {cell['task']['label']} (weights, version or contents have changed since). They "
+            f"{store.directory} was made with another {cell.optimizer.label} or other data "
+            f"of {cell.task.label} (weights, version or contents have changed since). They "
             "never mix: choose another directory."
         )

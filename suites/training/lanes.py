@@ -9,13 +9,14 @@ caller may save or stop.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.programs import LanePrograms, LaneState, Traced
 from velodrome.suites.training.records import Records
@@ -46,7 +47,7 @@ class Group:
         self,
         programs: LanePrograms,
         seeds: list[int],
-        points: list[dict[str, Any]],
+        points: Sequence[Hyperparameters],
         numbers: list[int],
         *,
         vmap: bool,
@@ -61,7 +62,7 @@ class Group:
             all_numbers = np.full((layout.seeds, layout.points), -1, np.int32)
             all_numbers[: len(seeds), : len(points)] = np.reshape(numbers, (len(seeds), -1))
             seeds = seeds + [seeds[-1]] * (layout.seeds - len(seeds))
-            points = points + [points[-1]] * (layout.points - len(points))
+            points = [*points, *[points[-1]] * (layout.points - len(points))]
             self.numbers = all_numbers.reshape(-1)
             self.seed_argument: Any = layout.place_seeds(np.asarray(seeds, np.uint32))
             self.traced = layout.place_points(

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 
-from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.batching import choose_eval_slice
-from velodrome.suites.planning.plan import find_shard
+from velodrome.suites.planning.plan import split_static
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.environment import device_description, versions
@@ -97,23 +97,24 @@ class Workshop:
           VelodromeError: The file or a checkpoint cannot be written, or the data are not there.
         """
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        shard, cell = find_shard(self.store.plan, shard_id)
+        shard = self.store.plan.shard(shard_id)
+        cell = self.store.plan.cell(shard.cell)
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
         identity = {
             "shard": shard_id,
-            "plan_hash": plan_hash(self.store),
+            "plan_hash": self.store.plan.hash,
             "versions": versions(),
             # Lanes lie otherwise on another number of devices. Threads change no bit.
             "device": {k: v for k, v in device_description().items() if k != "threads"},
         }
         begun = time.monotonic()
         with numerics():
-            bench = self.bench(cell["task"]["index"])
+            bench = self.bench(cell.task.index)
             loop = LaneLoop(
                 bench.data,
                 bench.groups(shard, cell),
-                horizon=cell["horizon"],
-                block=shard.get("block", 0),
+                horizon=cell.horizon,
+                block=shard.block,
             )
             spent = 0.0
             meta = checkpoint.load_meta(path)
@@ -148,8 +149,8 @@ class Workshop:
 
     def _write(
         self,
-        shard: Mapping[str, Any],
-        cell: Mapping[str, Any],
+        shard: Shard,
+        cell: PlannedCell,
         loop: LaneLoop,
         bench: TaskBench,
         *,
@@ -159,28 +160,29 @@ class Workshop:
         diverged = loop.diverged_at()
         lanes = [
             {
-                **lane,
-                "status": "diverged" if lane["lane"] in diverged else "ok",
-                "diverged_at": diverged.get(lane["lane"]),
+                **vars(lane),
+                "status": "diverged" if lane.lane in diverged else "ok",
+                "diverged_at": diverged.get(lane.lane),
             }
-            for lane in shard["lanes"]
+            for lane in shard.lanes
         ]
+        planned = cell.to_json()
         metadata = {
-            "shard": shard["id"],
-            "cell": {name: cell[name] for name in ("id", "task", "optimizer", "horizon")},
+            "shard": shard.id,
+            "cell": {name: planned[name] for name in ("id", "task", "optimizer", "horizon")},
             "lanes": lanes,
             "suite_hash": self.suite.hash,
             "protocol_hash": self.suite.protocol.hash,
             "protocol": self.suite.protocol.to_json(),
-            "plan_hash": plan_hash(self.store),
-            "data": {**cell["data"], "splits": bench.data.content_hashes},
-            "mode": shard["mode"],
+            "plan_hash": self.store.plan.hash,
+            "data": {**vars(cell.data), "splits": bench.data.content_hashes},
+            "mode": shard.mode,
             "versions": versions(),
             "device": device_description(),
             "started": started,
             "seconds": round(seconds, 3),
         }
-        return self.store.write_shard(shard["id"], loop.records.columns(diverged), metadata)
+        return self.store.write_shard(shard.id, loop.records.columns(diverged), metadata)
 
 
 class TaskBench:
@@ -191,19 +193,19 @@ class TaskBench:
         self.task = build(suite.tasks[task_index])
         self.data = TaskData(suite.tasks[task_index], suite.protocol)
         self._shared: dict[tuple[bool, int], TaskPrograms] = {}
-        self._programs: dict[str, LanePrograms] = {}
+        self._programs: dict[tuple[object, ...], LanePrograms] = {}
 
     def programs(
         self,
         optimizer: OptimizerSpec,
         *,
         horizon: int,
-        static: Mapping[str, Any],
+        static: Hyperparameters,
         lanes: bool,
         eval_slice: int,
     ) -> LanePrograms:
         """Returns the programs of an optimizer, made once."""
-        key = content_hash([optimizer.name, horizon, dict(static), lanes, eval_slice])
+        key = (optimizer.name, horizon, tuple(sorted(static.items())), lanes, eval_slice)
         if key not in self._programs:
             shared = lanes, eval_slice
             if shared not in self._shared:
@@ -220,7 +222,7 @@ class TaskBench:
         optimizer: OptimizerSpec,
         horizon: int,
         seeds: list[int],
-        points: list[dict[str, Any]],
+        points: Sequence[Hyperparameters],
         numbers: list[int],
         *,
         vmap: bool = False,
@@ -244,38 +246,31 @@ class TaskBench:
             eval_slice = choose_eval_slice(
                 self.task.cost, spec.batch_size, examples, jax.default_backend()
             )
-        static = {name: value for name, value in points[0].items() if name in optimizer.static}
+        split = [split_static(optimizer, point) for point in points]
+        static = split[0][0]
         programs = self.programs(
             optimizer, horizon=horizon, static=static, lanes=vmap, eval_slice=eval_slice
         )
-        traced = [
-            {name: value for name, value in point.items() if name not in static} for point in points
-        ]
-        return Group(programs, seeds, traced, numbers, vmap=vmap)
+        return Group(programs, seeds, [traced for _, traced in split], numbers, vmap=vmap)
 
-    def groups(self, shard: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Group]:
+    def groups(self, shard: Shard, cell: PlannedCell) -> list[Group]:
         """Returns the lanes of a shard as groups."""
-        optimizer = optimizers.get(cell["optimizer"]["name"])
-        lanes, horizon = shard["lanes"], cell["horizon"]
-        vmap = shard["mode"] == "vmap"
+        optimizer = optimizers.get(cell.optimizer.name)
+        lanes, horizon = shard.lanes, cell.horizon
+        vmap = shard.mode == "vmap"
         groups = []
         for members in [lanes] if vmap else [[lane] for lane in lanes]:
-            seeds = list(dict.fromkeys(lane["seed"] for lane in members))
+            seeds = list(dict.fromkeys(lane.seed for lane in members))
             of_first_seed = members[: len(members) // len(seeds)]
             groups.append(
                 self.group(
                     optimizer,
                     horizon,
                     seeds,
-                    [lane["hyperparameters"] for lane in of_first_seed],
-                    [lane["lane"] for lane in members],
+                    [lane.hyperparameters for lane in of_first_seed],
+                    [lane.lane for lane in members],
                     vmap=vmap,
-                    eval_slice=shard["eval_slice"],
+                    eval_slice=shard.eval_slice,
                 )
             )
         return groups
-
-
-def plan_hash(store: Store) -> str:
-    """Returns the content hash of the store's plan, as its manifest and its shards record it."""
-    return store.manifest.get("plan_hash") or content_hash(store.plan)

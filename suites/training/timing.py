@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from velodrome.optimizers.registry import optimizers
+from velodrome.results.store.plan import OptimizerRef, PlannedCell
 from velodrome.suites.planning.plan import grid_points
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.environment import device_description, threads, versions
@@ -53,7 +55,7 @@ def time_task(
       timed all the same; ``baseline_seconds_per_step`` and ``ratio`` are None only if it cannot be
       run. And for each cell whose optimizer cannot be run, why.
     """
-    mine = [cell for cell in workshop.store.plan["cells"] if cell["task"]["index"] == task_index]
+    mine = [cell for cell in workshop.store.plan.cells if cell.task.index == task_index]
     cells = [*mine, *_other_baseline(mine, workshop.suite.protocol)]
     with numerics():
         bench = workshop.bench(task_index)
@@ -62,8 +64,8 @@ def time_task(
             try:
                 runners.append(_Runner(bench, cell))
             except Exception as error:  # recorded for the cell; the others are timed
-                failed[cell["id"]] = error
-        cells = [cell for cell in cells if cell["id"] not in failed]
+                failed[cell.id] = error
+        cells = [cell for cell in cells if cell.id not in failed]
         calls = [runner.calls_per_sample() for runner in runners]
         for _ in range(SAMPLES):
             for runner, count in zip(runners, calls, strict=True):
@@ -71,14 +73,14 @@ def time_task(
         eval_seconds = [runner.eval_seconds() for runner in runners]
         memory = [runner.memory_bytes() for runner in runners]
     summaries = {
-        cell["optimizer"]["name"]: _summary(runner.samples)
+        cell.optimizer.name: _summary(runner.samples)
         for cell, runner in zip(cells, runners, strict=True)
     }
     base = summaries.get(workshop.suite.protocol.baseline)
     records = {}
     for cell, runner, evaluation, held in zip(cells, runners, eval_seconds, memory, strict=True):
-        summary = summaries[cell["optimizer"]["name"]]
-        records[cell["id"]] = {
+        summary = summaries[cell.optimizer.name]
+        records[cell.id] = {
             "seconds_per_step": summary,
             "baseline_seconds_per_step": base,
             "ratio": None if base is None else summary["median"] / base["median"],
@@ -90,37 +92,35 @@ def time_task(
             "threads": threads(),
             "versions": versions(),
         }
-    wanted = {cell["id"] for cell in mine}
+    wanted = {cell.id for cell in mine}
     return (
         {cell: record for cell, record in records.items() if cell in wanted},
         {cell: error for cell, error in failed.items() if cell in wanted},
     )
 
 
-def _other_baseline(
-    cells: Sequence[Mapping[str, Any]], protocol: Protocol
-) -> list[Mapping[str, Any]]:
+def _other_baseline(cells: Sequence[PlannedCell], protocol: Protocol) -> list[PlannedCell]:
     """Returns a cell like the others for a baseline that they lack."""
     name = protocol.baseline
-    if any(cell["optimizer"]["name"] == name for cell in cells):
+    if any(cell.optimizer.name == name for cell in cells):
         return []
-    steps = {"optimizer": {"name": name}, "horizon": protocol.horizon(name)}
-    return [{**cells[0], **steps, "id": "baseline"}]
+    optimizer = OptimizerRef(name, name)
+    return [replace(cells[0], id="baseline", optimizer=optimizer, horizon=protocol.horizon(name))]
 
 
 class _Runner:
     """One lane that trains on the same few batches over and over."""
 
-    def __init__(self, bench: TaskBench, cell: Mapping[str, Any]):
-        optimizer = optimizers.get(cell["optimizer"]["name"])
+    def __init__(self, bench: TaskBench, cell: PlannedCell):
+        optimizer = optimizers.get(cell.optimizer.name)
         points = grid_points(optimizer, bench.suite.protocol)
-        group = bench.group(optimizer, cell["horizon"], [0], [points[len(points) // 2]], [0])
+        group = bench.group(optimizer, cell.horizon, [0], [points[len(points) // 2]], [0])
         self.bench = bench
-        self.steps = cell["batching"].get("block", 0) or bench.suite.protocol.eval_every
+        self.steps = cell.batching.block or bench.suite.protocol.eval_every
         self.programs = group.programs
         self.samples: list[float] = []
         self._group = group
-        self._batches = bench.data.training_block(0, 0, self.steps, cell["horizon"])
+        self._batches = bench.data.training_block(0, 0, self.steps, cell.horizon)
         self._state = group.start(*group.initialize())
         self._call()  # compiles, if the shards have not done so
         jax.block_until_ready(self._state)

@@ -13,6 +13,7 @@ import numpy as np
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
+from velodrome.foundation.text import size
 from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.images import as_floats, gather_images
 from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
@@ -74,8 +75,8 @@ class Source:
         if self.on_device is None:
             raise DataError(
                 f"the {self.split} split of {self.info.name!r} takes "
-                f"{self.view.nbytes / 2**20:,.0f} MiB as this task sees it, over the limit of "
-                f"{resident_limit() / 2**20:,.0f} MiB for keeping it on the device, which is "
+                f"{size(self.view.nbytes)} as this task sees it, over the limit of "
+                f"{size(resident_limit())} for keeping it on the device, which is "
                 "needed here. Set VELODROME_RESIDENT_BYTES to a higher limit if there is room."
             )
         return self.on_device

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from velodrome.foundation import files
-from velodrome.foundation.errors import WriteError
+from velodrome.foundation.errors import StoreError, WriteError
 
 
 def test_writes_whole_files(tmp_path):
@@ -86,3 +86,25 @@ def test_a_cache_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(WriteError, match="xla: Permission denied.*VELODROME_CACHE"):
         files.writable_cache_dir("xla")
+
+
+def test_two_cannot_be_in_one_directory(tmp_path):
+    with files.exclusive_directory(tmp_path / "made" / "here"):
+        with (
+            pytest.raises(StoreError, match="another run is at work"),
+            files.exclusive_directory(tmp_path / "made" / "here"),
+        ):
+            raise AssertionError
+        with files.exclusive_directory(tmp_path):  # another directory
+            pass
+    with files.exclusive_directory(tmp_path / "made" / "here"):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(WriteError, match="cannot write to"),
+        files.exclusive_directory(tmp_path / "file" / "below"),
+    ):
+        raise AssertionError

@@ -31,7 +31,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
     told = go(tmp_path / "out", dry_run=True)
     assert not (tmp_path / "out").exists()
     said = "\n".join(told)
-    for words in ("2 runs x 20 steps", "2 shards", "MiB of memory", "on disk"):
+    for words in ("2 runs x 20 steps", "2 shards", "of memory", "on disk"):
         assert words in said
     assert told[-1].startswith("1 cell, 2 shards, 2 runs: about ")
     assert told[-1].endswith("Nothing was done.")

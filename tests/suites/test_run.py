@@ -16,10 +16,10 @@ from velodrome.foundation.errors import (
     UnknownNameError,
     WriteError,
 )
-from velodrome.foundation.locks import alone_in
+from velodrome.foundation.files import exclusive_directory
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.store import Store
-from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress, duration
+from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
 from velodrome.suites.training.environment import command_line
 from velodrome.suites.training.shard import Workshop
@@ -256,7 +256,7 @@ def test_what_killed_processes_left_is_removed(tmp_path):
 def test_two_runs_do_not_work_in_one_store(tmp_path):
     go(tmp_path)
     before = toys.contents(tmp_path)
-    with alone_in(tmp_path), pytest.raises(StoreError, match="another run is at work"):
+    with exclusive_directory(tmp_path), pytest.raises(StoreError, match="another run is at work"):
         go(tmp_path)
     assert toys.contents(tmp_path) == before
     go(tmp_path)  # and when that one is over, there is nothing in the way
@@ -290,15 +290,6 @@ def test_displays_show_a_run(tmp_path, capsys):
     assert "Counting" in shown
     assert "2/2" in shown
     assert isinstance(choose_progress("auto"), PlainProgress)
-
-
-def test_durations():
-    assert [duration(seconds) for seconds in (4.4, 65.0, 7260.0, float("nan"))] == [
-        "4 s",
-        "1 min 5 s",
-        "2 h 1 min",
-        "?",
-    ]
 
 
 @pytest.mark.parametrize(

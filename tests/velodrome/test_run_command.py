@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from velodrome.suites.running import run as running
 
 from velodrome import cli
+from velodrome.suites.running import run as running
 
 
 @pytest.fixture

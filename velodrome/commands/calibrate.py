@@ -8,7 +8,8 @@ from typing import Annotated
 from tyro.conf import arg
 
 from velodrome.commands._parsing import run_command
-from velodrome.commands._tables import console, count, print_pairs, seconds
+from velodrome.commands._tables import console, print_pairs
+from velodrome.foundation.text import duration, short, size
 
 EXAMPLES = (
     "velodrome calibrate                                  # stored as the profile `here`",
@@ -36,10 +37,10 @@ def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "here") -> int:
     print_pairs(
         [
             ("profile", profile.name),
-            ("FLOPs a second", count(profile.peak_flops)),
-            ("bytes a second", count(profile.peak_bytes_per_s)),
-            ("overhead a step", seconds(profile.overhead_s)),
-            ("memory", f"{count(profile.memory_bytes)}B"),
+            ("FLOPs a second", short(profile.peak_flops)),
+            ("bytes a second", short(profile.peak_bytes_per_s)),
+            ("overhead a step", duration(profile.overhead_s)),
+            ("memory", size(profile.memory_bytes)),
         ]
     )
     console().print(f"use it with --device {profile.name}", markup=False)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from velodrome.commands._parsing import run_command
-from velodrome.commands._tables import console, print_table, seconds
+from velodrome.commands._tables import console, print_table
+from velodrome.foundation.text import duration
 
 EXAMPLES = (
     "velodrome check family mlp",
@@ -52,7 +53,7 @@ def check(
             (
                 result.name,
                 "pass" if result.passed else "FAIL",
-                seconds(result.seconds),
+                duration(result.seconds),
                 result.problem or result.demand,
             )
             for result in results

@@ -10,7 +10,8 @@ from tyro.conf import Positional, arg
 
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._progress import ProgressBars
-from velodrome.commands._tables import console, count, print_pairs, print_table
+from velodrome.commands._tables import console, print_pairs, print_table
+from velodrome.foundation import text
 from velodrome.foundation.errors import DataError, VelodromeError
 
 EXAMPLES = (
@@ -92,7 +93,7 @@ def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | 
 
 
 def _status() -> int:
-    from velodrome.suites.planning.dataneeds import suites_by_data
+    from velodrome.suites.planning.preflight import suites_by_data
     from velodrome.taskgen.data import datasets
     from velodrome.taskgen.data.standin import PREFIX
 
@@ -134,7 +135,7 @@ def _status() -> int:
 
 
 def _status_of(name: str) -> int:
-    from velodrome.suites.planning.dataneeds import suites_by_data
+    from velodrome.suites.planning.preflight import suites_by_data
     from velodrome.taskgen.data import datasets
 
     dataset = datasets.get(name)
@@ -164,7 +165,7 @@ def _state(name: str, info: Any) -> tuple[str, str]:
     from velodrome.taskgen.data.published.prepared import read_record
     from velodrome.taskgen.data.published.recipes import RECIPES, about_bytes
 
-    size = f"about {_bytes(raw)}" if (raw := about_bytes(info)) else ""
+    size = f"about {text.size(raw)}" if (raw := about_bytes(info)) else ""
     if name not in RECIPES:
         return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), size
     try:
@@ -173,7 +174,7 @@ def _state(name: str, info: Any) -> tuple[str, str]:
         return "damaged", size
     if record is None:
         return "not here", size
-    return "prepared", _bytes(sum(entry["bytes"] for entry in record["splits"].values()))
+    return "prepared", text.size(sum(entry["bytes"] for entry in record["splits"].values()))
 
 
 def _how_to_get(name: str) -> str:
@@ -198,7 +199,7 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
         return
     yield "in TFDS", recipe.tfds
     for file in recipe.files:
-        yield "original file", f"{file.url} ({_bytes(file.size)})"
+        yield "original file", f"{file.url} ({text.size(file.size)})"
     if recipe.by_hand:
         yield "by hand", recipe.by_hand
     if recipe.vocabulary:
@@ -223,7 +224,3 @@ def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
     yield "the published files", genuine[record["published"]]
     notes: Mapping[str, Any] = record["notes"]
     yield from ((str(key), value) for key, value in notes.items())
-
-
-def _bytes(size: int) -> str:
-    return f"{count(size)}B"

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from velodrome.commands._parsing import names, option, run_command
 from velodrome.commands._tables import console, print_table
 from velodrome.foundation.errors import VelodromeError
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 
 EXAMPLES = (
     "velodrome export runs/mine                 # everything goes to runs/mine/export",
@@ -68,7 +68,7 @@ def export(
     for path in files.headline:
         console().print(path.name, markup=False)
     if files.runs:
-        console().print(f"tensorboard: {counted(files.runs, 'event file')}", markup=False)
+        console().print(f"tensorboard: {plural(files.runs, 'event file')}", markup=False)
     for problem in files.problems:
         console().print(f"skipped {problem.path}: {problem.reason}", markup=False)
     console().print(f"\nall of it is in {files.directory}", markup=False)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, cast
 from tyro.conf import Positional
 
 from velodrome.commands._parsing import option, run_command
-from velodrome.commands._tables import count, print_table
+from velodrome.commands._tables import print_table
 from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.text import short
 
 EXAMPLES = (
     "velodrome list families     # what tasks can be sampled from",
@@ -141,5 +142,5 @@ def _tasks(where: str | None) -> Rows:
         for spec in find_tasks(name):
             price = cost(spec)
             label = spec.label if where else f"{name}:{spec.label}"
-            size = (count(price.params), count(price.flops))
+            size = (short(price.params), short(price.flops))
             yield (label, spec.family, spec.data.name, spec.batch_size, *size)

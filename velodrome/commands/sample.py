@@ -10,7 +10,7 @@ from tyro.conf import arg
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import SpecError
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 
 EXAMPLES = (
     "velodrome sample --count 8 --seed 0 --data built-in --max-mflop 6 -o tasks.json",
@@ -76,6 +76,6 @@ def sample(
     velodrome.save_specs(output, specs, recorded=recorded)
     families = sorted({spec.family for spec in specs})
     console().print(
-        f"{counted(len(specs), 'task')} of {', '.join(families)}: {output}", markup=False
+        f"{plural(len(specs), 'task')} of {', '.join(families)}: {output}", markup=False
     )
     return 0

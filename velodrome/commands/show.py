@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from velodrome.commands._parsing import run_command
-from velodrome.commands._tables import console, count, print_pairs, seconds
+from velodrome.commands._tables import console, print_pairs
 from velodrome.commands._tasks import find_tasks
+from velodrome.foundation.text import duration, short, size
 
 if TYPE_CHECKING:
     from velodrome.taskgen.spec import TaskSpec
@@ -71,11 +72,11 @@ def _print(spec: TaskSpec, facts: Mapping[str, Any]) -> None:
             ("batch size", spec.batch_size),
             *((f"  {name}", value) for name, value in vars(spec.config).items()),
             ("parameters", f"{cost['params']:,}"),
-            ("FLOPs a step", count(cost["flops"])),
-            ("bytes a step", count(cost["bytes"])),
-            ("memory", f"{count(cost['memory_bytes'])}B"),
+            ("FLOPs a step", short(cost["flops"])),
+            ("bytes a step", short(cost["bytes"])),
+            ("memory", size(cost["memory_bytes"])),
             (f"on {profile['name']} ({source})", ""),
-            ("  seconds a step", seconds(facts["predicted_seconds"])),
+            ("  seconds a step", duration(facts["predicted_seconds"])),
             (f"  steps in {facts['hours']:g} h", f"{facts['steps_allowed']:,}"),
             *(("  too expensive", excess) for excess in facts["over_budget"]),
         ]

@@ -9,8 +9,9 @@ from tyro.conf import Positional
 
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._progress import ProgressBars
-from velodrome.commands._tables import console, count, print_pairs, print_table
+from velodrome.commands._tables import console, print_pairs, print_table
 from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.text import short
 
 EXAMPLES = (
     "velodrome weights list",
@@ -65,7 +66,7 @@ def _list() -> Iterator[Sequence[object]]:
             yield name, f"unusable: {error}", "", "", path
             continue
         size = f"{found.hidden_size}, {found.bank_size}"
-        yield name, found.label, count(found.parameters), size, path
+        yield name, found.label, short(found.parameters), size, path
 
 
 def _fetch(name: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
@@ -43,7 +43,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
         words = "; ".join(
             f"{row['family']}, {row['label']}: median "
             f"{format_ratio(row['median'], censored='right' if row['lower_bound'] else 'no')} over "
-            f"{counted(row['tasks'], 'task')}, worst {worst_text(row, data.summary)}"
+            f"{plural(row['tasks'], 'task')}, worst {worst_text(row, data.summary)}"
             for row in medians.to_dict("records")
         )
         yield Plot(

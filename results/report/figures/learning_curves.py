@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import Plot
@@ -81,7 +81,7 @@ def _counts(summary: pd.DataFrame) -> str:
     for label, rows in summary.groupby("label", sort=False):
         found = sorted(Counter(rows["status"]).items())
         counts = "".join(f", {count} {status}" for status, count in found if status != "ok")
-        parts.append(f"{label}: {counted(len(rows), 'task')}{counts}. ")
+        parts.append(f"{label}: {plural(len(rows), 'task')}{counts}. ")
     return "".join(parts)
 
 

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import ratio_text, share_text
 from velodrome.results.report.context import Context, times
 from velodrome.results.report.data import ReportData
@@ -86,9 +86,9 @@ def _seeds(table: pd.DataFrame) -> str:
     labels = dict.fromkeys(table["label"])
     fewest = {x: int(np.min(table.loc[table["label"] == x, "seeds"])) for x in labels}
     each = set(fewest.values())
-    text = ", ".join(f"{label}: {counted(count, 'seed')}" for label, count in fewest.items())
+    text = ", ".join(f"{label}: {plural(count, 'seed')}" for label, count in fewest.items())
     if len(each) == 1:
-        text = counted(each.pop(), "seed")
+        text = plural(each.pop(), "seed")
     few = fewest and min(fewest.values()) < BAND_SEEDS
     return text + (", narrow with so few" if few else "") if fewest else "no seeds"
 

@@ -93,6 +93,6 @@ def record_failure(store: Store, job: Job, kind: str, message: str) -> None:
         store.write_failure(job.id, record)
         return
     timed = store.timings
-    for cell in store.plan["cells"]:
-        if cell["task"]["index"] == job.task and cell["id"] not in timed:
-            store.write_timing_failure(cell["id"], kind, message)
+    for cell in store.plan.cells:
+        if cell.task.index == job.task and cell.id not in timed:
+            store.write_timing_failure(cell.id, kind, message)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from velodrome.foundation.errors import DataError
-from velodrome.foundation.text import counted
+from velodrome.foundation.text import plural
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
 from velodrome.taskgen.data.published.recipes import Recipe, recipe_of
@@ -66,7 +66,7 @@ def _check_images(
     for number, count in enumerate(recipe.class_counts.get(split, ())):
         if found[number] != count:
             raise DataError(
-                f"the {split} split of {info.name} has {counted(count, 'image')} of class "
+                f"the {split} split of {info.name} has {plural(count, 'image')} of class "
                 f"{number}, but here are {found[number]:,} of it: these are files of another data "
                 "set, or damaged. Give the original ones."
             )

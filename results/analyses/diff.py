@@ -132,9 +132,9 @@ def _row(task: TaskComparison, name: str, a: _Runs, b: _Runs) -> tuple[dict, np.
     if len(logs) >= BAND_SEEDS:
         low, high = np.exp(weighted_interval(*resampled(logs)))
     row = {
-        "index": task.task.get("index"),
-        "task": task.task.get("label"),
-        "family": task.task.get("family"),
+        "index": task.task.index,
+        "task": task.task.label,
+        "family": task.task.family,
         "optimizer": name,
         "label": _label(a, b),
         "seeds": len(common),

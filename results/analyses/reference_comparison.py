@@ -29,7 +29,7 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict]:
       where ours is no lower than the published first loss.
     """
     race = task.races.get("paper")
-    published = reference.envelopes.get(str(task.task.get("label")))
+    published = reference.envelopes.get(task.task.label)
     if race is None or published is None or task.incomplete:
         return []
     envelope = race.envelope(task.evaluations)
@@ -45,8 +45,8 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict]:
         found = float(published.steps[-1]) if never else found
         rows.append(
             {
-                "index": task.task.get("index"),
-                "task": task.task.get("label"),
+                "index": task.task.index,
+                "task": task.task.label,
                 "steps": int(steps),
                 "loss": loss,
                 "published_steps": found,

@@ -62,13 +62,12 @@ def task_rows(task: TaskComparison) -> list[dict[str, Any]]:
 
 def _row(task: TaskComparison, outcome: Outcome) -> dict[str, Any]:
     cell = outcome.cell
-    data = cell.data or (task.baseline.data if task.baseline else {})
     row: dict[str, Any] = {
-        "index": task.task.get("index"),
-        "task": task.task.get("label"),
-        "family": task.task.get("family"),
-        "data": data.get("name"),
-        "provenance": data.get("provenance"),
+        "index": task.task.index,
+        "task": task.task.label,
+        "family": task.task.family,
+        "data": cell.data.name,
+        "provenance": cell.data.provenance,
         "optimizer": cell.name,
         "label": cell.label,
         "status": outcome.status,

@@ -66,9 +66,9 @@ def time_rows(
         return []
     targets = initial - np.array(FRACTIONS) * (initial - best)
     about = {
-        "index": task.task.get("index"),
-        "task": task.task.get("label"),
-        "family": task.task.get("family"),
+        "index": task.task.index,
+        "task": task.task.label,
+        "family": task.task.family,
         "saturated": task.saturated,
     }
     return [

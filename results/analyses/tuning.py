@@ -99,9 +99,9 @@ def _rows(
     limit = last[best] + NEAR * max(0.0, initial - float(last[best]))
     return [
         {
-            "index": task.task.get("index"),
-            "task": task.task.get("label"),
-            "family": task.task.get("family"),
+            "index": task.task.index,
+            "task": task.task.label,
+            "family": task.task.family,
             "label": label,
             "rate": rate_of(point),
             "steps": steps,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from velodrome.results.report.write import with_data
 from velodrome.results.speedup.comparison import labelled_cells
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.combined import open_stores
-from velodrome.results.store.metatraining import KEY
-from velodrome.results.store.store import Problem, Store
+from velodrome.results.store.json_files import Problem
+from velodrome.results.store.provenance import KEY
+from velodrome.results.store.store import Store
 
 PARTS = ("tables", "curves", "headline", "tensorboard")
 DEFAULT_PARTS = ("tables", "curves", "headline")
@@ -83,7 +84,7 @@ def write_export(
     several = [directory] if isinstance(directory, str | os.PathLike) else list(directory)
     store = open_stores(several)
     target = Path(out) if out is not None else store.directory / "export"
-    cells = _with_data_of_task(labelled_cells(store))
+    cells = labelled_cells(store)
     export = _Export(store, cells, target, tuple(dict.fromkeys(formats)))
     events = None
     if "tensorboard" in parts:
@@ -150,22 +151,10 @@ class _Export:
         self.written[name] = paths, rows
 
 
-def _with_data_of_task(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells; one that has not been run says of its data what the others of its task say."""
-    known: dict[str, Mapping[str, Any]] = {}
-    for cell in cells:
-        if cell.data:
-            known.setdefault(str(cell.task["hash"]), cell.data)
-    return [
-        cell if cell.data else replace(cell, data=known.get(str(cell.task["hash"]), {}))
-        for cell in cells
-    ]
-
-
 def _about(store: Store, cells: Sequence[Cell]) -> dict[str, Any]:
     """Facts about a store that a file read alone must say."""
     manifest = store.manifest
-    kinds = {cell.data.get("provenance") for cell in cells} - {None}
+    kinds = {cell.data.provenance for cell in cells}
     names = ("protocol", "protocol_hash", "plan_hash", "created", "command", "versions", KEY)
     facts = {name: manifest.get(name) for name in names}
     return {

@@ -41,7 +41,7 @@ def learning_curves(
       "published", the envelope of ``reference`` for the task's name, up to our budget. At most
       ``points`` evaluations of each, evenly chosen.
     """
-    name = {"index": task.task.get("index"), "task": task.task.get("label")}
+    name = {"index": task.task.index, "task": task.task.label}
     parts: list[pd.DataFrame] = []
 
     def add(series: str, steps: np.ndarray, losses: np.ndarray, **what: Any) -> None:

@@ -62,9 +62,9 @@ def child(out: Path, pipe: int) -> None:
         open_store(suite(), out, make_plan(suite()))
     store = Store.open(out)
     workshop = Workshop(store, checkpoint_seconds=0.0)
-    for shard in store.plan["shards"]:
-        if not store.has_shard(shard["id"]):
-            workshop.run_shard(shard["id"], Beat(pipe))
+    for shard in store.plan.shards:
+        if not store.has_shard(shard.id):
+            workshop.run_shard(shard.id, Beat(pipe))
 
 
 def fork(out: Path) -> tuple[int, int]:

@@ -118,7 +118,7 @@ def test_changed_weights_never_mix(tmp_path):
 
 def test_a_stored_plan_is_used_again(tmp_path, monkeypatch):
     from velodrome.suites.planning import plan as planning
-    from velodrome.suites.planning.batching import Batching
+    from velodrome.results.store.plan import Batching
 
     go(tmp_path)
     plan = Store.open(tmp_path).plan

@@ -29,7 +29,7 @@ def test_our_baseline_beside_the_published_one(tmp_path: Path):
     for task in compare(made.store):
         race = task.races["paper"]
         envelope = race.envelope(21)  # evaluations of a candidate
-        ours[str(task.task["label"])] = (race.baseline.steps * 3.0, envelope)
+        ours[task.task.label] = (race.baseline.steps * 3.0, envelope)
     first, second, _ = ours
     published = {first: ours[first], second: tuple(part[:40] for part in ours[second])}
     files = write_report(

@@ -117,8 +117,8 @@ def test_changed_weights_never_mix(tmp_path):
 
 
 def test_a_stored_plan_is_used_again(tmp_path, monkeypatch):
-    from velodrome.suites.planning import plan as planning
     from velodrome.results.store.plan import Batching
+    from velodrome.suites.planning import plan as planning
 
     go(tmp_path)
     plan = Store.open(tmp_path).plan

@@ -1,4 +1,4 @@
-"""What a run would do, in words, without doing any of it."""
+"""Describe what a run would do, without doing any of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def describe(
     profile: DeviceProfile | None = None,
     backend: str | None = None,
 ) -> Iterator[str]:
-    """Yields lines that say what running a plan would take.
+    """Yield lines that say what running a plan would take.
 
     Args:
       plan: The plan.
@@ -47,13 +47,12 @@ def describe(
                 f"{plural(large, 'cell')} would need more, as predicted, than the "
                 f"{size(profile.memory_bytes)} of {where}."
             )
-        planned = plan.backend
-        if backend in (None, planned):
-            yield f"Lanes are grouped into shards as for a run here, on the {planned}."
+        if backend in (None, plan.backend):
+            yield f"Lanes are grouped into shards as for a run here, on the {plan.backend}."
         else:
             yield (
-                f"Lanes are grouped into shards as on a {planned}; a run here, on the {backend}, "
-                "groups them in another way."
+                f"Lanes are grouped into shards as on a {plan.backend}; a run here, on the "
+                f"{backend}, groups them in another way."
             )
     total = sum(cell.seconds for cell in cells)
     disk = size(sum(cell.disk_bytes for cell in cells))
@@ -66,7 +65,7 @@ def describe(
 
 
 def describe_store(store: Store) -> str:
-    """Returns a line that says how far an existing store is."""
+    """Return a line that says how far an existing store is."""
     shards = [shard.id for shard in store.plan.shards]
     left = [shard for shard in shards if not store.has_shard(shard)]
     failed = len(set(store.failures) & set(left))

@@ -22,7 +22,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
 from velodrome.suites.training.environment import command_line
-from velodrome.suites.training.shard import Workshop
+from velodrome.suites.training.shard import ShardRunner
 
 
 def go(out, *, suite=None, **options):
@@ -147,7 +147,7 @@ def fail_once(monkeypatch):
     """Makes the first shard that is run raise something; returns the list of its id."""
 
     def install(error: Exception) -> list[str]:
-        original = Workshop.run_shard
+        original = ShardRunner.run_shard
         failed: list[str] = []
 
         def sometimes(self, shard_id, control):
@@ -156,7 +156,7 @@ def fail_once(monkeypatch):
                 raise error
             return original(self, shard_id, control)
 
-        monkeypatch.setattr(Workshop, "run_shard", sometimes)
+        monkeypatch.setattr(ShardRunner, "run_shard", sometimes)
         return failed
 
     return install

@@ -18,9 +18,9 @@ PROGRAM = """
 import resource, sys, time
 import joblib
 from joblib.externals.loky import get_reusable_executor
-from velodrome.results.report import write_report
+import velodrome
 begun = time.monotonic()
-files = write_report(sys.argv[1])
+files = velodrome.report(sys.argv[1])
 seconds = time.monotonic() - begun
 get_reusable_executor().shutdown()
 own, drawing = (resource.getrusage(r) for r in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

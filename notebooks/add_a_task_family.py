@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Add a task family
 #
-# If your networks are not among the tasks, add them: then every optimizer can be raced on them,
-# yours and everybody else's. This notebook makes a family, a data set and an optimizer, has them
-# checked, and races the optimizer on both against Adam. None of it touches velodrome's own files.
+# If your networks are not among the tasks, add them. Then every optimizer can race on them, yours
+# and everybody else's. This notebook makes a family, a data set and an optimizer, and checks them.
+# Then it races the optimizer against Adam on both. None of it touches velodrome's own files.
 
 # %%
 import jax.numpy as jnp
@@ -30,9 +30,9 @@ import velodrome
 # ## The family
 #
 # A family is a few fields and a network. Each field says what the sampler draws it from. `static`
-# ones fix shapes, and with them the compiled program. `dynamic` ones are numbers that may differ
-# between tasks that share a program, so they reach the network as `dynamic["name"]` and must not
-# be kept in it.
+# fields fix shapes, and with them the compiled program. `dynamic` fields are numbers that may
+# differ between tasks that share a program. So they reach the network as `dynamic["name"]`, and
+# must not be kept in it.
 #
 # Ours is one hidden layer with gates: half of it decides how much of the other half passes.
 
@@ -76,7 +76,7 @@ pd.DataFrame(
 #
 # Other people's code will rely on your family: that the same seed gives the same numbers, that it
 # survives `vmap` and `scan`, that dynamic values may be traced, that it can be trained at all. The
-# checks try each of these. `problem` stays empty where there is none.
+# checks try each of these. Where all is well, `problem` stays empty.
 
 # %%
 checks = pd.DataFrame(velodrome.check_family("gated"))
@@ -86,8 +86,8 @@ checks.set_index("name")[["demand", "problem"]]
 # ## Data of your own
 #
 # A data set is some facts and a function that loads a split. The hash of the arrays is one of the
-# facts, so that results say which data they are of, and other data under the same name are refused.
-# These are generated: their provenance is `stand-in`, and every table and figure will say so.
+# facts. So results say which data they are from, and other data under the same name are refused.
+# Ours are generated: their provenance is `stand-in`, and every table and figure will say so.
 
 # %%
 SIZES = {"train": 512, "heldout": 128}
@@ -122,8 +122,8 @@ on_stripes = velodrome.TaskSpec("gated", {"width": 8}, velodrome.DataSpec("strip
 # %% [markdown]
 # ## An optimizer of your own
 #
-# Any optax transformation will do, and one that optax has needs no registration: `"optax:lion"` is
-# a name. To be swept over a grid, an optimizer says what its hyperparameters are.
+# Any optax transformation will do. One that optax has needs no registration: `"optax:lion"` is a
+# name. To be swept over a grid, an optimizer must declare its hyperparameters.
 
 
 # %%
@@ -148,7 +148,7 @@ signum = velodrome.optimizers.register(
 # ## The race
 #
 # The `learning_rates` of a protocol replace those of every optimizer that has any, so that both are
-# tuned alike. What only this notebook knows is unknown to worker processes, hence `workers=0`.
+# tuned alike. Worker processes would not know what only this notebook defines, hence `workers=0`.
 
 # %%
 protocol = velodrome.Protocol(
@@ -168,7 +168,7 @@ velodrome.figures(results)["learning_curves"]
 # ## As a package
 #
 # In a notebook a family lives as long as the notebook. In a package it is there for everybody who
-# installs it, for `velodrome run` and for worker processes too; an *entry point* says where:
+# installs it, and also for `velodrome run` and for worker processes. An *entry point* says where:
 #
 # ```toml
 # [project.entry-points."velodrome.families"]
@@ -181,10 +181,10 @@ velodrome.figures(results)["learning_curves"]
 # signum = "my_package.signum:signum"
 # ```
 #
-# There the family is made without registering it: `velodrome.Family(name=..., config=...,
-# network=...)`, with its config as a frozen dataclass. CONTRIBUTING.md has that form, and
-# `tests/plugin_package` a whole package. Without a package, the command line takes
-# `path/to/file.py:object` wherever it takes a name:
+# In a package you make the family without registering it:
+# `velodrome.Family(name=..., config=..., network=...)`, with its config as a frozen dataclass.
+# CONTRIBUTING.md has that form, and `tests/plugin_package` is a whole package. Without a package,
+# the command line takes `path/to/file.py:object` wherever it takes a name:
 #
 # ```
 # velodrome check family gated.py:family

@@ -17,8 +17,8 @@
 # tasks at random, and asks one question of each: how many steps does a *tuned* Adam need to get
 # where the other optimizer got?
 #
-# This notebook draws tasks, trains one of them twice, and then runs a small race properly. It
-# needs no accelerator, no download, and less than a minute.
+# This notebook draws tasks, trains one of them twice, and then runs a small race properly. It needs
+# no accelerator and no download, and takes less than a minute.
 
 # %%
 from dataclasses import asdict
@@ -32,8 +32,8 @@ import velodrome
 #
 # A task is a network, a data set and a batch size. `sample` draws all of it from published
 # distributions; the same seed gives the same tasks on every machine. `data="built-in"` keeps to
-# real data that are installed already, and `max_mflop` to tasks that are small. Leave both out,
-# and you draw what the paper's optimizers were trained for.
+# real data that are installed already, and `max_mflop` keeps to small tasks. Leave both out, and
+# you draw the tasks that the paper's optimizer was trained for.
 
 # %%
 specs = velodrome.sample(3, seed=0, family="mlp", data="built-in", max_mflop=0.5)
@@ -42,9 +42,9 @@ pd.DataFrame(
 ).set_axis([spec.label for spec in specs]).iloc[:, :6]
 
 # %% [markdown]
-# What a training step costs is known in closed form, before anything is built. By default no task
-# is drawn that could not make 10,000 steps in an hour on one V100; `predicted_seconds` is the
-# prediction for a step there.
+# The cost of a training step is known in closed form, before anything is built. By default every
+# task that is drawn can make 10,000 steps in an hour on one V100. `predicted_seconds` is the
+# prediction for one step there.
 
 # %%
 costs = [velodrome.cost(spec) for spec in specs]
@@ -61,9 +61,9 @@ pd.DataFrame(
 # %% [markdown]
 # ## Train one of them, twice
 #
-# `train` takes any optax optimizer, or the name of one. VeLO is a learned optimizer: a network
-# that makes the updates, and that has no learning rate. Its default weights, `velo-tiny`, are small
-# ones of our own and not those of the paper, so what it does here says nothing about those
+# `train` takes any optax optimizer, or the name of one. VeLO is a learned optimizer: a network that
+# makes the updates, and that has no learning rate. Its default weights, `velo-tiny`, are small ones
+# of our own and not those of the paper, so what it does here says nothing about those
 # (`velodrome weights fetch velo` gets them).
 
 # %%
@@ -74,14 +74,14 @@ curves = pd.DataFrame({"Adam, rate 0.001": adam["train loss"], "VeLO": velo["tra
 axes = curves.plot(title=task.label, ylabel="train loss", figsize=(5, 3))
 
 # %% [markdown]
-# A clear picture, and worth little: 0.001 was a guess. Adam at another rate is another curve.
+# The picture is clear, and worth little: 0.001 was a guess. Adam at another rate is another curve.
 
 # %% [markdown]
 # ## A race that counts
 #
 # In a *suite* Adam is swept over learning rates, with several seeds, and runs longer than the
-# candidate. At every step it counts with the rate that is best there. Three rates and two seeds
-# are still few: the built-in suite `demo` has fifteen and three.
+# candidate. At every step it counts with the rate that is best there. Three rates and two seeds are
+# still few: the built-in suite `demo` has fifteen and three.
 
 # %%
 protocol = velodrome.Protocol(
@@ -92,8 +92,8 @@ run = velodrome.run(suite, "runs/quickstart", workers=0, progress="silent")
 print(f"{run.done} shards trained, {run.already} were there, {len(run.failed or {})} failed")
 
 # %% [markdown]
-# Run the cell again, and nothing is trained again: what is in the folder stays. (Without
-# `workers=0` each core gets a process of its own, which pays for longer runs.)
+# Run the cell again, and nothing is trained again, because the folder keeps what it has. (Without
+# `workers=0` every core gets its own process, which pays for longer runs.)
 #
 # From here on everything comes out of that folder.
 
@@ -110,10 +110,10 @@ columns = {
 results.summary.set_index("task")[list(columns)].rename(columns=columns).round(4)
 
 # %% [markdown]
-# A speedup of 2 in steps means: Adam, at the best of its rates, needs twice the steps that VeLO had
-# in order to reach the loss at which VeLO ended. Below 1 VeLO was the slower one. Adam ran three
-# times as long, so nothing above 3 can be seen, and what gets there is *censored* (`right`): at
-# least 3. In seconds, the network inside VeLO has its price.
+# A speedup of 2 in steps means: Adam, at the best of its rates, needs twice as many steps as VeLO
+# to reach VeLO's last loss. Below 1, VeLO was the slower one. Adam ran three times as long, so
+# nothing above 3 can be seen. A speedup that gets there is *censored* (`right`): it is at least 3.
+# In seconds, the network inside VeLO has its price.
 
 # %%
 figures = velodrome.figures(results)
@@ -128,6 +128,6 @@ figures["learning_curves"]
 #
 # - `velodrome.report("runs/quickstart")` writes all figures, their numbers, and one page of HTML
 #   that has everything.
-# - `speedup_plots` takes such a folder apart.
-# - `add_a_task_family` adds a network, data and an optimizer of your own.
+# - The notebook `speedup_plots` shows all that is in such a folder.
+# - The notebook `add_a_task_family` adds your own network, data and optimizer.
 # - `make demo` runs this race on eight tasks of four families.

@@ -16,10 +16,10 @@
 # A run leaves a *store*, a folder of curves. This notebook goes from a store to the figures of a
 # paper, and behind them to the numbers, so that you can draw your own or doubt ours.
 #
-# Set the environment variable `VELODROME_STORE` to the path of a store of yours (`make demo` makes
-# one in `demo`). Without it, a very small one is made here: three tasks, Adam at three rates, VeLO
+# Set the environment variable `VELODROME_STORE` to the path of your store (`make demo` makes one in
+# `demo`). Without it, this notebook makes a very small one: three tasks, Adam at three rates, VeLO
 # with the small built-in weights, two seeds. That is enough to see how it works, and too little to
-# say anything about either.
+# say anything about either optimizer.
 
 # %%
 import os
@@ -47,9 +47,9 @@ figures = velodrome.figures(results)
 print(results.context.line)
 
 # %% [markdown]
-# `results` holds tidy tables, and `figures` what can be drawn of them. Nothing is written:
-# `velodrome.report(store)` makes files of it, and `velodrome.export(store)` tables for other
-# programs.
+# `results` holds tidy tables, and `figures` holds what can be drawn from them. Nothing is written
+# to disk: `velodrome.report(store)` does that, and `velodrome.export(store)` writes tables for
+# other programs.
 
 # %%
 pd.Series({name: len(table) for name, table in results.tables().items()}, name="rows")
@@ -57,10 +57,11 @@ pd.Series({name: len(table) for name, table in results.tables().items()}, name="
 # %% [markdown]
 # ## The headline
 #
-# The median over tasks, and the interquartile mean, which also uses how far above or below the
-# others are. Each comes with two 95% intervals: `low` to `high` is for these tasks and other seeds,
-# the wider one for other tasks too. Quote the second if you claim something about tasks in general.
-# Tasks on which Adam has run out of room (*saturated*) are left out and counted.
+# The headline has the median over tasks, and the interquartile mean, which also uses how far above
+# or below the other tasks are. Each comes with two 95% intervals: `low` to `high` is for these
+# tasks and other seeds, and the wider one is for other tasks too. Quote the second if you claim
+# something about tasks in general. Tasks on which Adam has run out of room (*saturated*) are left
+# out and counted.
 
 # %%
 chosen = results.headline.query("scope == 'headline' and statistic in ('median', 'iqm')")
@@ -74,16 +75,16 @@ figures["headline"]
 # %% [markdown]
 # ## The sorted curve
 #
-# Tasks from the least to the most favourable, as in the first figure of the VeLO paper. Read it
-# from the line at 1x: what is left of the crossing was slower than tuned Adam. Triangles are at
-# least as high as drawn, because Adam's run ended before it got there.
+# The tasks stand from the least to the most favourable, as in the first figure of the VeLO paper.
+# Read the curve from the line at 1x: tasks to the left of the crossing were slower than tuned Adam.
+# Triangles are at least as high as drawn, because Adam's run ended before it got there.
 
 # %%
 figures["speedup_steps"]
 
 # %% [markdown]
-# Steps are not what you wait for. Here is the same in seconds, with the cost of the optimizer's own
-# work; on tasks as small as ours that is most of a step.
+# Steps are not what you wait for. Here is the same curve in seconds, which include the optimizer's
+# own work. On tasks as small as ours that is most of a step.
 
 # %%
 figures["speedup_seconds"]
@@ -115,8 +116,8 @@ next(figure for name, figure in figures.items() if name.startswith("learning_cur
 # "How many times faster" needs a definition, and there are several. `default` takes the best rate
 # at every step and smooths both sides alike. `paper` follows the evaluation of the VeLO paper, made
 # for runs of thousands of steps; in one as short as ours its smoothing lags on Adam's side alone,
-# and flatters the candidate. `strict` takes the one rate that is best at the end, as somebody would
-# who tuned Adam once. If your conclusion depends on the definition, say so.
+# and flatters the candidate. `strict` takes the one rate that is best at the end, like somebody who
+# tuned Adam once. If your conclusion depends on the definition, say so.
 
 # %%
 results.definitions.set_index(["label", "definition"]).round(3)
@@ -156,7 +157,7 @@ ratio = pd.Series({name: found.ratio for name, found in by_hand.items()})
 pd.DataFrame({"by hand": ratio, "in the report": compared.loc[task]}).round(3)
 
 # %% [markdown]
-# And the seeds one by one, which is what the intervals are made of:
+# And here are the seeds one by one. The intervals are made from them:
 
 # %%
 pd.DataFrame({"speedup": by_hand["default"].per_seed}, index=by_hand["default"].seeds)
@@ -164,7 +165,7 @@ pd.DataFrame({"speedup": by_hand["default"].per_seed}, index=by_hand["default"].
 # %% [markdown]
 # ## A figure of your own
 #
-# Every figure has its numbers as a table, and is a figure of matplotlib that you can go on with.
+# Every figure has its numbers as a table, and is a figure of matplotlib that you can change.
 
 # %%
 table = figures["speedup_steps"].table

@@ -1,4 +1,4 @@
-"""Optimizers given by import path: any factory of optax transformations becomes a spec."""
+"""Optimizers by import path: any factory of optax transformations becomes a spec."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPTAX_NEEDS: dict[str, frozenset[str]] = {
 
 
 def load(name: str) -> Any:
-    """Returns the object at ``"module:attribute"``; dots may go on after the colon.
+    """Return the object at ``"module:attribute"``; the attribute may have dots.
 
     Raises:
       VelodromeError: The module cannot be imported.
@@ -31,7 +31,7 @@ def load(name: str) -> Any:
     """
     module_name, _, path = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        found: object = importlib.import_module(module_name)
     except ImportError as error:
         raise VelodromeError(
             f"the optimizer {name!r} cannot be loaded: {error}. Give module:factory, with the "
@@ -48,22 +48,22 @@ def load(name: str) -> Any:
 
 
 def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSpec:
-    """Makes an `OptimizerSpec` of what was found under ``name``.
+    """Make an `OptimizerSpec` of the object found under ``name``.
 
     A callable without arguments may return an `OptimizerSpec` or an optax transformation. Any
     other callable is a factory: its ``learning_rate`` is swept over the published rates and its
-    ``num_steps`` is given; it may have no other argument without a default. Attributes
-    ``needs`` and ``eval_params`` of the factory are taken over.
+    ``num_steps`` is given; every other argument needs a default. Attributes ``needs`` and
+    ``eval_params`` of the factory are used.
 
     Raises:
-      VelodromeError: The callable has arguments that nothing is known to be given for.
+      VelodromeError: Another argument has no default.
     """
     if isinstance(found, OptimizerSpec):
         return found
     parameters = inspect.signature(found).parameters
     if missing := required_arguments(found) - {"learning_rate", "num_steps"}:
         raise VelodromeError(
-            f"the optimizer {name!r} has arguments without a default that nothing is known for: "
+            f"the optimizer {name!r} has arguments without a default and without a known value: "
             f"{', '.join(sorted(missing))}. Give defaults, or an OptimizerSpec instead of the "
             "factory."
         )
@@ -76,8 +76,11 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
     if "num_steps" in parameters:
         needs |= {"num_steps"}
     module, _, attribute = name.partition(":")
+    eval_params = getattr(found, "eval_params", None)
     if module == "optax":
         needs |= _OPTAX_NEEDS.get(attribute, frozenset())
+        if attribute.startswith("contrib.schedule_free"):
+            eval_params = load("optax:contrib.schedule_free_eval_params")
     return OptimizerSpec(
         name=name,
         label=attribute.rpartition(".")[2] or name,
@@ -86,7 +89,7 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
         traced=frozenset({"learning_rate"}) if swept else frozenset(),
         needs=needs,
         identity={"file": sha256_file(Path(module).expanduser())} if module.endswith(".py") else {},
-        eval_params=getattr(found, "eval_params", _optax_eval_params(module, attribute)),
+        eval_params=eval_params,
     )
 
 
@@ -95,11 +98,3 @@ def _import_submodule(package: str, name: str) -> None:
         importlib.import_module(f"{package}.{name}")
     except ImportError:
         return  # not a submodule: the caller reports what the module does have
-
-
-def _optax_eval_params(module: str, attribute: str) -> Callable[[Any, Any], Any] | None:
-    if module == "optax" and attribute.startswith("contrib.schedule_free"):
-        from optax.contrib import schedule_free_eval_params
-
-        return schedule_free_eval_params
-    return None

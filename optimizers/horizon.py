@@ -1,24 +1,28 @@
-"""Optimizers that are told another number of steps than they make: how much they depend on it."""
+"""Optimizers with a wrong number of steps declared, to see how much they depend on it."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.spec import OptimizerSpec
 
-#: Names that begin with it are ``horizon:FACTOR:OPTIMIZER``.
+if TYPE_CHECKING:
+    import optax
+
+#: How names ``horizon:FACTOR:OPTIMIZER`` begin.
 PREFIX = "horizon:"
 
 
-def read_name(name: str) -> tuple[float, str]:
-    """Returns the factor and the optimizer's name of ``horizon:FACTOR:OPTIMIZER``.
+def from_name(name: str, get: Callable[[str], OptimizerSpec]) -> OptimizerSpec:
+    """Return the optimizer ``horizon:FACTOR:OPTIMIZER``; ``get`` finds OPTIMIZER.
 
     Raises:
-      SpecError: It is not of that form, or the factor is not positive.
+      SpecError: The name has another form, or the optimizer does not need ``num_steps``.
     """
     text, _, optimizer = name.removeprefix(PREFIX).partition(":")
     try:
@@ -28,19 +32,19 @@ def read_name(name: str) -> tuple[float, str]:
     if not (0 < factor < math.inf and optimizer):
         form = "horizon:FACTOR:OPTIMIZER with a positive factor, such as horizon:0.25:velo"
         raise SpecError("optimizer", name, form)
-    return factor, optimizer
+    return with_declared_horizon(get(optimizer), factor, name=name)
 
 
 def with_declared_horizon(spec: OptimizerSpec, factor: float, *, name: str) -> OptimizerSpec:
-    """Returns the optimizer, told ``factor`` times the number of steps that it will make.
+    """Return an optimizer that is made for ``factor`` times the steps of the run.
 
     Args:
       spec: An optimizer that needs ``num_steps``.
-      factor: Positive; the number told is rounded, and at least 1.
+      factor: Positive; the declared number is rounded, and at least 1.
       name: The name of the new one.
 
     Raises:
-      SpecError: The optimizer does not ask how many steps there will be.
+      SpecError: The optimizer does not need ``num_steps``.
     """
     if "num_steps" not in spec.needs:
         allowed = f"for an optimizer that needs num_steps, which {spec.name} does not"
@@ -48,13 +52,13 @@ def with_declared_horizon(spec: OptimizerSpec, factor: float, *, name: str) -> O
 
     # The signature stays that of the factory: `OptimizerSpec` reads it.
     @functools.wraps(spec.factory)
-    def told(*, num_steps: int, **hyperparameters: Any) -> Any:
+    def declared(*, num_steps: int, **hyperparameters: object) -> optax.GradientTransformation:
         return spec.factory(num_steps=max(1, round(factor * num_steps)), **hyperparameters)
 
     return dataclasses.replace(
         spec,
         name=name,
         label=f"{spec.label}, told {factor:g} x the steps",
-        factory=told,
+        factory=declared,
         identity={**spec.identity, "horizon_factor": factor},
     )

@@ -1,50 +1,62 @@
-"""VeLO as it takes part in a comparison: no hyperparameters, and weights that are told apart."""
+"""VeLO as an optimizer of a comparison: no hyperparameters, and a label that names its weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-import optax
-
+from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.optimizers.velo.weights.store import read_weights
+from velodrome.optimizers.velo.weights.tree import VeLOWeights
+
+if TYPE_CHECKING:
+    import optax
+
+#: How names ``velo:WEIGHTS`` begin.
+PREFIX = "velo:"
 
 
-def velo_spec(weights: str, *, name: str | None = None) -> OptimizerSpec:
-    """Returns VeLO with the given weights.
-
-    Args:
-      weights: A name or a path of weights.
-      name: The optimizer's name. Default: ``"velo:WEIGHTS"``.
+def from_name(name: str, get: Callable[[str], OptimizerSpec]) -> OptimizerSpec:
+    """Return VeLO with the weights of ``velo:WEIGHTS``.
 
     Raises:
-      UnknownNameError: There are no weights of that name.
+      SpecError: No weights are named.
+      UnknownNameError: No weights have that name.
       WeightsError: The file is missing or damaged, or holds something else.
     """
-    from velodrome.optimizers.velo.weights.store import (
-        load_weights,
-        meta_training_cost,
-        weights_hash,
-        weights_label,
-    )
-
-    return OptimizerSpec(
-        name=name or f"velo:{weights}",
-        label=weights_label(weights),
-        # Loaded once, so that a file that changes later cannot change a running comparison.
-        factory=partial(_velo, weights=load_weights(weights)),
-        needs=frozenset({"value", "num_steps"}),
-        identity={"weights": weights_hash(weights)},
-        meta_training=meta_training_cost(weights),
-    )
+    del get  # weights are no optimizer
+    if name == PREFIX:
+        raise SpecError(
+            "optimizer",
+            name,
+            "velo: with the name or path of weights after the colon, such as "
+            "velo:velo-tiny (`velodrome weights list` shows the names)",
+        )
+    return _spec(name, name.removeprefix(PREFIX))
 
 
 def velo_tiny() -> OptimizerSpec:
-    """Returns VeLO with the built-in weights, the optimizer ``"velo"``."""
-    return velo_spec("velo-tiny", name="velo")
+    """Return VeLO with the built-in weights, the optimizer ``"velo"``."""
+    return _spec("velo", "velo-tiny")
 
 
-def _velo(num_steps: int, *, weights: Any) -> optax.GradientTransformationExtraArgs:
-    from velodrome.optimizers.velo.optimizer import velo
+def _spec(name: str, weights: str) -> OptimizerSpec:
+    # One read for all of it: a file that changes while it is in use changes neither a running
+    # comparison nor what its results say about the weights.
+    loaded = read_weights(weights)
+    return OptimizerSpec(
+        name=name,
+        label=loaded.label,
+        factory=partial(_velo, weights=loaded.weights),
+        needs=frozenset({"value", "num_steps"}),
+        identity={"weights": loaded.content_hash},
+        meta_training=loaded.cost,
+    )
+
+
+def _velo(num_steps: int, *, weights: VeLOWeights) -> optax.GradientTransformationExtraArgs:
+    from velodrome.optimizers.velo.optimizer import velo  # noqa: PLC0415 - imports jax
 
     return velo(num_steps, weights=weights)

@@ -1,4 +1,4 @@
-"""What meta-training a learned optimizer cost: a fact beside its results, no part of what it is."""
+"""What meta-training a learned optimizer cost: shown beside its results, never part of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -32,20 +31,20 @@ class MetaTrainingCost:
         if not 0 < self.amount < math.inf:
             raise ValueError(f"a cost of {self.amount} {self.unit}: expected a positive number")
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields."""
+    def to_json(self) -> dict[str, object]:
+        """Return the fields."""
         return dataclasses.asdict(self)
 
 
-def cost_on_card(card: Mapping[str, Any]) -> MetaTrainingCost | None:
-    """Returns the cost that a card of weights tells, as `metatrain` writes it; else None.
+def cost_on_card(card: Mapping[str, object]) -> MetaTrainingCost | None:
+    """Return the cost that a card of weights records in the way of `metatrain`; else None.
 
     Processor hours where one process did everything on a CPU: they do not depend on what else ran
     there. Hours by the clock on an accelerator, or with workers, whose processor time nobody sums.
 
     Args:
-      card: See `velodrome.optimizers.velo.weights.store.save_weights`. Anybody can write one, so that any field may
-        be missing or be something else.
+      card: See `velodrome.save_weights`. Anybody can write one, so any field may be missing or be
+        something else.
     """
     training = card.get("training")
     compute = training.get("compute") if isinstance(training, Mapping) else None

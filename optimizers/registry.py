@@ -1,17 +1,24 @@
-"""The optimizers by name, and any other by where to find it."""
+"""The optimizers by name, and any other by its import path."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.registry import Registry
-from velodrome.optimizers import from_path as importing
-from velodrome.optimizers import horizon
+from velodrome.optimizers import from_path, horizon, learned
 from velodrome.optimizers.spec import OptimizerSpec
 
+Resolve = Callable[[str], OptimizerSpec]
 
-def _check(name: str, value: Any) -> None:
+#: What a name with each prefix means: ``(name, how to look up another name) -> OptimizerSpec``.
+_PREFIXES: dict[str, Callable[[str, Resolve], OptimizerSpec]] = {
+    horizon.PREFIX: horizon.from_name,
+    learned.PREFIX: learned.from_name,
+}
+
+
+def _check(name: str, value: object) -> None:
     if not isinstance(value, OptimizerSpec) and not callable(value):
         raise VelodromeError(
             f"{name!r} is not an optimizer: expected an OptimizerSpec or a factory of optax "
@@ -20,13 +27,13 @@ def _check(name: str, value: Any) -> None:
 
 
 class OptimizerRegistry(Registry[OptimizerSpec]):
-    """The optimizers by name, and any other by where to find it.
+    """Optimizers by name or import path.
 
     ``get`` takes a registered name (``"adam"``), the name of an entry point in the group
     ``velodrome.optimizers``, an import path of an `OptimizerSpec` or a plain factory
     (``"optax:lion"``, ``"mypackage.module:factory"``, ``"path/to/file.py:factory"``), or
     ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights. ``"horizon:FACTOR:NAME"``
-    is any of these, told FACTOR times the number of steps that it makes.
+    declares FACTOR times the run's steps to any of these.
     """
 
     def __init__(self) -> None:
@@ -38,33 +45,22 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
         )
 
     def get(self, name: str) -> OptimizerSpec:
-        """Returns the `OptimizerSpec` that ``name`` stands for; see the class.
+        """Return the `OptimizerSpec` that ``name`` stands for; see the class.
 
         Raises:
           UnknownNameError: Nothing has that name; the message has the closest ones.
-          SpecError: It says ``velo:`` without any weights.
+          SpecError: A prefix is followed by something else than it should be.
           VelodromeError: It was found, but cannot be loaded, or is not an optimizer.
         """
-        if name.startswith(horizon.PREFIX):
-            factor, inner = horizon.read_name(name)
-            return horizon.with_declared_horizon(self.get(inner), factor, name=name)
-        if name.startswith("velo:"):
-            from velodrome.optimizers.learned import velo_spec
-
-            if name == "velo:":
-                raise SpecError(
-                    "optimizer",
-                    name,
-                    "velo: with the name or path of weights after the colon, such as "
-                    "velo:velo-tiny (`velodrome weights list` shows the names)",
-                )
-            return velo_spec(name.removeprefix("velo:"))
+        for prefix, resolve in _PREFIXES.items():
+            if name.startswith(prefix):
+                return resolve(name, self.get)
         if ":" in name and ".py:" not in name:
-            found: Any = importing.load(name)
+            found = from_path.load(name)
             _check(name, found)
         else:
             found = super().get(name)
-        return importing.as_spec(name, found)
+        return from_path.as_spec(name, found)
 
 
 optimizers = OptimizerRegistry()

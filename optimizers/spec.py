@@ -1,4 +1,4 @@
-"""`OptimizerSpec`: an optax transformation with its sweep and its needs."""
+"""`OptimizerSpec`, the contract of an optimizer: how it is made, its sweep, and what it needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import SpecError
@@ -23,34 +23,37 @@ LEARNING_RATES = tuple(float(f"{digit}e{power}") for power in range(-7, 0) for d
 #: What an optimizer may ask of the engine: ``num_steps`` when it is made, the rest at each update.
 NEEDS = frozenset({"value", "num_steps", "grad", "value_fn", "grad_fn", "key"})
 
+#: A point of a grid: a value for each hyperparameter.
+Point: TypeAlias = dict[str, Any]
+
 
 @dataclass(frozen=True, eq=False)
 class OptimizerSpec:
-    """An optimizer as it takes part in a comparison.
+    """An optimizer that takes part in a comparison.
 
     Args:
       name: The name it is registered under.
-      label: How figures and tables call it. A learned optimizer's label says which weights.
-      factory: Called with the hyperparameters as keywords (and ``num_steps`` if it is needed);
-        returns an optax transformation.
+      label: Its name in figures and tables. A learned optimizer's label says which weights.
+      factory: Returns an optax transformation; called with the hyperparameters as keywords, and
+        ``num_steps`` if that is needed.
       grid: For each hyperparameter, the values of the published sweep. Empty: nothing to tune.
       traced: Hyperparameters that may be JAX tracers, so that one compiled program runs a whole
         sweep as lanes.
-      static: Hyperparameters that must be Python values; points that differ in one of them go
+      static: Hyperparameters that must be Python values; points that differ in one of them run
         in separate programs.
       needs: Which of ``value`` (the training loss), ``num_steps``, ``grad``, ``value_fn``,
         ``grad_fn`` and ``key`` the optimizer uses. An engine passes exactly these: ``num_steps``
         to the factory, the others as keywords of ``update``.
-      version: Raised whenever its numbers change.
+      version: Raise it whenever the optimizer's numbers change.
       identity: What else its numbers depend on, as JSON: for a learned optimizer, the hash of
         its weights.
       eval_params: ``(opt_state, params) -> params``, used at every evaluation by optimizers that
         evaluate elsewhere than they step (schedule-free, averaging). None: the parameters.
-      meta_training: What it cost to train the optimizer itself, which reports tell beside their
-        numbers. None: nothing, or not known. Not part of what its results depend on.
+      meta_training: The cost of training the optimizer itself, which reports show beside its
+        results; results do not depend on it. None: nothing, or not known.
 
     Raises:
-      SpecError: A field contradicts another one or is not what it must be.
+      SpecError: A field contradicts another one or has the wrong type.
     """
 
     name: str
@@ -61,12 +64,11 @@ class OptimizerSpec:
     static: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     version: int = 1
-    identity: Mapping[str, Any] = field(default_factory=dict)
-    eval_params: Callable[[Any, Any], Any] | None = None
+    identity: Mapping[str, object] = field(default_factory=dict)
+    eval_params: Callable[[optax.OptState, optax.Params], optax.Params] | None = None
     meta_training: MetaTrainingCost | None = None
 
     def __post_init__(self) -> None:
-        """Checks the fields against each other."""
         if not callable(self.factory):
             raise SpecError("factory", self.factory, "callable")
         if unknown := set(self.needs) - NEEDS:
@@ -84,39 +86,39 @@ class OptimizerSpec:
             raise SpecError("identity", self.identity, f"JSON ({error})") from error
 
     @property
-    def points(self) -> list[dict[str, Any]]:
+    def points(self) -> list[Point]:
         """The points of the grid, in order: the first hyperparameter varies slowest."""
         names = list(self.grid)
         combinations = itertools.product(*self.grid.values())
         return [dict(zip(names, values, strict=True)) for values in combinations]
 
     def make(
-        self, hyperparameters: Mapping[str, Any], *, num_steps: int | None
+        self, hyperparameters: Mapping[str, object], *, num_steps: int | None
     ) -> optax.GradientTransformationExtraArgs:
-        """Returns the optimizer at one point of its hyperparameter space.
+        """Return the optimizer at one point of its hyperparameter space.
 
         Args:
-          hyperparameters: A value for each of ``traced`` and ``static`` that is to differ from
-            the factory's default; those in ``traced`` may be tracers.
+          hyperparameters: Values that replace the factory's defaults. Those of ``traced`` may be
+            tracers.
           num_steps: How many updates the run will make; used only if the optimizer needs it.
 
         Raises:
-          SpecError: A hyperparameter is unknown, or one without a default or ``num_steps`` is
+          SpecError: A hyperparameter is unknown; or one without a default, or ``num_steps``, is
             missing.
         """
-        import optax
+        import optax  # noqa: PLC0415 - listing optimizers needs no jax
 
         allowed = self.traced | self.static
+        field_name = f"{self.name} hyperparameters"
         if unknown := set(hyperparameters) - allowed:
-            raise SpecError(
-                f"{self.name} hyperparameters", sorted(unknown), f"among {sorted(allowed)}"
-            )
+            raise SpecError(field_name, sorted(unknown), f"among {sorted(allowed)}")
         if missing := sorted((required_arguments(self.factory) & allowed) - set(hyperparameters)):
+            values = self.grid.get(missing[0], ("...",))
+            example = f"{missing[0]}={values[len(values) // 2]}"
             raise SpecError(
-                f"{self.name} hyperparameters",
+                field_name,
                 sorted(hyperparameters),
-                f"with a value for {', '.join(missing)}, such as "
-                f"{missing[0]}={self._example(missing[0])}",
+                f"with a value for {', '.join(missing)}, such as {example}",
             )
         arguments = dict(hyperparameters)
         if "num_steps" in self.needs:
@@ -125,13 +127,9 @@ class OptimizerSpec:
             arguments["num_steps"] = num_steps
         return optax.with_extra_args_support(self.factory(**arguments))
 
-    def _example(self, name: str) -> Any:
-        values = self.grid.get(name, ("...",))
-        return values[len(values) // 2]
 
-
-def required_arguments(factory: Callable[..., Any]) -> set[str]:
-    """Returns the names of the arguments without a default."""
+def required_arguments(factory: Callable[..., object]) -> set[str]:
+    """Return the names of the arguments without a default."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return {
         name

@@ -25,7 +25,7 @@ from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.metatrain.config.config import HELD_OUT_DATA
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.sampler import sample
 from velodrome.taskgen.spec import TaskSpec

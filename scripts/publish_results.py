@@ -21,7 +21,7 @@ import pandas as pd
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_text, sha256_file
 from velodrome.results.report.data import collect
-from velodrome.results.report.write import with_data, write_report
+from velodrome.results.report.write import report
 from velodrome.results.store.combined import open_stores
 from velodrome.results.store.store import Store
 
@@ -58,10 +58,9 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
         copies = [new] if len(stores) == 1 else [new / store.name for store in stores]
         for store, copy in zip(stores, copies, strict=True):
             _copy(store, copy)
-        report = Path(name) / "report"
-        write_report(published_stores(new), report)
+        drawn = report(published_stores(new), Path(name) / "report").directory
         for file in REPORT_FILES:
-            shutil.copyfile(report / file, new / file)
+            shutil.copyfile(drawn / file, new / file)
         lines = [f"{sha256_file(new / path)}  {path}\n" for path in _paths(new)]
         atomic_write_text(new / SUMS, "".join(lines))
         new.replace(directory)
@@ -120,7 +119,7 @@ def check_published(directory: Path) -> list[str]:
 def _check_headline(directory: Path) -> list[str]:
     stored = pd.read_csv(directory / "headline.csv")
     data = collect(open_stores(published_stores(directory)))
-    found = with_data(data.headline, data.summary).reset_index(drop=True)
+    found = data.with_provenance(data.headline).reset_index(drop=True)
     if list(stored) != list(found) or len(stored) != len(found):
         return ["headline.csv has other rows or columns than the stored curves give"]
     wrong = []

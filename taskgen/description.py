@@ -9,7 +9,7 @@ from typing import Any
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.budget import Budget, load_profile, predict_seconds, steps_allowed
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from velodrome.taskgen.build import batch_shapes, build
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
 _LEARNING_RATE = 1e-3

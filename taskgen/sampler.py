@@ -10,7 +10,7 @@ from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.budget import Budget, fit_budget, load_profile
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import choice, config_fields, sample_config

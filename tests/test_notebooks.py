@@ -23,6 +23,7 @@ from jupytext.cli import jupytext as jupytext_command
 from nbformat import validate
 
 import velodrome
+from velodrome.optimizers.registry import optimizers
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -64,7 +65,7 @@ def run_notebook(
     """Runs a notebook in an empty folder; returns its names, and what its cells show."""
     monkeypatch.chdir(folder)
     # What a notebook registers is not there for the next test.
-    for registry in (velodrome.families, velodrome.datasets, velodrome.optimizers):
+    for registry in (velodrome.families, velodrome.datasets, optimizers):
         for part in ("_values", "_lazy"):
             monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
     # As in a kernel its classes are of `__main__`, so that a cell may be run again.

@@ -20,7 +20,7 @@ from .optimizers.metatrain.search.search import search_numbers as search_numbers
 from .optimizers.spec import OptimizerSpec as OptimizerSpec
 from .optimizers.velo.optimizer import velo as velo
 from .optimizers.velo.optimizer import velo_from_theta as velo_from_theta
-from .optimizers.velo.weights.fetch import fetch_weights as fetch_weights
+from .optimizers.velo.weights.official import fetch_weights as fetch_weights
 from .optimizers.velo.weights.store import load_weights as load_weights
 from .optimizers.velo.weights.store import save_weights as save_weights
 from .optimizers.velo.weights.tree import VeLOWeights as VeLOWeights
@@ -41,10 +41,10 @@ from .taskgen.budget import predict_seconds as predict_seconds
 from .taskgen.budget import steps_allowed as steps_allowed
 from .taskgen.build import build as build
 from .taskgen.cost.sheet import Cost as Cost
-from .taskgen.data import Dataset as Dataset
-from .taskgen.data import DatasetInfo as DatasetInfo
-from .taskgen.data import datasets as datasets
-from .taskgen.data import hash_arrays as hash_arrays
+from .taskgen.data.info import Dataset as Dataset
+from .taskgen.data.info import DatasetInfo as DatasetInfo
+from .taskgen.data.info import hash_arrays as hash_arrays
+from .taskgen.data.registry import datasets as datasets
 from .taskgen.data.source import open_source as open_source
 from .taskgen.declare import family as family
 from .taskgen.description import cost as cost

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from velodrome.results.export.write import DEFAULT_PARTS, FORMATS, PARTS, ExportFiles, write_export
+from velodrome.results.export.write import DEFAULT_PARTS, FORMATS, PARTS, ExportFiles, export
 
-__all__ = ["DEFAULT_PARTS", "FORMATS", "PARTS", "ExportFiles", "write_export"]
+__all__ = ["DEFAULT_PARTS", "FORMATS", "PARTS", "ExportFiles", "export"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.files import atomic_path
@@ -18,15 +19,15 @@ from velodrome.results.report.context import data_text
 from velodrome.results.store.curves import LaneInfo
 
 MOST_POINTS = 1_000
-"""Points of a curve that are written at most; TensorBoard itself shows no more by default."""
+"""Most points that are written of a curve; TensorBoard itself shows no more by default."""
 
 
 class EventFiles:
-    """Writes a folder for each optimizer, grid point and seed; in it a file for each task.
+    """Writes a folder for each optimizer, grid point and seed, and in it a file for each task.
 
     A tag names the task, its kind of data, and what was measured, so that TensorBoard has a section
-    for each task and draws the optimizers over each other. Times are those that training without
-    evaluations takes, where the step was timed.
+    for each task and draws the optimizers over each other. Times are those of training without
+    evaluations, where the step was timed.
 
     Args:
       directory: where the folders go.
@@ -36,10 +37,10 @@ class EventFiles:
       VelodromeError: tensorboardX is not installed.
     """
 
-    def __init__(self, directory: Path, *, timings: Mapping[str, Mapping[str, Any]]):
+    def __init__(self, directory: Path, *, timings: Mapping[str, Mapping[str, object]]):
         try:
-            from tensorboardX.proto import event_pb2, summary_pb2
-            from tensorboardX.record_writer import RecordWriter
+            from tensorboardX.proto import event_pb2, summary_pb2  # noqa: PLC0415 - an extra
+            from tensorboardX.record_writer import RecordWriter  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise VelodromeError(
                 "TensorBoard's files are written by tensorboardX, which is not installed: "
@@ -54,13 +55,13 @@ class EventFiles:
         self.count = 0
 
     def write(self, rows: ShardRows) -> None:
-        """Writes the runs of a shard."""
+        """Write the runs of a shard."""
         frame = rows.table.to_pandas().assign(run=rows.run.to_numpy())
         for number, mine in frame.groupby("run"):
             lane = rows.lanes[int(str(number))]
             self._write_run(rows, lane, mine)
 
-    def _write_run(self, rows: ShardRows, lane: LaneInfo, mine: Any) -> None:
+    def _write_run(self, rows: ShardRows, lane: LaneInfo, mine: pd.DataFrame) -> None:
         cell = rows.cell
         second = seconds_per_step(self._timings.get(cell.id) or {})
         second = second if np.isfinite(second) else 0.0
@@ -74,7 +75,8 @@ class EventFiles:
             try:
                 writer.write(self._event(wall_time=start, file_version="brain.Event:2")
                              .SerializeToString())  # fmt: skip
-                for (split, metric), part in mine.groupby(["split", "metric"], observed=True):
+                for key, part in mine.groupby(["split", "metric"], observed=True):
+                    split, metric = cast(tuple[str, str], key)
                     shown = np.linspace(0, len(part) - 1, min(MOST_POINTS, len(part))).astype(int)
                     steps, values = part["step"].to_numpy()[shown], part["value"].to_numpy()[shown]
                     tag = f"{section}/{split} {metric}"
@@ -92,7 +94,7 @@ class EventFiles:
 
 
 def run_name(label: str, lane: LaneInfo) -> str:
-    """``Adam, learning_rate=0.001, seed=0``: a folder's name on any system."""
+    """``Adam, learning_rate=0.001, seed=0``: a name that every system allows."""
     values = [f"{name}={value}" for name, value in sorted(lane.hyperparameters.items())]
     return quote(", ".join([label, *values, f"seed={lane.seed}"]), safe=" ,=()[]+")
 

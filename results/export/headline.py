@@ -1,4 +1,4 @@
-"""The headline for a paper: the same rows as in the report, as Markdown and as LaTeX."""
+"""The headline for a paper: the rows of the report as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ from velodrome.results.report.tables import headline_table, markdown_table
 
 
 def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:
-    """Writes ``headline.md`` and ``headline.tex``.
-
-    Args:
-      data: the report's.
-      directory: where to.
+    """Write ``headline.md`` and ``headline.tex``.
 
     Raises:
       VelodromeError: they cannot be written.
     """
-    header, rows = headline_table(data)
+    found = headline_table(data)
     # Without the baseline there are no speedups, and no definitions to explain.
-    lines = [*(definition_lines(data) if rows else ()), *count_lines(data)]
-    text = [data.context.line, markdown_table(header, rows)] if rows else [data.context.line]
+    lines = [*(definition_lines(data) if found.rows else ()), *count_lines(data)]
+    text = [data.context.line, *([markdown_table(*found)] if found.rows else [])]
     text.append("\n".join(f"- {line}" for line in lines))
     markdown, latex = directory / "headline.md", directory / "headline.tex"
     atomic_write_text(markdown, "\n\n".join(text) + "\n")
@@ -33,8 +29,6 @@ def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:
         "Brackets: 95% intervals for the same tasks and new seeds."
     )
     comments = [r"Needs \usepackage{booktabs}.", data.context.line, *lines]
-    table = latex_table(
-        header, rows, caption=caption, label="tab:velodrome-headline", comments=comments
-    )
+    table = latex_table(*found, caption=caption, label="tab:velodrome-headline", comments=comments)
     atomic_write_text(latex, table)
     return markdown, latex

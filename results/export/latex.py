@@ -31,15 +31,11 @@ def latex_table(
     label: str,
     comments: Sequence[str] = (),
 ) -> str:
-    """A ``table*`` that can be included as it is.
+    """A ``table*`` that can be included as it is; all texts are plain.
 
-    Args:
-      header: titles of the columns, plain text.
-      rows: plain text, as many cells as titles. The first cell is the title of a group of rows,
-        on a line of its own; the second names the row; the others are flushed right.
-      caption: plain text.
-      label: for ``\\ref``.
-      comments: lines for the reader of the source.
+    The first cell of a row is the title of a group of rows, and gets a whole line; the second names
+    the row; the others are flushed right. ``label`` is for ``\\ref``; ``comments`` are for those
+    who read the source.
     """
     columns = len(header) - 1
     lines = [f"% {' '.join(comment.split())}" for comment in comments]

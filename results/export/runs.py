@@ -1,9 +1,8 @@
-"""What a run is called and what became of it: the columns by which curves are told apart."""
+"""Tables of curves and of runs, with the columns that identify a run."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 
@@ -64,7 +63,7 @@ included. ``version`` and ``identity`` (its weights, for one that is learned) ar
 
 
 def curve_table(rows: ShardRows) -> pa.Table:
-    """The rows of a shard with the columns of :data:`CURVES`."""
+    """Make the rows of a shard, with the columns of :data:`CURVES`."""
     about = [_key(rows.cell, lane) for lane in rows.lanes]
     key = pa.Table.from_pylist(about, schema=pa.schema(_KEY)).take(rows.run)
     for name in ("split", "metric", "step", "value"):
@@ -73,12 +72,7 @@ def curve_table(rows: ShardRows) -> pa.Table:
 
 
 def run_table(store: Store, cells: Iterable[Cell]) -> pa.Table:
-    """All runs of a store with the columns of :data:`RUNS`; reads no curves.
-
-    Args:
-      store: opened for reading.
-      cells: all of its cells.
-    """
+    """List all runs of a store's cells, with the columns of :data:`RUNS`; reads no curves."""
     rows = []
     for cell in cells:
         names = [str(failure.get("shard")) for failure in cell.failures]
@@ -87,23 +81,29 @@ def run_table(store: Store, cells: Iterable[Cell]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=RUNS)
 
 
-def _runs(cell: Cell, failed: Collection[tuple[str, int]]) -> Iterable[dict[str, Any]]:
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+def _runs(cell: Cell, failed: Collection[tuple[str, int]]) -> list[dict[str, object]]:
+    found: dict[tuple[str, int], tuple[LaneInfo, str, ShardRecord | None]] = {}
     for shard in cell.shards:
         for lane in shard.lanes:
-            found.setdefault(_id(lane), _run(cell, lane, lane.status, shard))
+            found.setdefault(_id(lane), (lane, lane.status, shard))
     for lane in cell.planned:
         status = "failed" if _id(lane) in failed else "missing"
-        found.setdefault(_id(lane), _run(cell, lane, status, None))
-    return sorted(found.values(), key=lambda row: (row["learning_rate"] or 0.0, row["seed"]))
+        found.setdefault(_id(lane), (lane, status, None))
+    runs = sorted(found.values(), key=lambda run: (_rate(run[0]) or 0.0, run[0].seed))
+    return [_run(cell, *run) for run in runs]
 
 
 def _id(lane: LaneInfo) -> tuple[str, int]:
     return lane.point, lane.seed
 
 
-def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> dict[str, Any]:
-    said: Mapping[str, Any] = shard.metadata if shard else {}
+def _rate(lane: LaneInfo) -> float | None:
+    rate = rate_of(lane.hyperparameters)
+    return None if rate != rate else rate
+
+
+def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> dict[str, object]:
+    said = shard.metadata if shard else {}
     seconds = said.get("seconds")
     return {
         **_key(cell, lane),
@@ -122,8 +122,7 @@ def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> 
     }
 
 
-def _key(cell: Cell, lane: LaneInfo) -> dict[str, Any]:
-    rate = rate_of(lane.hyperparameters)
+def _key(cell: Cell, lane: LaneInfo) -> dict[str, object]:
     return {
         "index": cell.task.index,
         "task": cell.task.label,
@@ -134,6 +133,6 @@ def _key(cell: Cell, lane: LaneInfo) -> dict[str, Any]:
         "label": cell.label,
         "horizon": cell.horizon,
         "hyperparameters": lane.point,
-        "learning_rate": None if rate != rate else rate,
+        "learning_rate": _rate(lane),
         "seed": lane.seed,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,24 +17,24 @@ SPEEDUP_COLUMNS = (
 )  # fmt: skip
 """Columns of :func:`speedup_table`.
 
-``unit`` is one of ``velodrome.results.speedup.taskresult.UNITS``. ``censored`` is "right" (at least ``speedup``),
-"left" or "no"; ``cap`` is the largest value there can be. ``low`` and ``high`` are the 95% interval
-over draws of the seeds, of the definition ``default``, null under 5 seeds. ``seeds`` and
-``seeds_diverged`` are of the train split. What is not known is null.
+``unit`` is one of ``velodrome.results.speedup.taskresult.UNITS``. ``censored`` is "right" (at least
+``speedup``), "left" or "no"; ``cap`` is the largest value there can be. ``low`` and ``high`` are
+the 95% interval over draws of the seeds, for the definition ``default`` alone, null under 5 seeds.
+``seeds`` and ``seeds_diverged`` count those of the train split. What is not known is null.
 """
 
 
 def speedup_table(results: Sequence[TaskResult]) -> pd.DataFrame:
     """One row per task, optimizer, definition, split and unit; see :data:`SPEEDUP_COLUMNS`.
 
-    Held-out losses are compared by the definition ``default`` alone, and have no rows where they
-    were not taken at the candidate's horizon.
+    Held-out losses are compared by the definition ``default`` alone, and have no rows where there
+    are none at the candidate's horizon.
     """
-    rows = [row for result in results for row in _of_task(result)]
+    rows = [row for result in results for row in _rows(result)]
     return pd.DataFrame(rows, columns=list(SPEEDUP_COLUMNS))
 
 
-def _of_task(result: TaskResult) -> list[dict[str, Any]]:
+def _rows(result: TaskResult) -> list[dict[str, object]]:
     row = result.row
     about = {name: row.get(name) for name in SPEEDUP_COLUMNS[:8]}
     measured: list[tuple[Split, str, object, object, object]] = [

@@ -1,4 +1,4 @@
-"""What a store has measured, shard by shard: every run once, every number as it was written."""
+"""All numbers of a store, shard by shard: every run once, every number as it was written."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store import shard_file as shardfile
 from velodrome.results.store.cell import Cell, ShardRecord
 from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.shard_file import read_table
 
 
 @dataclass(frozen=True)
 class ShardRows:
-    """The numbers of some runs of one cell.
+    """Numbers of some runs of one cell.
 
     Attributes:
       cell: the cell.
-      shard: where they are from.
+      shard: where they were read.
       lanes: the runs.
       run: for each row the position of its run in ``lanes``.
       table: columns ``step``, ``split``, ``metric``, ``value``.
@@ -34,9 +34,9 @@ class ShardRows:
 
 
 def stored_rows(cells: Iterable[Cell]) -> Iterator[ShardRows]:
-    """Reads the shards of cells one after the other, each once; one is in memory at a time.
+    """Read the shards of cells one after the other, each once; one is in memory at a time.
 
-    A damaged shard is reported to its store and left out. Of a run that several stores have the
+    A damaged shard is reported to its store and left out. Where several stores have a run, the
     first whole one is taken.
 
     Raises:
@@ -67,7 +67,7 @@ def _check_runs(cell: Cell) -> None:
 
 
 def _read(cell: Cell, shard: ShardRecord) -> ShardRows:
-    table, lanes = shardfile.read_table(shard.path), shard.lanes
+    table, lanes = read_table(shard.path), shard.lanes
     numbers = pa.array([lane.lane for lane in lanes], pa.int32())
     run = pc.call_function("index_in", [table["lane"]], pc.SetLookupOptions(numbers))
     if run.null_count:

@@ -1,4 +1,4 @@
-"""Tables as Parquet and CSV files: whole or not there, written piece by piece."""
+"""Tables as Parquet and CSV files, each whole or not there, written piece by piece."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,34 +16,53 @@ from velodrome.foundation.files import atomic_path
 from velodrome.results.store.shard_file import METADATA_KEY
 
 
-@contextmanager
-def table_files(
-    stem: Path, schema: pa.Schema, *, formats: Sequence[str], about: Mapping[str, Any]
-) -> Iterator[Callable[[pa.Table], None]]:
-    """Gives a function that appends rows to ``stem.FORMAT`` in all formats.
+class TableFiles:
+    """Writes tables into a directory.
 
     Args:
-      stem: path without the suffix.
-      schema: columns of the rows.
+      directory: where the files go.
       formats: ``"parquet"``, ``"csv"`` or both.
       about: facts about the store, kept as JSON in the metadata of a Parquet file.
 
-    Raises:
-      VelodromeError: a file cannot be written; what was there before is untouched.
+    Attributes:
+      written: tables by name, with their files and their numbers of rows.
     """
-    metadata = {**(schema.metadata or {}), METADATA_KEY: json.dumps(dict(about)).encode()}
-    schema = schema.with_metadata(metadata)
-    with ExitStack() as stack:
-        writers = []
-        for kind in formats:
-            path = stack.enter_context(atomic_path(stem.with_name(f"{stem.name}.{kind}")))
-            writers.append(stack.enter_context(_writer(path, schema)))
 
-        def append(table: pa.Table) -> None:
-            for writer in writers:
-                writer.write_table(table.replace_schema_metadata(metadata))
+    def __init__(self, directory: Path, formats: Sequence[str], about: Mapping[str, object]):
+        self._directory, self._formats = directory, tuple(dict.fromkeys(formats))
+        self._about = json.dumps(dict(about)).encode()
+        self.written: dict[str, tuple[tuple[Path, ...], int]] = {}
 
-        yield append
+    @contextmanager
+    def open(self, name: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        """Give a function that appends rows to the files of a table.
+
+        Raises:
+          VelodromeError: a file cannot be written; what was there before is untouched.
+        """
+        metadata = {**(schema.metadata or {}), METADATA_KEY: self._about}
+        paths = tuple(self._directory / f"{name}.{kind}" for kind in self._formats)
+        rows = 0
+        with ExitStack() as stack:
+            writers = []
+            for path in paths:
+                temporary = stack.enter_context(atomic_path(path))
+                writer = _writer(temporary, schema.with_metadata(metadata))
+                writers.append(stack.enter_context(writer))
+
+            def append(table: pa.Table) -> None:
+                nonlocal rows
+                rows += len(table)
+                for writer in writers:
+                    writer.write_table(table.replace_schema_metadata(metadata))
+
+            yield append
+        self.written[name] = paths, rows
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Write a whole table."""
+        with self.open(name, table.schema) as append:
+            append(table)
 
 
 def from_pandas(frame: pd.DataFrame) -> pa.Table:
@@ -52,13 +70,15 @@ def from_pandas(frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def _writer(path: Path, schema: pa.Schema) -> Any:
+def _writer(path: Path, schema: pa.Schema) -> pyarrow.csv.CSVWriter | pq.ParquetWriter:
     if path.suffix == ".csv":
         return pyarrow.csv.CSVWriter(path, schema)
     # Measured numbers hardly ever repeat; everything else does.
     measured = [field.name for field in schema if field.type == pa.float32()]
-    encoding: dict[str, Any] = {
-        "use_dictionary": [name for name in schema.names if name not in measured],
-        "column_encoding": dict.fromkeys(measured, "BYTE_STREAM_SPLIT") or None,
-    }
-    return pq.ParquetWriter(path, schema, compression="zstd", **encoding)
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in schema.names if name not in measured],  # pyright: ignore
+        column_encoding=dict.fromkeys(measured, "BYTE_STREAM_SPLIT") or None,  # pyright: ignore
+    )

@@ -1,4 +1,4 @@
-"""A store in, files for other programs out; every number is the report's or the store's own."""
+"""Write a store's results for other programs; every number is the report's or the store's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,13 +17,11 @@ from velodrome.results.export.headline import write_headline
 from velodrome.results.export.runs import CURVES, curve_table, run_table
 from velodrome.results.export.speedups import speedup_table
 from velodrome.results.export.stored import stored_rows
-from velodrome.results.export.tablefile import from_pandas, table_files
+from velodrome.results.export.tablefile import TableFiles, from_pandas
 from velodrome.results.report.context import data_text
-from velodrome.results.report.data import ReportData, collect
-from velodrome.results.report.write import with_data
+from velodrome.results.report.data import ReportData, StorePaths, collect, opened
 from velodrome.results.speedup.comparison import labelled_cells
 from velodrome.results.store.cell import Cell
-from velodrome.results.store.combined import open_stores
 from velodrome.results.store.json_files import Problem
 from velodrome.results.store.provenance import KEY
 from velodrome.results.store.store import Store
@@ -36,13 +33,13 @@ FORMATS = ("parquet", "csv")
 
 @dataclass(frozen=True)
 class ExportFiles:
-    """What an export consists of.
+    """The files of an export.
 
     Attributes:
       directory: where everything is.
       tables: tables by name, with their files and their numbers of rows.
       headline: the table as Markdown and as LaTeX.
-      runs: how many event files of TensorBoard were written, into ``tensorboard``.
+      runs: number of event files of TensorBoard, in ``tensorboard``.
       problems: files of the stores that were skipped.
     """
 
@@ -53,15 +50,15 @@ class ExportFiles:
     problems: tuple[Problem, ...]
 
 
-def write_export(
-    directory: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+def export(
+    directory: StorePaths,
     out: str | os.PathLike[str] | None = None,
     *,
     parts: Sequence[str] = DEFAULT_PARTS,
     formats: Sequence[str] = FORMATS[:1],
     reference: Reference | None = None,
 ) -> ExportFiles:
-    """Writes the results of a store for other programs; files of the same names are replaced.
+    """Write the results of a store for other programs; files of the same names are replaced.
 
     Args:
       directory: the store; or several of the same tasks and protocol, with other optimizers or
@@ -81,78 +78,50 @@ def write_export(
     """
     _check(parts, "part of an export", PARTS)
     _check(formats, "format of tables", FORMATS)
-    several = [directory] if isinstance(directory, str | os.PathLike) else list(directory)
-    store = open_stores(several)
+    store = opened(directory)
     target = Path(out) if out is not None else store.directory / "export"
     cells = labelled_cells(store)
-    export = _Export(store, cells, target, tuple(dict.fromkeys(formats)))
+    files = TableFiles(target, formats, _about(store, cells))
     events = None
     if "tensorboard" in parts:
         events = EventFiles(target / "tensorboard", timings=store.timings)
     if "curves" in parts or events:
-        export.curves(events, as_table="curves" in parts)
+        _write_curves(cells, files if "curves" in parts else None, events)
     headline: tuple[Path, ...] = ()
     if "tables" in parts or "headline" in parts:
         data = collect(store, reference=reference)
-        if "tables" in parts:
-            export.tables(data)
+        for name, table in _tables(store, cells, data) if "tables" in parts else ():
+            files.write(name, table)
         if "headline" in parts:
             headline = write_headline(data, target)
-    count = events.count if events else 0
-    return ExportFiles(target, export.written, headline, count, store.problems)
+    runs = events.count if events else 0
+    return ExportFiles(target, files.written, headline, runs, store.problems)
 
 
-class _Export:
-    def __init__(self, store: Store, cells: list[Cell], target: Path, formats: tuple[str, ...]):
-        self._store, self._cells = store, cells
-        self._target, self._formats = target, formats
-        self._about = _about(store, cells)
-        self.written: dict[str, tuple[tuple[Path, ...], int]] = {}
-
-    def curves(self, events: EventFiles | None, *, as_table: bool) -> None:
-        """Reads every shard once, and writes what is asked for of it."""
-        count = 0
-        with ExitStack() as stack:
-            append = None
-            if as_table:
-                files = table_files(
-                    self._target / "curves", CURVES, formats=self._formats, about=self._about
-                )
-                append = stack.enter_context(files)
-            for rows in stored_rows(self._cells):
-                if append:
-                    append(curve_table(rows))
-                    count += len(rows.table)
-                if events:
-                    events.write(rows)
-        if as_table:
-            self._wrote("curves", count)
-
-    def tables(self, data: ReportData) -> None:
-        """Writes the report's tables, the runs and the speedups."""
-        for name, table in self._tables(data):
-            stem = self._target / name
-            with table_files(
-                stem, table.schema, formats=self._formats, about=self._about
-            ) as append:
-                append(table)
-            self._wrote(name, len(table))
-
-    def _tables(self, data: ReportData) -> Iterator[tuple[str, pa.Table]]:
-        yield "runs", run_table(self._store, self._cells)
-        yield "speedups", from_pandas(speedup_table(data.results))
-        for name, table in data.tables().items():
-            # The report's curves are smoothed and thinned for drawing.
-            if name != "curves" and (name != "published" or len(table)):
-                yield name, from_pandas(with_data(table, data.summary))
-
-    def _wrote(self, name: str, rows: int) -> None:
-        paths = tuple(self._target / f"{name}.{kind}" for kind in self._formats)
-        self.written[name] = paths, rows
+def _write_curves(
+    cells: Sequence[Cell], files: TableFiles | None, events: EventFiles | None
+) -> None:
+    """Read every shard once, for the table and for the event files."""
+    with ExitStack() as stack:
+        append = stack.enter_context(files.open("curves", CURVES)) if files else None
+        for rows in stored_rows(cells):
+            if append:
+                append(curve_table(rows))
+            if events:
+                events.write(rows)
 
 
-def _about(store: Store, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Facts about a store that a file read alone must say."""
+def _tables(
+    store: Store, cells: Sequence[Cell], data: ReportData
+) -> Iterator[tuple[str, pa.Table]]:
+    yield "runs", run_table(store, cells)
+    yield "speedups", from_pandas(speedup_table(data.results))
+    for name, table in data.saved_tables():
+        yield name, from_pandas(table)
+
+
+def _about(store: Store, cells: Sequence[Cell]) -> dict[str, object]:
+    """Facts about a store that a file must say when it is read alone."""
     manifest = store.manifest
     kinds = {cell.data.provenance for cell in cells}
     names = ("protocol", "protocol_hash", "plan_hash", "created", "command", "versions", KEY)
@@ -171,6 +140,3 @@ def _check(given: Sequence[str], kind: str, known: Sequence[str]) -> None:
             raise UnknownNameError(kind, name, known)
     if not given:
         raise VelodromeError(f"name at least one {kind}: {', '.join(known)}")
-
-
-export = write_export  # the public name, `velodrome.export`

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from velodrome.results.report.text import print_report
-from velodrome.results.report.write import ReportFiles, write_report
+from velodrome.results.report.write import ReportFiles, report
 
-__all__ = ["ReportFiles", "print_report", "write_report"]
+__all__ = ["ReportFiles", "print_report", "report"]

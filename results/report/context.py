@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from velodrome.foundation.text import plural
 
 DATA_KINDS = {
     "real": "real data",
@@ -25,19 +26,19 @@ class Context:
       steps: horizon N of the candidates.
       budget: last step of the baseline.
       eval_every: steps between evaluations.
-      baseline: label of the baseline.
-      rates: learning rates of its sweep.
+      baseline: its label.
+      rates: number of learning rates of its sweep.
       seeds: planned seeds.
       data: kinds of data used, in words.
       labels: candidates' labels, with the weights of the learned ones, in a fixed order.
       tasks: planned tasks.
       baseline_ran: whether there is any run of the baseline; without one there are no speedups.
-      meta_training: what it cost, by label; see ``velodrome.results.store.metatraining.costs_by_label``.
+      meta_training: its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
     """
 
     suite: str
     suite_hash: str
-    protocol: Mapping[str, Any]
+    protocol: Mapping[str, object]
     steps: int
     budget: int
     eval_every: int
@@ -69,13 +70,13 @@ class Context:
         return (
             f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
             f"{ran if self.baseline_ran else f'no runs of {self.baseline}'}; "
-            f"{self.seeds} seed{'s' * (self.seeds != 1)}; {self.data}."
+            f"{plural(self.seeds, 'seed')}; {self.data}."
         )
 
-    def caption(self, text: str, **facts: object) -> str:
-        """The line, and ``text`` with ``{baseline}``, ``{steps}``, ``{budget}`` and facts in it."""
+    def caption(self, text: str, counts: str = "", **facts: object) -> str:
+        """The line, counts, and ``text`` with its ``{baseline}``, ``{steps}``, ... filled in."""
         known = {"baseline": self.baseline, "steps": self.steps, "budget": self.budget}
-        return f"{self.line} {text.format(**known, **facts)}"
+        return " ".join(filter(None, [self.line, counts, text.format(**known, **facts)]))
 
 
 def data_text(kinds: Iterable[object]) -> str:

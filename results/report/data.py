@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from velodrome.foundation.text import plural
 from velodrome.results.analyses.anytime import anytime_curves, anytime_rows
 from velodrome.results.analyses.equal_steps import after_equal_steps
 from velodrome.results.analyses.failures import failure_table, task_failures
@@ -34,6 +38,7 @@ from velodrome.results.speedup.resample import SeedResamples
 from velodrome.results.speedup.speedup import Speedup
 from velodrome.results.speedup.taskresult import Split, SplitResult, TaskResult
 from velodrome.results.store.cell import Cell
+from velodrome.results.store.combined import open_stores
 from velodrome.results.store.json_files import Problem
 from velodrome.results.store.provenance import (
     costs_by_label,
@@ -46,35 +51,22 @@ from velodrome.results.store.store import Store
 DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
 
 
+Row = Mapping[Hashable, Any]
+"""A row of a table by column, as ``DataFrame.to_dict("records")`` gives it."""
+StorePaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A store; or several of the same tasks and protocol, with other optimizers or more seeds."""
+
+
 @dataclass(frozen=True)
 class ReportData:
-    """Tidy tables of one store.
+    """Tidy tables of one store, and what the headlines are computed from.
 
-    Attributes:
-      context: what the results are of.
-      summary: a row per task and candidate, ``velodrome.results.analyses.summary.COLUMNS``.
-      results: what the headlines are computed from.
-      headlines: of every optimizer.
-      headline: the same as a table, ``velodrome.results.analyses.headline.HEADLINE_COLUMNS``.
-      definitions: median speedup in steps by each definition and over that by ``default``,
-        :data:`DEFINITION_COLUMNS`.
-      families: ``velodrome.results.analyses.families.FAMILY_COLUMNS``.
-      curves: ``velodrome.results.report.plot_data.CURVE_COLUMNS``, see ``learning_curves`` there.
-      sensitivity: ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``.
-      tuning: ``velodrome.results.analyses.tuning.TUNING_COLUMNS``.
-      profile: ``velodrome.results.analyses.profiles.PROFILE_COLUMNS``.
-      profile_scores: ``velodrome.results.analyses.profiles.SCORE_COLUMNS``.
-      pairs: ``velodrome.results.analyses.improvement.PAIR_COLUMNS``.
-      overhead: ``velodrome.results.analyses.overhead.OVERHEAD_COLUMNS``.
-      time_to_loss: ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
-      anytime: ``velodrome.results.analyses.anytime.ANYTIME_COLUMNS``.
-      failures: ``velodrome.results.analyses.failures.FAILURE_COLUMNS``.
-      provenance: ``velodrome.results.store.provenance.PROVENANCE_COLUMNS``.
-      specs: ``velodrome.results.store.provenance.SPEC_COLUMNS``.
-      problems: files that were skipped.
-      published: our baseline beside the published one, see ``velodrome.results.analyses.reference_comparison``;
-        empty without a reference.
-      reference: the published envelopes, or None.
+    Columns of ``definitions`` (median speedup in steps by each definition, and its ratio to that by
+    ``default``) are :data:`DEFINITION_COLUMNS`, those of ``curves`` are
+    ``velodrome.results.report.plot_data.CURVE_COLUMNS``; the others' stand with the functions that
+    make them, in ``velodrome.results.analyses`` and ``velodrome.results.store.provenance``.
+    ``problems`` are files that were skipped. ``published`` is our baseline beside the one of
+    ``reference``, and is empty without a reference.
     """
 
     context: Context
@@ -102,8 +94,26 @@ class ReportData:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """All tables by name, those without rows too."""
-        found = {name: value for name, value in vars(self).items()}
-        return {name: value for name, value in found.items() if isinstance(value, pd.DataFrame)}
+        return {name: v for name, v in vars(self).items() if isinstance(v, pd.DataFrame)}
+
+    def saved_tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """The tables that are written to files, each with the kind of data of its rows.
+
+        The curves are left out, which are smoothed and thinned for drawing; and the published
+        baseline where there is no reference.
+        """
+        for name, found in self.tables().items():
+            if name != "curves" and (name != "published" or len(found)):
+                yield name, self.with_provenance(found)
+
+    def with_provenance(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add the kind of data, of each task where there are tasks: files are read alone too."""
+        if "provenance" in table:
+            return table
+        if "task" not in table:
+            return table.assign(provenance=_kinds(self.summary))
+        kinds = {task: _kinds(rows) for task, rows in self.summary.groupby("task")}
+        return table.assign(provenance=[kinds.get(task) for task in table["task"]])
 
     @property
     def counts(self) -> str:
@@ -113,22 +123,33 @@ class ReportData:
     def counts_of(self, label: str, *, brief: bool = False) -> str:
         """``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
 
-        Args:
-          label: the optimizer.
-          brief: leave out what is zero, save for the censored tasks.
+        ``brief`` leaves out what is zero, save for the censored tasks.
         """
         mine = next((h for h in self.headlines if h.label == label and h.scope == "all"), None)
         if mine is None:
             return f"{label}: no tasks."
         shown = {k: v for k, v in mine.counts.items() if v or k == "censored" or not brief}
         counts = ", ".join(f"{count} {what}" for what, count in shown.items())
-        return f"{label}: {mine.planned} task{'s' * (mine.planned != 1)}, {counts}."
+        return f"{label}: {plural(mine.planned, 'task')}, {counts}."
+
+
+def _kinds(rows: pd.DataFrame) -> str:
+    return "+".join(sorted(set(rows["provenance"].dropna())))
+
+
+def opened(stores: StorePaths) -> Store:
+    """Open stores for reading, several as one.
+
+    Raises:
+      StoreError: there is no readable store, or several do not belong together.
+    """
+    return open_stores([stores] if isinstance(stores, str | os.PathLike) else stores)
 
 
 def collect(
     store: Store, *, points: int | None = None, reference: Reference | None = None
 ) -> ReportData:
-    """Reads a store once, one task at a time; of each only reduced tables are kept.
+    """Read a store once, one task at a time, and keep only reduced tables of each.
 
     Args:
       store: opened for reading.

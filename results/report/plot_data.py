@@ -1,15 +1,16 @@
-"""From tidy tables to the numbers a figure shows; each is saved as CSV beside its figure."""
+"""From tidy tables to the numbers of a figure; each is saved as CSV beside its figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from velodrome.results.analyses.reference import Reference
-from velodrome.results.analyses.tuning import rate_of as _rate
+from velodrome.results.analyses.tuning import rate_of
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.overtasks import Sample
@@ -27,6 +28,10 @@ SORTED_COLUMNS = (
     "label", "percentile", "task", "family", "speedup", "log2_speedup", "censored", "diverged",
     "low", "high", "band_low", "band_high", "seeds",
 )  # fmt: skip
+SERIES = ("rate", "envelope", "best", "published", "seed")
+"""Kinds of learning curves; later ones are drawn over earlier ones."""
+_LOG_FROM = 6.0
+"""Losses that fall by more than this factor are drawn on a logarithmic axis."""
 
 
 def learning_curves(
@@ -36,48 +41,113 @@ def learning_curves(
 
     Returns:
       Rows of ``series`` "rate" (seed mean of one baseline rate), "envelope", "best" (the rate
-      with the lowest loss at the budget) and "seed" (one candidate seed); losses from a
-      divergence on are left out, "envelope" and "best" of an incomplete sweep too; and
-      "published", the envelope of ``reference`` for the task's name, up to our budget. At most
-      ``points`` evaluations of each, evenly chosen.
+      with the lowest loss at the budget), "seed" (one candidate seed) and "published" (the envelope
+      of ``reference`` for the task's name, up to our budget). Losses from a divergence on are left
+      out; "envelope" and "best" of an incomplete sweep too. At most ``points`` evaluations of
+      each, evenly chosen.
     """
     name = {"index": task.task.index, "task": task.task.label}
     parts: list[pd.DataFrame] = []
 
-    def add(series: str, steps: np.ndarray, losses: np.ndarray, **what: Any) -> None:
+    def add(
+        series: str, label: str, steps: np.ndarray, losses: np.ndarray,
+        *, rate: float = np.nan, seed: int = -1,
+    ) -> None:  # fmt: skip
         keep = np.unique(np.linspace(0, len(steps) - 1, min(points, len(steps))).astype(int))
         keep = keep[np.isfinite(losses[keep])]
-        part = {**name, "series": series, "label": "", "rate": np.nan, "seed": -1, **what}
+        part = {**name, "series": series, "label": label, "rate": rate, "seed": seed}
         parts.append(pd.DataFrame({**part, "step": steps[keep], "loss": losses[keep]}))
 
     race = task.races.get("default")
     if race is not None:
         rates = race.rates(task.evaluations)
         steps = race.baseline.steps
-        who = {"label": task.baseline.label if task.baseline else ""}
+        baseline = task.baseline.label if task.baseline else ""
         for point, curve in zip(race.baseline.points, rates, strict=True):
-            add("rate", steps, curve, rate=_rate(point), **who)
+            add("rate", baseline, steps, curve, rate=rate_of(point))
         if not task.incomplete:
             best = best_point(rates)
-            add("best", steps, rates[best], rate=_rate(race.baseline.points[best]), **who)
-            add("envelope", steps, race.envelope(task.evaluations), **who)
+            add("best", baseline, steps, rates[best], rate=rate_of(race.baseline.points[best]))
+            add("envelope", baseline, steps, race.envelope(task.evaluations))
         published = reference and reference.envelopes.get(str(name["task"]))
         if published:
             within = published.steps <= steps[-1]
-            add("published", published.steps[within], published.losses[within], **who)
+            add("published", baseline, published.steps[within], published.losses[within])
         for outcome in task.outcomes:
             if outcome.train is None or outcome.point is None:
                 continue
-            point = outcome.point
-            smooth = race.definition.smooth_candidate(outcome.train.losses)[point]
-            there = outcome.train.present[point]
+            smooth = race.definition.smooth_candidate(outcome.train.losses)[outcome.point]
+            there = outcome.train.present[outcome.point]
             for seed, curve, present in zip(outcome.train.seeds, smooth, there, strict=True):
                 if present:
-                    label = outcome.cell.label
-                    add("seed", outcome.train.steps, curve, seed=seed, label=label)
+                    add("seed", outcome.cell.label, outcome.train.steps, curve, seed=seed)
     if not parts:
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
     return pd.concat(parts, ignore_index=True).reindex(columns=list(CURVE_COLUMNS))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a panel; ``stopped`` marks a run that diverged before its last step."""
+
+    series: str
+    label: str
+    steps: np.ndarray
+    losses: np.ndarray
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The learning curves of one task, as matplotlib and the page draw them.
+
+    Attributes:
+      curves: in the order of drawing.
+      last: the last step.
+      low: lower end of the axis of losses.
+      high: its upper end; what diverges leaves the panel.
+      log: whether that axis is logarithmic.
+    """
+
+    curves: tuple[Curve, ...]
+    last: int
+    low: float
+    high: float
+    log: bool
+
+    def loss_locator(self, most: int) -> LogLocator | MaxNLocator:
+        """Where the axis of losses has ticks: about ``most`` of them."""
+        if not self.log:
+            return MaxNLocator(most)
+        wide = self.high / self.low
+        subs = (1.0,) if wide > 300 else (1.0, 3.0) if wide > 30 else (1.0, 2.0, 5.0)
+        return LogLocator(10, subs=subs, numticks=most)
+
+
+def panel(curves: pd.DataFrame, horizon: int) -> Panel:
+    """Lay out the curves of one task.
+
+    Args:
+      curves: rows of :func:`learning_curves`, at least one.
+      horizon: last step of the candidates.
+    """
+    lines = []
+    for _, part in curves.groupby(["series", "label", "rate", "seed"], sort=False, dropna=False):
+        series, steps = str(part["series"].iloc[0]), part["step"].to_numpy()
+        stopped = series == "seed" and bool(steps[-1] < horizon)
+        losses = part["loss"].to_numpy(float)
+        lines.append(Curve(series, str(part["label"].iloc[0]), steps, losses, stopped))
+    lines.sort(key=lambda line: SERIES.index(line.series))
+    steps, losses = curves["step"].to_numpy(), curves["loss"].to_numpy(float)
+    first = float(np.median(losses[steps == steps.min()]))
+    # The envelope and the candidates decide; an incomplete sweep may have nothing but rates.
+    chosen = (curves["series"] != "rate").to_numpy()
+    lowest = float(losses[chosen if chosen.any() else slice(None)].min())
+    last = int(steps.max())
+    if lowest > 0 and first / lowest > _LOG_FROM:
+        return Panel(tuple(lines), last, lowest / 1.15, first * 1.3, log=True)
+    span = max(first - lowest, 1e-9)
+    return Panel(tuple(lines), last, lowest - 0.06 * span, first + 0.12 * span, log=False)
 
 
 def sorted_speedups(
@@ -88,16 +158,11 @@ def sorted_speedups(
     Saturated tasks are left out, and so are tasks without a speedup in this unit. The task of
     rank i (from 0) of n stands at percentile ``100 (i + 1/2) / n``.
 
-    Args:
-      results: of all optimizers on all tasks.
-      unit: see ``velodrome.results.speedup.taskresult.UNITS``.
-      split: ``"train"`` or ``"heldout"``.
-
     Returns:
       ``band_low`` and ``band_high`` are the 95% band of the curve at that rank, for the same tasks
       and new seeds. ``low`` and ``high`` are the interval of the task itself, NaN under 5 seeds.
     """
-    parts: list[dict[str, Any]] = []
+    parts: list[dict[str, object]] = []
     for label in labels(results):
         known = measured(unsaturated(results, label), unit=unit, split=split)
         chosen = list(zip(known.results, known.splits, known.shift.tolist(), strict=True))
@@ -129,12 +194,6 @@ def sorted_speedups(
 
 
 def is_censored(summary: pd.DataFrame, label: str, task: str) -> bool:
-    """Whether an optimizer's speedup on a task is a lower bound, by the default definition.
-
-    Args:
-      summary: see ``velodrome.results.analyses.summary.COLUMNS``.
-      label: the optimizer.
-      task: the task's label.
-    """
+    """Whether an optimizer's speedup on a task is a lower bound, by the default definition."""
     mine = (summary["label"] == label) & (summary["task"] == task)
     return bool((summary.loc[mine, "censored_default"] == "right").any())

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from velodrome.results.analyses.headline import FASTER_THAN, ratio_text, share_text
 from velodrome.results.analyses.tuning import rate_text
-from velodrome.results.report.data import ReportData
+from velodrome.results.report.data import ReportData, Row
 from velodrome.results.speedup.speedup import format_ratio
 from velodrome.results.speedup.stats import Aggregate
 
+NOTHING = "-"
+"""Stands in cells without a value."""
+_UNITS = {"steps": "steps", "seconds": "seconds", "cost": "total tuning cost"}
 
-def task_table(
-    summary: pd.DataFrame, *, baseline: str, full: bool = False
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows as text, one row per task and optimizer.
+
+class TextTable(NamedTuple):
+    """A table of texts."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> TextTable:
+    """One row per task and optimizer.
 
     Args:
       summary: see ``velodrome.results.analyses.summary.COLUMNS``.
@@ -29,38 +39,35 @@ def task_table(
     header = ["task", "family", *(["optimizer"] if many else []), "best rate", "start"]
     header += [f"{baseline} loss", "loss"]
     losses = ["initial_train", "baseline_train", "candidate_train"]
-    speedups = [("steps", "default"), ("seconds", "default")]
-    names = ["steps", "seconds"]
+    speedups = {"steps": ("steps", "default"), "seconds": ("seconds", "default")}
     if full:
         header += [f"{baseline} held-out", "held-out"]
         losses += ["baseline_heldout", "candidate_heldout"]
-        names += ["steps (paper)", "steps (strict)"]
-        speedups += [("steps", "paper"), ("steps", "strict")]
-    rows = []
-    for row in summary.to_dict("records"):
-        rows.append(
-            [
-                str(row["task"]),
-                str(row["family"]),
-                *([str(row["label"])] if many else []),
-                _rate(row["best_rate"]) + ("*" if row["best_rate_at_edge"] is True else ""),
-                *(_loss(row[name]) for name in losses),
-                *(_speedup(row, unit, name) for unit, name in speedups),
-                str(row["status"]),
-            ]
-        )
-    return [*header, *names, "status"], rows
+        speedups |= {"steps (paper)": ("steps", "paper"), "steps (strict)": ("steps", "strict")}
+    rows = [
+        [
+            str(row["task"]),
+            str(row["family"]),
+            *([str(row["label"])] if many else []),
+            best_rate_text(row["best_rate"]) + ("*" if row["best_rate_at_edge"] is True else ""),
+            *(loss_text(row[name]) for name in losses),
+            *(speedup_text(row, unit, name) for unit, name in speedups.values()),
+            str(row["status"]),
+        ]
+        for row in summary.to_dict("records")
+    ]
+    return TextTable([*header, *speedups, "status"], rows)
 
 
-def headline_table(data: ReportData) -> tuple[list[str], list[list[str]]]:
-    """Header and rows; the scope with saturated tasks only where there are any."""
+def headline_table(data: ReportData) -> TextTable:
+    """One row per optimizer and unit; all tasks only where some are saturated."""
     header = ["optimizer", "speedup in", "tasks", "median [95%]", "IQM [95%]"]
     header += [*(f">{than:g}x" for than in FASTER_THAN), "censored"]
     rows = []
     for found in data.headlines:
         if found.scope == "all" and not found.counts["saturated"]:
             continue
-        if found.unit == "cost-seconds" or (found.split == "heldout" and found.unit != "steps"):
+        if found.unit not in _UNITS or (found.split == "heldout" and found.unit != "steps"):
             continue
         scope = ", held-out loss" if found.split == "heldout" else ""
         scope += ", all tasks" if found.scope == "all" else ""
@@ -75,83 +82,64 @@ def headline_table(data: ReportData) -> tuple[list[str], list[list[str]]]:
                 str(found.counts["censored"]),
             ]
         )
-    return header, rows
+    return TextTable(header, rows)
 
 
-_UNITS = {
-    "steps": "steps",
-    "seconds": "seconds",
-    "cost": "total tuning cost",
-    "cost-seconds": "total tuning cost in seconds",
-}
-
-
-def more_tables(data: ReportData) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Heading, header and rows of what a console has no room for: families, pairs, failures, ..."""
-
+def more_tables(data: ReportData) -> Iterator[tuple[str, TextTable]]:
+    """Headings and tables for which a console has no room: families, pairs, failures, ..."""
     families = [
         [
             row["label"], row["unit"], row["family"], str(row["tasks"]),
             ratio_text(family_median(row)),
-            ratio_text(family_median(row), new_tasks=True) if row["tasks"] > 1 else "-",
+            ratio_text(family_median(row), new_tasks=True) if row["tasks"] > 1 else NOTHING,
             f"{row['worst_task']} ({format_ratio(row['worst'])})",
         ]
         for row in data.families.to_dict("records")
     ]  # fmt: skip
+    header = ["optimizer", "speedup in", "family", "tasks", "median [95%, same tasks]"]
+    yield "Families", TextTable([*header, "[95%, new tasks]", "worst task"], families)
+    header = ["optimizer", "over", "probability [95%, same tasks]", "tasks"]
     pairs = [
-        [row["label"], row["other"], f"{row['probability']:.2f} [{row['low']:.2f}, "
-         f"{row['high']:.2f}]", str(row["tasks"])]
+        [row["label"], row["other"], _interval(row, "probability", 2), str(row["tasks"])]
         for row in data.pairs.to_dict("records")
-    ]  # fmt: skip
-    scores = [
-        [row["label"], row["against"], f"{row['score']:.3f} [{row['low']:.3f}, "
-         f"{row['high']:.3f}]", str(row["tasks"])]
-        for row in data.profile_scores.to_dict("records")
-    ]  # fmt: skip
-    failures = [
-        ["" if value is None or value != value else str(value) for value in row]
-        for row in data.failures.itertuples(index=False)
     ]
-    provenance = [[str(v) for v in row] for row in data.provenance.itertuples(index=False)]
-    counted = ["optimizer", "over", "probability [95%, same tasks]", "tasks"]
-    return [
-        (
-            "Families",
-            ["optimizer", "speedup in", "family", "tasks", "median [95%, same tasks]",
-             "[95%, new tasks]", "worst task"],
-            families,
-        ),
-        ("Probability of improvement", counted, pairs),
-        (
-            "Performance profile scores",
-            ["optimizer", "among", "score [95%, same tasks]", "tasks"],
-            scores,
-        ),
-        ("Failures", list(data.failures.columns), failures),
-        ("Provenance", list(data.provenance.columns), provenance),
-    ]  # fmt: skip
+    yield "Probability of improvement", TextTable(header, pairs)
+    header = ["optimizer", "among", "score [95%, same tasks]", "tasks"]
+    scores = [
+        [row["label"], row["against"], _interval(row, "score", 3), str(row["tasks"])]
+        for row in data.profile_scores.to_dict("records")
+    ]
+    yield "Performance profile scores", TextTable(header, scores)
+    for heading, table in (("Failures", data.failures), ("Provenance", data.provenance)):
+        cells = [
+            ["" if value is None or value != value else str(value) for value in row]
+            for row in table.itertuples(index=False)
+        ]
+        yield heading, TextTable(list(table.columns), cells)
 
 
-def published_comparison(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Header and rows as text, one row per task and number of steps."""
-    header = ["task", "our steps", "our loss", "published steps", "ratio"]
-    rows = []
-    for row in table.to_dict("records"):
-        bound = ">=" if row["censored"] == "right" else ""
-        rows.append(
-            [
-                str(row["task"]),
-                f"{row['steps']:,}",
-                _loss(row["loss"]),
-                f"{bound}{row['published_steps']:,.0f}",
-                format_ratio(float(row["ratio"]), censored=row["censored"]),
-            ]
-        )
-    return header, rows
+def _interval(row: Row, name: str, digits: int) -> str:
+    value, low, high = (f"{row[key]:.{digits}f}" for key in (name, "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A header and rows of text as Markdown; a line break in a cell is a space."""
+def published_comparison(table: pd.DataFrame) -> TextTable:
+    """Our baseline beside the published one: one row per task and number of steps."""
+    rows = [
+        [
+            str(row["task"]),
+            f"{row['steps']:,}",
+            loss_text(row["loss"]),
+            f"{'>=' if row['censored'] == 'right' else ''}{row['published_steps']:,.0f}",
+            format_ratio(float(row["ratio"]), censored=row["censored"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return TextTable(["task", "our steps", "our loss", "published steps", "ratio"], rows)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown; a line break in a cell is a space."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
@@ -159,25 +147,28 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     )
 
 
-def family_median(row: dict[Any, Any]) -> Aggregate:
-    """The median of a row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``."""
+def family_median(row: Row) -> Aggregate:
+    """The median in a row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``."""
     names = [field.name for field in fields(Aggregate) if field.name != "value"]
     return Aggregate(row["median"], **{name: row[name] for name in names})
 
 
-def _speedup(row: dict[Any, Any], unit: str, name: str) -> str:
-    ratio = row[f"speedup_{unit}_{name}"]
+def speedup_text(row: Row, unit: str, definition: str) -> str:
+    """A speedup in a row of the summary: ``>=5x``, ``diverged``."""
+    ratio = row[f"speedup_{unit}_{definition}"]
     if ratio is None or np.isnan(ratio):
-        return "-"
-    diverged = row[f"diverged_{name}"] is True
-    return format_ratio(float(ratio), censored=row[f"censored_{name}"], diverged=diverged)
+        return NOTHING
+    diverged = row[f"diverged_{definition}"] is True
+    return format_ratio(float(ratio), censored=row[f"censored_{definition}"], diverged=diverged)
 
 
-def _loss(value: object) -> str:
+def loss_text(value: object) -> str:
+    """A loss in three digits."""
     if not isinstance(value, float) or np.isnan(value):
-        return "-"
+        return NOTHING
     return f"{value:.3g}" if np.isfinite(value) else "inf"
 
 
-def _rate(value: object) -> str:
-    return rate_text(value) if isinstance(value, float) and value > 0 else "-"
+def best_rate_text(value: object) -> str:
+    """The baseline's best rate, if any is."""
+    return rate_text(value) if isinstance(value, float) and value > 0 else NOTHING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,6 +16,7 @@ from velodrome.results.report.sentences import (
     published_line,
 )
 from velodrome.results.report.tables import (
+    TextTable,
     headline_table,
     markdown_table,
     more_tables,
@@ -34,24 +35,21 @@ steps as the candidate (at the rate that is best then), and of the candidate."""
 
 
 def print_report(data: ReportData, *, console: Console | None = None) -> None:
-    """Prints the table of tasks, the headline, the definitions, and everything that went wrong."""
+    """Print the table of tasks, the headline, the definitions, and everything that went wrong."""
     (console or Console()).print(render(data))
 
 
 def render(data: ReportData) -> RenderableType:
-    """The same as a rich renderable."""
+    """Lay out what :func:`print_report` prints."""
     parts: list[RenderableType] = [Text(data.context.line, style="dim")]
     if data.context.labels:  # tables of a store with the baseline alone would be headers
-        header, rows = task_table(data.summary, baseline=data.context.baseline)
-        coloured = [(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], ""))) for row in rows]
-        left = ("task", "family", "optimizer", "status")
-        parts += [_table(header, coloured, left=left), Text()]
-        parts += [_table(*headline_table(data), left=("optimizer", "speedup in")), Text()]
+        tasks = task_table(data.summary, baseline=data.context.baseline)
+        parts += [_table(tasks, left=("task", "family", "optimizer", "status")), Text()]
+        parts += [_table(headline_table(data), left=("optimizer", "speedup in")), Text()]
     parts += [Text(line) for line in (*definition_lines(data), *count_lines(data))]
     if len(data.published):
-        header, rows = published_comparison(data.published)
         parts += [Text(), Text(published_line(data))]
-        parts += [_table(header, rows, left=("task",))]
+        parts += [_table(published_comparison(data.published), left=("task",))]
     wrong = problem_lines(data)
     if wrong:
         parts += [Text(), Text("Notes", style="bold")]
@@ -59,20 +57,21 @@ def render(data: ReportData) -> RenderableType:
     return Group(*parts)
 
 
-def _table(
-    header: Sequence[str], rows: Sequence[Sequence[str | Text]], *, left: Collection[str]
-) -> Table:
+def _table(found: TextTable, *, left: Collection[str]) -> Table:
     """A table without lines; columns are flushed right, save those with a title in ``left``."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for name in header:
+    for name in found.header:
         table.add_column(name, justify="left" if name in left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
+    for row in found.rows:
+        cells: list[str | Text] = [*row]
+        if found.header[-1] == "status":
+            cells[-1] = Text(row[-1], style=_STYLES.get(row[-1], ""))
+        table.add_row(*cells)
     return table
 
 
 def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
-    """The same as Markdown, with the held-out losses."""
+    """The report as Markdown, with more tables and columns than a console has room for."""
     parts = [f"# {title}", data.context.line]
     lines = "\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))
     if data.context.labels:
@@ -84,8 +83,8 @@ def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     if len(data.published):
         parts += ["## Beside the published baseline", published_line(data)]
         parts += [markdown_table(*published_comparison(data.published))]
-    for heading, header, rows in more_tables(data):
-        parts += [f"## {heading}", markdown_table(header, rows)] if rows else []
+    for heading, table in more_tables(data):
+        parts += [f"## {heading}", markdown_table(*table)] if table.rows else []
     wrong = problem_lines(data)
     if wrong:
         parts += ["## Notes", "\n".join(f"- {line}" for line in wrong)]

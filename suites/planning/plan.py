@@ -25,9 +25,9 @@ from velodrome.suites.planning.batching import choose, rule
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.taskgen import description
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.published.prepared import missing
 from velodrome.taskgen.data.published.recipes import how_to_get
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
 

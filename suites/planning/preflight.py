@@ -8,9 +8,9 @@ from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, 
 from velodrome.optimizers.registry import optimizers
 from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
-from velodrome.taskgen.data.standin import PREFIX, stand_in_name
+from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
 from velodrome.taskgen.data.text import count_windows
 from velodrome.taskgen.family import ImageView
 from velodrome.taskgen.spec import TaskSpec

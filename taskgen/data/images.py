@@ -1,34 +1,37 @@
-"""Images: resized once when opened, shifted and mirrored on the device in every batch."""
+"""Images: decoded, resized once when opened, shifted and mirrored on the device in every batch."""
 
 from __future__ import annotations
+
+import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.info import Arrays
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
 
 _CHUNK = 128  # images resized at a time; few enough to stay in the processor's cache
 
 
 def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arrays:
-    """Makes the arrays that batches of images are gathered from.
+    """Make the arrays that batches of images are gathered from.
 
     Images that need neither resizing nor greyscale stay bytes, a quarter of the memory; others
     become float32 in [0, 1].
 
     Args:
       raw: ``{"image": u8[N,H,W,C] or f32[N,H,W,C] from 0 to 255, "label": i32[N]}``.
-      size: Height and width to resize to.
-      channels: Channels wanted: those of the data, or 1.
-      shift: Zeros put around every image, so that a shifted image is a slice.
+      size: Height and width in pixels.
+      channels: Those of the data, or 1 for grey.
+      shift: Zeros around every image, so that a shifted image is a slice.
 
     Returns:
       ``{"image": [N,size+2*shift,size+2*shift,channels], "label": i32[N]}``.
 
     Raises:
-      DataError: The number of channels can not be had.
+      DataError: ``channels`` is another number.
     """
     image = raw["image"]
     native = image.shape[1:]
@@ -57,19 +60,36 @@ def stays_bytes(image: np.ndarray, *, size: int, channels: int) -> bool:
     return image.dtype == np.uint8 and image.shape[1:] == (size, size, channels)
 
 
-def resize_bilinear(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes images to ``size`` x ``size`` as Metz et al. 2022 (arXiv 2211.09760) did.
+def decode(path: Path) -> np.ndarray:
+    """Decode an image file to u8[H,W,3]; a damaged one raises a :class:`DataError`."""
+    from PIL import Image  # noqa: PLC0415 - only preparing a published data set decodes images
 
-    Bilinear between the two nearest pixels on each axis, centres of pixels at half-integers, no
-    antialiasing, edges repeated, aspect ratio not kept. Only elementwise float32 operations, so
-    the result is the same on every machine.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd metadata, which some photographs have
+            with Image.open(path) as picture:
+                return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:  # what pillow raises for damaged files
+        raise DataError(f"{path} cannot be decoded: {error}. Fetch the data set again.") from error
 
-    Args:
-      image: [N,H,W,C], values from 0 to 255.
-      size: New height and width in pixels.
+
+def squash(image: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """Resize a photograph u8[H,W,3] to the size of a data set, as the published tasks saw it.
 
     Returns:
-      f32[N,size,size,C], not rounded.
+      u8, cut off to whole grey levels (as ImageNet was), or f32 from 0 to 255, not rounded
+      (Food-101, which was resized in training): the type of the data set.
+    """
+    resized = resize_bilinear(image[None], info.shape[0])[0]
+    return resized.astype(np.uint8) if info.dtype == "uint8" else resized
+
+
+def resize_bilinear(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize images [N,H,W,C] to f32[N,size,size,C] as Metz et al. 2022 (arXiv 2211.09760) did.
+
+    Bilinear between the two nearest pixels on each axis, centres of pixels at half-integers, no
+    antialiasing, edges repeated, aspect ratio not kept, not rounded. Only elementwise float32
+    operations, so the result is the same on every machine.
     """
     image = image.astype(np.float32)
     for axis in (2, 1):
@@ -83,7 +103,7 @@ def resize_bilinear(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each new pixel: the old pixels before and after its centre, and the latter's weight."""
+    """Return the old pixels before and after each new pixel's centre, and the latter's weight."""
     centre = (np.arange(size) + 0.5) * (length / size) - 0.5
     below = np.floor(centre)
     weight = (centre - below).astype(np.float32)
@@ -100,14 +120,14 @@ def gather_images(
     shift: int,
     flip: bool,
 ) -> dict[str, jax.Array]:
-    """Takes a batch of images, as stored, out of the arrays that :func:`prepare_images` made.
+    """Take a batch of images out of the arrays that :func:`prepare_images` made.
 
     Args:
-      arrays: The arrays, on the device.
+      arrays: On the device.
       indices: i32[B], which examples.
       key: Decides shifts and flips; not used without ``augment``.
       augment: Whether to shift and flip at random.
-      shift: Largest shift in pixels, the same as when the arrays were made.
+      shift: Largest shift in pixels, the one that the arrays were made for.
       flip: Whether half of the images, chosen at random, are mirrored.
 
     Returns:
@@ -122,8 +142,8 @@ def gather_images(
         assert key is not None, "random shifts and flips need a key"
         down, right, drawn = _draw(key, indices.shape, 2 * shift + 1)
         mirrored = drawn if flip else mirrored
-    # One gather of pixels, whose indices are known to be inside: on a CPU, shifting and mirroring
-    # cost nothing so. Mirroring after the gather took six times as long, selecting among all
+    # One gather of pixels, whose indices are known to be inside: so shifting and mirroring cost
+    # nothing on a CPU. Mirroring after the gather took six times as long, selecting among all
     # shifts three times.
     across = jnp.where(mirrored[:, None], pixels[:, ::-1], pixels) + right[:, None]
     at = (indices[:, None, None], (pixels + down[:, None])[:, :, None], across[:, None, :])
@@ -132,7 +152,7 @@ def gather_images(
 
 
 def as_floats(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns the batch with pixels in [0, 1], f32, if it has images and they are bytes."""
+    """Return the batch with pixels that are bytes as f32 in [0, 1]; another batch as it is."""
     image = batch.get("image")
     if image is None or image.dtype != jnp.uint8:
         return batch
@@ -142,11 +162,9 @@ def as_floats(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
 def _draw(
     key: jax.Array, shape: tuple[int, ...], offsets: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Draws two offsets and a mirroring for each example from one 32-bit word each.
-
-    Raw bits rather than a library's distributions, which may change between versions. An offset's
-    probability is off by at most 2^-15.
-    """
+    """Draw two offsets and a mirroring for each example, from one 32-bit word each."""
+    # Raw bits rather than a library's distributions, which may change between versions. An
+    # offset's probability is off by at most 2^-15.
     bits = jax.random.bits(key, shape, jnp.uint32)
     count = jnp.uint32(offsets)
     down = ((bits & jnp.uint32(0xFFFF)) * count) >> jnp.uint32(16)

@@ -1,10 +1,11 @@
-"""What a data set is: facts, and a function that loads them."""
+"""What a data set is: facts about it, and a function that loads its arrays."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -26,8 +27,8 @@ class DatasetInfo:
     Attributes:
       name: The name it is registered under.
       kind: "image" or "text".
-      licence: What is known of the licence, and where that is written.
-      origin: Where the data come from, with package and version if they come inside one.
+      licence: What is known about the licence, and where that is written.
+      origin: Where the data come from, with the package if they come inside one.
       provenance: "real" (a published data set, whole), "built-in" (real data from inside an
         installed package) or "stand-in" (generated).
       shape: Images: height, width and channels of the stored examples. Text: empty.
@@ -37,15 +38,16 @@ class DatasetInfo:
         that were resized and not rounded.
       layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
         texts, each of which gives one sequence: its first tokens. Images: "stream", unused.
-      example_tokens: Text of separate examples: how many tokens of each are kept; 0 is all.
-      split_sizes: Examples (images, text of separate examples) or tokens (a stream of text) of
-        each split; a split whose size is not known is left out.
+      example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
+      split_sizes: Examples (images, separate texts) or tokens (a stream) of each split; a split
+        whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see :func:`hash_arrays`; empty if the
         data cannot be loaded.
       class_names: Images: what the labels stand for, in order; may be empty.
 
     Raises:
-      DataError: ``kind`` or ``provenance`` is unknown, or a size that the kind needs is missing.
+      DataError: ``kind``, ``dtype``, ``layout`` or ``provenance`` is unknown, or a size that the
+        kind needs is missing.
     """
 
     name: str
@@ -73,20 +75,14 @@ class DatasetInfo:
                 f"kind={self.kind!r}, shape={self.shape}, num_classes={self.num_classes}, "
                 f"vocab_size={self.vocab_size}."
             )
-        if self.dtype not in DTYPES:
-            raise DataError(
-                f"data set {self.name!r}: dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}."
-            )
-        if self.layout not in LAYOUTS:
-            raise DataError(
-                f"data set {self.name!r}: layout is one of {', '.join(LAYOUTS)}, "
-                f"not {self.layout!r}."
-            )
-        if self.provenance not in PROVENANCES:
-            raise DataError(
-                f"data set {self.name!r}: provenance is one of {', '.join(PROVENANCES)}, "
-                f"not {self.provenance!r}."
-            )
+        choices = {"dtype": DTYPES, "layout": LAYOUTS, "provenance": PROVENANCES}
+        for field_name, allowed in choices.items():
+            found = getattr(self, field_name)
+            if found not in allowed:
+                raise DataError(
+                    f"data set {self.name!r}: {field_name} is one of {', '.join(allowed)}, "
+                    f"not {found!r}."
+                )
 
     @property
     def content_hash(self) -> str:
@@ -95,6 +91,13 @@ class DatasetInfo:
             return ""
         lines = "".join(f"{name}={self.split_hashes[name]}\n" for name in sorted(self.split_hashes))
         return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        """Names of the arrays of a split; see :class:`Dataset`."""
+        if self.kind == "image":
+            return ("image", "label")
+        return ("tokens", "offsets") if self.layout == "examples" else ("tokens",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +108,10 @@ class Dataset:
       info: The facts.
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
         (f32 from 0 to 255 for images that were resized and not rounded), ``{"tokens": int[N]}``,
-        or for text of separate examples ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
-        memory-mapped and read-only. It raises a :class:`~velodrome.foundation.errors.DataError` if it
-        cannot, or if the arrays are not those that ``info.split_hashes`` records.
-      verified: Whether ``load`` compares the hashes itself, so that nobody need do it again.
+        or for separate texts ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
+        memory-mapped and read-only. It raises a :class:`~velodrome.DataError` if it cannot, or
+        if the arrays are not those that ``info.split_hashes`` records.
+      verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
     """
 
     info: DatasetInfo
@@ -127,26 +130,29 @@ class Dataset:
 
 
 def check_dataset(name: str, value: object) -> None:
-    """Raises unless ``value`` is a :class:`Dataset` (what the registry calls)."""
+    """Raise unless ``value`` is a :class:`Dataset` (what the registry calls)."""
     if not isinstance(value, Dataset):
         raise VelodromeError(
             f"{name!r} is of type {type(value).__name__}, not a data set; give an instance of "
-            "velodrome.taskgen.data.Dataset."
+            "velodrome.Dataset."
         )
 
 
 def check_split(name: str, split: str) -> None:
-    """Raises a :class:`DataError` unless ``split`` is "train" or "heldout"."""
+    """Raise a :class:`DataError` unless ``split`` is "train" or "heldout"."""
     if split not in SPLITS:
         raise DataError(f"data set {name!r} has the splits 'train' and 'heldout', not {split!r}.")
 
 
-def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Returns the SHA-256 of named arrays: names, types, shapes and bytes.
+def map_arrays(folder: Path, names: Iterable[str]) -> Arrays:
+    """Map arrays in ``.npy`` files into memory; damaged files raise what numpy raises."""
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
 
-    Args:
-      arrays: Name to array. Bytes are hashed in C order and little-endian, so the result does
-        not depend on the machine.
+
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of named arrays: names, types, shapes and bytes.
+
+    Bytes are hashed in C order and little-endian, so the result does not depend on the machine.
     """
     digest = hashlib.sha256()
     for name in sorted(arrays):

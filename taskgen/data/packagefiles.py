@@ -10,13 +10,11 @@ from velodrome.foundation.errors import DataError
 
 
 def package_file(module: str, path: str, *, distribution: str) -> Path:
-    """Returns where a file of an installed package lies.
-
-    The package is located, not imported: importing scikit-learn takes longer than reading its
-    digits.
+    """Return where a file of an installed package lies.
 
     Args:
-      module: Name of the top-level module.
+      module: Name of the top-level module. It is located, not imported: importing scikit-learn
+        takes longer than reading its digits.
       path: Path of the file below the module's directory, with ``/``.
       distribution: What pip calls the package, for the message.
 
@@ -40,7 +38,7 @@ def package_file(module: str, path: str, *, distribution: str) -> Path:
 
 
 def installed_version(distribution: str) -> str:
-    """Returns the version of an installed package, or "(not installed)"."""
+    """Return the version of an installed package, or "(not installed)"."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

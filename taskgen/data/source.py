@@ -14,10 +14,10 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.images import as_floats, gather_images
 from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
 from velodrome.taskgen.data.order import epoch_indices
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.text import gather_rows, gather_windows
 from velodrome.taskgen.data.view import SplitView, view_of

@@ -11,7 +11,14 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError, VelodromeError
 from velodrome.foundation.files import atomic_path, cache_dir
-from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
+from velodrome.taskgen.data.info import (
+    Arrays,
+    Dataset,
+    DatasetInfo,
+    check_split,
+    hash_arrays,
+    map_arrays,
+)
 from velodrome.taskgen.data.packagefiles import installed_version
 
 _log = logging.getLogger(__name__)
@@ -24,11 +31,11 @@ def stored_dataset(
     distribution: str,
     version: str,
 ) -> Dataset:
-    """Makes a data set of a function that builds its arrays.
+    """Make a data set from a function that builds its arrays.
 
     Loading maps the cached ``.npy`` files and compares their hash with ``info.split_hashes``;
-    missing or damaged files are built again. Arrays that are built must have the recorded hash,
-    so that a package whose data changed is noticed and never used.
+    missing or damaged files are built again. Built arrays must have the recorded hash, so that a
+    package whose data changed is noticed and never used.
 
     Args:
       info: The facts, with ``split_hashes``.
@@ -37,7 +44,7 @@ def stored_dataset(
       version: The version of it that the hashes were recorded with.
     """
 
-    # Cached: a set is hashed once a process, and its splits are then shared by all who open it.
+    # Cached: a set is hashed once a process, and then shared by all who open it.
     @functools.cache
     def load(split: str) -> Arrays:
         check_split(info.name, split)
@@ -58,13 +65,6 @@ def stored_dataset(
     return Dataset(info, load, verified=True)
 
 
-def array_names(info: DatasetInfo) -> tuple[str, ...]:
-    """Returns the names of the arrays of a data set; see :class:`velodrome.taskgen.data.Dataset`."""
-    if info.kind == "image":
-        return ("image", "label")
-    return ("tokens", "offsets") if info.layout == "examples" else ("tokens",)
-
-
 def _check(info: DatasetInfo, split: str, found: str, distribution: str, version: str) -> None:
     expected = info.split_hashes[split]
     if found != expected:
@@ -77,10 +77,9 @@ def _check(info: DatasetInfo, split: str, found: str, distribution: str, version
 
 
 def _read(directory: Path, info: DatasetInfo, split: str) -> Arrays | None:
-    """Maps the arrays in ``directory``; None if they are not there or not the recorded ones."""
-    names = array_names(info)
+    """Map the arrays in ``directory``; None if they are not there or not the recorded ones."""
     try:
-        arrays: Arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in names}
+        arrays = map_arrays(directory, info.array_names)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:  # what numpy raises for damaged files

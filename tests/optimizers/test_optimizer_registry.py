@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -12,6 +17,8 @@ import pytest
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec
+from velodrome.optimizers.velo.weights.store import save_weights, weights_hash
+from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 
 def test_adam_is_the_published_one():
@@ -109,7 +116,7 @@ def test_a_factory_from_a_file_is_known_by_its_source(tmp_path):
     assert spec.needs == {"num_steps"}
     assert spec.grid == {"learning_rate": LEARNING_RATES}
     assert spec.identity == {"file": hashlib.sha256(source.encode()).hexdigest()}
-    with pytest.raises(VelodromeError, match="without a default .*: rate"):
+    with pytest.raises(VelodromeError, match="without a default.*: rate"):
         optimizers.get(f"{path}:odd")
 
 
@@ -122,9 +129,6 @@ def test_a_user_spec_can_be_registered_for_a_while():
 
 
 def test_velo_is_known_by_its_weights(tmp_path, key):
-    from velodrome.optimizers.velo.weights.store import save_weights, weights_hash
-    from velodrome.optimizers.velo.weights.tree import init_weights
-
     path = save_weights(tmp_path / "one.safetensors", init_weights(key, 8, 4))
     spec = optimizers.get(f"velo:{path}")
     assert spec.label == "VeLO (one.safetensors)"
@@ -133,3 +137,43 @@ def test_velo_is_known_by_its_weights(tmp_path, key):
     assert spec.identity == {"weights": weights_hash(path)}
     with pytest.raises(UnknownNameError, match="velo-tine"):
         optimizers.get("velo:velo-tine")
+    with pytest.raises(SpecError, match="velo:velo-tiny"):
+        optimizers.get("velo:")
+
+
+def test_what_is_recorded_of_weights_comes_from_the_read_that_loaded_them(
+    tmp_path, key, monkeypatch
+):
+    one, other = (init_weights(k, 8, 4) for k in jax.random.split(key))
+    path = save_weights(tmp_path / "some.safetensors", one, {"training": "first"})
+    replacement = save_weights(tmp_path / "new" / "some.safetensors", other).read_bytes()
+    path.with_suffix(".json").unlink()
+    read_bytes, reads = Path.read_bytes, []
+
+    def read_and_change(file: Path) -> bytes:
+        data = read_bytes(file)
+        if file == path:
+            reads.append(file)
+            path.write_bytes(replacement)
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_change)
+    spec = optimizers.get(f"velo:{path}")
+    assert len(reads) == 1
+    assert isinstance(spec.factory, functools.partial)
+    used: VeLOWeights = spec.factory.keywords["weights"]
+    jax.tree.map(np.testing.assert_array_equal, used, one)
+    assert spec.identity == {"weights": weights_hash(used)} != {"weights": weights_hash(other)}
+
+
+def test_listing_optimizers_and_reading_weights_need_no_jax():
+    program = """
+import sys
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.velo.weights.store import read_weights
+optimizers.names()
+read_weights("velo-tiny")
+optimizers.get("velo")
+assert not {"jax", "optax"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

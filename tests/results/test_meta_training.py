@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.results.export.headline import write_headline
-from velodrome.results.export.write import write_export
 from velodrome.results.report.data import collect
 from velodrome.results.report.page.contents import notes
 from velodrome.results.report.sentences import count_lines
@@ -101,7 +101,7 @@ def test_stores_in_one_report_keep_their_costs(tmp_path: Path):
 def test_exported_tables_say_it(tmp_path: Path):
     store = store_of(tmp_path / "a", weights="77")
     add_costs(store, [TINY])
-    write_export(store.directory, tmp_path / "out", parts=("tables",), formats=("parquet",))
+    velodrome.export(store.directory, tmp_path / "out", parts=("tables",), formats=("parquet",))
     metadata = pq.read_schema(tmp_path / "out" / "headline.parquet").metadata or {}
     assert json.loads(metadata[b"velodrome"])[KEY] == [TINY]
 

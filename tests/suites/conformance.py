@@ -241,17 +241,18 @@ UNCHECKED = "**Not trained for this table**"
 TEXT = """\
 # Conformance of the published tasks
 
-Made on {date} by `make conformance` with jax {jax} on {device}: {count} of the 122 published tasks
-that are implemented; not implemented are {missing}.
+`make conformance` made this page on {date}, with jax {jax} on {device}. It checks {count} of the 122
+published tasks that are implemented. Not implemented are {missing}.
 
-- **parameters**: the published count; "equal" where our closed form and the arrays of the built
-  task both have it.
-- **FLOPs**: how far our closed form of a training step is off the program that jax traces.
-- **first loss**: ours at initialisation, the mean of {seeds} seeds, on made-up data: blocky images
-  whose pixels have the mean and deviation of the data set's, or uniform tokens. **published**: the
-  first value of the published envelope of Adam (or of four optimizers, for the 12 tasks that have
-  no other), which is the minimum over rates and so a little lower. On real data ours would be
-  closer; where the data matter (autoencoders, squared error) only the scale can agree.
+- **parameters**: the published count. **ours** is "equal" if our closed form and the arrays of the
+  built task both have this count.
+- **FLOPs**: how far our closed form of a training step is from the program that jax traces.
+- **first loss**: our loss at initialisation, the mean of {seeds} seeds, on made-up data. These are
+  blocky images whose pixels have the mean and the deviation of the data set's, or uniform tokens.
+- **published**: the first value of the published envelope of Adam. The 12 tasks that have no such
+  envelope show that of four optimizers. It is the minimum over rates, and so a little lower. On real
+  data our loss would be closer. Where the data matter (autoencoders, squared error), only the scale
+  can agree.
 - **{steps} steps**: losses, gradients and parameters are finite, and every step moves the
   parameters.
 {unchecked}

@@ -6,7 +6,7 @@ import pytest
 from conformance import FACTS
 
 from velodrome.suites.published.tasks import published_tasks
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import ImageView
 
 #: Names in tensorflow-datasets, where ours are others. Text has its tokens in the name, too.

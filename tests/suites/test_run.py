@@ -8,6 +8,7 @@ import time
 import pytest
 import toys
 
+import velodrome
 from velodrome.foundation.errors import (
     DataError,
     PlanError,
@@ -49,30 +50,24 @@ def test_provenance_of_a_shard(tmp_path):
 
 
 def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
-    from velodrome.results.report.write import write_report
-
     go(tmp_path)
-    assert write_report(tmp_path).data.summary.empty
+    assert velodrome.report(tmp_path).data.summary.empty
 
 
 @pytest.mark.slow
 def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
-    from velodrome.results.report.write import write_report
-
     with toys.registered(other=toys.counting()):
         # Evaluated on the held-out split at 0, 10 and 20; the candidate's last step is 15.
         go(tmp_path, suite=toys.bowl_suite("counting", "other", steps=15, baseline_multiple=2))
-    (row,) = write_report(tmp_path).data.summary.to_dict("records")
+    (row,) = velodrome.report(tmp_path).data.summary.to_dict("records")
     assert row["candidate_heldout"] == row["candidate_heldout"]
     assert row["baseline_heldout"] != row["baseline_heldout"]
 
 
 def test_a_candidate_without_its_baseline_is_told(tmp_path):
-    from velodrome.results.report.write import write_report
-
     with toys.registered(other=toys.counting()):
         go(tmp_path, suite=toys.bowl_suite("counting", baseline="adam"))
-    (row,) = write_report(tmp_path).data.summary.to_dict("records")
+    (row,) = velodrome.report(tmp_path).data.summary.to_dict("records")
     assert row["status"] == "incomplete" and "no baseline" in row["notes"]
 
 

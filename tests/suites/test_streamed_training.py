@@ -18,10 +18,11 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.taskdata import Prefetch
-from velodrome.taskgen.data import datasets, resident
+from velodrome.taskgen.data import resident
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PROTOCOL = Protocol(

@@ -18,7 +18,7 @@ from velodrome.taskgen.budget import (
     steps_allowed,
 )
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PROFILE = DeviceProfile(

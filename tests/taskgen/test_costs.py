@@ -6,7 +6,7 @@ import pytest
 import velodrome
 from velodrome.taskgen.build import batch_shapes, trace_network_cost
 from velodrome.taskgen.cost.tracing import count_program
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.sampler import MIXTURE
 
 COUNT = 30

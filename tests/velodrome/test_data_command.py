@@ -13,9 +13,10 @@ import pytest
 
 from velodrome import cli
 from velodrome.commands import _progress
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.published import recipes
+from velodrome.taskgen.data.published.prepared import Record, SplitRecord
 from velodrome.taskgen.data.published.sources import RawFile
+from velodrome.taskgen.data.registry import datasets
 
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 COUNTS = {"train": 20, "test": 10}
@@ -159,10 +160,10 @@ def test_files_that_cannot_be_compared_are_told(
 def test_the_hash_of_the_vocabulary_is_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    def prepared(name: str, **options: object) -> dict:
-        sizes = {"train": {"size": 98}, "heldout": {"size": 2}}
+    def prepared(name: str, **options: object) -> Record:
+        splits = {split: SplitRecord(2, "hash", 8) for split in ("train", "heldout")}
         notes = {"vocabulary": "12ab" * 16}
-        return {"published": True, "notes": notes, "splits": sizes, "form": "text files"}
+        return Record("text files", {}, True, notes, splits, "now", {})
 
     monkeypatch.setattr("velodrome.taskgen.data.published.prepare.prepare", prepared)
     words = ["data", "prepare", "lm1b_32k", "--download", "--vocabulary", "sentencepiece.model"]

@@ -42,9 +42,9 @@ def test_two_stores_are_reported_and_compared_without_jax(
     stores: tuple[Path, Path], tmp_path: Path
 ):
     program = (
-        "import sys; from velodrome.cli import main; from velodrome.results.report import plots\n"
+        "import sys; from velodrome.cli import main; from velodrome.results.report.figures import contents\n"
         # Figures take most of the time, and have tests of their own.
-        "plots._MODULES = (plots.sorted_speedup,)\n"
+        "contents.MODULES = (contents.sorted_speedup,)\n"
         f"stores = {[str(store) for store in stores]!r}\n"
         f"assert main(['report', *stores, '--out', {str(tmp_path)!r}]) == 0\n"
         f"assert main(['compare', *stores, '--out', {str(tmp_path / 'csv')!r}]) == 0\n"

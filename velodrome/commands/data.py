@@ -1,10 +1,10 @@
-"""``velodrome data``: what data are here, and getting those that are not."""
+"""``velodrome data``: show which data sets are here, and prepare those that are not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -13,6 +13,11 @@ from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, print_pairs, print_table
 from velodrome.foundation import text
 from velodrome.foundation.errors import DataError, VelodromeError
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
+from velodrome.taskgen.data.published.recipes import RECIPES, about_bytes, how_to_get
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.standin.catalog import PREFIX
 
 EXAMPLES = (
     "velodrome data status                       # all data sets, and which suites need them",
@@ -22,17 +27,17 @@ EXAMPLES = (
     "velodrome data prepare lm1b_32k --download --vocabulary sentencepiece.model",
 )
 
-#: By whether the files are the published ones; None is where that cannot be told.
+#: By whether the files are the published ones; None is where this is not known.
 _NOTES = {
-    False: "Note: the files are not, byte for byte, the published ones. If they were not only "
-    "packed anew, results on them are results on other data.",
+    False: "Note: the files are not, byte for byte, the published ones. Unless they were only "
+    "packed again, results on them are results on other data.",
     None: "Note: the files could not be compared with the published ones, because hashes are known "
     "only of files as they are downloaded, and these are unpacked or converted.",
 }
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(data, arguments, name="data", examples=EXAMPLES)
 
 
@@ -48,7 +53,7 @@ def data(
     """Show what data are here, or prepare a published data set.
 
     A data set is prepared once: decoded into arrays in the cache directory, with their content
-    hash. An interrupted preparation or download goes on where it stopped. Without --from and
+    hash. An interrupted preparation or download is resumed where it stopped. Without --from and
     --download, tensorflow-datasets fetches and prepares it, which takes the extra
     velodrome[prepare] (TensorFlow).
 
@@ -73,48 +78,42 @@ def data(
 
 
 def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | None) -> int:
-    from velodrome.taskgen.data.published.prepare import prepare
-    from velodrome.taskgen.data.published.prepared import prepared_dir
+    from velodrome.taskgen.data.published.prepare import prepare  # noqa: PLC0415 - imports jax
 
+    if name not in RECIPES and name in datasets.names():
+        raise DataError(
+            f"{name!r} needs no preparation: it is built in, generated when it is used, or comes "
+            "with another package. `velodrome data status` shows which are to be prepared."
+        )
     with ProgressBars(in_bytes=False) as bars:
         record = prepare(
             name, source=source, fetch=download, vocabulary=vocabulary, progress=bars.tell
         )
-    if record["published"] is not True:
-        console().print(_NOTES[record["published"]], markup=False)
-    if "vocabulary" in record["notes"]:
-        console().print(f"vocabulary: SHA-256 {record['notes']['vocabulary']}", markup=False)
-    sizes = ", ".join(f"{split}: {entry['size']:,}" for split, entry in record["splits"].items())
+    if record.published is not True:
+        console().print(_NOTES[record.published], markup=False)
+    if "vocabulary" in record.notes:
+        console().print(f"vocabulary: SHA-256 {record.notes['vocabulary']}", markup=False)
+    sizes = ", ".join(f"{split}: {entry.size:,}" for split, entry in record.splits.items())
     console().print(
-        f"{name} is prepared from {record['form']} ({sizes}), in {prepared_dir(name)}",
-        markup=False,
+        f"{name} is prepared from {record.form} ({sizes}), in {prepared_dir(name)}", markup=False
     )
     return 0
 
 
 def _status() -> int:
-    from velodrome.suites.planning.preflight import suites_by_data
-    from velodrome.taskgen.data import datasets
-    from velodrome.taskgen.data.standin import PREFIX
+    needed, problems = _suites_by_data()
+    infos = {name: datasets.get(name).info for name in datasets.names()}
+    infos = {name: info for name, info in infos.items() if not name.startswith(PREFIX)}
 
-    needed, problems = suites_by_data()
+    def row(name: str, info: DatasetInfo) -> Sequence[object]:
+        suites = ", ".join(needed.get(name, ()))
+        how = "" if info.content_hash else _how_to_get(name)
+        return (name, *_state(name, info), info.content_hash[:16], suites, how)
 
-    def rows() -> Iterator[Sequence[object]]:
-        for name in datasets.names():
-            if name.startswith(PREFIX):
-                continue
-            info = datasets.get(name).info
-            state, size = _state(name, info)
-            yield (
-                name,
-                state,
-                size,
-                info.content_hash[:16],
-                ", ".join(needed.get(name, ())),
-                "" if info.content_hash else _how_to_get(name),
-            )
-
-    print_table(("data set", "state", "#size", "content hash", "suites", "how to get it"), rows())
+    print_table(
+        ("data set", "state", "#size", "content hash", "suites", "how to get it"),
+        (row(name, info) for name, info in infos.items()),
+    )
     console().print(
         f"Each published data set has a stand-in, {PREFIX}NAME, that is generated when it is used "
         "(`velodrome run --data stand-in`). `velodrome data status NAME` says all about one.",
@@ -123,23 +122,18 @@ def _status() -> int:
     for problem in problems:
         console().print(problem, markup=False)
     console().print("")
-    print_table(
-        ("data set", "licence"),
-        (
-            (name, datasets.get(name).info.licence)
-            for name in datasets.names()
-            if not name.startswith(PREFIX)
-        ),
-    )
+    print_table(("data set", "licence"), ((name, info.licence) for name, info in infos.items()))
     return 0
 
 
-def _status_of(name: str) -> int:
-    from velodrome.suites.planning.preflight import suites_by_data
-    from velodrome.taskgen.data import datasets
+def _suites_by_data() -> tuple[dict[str, list[str]], list[str]]:
+    from velodrome.suites.planning.preflight import suites_by_data  # noqa: PLC0415 - slow for help
 
-    dataset = datasets.get(name)
-    info = dataset.info
+    return suites_by_data()
+
+
+def _status_of(name: str) -> int:
+    info = datasets.get(name).info
     state, size = _state(name, info)
     shape = "x".join(map(str, info.shape)) if info.shape else f"vocabulary of {info.vocab_size:,}"
     pairs: list[tuple[str, object]] = [
@@ -149,22 +143,19 @@ def _status_of(name: str) -> int:
         ("kind", f"{info.kind}, {shape}" + (f", {info.num_classes} classes" * bool(info.shape))),
         ("state", f"{state} {size}".strip()),
         *((f"{split} split", f"{size:,}") for split, size in info.split_sizes.items()),
-        ("suites", ", ".join(suites_by_data()[0].get(name, ())) or "none"),
+        ("suites", ", ".join(_suites_by_data()[0].get(name, ())) or "none"),
     ]
     pairs += [(f"hash of {split}", value) for split, value in info.split_hashes.items()]
-    pairs += list(_record_pairs(name))
+    pairs += _record_pairs(name)
     if not info.content_hash:
         pairs.append(("how to get it", _how_to_get(name)))
-        pairs += list(_recipe_pairs(name))
+        pairs += _recipe_pairs(name)
     print_pairs(pairs)
     return 0
 
 
-def _state(name: str, info: Any) -> tuple[str, str]:
-    """Returns whether a data set is here, and its size (if not here, that once it is prepared)."""
-    from velodrome.taskgen.data.published.prepared import read_record
-    from velodrome.taskgen.data.published.recipes import RECIPES, about_bytes
-
+def _state(name: str, info: DatasetInfo) -> tuple[str, str]:
+    """Return whether a data set is here, and its size (if it is not, the size when prepared)."""
     size = f"about {text.size(raw)}" if (raw := about_bytes(info)) else ""
     if name not in RECIPES:
         return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), size
@@ -174,14 +165,11 @@ def _state(name: str, info: Any) -> tuple[str, str]:
         return "damaged", size
     if record is None:
         return "not here", size
-    return "prepared", text.size(sum(entry["bytes"] for entry in record["splits"].values()))
+    return "prepared", text.size(sum(entry.bytes for entry in record.splits.values()))
 
 
 def _how_to_get(name: str) -> str:
-    """The command that prepares a data set; of a damaged one, what to do before."""
-    from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
-    from velodrome.taskgen.data.published.recipes import RECIPES, how_to_get
-
+    """Return the command that prepares a data set, and what to do first if it is damaged."""
     command = how_to_get(name)
     try:
         if name in RECIPES:
@@ -192,8 +180,6 @@ def _how_to_get(name: str) -> str:
 
 
 def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
-    from velodrome.taskgen.data.published.recipes import RECIPES
-
     recipe = RECIPES.get(name)
     if recipe is None:
         return
@@ -207,9 +193,6 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
 
 
 def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
-    from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
-    from velodrome.taskgen.data.published.recipes import RECIPES
-
     try:
         record = read_record(name) if name in RECIPES else None
     except DataError as error:
@@ -217,10 +200,9 @@ def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
         return
     if record is None:
         return
-    yield "prepared from", record["form"]
-    yield "prepared at", record["prepared"]
+    yield "prepared from", record.form
+    yield "prepared at", record.prepared
     yield "in", prepared_dir(name)
     genuine = {True: "yes, by SHA-256", False: "no", None: "not known: unpacked or converted"}
-    yield "the published files", genuine[record["published"]]
-    notes: Mapping[str, Any] = record["notes"]
-    yield from ((str(key), value) for key, value in notes.items())
+    yield "the published files", genuine[record.published]
+    yield from record.notes.items()

@@ -1,4 +1,4 @@
-"""``velodrome export``: results for other programs, from stores alone. Imports no jax."""
+"""``velodrome export``: results for other programs, from stores alone and without jax."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+import velodrome
 from velodrome.commands._parsing import names, option, run_command
 from velodrome.commands._tables import console, print_table
 from velodrome.foundation.errors import VelodromeError
@@ -22,7 +23,6 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
     return run_command(export, arguments, name="export", examples=EXAMPLES)
 
 
@@ -37,25 +37,25 @@ def export(
     """Write results for other programs: tidy tables, a table for a paper, TensorBoard's files.
 
     The parts are: tables (every run, every speedup, and all that the report computes), curves
-    (every number that was measured, a row each), headline (Markdown, and LaTeX for booktabs), and
+    (a row for every number that was measured), headline (Markdown, and LaTeX for booktabs), and
     tensorboard (the curves as event files; needs the extra velodrome[tensorboard]). Nothing is
     trained again. Files of the same names are replaced, others are left alone.
 
     Args:
-      stores: The directories that `velodrome run --out` filled, wholly or in part; several must be
-        of the same tasks and protocol.
-      out: Where everything goes. Default: the folder `export` in the store; of several stores it
-        must be said.
+      stores: The directories that `velodrome run --out` filled, wholly or in part; several must
+        have the same tasks and protocol.
+      out: Where everything goes. Default: the folder `export` in the store; required for several
+        stores.
       parts: What to write: tables, curves, headline, tensorboard.
-      formats: Of tables and curves: parquet, csv, or both. A large store's curves are best kept in
-        Parquet.
+      formats: Formats of tables and curves: parquet, csv, or both. Parquet suits the curves of a
+        large store best.
     """
     if len(stores) > 1 and out is None:
-        raise VelodromeError("several stores have no place for their export: add --out DIR")
-    from velodrome.results.analyses.reference import load_reference
-    from velodrome.results.export.write import write_export
+        raise VelodromeError("an export of several stores needs a place: add --out DIR")
+    # Help needs no pandas.
+    from velodrome.results.analyses.reference import load_reference  # noqa: PLC0415 - see above
 
-    files = write_export(
+    files = velodrome.export(
         stores,
         out,
         parts=names(parts) or (),
@@ -71,5 +71,5 @@ def export(
         console().print(f"tensorboard: {plural(files.runs, 'event file')}", markup=False)
     for problem in files.problems:
         console().print(f"skipped {problem.path}: {problem.reason}", markup=False)
-    console().print(f"\nall of it is in {files.directory}", markup=False)
+    console().print(f"\neverything is in {files.directory}", markup=False)
     return 0

@@ -82,7 +82,7 @@ def _families() -> Rows:
 
 
 def _datasets() -> Rows:
-    from velodrome.taskgen.data import datasets
+    from velodrome.taskgen.data.registry import datasets
 
     def describe(name: str, dataset: Any) -> Sequence[object]:
         info = dataset.info

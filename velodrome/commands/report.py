@@ -1,4 +1,4 @@
-"""``velodrome report``: tables, figures and a page from stores of results. Imports no jax."""
+"""``velodrome report``: tables, figures and a page from stores of results, without jax."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import VelodromeError
@@ -20,7 +21,6 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
     return run_command(report, arguments, name="report", examples=EXAMPLES)
 
 
@@ -32,28 +32,28 @@ def report(
 ) -> int:
     """Draw tables, figures and a page from stores of results; nothing is trained again.
 
-    Prints a table of speedups, and writes `index.html`, one page that needs nothing beside it;
-    each figure as PNG, PDF and SVG with its numbers as CSV; and the same as text. Several stores
-    of the same tasks and protocol are reported as one: other optimizers, or more seeds. A run that
-    two of them have must have the same losses in both. Published envelopes of Adam that `velodrome
-    reference fetch` has put into the cache are drawn and compared too, for tasks that have a
-    published name.
+    Prints a table of speedups. Writes `index.html`, one page that needs nothing beside it; each
+    figure as PNG, PDF and SVG with its numbers as CSV; and `report.md`, the report as text. Several
+    stores of the same tasks and protocol become one report, with the optimizers or seeds of all.
+    A run that is in two of them must have the same losses in both. Published envelopes of Adam that
+    `velodrome reference fetch` has put into the cache are drawn and compared too, for tasks that
+    have a published name.
 
     Args:
       stores: The directories that `velodrome run --out` filled, wholly or in part.
-      out: Where everything goes. Default: the folder `report` in the store; of several stores it
-        must be said.
+      out: Where everything goes. Default: the folder `report` in the store; required for several
+        stores.
     """
     if len(stores) > 1 and out is None:
-        raise VelodromeError("several stores have no place for their report: add --out DIR")
-    from velodrome.results.analyses.reference import load_reference
-    from velodrome.results.report import print_report
-    from velodrome.results.report.write import write_report
+        raise VelodromeError("a report of several stores needs a place: add --out DIR")
+    # Help needs neither pandas nor matplotlib.
+    from velodrome.results.analyses.reference import load_reference  # noqa: PLC0415 - see above
+    from velodrome.results.report import print_report  # noqa: PLC0415 - see above
 
-    files = write_report(stores, out, reference=load_reference())
+    files = velodrome.report(stores, out, reference=load_reference())
     print_report(files.data, console=console())
     console().print(
-        f"\nthe page is {files.page}; figures, CSV files, and the same as text are beside it",
+        f"\nthe page is {files.page}; the figures, CSV files and report.md are beside it",
         markup=False,
     )
     return 0

@@ -12,6 +12,8 @@ from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, print_pairs, print_table
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import short
+from velodrome.optimizers.velo.weights.official import fetch_weights
+from velodrome.optimizers.velo.weights.store import read_weights, weights_names, weights_path
 
 EXAMPLES = (
     "velodrome weights list",
@@ -21,7 +23,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(weights, arguments, name="weights", examples=EXAMPLES)
 
 
@@ -53,41 +55,35 @@ def weights(
 
 
 def _list() -> Iterator[Sequence[object]]:
-    from velodrome.optimizers.velo.weights.store import verify, weights_names, weights_path
-
     for name in weights_names():
         path = weights_path(name)
         if not path.is_file():
             yield name, f"not here yet: velodrome weights fetch {name}", "", "", path
             continue
         try:
-            found = verify(name)
+            found = read_weights(name)
         except VelodromeError as error:
             yield name, f"unusable: {error}", "", "", path
             continue
-        size = f"{found.hidden_size}, {found.bank_size}"
+        size = f"{found.weights.hidden_size}, {found.weights.bank_size}"
         yield name, found.label, short(found.parameters), size, path
 
 
 def _fetch(name: str) -> int:
-    from velodrome.optimizers.velo.weights.fetch import fetch_weights
-
     with ProgressBars() as bars:
         fetch_weights(name, progress=bars.of("fetching"))
     return _verify(name)
 
 
 def _verify(name: str) -> int:
-    from velodrome.optimizers.velo.weights.store import verify
-
-    found = verify(name)
+    found = read_weights(name)
     print_pairs(
         [
             ("label", found.label),
             ("file", found.path),
             ("bytes", f"{found.size:,}"),
-            ("LSTM", found.hidden_size),
-            ("bank", found.bank_size),
+            ("LSTM", found.weights.hidden_size),
+            ("bank", found.weights.bank_size),
             ("parameters", f"{found.parameters:,}"),
             ("SHA-256 of the file", found.sha256),
             ("hash of the arrays", found.content_hash),

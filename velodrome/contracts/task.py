@@ -79,7 +79,7 @@ class Subject:
 
 def prepare(spec: TaskSpec) -> Subject:
     """Builds the task of ``spec``, with what is needed to make batches for it."""
-    from velodrome.taskgen.data import datasets
+    from velodrome.taskgen.data.registry import datasets
 
     family, info = spec.family_object, datasets.get(spec.data.name).info
     require(

@@ -17,7 +17,7 @@ from velodrome.optimizers.metatrain.config.inner import FIRST_TRAINING_SEED, Tas
 from velodrome.optimizers.metatrain.es.unroll import Problem
 from velodrome.taskgen.augmentation import Augmentation, sample_augmentations
 from velodrome.taskgen.build import build
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import Source, open_source
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import sample

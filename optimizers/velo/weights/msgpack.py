@@ -1,4 +1,4 @@
-"""Reads the original's checkpoint file: flax msgpack, parsed as data and never unpickled.
+"""The original's checkpoint file: flax msgpack, parsed as data and never unpickled.
 
 The file is ``{params: tree, gen_id: str, step: int}`` (or the bare tree, as others re-host it);
 an array in it is msgpack extension 1, itself the msgpack of ``(shape, dtype name, bytes)``.
@@ -7,9 +7,8 @@ an array in it is msgpack extension 1, itself the msgpack of ``(shape, dtype nam
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
@@ -29,33 +28,14 @@ _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PROBLEMS_SHOWN = 5
 
 _Names = tuple[str, ...]
-
-
-def read_official(path: str | Path) -> VeLOWeights:
-    """Returns the weights in the checkpoint file ``path``; see :func:`parse_official`.
-
-    Raises:
-      WeightsError: The file is missing, cut off, or not such a checkpoint.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read the weights {path}: {error.strerror}. Give the path of a VeLO "
-            "checkpoint, the file called 'params'."
-        ) from error
-    return parse_official(data, name=str(path))
+Name = TypeVar("Name", bound=Hashable)
 
 
 def parse_official(data: bytes, *, name: str) -> VeLOWeights:
-    """Returns the weights in the bytes of a checkpoint file.
+    """Return the weights in the bytes of a checkpoint file; errors call it ``name``.
 
     The LSTM and the bank may have any size; every name, shape and type must fit them, and every
     number must be finite.
-
-    Args:
-      data: The whole file.
-      name: How messages call it.
 
     Raises:
       WeightsError: The bytes are damaged or hold something else; the message says what was
@@ -88,12 +68,7 @@ def parse_official(data: bytes, *, name: str) -> VeLOWeights:
 
 
 def official_shapes(hidden: int, bank: int) -> dict[_Names, tuple[int, ...]]:
-    """Returns the names from the root and the shape of every array in a checkpoint's tree.
-
-    Args:
-      hidden: Size of the LSTM; 512 in the official file.
-      bank: Number of per-parameter networks; 256 in the official file.
-    """
+    """Return the names from the root and the shape of every array in a checkpoint's tree."""
     mlp = {f"w0__{i}": (size, WIDTH) for i, size in enumerate(INPUT_GROUPS)}
     mlp |= {"w1": (WIDTH, WIDTH), "w2": (WIDTH, OUTPUTS)}
     shapes: dict[_Names, tuple[int, ...]] = {
@@ -117,17 +92,15 @@ def official_shapes(hidden: int, bank: int) -> dict[_Names, tuple[int, ...]]:
 
 
 def describe_problems(
-    expected: Mapping[Any, tuple[int, ...]], found: Mapping[Any, Any], *, title: Any = str
+    expected: Mapping[Name, tuple[int, ...]],
+    found: Mapping[Name, object],
+    *,
+    title: Callable[[Name], str] = str,
 ) -> str:
-    """Compares named arrays with the shapes they must have: float32, finite, none else.
-
-    Args:
-      expected: Name to shape.
-      found: Name to array.
-      title: How to write a name.
+    """Compare named arrays with the shapes they must have: float32, finite, none else.
 
     Returns:
-      What was expected and what was found, for the first few differences; empty if none.
+      What was expected and what was found, for the first few differences; empty if there is none.
     """
     problems = [
         f"{title(key)}: expected nothing, found something" for key in found.keys() - expected.keys()
@@ -148,8 +121,8 @@ def describe_problems(
     return "; ".join(sorted(problems)[:_PROBLEMS_SHOWN]) + more
 
 
-def _check(found: dict[_Names, Any], name: str) -> None:
-    # The sizes are read off two arrays, and all others must agree with them.
+def _check(found: Mapping[_Names, Any], name: str) -> None:
+    # Two arrays give the sizes; all others must agree with them.
     sizes = [("lstm_init_state", "hidden"), ("rnn_params", "rnn_to_controls", "b")]
     for key in sizes:
         if not isinstance(found.get(key), np.ndarray) or not found[key].ndim:
@@ -165,7 +138,7 @@ def _check(found: dict[_Names, Any], name: str) -> None:
         )
 
 
-def _leaves(tree: Mapping[str, Any], path: _Names = ()) -> Iterator[tuple[_Names, Any]]:
+def _leaves(tree: Mapping[str, object], path: _Names = ()) -> Iterator[tuple[_Names, object]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, (*path, key))
@@ -174,7 +147,7 @@ def _leaves(tree: Mapping[str, Any], path: _Names = ()) -> Iterator[tuple[_Names
 
 
 def _array(code: int, payload: bytes) -> np.ndarray:
-    """Makes an array of a msgpack extension value; nothing but plain numbers is accepted."""
+    """Make an array of a msgpack extension value; only plain numbers are accepted."""
     if code != _ARRAY:
         raise ValueError(f"found extension {code}, where arrays have {_ARRAY}")
     shape, dtype, data = msgpack.unpackb(payload)

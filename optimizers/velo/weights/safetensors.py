@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -24,8 +23,8 @@ def is_safetensors(data: bytes) -> bool:
     return data[8:9] == b"{"
 
 
-def pack(weights: VeLOWeights, card: Mapping[str, Any]) -> bytes:
-    """Returns the bytes of a file with ``weights`` and their card.
+def pack(weights: VeLOWeights, card: Mapping[str, object]) -> bytes:
+    """Return the bytes of a file with ``weights`` and their card.
 
     Raises:
       WeightsError: The weights are not finite or their shapes do not fit together.
@@ -36,7 +35,7 @@ def pack(weights: VeLOWeights, card: Mapping[str, Any]) -> bytes:
 
 
 def parse(data: bytes, *, name: str) -> tuple[VeLOWeights, dict[str, Any]]:
-    """Returns the weights and the card in the bytes of a file; ``name`` is how errors call it.
+    """Return the weights and the card in the bytes of a file; errors call it ``name``.
 
     Raises:
       WeightsError: The bytes are damaged or hold something else; the message says what was
@@ -52,7 +51,7 @@ def parse(data: bytes, *, name: str) -> tuple[VeLOWeights, dict[str, Any]]:
             f"that do not parse ({error}). Get the file again."
         ) from error
     _check(arrays, name)
-    weights = VeLOWeights(**{field: jnp.asarray(array) for field, array in arrays.items()})
+    weights = VeLOWeights.of(arrays)
     expected, found = card.get("content_hash"), content_hash(weights)
     if expected not in (None, found):
         raise WeightsError(
@@ -63,9 +62,9 @@ def parse(data: bytes, *, name: str) -> tuple[VeLOWeights, dict[str, Any]]:
 
 
 def content_hash(weights: VeLOWeights) -> str:
-    """Returns the SHA-256 of names, shapes and little-endian bytes of all arrays.
+    """Return the SHA-256 of names, shapes and little-endian bytes of all arrays.
 
-    The same weights have the same hash whichever file they were read from.
+    It does not depend on the file that the weights were read from.
     """
     digest = hashlib.sha256()
     for name, array in sorted(_arrays(weights).items()):
@@ -75,7 +74,7 @@ def content_hash(weights: VeLOWeights) -> str:
 
 
 def count(weights: VeLOWeights) -> int:
-    """Returns the number of floats in use."""
+    """Return the number of floats in use."""
     return sum(array.size for array in _arrays(weights).values())
 
 
@@ -84,7 +83,7 @@ def _arrays(weights: VeLOWeights) -> dict[str, np.ndarray]:
 
 
 def _check(arrays: Mapping[str, np.ndarray], name: str) -> None:
-    """Checks names, shapes, types and finiteness; all that differs is in the message."""
+    """Check names, shapes, types and finiteness; the message lists what differs."""
     controls = arrays.get("controls_b")
     initial = arrays.get("initial_hidden")
     if controls is None or controls.ndim != 1 or initial is None or initial.ndim != 1:

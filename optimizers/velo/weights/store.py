@@ -1,4 +1,4 @@
-"""VeLO weights by name or path: load, save, label, hash, verify. Nothing is ever unpickled."""
+"""VeLO weights by name or path: load, save, label, verify. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import UnknownNameError, WeightsError
-from velodrome.foundation.files import atomic_path, sha256_file
+from velodrome.foundation.files import atomic_path
 from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
-from velodrome.optimizers.velo.weights import official
-from velodrome.optimizers.velo.weights import safetensors as weightfile
+from velodrome.optimizers.velo.weights import official, safetensors
 from velodrome.optimizers.velo.weights.msgpack import parse_official
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
@@ -24,28 +23,46 @@ _CARD_SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class WeightsReport:
-    """What :func:`verify` found out about a file of weights, every check having passed."""
+class LoadedWeights:
+    """A file of weights, every check passed; all of it comes from one read of the file.
 
+    Attributes:
+      weights: The weights, as NumPy arrays.
+      label: How results trained with them are labelled: ``VeLO (velo-tiny)`` for a built-in name,
+        ``VeLO (official)`` for exactly the file that was fetched from the official place,
+        ``VeLO (<file name>)`` for any other file (``VeLO (<directory>/weights.safetensors)`` for
+        what `velodrome metatrain` writes, because it always has that name).
+      path: The file.
+      size: Its bytes.
+      sha256: The hash of these bytes.
+      content_hash: The hash of the arrays, equal for equal weights in any file.
+      card: What the file says about its weights.
+      cost: What meta-training them cost; None where neither card nor authors say.
+    """
+
+    weights: VeLOWeights
     label: str
     path: Path
     size: int
     sha256: str
     content_hash: str
-    hidden_size: int
-    bank_size: int
-    parameters: int
-    card: dict[str, Any]
+    card: Mapping[str, Any]
+    cost: MetaTrainingCost | None
+
+    @property
+    def parameters(self) -> int:
+        """The number of floats in use."""
+        return safetensors.count(self.weights)
 
 
 def weights_names() -> list[str]:
-    """Returns the names that stand for weights: the built-in ones and ``velo``."""
+    """Return the names that stand for weights: the built-in ones and ``velo``."""
     built_in = (path.stem for path in _BUILT_IN.glob("*.safetensors"))
     return sorted({*built_in, OFFICIAL_NAME})
 
 
 def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") -> VeLOWeights:
-    """Returns the :class:`~velodrome.optimizers.velo.weights.tree.VeLOWeights` that ``weights`` stands for.
+    """Return the :class:`~velodrome.VeLOWeights` that ``weights`` stands for.
 
     Args:
       weights: A name (``"velo-tiny"`` is built in; ``"velo"`` is the official checkpoint, once
@@ -58,13 +75,61 @@ def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") ->
     """
     if isinstance(weights, VeLOWeights):
         return weights
-    return _read(weights).weights
+    import jax.numpy as jnp  # noqa: PLC0415 - reading and verifying weights needs no jax
+
+    return VeLOWeights(*map(jnp.asarray, read_weights(weights).weights))
+
+
+def read_weights(weights: str | os.PathLike[str]) -> LoadedWeights:
+    """Read a file of weights once and check it: size, names, shapes, types, finiteness, hashes.
+
+    Args:
+      weights: A name or a path.
+
+    Raises:
+      UnknownNameError: It looks like a name and is none.
+      WeightsError: A check failed; the message says what was expected and what was found.
+    """
+    path = weights_path(weights)
+    if weights == OFFICIAL_NAME and not path.is_file():
+        raise WeightsError(
+            f"the official VeLO weights are not here yet: expected {path}. Run `velodrome weights "
+            "fetch velo` (9.3 MB, needs a network), or use the built-in 'velo-tiny'."
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights {path}: {error.strerror}. Give a name that `velodrome "
+            "weights list` shows, or the path of a weights file."
+        ) from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if weights == OFFICIAL_NAME:
+        _check_official(path, len(data), sha256)
+    if safetensors.is_safetensors(data) or path.suffix == ".safetensors":
+        loaded, card = safetensors.parse(data, name=str(path))
+    else:
+        loaded, card = parse_official(data, name=str(path)), {}
+    _check_sidecar(path, sha256)
+    if weights == OFFICIAL_NAME and official.read_record() is None:
+        official.write_record(sha256, origin="placed")
+    published = official.is_official(sha256)
+    return LoadedWeights(
+        weights=loaded,
+        label="VeLO (official)" if published else f"VeLO ({_short_name(path)})",
+        path=path,
+        size=len(data),
+        sha256=sha256,
+        content_hash=safetensors.content_hash(loaded),
+        card=card,
+        cost=official.OFFICIAL_COST if published else cost_on_card(card),
+    )
 
 
 def save_weights(
-    path: str | os.PathLike[str], weights: VeLOWeights, card: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str], weights: VeLOWeights, card: Mapping[str, object] | None = None
 ) -> Path:
-    """Saves VeLOWeights as ``path`` (safetensors) and a card beside it (``.json``), atomically.
+    """Save VeLOWeights as ``path`` (safetensors) and a card beside it (``.json``), atomically.
 
     Args:
       path: Where to; the suffix becomes ``.safetensors`` if it is another.
@@ -89,11 +154,11 @@ def save_weights(
             "optimizer": "VeLO",
             "hidden_size": weights.hidden_size,
             "bank_size": weights.bank_size,
-            "parameters": weightfile.count(weights),
+            "parameters": safetensors.count(weights),
         },
-        "content_hash": weightfile.content_hash(weights),
+        "content_hash": safetensors.content_hash(weights),
     }
-    data = weightfile.pack(weights, full_card)
+    data = safetensors.pack(weights, full_card)
     # Both files are complete on disk before either takes its name.
     with (
         atomic_path(target.with_suffix(".json")) as card_temporary,
@@ -105,72 +170,19 @@ def save_weights(
     return target
 
 
-def weights_label(weights: str | os.PathLike[str] | VeLOWeights) -> str:
-    """Returns how results trained with these weights are labelled.
-
-    ``VeLO (velo-tiny)`` for a built-in name, ``VeLO (official)`` for the very file that was
-    fetched from the official place and for no other, ``VeLO (<file name>)`` for any other file
-    (``VeLO (<directory>/weights.safetensors)`` for what `velodrome metatrain` wrote, which is
-    always called so), and ``VeLO (weights <hash>)`` for weights made in Python.
-    """
-    if isinstance(weights, VeLOWeights):
-        return f"VeLO (weights {weights_hash(weights)[:8]})"
-    path = weights_path(weights)
-    if path.parent == _BUILT_IN:
-        return f"VeLO ({path.stem})"
-    if _is_official(path):
-        return "VeLO (official)"
-    name = f"{path.parent.resolve().name}/{path.name}" if path.stem == "weights" else path.name
-    return f"VeLO ({name})"
-
-
 def weights_hash(weights: str | os.PathLike[str] | VeLOWeights) -> str:
-    """Returns the SHA-256 of the arrays, the same for the same weights in whatever file.
-
-    Raises:
-      WeightsError: The file is missing, damaged, or holds something else.
-    """
-    return weightfile.content_hash(load_weights(weights))
-
-
-def meta_training_cost(weights: str | os.PathLike[str] | VeLOWeights) -> MetaTrainingCost | None:
-    """Returns what meta-training these weights cost; None where neither card nor authors say.
+    """Return the SHA-256 of the arrays, equal for equal weights in any file.
 
     Raises:
       WeightsError: The file is missing, damaged, or holds something else.
     """
     if isinstance(weights, VeLOWeights):
-        return None
-    file = _read(weights)
-    return official.OFFICIAL_COST if _is_official(file.path) else cost_on_card(file.card)
-
-
-def verify(weights: str | os.PathLike[str]) -> WeightsReport:
-    """Reads a file of weights and checks it: size, names, shapes, types, finiteness, hashes.
-
-    Args:
-      weights: A name or a path.
-
-    Raises:
-      UnknownNameError: It looks like a name and is none.
-      WeightsError: A check failed; the message says what was expected and what was found.
-    """
-    file = _read(weights)
-    return WeightsReport(
-        label=weights_label(weights),
-        path=file.path,
-        size=file.path.stat().st_size,
-        sha256=sha256_file(file.path),
-        content_hash=weightfile.content_hash(file.weights),
-        hidden_size=file.weights.hidden_size,
-        bank_size=file.weights.bank_size,
-        parameters=weightfile.count(file.weights),
-        card=file.card,
-    )
+        return safetensors.content_hash(weights)
+    return read_weights(weights).content_hash
 
 
 def weights_path(weights: str | os.PathLike[str]) -> Path:
-    """Returns the file that a name or path stands for, without looking into it.
+    """Return the file of a name or path, which need not exist.
 
     Raises:
       UnknownNameError: It looks like a name and is none.
@@ -187,65 +199,24 @@ def weights_path(weights: str | os.PathLike[str]) -> Path:
     return Path(text).expanduser()
 
 
-def read_file(path: Path) -> tuple[VeLOWeights, dict[str, Any]]:
-    """Returns the weights in a file of either format, checked, and their card if there is one.
-
-    Raises:
-      WeightsError: The file is missing, damaged, or holds something else; the message says what
-        was expected and what was found.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read the weights {path}: {error.strerror}. Give a name that `velodrome "
-            "weights list` shows, or the path of a weights file."
-        ) from error
-    if weightfile.is_safetensors(data) or path.suffix == ".safetensors":
-        return weightfile.parse(data, name=str(path))
-    return parse_official(data, name=str(path)), {}
+def _short_name(path: Path) -> str:
+    if path.parent == _BUILT_IN:
+        return path.stem
+    return f"{path.parent.resolve().name}/{path.name}" if path.stem == "weights" else path.name
 
 
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    weights: VeLOWeights
-    card: dict[str, Any]
-
-
-def _read(weights: str | os.PathLike[str]) -> _File:
-    path = weights_path(weights)
-    if weights == OFFICIAL_NAME:
-        _check_official(path)
-    loaded, card = read_file(path)
-    _check_sidecar(path)
-    if weights == OFFICIAL_NAME and official.read_record() is None:
-        official.write_record(sha256_file(path), origin="placed")
-    return _File(path, loaded, card)
-
-
-def _is_official(path: Path) -> bool:
-    return path.is_file() and official.is_official(path)
-
-
-def _check_official(path: Path) -> None:
-    """Refuses an official checkpoint that is absent, of another size, or changed since."""
-    if not path.is_file():
-        raise WeightsError(
-            f"the official VeLO weights are not here yet: expected {path}. Run `velodrome weights "
-            "fetch velo` (9.3 MB, needs a network), or use the built-in 'velo-tiny'."
-        )
-    size = path.stat().st_size
+def _check_official(path: Path, size: int, sha256: str) -> None:
+    """Refuse an official checkpoint of another size, or changed since its first use."""
     if size != official.OFFICIAL_BYTES:
         raise WeightsError(
             f"{path} is not the official checkpoint: expected {official.OFFICIAL_BYTES:,} bytes, "
             f"found {size:,}. Delete it and run `velodrome weights fetch velo`."
         )
-    official.refuse_change(sha256_file(path), where=str(path))
+    official.refuse_change(sha256, where=str(path))
 
 
-def _check_sidecar(path: Path) -> None:
-    """Refuses a safetensors file whose card beside it was written for another file."""
+def _check_sidecar(path: Path, sha256: str) -> None:
+    """Refuse a safetensors file whose card beside it was written for another file."""
     sidecar = path.with_suffix(".json")
     if path.suffix != ".safetensors" or not sidecar.is_file():
         return
@@ -256,9 +227,8 @@ def _check_sidecar(path: Path) -> None:
             f"{sidecar} is damaged: expected a JSON card with the field 'sha256' ({error!r}). "
             f"Get it again, or delete it; {path.name} holds the same card."
         ) from error
-    found = sha256_file(path)
-    if expected != found:
+    if expected != sha256:
         raise WeightsError(
             f"{path} is not the file its card {sidecar.name} was written for: expected SHA-256 "
-            f"{expected}, found {found}. Get both files again."
+            f"{expected}, found {sha256}. Get both files again."
         )

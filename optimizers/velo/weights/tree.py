@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    import jax
+    from jax import Array
 
 #: Inputs of the per-tensor LSTM.
 LSTM_INPUTS = 30
@@ -32,8 +35,8 @@ CHANNELS = sum(INPUT_GROUPS)
 class VeLOWeights(NamedTuple):
     """The meta-learned weights: a per-tensor LSTM and a bank of per-parameter networks.
 
-    A pytree of float32 arrays. ``hidden`` is the
-    size of the LSTM (512 in the published optimizer) and ``bank`` the number of networks (256).
+    A pytree of float32 arrays, of jax or (straight from a file) of NumPy. ``hidden`` is the size
+    of the LSTM (512 in the published optimizer) and ``bank`` the number of networks (256).
     """
 
     initial_hidden: Float[Array, " hidden"]
@@ -67,7 +70,7 @@ class VeLOWeights(NamedTuple):
 
     @classmethod
     def from_official(cls, tree: Mapping[str, Any]) -> VeLOWeights:
-        """Returns the weights held in the official key tree, the part of the file under ``params``.
+        """Return the weights in the official key tree, the part of the file under ``params``.
 
         The file's ``rnn_params > linear`` layer is left out: the network computes it and never uses
         the result.
@@ -75,7 +78,7 @@ class VeLOWeights(NamedTuple):
         rnn, bank = tree["rnn_params"], tree["ff_mod_stack"]["~"]
         state = tree["lstm_init_state"]
         # By number: sorted as text, group 10 would come before group 2.
-        groups = [bank[f"w0__{i}"] for i in range(len(INPUT_GROUPS))]
+        groups = [np.asarray(bank[f"w0__{i}"]) for i in range(len(INPUT_GROUPS))]
         named = {
             "initial_hidden": state["hidden"][0],
             "initial_cell": state["cell"][0],
@@ -89,36 +92,31 @@ class VeLOWeights(NamedTuple):
             "controls_b": rnn["rnn_to_controls"]["b"],
             "step_size_w": rnn["step_size"]["w"],
             "step_size_b": rnn["step_size"]["b"],
-            "bank_w0": jnp.concatenate([jnp.asarray(group) for group in groups], axis=1),
-            "bank_b0": bank["b0"],
-            "bank_w1": bank["w1"],
-            "bank_b1": bank["b1"],
-            "bank_w2": bank["w2"],
-            "bank_b2": bank["b2"],
+            "bank_w0": np.concatenate(groups, axis=1),
+            **{f"bank_{name}": bank[name] for name in ("b0", "w1", "b1", "w2", "b2")},
         }
-        return cls(**{name: jnp.asarray(value, jnp.float32) for name, value in named.items()})
+        return cls.of({name: np.asarray(value, np.float32) for name, value in named.items()})
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any]) -> VeLOWeights:
+        """Return weights of arrays, of jax or of NumPy, by the names of the fields."""
+        return cls(**arrays)
 
 
-def init_weights(key: Array, hidden: int, bank: int) -> VeLOWeights:
-    """Returns untrained weights: truncated normals of variance 1 / fan-in, biases and state zero.
+def init_weights(key: jax.Array, hidden: int, bank: int) -> VeLOWeights:
+    """Return untrained weights: truncated normals of variance 1 / fan-in, biases and state zero."""
+    import jax  # noqa: PLC0415 - reading weights needs no jax
 
-    Args:
-      key: A PRNG key.
-      hidden: Size of the LSTM, at least 1.
-      bank: Number of per-parameter networks, at least 1.
-    """
     shapes = weight_shapes(hidden, bank)
     keys = jax.random.split(key, len(shapes))
 
-    def draw(name: str, shape: tuple[int, ...], key: Array) -> Array:
+    def draw(name: str, shape: tuple[int, ...], key: jax.Array) -> jax.Array:
         if not name.endswith(("_w", "_w0", "_w1", "_w2")):
-            return jnp.zeros(shape, jnp.float32)
-        return jax.random.truncated_normal(key, -2.0, 2.0, shape, jnp.float32) / math.sqrt(
-            shape[-2]
-        )
+            return jax.numpy.zeros(shape, jax.numpy.float32)
+        return jax.random.truncated_normal(key, -2.0, 2.0, shape) / math.sqrt(shape[-2])
 
-    return VeLOWeights(
-        **{
+    return VeLOWeights.of(
+        {
             name: draw(name, shape, key)
             for (name, shape), key in zip(shapes.items(), keys, strict=True)
         }
@@ -126,7 +124,7 @@ def init_weights(key: Array, hidden: int, bank: int) -> VeLOWeights:
 
 
 def weight_shapes(hidden: int, bank: int) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of each field of `VeLOWeights`."""
+    """Return the shape of each field of `VeLOWeights`."""
     return {
         "initial_hidden": (hidden,),
         "initial_cell": (hidden,),

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 
 PAGE_LIGHT, PAGE_DARK = "#ffffff", "#171717"
-# What stands for white and for black on the dark page: neither glares.
+# White and black on the dark page: neither glares.
 _DARKEST, _LIGHTEST = 0x17 / 255, 0.92
-# WCAG 2.2, 1.4.11 asks for 3 to 1 of graphical objects.
+# WCAG 2.2, 1.4.11 asks for a contrast of 3 to 1 of graphical objects.
 _CONTRAST = 4.0
 _HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
 
 
 def variables(text: str) -> tuple[str, set[str]]:
-    """Puts a CSS variable in the place of every colour written ``#rrggbb``.
-
-    Returns:
-      The text, and the colours that were in it.
-    """
+    """Put a CSS variable in the place of every colour ``#rrggbb``; also return the colours."""
     found = {match.lower() for match in _HEX.findall(text)}
     return _HEX.sub(lambda match: variable(match[0]), text), found
 
@@ -28,7 +24,7 @@ def variable(colour: str) -> str:
 
 
 def dark(colour: str) -> str:
-    """The colour that stands for a light page's ``colour`` on a dark page.
+    """The counterpart, on a dark page, of a light page's colour.
 
     Greys are mirrored, so that black on white becomes light on dark. Others keep their hue and are
     mixed with white until they stand out as graphical objects must.

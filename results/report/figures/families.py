@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from velodrome.foundation.text import plural
 from velodrome.results.report.context import Context
-from velodrome.results.report.data import ReportData
+from velodrome.results.report.data import ReportData, Row
 from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
 from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
 from velodrome.results.report.figures.style import (
+    SeriesStyle,
     axis_label,
     handles,
     legend_above,
-    looks,
+    name_rows,
     new_figure,
+    series_styles,
+    slots,
 )
 from velodrome.results.report.plot_data import is_censored, sorted_speedups
 from velodrome.results.speedup.speedup import format_ratio
+from velodrome.results.speedup.taskresult import Unit
 
 _MEANING = (
     "Small marks: tasks, triangles where they are right-censored, at 0x where they diverged or "
@@ -31,11 +35,12 @@ _MEANING = (
     "seeds drawn anew. Arrows: the median, or that end, is a lower bound. " + SATURATED_OUT
 )
 _SHARED = ("median", "low", "high", "lower_bound", "low_open", "high_open")
+_UNITS: tuple[Unit, ...] = ("steps", "seconds")
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Strips of speedups in steps and in seconds."""
-    for unit in ("steps", "seconds"):
+    """Yield the speedups in steps and in seconds."""
+    for unit in _UNITS:
         tasks = sorted_speedups(data.results, unit=unit)
         medians = data.families.loc[data.families["unit"] == unit]
         if tasks.empty:
@@ -57,7 +62,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
         )
 
 
-def worst_text(row: Mapping[Any, Any], summary: pd.DataFrame) -> str:
+def worst_text(row: Row, summary: pd.DataFrame) -> str:
     """``cnn-4fb404f7 (>=5x)``: a family's worst task, a lower bound where it is censored.
 
     Args:
@@ -76,46 +81,35 @@ def with_medians(tasks: pd.DataFrame, medians: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(
-    tasks: pd.DataFrame, medians: pd.DataFrame, context: Context, *, unit: str = "steps"
+    tasks: pd.DataFrame, medians: pd.DataFrame, context: Context, *, unit: Unit = "steps"
 ) -> Figure:
-    """Draws a row for each family, in it a line for each optimizer.
+    """Draw a row for each family, in it a line for each optimizer.
 
     Args:
       tasks: see ``velodrome.results.report.plot_data.sorted_speedups``.
-      medians: see ``velodrome.results.analyses.families.FAMILY_COLUMNS``, of this unit.
-      context: what the results are of.
-      unit: ``"steps"`` or ``"seconds"``.
+      medians: see ``velodrome.results.analyses.families.FAMILY_COLUMNS``, in ``unit``.
+      context: names the baseline and the optimizers.
+      unit: of the speedups.
     """
-    styles = looks(context.labels)
+    styles = series_styles(context.labels, tasks["label"])
     families = list(dict.fromkeys(medians["family"]))
-    labels = [label for label in context.labels if label in set(tasks["label"])]
-    slot = 0.2 if len(labels) <= 2 else 0.13
-    height = 0.7 + len(families) * (slot * len(labels) + 0.1)
-    figure = new_figure(4.6, height)
+    slot = 0.2 if len(styles) <= 2 else 0.13
+    figure = new_figure(4.6, 0.7 + len(families) * (slot * len(styles) + 0.1))
     axes = figure.add_subplot()
     values = tasks["log2_speedup"].to_numpy(float)
     low, high = limits(values)
     set_log2(axes, low, high, floor=bool((values < low).any()), which="x")
-    axes.axvline(0, color="#333333", linewidth=0.8, zorder=1)
     for place, family in enumerate(families):
-        for number, label in enumerate(labels):
-            y = place + (number - (len(labels) - 1) / 2) * 0.8 / len(labels)
+        for y, (label, style) in zip(place + slots(len(styles)), styles.items(), strict=True):
             mine = tasks.loc[(tasks["label"] == label) & (tasks["family"] == family)]
-            _strip(axes, mine, y, styles[label], low=low)
-            for row in medians.loc[
-                (medians["label"] == label) & (medians["family"] == family)
-            ].to_dict("records"):
-                _median(axes, row, y, styles[label][0], half=0.36 / len(labels), low=low)
-        if place:
-            axes.axhline(place - 0.5, color="#d8d8d8", linewidth=0.5)
-    end = "\n" if len(labels) > 1 else " "
-    names = [f"{family}{end}({_count(medians, family)})" for family in families]
-    axes.set_yticks(range(len(families)), names)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(families) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
+            _strip(axes, mine, y, style, low=low)
+            here = medians.loc[(medians["label"] == label) & (medians["family"] == family)]
+            for row in here.to_dict("records"):
+                _median(axes, row, y, style.color, half=0.36 / len(styles), low=low)
+    end = "\n" if len(styles) > 1 else " "
+    name_rows(axes, [f"{family}{end}({_count(medians, family)})" for family in families])
     axes.set_xlabel(axis_label(f"speedup over {context.tuned}, in {unit}", 3.6))
-    legend_above(figure, handles({label: styles[label] for label in labels}))
+    legend_above(figure, handles(styles))
     return figure
 
 
@@ -126,24 +120,23 @@ def _count(medians: pd.DataFrame, family: str) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _strip(axes, mine: pd.DataFrame, y: float, look: tuple[str, str], *, low: int) -> None:
-    """Marks of the tasks, all on one line."""
-    color, marker = look
+def _strip(axes: Axes, mine: pd.DataFrame, y: float, style: SeriesStyle, *, low: int) -> None:
+    """Draw the marks of the tasks, all on one line."""
     x = mine["log2_speedup"].to_numpy(float)
     right = (mine["censored"] == "right").to_numpy(bool)
     x = np.where(x < low, low - MARGIN, x)
-    for chosen, symbol in ((~right, marker), (right, ">")):
-        axes.plot(x[chosen], np.full(chosen.sum(), y), symbol, color=color, markersize=3.2,
+    for chosen, symbol in ((~right, style.marker), (right, ">")):
+        axes.plot(x[chosen], np.full(chosen.sum(), y), symbol, color=style.color, markersize=3.2,
                   alpha=0.7, markeredgewidth=0, zorder=3)  # fmt: skip
 
 
-def _median(axes, row, y: float, color: str, *, half: float, low: int) -> None:
+def _median(axes: Axes, row: Row, y: float, color: str, *, half: float, low: int) -> None:
     bottom = 2.0 ** (low - MARGIN)
     middle, left, right = (
         float(np.log2(max(row[name], bottom))) for name in ("median", "low", "high")
     )
     axes.fill_between([left, right], y - half, y + half, color=color, alpha=0.18, linewidth=0)
-    # Below the marks: of a family with one task the bar would hide whether it is censored.
+    # Below the marks: in a family with one task the bar would hide whether it is censored.
     axes.vlines(middle, y - half, y + half, color=color, linewidth=1.6, zorder=2.5)
     bounds = ((middle, "lower_bound"), (left, "low_open"), (right, "high_open"))
     for x in dict.fromkeys(x for x, name in bounds if row[name] and np.isfinite(x)):

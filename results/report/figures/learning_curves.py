@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,21 +13,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullLocator
 
 from velodrome.foundation.text import plural
 from velodrome.results.report.context import Context
-from velodrome.results.report.data import ReportData
-from velodrome.results.report.figures.figure import Plot
+from velodrome.results.report.data import ReportData, Row
+from velodrome.results.report.figures.figure import Plot, pages
 from velodrome.results.report.figures.style import (
     BASELINE,
     FAINT,
     WIDE,
+    SeriesStyle,
     legend_above,
-    looks,
     new_figure,
+    series_styles,
     short_labels,
 )
+from velodrome.results.report.plot_data import panel
 from velodrome.results.speedup.speedup import format_ratio
 
 _MEANING = "Losses are smoothed as in the default definition."
@@ -39,27 +41,29 @@ _VERDICTS = 4
 """Most optimizers whose speedups have room above a panel."""
 PANELS = 24
 """Most panels of one figure: more would be illegible at the width of a page."""
+_LINES: Mapping[str, dict[str, Any]] = {
+    "rate": {"color": FAINT, "linewidth": 0.6, "zorder": 1},
+    "envelope": {"color": WIDE, "linewidth": 2.4, "zorder": 2},
+    "best": {"color": BASELINE, "linewidth": 0.9, "linestyle": "--", "zorder": 3},
+    "published": {"color": "black", "linewidth": 0.9, "linestyle": ":", "zorder": 3},
+    "seed": {"linewidth": 0.9, "zorder": 4, "alpha": 0.85},
+}
+_SHORT = {"diverged": "div.", "failed": "fail", "missing": "none", "incomplete": "part"}
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """One figure, or as many as there are pages of :data:`PANELS` tasks."""
+    """Yield one figure, or as many as there are pages of :data:`PANELS` tasks."""
     # A store may have the baseline alone: then nothing is in the summary.
     indices = list(dict.fromkeys([*data.summary["index"], *data.curves["index"]]))
-    if not indices:
-        return
-    told = 0 < len(data.context.labels) <= _VERDICTS
-    pages = max(1, math.ceil(len(indices) / PANELS))
-    size = math.ceil(len(indices) / pages)
-    for page in range(pages):
-        chosen = indices[page * size : (page + 1) * size]
+    ratios = _RATIOS if 0 < len(data.context.labels) <= _VERDICTS else ""
+    for number, which, chosen in pages(indices, PANELS):
         summary = data.summary.loc[data.summary["index"].isin(chosen)]
         curves = data.curves.loc[data.curves["index"].isin(chosen)]
-        which = f", page {page + 1} of {pages}" if pages > 1 else ""
         yield Plot(
-            name="learning_curves" + (f"_{page + 1}" if pages > 1 else ""),
+            name=f"learning_curves{number}",
             section="curves",
             title=f"Learning curves{which}",
-            caption=f"{data.context.line} {_counts(summary)}{_MEANING}{_RATIOS if told else ''}",
+            caption=f"{data.context.line} {_counts(summary)}{_MEANING}{ratios}",
             alt=_words(summary),
             table=curves,
             draw=partial(draw, curves, summary, data.context),
@@ -76,7 +80,7 @@ def _words(summary: pd.DataFrame) -> str:
 
 
 def _counts(summary: pd.DataFrame) -> str:
-    """How many of the tasks that are drawn are censored, saturated, ...: of each optimizer."""
+    """Count the drawn tasks of each optimizer by their status."""
     parts = []
     for label, rows in summary.groupby("label", sort=False):
         found = sorted(Counter(rows["status"]).items())
@@ -86,104 +90,92 @@ def _counts(summary: pd.DataFrame) -> str:
 
 
 def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figure:
-    """Draws one panel per task.
+    """Draw one panel per task.
 
     Args:
       curves: see ``velodrome.results.report.plot_data.learning_curves``.
       summary: see ``velodrome.results.analyses.summary.COLUMNS``.
-      context: what the results are of.
+      context: names the baseline and the optimizers.
     """
-    tasks = _tasks(summary) or _tasks(curves)
-    columns = _columns(max(1, len(tasks)))
-    rows = math.ceil(max(1, len(tasks)) / columns)
-    width = max(3.6, 1.85 * columns)
-    figure = new_figure(width, 1.5 * rows + 0.3)
-    grid = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
-    styles = looks(context.labels)
-    names = short_labels(context.labels)
+    table = summary if len(summary) else curves
+    tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
+    columns = len(tasks) if len(tasks) <= 3 else 4 if len(tasks) <= 16 else 6
+    rows = math.ceil(len(tasks) / columns)
+    figure = new_figure(max(3.6, 1.85 * columns), 1.5 * rows + 0.3)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    styles = series_styles(context.labels)
     for place, axes in enumerate(grid.flat):
         if place >= len(tasks):
             axes.set_axis_off()
             continue
         index, name = tasks[place]
-        mine = curves.loc[curves["index"] == index] if len(curves) else curves
-        info = summary.loc[summary["index"] == index]
+        mine, info = curves.loc[curves["index"] == index], summary.loc[summary["index"] == index]
         _panel(axes, mine, info, styles, title=str(name))
         axes.tick_params(labelbottom=place + columns >= len(tasks))
         if place // columns == rows - 1:
             axes.set_xlabel("step", labelpad=1)
         if place % columns == 0:
             axes.set_ylabel("train loss", labelpad=1)
+    names = short_labels(context.labels)
     published = Line2D([], [], label=f"published {context.baseline}", **_LINES["published"])
     handles = [
         Line2D([], [], color=FAINT, linewidth=0.8, label=f"{context.baseline}, each rate"),
         Line2D([], [], color=BASELINE, linewidth=0.9, linestyle="--", label="best single rate"),
         Line2D([], [], color=WIDE, linewidth=2.4, label="envelope over rates"),
         *([published] if "published" in set(curves["series"]) else []),
-        *(Line2D([], [], color=styles[x][0], linewidth=1.2, label=names[x]) for x in styles),
+        *(Line2D([], [], color=styles[x].color, linewidth=1.2, label=names[x]) for x in styles),
     ]
     legend_above(figure, handles, columns=6)
     return figure
-
-
-def _tasks(table: pd.DataFrame) -> list[tuple[Any, Any]]:
-    return list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
-
-
-def _columns(tasks: int) -> int:
-    return tasks if tasks <= 3 else 4 if tasks <= 16 else 6
 
 
 def _panel(
     axes: Axes,
     curves: pd.DataFrame,
     summary: pd.DataFrame,
-    styles: dict[str, tuple[str, str]],
+    styles: Mapping[str, SeriesStyle],
     *,
     title: str,
 ) -> None:
-    if bool(summary["saturated"].any()):
+    rows = summary.to_dict("records")
+    if any(row["saturated"] for row in rows):
         title += " (saturated)"
     axes.set_title(title, loc="left", fontsize=7, pad=10)
-    rows = summary.to_dict("records")
     for place, row in enumerate(rows if len(rows) <= _VERDICTS else []):
         axes.annotate(
             _verdict(row, short=len(rows) > 2), (place / max(len(rows), 3), 1.0),
             xycoords="axes fraction", xytext=(0, 2), textcoords="offset points",
-            fontsize=6.5, color=styles[row["label"]][0], fontweight="bold",
+            fontsize=6.5, color=styles[row["label"]].color, fontweight="bold",
         )  # fmt: skip
     if not len(curves):
         axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center", color="#777777")
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    _limits(axes, curves)
-    horizon = summary["steps"].max()
-    keys = ["series", "label", "rate", "seed"]
-    for _, part in curves.groupby(keys, sort=False, dropna=False):
-        series, label = part["series"].iloc[0], part["label"].iloc[0]
-        steps, losses = part["step"].to_numpy(), part["loss"].to_numpy()
-        if series != "seed":
-            axes.plot(steps, losses, **_LINES[series])
-            continue
-        color = styles[label][0]
-        axes.plot(steps, losses, color=color, linewidth=0.9, zorder=4, alpha=0.85)
-        if steps[-1] < horizon:
-            axes.plot(steps[-1:], losses[-1:], "x", color=color, markersize=4, zorder=5)
-    if len(summary) == 1:
-        _guide(axes, curves, summary.to_dict("records")[0], styles)
+    found = panel(curves, max((int(row["steps"]) for row in rows), default=0))
+    for curve in found.curves:
+        look = dict(_LINES[curve.series])
+        if curve.series == "seed":
+            look["color"] = styles[curve.label].color
+        axes.plot(curve.steps, curve.losses, **look)
+        if curve.stopped:
+            end = curve.steps[-1:], curve.losses[-1:]
+            axes.plot(*end, "x", color=look["color"], markersize=4, zorder=5)
+    if found.log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(found.low, found.high)
+    axes.yaxis.set_major_locator(found.loss_locator(6 if found.log else 4))
+    axes.set_xlim(0, found.last)
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if len(rows) == 1:
+        _guide(axes, curves, rows[0], styles[rows[0]["label"]].color)
 
 
-_LINES: dict[str, dict[str, Any]] = {
-    "rate": {"color": FAINT, "linewidth": 0.6, "zorder": 1},
-    "envelope": {"color": WIDE, "linewidth": 2.4, "zorder": 2},
-    "best": {"color": BASELINE, "linewidth": 0.9, "linestyle": "--", "zorder": 3},
-    "published": {"color": "black", "linewidth": 0.9, "linestyle": ":", "zorder": 3},
-}
-
-
-def _verdict(row: dict[Any, Any], *, short: bool) -> str:
-    """The speedup, or why there is none, in at most 5 letters if ``short``."""
+def _verdict(row: Row, *, short: bool) -> str:
+    """The speedup, or why there is none; the reason in at most 5 letters if ``short``."""
     text = str(row["status"])
     if np.isfinite(row["speedup_steps_default"]):
         text = format_ratio(
@@ -191,19 +183,11 @@ def _verdict(row: dict[Any, Any], *, short: bool) -> str:
             censored=row["censored_default"],
             diverged=bool(row["diverged_default"]),
         )
-    return (
-        {"diverged": "div.", "failed": "fail", "missing": "none", "incomplete": "part"}.get(
-            text, text
-        )
-        if short
-        else text
-    )
+    return _SHORT.get(text, text) if short else text
 
 
-def _guide(
-    axes: Axes, curves: pd.DataFrame, row: dict[Any, Any], styles: dict[str, tuple[str, str]]
-) -> None:
-    """A level line from the candidate's end to where the envelope reaches it."""
+def _guide(axes: Axes, curves: pd.DataFrame, row: Row, color: str) -> None:
+    """Draw a level line from the candidate's end to where the envelope reaches it."""
     ratio = row["speedup_steps_default"]
     if not (np.isfinite(ratio) and ratio > 0) or row["censored_default"] != "no":
         return
@@ -211,30 +195,5 @@ def _guide(
     at = ratio * row["steps"]
     level = float(np.interp(at, reached["step"].to_numpy(), reached["loss"].to_numpy()))
     axes.plot(
-        [row["steps"], at], [level, level], color=styles[row["label"]][0], linewidth=0.8,
-        linestyle=":", zorder=3,
-    )  # fmt: skip
-
-
-def _limits(axes: Axes, curves: pd.DataFrame) -> None:
-    """From the lowest loss to a little above the first one; what diverges leaves the panel."""
-    steps, losses = curves["step"].to_numpy(float), curves["loss"].to_numpy(float)
-    first = float(np.median(losses[steps == steps.min()]))
-    chosen = (curves["series"] != "rate").to_numpy()
-    # An incomplete sweep may have nothing but rates.
-    lowest = float(losses[chosen if chosen.any() else slice(None)].min())
-    if lowest > 0 and first / lowest > 6:
-        axes.set_yscale("log")
-        axes.set_ylim(lowest / 1.15, first * 1.3)
-        wide = first / lowest > 30
-        subs = (1.0,) if first / lowest > 300 else (1.0, 3.0) if wide else (1.0, 2.0, 5.0)
-        axes.yaxis.set_major_locator(LogLocator(10, subs=subs, numticks=6))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-    else:
-        span = max(first - lowest, 1e-9)
-        axes.set_ylim(lowest - 0.06 * span, first + 0.12 * span)
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlim(0, steps.max())
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        [row["steps"], at], [level, level], color=color, linewidth=0.8, linestyle=":", zorder=3
+    )

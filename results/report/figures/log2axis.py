@@ -1,4 +1,4 @@
-"""Axes of ratios in powers of two, as speedups are drawn everywhere in a report."""
+"""Axes of ratios in powers of two, on which a report draws all speedups."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
-# At least 1/4x to 16x; the floor stands in for 0x: what diverged or made no progress.
+# At least 1/4x to 16x; the floor stands for 0x: what diverged or made no progress.
 LOWEST, HIGHEST, DEEPEST = -2, 4, -6
 MARGIN = 0.45
+
+
+def log2(values: np.ndarray | pd.Series | pd.DataFrame) -> np.ndarray:
+    """Logarithms of ratios, without a warning about the -inf of 0x."""
+    with np.errstate(divide="ignore"):
+        return np.log2(np.asarray(values, dtype=float))
 
 
 def limits(
@@ -38,14 +46,14 @@ def set_log2(
     zero: str = "0x",
     which: Literal["x", "y"] = "y",
 ) -> None:
-    """Sets limits and ticks of an axis whose data are in log2.
+    """Set limits and ticks of an axis whose data are in log2, and draw a line at 1x.
 
     Args:
       axes: where.
       low: lowest power shown.
       high: highest power shown.
-      floor: add a place for 0x, at ``low - MARGIN``.
-      zero: what that place is called.
+      floor: whether to add a place for 0x, at ``low - MARGIN``.
+      zero: the name of that place.
       which: the axis.
     """
     # At most 9 labels: a horizontal axis has no room for more.
@@ -61,6 +69,8 @@ def set_log2(
     if which == "y":
         axes.set_yticks(ticks, names)
         axes.set_ylim(*span)
+        axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
     else:
         axes.set_xticks(ticks, names)
         axes.set_xlim(*span)
+        axes.axvline(0, color="#333333", linewidth=0.8, zorder=1)

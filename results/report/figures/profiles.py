@@ -16,11 +16,11 @@ from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import Plot
 from velodrome.results.report.figures.style import (
-    BASELINE,
+    BASELINE_STYLE,
     inches_of,
     legend_above,
-    looks,
     new_figure,
+    series_styles,
     short_labels,
 )
 
@@ -40,7 +40,7 @@ _PAIRS = (
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """The profile of all optimizers, and the matrix of pairs."""
+    """Yield the profile of all optimizers, then the matrix of pairs."""
     context = data.context
     scores = data.profile_scores
     if len(data.profile):
@@ -74,14 +74,14 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 
 def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
-    """Draws the profiles as steps.
+    """Draw the profiles as steps.
 
     Args:
       table: see ``velodrome.results.analyses.profiles.PROFILE_COLUMNS``.
       scores: see ``velodrome.results.analyses.profiles.SCORE_COLUMNS``.
-      context: what the results are of.
+      context: names the optimizers.
     """
-    styles = looks(context.labels)
+    styles = series_styles(context.labels)
     figure = new_figure(4.6, 2.6)
     axes = figure.add_subplot()
     among = {row["label"]: row for row in scores.loc[scores["against"] == "all"].to_dict("records")}
@@ -89,17 +89,15 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
     names = short_labels(list(among))
     handles = []
     for label, rows in table.groupby("label", sort=False):
-        color, _ = styles.get(str(label), (BASELINE, "o"))
+        color = styles.get(str(label), BASELINE_STYLE).color
         tau = np.log2(rows["tau"].to_numpy(float))
         low, high = rows["low"].to_numpy(float), rows["high"].to_numpy(float)
         alpha = 0.07 if many else 0.16
         axes.fill_between(tau, low, high, step="post", color=color, alpha=alpha, linewidth=0)
         axes.step(tau, rows["share"].to_numpy(float), where="post", color=color)
         found = among[label]
-        name = (
-            f"{names[str(label)]} ({found['score']:.2f} [{found['low']:.2f}, {found['high']:.2f}])"
-        )
-        handles.append(Line2D([], [], color=color, label=name))
+        score = f"{found['score']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+        handles.append(Line2D([], [], color=color, label=f"{names[str(label)]} ({score})"))
     axes.axvline(math.log2(SCORE_LIMIT), color="#888888", linewidth=0.8, linestyle=(0, (4, 2)))
     powers = range(int(math.log2(SHOWN_LIMIT)) + 1)
     axes.set_xticks(list(powers), [f"{2**p}" for p in powers])
@@ -112,11 +110,7 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
 
 
 def draw_pairs(table: pd.DataFrame) -> Figure:
-    """Draws a matrix of probabilities.
-
-    Args:
-      table: see ``velodrome.results.analyses.improvement.PAIR_COLUMNS``.
-    """
+    """Draw the rows of ``velodrome.results.analyses.improvement.PAIR_COLUMNS`` as a matrix."""
     labels = list(dict.fromkeys(table["label"]))
     grid = np.full((len(labels), len(labels)), np.nan)
     names = list(short_labels(labels).values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,13 +12,13 @@ from matplotlib.figure import Figure
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.figures.figure import Plot
+from velodrome.results.report.figures.figure import Plot, pages
 from velodrome.results.report.figures.style import (
-    BASELINE,
+    BASELINE_STYLE,
     handles,
     legend_above,
-    looks,
     new_figure,
+    series_styles,
 )
 
 PANELS = 45
@@ -39,29 +38,24 @@ _TUNING = (
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Heat maps of the baseline's sweep at the end of its budget, then the value of tuning."""
+    """Yield heat maps of the baseline's sweep at its last step, then the value of tuning."""
     context = data.context
     mine = data.sensitivity.loc[
         (data.sensitivity["label"] == context.baseline)
         & (data.sensitivity["steps"] == context.budget)
     ]
-    indices = list(dict.fromkeys(mine["index"]))
-    pages = math.ceil(len(indices) / PANELS)
-    size = math.ceil(len(indices) / max(1, pages))
-    for page in range(pages):
-        chosen = mine.loc[mine["index"].isin(indices[page * size : (page + 1) * size])]
-        edges = list(chosen.loc[chosen["best"] & chosen["edge"], "task"])
+    for number, which, indices in pages(list(dict.fromkeys(mine["index"])), PANELS):
+        chosen = mine.loc[mine["index"].isin(indices)]
+        edges = ", ".join(map(str, chosen.loc[chosen["best"] & chosen["edge"], "task"]))
         widths = chosen.groupby("task", sort=False)["near_best"].sum()
         yield Plot(
-            name="sensitivity" + (f"_{page + 1}" if pages > 1 else ""),
+            name=f"sensitivity{number}",
             section="tuning",
-            title=f"Sensitivity of {context.baseline} to the learning rate"
-            + (f", page {page + 1} of {pages}" if pages > 1 else ""),
+            title=f"Sensitivity of {context.baseline} to the learning rate{which}",
             caption=context.caption(_MEANING),
             alt=f"Learning-rate sensitivity of {len(widths)} tasks: the median task has "
             f"{widths.median():g} rates within 10% of the best. Best rate at the edge of the grid: "
-            + (", ".join(map(str, edges)) or "on no task")
-            + ".",
+            f"{edges or 'on no task'}.",
             table=chosen,
             draw=partial(draw, chosen),
         )
@@ -87,10 +81,11 @@ def _words(tuning: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draws a row for each task, a column for each rate.
+    """Draw a row for each task, a column for each rate.
 
     Args:
-      table: see ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``; of one optimizer at one step.
+      table: see ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``, for one optimizer and
+        number of steps.
     """
     rates = sorted(set(table["rate"].dropna()))
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
@@ -131,19 +126,14 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
-    """Draws progress against the number of trials.
-
-    Args:
-      table: see ``velodrome.results.analyses.tuning.TUNING_COLUMNS``.
-      context: what the results are of.
-    """
-    styles = looks(context.labels)
+    """Draw progress against trials; see ``velodrome.results.analyses.tuning.TUNING_COLUMNS``."""
+    styles = series_styles(context.labels)
     figure = new_figure(4.0, 2.4)
     axes = figure.add_subplot()
     most = max(table["trials"])
     drawn = {}
     for label, rows in table.groupby("label", sort=False):
-        color, marker = styles.get(str(label), (BASELINE, "o"))
+        drawn[str(label)] = color, marker = styles.get(str(label), BASELINE_STYLE)
         trials, low, high = (rows[name].to_numpy(float) for name in ("trials", "low", "high"))
         progress = rows["progress"].to_numpy(float)
         if len(rows) > 1:
@@ -153,7 +143,6 @@ def draw_tuning(table: pd.DataFrame, context: Context) -> Figure:
             axes.vlines(trials, low, high, color=color, linewidth=1)
             axes.plot(trials, progress, marker, color=color, markersize=4)
             axes.plot([1, most], [progress[0]] * 2, color=color, linewidth=0.9, linestyle="--")
-        drawn[str(label)] = (color, marker)
     axes.set_xlim(0.7, most + 0.3)
     axes.set_ylim(min(0.0, float(np.min(table["low"]))) - 0.02, 1.04)
     axes.set_xticks(sorted({1, *range(5, most + 1, 5), most} if most > 5 else range(1, most + 1)))

@@ -1,6 +1,6 @@
 """The sorted speedup curve: one line per optimizer over task percentiles.
 
-The figure of Metz et al. 2022 (arXiv 2211.09760, figure 1), on the same axes.
+This is figure 1 of Metz et al. 2022 (arXiv 2211.09760), on the same axes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,18 +23,19 @@ from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
 from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
 from velodrome.results.report.figures.style import (
+    SeriesStyle,
     axis_label,
     handles,
     legend_above,
-    looks,
     new_figure,
+    series_styles,
 )
 from velodrome.results.report.plot_data import sorted_speedups
 from velodrome.results.speedup.stats import BAND_SEEDS
 from velodrome.results.speedup.taskresult import Split, Unit
 
 _WIDTH, _HEIGHT = 4.6, 3.0
-# About the height of the axes: from points to units of their log2 scale.
+# About the height of the axes in points, to turn points into units of their log2 scale.
 _AXES_POINTS = 2.4 * 72
 
 _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
@@ -61,20 +61,20 @@ _MORE = {
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """The curve in steps, in seconds, at equal tuning cost, and of held-out losses."""
+    """Yield the curve in steps, in seconds, at equal tuning cost, and of held-out losses."""
     context = data.context
     for name, unit, split, words in _VIEWS:
         table = sorted_speedups(data.results, unit=unit, split=split)
         if table.empty and name not in ("speedup_steps", "speedup_seconds"):
             continue
-        meaning = _MEANING.format(seeds=_seeds(table)) + _MORE.get(name, "")
         counts = counts_drawn(data, unit=unit, split=split)
+        caption = context.caption(_MEANING + _MORE.get(name, ""), counts, seeds=_seeds(table))
         ceiling = _multiple(data, unit)
         yield Plot(
             name=name,
             section="speedup",
             title=f"Speedup over {context.tuned}, {words}",
-            caption=f"{context.line} {counts} {meaning.format(baseline=context.baseline)}",
+            caption=caption,
             alt=_words(data, unit, split, words),
             table=table,
             draw=partial(draw, table, context, words=words, ceiling=ceiling),
@@ -82,7 +82,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 
 def _seeds(table: pd.DataFrame) -> str:
-    """How many seeds each optimizer has, at least on every task; and whether that is few."""
+    """The number of seeds of each optimizer, its smallest over tasks, and whether that is few."""
     labels = dict.fromkeys(table["label"])
     fewest = {x: int(np.min(table.loc[table["label"] == x, "seeds"])) for x in labels}
     each = set(fewest.values())
@@ -116,44 +116,44 @@ def _words(data: ReportData, unit: Unit, split: Split, words: str) -> str:
 def draw(
     table: pd.DataFrame, context: Context, *, words: str = "in steps", ceiling: float = math.nan
 ) -> Figure:
-    """Draws the curve.
+    """Draw the curve.
 
     Args:
       table: see ``velodrome.results.report.plot_data.sorted_speedups``.
-      context: what the results are of.
+      context: names the baseline and the optimizers.
       words: the unit in words.
       ceiling: the largest speedup that can be observed; NaN if there is no common one.
     """
-    styles = looks(context.labels)
-    drawn = [label for label in context.labels if label in set(table["label"])]
+    styles = series_styles(context.labels, table["label"])
     figure = new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
     values = table["log2_speedup"].to_numpy(float)
-    # The paper's axes, unless tuning cost lifts everything far above them.
-    low, high = limits(values, low=-2 if ceiling == context.multiple or not ceiling > 0 else -1)
-    if ceiling > 0:
-        high = max(high, math.ceil(math.log2(ceiling)))
-    many = len(values) > 20 * max(1, len(drawn))
     stacked = ceiling > 0
+    # The paper's axes, unless tuning cost lifts everything far above them.
+    low, high = limits(values, low=-2 if ceiling == context.multiple or not stacked else -1)
+    many = len(values) > 20 * max(1, len(styles))
+    if stacked:
+        high = max(high, math.ceil(math.log2(ceiling)))
     top = high + 0.15
     if stacked:
-        # Room for a row of triangles of each optimizer above the ceiling, and for its text.
+        # Room above the ceiling for a row of triangles of each optimizer, and for its text.
         rows = table.loc[table["censored"] == "right", "label"].nunique()
         points = 4 + _STEP[many] * rows + 12
-        cap = math.log2(ceiling)
         share = points / _AXES_POINTS
-        top = max(top, (cap - share * (low - 0.6)) / (1 - share))
-    _axes(axes, context, words=words, low=low, high=high, floor=bool((values < low).any()))
+        top = max(top, (math.log2(ceiling) - share * (low - 0.6)) / (1 - share))
+    set_log2(axes, low, high, floor=bool((values < low).any()))
     axes.set_ylim(low - 0.6, top)
-    if ceiling > 0:
+    axes.set_ylabel(axis_label(f"speedup over {context.tuned},\n{words}", 2.2))
+    axes.set_xlim(0, 100)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("task percentile")
+    if stacked:
         _ceiling(axes, context, ceiling, top=top)
-    marks = _Marks(floor=low - MARGIN, low=low, many=many, stacked=stacked, optimizers=len(drawn))
-    for label in drawn:
-        mine = table.loc[table["label"] == label]
-        _line(axes, mine.to_dict("list"), look=styles[label], marks=marks)
-    lines = {"markersize": 3.5, "linewidth": 0.9}
-    legend_above(figure, handles({label: styles[label] for label in drawn}, **lines))
-    if not drawn:
+    marks = _Marks(floor=low - MARGIN, low=low, many=many, stacked=stacked, optimizers=len(styles))
+    for label, style in styles.items():
+        _line(axes, table.loc[table["label"] == label], style, marks=marks)
+    legend_above(figure, handles(styles, markersize=3.5, linewidth=0.9))
+    if not styles:
         text = f"no task has a speedup {words}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
     return figure
@@ -163,8 +163,8 @@ def draw(
 class _Marks:
     """Where marks go, and how many optimizers have marks there so far.
 
-    In steps all censored values are equal, so that marks would cover each other; in seconds each
-    optimizer has a ceiling of its own, and its marks stay there.
+    In steps all censored values are equal, so that marks would cover each other: they are stacked.
+    In seconds each optimizer has another ceiling, and its marks stay there.
     """
 
     floor: float
@@ -180,17 +180,8 @@ class _Marks:
 _STEP = {False: 5.0, True: 4.2}
 
 
-def _axes(axes: Axes, context: Context, *, words: str, low: int, high: int, floor: bool) -> None:
-    set_log2(axes, low, high, floor=floor)
-    axes.set_xlim(0, 100)
-    axes.set_xticks(range(0, 101, 20))
-    axes.set_xlabel("task percentile")
-    axes.set_ylabel(axis_label(f"speedup over {context.tuned},\n{words}", 2.2))
-    axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
-
-
 def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> None:
-    """Shades what cannot be observed and says why."""
+    """Shade what cannot be observed and say why."""
     cap = math.log2(ceiling)
     axes.axhspan(cap, top, color="#f3f3f3", zorder=0.5, linewidth=0)
     axes.axhline(cap, color="#888888", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
@@ -203,31 +194,30 @@ def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> Non
     )  # fmt: skip
 
 
-def _line(axes: Axes, rows: dict[Any, list], *, look: tuple[str, str], marks: _Marks) -> None:
-    """One optimizer: dots joined by a line where they are neighbours, triangles, crosses at 0."""
-    color, marker = look
-    x, y = np.array(rows["percentile"], dtype=float), np.array(rows["log2_speedup"], dtype=float)
-    right = np.array(rows["censored"]) == "right"
+def _line(axes: Axes, rows: pd.DataFrame, style: SeriesStyle, *, marks: _Marks) -> None:
+    """Draw one optimizer: dots, joined where they are neighbours, triangles, crosses at 0x."""
+    color, marker = style
+    x, y = rows["percentile"].to_numpy(float), rows["log2_speedup"].to_numpy(float)
+    right = (rows["censored"] == "right").to_numpy(bool)
     zero = y < marks.low
     seen = ~zero & ~right
     size = 2.2 if marks.many else 4.0
-    _bands(axes, rows, x, color=color, marks=marks)
+    _bands(axes, rows, color=color, marks=marks)
     axes.plot(x[~zero], y[~zero], color=color, linewidth=0.9, alpha=0.45, linestyle=":")
     # A gap at a censored task: the curve is not known to go past it.
     axes.plot(x, np.where(seen, y, np.nan), color=color, marker=marker, markersize=size,
               markeredgewidth=0, zorder=3)  # fmt: skip
-    step = _STEP[marks.many]
-    edge: dict[str, Any]
     for chosen, height, row, symbol, edge in (
-        (right, y, marks.triangles, "^", {"markeredgecolor": "white", "markeredgewidth": 0.4}),
-        (zero, np.full(len(y), marks.floor), marks.crosses, "x", {"markeredgewidth": 1.1}),
+        (right, y, marks.triangles, "^", ("white", 0.4)),
+        (zero, np.full(len(y), marks.floor), marks.crosses, "x", (color, 1.1)),
     ):
         if chosen.any():
-            offset = (3 if symbol == "^" else 0) + step * row
+            offset = (3 if symbol == "^" else 0) + _STEP[marks.many] * row
             up = ScaledTranslation(0, offset / 72, axes.figure.dpi_scale_trans)
             (drawn,) = axes.plot(
                 x[chosen], height[chosen], symbol, color=color, markersize=size + 2,
-                clip_on=False, zorder=4, transform=axes.transData + up, **edge,
+                markeredgecolor=edge[0], markeredgewidth=edge[1], clip_on=False, zorder=4,
+                transform=axes.transData + up,
             )  # fmt: skip
             # Otherwise the layout would make room for marks that stand in the margin.
             drawn.set_in_layout(False)
@@ -235,16 +225,16 @@ def _line(axes: Axes, rows: dict[Any, list], *, look: tuple[str, str], marks: _M
     marks.crosses += bool(zero.any())
 
 
-def _bands(axes: Axes, rows: dict[Any, list], x: np.ndarray, *, color: str, marks: _Marks) -> None:
-    """The band of the curve, and from 5 seeds on the interval of every task."""
-    bottom = 2.0 ** (marks.low - 1)
+def _bands(axes: Axes, rows: pd.DataFrame, *, color: str, marks: _Marks) -> None:
+    """Draw the band of the curve, and the interval of every task that has enough seeds for one."""
+    x, bottom = rows["percentile"].to_numpy(float), 2.0 ** (marks.low - 1)
     low, high, task_low, task_high = (
-        np.log2(np.maximum(np.array(rows[name], dtype=float), bottom))
+        np.log2(np.maximum(rows[name].to_numpy(float), bottom))
         for name in ("band_low", "band_high", "low", "high")
     )
+    few = marks.optimizers <= 3
     # Many bands on each other would be grey.
-    alpha = 0.18 if marks.optimizers <= 3 else 0.1
-    axes.fill_between(x, low, high, color=color, alpha=alpha, linewidth=0, zorder=2)
-    if marks.optimizers <= 3 and np.isfinite(task_low).any():
+    axes.fill_between(x, low, high, color=color, alpha=0.18 if few else 0.1, linewidth=0, zorder=2)
+    if few and np.isfinite(task_low).any():
         width = 0.5 if marks.many else 0.8
         axes.vlines(x, task_low, task_high, color=color, linewidth=width, alpha=0.6, zorder=2.5)

@@ -1,45 +1,58 @@
-"""Colours, fonts and saving: what all figures share."""
+"""How optimizers look in figures: colours, markers, labels and legends."""
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from velodrome.foundation.files import atomic_path
+
+class SeriesStyle(NamedTuple):
+    """Colour and marker of one optimizer."""
+
+    color: str
+    marker: str
+
 
 BASELINE = "#333333"
+BASELINE_STYLE = SeriesStyle(BASELINE, "o")
 FAINT = "#c4c4c4"
 WIDE = "#8f8f8f"
 # Okabe & Ito's colour-blind safe palette, without the yellow, which is too light for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4419", "#5A5A9C")
 # No crosses and no triangles: they mean "diverged" and "at least this much".
 MARKERS = ("o", "s", "D", "P", "*", "h", "p", "d")
-# The same colour in every report for optimizers that are compared often: there are more baselines
-# than colours, so the others take what a report has left.
+# Optimizers that are compared often have the same colour in every report. There are more
+# baselines than colours, so the other baselines take what a report has left.
 _RESERVED = {
     "VeLO (official)": 1, "VeLO": 0, "AdamW": 3, "SGD + momentum": 4, "Lion": 5, "Muon": 6,
     "Schedule-Free AdamW": 7,
 }  # fmt: skip
 _LETTERS = 40
-# A letter of this font is about so many times as wide as the font's size.
+# The width of an average letter over the font's size.
 _LETTER = 0.53
 
 
-def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each optimizer; ones with the same place in the list look the same."""
+def series_styles(
+    labels: Sequence[str], shown: Iterable[str] | None = None
+) -> dict[str, SeriesStyle]:
+    """Choose the style of each optimizer of a report.
+
+    Args:
+      labels: all of them, so that an optimizer looks the same in all figures of a report.
+      shown: leave out those that are not in here.
+    """
     taken: dict[str, int] = {}
     for label in labels:
         place = next((i for name, i in _RESERVED.items() if label.startswith(name)), None)
@@ -50,16 +63,21 @@ def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     for position, label in enumerate(labels):
         if label not in taken:
             taken[label] = next(free, position % len(PALETTE))
-    return {label: (PALETTE[place], MARKERS[place]) for label, place in taken.items()}
+    wanted = set(labels if shown is None else shown)
+    return {
+        label: SeriesStyle(PALETTE[taken[label]], MARKERS[taken[label]])
+        for label in labels
+        if label in wanted
+    }
 
 
-def handles(styles: Mapping[str, tuple[str, str]], **line: Any) -> list[Line2D]:
-    """Entries of a legend by label.
+def slots(count: int, width: float = 0.8) -> np.ndarray:
+    """Centres of ``count`` marks that share a row or column of this width, around 0."""
+    return (np.arange(count) - (count - 1) / 2) * width / count
 
-    Args:
-      styles: colour and marker, see :func:`looks`.
-      line: of ``matplotlib.lines.Line2D``; by default marks without a line.
-    """
+
+def handles(styles: Mapping[str, SeriesStyle], **line: Any) -> list[Line2D]:
+    """Legend entries, by default marks without a line; ``line`` is passed to ``Line2D``."""
     line = line or {"markersize": 4, "linestyle": ""}
     names = short_labels(list(styles))
     return [
@@ -69,7 +87,7 @@ def handles(styles: Mapping[str, tuple[str, str]], **line: Any) -> list[Line2D]:
 
 
 def short_labels(labels: Sequence[str]) -> dict[str, str]:
-    """What stands for each label in a figure: one line of at most 40 letters.
+    """Shorten labels to one line of at most 40 letters.
 
     Longer labels lose their middle; those that would then read the same are wrapped instead.
     """
@@ -89,29 +107,36 @@ def _without_middle(text: str) -> str:
 
 
 def letters_of(inches: float, size: float) -> int:
-    """How many letters of a font of ``size`` points stand side by side."""
+    """How many letters of a font of ``size`` points fit side by side."""
     return max(1, int(inches * 72 / (_LETTER * size)))
 
 
 def inches_of(letters: int, size: float) -> float:
-    """How wide so many letters of a font of ``size`` points are."""
+    """Width of some letters of a font of ``size`` points."""
     return letters * _LETTER * size / 72
 
 
 def axis_label(text: str, inches: float) -> str:
-    """Wraps the label of an axis to the axis's length: layouts make no room for longer ones."""
+    """Wrap the label of an axis of this length: layouts make no room for longer labels."""
     return "\n".join(
         part for line in text.split("\n") for part in textwrap.wrap(line, letters_of(inches, 8.0))
     )
 
 
-def legend_above(figure: Figure, entries: Sequence[Line2D], *, columns: int = 3) -> None:
-    """The legend of a whole figure, above everything; the figure grows by its height.
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name rows at 0, 1, ... from top to bottom, with a fine line between them."""
+    for place in range(1, len(names)):
+        axes.axhline(place - 0.5, color="#d8d8d8", linewidth=0.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
 
-    Args:
-      figure: everything else is in it.
-      entries: of the legend.
-      columns: at most so many; fewer where the entries are too wide for the figure.
+
+def legend_above(figure: Figure, entries: Sequence[Line2D], *, columns: int = 3) -> None:
+    """Put a legend above everything else in a figure, which grows by its height.
+
+    It has at most this many columns, fewer where the entries are too wide for the figure.
     """
     width, height = figure.get_size_inches()
     legend = None
@@ -130,7 +155,7 @@ def legend_above(figure: Figure, entries: Sequence[Line2D], *, columns: int = 3)
 
 @contextmanager
 def velodrome_style() -> Iterator[None]:
-    """Draws in our style whatever the user's matplotlib settings are."""
+    """Draw in our style, whatever the user's matplotlib settings are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         style.use(Path(__file__).parent / "velodrome.mplstyle")
@@ -138,14 +163,14 @@ def velodrome_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches that belongs to no window system and to no global state."""
+    """Make a figure, in inches, that belongs to no window system and to no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def add_caption(figure: Figure, text: str, *, size: float = 6.5) -> None:
-    """Makes the figure taller by a wrapped caption, which stands below everything."""
+    """Make the figure taller by a wrapped caption, which stands below everything."""
     width, height = figure.get_size_inches()
     letters = max(20, letters_of(0.97 * width, size))
     # "stand-in data" must stay one word for those who search a file.
@@ -158,66 +183,3 @@ def add_caption(figure: Figure, text: str, *, size: float = 6.5) -> None:
         0.012, 0.04 / height, "\n".join(lines), fontsize=size, color="#555555",
         va="bottom", ha="left", linespacing=1.2,
     )  # fmt: skip
-
-
-def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
-    """Writes ``stem``.png, .pdf and .svg, each whole or not at all.
-
-    Equal input gives equal bytes. Text stays text in PDF and SVG.
-
-    Args:
-      figure: arranged here, and not to be changed afterwards.
-      stem: the path without a suffix.
-      caption: set below the figure.
-    """
-    if caption:
-        add_caption(figure, caption)
-    arrange(figure)
-    paths = []
-    for suffix in _METADATA:
-        path = stem.with_name(stem.name + suffix)
-        with atomic_path(path) as temporary:
-            _print(figure, suffix, temporary)
-        paths.append(path)
-    return tuple(paths)
-
-
-def arrange(figure: Figure) -> None:
-    """Lays the figure out once: that is most of the work, and the same for all formats."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    # The solver's last digits depend on addresses in memory; files should not.
-    for axes in figure.axes:
-        left, bottom, width, height = axes.get_position(original=True).bounds
-        axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
-        axes.set_in_layout(True)  # another layout, with a caption, may follow
-
-
-def svg(figure: Figure) -> str:
-    """The figure without a caption as an SVG document, for a page of HTML."""
-    arrange(figure)
-    file = io.StringIO()
-    _print(figure, ".svg", file)
-    return file.getvalue()
-
-
-def _print(figure: Figure, suffix: str, file: Path | io.StringIO) -> None:
-    """What ``savefig`` does with an arranged figure, without laying it out once more."""
-    metadata, dpi = _METADATA[suffix], figure.dpi
-    figure.dpi = matplotlib.rcParams["savefig.dpi"]
-    if suffix == ".png":
-        FigureCanvasAgg(figure).print_png(file, metadata=metadata)
-    elif suffix == ".pdf":
-        FigureCanvasPdf(figure).print_pdf(file, metadata=metadata)
-    else:
-        FigureCanvasSVG(figure).print_svg(file, metadata=metadata)
-    figure.dpi = dpi
-    FigureCanvasAgg(figure)  # another layout measures its text with this one
-
-
-# Without dates and versions, so that equal input gives equal bytes.
-_METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".pdf": {"CreationDate": None},
-    ".svg": {"Date": None, "Creator": None},
-}

@@ -1,4 +1,4 @@
-"""Figures of matplotlib as parts of a page: SVG with the page's colours and names of their own."""
+"""Turn figures of matplotlib into parts of a page: SVG with the page's colours and unique ids."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from velodrome.results.report.figures.colours import variables
 from velodrome.results.report.figures.figure import Plot
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-# Figures of these names have a colour scale.
+# Names of the figures that have a colour scale.
 _COLOUR_SCALES = ("sensitivity", "pairs")
-# Of several panels: half a page is too narrow for it.
+# Width from which on half a page is too narrow: figures of several panels.
 _BROAD = 600
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FRACTION = re.compile(r"(\.\d\d)\d+")
@@ -29,7 +29,7 @@ class PageFigure:
       plot: its title, caption, and description in words.
       svg: the drawing.
       colours: used in it, as ``#rrggbb``, that the page may replace by others in the dark.
-      fixed: whether its colours mean numbers, so that it stays light on a dark page.
+      fixed: whether its colours stand for numbers, so that it stays light on a dark page.
       width: in CSS pixels as drawn; a page may show it smaller.
     """
 
@@ -41,21 +41,16 @@ class PageFigure:
 
     @property
     def broad(self) -> bool:
-        """Whether it needs a row of its own, and on a narrow screen scrolls."""
+        """Whether it needs a whole row, and on a narrow screen scrolls."""
         return self.width > _BROAD
 
 
 def page_figure(plot: Plot, document: str) -> PageFigure:
-    """Makes a drawing part of a page.
-
-    Args:
-      plot: what is drawn.
-      document: as ``velodrome.results.report.figures.style.svg`` gives it.
-    """
+    """Make a drawing, from ``velodrome.results.report.figures.drawing.svg``, part of a page."""
     root = ElementTree.fromstring(document)
     width = round(float(root.attrib.pop("width").removesuffix("pt")) * 96 / 72)
     root.attrib.pop("height")
-    # What it shows is said in words, once: a reader of screens would spell out every tick.
+    # Words describe what it shows, once: a screen reader would spell out every tick.
     root.attrib |= {"role": "img", "aria-labelledby": f"figure-{plot.name}-alt"}
     _drop(root, {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
     _rename(root, prefix=f"figure-{plot.name}")
@@ -70,7 +65,7 @@ def page_figure(plot: Plot, document: str) -> PageFigure:
 
 
 def _drop(element: ElementTree.Element, tags: set[str]) -> None:
-    """Removes elements: a style sheet in a figure would hold for the whole page."""
+    """Remove elements: a style sheet in a figure would hold for the whole page."""
     for child in list(element):
         if child.tag in tags:
             element.remove(child)
@@ -82,7 +77,7 @@ def _drop(element: ElementTree.Element, tags: set[str]) -> None:
 
 
 def _rename(root: ElementTree.Element, *, prefix: str) -> None:
-    """Makes ids differ from those of other figures, and drops those that nothing refers to."""
+    """Make ids differ from those of other figures, and drop those that nothing refers to."""
     used: set[str] = set()
     for element in root.iter():
         link = element.attrib.pop(f"{{{_LINK}}}href", None)
@@ -107,14 +102,14 @@ def _rename(root: ElementTree.Element, *, prefix: str) -> None:
 
 
 def _shorten(root: ElementTree.Element) -> None:
-    """Hundredths of a point are not seen."""
+    """Round paths to hundredths of a point: more is not seen."""
     for element in root.iter():
         if "d" in element.attrib:
             element.attrib["d"] = _FRACTION.sub(r"\1", " ".join(element.attrib["d"].split()))
 
 
 def _recolour(root: ElementTree.Element) -> set[str]:
-    """Puts variables in the place of colours, and returns these."""
+    """Put variables in the place of colours, and return these."""
     colours: set[str] = set()
     for element in root.iter():
         if "style" in element.attrib:

@@ -13,18 +13,20 @@ from velodrome.results.analyses.time_to_loss import FRACTIONS
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import SATURATED_OUT, Plot
-from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
+from velodrome.results.report.figures.log2axis import MARGIN, limits, log2, set_log2
 from velodrome.results.report.figures.style import (
     axis_label,
     handles,
     legend_above,
-    looks,
     new_figure,
+    series_styles,
+    slots,
 )
 from velodrome.results.speedup.speedup import format_ratio
 
 RATIO_COLUMNS = ("label", "unit", "fraction", "median", "quarter", "three_quarters", "reached",
                  "tasks")  # fmt: skip
+_QUARTILES = ["median", "quarter", "three_quarters"]
 _FRACTIONS = (
     "Time of {baseline}, at its best rate for this very loss, over the time of the optimizer, to "
     "fractions of the way from the initial loss to the lowest loss that any optimizer reaches on "
@@ -41,7 +43,7 @@ _ANYTIME = (
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Time to loss, then the anytime speedup."""
+    """Yield the time to loss, then the anytime speedup."""
     context = data.context
     ratios = time_ratios(data.time_to_loss, context)
     if len(ratios):
@@ -80,7 +82,7 @@ def time_ratios(table: pd.DataFrame, context: Context) -> pd.DataFrame:
 
     Args:
       table: see ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
-      context: names the baseline.
+      context: names the baseline and the optimizers.
 
     Returns:
       Rows of :data:`RATIO_COLUMNS`; 0 where the candidate does not get there. Losses that the
@@ -115,90 +117,63 @@ def time_ratios(table: pd.DataFrame, context: Context) -> pd.DataFrame:
 
 
 def with_quartiles(table: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
-    """The times of every task, and beside them what is drawn: ``steps_median``, ...
-
-    Args:
-      table: see ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
-      ratios: see :func:`time_ratios`.
-    """
-    drawn = ["median", "quarter", "three_quarters"]
+    """The times of every task, and beside them what is drawn: ``steps_median``, ..."""
     for unit, mine in ratios.groupby("unit", sort=False):
-        shown = mine[["label", "fraction"]].assign(**{f"{unit}_{x}": mine[x] for x in drawn})
+        shown = mine[["label", "fraction"]].assign(**{f"{unit}_{x}": mine[x] for x in _QUARTILES})
         table = table.merge(shown, on=["label", "fraction"], how="left")
     return table
 
 
 def draw(table: pd.DataFrame, context: Context) -> Figure:
-    """Draws ratios in steps and in seconds by fraction.
-
-    Args:
-      table: see :func:`time_ratios`.
-      context: what the results are of.
-    """
-    styles = looks(context.labels)
+    """Draw the ratios of :func:`time_ratios`, in steps and in seconds, by fraction."""
+    styles = series_styles(context.labels, table["label"])
     units = list(dict.fromkeys(table["unit"]))
-    labels = [label for label in context.labels if label in set(table["label"])]
     figure = new_figure(1.2 + 2.6 * len(units), 2.4)
     grid = np.atleast_1d(figure.subplots(1, len(units), sharey=True))
-    with np.errstate(divide="ignore"):
-        low, high = limits(np.log2(table[["quarter", "median"]].to_numpy(float)).ravel())
+    low, high = limits(log2(table[["quarter", "median"]]).ravel())
     for axes, unit in zip(grid, units, strict=True):
-        for number, label in enumerate(labels):
+        for (label, (color, marker)), beside in zip(
+            styles.items(), slots(len(styles), 0.7), strict=True
+        ):
             mine = table.loc[(table["unit"] == unit) & (table["label"] == label)]
-            x = np.array([FRACTIONS.index(f) for f in mine["fraction"]], dtype=float)
-            x += (number - (len(labels) - 1) / 2) * 0.7 / len(labels)
-            color, marker = styles[label]
-            with np.errstate(divide="ignore"):
-                middle, bottom, top = (
-                    np.clip(np.log2(mine[name].to_numpy(float)), low - MARGIN, high + 0.15)
-                    for name in ("median", "quarter", "three_quarters")
-                )
+            x = beside + np.array([FRACTIONS.index(f) for f in mine["fraction"]], dtype=float)
+            middle, bottom, top = np.clip(log2(mine[_QUARTILES]).T, low - MARGIN, high + 0.15)
             axes.vlines(x, bottom, top, color=color, linewidth=1.2, alpha=0.6)
             # Unclipped: what the baseline never reaches lies on the frame.
             axes.plot(
                 x, middle, marker, color=color, markersize=3.8, markeredgewidth=0, clip_on=False
             )
         set_log2(axes, low, high, floor=True, zero="not reached")
-        axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
         axes.set_xticks(range(len(FRACTIONS)), [f"{f:.0%}" for f in FRACTIONS])
         axes.set_xlabel(f"way to the best loss, in {unit}")
         axes.grid(axis="x", visible=False)
     grid[0].set_ylabel(axis_label(f"{context.baseline}'s time over\nthe optimizer's", 1.8))
-    entries = handles({label: styles[label] for label in labels}, markersize=3.5)
-    legend_above(figure, entries)
+    legend_above(figure, handles(styles, markersize=3.5))
     return figure
 
 
 def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
-    """Draws medians over tasks against the share of the run.
+    """Draw medians over tasks against the share of the run.
 
     Args:
       table: see ``velodrome.results.analyses.anytime.ANYTIME_COLUMNS``.
-      context: what the results are of.
+      context: names the baseline and the optimizers.
     """
-    styles = looks(context.labels)
-    labels = [label for label in context.labels if label in set(table["label"])]
+    styles = series_styles(context.labels, table["label"])
     figure = new_figure(4.6, 2.5)
     axes = figure.add_subplot()
-    with np.errstate(divide="ignore"):
-        values = np.log2(table[["median", "quarter", "three_quarters"]].to_numpy(float))
+    values = log2(table[_QUARTILES])
     low, high = limits(values.ravel(), high=2)
-    alpha = 0.16 if len(labels) <= 3 else 0.06
-    for label in labels:
+    alpha = 0.16 if len(styles) <= 3 else 0.06
+    for label, (color, _) in styles.items():
         mine = table.loc[table["label"] == label].sort_values("share")
         x = mine["share"].to_numpy(float)
-        with np.errstate(divide="ignore"):
-            middle, bottom, top = (
-                np.maximum(np.log2(mine[name].to_numpy(float)), low - MARGIN)
-                for name in ("median", "quarter", "three_quarters")
-            )
-        color = styles[label][0]
+        middle, bottom, top = np.maximum(log2(mine[_QUARTILES]).T, low - MARGIN)
         axes.fill_between(x, bottom, top, color=color, alpha=alpha, linewidth=0)
         bound = mine["lower_bound"].to_numpy(bool)
         axes.plot(x, middle, color=color, linewidth=1.0, linestyle=":" if bound.any() else "-")
         axes.plot(x, np.where(bound, np.nan, middle), color=color)
     set_log2(axes, low, high, floor=bool((values < low).any()))
-    axes.axhline(0, color="#333333", linewidth=0.8, zorder=1)
     axes.set_xscale("log")
     first = min(float(np.min(table["share"])), 0.5)  # a very short run has one evaluation only
     axes.set_xlim(first, 1)
@@ -207,5 +182,5 @@ def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("share of the optimizer's steps")
     axes.set_ylabel(axis_label(f"speedup over {context.tuned},\nin steps", 1.8))
-    legend_above(figure, handles({label: styles[label] for label in labels}, markersize=3.5))
+    legend_above(figure, handles(styles, markersize=3.5))
     return figure

@@ -1,4 +1,4 @@
-"""Puts a report's numbers and figures into one page of HTML.
+"""Put a report's numbers and figures into one page of HTML.
 
 The page needs no network and no script: with scripts its table sorts and filters, and tasks open
 in a dialog; without them all of it can be read. Equal input gives equal bytes.
@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.colours import PAGE_DARK, PAGE_LIGHT, dark
-from velodrome.results.report.figures.figure import SECTIONS
-from velodrome.results.report.figures.style import BASELINE, FAINT, WIDE, looks
+from velodrome.results.report.figures.contents import SECTIONS
+from velodrome.results.report.figures.style import BASELINE, FAINT, WIDE, series_styles
 from velodrome.results.report.figures.svg import PageFigure
 from velodrome.results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from velodrome.results.report.page.contents import headlines, notes, tables
@@ -31,15 +31,7 @@ _SCRIPTS = ("vendor/sortable.min.js", "page.js")
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page.
-
-    Attributes:
-      anchor: its id.
-      title: its heading.
-      figures: in their order.
-      tables: in their order.
-      notes: paragraphs.
-    """
+    """A chapter of the page."""
 
     anchor: str
     title: str
@@ -49,13 +41,8 @@ class Section:
 
 
 def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
-    """The page.
-
-    Args:
-      data: tables of the report.
-      figures: all but the small multiples of learning curves, which the page draws itself.
-    """
-    styles = {label: colour for label, (colour, _) in looks(data.context.labels).items()}
+    """Build the page; ``figures`` are all but the learning curves, which the page draws itself."""
+    styles = {label: x.color for label, x in series_styles(data.context.labels).items()}
     colours = set(styles.values()) | {BASELINE, FAINT, WIDE, "#000000", PAGE_LIGHT}
     colours = {c.lower() for c in colours}.union(*(figure.colours for figure in figures))
     environment = jinja2.Environment(

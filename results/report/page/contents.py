@@ -1,11 +1,9 @@
-"""What stands in each section of the page beside its figures."""
+"""Tables and notes of each section of the page, beside its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import pandas as pd
 
 from velodrome.results.analyses.headline import ratio_text
 from velodrome.results.report.data import ReportData
@@ -17,7 +15,13 @@ from velodrome.results.report.sentences import (
     problem_lines,
     published_line,
 )
-from velodrome.results.report.tables import family_median, headline_table, published_comparison
+from velodrome.results.report.tables import (
+    NOTHING,
+    TextTable,
+    family_median,
+    headline_table,
+    published_comparison,
+)
 
 _FROM = "95% (same tasks) from"
 
@@ -63,14 +67,7 @@ _HASHES = ("hash", "data_hash")
 
 @dataclass(frozen=True)
 class Summary:
-    """The first thing that is read about an optimizer.
-
-    Attributes:
-      label: the optimizer.
-      steps: median speedup in steps with its interval.
-      seconds: the same in seconds.
-      counts: how many tasks, censored, diverged, ...
-    """
+    """The card of an optimizer: median speedups with their intervals, and counts of tasks."""
 
     label: str
     steps: str
@@ -79,7 +76,7 @@ class Summary:
 
 
 def headlines(data: ReportData) -> tuple[Summary, ...]:
-    """One per optimizer."""
+    """One card per optimizer."""
     found = []
     for label in data.context.labels:
         median = {
@@ -87,34 +84,34 @@ def headlines(data: ReportData) -> tuple[Summary, ...]:
             for h in data.headlines
             if h.label == label and h.scope == "headline" and h.split == "train"
         }
-        steps, seconds = (median.get(unit, "-") for unit in ("steps", "seconds"))
+        steps, seconds = (median.get(unit, NOTHING) for unit in ("steps", "seconds"))
         found.append(Summary(label, steps, seconds, data.counts_of(label)))
     return tuple(found)
 
 
 def tables(data: ReportData, section: str) -> Iterator[PageTable]:
-    """Tables of a section; of the tables a report may have, those that have rows."""
+    """Yield the tables of a section, without those that have no rows."""
     if section == "headline":
-        yield text_table("Speedups", *headline_table(data))
+        yield text_table("Speedups", headline_table(data))
     if section == "speedup" and len(data.published):
-        yield text_table(published_line(data), *published_comparison(data.published))
+        yield text_table(published_line(data), published_comparison(data.published))
     if section == "families" and len(data.families):
         yield _families(data)
+    frames = data.tables()
     for name, (caption, titles) in _FRAMES.get(section, {}).items():
-        frame = getattr(data, name, None)
-        if isinstance(frame, pd.DataFrame) and len(frame):
-            yield frame_table(caption, frame, titles, minor=_HASHES)
+        if len(frames[name]):
+            yield frame_table(caption, frames[name], titles, minor=_HASHES)
 
 
 def _families(data: ReportData) -> PageTable:
-    """With a bound marked as one, of the median and of the worst task."""
+    """Mark bounds, of the median and of the worst task."""
     header = ["Family", "Optimizer", "Speedup in", "Tasks", "Censored", "Median [95%, same tasks]"]
     rows = []
     for row in data.families.to_dict("records"):
         counts = [str(row["tasks"]), str(row["censored"])]
         start = [row["family"], row["label"], row["unit"], *counts, ratio_text(family_median(row))]
         rows.append([*start, worst_text(row, data.summary)])
-    return text_table("Speedups by family of tasks", [*header, "Worst task"], rows)
+    return text_table("Speedups by family of tasks", TextTable([*header, "Worst task"], rows))
 
 
 def notes(data: ReportData, section: str) -> tuple[str, ...]:

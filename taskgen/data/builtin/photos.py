@@ -1,6 +1,6 @@
 """Crops of 32x32 pixels of photographs inside scikit-image; the label is the photograph.
 
-Only PNG files are used: they decode to the same pixels everywhere, JPEG files need not.
+Only PNG files are used: they decode to the same pixels everywhere, JPEG files may not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from velodrome.taskgen.data.order import permutation
 from velodrome.taskgen.data.packagefiles import package_file
 from velodrome.taskgen.data.stored import stored_dataset
 
-# Files of skimage/data. Left out: drawings, scans, a phase image that is nearly all background,
-# the second view of the motorcycle, and what would be downloaded.
+# Files of skimage/data. Left out are drawings, scans, a phase image that is nearly all background,
+# the second view of the motorcycle, and files that skimage would have to download.
 PHOTOGRAPHS = (
     "astronaut",
     "brick",
@@ -54,26 +54,22 @@ INFO = DatasetInfo(
 
 
 def columns(width: int, split: str) -> tuple[int, int]:
-    """Returns the columns of a photograph that a split is cut from: the first, and where it stops.
+    """Return the first column of a photograph that a split is cut from, and the one after the last.
 
     The right quarter is held out, and a gap keeps the parts from touching.
-
-    Args:
-      width: Width of the photograph in pixels.
-      split: "train" or "heldout".
     """
     border = width - width // 4
     return (0, border - GAP) if split == "train" else (border, width)
 
 
 def corners(height: int, width: int, split: str, photograph: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows and columns of the top-left pixels of a photograph's crops.
+    """Return the rows and columns of the top-left pixels of a photograph's crops.
 
     Args:
-      height: Height of the photograph in pixels.
-      width: Width of the photograph in pixels.
+      height: In pixels.
+      width: In pixels.
       split: "train" or "heldout".
-      photograph: Its number, which makes the choice differ between photographs.
+      photograph: Its number; each photograph is cut at other places.
 
     Returns:
       Two i32[n], without repetition of a pair.
@@ -86,7 +82,7 @@ def corners(height: int, width: int, split: str, photograph: int) -> tuple[np.nd
 
 
 def build() -> dict[str, Arrays]:
-    """Reads the photographs and cuts the crops; grey ones get three equal channels."""
+    """Read the photographs and cut the crops."""
     images: dict[str, list[np.ndarray]] = {split: [] for split in CROPS}
     for number, name in enumerate(PHOTOGRAPHS):
         picture = _read(name)
@@ -102,7 +98,8 @@ def build() -> dict[str, Arrays]:
 
 
 def _read(name: str) -> np.ndarray:
-    from PIL import Image  # comes with scikit-image
+    """Read a photograph; a grey one gets three equal channels."""
+    from PIL import Image  # noqa: PLC0415 - registering a data set needs no decoder
 
     file = package_file("skimage", f"data/{name}.png", distribution="scikit-image")
     with Image.open(file) as picture:

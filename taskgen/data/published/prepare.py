@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import util
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.download import DownloadError, download
-from velodrome.foundation.errors import DataError, WriteError
+from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir
-from velodrome.taskgen.data.info import SPLITS, DatasetInfo, hash_arrays
+from velodrome.taskgen.data.info import SPLITS, DatasetInfo, hash_arrays, map_arrays
 from velodrome.taskgen.data.packagefiles import installed_version
 from velodrome.taskgen.data.published.facts import INFOS
-from velodrome.taskgen.data.published.prepared import SCHEMA, prepared_dir, read_record, record_path
+from velodrome.taskgen.data.published.prepared import (
+    Record,
+    SplitRecord,
+    prepared_dir,
+    read_record,
+    record_path,
+)
 from velodrome.taskgen.data.published.readers.base import Reader
 from velodrome.taskgen.data.published.readers.detect import open_source_folder
 from velodrome.taskgen.data.published.readers.tokens import Encode, encode_bytes, load_pieces
-from velodrome.taskgen.data.published.recipes import Recipe, recipe_of
+from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.writer import write_split
-from velodrome.taskgen.data.stored import array_names
 
 _SOURCE = "source"
 """File with the hash of what the splits of an unfinished data set are made from."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, how much of it is done, how much it is in all)."""
+"""Called with (the current step, how much of it is done, how much it is in all)."""
 
 
 def downloads_dir(name: str) -> Path:
-    """Returns where the original files of a data set are downloaded to."""
-    return cache_dir() / "data" / "downloads" / recipe_of(name).tfds.replace("/", "-")
+    """Return where the original files of a data set are downloaded to."""
+    return cache_dir() / "data" / "downloads" / RECIPES[name].tfds.replace("/", "-")
 
 
 def prepare(
@@ -44,9 +46,9 @@ def prepare(
     source: Path | None = None,
     fetch: bool = False,
     vocabulary: Path | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Prepares a published data set; at once if it is prepared already.
+    progress: Progress = lambda step, done, total: None,
+) -> Record:
+    """Prepare a published data set; return at once if it is prepared already.
 
     Without ``source`` and ``fetch``, TFDS fetches and prepares it, which needs TensorFlow.
 
@@ -55,56 +57,43 @@ def prepare(
       source: A TFDS ``data_dir``, or a folder with the original files.
       fetch: Whether to download the original files.
       vocabulary: The SentencePiece model of T5, for the ``_32k`` data sets.
-      progress: Told about each step.
-
-    Returns:
-      The record; see :func:`~velodrome.taskgen.data.published.prepared.read_record`.
+      progress: Called after each part of a step.
 
     Raises:
       UnknownNameError: There is no such published data set.
-      DataError: It is not where it was said to be, is not complete, or needs a package that is
-        not installed.
-      DownloadError: It cannot be fetched, or what came is not the published file.
+      DataError: The source lacks the data set, is incomplete, or needs a package that is not
+        installed.
+      DownloadError: It cannot be fetched, or the server sent another file.
       WriteError: There is no room.
     """
-    recipe = recipe_of(name)
+    if name not in RECIPES:
+        raise UnknownNameError("data set to prepare", name, RECIPES)
     done = read_record(name)
     if done is not None:
         if source is not None or fetch:
             raise DataError(
-                f"{name} is prepared already, from {done['form']}. To prepare it from elsewhere, "
+                f"{name} is prepared already, from {done.form}. To prepare it from elsewhere, "
                 f"delete {prepared_dir(name)} first."
             )
-        return dict(done)
-    tell = progress or (lambda what, done, total: None)
+        return done
     info = next(info for info in INFOS if info.name == name)
-    encode, notes = _encoder(info, recipe, vocabulary)
+    encode, notes = _encoder(info, vocabulary)
     if fetch:
         if source is not None:
             raise DataError("give either a folder (--from) or --download, not both.")
-        source = fetch_files(name, progress=tell)
+        source = _fetch_files(name, progress)
     if source is None:
-        source = _build_with_tfds(name, recipe)
+        source = _build_with_tfds(name)
     reader = open_source_folder(info, source, encode=encode)
-    return _write(info, reader, notes, tell)
+    return _write(info, reader, notes, progress)
 
 
-def fetch_files(name: str, *, progress: Progress | None = None) -> Path:
-    """Downloads the original files of a data set and returns the folder that they are in.
-
-    Args:
-      name: The data set.
-      progress: Called with (name of the file, bytes so far, bytes in all).
-
-    Raises:
-      DataError: It cannot be downloaded by anyone.
-      DownloadError: No network, or what came is not the published file.
-    """
-    recipe = recipe_of(name)
+def _fetch_files(name: str, progress: Progress) -> Path:
+    """Download the original files of a data set and return the folder that they are in."""
+    recipe = RECIPES[name]
     if not recipe.files:
         raise DataError(f"{name} cannot be downloaded: {recipe.by_hand}.")
     folder = downloads_dir(name)
-    tell = progress or (lambda what, done, total: None)
     for file in recipe.files:
         try:
             download(
@@ -112,7 +101,7 @@ def fetch_files(name: str, *, progress: Progress | None = None) -> Path:
                 folder / file.name,
                 size=file.size,
                 sha256=file.sha256,
-                progress=lambda done, total, what=file.name: tell(what, done, total),
+                progress=lambda done, total, step=file.name: progress(step, done, total),
             )
         except DownloadError as error:
             raise DownloadError(
@@ -122,9 +111,12 @@ def fetch_files(name: str, *, progress: Progress | None = None) -> Path:
     return folder
 
 
-def _write(info: DatasetInfo, reader: Reader, notes: dict[str, Any], tell: Progress) -> Any:
+def _write(
+    info: DatasetInfo, reader: Reader, notes: Mapping[str, str], progress: Progress
+) -> Record:
     folder = prepared_dir(info.name)
-    identity = {"form": reader.form, "files": dict(reader.files), "notes": [reader.notes, notes]}
+    files = {name: vars(facts) for name, facts in reader.files.items()}
+    identity = {"form": reader.form, "files": files, "notes": [reader.notes, notes]}
     _begin(folder, content_hash(identity))
     splits = {}
     for split in SPLITS:
@@ -134,32 +126,27 @@ def _write(info: DatasetInfo, reader: Reader, notes: dict[str, Any], tell: Progr
                 part,
                 reader.splits[split],
                 source=identity,
-                progress=lambda done, total, what=f"{info.name} {split}": tell(what, done, total),
+                progress=lambda done, total, step=f"{info.name} {split}": progress(
+                    step, done, total
+                ),
             )
             part.replace(target)
-        arrays = {
-            name: np.load(target / f"{name}.npy", mmap_mode="r") for name in array_names(info)
-        }
-        splits[split] = {
-            "size": reader.splits[split].count,
-            "hash": hash_arrays(arrays),
-            "bytes": sum(array.nbytes for array in arrays.values()),
-        }
-    record = {
-        "schema": SCHEMA,
-        "name": info.name,
-        "form": reader.form,
-        "files": {name: dict(entry) for name, entry in reader.files.items()},
-        "published": reader.published,
-        "notes": {**reader.notes, **notes},
-        "splits": splits,
-        "prepared": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "velodrome": installed_version("velodrome"),
-            "pillow": installed_version("pillow"),
-        },
-    }
-    atomic_write_json(record_path(info.name), record)
+        arrays = map_arrays(target, info.array_names)
+        splits[split] = SplitRecord(
+            size=reader.splits[split].count,
+            hash=hash_arrays(arrays),
+            bytes=sum(array.nbytes for array in arrays.values()),
+        )
+    record = Record(
+        form=reader.form,
+        files=reader.files,
+        published=reader.published,
+        notes={**reader.notes, **notes},
+        splits=splits,
+        prepared=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={name: installed_version(name) for name in ("velodrome", "pillow")},
+    )
+    atomic_write_json(record_path(info.name), record.to_json(info.name))
     (folder / _SOURCE).unlink(missing_ok=True)
     if reader.unpacked is not None:
         shutil.rmtree(reader.unpacked, ignore_errors=True)
@@ -167,7 +154,7 @@ def _write(info: DatasetInfo, reader: Reader, notes: dict[str, Any], tell: Progr
 
 
 def _begin(folder: Path, identity: str) -> None:
-    """Deletes the splits of another source, so that no data set is made of two."""
+    """Delete the splits of another source, so that no data set is a mixture of two."""
     note = folder / _SOURCE
     if note.is_file() and note.read_text() == identity:
         return
@@ -184,10 +171,9 @@ def _begin(folder: Path, identity: str) -> None:
     atomic_write_text(note, identity)
 
 
-def _encoder(
-    info: DatasetInfo, recipe: Recipe, vocabulary: Path | None
-) -> tuple[Encode | None, dict[str, Any]]:
-    if recipe.vocabulary:
+def _encoder(info: DatasetInfo, vocabulary: Path | None) -> tuple[Encode | None, dict[str, str]]:
+    """Return the function from a text to its tokens, and what to record about it."""
+    if RECIPES[info.name].vocabulary:
         if vocabulary is None:
             raise DataError(
                 f"{info.name} needs the vocabulary of T5: give its sentencepiece.model with "
@@ -199,8 +185,9 @@ def _encoder(
     return (encode_bytes if info.kind == "text" else None), {}
 
 
-def _build_with_tfds(name: str, recipe: Recipe) -> Path:
-    """Lets TFDS fetch and prepare a data set, which takes TensorFlow."""
+def _build_with_tfds(name: str) -> Path:
+    """Let TFDS fetch and prepare a data set, which takes TensorFlow."""
+    recipe = RECIPES[name]
     ways = [f"`velodrome data prepare {name} --download`"] if recipe.files else []
     ways.append(f"`velodrome data prepare {name} --from DIR`, if you have it")
     if recipe.by_hand:
@@ -210,7 +197,7 @@ def _build_with_tfds(name: str, recipe: Recipe) -> Path:
             f"tensorflow-datasets needs TensorFlow to prepare {name}, and it is not installed: run "
             f"`pip install 'velodrome[prepare]'`; or use {', or '.join(ways)}."
         )
-    import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds  # noqa: PLC0415 - takes seconds; other sources do not need it
 
     folder = cache_dir() / "data" / "tfds"
     builder = tfds.builder(recipe.tfds, data_dir=str(folder), file_format="array_record")

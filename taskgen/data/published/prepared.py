@@ -1,7 +1,7 @@
 """Prepared data sets: decoded once, memory-mapped, with their content hashes on record.
 
-A folder of a prepared data set holds one folder a split with ``.npy`` files, and ``record.json``,
-which is written last: where it is, the data are complete.
+The folder of a prepared data set holds one folder a split with ``.npy`` files, and
+``record.json``, which is written last: if it is there, the data are complete.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import cache_dir
@@ -24,33 +23,80 @@ from velodrome.taskgen.data.info import (
     DatasetInfo,
     check_split,
     hash_arrays,
+    map_arrays,
 )
 from velodrome.taskgen.data.published.recipes import how_to_get
-from velodrome.taskgen.data.stored import array_names
+from velodrome.taskgen.data.published.sources import FileFacts
 
 SCHEMA = 1
 
-_KEYS = {"form", "files", "published", "notes", "splits", "prepared", "versions"}
-_SPLIT_KEYS = {"size", "hash", "bytes"}
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """A prepared split: number of examples, content hash, and bytes of the arrays."""
+
+    size: int
+    hash: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is recorded when a data set is prepared.
+
+    Attributes:
+      form: See :class:`~velodrome.taskgen.data.published.readers.base.Reader`; ``files``,
+        ``published`` and ``notes`` likewise.
+      splits: By name.
+      prepared: The time, in ISO 8601.
+      versions: Of the packages that decided the arrays.
+    """
+
+    form: str
+    files: Mapping[str, FileFacts]
+    published: bool | None
+    notes: Mapping[str, str]
+    splits: Mapping[str, SplitRecord]
+    prepared: str
+    versions: Mapping[str, str]
+
+    def to_json(self, name: str) -> dict[str, object]:
+        """Return what is written to ``record.json`` of the data set ``name``."""
+        return {"schema": SCHEMA, "name": name, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Record:
+        """Read what :meth:`to_json` returned; raise a ValueError or TypeError if it is not that."""
+        known = _fields(cls, found)
+        splits = {
+            split: SplitRecord(**_fields(SplitRecord, found["splits"][split])) for split in SPLITS
+        }
+        files = {
+            name: FileFacts(**_fields(FileFacts, file)) for name, file in found["files"].items()
+        }
+        return cls(**{**known, "splits": splits, "files": files})
+
+
+def _fields(kind: type, found: Mapping[str, Any]) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(kind)]
+    lacking = sorted(set(names) - set(found))
+    if lacking:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    return {name: found[name] for name in names}
 
 
 def prepared_dir(name: str) -> Path:
-    """Returns where the prepared data set ``name`` is kept, whether it is there or not."""
+    """Return where the prepared data set ``name`` is kept, whether it is there or not."""
     return cache_dir() / "data" / "prepared" / name
 
 
 def record_path(name: str) -> Path:
-    """Returns where the record of a prepared data set is kept."""
+    """Return where the record of a prepared data set is kept."""
     return prepared_dir(name) / "record.json"
 
 
-def read_record(name: str) -> Mapping[str, Any] | None:
-    """Returns what was recorded when the data set was prepared, or None if it is not.
-
-    Returns:
-      ``form``, ``files``, ``published``, ``notes``: see
-      :class:`~velodrome.taskgen.data.published.readers.base.Reader`; ``splits``: {split: {size, hash, bytes}};
-      ``prepared``: time; ``versions``.
+def read_record(name: str) -> Record | None:
+    """Return what was recorded when the data set was prepared, or None if it is not.
 
     Raises:
       DataError: The record is damaged, or of another version.
@@ -64,46 +110,29 @@ def read_record(name: str) -> Mapping[str, Any] | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _read_record(path: Path, modified: int) -> Mapping[str, Any]:
+def _read_record(path: Path, modified: int) -> Record:
     del modified  # a record that has changed is read again
     advice = f"Delete {path.parent} and prepare the data set again."
     try:
-        record = json.loads(path.read_text())
-        schema = record["schema"]
+        found = json.loads(path.read_text())
+        schema = found["schema"]
         if schema == SCHEMA:
-            _check_keys(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            return Record.from_json(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error!r}). {advice}") from error
-    if schema != SCHEMA:
-        raise DataError(
-            f"{path} has the schema {schema}, not {SCHEMA}: it is of another version of "
-            f"velodrome. {advice}"
-        )
-    return record
-
-
-def _check_keys(record: Mapping[str, Any]) -> None:
-    """Raises unless a record has all that is read of it."""
-    _need(record, _KEYS)
-    for split in SPLITS:
-        _need(record["splits"][split], _SPLIT_KEYS)
-
-
-def _need(part: Mapping[str, Any], keys: set[str]) -> None:
-    lacking = sorted(keys - set(part))
-    if lacking:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
+    raise DataError(
+        f"{path} has the schema {schema}, not {SCHEMA}: it is of another version of velodrome. "
+        f"{advice}"
+    )
 
 
 class PublishedDataset(Dataset):
     """A published data set, whose arrays are those that were prepared on this machine.
 
-    A damaged record fails only what needs the arrays: facts are known without it.
-
-    Args:
-      facts: What is known of it without having it. ``info`` adds what was recorded at the
-        preparation: sizes and content hashes.
+    A damaged record fails only what needs the arrays: ``facts`` are known without it.
     """
+
+    facts: DatasetInfo
 
     def __init__(self, facts: DatasetInfo):
         put = object.__setattr__  # the class is frozen
@@ -111,30 +140,31 @@ class PublishedDataset(Dataset):
         put(self, "load", self._load)
         put(self, "verified", True)
 
-    facts: DatasetInfo
-
     @property
     def info(self) -> DatasetInfo:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Facts, with content hashes if the data are prepared and their record is whole."""
+        """Facts; with sizes and content hashes if the data are prepared and the record is whole."""
         try:
             record = read_record(self.facts.name)
         except DataError:
             return self.facts
-        return self.facts if record is None else _with_record(self.facts, record["splits"])
+        if record is None:
+            return self.facts
+        return dataclasses.replace(
+            self.facts,
+            split_sizes={name: split.size for name, split in record.splits.items()},
+            split_hashes={name: split.hash for name, split in record.splits.items()},
+        )
 
     def _load(self, split: str) -> Arrays:
         check_split(self.facts.name, split)
         record = read_record(self.facts.name)
         if record is None:
             raise missing(self.facts, split)
-        return load_prepared(prepared_dir(self.facts.name), self.facts, split, record["splits"])
+        return _load_prepared(self.facts, split, record.splits[split].hash)
 
 
 def missing(facts: DatasetInfo, split: str) -> DataError:
-    """Returns the error for data that are not prepared, or whose record is damaged.
-
-    It says all that one can do.
-    """
+    """Return the error for data that are not prepared, or whose record is damaged."""
     try:
         read_record(facts.name)
     except DataError as error:
@@ -147,52 +177,25 @@ def missing(facts: DatasetInfo, split: str) -> DataError:
     )
 
 
-def load_prepared(
-    directory: Path, info: DatasetInfo, split: str, recorded: Mapping[str, Any]
-) -> Arrays:
-    """Maps the arrays of a split, and compares them with the recorded hash.
-
-    Args:
-      directory: Folder of the data set.
-      info: Facts about it.
-      split: "train" or "heldout".
-      recorded: ``splits`` of the record.
-
-    Raises:
-      DataError: Files are missing, or are not the recorded ones.
-    """
-    folder = directory / split
-    advice = f"Delete {directory} and run `velodrome data prepare {info.name}` again."
+def _load_prepared(info: DatasetInfo, split: str, recorded: str) -> Arrays:
+    folder = prepared_dir(info.name) / split
+    advice = f"Delete {folder.parent} and run `velodrome data prepare {info.name}` again."
     try:
-        arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in array_names(info)
-        }
+        arrays = map_arrays(folder, info.array_names)
     except (OSError, ValueError, EOFError) as error:  # what numpy raises for damaged files
         raise DataError(f"the prepared data in {folder} are damaged: {error}. {advice}") from error
-    found = _checked_hash(folder, tuple(sorted(arrays)), _stamp(folder, arrays))
-    if found != recorded[split]["hash"]:
+    files = [(folder / f"{name}.npy").stat() for name in arrays]
+    stamp = tuple((file.st_size, file.st_mtime_ns) for file in files)
+    found = _checked_hash(folder, tuple(arrays), stamp)
+    if found != recorded:
         raise DataError(
-            f"the prepared data in {folder} have the content hash {found}, but "
-            f"{recorded[split]['hash']} was recorded when they were prepared. {advice}"
+            f"the prepared data in {folder} have the content hash {found}, but {recorded} was "
+            f"recorded when they were prepared. {advice}"
         )
     return arrays
 
 
-def _stamp(folder: Path, arrays: Arrays) -> tuple[tuple[int, int], ...]:
-    found = [(folder / f"{name}.npy").stat() for name in sorted(arrays)]
-    return tuple((file.st_size, file.st_mtime_ns) for file in found)
-
-
 @functools.lru_cache(maxsize=64)
 def _checked_hash(folder: Path, names: tuple[str, ...], stamp: tuple[tuple[int, int], ...]) -> str:
-    """Hashes files once a process, unless they change."""
-    del stamp
-    return hash_arrays({name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names})
-
-
-def _with_record(facts: DatasetInfo, splits: Mapping[str, Any]) -> DatasetInfo:
-    return dataclasses.replace(
-        facts,
-        split_sizes={split: entry["size"] for split, entry in splits.items()},
-        split_hashes={split: entry["hash"] for split, entry in splits.items()},
-    )
+    del stamp  # files are hashed once a process, unless their sizes or times change
+    return hash_arrays(map_arrays(folder, names))

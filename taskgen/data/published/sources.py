@@ -1,11 +1,10 @@
-"""Original files of published data sets: finding them, and telling whether they are genuine."""
+"""Original files of published data sets: which they are, where they lie, if they are genuine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import sha256_file
@@ -13,13 +12,7 @@ from velodrome.foundation.files import sha256_file
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file as it was published.
-
-    Attributes:
-      url: Where it is fetched from.
-      size: Bytes.
-      sha256: 64 hexadecimal digits.
-    """
+    """A file as it was published: its address, its size in bytes, and its SHA-256."""
 
     url: str
     size: int
@@ -31,10 +24,82 @@ class RawFile:
         return self.url.rpartition("/")[2]
 
 
+@dataclass(frozen=True)
+class FileFacts:
+    """What is recorded about a file that was read: its size and its SHA-256."""
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileFacts:
+        """Return the facts of a file."""
+        return cls(path.stat().st_size, sha256_file(path))
+
+
+# Sizes and SHA-256 as in the checksum files of tensorflow-datasets 4.9.10.
+_TORONTO_URL = "https://www.cs.toronto.edu/~kriz/"
+_IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+
+def _idx_files(base: str, *facts: tuple[int, str]) -> tuple[RawFile, ...]:
+    return tuple(RawFile(base + name, *fact) for name, fact in zip(_IDX_FILES, facts, strict=True))
+
+
+MNIST = _idx_files(
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+)
+FASHION_MNIST = _idx_files(
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+    (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+    (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+    (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+)
+LM1B = (
+    RawFile(
+        "http://www.statmt.org/lm-benchmark/"
+        "1-billion-word-language-modeling-benchmark-r13output.tar.gz",
+        1_792_209_805,
+        "01ba60381110baf7f189dfd2b8374de371e8c9a340835793f190bdae9e90a34e",
+    ),
+)
+CIFAR10 = (
+    RawFile(
+        _TORONTO_URL + "cifar-10-binary.tar.gz",
+        170_052_171,
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
+)
+CIFAR100 = (
+    RawFile(
+        _TORONTO_URL + "cifar-100-binary.tar.gz",
+        168_513_733,
+        "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    ),
+)
+FOOD101 = (
+    RawFile(
+        "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
+        4_996_278_331,
+        "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4",
+    ),
+)
+
+
 def find_files(
     name: str, directory: Path, files: Sequence[RawFile], wanted: Sequence[str]
-) -> tuple[dict[str, Path] | None, dict[str, dict[str, Any]], bool | None]:
-    """Finds original files in a directory or in one right below it, compressed with gzip or not.
+) -> tuple[dict[str, Path], dict[str, FileFacts], bool | None]:
+    """Find original files in a directory or in one right below it, compressed with gzip or not.
 
     Args:
       name: The data set, whose folder is preferred to others.
@@ -43,53 +108,44 @@ def find_files(
       wanted: Names of the files without ``.gz``.
 
     Returns:
-      Their paths by name (None if not one of them is there); what to record about them; and
-      whether they are, byte for byte, the published ones (None for unpacked files, whose hashes
-      were not published).
+      Their paths by name, nothing if none of them is there; what to record about them; and whether
+      they are, byte for byte, the published ones, see :func:`is_published`.
 
     Raises:
       DataError: Some of them are missing, or several folders have files of these names.
     """
     folder, paths = _find(name, directory, wanted)
-    if not paths:
-        return None, {}, None
     missing = [file for file in wanted if file not in paths]
-    if missing:
+    if paths and missing:
         raise DataError(
             f"{folder} has {', '.join(path.name for path in paths.values())}, but lacks "
             f"{', '.join(missing)}. Put all files of the data set there."
         )
-    record = {path.name: describe_file(path) for path in paths.values()}
+    record = {path.name: FileFacts.of(path) for path in paths.values()}
     return paths, record, is_published(record, files)
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """Returns what is recorded about a file that was read: its size and SHA-256."""
-    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+def is_published(record: Mapping[str, FileFacts], files: Sequence[RawFile]) -> bool | None:
+    """Return whether files, by name, are the published ones.
 
-
-def is_published(record: Mapping[str, Mapping[str, Any]], files: Sequence[RawFile]) -> bool | None:
-    """Returns whether recorded files are the published ones; None if there is nothing to compare.
-
-    Args:
-      record: File name to what :func:`describe_file` returned.
-      files: The files as published.
+    None if this is not known: hashes are published only of files as they are downloaded, not of
+    unpacked ones.
     """
     known = {file.name: file.sha256 for file in files}
-    compared = [entry["sha256"] == known[name] for name, entry in record.items() if name in known]
+    compared = [facts.sha256 == known[name] for name, facts in record.items() if name in known]
     if not all(compared):
         return False
     return True if compared and len(compared) == len(record) else None
 
 
 def _find(name: str, directory: Path, wanted: Sequence[str]) -> tuple[Path, dict[str, Path]]:
-    """Returns the folder that has files of a data set, and those that it has of the wanted ones."""
+    """Return the folder that has files of a data set, and which of the wanted ones it has."""
     here = _files_in(directory, wanted)
     if here:
         return directory, here
     folders = sorted(path for path in directory.iterdir() if path.is_dir())
     found = {folder: paths for folder in folders if (paths := _files_in(folder, wanted))}
-    # Data sets name their files alike: those of MNIST are those of Fashion-MNIST too.
+    # Data sets name their files alike: those of MNIST and Fashion-MNIST have the same names.
     named = [folder for folder in found if _plain(folder.name) == _plain(name)]
     if len(found) > 1 and len(named) != 1:
         raise DataError(
@@ -112,5 +168,5 @@ def _files_in(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
 
 
 def _plain(name: str) -> str:
-    """A name as "fashionmnist", however it is written: ``fashion_mnist``, ``Fashion-MNIST``."""
+    """Return "fashionmnist" for ``fashion_mnist`` and ``Fashion-MNIST``."""
     return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -17,7 +17,7 @@ from velodrome.optimizers.velo.controller import control, fold, initial_state
 from velodrome.optimizers.velo.handmade.features import UNITS, Numbers, featured_weights
 from velodrome.optimizers.velo.optimizer import velo_from_theta
 from velodrome.optimizers.velo.tensor_statistics import Statistics, lstm_inputs
-from velodrome.optimizers.velo.weights.store import load_weights, verify
+from velodrome.optimizers.velo.weights.store import load_weights, read_weights
 
 POSITION = {unit.name: position for position, unit in enumerate(UNITS)}
 RANKS = (2, 1, 4)
@@ -142,7 +142,7 @@ def test_too_small_an_architecture_is_refused():
 
 
 def test_built_in_weights_are_made_of_the_numbers_of_their_card():
-    report = verify("velo-tiny")
+    report = read_weights("velo-tiny")
     made = remake(report.path.with_suffix(".json"))
     config = SearchConfig.from_json(report.card["training"]["config"])
     assert config == load_plan("velo-tiny")

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from velodrome.optimizers.velo.weights.msgpack import read_official
+from velodrome.optimizers.velo.weights.store import load_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -30,7 +30,7 @@ class Golden:
         self.losses = source["losses"]
         self._gradients = source
         self._prefix = prefix
-        self.weights: VeLOWeights = read_official(GOLDEN / weights)
+        self.weights: VeLOWeights = load_weights(GOLDEN / weights)
 
     def gradients(self, step: int) -> dict:
         """Those of step 1, 2, ..."""

@@ -17,7 +17,7 @@ from official_tree import official_tree
 from velodrome.foundation import download as downloading
 from velodrome.foundation.errors import UnknownNameError, WeightsError
 from velodrome.optimizers.velo.weights import official, store
-from velodrome.optimizers.velo.weights.fetch import crc32c, fetch_weights, parse_goog_hash
+from velodrome.optimizers.velo.weights.official import crc32c, fetch_weights, parse_goog_hash
 from velodrome.optimizers.velo.weights.tree import init_weights
 
 
@@ -78,7 +78,7 @@ def test_fetches_checks_and_records(server: Server, body: bytes, tmp_path: Path)
     assert record is not None
     assert record["sha256"] == hashlib.sha256(body).hexdigest()
     assert (record["origin"], record["checked"][:4]) == ("fetched", "md5=")
-    assert store.weights_label("velo") == "VeLO (official)"
+    assert store.read_weights("velo").label == "VeLO (official)"
     assert store.load_weights("velo").hidden_size == 6
     quick(server)  # it is there: nothing is asked for
     assert server.ranges == [None]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_own_format_round_trips_with_its_card(tmp_path: Path, weights: VeLOWeigh
     assert card["training"] == {"hours": 2}
     assert card["architecture"]["hidden_size"] == 6
     assert card["architecture"]["bank_size"] == 3
-    report = store.verify(path)
+    report = store.read_weights(path)
     assert (report.sha256, report.content_hash) == (card["sha256"], card["content_hash"])
     assert report.parameters == card["architecture"]["parameters"]
     assert report.card["training"] == {"hours": 2}
@@ -97,29 +98,31 @@ def test_one_set_of_weights_has_one_hash(tmp_path: Path, weights: VeLOWeights):
     assert store.weights_hash(moved) != store.weights_hash(weights)
 
 
-def test_labels_say_which_weights(
-    tmp_path: Path, weights: VeLOWeights, official_file: Path, monkeypatch: pytest.MonkeyPatch
-):
-    assert store.weights_label(weights).startswith("VeLO (weights ")
+def label(weights: str | Path) -> str:
+    return store.read_weights(weights).label
+
+
+def test_labels_say_which_weights(tmp_path: Path, weights: VeLOWeights, official_file: Path):
     path = store.save_weights(tmp_path / "mine", weights)
-    assert store.weights_label(path) == "VeLO (mine.safetensors)"
+    assert label(path) == "VeLO (mine.safetensors)"
     trained = store.save_weights(tmp_path / "toy" / "weights", weights)
-    assert store.weights_label(trained) == "VeLO (toy/weights.safetensors)"
+    assert label(trained) == "VeLO (toy/weights.safetensors)"
     # Right size and architecture are not enough: someone put the file there.
-    store.verify("velo")
-    assert store.weights_label("velo") == "VeLO (params)"
-    official.write_record(store.sha256_file(official_file), origin="fetched", checked="md5=...")
-    assert store.weights_label("velo") == "VeLO (official)"
-    assert store.meta_training_cost("velo") == official.OFFICIAL_COST
-    assert store.meta_training_cost(path) is store.meta_training_cost(weights) is None
+    assert label("velo") == "VeLO (params)"
+    official.write_record(
+        hashlib.sha256(official_file.read_bytes()).hexdigest(), origin="fetched", checked="md5=..."
+    )
+    assert label("velo") == "VeLO (official)"
+    assert store.read_weights("velo").cost == official.OFFICIAL_COST
+    assert store.read_weights(path).cost is None
     copy = tmp_path / "copy"
     copy.write_bytes(official_file.read_bytes())
-    assert store.weights_label(copy) == "VeLO (official)"
+    assert label(copy) == "VeLO (official)"
     data = bytearray(official_file.read_bytes())
     data[-1] ^= 1
     copy.write_bytes(data)
-    assert store.weights_label(copy) == "VeLO (copy)"
-    assert store.meta_training_cost(copy) is None
+    assert label(copy) == "VeLO (copy)"
+    assert store.read_weights(copy).cost is None
 
 
 def test_a_built_in_name_is_its_label(
@@ -128,7 +131,7 @@ def test_a_built_in_name_is_its_label(
     monkeypatch.setattr(store, "_BUILT_IN", tmp_path)
     store.save_weights(tmp_path / "velo-test", weights)
     assert store.weights_names() == ["velo", "velo-test"]
-    assert store.weights_label("velo-test") == "VeLO (velo-test)"
+    assert label("velo-test") == "VeLO (velo-test)"
     assert_same(store.load_weights("velo-test"), weights)
 
 
@@ -154,7 +157,7 @@ def test_official_hash_is_recorded_on_first_use_and_a_change_refused(official_fi
     store.load_weights("velo")
     record = official.read_record()
     assert record is not None
-    assert record["sha256"] == store.sha256_file(official_file)
+    assert record["sha256"] == hashlib.sha256(official_file.read_bytes()).hexdigest()
     data = official_file.read_bytes()
     at = data.index(b"step")
     official_file.write_bytes(data[:at] + b"stop" + data[at + 4 :])
@@ -266,7 +269,7 @@ def test_built_in_weights_are_whole_and_have_a_card():
     names = [name for name in store.weights_names() if name != "velo"]
     assert "velo-tiny" in names
     for name in names:
-        report = store.verify(name)
+        report = store.read_weights(name)
         assert report.label == f"VeLO ({name})"
         assert report.card["training"]
         assert report.path.with_suffix(".json").is_file()

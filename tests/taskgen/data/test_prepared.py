@@ -17,12 +17,13 @@ from tinydata import (
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import sha256_file
-from velodrome.taskgen.data import datasets, hash_arrays
+from velodrome.taskgen.data.info import hash_arrays
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import writer
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.prepared import missing, prepared_dir
 from velodrome.taskgen.data.published.readers.base import SplitReader
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.family import ImageView
 
@@ -54,7 +55,7 @@ def test_an_interrupted_preparation_goes_on(tmp_path: Path, monkeypatch: pytest.
     part, seen = tmp_path / "part", []
     with pytest.raises(KeyboardInterrupt):
         writer.write_split(part, reader_of(30, seen, fail_at=16), source="one")
-    with (part / "tokens.raw").open("ab") as file:
+    with (part / "tokens.npy").open("ab") as file:
         file.write(b"what was written after the last note")
     told: list[tuple[int, int]] = []
     writer.write_split(
@@ -116,7 +117,7 @@ def test_a_second_source_is_not_mixed_with_the_first(
         known = {image.tobytes() for image in others["train" if split == "train" else "test"]}
         assert {image.tobytes() for image in images["image"]} <= known, split
     images = tmp_path / "other" / "train-images-idx3-ubyte.gz"
-    assert record["files"][images.name]["sha256"] == sha256_file(images)
+    assert record.files[images.name].sha256 == sha256_file(images)
     # What is kept while it is unfinished is gone.
     names = sorted(path.name for path in prepared_dir("mnist").iterdir())
     assert names == ["heldout", "record.json", "train"]
@@ -152,7 +153,7 @@ def test_damage_after_the_preparation_is_found(mnist: Path, tmp_path: Path):
 )
 def test_a_damaged_record_fails_only_what_needs_the_arrays(mnist: Path, change: Any, told: str):
     whole = prepare("mnist", source=mnist)
-    (prepared_dir("mnist") / "record.json").write_text(change(whole))
+    (prepared_dir("mnist") / "record.json").write_text(change(whole.to_json("mnist")))
     info = datasets.get("mnist").info
     assert info.content_hash == "" and info.shape == (28, 28, 1)
     for error in (

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError, SpecError
-from velodrome.taskgen.data import Dataset, DatasetInfo, datasets, hash_arrays
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_source, open_view
 from velodrome.taskgen.data.text import prepare_tokens
 from velodrome.taskgen.family import ImageView, TextView

@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from velodrome.taskgen.data import datasets, hash_arrays, standin
+from velodrome.taskgen.data.info import hash_arrays
 from velodrome.taskgen.data.published.facts import INFOS
-from velodrome.taskgen.data.standin import stand_in_name
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.standin import catalog
+from velodrome.taskgen.data.standin.catalog import stand_in_name
 from velodrome.taskgen.data.standin.images import noise
 from velodrome.taskgen.data.standin.text import make_text
 
@@ -37,7 +39,7 @@ def test_has_the_recorded_bytes(name: str):
     """Golden: a stand-in is the same on every machine and with every version of numpy."""
     published = next(info for info in INFOS if info.name == name)
     info = datasets.get(stand_in_name(name)).info
-    for split, arrays in standin.build(published).items():
+    for split, arrays in catalog.build(published).items():
         assert hash_arrays(arrays) == info.split_hashes[split]
         if info.kind == "image":
             assert arrays["image"].shape == (info.split_sizes[split], *info.shape)
@@ -118,7 +120,7 @@ def test_spelled_text_looks_like_text():
 
 def test_facts_need_no_data_and_no_jax():
     code = (
-        "import sys; from velodrome.taskgen.data import datasets; "
+        "import sys; from velodrome.taskgen.data.registry import datasets; "
         "assert datasets.get('stand-in:mnist').info.content_hash; "
         "assert not {'jax', 'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
     )

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data import Dataset, DatasetInfo, datasets, resident
+from velodrome.taskgen.data import resident
+from velodrome.taskgen.data.info import Dataset, DatasetInfo
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import example_rows

@@ -15,8 +15,8 @@ from tinydata import COUNTS, random_images, shrink
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velodrome.taskgen.data import datasets
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
+from velodrome.taskgen.data.registry import datasets
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:

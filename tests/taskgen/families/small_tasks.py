@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from velodrome.taskgen.build import batch_shapes
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 SMALL = {

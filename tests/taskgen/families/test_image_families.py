@@ -14,7 +14,7 @@ from small_tasks import random_batch
 import velodrome
 from velodrome.taskgen.build import batch_shapes, trace_network_cost
 from velodrome.taskgen.cost.tracing import count_program
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from image_variants import quick, ready, variant
 
 import velodrome
 from velodrome.foundation.errors import SpecError
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from small_tasks import logit_gaps, random_batch, small_spec
 
 import velodrome
 from velodrome.taskgen.build import trace_network_cost
-from velodrome.taskgen.data import datasets
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.families.rnn import cell
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 

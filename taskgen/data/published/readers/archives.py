@@ -1,4 +1,4 @@
-"""Archives as published: reading them, and unpacking those of many files once, into the cache."""
+"""Published archives: read, or unpacked once into the cache if they hold many files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ from velodrome.foundation.errors import DataError, WriteError
 from velodrome.foundation.files import cache_dir
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader
-from velodrome.taskgen.data.published.sources import RawFile, describe_file, is_published
+from velodrome.taskgen.data.published.sources import FileFacts, RawFile, is_published
 
 
 @contextlib.contextmanager
 def open_archive(archive: Path) -> Iterator[tarfile.TarFile]:
-    """Opens an archive for a ``with`` block that reads all of its members.
-
-    Args:
-      archive: A tar file, compressed or not.
+    """Open a tar file, compressed or not, for a ``with`` block that reads all of its members.
 
     Raises:
       DataError: It is damaged.
@@ -31,22 +28,18 @@ def open_archive(archive: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(archive) as members:
             yield members
-            # The checksum of what was read comes after the last member.
+            # The checksum comes after the last member.
             while members.fileobj is not None and members.fileobj.read(1 << 20):
                 pass
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        # A wrong checksum is an OSError too, but one without a number of the system.
+        # A wrong checksum is an OSError too, but one without an errno.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpacks an archive; the folder ``target`` is there only when all of it is.
-
-    Args:
-      archive: A tar file, compressed or not.
-      target: Where to. Its directory is made.
+    """Unpack a tar file; the folder ``target`` is there only when all of it is.
 
     Raises:
       DataError: The archive is damaged.
@@ -54,7 +47,7 @@ def unpack(archive: Path, target: Path) -> None:
     """
     part = target.with_name(target.name + ".part")
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
+        shutil.rmtree(part, ignore_errors=True)  # left by a call that was killed
         part.mkdir(parents=True)
         with open_archive(archive) as members:
             members.extractall(part, filter="data")
@@ -74,33 +67,32 @@ def open_unpacked(
     files: Sequence[RawFile],
     read: Callable[[Path], Reader | None],
 ) -> Reader | None:
-    """Reads a data set of many files: from its archive, or from a folder that was unpacked by hand.
+    """Read a data set of many files from its archive, or from a folder that was unpacked by hand.
 
-    The archive has precedence, because its hash can be compared with the published one, and what
-    lies unpacked beside it may be a part of it, or of another archive.
+    The archive has precedence: its hash can be compared with the published one, and what lies
+    unpacked beside it may be incomplete, or come from another archive.
 
     Args:
       info: Facts about the data set.
       directory: Where the archive lies, or what was unpacked.
       files: The archive as published.
-      read: From the folder that an archive was unpacked to, to a reader of it; or to None, if the
-        folder has no such files.
+      read: Returns a reader of an unpacked archive, or None for a folder without such files.
 
     Returns:
-      The reader, or None if the directory has no such files.
+      The reader, or None if the directory has neither.
 
     Raises:
-      DataError: The archive is damaged, or is of something else.
+      DataError: The archive is damaged, or of another data set.
       WriteError: There is no room to unpack it.
     """
     archive = directory / files[0].name
     if not archive.is_file():
         return read(directory)
-    record = {archive.name: describe_file(archive)}
-    # With the hash as its name, the folder is never taken for that of another archive.
-    target = cache_dir() / "data" / "unpacked" / info.name / record[archive.name]["sha256"]
+    record = {archive.name: FileFacts.of(archive)}
+    # Its name is the hash of the archive, so it is never taken for that of another one.
+    target = cache_dir() / "data" / "unpacked" / info.name / record[archive.name].sha256
     if not target.is_dir():
-        shutil.rmtree(target.parent, ignore_errors=True)  # what was left of another archive
+        shutil.rmtree(target.parent, ignore_errors=True)  # what is left of another archive
         unpack(archive, target)
     reader = read(target)
     if reader is None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from velodrome.taskgen.data.info import Arrays
+import numpy as np
+
+from velodrome.foundation.errors import DataError
+from velodrome.foundation.text import plural
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.published.recipes import RECIPES
+from velodrome.taskgen.data.published.sources import FileFacts
+from velodrome.taskgen.data.published.splits import part_order
 
 
 @dataclass(frozen=True)
 class SplitReader:
-    """One split, readable from any place, so that a preparation can be taken up again.
+    """One split, readable from any place, so that an interrupted preparation can be resumed.
 
     Attributes:
       count: Number of examples.
@@ -31,17 +37,75 @@ class Reader:
     Attributes:
       form: What was found, in words: "IDX files", "food-101.tar.gz".
       splits: "train" and "heldout".
-      files: What was read: name to size in bytes, and SHA-256 where it was computed.
-      published: Whether those hashes are the ones published with the data; None if that cannot be
-        told, as of unpacked files.
+      files: What was read, by name, where it was hashed.
+      published: Whether the files are the published ones, see
+        :func:`~velodrome.taskgen.data.published.sources.is_published`.
       notes: What else decided the arrays, such as the hash of a vocabulary.
-      unpacked: A folder of the cache that was made only to be read from, if there is one; it is of
-        no use once the data are prepared.
+      unpacked: A folder of the cache that holds an unpacked archive, to be deleted when the data
+        are prepared.
     """
 
     form: str
     splits: Mapping[str, SplitReader]
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, FileFacts] = field(default_factory=dict)
     published: bool | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     unpacked: Path | None = None
+
+
+def memory_reader(
+    form: str,
+    info: DatasetInfo,
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    files: Mapping[str, FileFacts],
+    published: bool | None,
+) -> Reader:
+    """Make a reader of images and labels that fit into memory.
+
+    Args:
+      form: See :class:`Reader`; ``files`` and ``published`` likewise.
+      info: Facts about the data set.
+      splits: By the name of the split in TFDS, ``(u8[N,H,W,C], u8[N])`` in the original order;
+        an example's number is its key in TFDS.
+
+    Raises:
+      DataError: The arrays are not those of the data set.
+    """
+    made = {}
+    for split, part in RECIPES[info.name].parts.items():
+        image, label = splits[part.split]
+        _check_images(info, part.split, image, label)
+        order = part_order(range(len(label)), part)
+        made[split] = _array_reader(image[order], label[order].astype(np.int32))
+    return Reader(form, made, files, published)
+
+
+def _check_images(info: DatasetInfo, split: str, image: np.ndarray, label: np.ndarray) -> None:
+    recipe = RECIPES[info.name]
+    expected = (recipe.counts[split], *info.shape)
+    if image.shape != expected or label.shape != image.shape[:1]:
+        raise DataError(
+            f"the {split} split of {info.name} has images of {expected}, but here they are of "
+            f"{image.shape}, with labels of {label.shape}. Give the whole original data set."
+        )
+    if len(label) and int(label.max()) >= info.num_classes:
+        raise DataError(
+            f"the {split} split of {info.name} has a label {int(label.max())}, but labels go from "
+            f"0 to {info.num_classes - 1}. Give the original files of this data set."
+        )
+    found = np.bincount(label, minlength=info.num_classes).tolist()
+    for number, count in enumerate(recipe.class_counts.get(split, ())):
+        if found[number] != count:
+            raise DataError(
+                f"the {split} split of {info.name} has {plural(count, 'image')} of class "
+                f"{number}, but these files have {found[number]:,}: they are of another data set, "
+                "or damaged. Give the original files."
+            )
+
+
+def _array_reader(image: np.ndarray, label: np.ndarray) -> SplitReader:
+    def read(start: int, stop: int) -> Arrays:
+        return {"image": image[start:stop], "label": label[start:stop]}
+
+    return SplitReader(len(label), read)

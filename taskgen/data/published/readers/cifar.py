@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.archives import open_archive
-from velodrome.taskgen.data.published.readers.base import Reader
-from velodrome.taskgen.data.published.readers.memory import memory_reader
-from velodrome.taskgen.data.published.sources import (
-    RawFile,
-    describe_file,
-    find_files,
-    is_published,
-)
+from velodrome.taskgen.data.published.readers.base import Reader, memory_reader
+from velodrome.taskgen.data.published.sources import FileFacts, RawFile, find_files, is_published
 
 FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cifar10": {
@@ -38,18 +31,12 @@ _PYTHON_VERSION = ("data_batch_1", "test_batch", "batches.meta", "meta")
 
 
 def read_records(content: bytes, *, labels: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the records of a file.
+    """Read the images u8[N,32,32,3] and labels u8[N] of a file's content.
 
     Args:
-      content: The file's bytes.
+      content: Bytes of whole records; a :class:`DataError` is raised if they are not.
       labels: Label bytes of a record; the last one is the label.
       what: Name of the file, for messages.
-
-    Returns:
-      u8[N,32,32,3] and u8[N].
-
-    Raises:
-      DataError: The file is no whole number of records.
     """
     size = labels + _PIXELS
     if not content or len(content) % size:
@@ -63,12 +50,7 @@ def read_records(content: bytes, *, labels: int, what: str) -> tuple[np.ndarray,
 
 
 def open_cifar(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> Reader | None:
-    """Reads CIFAR-10 or CIFAR-100 from the published archive, or from its unpacked files.
-
-    Args:
-      info: Facts about the data set.
-      directory: Where the archive lies, or the files, or the folder that has them.
-      files: The archive as published, with its hash.
+    """Read CIFAR-10 or CIFAR-100 from the published archive, or from its unpacked files.
 
     Returns:
       The reader, or None if the directory has no such files.
@@ -81,11 +63,11 @@ def open_cifar(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -
     archive = directory / files[0].name
     if archive.is_file():
         content = _unpack(archive, wanted)
-        record = {archive.name: describe_file(archive)}
+        record = {archive.name: FileFacts.of(archive)}
         published = is_published(record, files)
     else:
         paths, record, published = find_files(info.name, directory, (), wanted)
-        if paths is None:
+        if not paths:
             _refuse_pickles(info, directory)
             return None
         content = {name: path.read_bytes() for name, path in paths.items()}
@@ -113,7 +95,7 @@ def _unpack(archive: Path, wanted: list[str]) -> dict[str, bytes]:
 
 
 def _refuse_pickles(info: DatasetInfo, directory: Path) -> None:
-    found: list[Any] = [*directory.glob("cifar-*-python*"), *directory.glob("*/data_batch_1")]
+    found = [*directory.glob("cifar-*-python*"), *directory.glob("*/data_batch_1")]
     found += [directory / name for name in _PYTHON_VERSION if (directory / name).is_file()]
     if found:
         raise DataError(

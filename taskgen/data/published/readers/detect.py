@@ -15,11 +15,11 @@ from velodrome.taskgen.data.published.readers.idx import open_idx
 from velodrome.taskgen.data.published.readers.lm1b import open_lm1b
 from velodrome.taskgen.data.published.readers.tfdsfolder import open_tfds
 from velodrome.taskgen.data.published.readers.tokens import Encode
-from velodrome.taskgen.data.published.recipes import RECIPES, recipe_of
+from velodrome.taskgen.data.published.recipes import RECIPES
 
 
 def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None) -> Reader:
-    """Finds out in which form a data set lies in a folder.
+    """Open a data set in whatever form it lies in a folder.
 
     Args:
       info: Facts about the data set.
@@ -32,21 +32,9 @@ def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}.")
-    folder = folder.resolve()  # what was read is told apart by where it lies, too
-    recipe = recipe_of(info.name)
-    reader = open_tfds(info, folder, encode=encode)
-    if reader is None and recipe.layout == "idx":
-        reader = open_idx(info, folder, recipe.files)
-    elif reader is None and recipe.layout == "cifar":
-        reader = open_cifar(info, folder, recipe.files)
-    elif reader is None and recipe.layout == "food101":
-        reader = open_unpacked(info, folder, recipe.files, partial(open_food101, info))
-    elif reader is None and recipe.layout == "imagenet":
-        reader = open_imagenet(info, folder)
-    elif reader is None and recipe.layout == "lm1b":
-        assert encode is not None  # it is text
-        read = partial(open_lm1b, info, encode=encode)
-        reader = open_unpacked(info, folder, recipe.files, read)
+    folder = folder.resolve()  # the path is part of what identifies a source
+    reader = open_tfds(info, folder, encode=encode) or _open_original(info, folder, encode)
+    recipe = RECIPES[info.name]
     if reader is None:
         known = ", ".join(file.name for file in recipe.files)
         original = f", nor the original files ({known})" if known else ""
@@ -58,12 +46,29 @@ def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None
     return reader
 
 
+def _open_original(info: DatasetInfo, folder: Path, encode: Encode | None) -> Reader | None:
+    recipe = RECIPES[info.name]
+    if recipe.layout == "idx":
+        return open_idx(info, folder, recipe.files)
+    if recipe.layout == "cifar":
+        return open_cifar(info, folder, recipe.files)
+    if recipe.layout == "food101":
+        return open_unpacked(info, folder, recipe.files, partial(open_food101, info))
+    if recipe.layout == "imagenet":
+        return open_imagenet(info, folder)
+    if recipe.layout == "lm1b":
+        assert encode is not None  # it is text
+        read = partial(open_lm1b, info, encode=encode)
+        return open_unpacked(info, folder, recipe.files, read)
+    return None
+
+
 def _refuse_another(name: str, reader: Reader) -> None:
-    """Refuses the files of another data set: MNIST and Fashion-MNIST name theirs alike."""
+    """Refuse the files of another data set: MNIST and Fashion-MNIST name theirs alike."""
     for other, recipe in RECIPES.items():
-        known = {file.sha256 for file in recipe.files}
-        if recipe.tfds == recipe_of(name).tfds:
+        if recipe.tfds == RECIPES[name].tfds:
             continue
-        for file, entry in reader.files.items():
-            if entry.get("sha256") in known:
+        known = {file.sha256 for file in recipe.files}
+        for file, facts in reader.files.items():
+            if facts.sha256 in known:
                 raise DataError(f"{file} is a file of {other}, not of {name}; give the right one.")

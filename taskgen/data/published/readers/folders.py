@@ -10,21 +10,17 @@ import numpy as np
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.jpegs import file_reader
+from velodrome.taskgen.data.images import decode, squash
+from velodrome.taskgen.data.info import Arrays, DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
-from velodrome.taskgen.data.published.recipes import recipe_of
+from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.splits import part_order
 
 _Listed = tuple[list[str], list[Path], list[int]]  # keys in TFDS, files, labels
 
 
 def open_food101(info: DatasetInfo, directory: Path) -> Reader | None:
-    """Reads Food-101 from its unpacked archive: ``meta/`` and ``images/``.
-
-    Args:
-      info: Facts about the data set.
-      directory: The folder ``food-101``, or the one that has it.
+    """Read Food-101 from its unpacked archive: from the folder ``food-101``, or the one it is in.
 
     Returns:
       The reader, or None if the directory has no such files.
@@ -57,11 +53,7 @@ def open_food101(info: DatasetInfo, directory: Path) -> Reader | None:
 
 
 def open_imagenet(info: DatasetInfo, directory: Path) -> Reader | None:
-    """Reads ImageNet 2012 from ``train/WNID/*.JPEG`` and ``val/WNID/*.JPEG``.
-
-    Args:
-      info: Facts about the data set.
-      directory: The folder with ``train`` and ``val``.
+    """Read ImageNet 2012 from ``train/WNID/*.JPEG`` and ``val/WNID/*.JPEG``.
 
     Returns:
       The reader, or None if the directory has no such folders.
@@ -88,7 +80,7 @@ def open_imagenet(info: DatasetInfo, directory: Path) -> Reader | None:
 def _reader(
     form: str, info: DatasetInfo, listed: Mapping[str, _Listed], classes: Sequence[str]
 ) -> Reader:
-    recipe = recipe_of(info.name)
+    recipe = RECIPES[info.name]
     if len(classes) != info.num_classes:
         raise DataError(
             f"{info.name} has {info.num_classes} classes, but {form} has {len(classes)}. Give the "
@@ -104,10 +96,17 @@ def _reader(
     for split, part in recipe.parts.items():
         keys, files, labels = listed[part.split]
         order = part_order(keys, part)
-        chosen = [files[at] for at in order]
         label = np.asarray(labels, np.int32)[order]
-        made[split] = SplitReader(len(order), file_reader(chosen, label, info))
-    # So many files are not hashed twice: the list of them identifies the source, and the content
-    # hash of what was decoded is recorded in the end.
+        made[split] = _file_reader([files[at] for at in order], label, info)
+    # Hashing the images would take as long as decoding them: the list of their names identifies
+    # the source, and the content hash of what was decoded is recorded in the end.
     notes = {"images": content_hash({split: sorted(keys) for split, (keys, *_) in listed.items()})}
     return Reader(form, made, notes=notes)
+
+
+def _file_reader(paths: Sequence[Path], label: np.ndarray, info: DatasetInfo) -> SplitReader:
+    def read(start: int, stop: int) -> Arrays:
+        images = [squash(decode(path), info) for path in paths[start:stop]]
+        return {"image": np.stack(images), "label": label[start:stop]}
+
+    return SplitReader(len(paths), read)

@@ -16,8 +16,7 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.readers.base import Reader
-from velodrome.taskgen.data.published.readers.memory import memory_reader
+from velodrome.taskgen.data.published.readers.base import Reader, memory_reader
 from velodrome.taskgen.data.published.sources import RawFile, find_files
 
 NAMES = {
@@ -28,16 +27,10 @@ NAMES = {
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Reads an IDX file of unsigned bytes.
-
-    Args:
-      path: The file, compressed with gzip or not.
-
-    Returns:
-      u8 with the axes that the file says.
+    """Read an IDX file, compressed with gzip or not, to u8 of the shape that its header says.
 
     Raises:
-      DataError: It is no such file, or is cut off.
+      DataError: It is no IDX file of unsigned bytes, or is damaged.
     """
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
@@ -67,12 +60,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def open_idx(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> Reader | None:
-    """Reads MNIST or Fashion-MNIST from its four original files.
-
-    Args:
-      info: Facts about the data set.
-      directory: Where the files lie, each as published (``.gz``) or unpacked.
-      files: The files as published, with their hashes.
+    """Read MNIST or Fashion-MNIST from its four original files, compressed or not.
 
     Returns:
       The reader, or None if the directory has no such files.
@@ -82,7 +70,7 @@ def open_idx(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> 
     """
     wanted = [name for names in NAMES.values() for name in names]
     paths, record, published = find_files(info.name, directory, files, wanted)
-    if paths is None:
+    if not paths:
         return None
     arrays = {}
     for split, (images, labels) in NAMES.items():

@@ -1,4 +1,4 @@
-"""The One Billion Word Benchmark as it is unpacked: text files, a sentence a line."""
+"""The One Billion Word Benchmark, unpacked: text files with a sentence a line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
 from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
-from velodrome.taskgen.data.published.recipes import recipe_of
+from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.splits import Part, digest_order, key_digests
 
 ROOT = "1-billion-word-language-modeling-benchmark-r13output"
-"""The folder that the archive has everything in."""
+"""The one folder of the archive."""
 
 FOLDERS = {
     "train": ("training-monolingual.tokenized.shuffled", "news.en-*"),
@@ -26,12 +26,7 @@ FOLDERS = {
 
 
 def open_lm1b(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader | None:
-    """Reads the benchmark from its unpacked archive.
-
-    Args:
-      info: Facts about the data set.
-      directory: The unpacked folder, or what has it.
-      encode: From a text to its tokens.
+    """Read the benchmark from its unpacked folder, or the one it is in.
 
     Returns:
       The reader, or None if the directory has no such files.
@@ -44,12 +39,12 @@ def open_lm1b(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader |
     if root is None:
         return None
     made, sizes = {}, {}
-    for split, part in recipe_of(info.name).parts.items():
+    for split, part in RECIPES[info.name].parts.items():
         paths = _text_files(root, part.split)
         sizes[part.split] = {path.name: path.stat().st_size for path in paths}
         made[split] = _split(info, paths, part, encode)
-    # So much text is not hashed twice: the sizes identify the source, and the content hash of what
-    # was read is recorded in the end.
+    # Hashing the text would take long: the sizes of the files identify the source, and the content
+    # hash of what was read is recorded in the end.
     return Reader(f"text files ({root})", made, notes={"text": content_hash(sizes)})
 
 
@@ -66,11 +61,11 @@ def _split(info: DatasetInfo, paths: Sequence[Path], part: Part, encode: Encode)
     for path in paths:
         lines = _line_starts(np.fromfile(path, np.uint8))
         starts.append(lines)
-        # The name of an example in TFDS: its file and the number of its line. Hashed a file at a
-        # time, because the names of 30 million sentences would take gigabytes.
+        # TFDS names an example after its file and the number of its line. The names are hashed a
+        # file at a time, because those of 30 million sentences would take gigabytes.
         keys = (f"{path.name}_{number}" for number in range(len(lines) - 1))
         digests.append(key_digests(keys, part.split))
-    count, expected = sum(map(len, digests)), recipe_of(info.name).counts[part.split]
+    count, expected = sum(map(len, digests)), RECIPES[info.name].counts[part.split]
     if count != expected:
         raise DataError(
             f"the {part.split} split of {info.name} has {expected:,} sentences, but the files in "
@@ -87,7 +82,7 @@ def _split(info: DatasetInfo, paths: Sequence[Path], part: Part, encode: Encode)
 
 
 def _line_starts(content: np.ndarray) -> np.ndarray:
-    """Where the lines of a file begin, and where the last one ends."""
+    """Return where the lines of a file begin, and where the last one ends."""
     ends = np.flatnonzero(content == ord("\n")) + 1
     starts = np.concatenate([np.zeros(1, np.int64), ends])
     return starts if starts[-1] == len(content) else np.append(starts, len(content))

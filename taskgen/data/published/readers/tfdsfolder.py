@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.images import squash
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
-from velodrome.taskgen.data.published.jpegs import squash
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
 from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
-from velodrome.taskgen.data.published.recipes import Recipe, recipe_of
-from velodrome.taskgen.data.published.splits import Part
+from velodrome.taskgen.data.published.recipes import RECIPES, Recipe
 
 _INFO = "dataset_info.json"
 
 
 def find_folder(directory: Path, recipe: Recipe) -> Path | None:
-    """Finds the folder of a prepared data set.
+    """Return the folder of the newest version of a prepared data set; None if there is none.
 
     Args:
       directory: A TFDS ``data_dir``, or the folder of the data set, or of one version of it.
       recipe: Names the data set.
-
-    Returns:
-      The folder with ``dataset_info.json``, of the newest version; or None.
     """
     for base in (directory / recipe.tfds, directory):
         if (base / _INFO).is_file():
@@ -43,7 +41,7 @@ def _version(name: str) -> tuple[int, ...]:
 
 
 def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> Reader | None:
-    """Reads a data set that TFDS has prepared.
+    """Read a data set that TFDS has prepared.
 
     Args:
       info: Facts about the data set.
@@ -56,11 +54,11 @@ def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> R
     Raises:
       DataError: It is another data set, not stored as ArrayRecord, or not as large as it must be.
     """
-    recipe = recipe_of(info.name)
+    recipe = RECIPES[info.name]
     folder = find_folder(directory, recipe)
     if folder is None:
         return None
-    import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds  # noqa: PLC0415 - takes seconds; most sources do not need it
 
     builder: Any = tfds.builder_from_directory(str(folder))
     found = "/".join(filter(None, (builder.info.name, builder.info.config_name)))
@@ -83,16 +81,20 @@ def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> R
                 f"the {split} split of {recipe.tfds} has {count:,} examples, but {folder} has "
                 f"{found:,}. Prepare the whole data set."
             )
-    made = {split: _split(info, builder, part, encode) for split, part in recipe.parts.items()}
-    version = str(builder.info.version)
-    notes = {"tfds": f"{builder.info.full_name}", "version": version}
+    made = {
+        split: _split(info, folder, partial(builder.as_data_source, split=part.instruction), encode)
+        for split, part in recipe.parts.items()
+    }
+    notes = {"tfds": builder.info.full_name, "version": str(builder.info.version)}
     return Reader(f"TFDS folder ({folder})", made, notes=notes)
 
 
-def _split(info: DatasetInfo, builder: Any, part: Part, encode: Encode | None) -> SplitReader:
-    damaged = f"{builder.data_path} is damaged ({{}}); copy it again, or prepare it again."
+def _split(
+    info: DatasetInfo, folder: Path, open_source: Callable[[], Any], encode: Encode | None
+) -> SplitReader:
+    damaged = f"{folder} is damaged ({{}}); copy it again, or prepare it again."
     try:
-        source = builder.as_data_source(split=part.instruction)
+        source = open_source()
     except (OSError, ValueError, RuntimeError) as error:  # what array_record raises
         raise DataError(damaged.format(error)) from error
 
@@ -111,12 +113,12 @@ def _split(info: DatasetInfo, builder: Any, part: Part, encode: Encode | None) -
     return SplitReader(len(source), read)
 
 
-def _bytes(text: Any) -> bytes:
+def _bytes(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else bytes(text)
 
 
 def _image(info: DatasetInfo, image: np.ndarray) -> np.ndarray:
-    if recipe_of(info.name).tfds in ("food101", "imagenet2012"):
+    if RECIPES[info.name].tfds in ("food101", "imagenet2012"):
         return squash(image, info)
     if image.shape != info.shape or image.dtype != np.uint8:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Text to tokens, as the published tasks have it: bytes, or the 32,000 pieces of T5.
+"""Text to tokens, as in the published tasks: bytes, or the 32,000 pieces of T5.
 
 Nothing is put before or after a text; ids 0, 1 and 2 stand for padding, end and unknown.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ Encode = Callable[[bytes], np.ndarray]
 
 
 def encode_bytes(text: bytes) -> np.ndarray:
-    """Returns the tokens of a text as bytes: id = byte + 3, as u8.
+    """Return the bytes of a text as tokens u8: id = byte + 3.
 
     Raises:
       DataError: The text is no UTF-8.
@@ -38,20 +37,17 @@ def encode_bytes(text: bytes) -> np.ndarray:
     return values + np.uint8(3)
 
 
-def load_pieces(model: Path) -> tuple[Encode, dict[str, Any]]:
-    """Loads the SentencePiece model of T5.
-
-    Args:
-      model: ``sentencepiece.model`` of ``cc_all.32000``.
+def load_pieces(model: Path) -> tuple[Encode, dict[str, str]]:
+    """Load the SentencePiece model of T5, ``sentencepiece.model`` of ``cc_all.32000``.
 
     Returns:
-      The function from a text to its tokens, as u16; and what to record about it.
+      The function from a text to its tokens u16; and what to record about it.
 
     Raises:
       DataError: The package is not installed, or the file is another model.
     """
     try:
-        import sentencepiece
+        import sentencepiece  # noqa: PLC0415 - an optional package
     except ImportError as error:
         raise DataError(
             "the 32k vocabulary needs the package sentencepiece: run "
@@ -80,12 +76,7 @@ def load_pieces(model: Path) -> tuple[Encode, dict[str, Any]]:
 
 
 def tokenize(texts: Sequence[bytes], encode: Encode, *, keep: int) -> Arrays:
-    """Tokenises texts, and keeps the first tokens of each.
-
-    Args:
-      texts: The texts, in UTF-8.
-      encode: From a text to its tokens.
-      keep: At most so many of each.
+    """Tokenise texts in UTF-8, and keep at most ``keep`` tokens of each.
 
     Returns:
       ``{"tokens": int[M], "offsets": i64[N+1]}``.

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.foundation.errors import VelodromeError
 from velodrome.results.export.events import MOST_POINTS, run_name
-from velodrome.results.export.write import write_export
 from velodrome.results.store.curves import LaneInfo
 from velodrome.results.store.store import Store
 
@@ -60,7 +60,7 @@ def test_events_are_the_curves_of_the_store(tmp_path: Path):
         rates=(1e-3, 3e-1),
         provenance="stand-in",
     )
-    files = write_export(tmp_path / "s", parts=["tensorboard"])
+    files = velodrome.export(tmp_path / "s", parts=["tensorboard"])
     folder = files.directory / "tensorboard"
     assert {path.name for path in folder.iterdir()} == {
         *(f"Adam, learning_rate={rate}, seed={seed}" for rate in (0.001, 0.3) for seed in (0, 1)),
@@ -87,7 +87,7 @@ def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path):
     make(
         tmp_path / "s", [Candidate("velo", (2.0,))], steps=12_000, multiple=1, seeds=1, rates=(1.0,)
     )
-    files = write_export(tmp_path / "s", parts=["tensorboard"])
+    files = velodrome.export(tmp_path / "s", parts=["tensorboard"])
     (path,) = (files.directory / "tensorboard" / "velo, seed=0").iterdir()
     for points in scalars(path).values():
         steps = [step for step, *_ in points]
@@ -110,5 +110,5 @@ def test_without_tensorboardx_the_extra_is_named_and_nothing_written(
     for name in ("tensorboardX", "tensorboardX.proto", "tensorboardX.record_writer"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(VelodromeError, match=r"pip install 'velodrome\[tensorboard\]'"):
-        write_export(tmp_path / "s", parts=["curves", "tensorboard"])
+        velodrome.export(tmp_path / "s", parts=["curves", "tensorboard"])
     assert not (tmp_path / "s" / "export").exists()

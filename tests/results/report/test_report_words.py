@@ -11,13 +11,12 @@ import pytest
 from rich.console import Console
 from synthetic import Candidate, Made, make, of_name
 
-from velodrome.results.export.write import write_export
+import velodrome
 from velodrome.results.report import print_report
 from velodrome.results.report.data import collect
 from velodrome.results.report.sentences import count_lines, definition_lines, problem_lines
 from velodrome.results.report.tables import headline_table
 from velodrome.results.report.text import markdown
-from velodrome.results.report.write import write_report
 from velodrome.results.store.store import Store
 
 RATES = (1e-3, 3e-3)
@@ -142,7 +141,7 @@ def test_a_store_without_a_candidate_has_no_empty_tables(alone: Store, tmp_path:
     out = printed(alone)
     assert said in out and "best rate" not in out and "IQM" not in out
     assert headline_table(data)[1] == []
-    files = write_report(alone.directory, tmp_path / "report")
+    files = velodrome.report(alone.directory, tmp_path / "report")
     assert files.markdown.read_text() == text
-    exported = write_export(alone.directory, tmp_path / "out", parts=["headline"])
+    exported = velodrome.export(alone.directory, tmp_path / "out", parts=["headline"])
     assert all(said in path.read_text() for path in exported.headline)

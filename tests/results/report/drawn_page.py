@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from velodrome.results.report.data import collect
-from velodrome.results.report.figures.all import plots
-from velodrome.results.report.figures.figure import SECTIONS
-from velodrome.results.report.figures.style import svg, velodrome_style
+from velodrome.results.report.figures.contents import SECTIONS, plots
+from velodrome.results.report.figures.drawing import svg
+from velodrome.results.report.figures.style import velodrome_style
 from velodrome.results.report.figures.svg import page_figure
 from velodrome.results.report.page.build import build_page
 from velodrome.results.store.store import Store

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from synthetic import Candidate, Made, eventful, make
 
+import velodrome
 from velodrome.foundation.errors import StoreError
 from velodrome.results.report import ReportFiles, print_report
 from velodrome.results.report.text import markdown
-from velodrome.results.report.write import write_report
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def files(made: Made, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
-    return write_report(made.store.directory, tmp_path_factory.mktemp("report"))
+    return velodrome.report(made.store.directory, tmp_path_factory.mktemp("report"))
 
 
 def test_the_headline(files: ReportFiles):
@@ -95,13 +95,13 @@ def test_markdown_lists_everything(files: ReportFiles):
 def test_nothing_run_yet(tmp_path: Path):
     everything = [(name, 0) for name in ("adam", "velo")]
     make(tmp_path, [Candidate("velo", [2.0])], missing=everything)
-    files = write_report(tmp_path)
+    files = velodrome.report(tmp_path)
     assert list(files.data.summary["status"]) == ["missing"]
 
 
 def test_no_store(tmp_path: Path):
     with pytest.raises(StoreError, match="not a result store"):
-        write_report(tmp_path)
+        velodrome.report(tmp_path)
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_a_report_needs_no_jax_and_is_the_same_again(
 ):
     program = (
         "import sys, velodrome.results.report as r\n"
-        f"r.print_report(r.write_report({str(made.store.directory)!r}, {str(tmp_path)!r}).data)\n"
+        f"r.print_report(r.report({str(made.store.directory)!r}, {str(tmp_path)!r}).data)\n"
         "bad = {'jax', 'flax', 'optax', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "assert not bad, bad"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic import Candidate, make
 
-from velodrome.results.report.write import write_report
+import velodrome
 
 LABEL = "stand-in data"
 
@@ -17,7 +17,7 @@ LABEL = "stand-in data"
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("stand-in")
     made = make(directory / "store", [Candidate("velo", [4.0, 0.5])], provenance="stand-in")
-    write_report(made.store.directory, directory / "report")
+    velodrome.report(made.store.directory, directory / "report")
     return directory / "report"
 
 

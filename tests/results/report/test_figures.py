@@ -13,12 +13,12 @@ from synthetic import Candidate, make
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.context import data_text, times
 from velodrome.results.report.data import collect
-from velodrome.results.report.figures.all import SECTIONS, plots
+from velodrome.results.report.figures.contents import SECTIONS, plots
+from velodrome.results.report.figures.drawing import arrange
 from velodrome.results.report.figures.style import (
     PALETTE,
     add_caption,
-    arrange,
-    looks,
+    series_styles,
     short_labels,
     velodrome_style,
 )
@@ -111,9 +111,10 @@ def test_words():
 
 def test_looks_are_distinct_and_stable():
     labels = [f"o{i}" for i in range(7)] + ["VeLO (velo-tiny)"]
-    found = looks(labels)
+    found = series_styles(labels)
     assert len(set(found.values())) == 8
     for known in ("VeLO (official)", "Lion", "Muon"):
-        alone = looks([known])[known]
-        assert alone == looks(["SGD", "Yogi", "VeLO (velo-tiny)", known])[known]
-    assert found["VeLO (velo-tiny)"][0] == PALETTE[0] == looks(["VeLO (velo-tiny)"])[labels[-1]][0]
+        alone = series_styles([known])[known]
+        assert alone == series_styles(["SGD", "Yogi", "VeLO (velo-tiny)", known])[known]
+    velo = series_styles(["VeLO (velo-tiny)"])["VeLO (velo-tiny)"]
+    assert found["VeLO (velo-tiny)"].color == velo.color == PALETTE[0]

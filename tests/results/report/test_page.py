@@ -20,17 +20,25 @@ from velodrome.results.report.figures.colours import (
     dark,
     variables,
 )
+from velodrome.results.report.figures.drawing import svg
 from velodrome.results.report.figures.figure import Plot
-from velodrome.results.report.figures.style import PALETTE, new_figure, svg, velodrome_style
+from velodrome.results.report.figures.style import (
+    PALETTE,
+    SeriesStyle,
+    new_figure,
+    velodrome_style,
+)
 from velodrome.results.report.figures.svg import page_figure
-from velodrome.results.report.page.axes import loss_axis, path, step_axis, step_ticks
+from velodrome.results.report.page.axes import Axis, path
 from velodrome.results.report.page.build import build_page
 from velodrome.results.report.page.chart import HEIGHT, chart
 from velodrome.results.report.page.tables import frame_table, text_table
+from velodrome.results.report.plot_data import panel
+from velodrome.results.report.tables import TextTable
 
 EVIL = "<script>alert('a')</script>"
 VOID = {"meta", "input", "br", "link", "img"}
-PAGE = Path(__file__).parents[2] / "results" / "report" / "page"
+PAGE = Path(__file__).parents[3] / "results" / "report" / "page"
 
 
 class Page(HTMLParser):
@@ -229,37 +237,45 @@ def test_figures_keep_to_themselves():
     assert found.width == 192
 
 
-def test_axes():
-    axis = loss_axis(2.5, 2.0, 100)
+def curves(*rows: tuple[str, str, int, int, float]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["series", "label", "seed", "step", "loss"])
+    return table.assign(rate=np.nan)
+
+
+def test_losses_that_fall_far_are_drawn_on_a_logarithmic_axis():
+    line = [("best", "Adam", -1, 0, 2.5), ("best", "Adam", -1, 9, 2.0)]
+    near = panel(curves(*line), 9)
+    axis = Axis(near.low, near.high, 100, near.log)
     assert not axis.log and 0 < axis(np.array(2.0)) < 10 < axis(np.array(2.5)) < 95
-    log = loss_axis(2.5, 0.01, 100)
-    assert log.log and [text for _, text in log.ticks(5)] == ["0.01", "0.1", "1"]
+    far = panel(curves(line[0], ("best", "Adam", -1, 9, 0.01)), 9)
+    log = Axis(far.low, far.high, 100, far.log)
+    assert log.log
+    assert [text for _, text in log.ticks(far.loss_locator(5))] == ["0.01", "0.1", "1"]
     assert log(np.array(0.01)) >= 0 and log(np.array(2.5)) <= 100
     assert np.isfinite(log(np.array([0.0, 1e300]))).all()
-    assert step_ticks(step_axis(10_000, 500))[-1] == (500.0, "10k")
+
+
+def test_paths_are_written_as_differences():
     assert path([], []) == "" and path([1], [2]) == "m1 2h0"
     assert path([0, 1, 1.2, 9], [0, 1, 1.1, 4.4]) == "m0 0l1 1 8 3"
 
 
 def test_a_run_that_ends_early_is_crossed_out():
-    rows = [{"steps": 100}]
-    curves = pd.DataFrame(
-        [
-            ("envelope", "Adam", np.nan, -1, 0, 2.0), ("envelope", "Adam", np.nan, -1, 500, 1.0),
-            ("seed", "VeLO", np.nan, 0, 0, 2.0), ("seed", "VeLO", np.nan, 0, 50, 1e30),
-        ],
-        columns=["series", "label", "rate", "seed", "step", "loss"],
+    table = curves(
+        ("seed", "VeLO", 0, 0, 2.0), ("seed", "VeLO", 0, 50, 1e30),
+        ("envelope", "Adam", -1, 0, 2.0), ("envelope", "Adam", -1, 10_000, 1.0),
     )  # fmt: skip
-    found = chart(curves, rows, {"VeLO": ("#0072B2", "o")})
+    found = chart(table, 100, {"VeLO": SeriesStyle("#0072B2", "o")})
     assert found is not None
     assert [line.kind for line in found.lines] == ["envelope", "seed"]
     assert len(found.crosses) == 1 and abs(found.crosses[0].y) <= 2 * HEIGHT
-    assert found.horizon == round(found.width / 5)
-    assert chart(curves.iloc[:0], rows, {}) is None
+    assert found.horizon == round(found.width / 100)
+    assert found.x_ticks[-1] == (found.width, "10k")
+    assert chart(table.iloc[:0], 100, {}) is None
 
 
 def test_tables():
-    table = text_table("c", ["task", "n", "who"], [["1", ">=5x", "a"], ["2", "-", "b"]])
+    table = text_table("c", TextTable(["task", "n", "who"], [["1", ">=5x", "a"], ["2", "-", "b"]]))
     assert [column.number for column in table.columns] == [False, True, False]
     assert table.rows[0][1].text == "≥5x"
     frame = pd.DataFrame({"b": [1.23456, np.nan], "a": ["<x>", None], "n": [1234, 5]})

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.results.export.latex import escape, latex_table
-from velodrome.results.export.write import write_export
 from velodrome.results.report.data import collect
 from velodrome.results.report.tables import headline_table
 from velodrome.results.store.store import Store
@@ -76,7 +76,7 @@ def censored(tmp_path: Path) -> Path:
 
 
 def test_the_headline_has_the_rows_of_the_report(censored: Path, tmp_path: Path):
-    files = write_export(censored, tmp_path / "out", parts=["headline"])
+    files = velodrome.export(censored, tmp_path / "out", parts=["headline"])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "headline.md",
         "headline.tex",
@@ -101,7 +101,7 @@ def test_the_headline_has_the_rows_of_the_report(censored: Path, tmp_path: Path)
 
 def test_without_the_baseline_there_is_no_table_but_the_reason(tmp_path: Path):
     make(tmp_path / "s", [Candidate("velo", (2.0,))], missing=[("adam", 0)], steps=50)
-    files = write_export(tmp_path / "s", tmp_path / "out", parts=["headline"])
+    files = velodrome.export(tmp_path / "s", tmp_path / "out", parts=["headline"])
     markdown, latex = (path.read_text() for path in files.headline)
     assert "There are no speedups: Adam, the baseline, has not been run." in markdown
     assert "There are no speedups: Adam, the baseline, has not been run." in latex

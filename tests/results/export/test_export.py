@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.foundation.errors import StoreError, UnknownNameError, VelodromeError
 from velodrome.results.export.runs import CURVES
-from velodrome.results.export.write import write_export
 from velodrome.results.store.store import Store
 
 VELO = Candidate("velo", (2.0, 8.0, 0.5), "VeLO")
@@ -43,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out")
-    write_export(store, out, formats=("parquet", "csv"))
+    velodrome.export(store, out, formats=("parquet", "csv"))
     return out
 
 
@@ -145,7 +145,7 @@ def test_two_stores_are_one_and_each_run_is_there_once(tmp_path: Path, store: Pa
         rates=(1e-3, 3e-3, 3e-1),
         provenance="stand-in",
     )
-    files = write_export([store, again], tmp_path / "out", parts=["curves"])
+    files = velodrome.export([store, again], tmp_path / "out", parts=["curves"])
     both, one = (pd.read_parquet(d / "curves.parquet") for d in (tmp_path / "out", exported))
     pd.testing.assert_frame_equal(both, one)
     assert files.tables["curves"][1] == len(one)
@@ -163,7 +163,7 @@ def test_a_run_that_differs_in_two_stores_is_refused(tmp_path: Path, store: Path
         provenance="stand-in",
     )
     with pytest.raises(StoreError, match="the losses differ"):
-        write_export([store, other], tmp_path / "out", parts=["curves"])
+        velodrome.export([store, other], tmp_path / "out", parts=["curves"])
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -173,7 +173,7 @@ def test_a_damaged_shard_is_left_out_and_told(tmp_path: Path):
     content = bytearray(path.read_bytes())
     content[8:400] = bytes(392)
     path.write_bytes(content)
-    files = write_export(made.store.directory, parts=["curves"])
+    files = velodrome.export(made.store.directory, parts=["curves"])
     assert files.directory == tmp_path / "s" / "export"
     assert [problem.path for problem in files.problems] == [path]
     assert len(pd.read_parquet(files.directory / "curves.parquet")["cell"].unique()) == 1
@@ -189,6 +189,6 @@ def test_a_damaged_shard_is_left_out_and_told(tmp_path: Path):
 )
 def test_what_is_refused(store: Path, tmp_path: Path, options: dict, message: str):
     with pytest.raises(VelodromeError, match=message) as caught:
-        write_export(store, tmp_path / "out", **options)
+        velodrome.export(store, tmp_path / "out", **options)
     assert isinstance(caught.value, UnknownNameError) or "at least" in message
     assert not (tmp_path / "out").exists()

@@ -8,10 +8,10 @@ import pytest
 from synthetic import Candidate, make
 
 from velodrome.results.report.data import collect
-from velodrome.results.report.figures.all import plots
-from velodrome.results.report.figures.drawing import draw_all
+from velodrome.results.report.figures.contents import plots
+from velodrome.results.report.figures.drawing import draw_all, save
 from velodrome.results.report.figures.figure import Plot
-from velodrome.results.report.figures.style import save, velodrome_style
+from velodrome.results.report.figures.style import velodrome_style
 from velodrome.results.store.store import Store
 
 

@@ -1,0 +1,26 @@
+"""Every data set by name.
+
+Importing this is light: arrays are built, and jax is imported, when a data set is opened.
+"""
+
+from __future__ import annotations
+
+from velodrome.foundation.registry import Registry
+from velodrome.taskgen.data.builtin.digits import DIGITS, MNIST5K
+from velodrome.taskgen.data.builtin.kjv import KJV
+from velodrome.taskgen.data.builtin.photos import PHOTOS
+from velodrome.taskgen.data.info import Dataset, check_dataset
+from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published.prepared import PublishedDataset
+from velodrome.taskgen.data.standin.catalog import STAND_INS
+
+#: Other packages add theirs by the entry point ``velodrome.datasets``.
+datasets: Registry[Dataset] = Registry(
+    "data set",
+    group="velodrome.datasets",
+    check=check_dataset,
+    definition=lambda dataset: dataset.load,
+)
+
+for _dataset in (DIGITS, MNIST5K, PHOTOS, KJV, *map(PublishedDataset, INFOS), *STAND_INS):
+    datasets.register(_dataset.name, _dataset)

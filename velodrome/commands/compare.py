@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console, print_table
+from velodrome.foundation.files import atomic_path
 
 EXAMPLES = (
     "velodrome compare runs/before runs/after",
@@ -45,10 +46,10 @@ def compare(
       after: The directory of the second one.
       out: Where tables of all tasks go as CSV files: `tasks.csv` and `optimizers.csv`.
     """
-    from velodrome.foundation.files import atomic_path
-    from velodrome.results.analyses.diff import compare_stores, only_in
-    from velodrome.results.analyses.diff_totals import WORSE
-    from velodrome.results.store.combined import open_stores
+    # Help needs no pandas.
+    from velodrome.results.analyses.diff import compare_stores, only_in  # noqa: PLC0415 - see above
+    from velodrome.results.analyses.diff_totals import WORSE  # noqa: PLC0415 - see above
+    from velodrome.results.store.combined import open_stores  # noqa: PLC0415 - see above
 
     first, second = open_stores([before]), open_stores([after])
     tasks, totals = compare_stores(first, second)

@@ -87,7 +87,7 @@ def _prepare(name: str, source: Path | None, download: bool, vocabulary: Path | 
         )
     with ProgressBars(in_bytes=False) as bars:
         record = prepare(
-            name, source=source, fetch=download, vocabulary=vocabulary, progress=bars.tell
+            name, source=source, fetch=download, vocabulary=vocabulary, progress=bars.show
         )
     if record.published is not True:
         console().print(_NOTES[record.published], markup=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
@@ -13,13 +13,9 @@ from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import print_table
 from velodrome.commands._tasks import find_tasks
 from velodrome.foundation.errors import VelodromeError
-from velodrome.foundation.registry import Registry
 from velodrome.foundation.text import short
-from velodrome.optimizers.registry import optimizers
-from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.slices import slices
-from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import config_fields
 
@@ -30,7 +26,6 @@ EXAMPLES = (
 )
 
 Row = Sequence[object]
-T = TypeVar("T")
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -54,19 +49,19 @@ def list_things(
     columns, rows = {
         "families": (
             ("family", "data", "#version", "config"),
-            lambda: _each(families, _family),
+            lambda: _each("family", families.names(), _family),
         ),
         "datasets": (
             ("data set", "kind", "shape", "#classes", "#train", "#held out", "from"),
-            lambda: _each(velodrome.datasets, _dataset),
+            lambda: _each("data set", velodrome.datasets.names(), _dataset),
         ),
         "optimizers": (
             ("optimizer", "label", "sweep", "#points", "needs"),
-            lambda: _each(optimizers, _optimizer),
+            lambda: _each("optimizer", velodrome.optimizers.names(), _optimizer),
         ),
         "suites": (
             ("suite", "#tasks", "#steps", "#seeds", "optimizers", "hash"),
-            lambda: _each(suites, _suite),
+            lambda: _each("suite", suites.names(), _suite),
         ),
         "tasks": (
             ("task", "family", "data", "#batch", "#parameters", "#FLOPs a step"),
@@ -77,33 +72,37 @@ def list_things(
     return 0
 
 
-def _each(registry: Registry[T], describe: Callable[[str, T], Iterator[Row]]) -> Iterator[Row]:
-    """Yield the rows of all entries; say on stderr which cannot be loaded, and why."""
-    for name in registry.names():
+def _each(
+    kind: str, names: Sequence[str], rows_of: Callable[[str], Iterator[Row]]
+) -> Iterator[Row]:
+    """Yield the rows of all names; say on stderr which cannot be loaded, and why."""
+    for name in names:
         try:
-            yield from describe(name, registry.get(name))
+            yield from rows_of(name)
         except VelodromeError as error:
-            print(f"velodrome: {registry.kind} {name!r} cannot be used: {error}", file=sys.stderr)
+            print(f"velodrome: {kind} {name!r} cannot be used: {error}", file=sys.stderr)
 
 
-def _family(name: str, family: Family) -> Iterator[Row]:
+def _family(name: str) -> Iterator[Row]:
+    family = families.get(name)
     yield name, family.data_kind, family.version, ", ".join(config_fields(family.config))
 
 
-def _dataset(name: str, dataset: velodrome.Dataset) -> Iterator[Row]:
-    info = dataset.info
+def _dataset(name: str) -> Iterator[Row]:
+    info = velodrome.datasets.get(name).info
     shape = "x".join(map(str, info.shape)) if info.shape else ""
     sizes = (info.split_sizes.get(split, "") for split in ("train", "heldout"))
     classes = info.num_classes or info.vocab_size
     yield name, info.kind, shape, classes, *sizes, info.provenance
 
 
-def _optimizer(name: str, spec: OptimizerSpec) -> Iterator[Row]:
-    grid = ", ".join(spec.grid) or "none"
-    yield name, spec.label, grid, len(spec.points), ", ".join(sorted(spec.needs))
+def _optimizer(name: str) -> Iterator[Row]:
+    spec = velodrome.optimizers.get(name)
+    sweep = ", ".join(spec.grid) or "none"
+    yield name, spec.label, sweep, len(spec.points), ", ".join(sorted(spec.needs))
 
 
-def _suite(name: str, _: object) -> Iterator[Row]:
+def _suite(name: str) -> Iterator[Row]:
     suite = load_suite(name)
     for part, members in {name: suite, **slices(suite)}.items():
         protocol = members.protocol

@@ -13,9 +13,9 @@ import pandas as pd
 
 from velodrome.foundation.files import atomic_path
 from velodrome.foundation.tensorboard import EventFile, require_tensorboard
-from velodrome.results.analyses.time_to_loss import seconds_per_step
 from velodrome.results.export.stored import ShardRows
 from velodrome.results.report.context import data_text
+from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.curves import LaneInfo
 
 MOST_POINTS = 1_000
@@ -52,12 +52,12 @@ class EventFiles:
 
     def _write_run(self, rows: ShardRows, lane: LaneInfo, mine: pd.DataFrame) -> None:
         cell = rows.cell
-        second = seconds_per_step(self._timings.get(cell.id) or {})
+        second = median_seconds(self._timings.get(cell.id))
         second = second if np.isfinite(second) else 0.0
         start = _time(rows.shard.metadata.get("started"))
-        index = int(cell.task.get("index") or 0)
-        task = str(cell.task.get("label")).replace("/", " ")  # a slash would end the section
-        section = f"{index:03d} {task} ({data_text([cell.data.get('provenance')])})"
+        index = cell.task.index
+        task = cell.task.label.replace("/", " ")  # a slash would end the section
+        section = f"{index:03d} {task} ({data_text([cell.data.provenance])})"
         folder = self._directory / run_name(cell.label, lane)
         with atomic_path(folder / f"events.out.tfevents.{index:03d}.{cell.id}") as temporary:
             file = EventFile(temporary, started=start)

@@ -11,7 +11,7 @@ from velodrome.results.report.context import times
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
 from velodrome.results.speedup.stats import BAND_SEEDS
-from velodrome.results.store.metatraining import UNKNOWN
+from velodrome.results.store.provenance import UNKNOWN
 
 
 def definition_lines(data: ReportData) -> list[str]:
@@ -80,7 +80,7 @@ def _interval_lines(data: ReportData) -> list[str]:
     known = [found for found in data.headlines if found.tasks]
     if not known:
         return []
-    if all(np.isnan(found.median.low) for found in known):
+    if all(np.isnan(found.median.same_tasks.low) for found in known):
         return [
             "There are no intervals for the same tasks: no task has two seeds of any optimizer."
         ]

@@ -9,7 +9,7 @@ from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, print_pairs, print_table
 from velodrome.foundation import text
 from velodrome.foundation.errors import DataError
-from velodrome.suites.planning.dataneeds import suites_by_data
+from velodrome.suites.planning.preflight import suites_by_data
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
 from velodrome.taskgen.data.published.recipes import RECIPES, about_bytes, how_to_get

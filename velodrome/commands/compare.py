@@ -47,7 +47,7 @@ def compare(
       after: The directory of the second one.
       out: Where tables of all tasks go as CSV files: `tasks.csv` and `optimizers.csv`.
     """
-    from velodrome.results.analyses import diff, diff_totals  # noqa: PLC0415 - help needs no pandas
+    from velodrome.results.analyses import diff  # noqa: PLC0415 - help needs no pandas
 
     first, second = (velodrome.Store.open(path, read_only=True) for path in (before, after))
     tasks, totals = diff.compare_stores(first, second)
@@ -80,7 +80,7 @@ def compare(
             with atomic_path(out / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
         console().print(f"all of it is in {out}", markup=False)
-    return int(any(row["verdict"] in diff_totals.WORSE for row in rows))
+    return int(any(row["verdict"] in diff.WORSE for row in rows))
 
 
 def _task(row: dict[Any, Any]) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from velodrome.commands._tables import print_table
 from velodrome.commands._tasks import find_tasks
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import short
-from velodrome.suites.catalog import load_suite, suites
-from velodrome.suites.slices import slices
+from velodrome.suites.catalog import load_suite, slices, suites
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import config_fields
 

@@ -31,12 +31,9 @@ _PYTHON_VERSION = ("data_batch_1", "test_batch", "batches.meta", "meta")
 
 
 def read_records(content: bytes, *, labels: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read the images u8[N,32,32,3] and labels u8[N] of a file's content.
+    """Read the images u8[N,32,32,3] and labels u8[N] of the file ``what``.
 
-    Args:
-      content: Bytes of whole records; a :class:`DataError` is raised if they are not.
-      labels: Label bytes of a record; the last one is the label.
-      what: Name of the file, for messages.
+    A record has ``labels`` label bytes; the last one is the label.
     """
     size = labels + _PIXELS
     if not content or len(content) % size:
@@ -50,14 +47,7 @@ def read_records(content: bytes, *, labels: int, what: str) -> tuple[np.ndarray,
 
 
 def open_cifar(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> Reader | None:
-    """Read CIFAR-10 or CIFAR-100 from the published archive, or from its unpacked files.
-
-    Returns:
-      The reader, or None if the directory has no such files.
-
-    Raises:
-      DataError: Files are missing or damaged, or are the version for Python, which is pickled.
-    """
+    """Read CIFAR-10 or CIFAR-100 from the published archive, or from its unpacked files."""
     names = FILES[info.name]
     wanted = [name for group in names.values() for name in group]
     archive = directory / files[0].name

@@ -42,7 +42,8 @@ def test_two_stores_are_reported_and_compared_without_jax(
     stores: tuple[Path, Path], tmp_path: Path
 ):
     program = (
-        "import sys; from velodrome.cli import main; from velodrome.results.report.figures import contents\n"
+        "import sys; from velodrome.cli import main\n"
+        "from velodrome.results.report.figures import contents\n"
         # Figures take most of the time, and have tests of their own.
         "contents.MODULES = (contents.sorted_speedup,)\n"
         f"stores = {[str(store) for store in stores]!r}\n"

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from velodrome.optimizers.metatrain.config.config import UnrollConfig
+from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.es.program import make_particles, repeat_each
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
 from velodrome.optimizers.metatrain.initial import structured_weights

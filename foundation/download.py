@@ -1,4 +1,4 @@
-"""Downloads over HTTP(S) that go on where they were cut off, in one call and in later ones."""
+"""Downloads over HTTP(S) that are resumed where they were cut off, even in a later call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.files import atomic_write_json, sha256_file
@@ -22,7 +21,7 @@ _TIMEOUT_SECONDS = 30
 _NO_SUCH_RANGE = 416
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes so far, bytes in all; 0 if that is not known)."""
+"""Called with (bytes so far, bytes in all; 0 if the server does not say)."""
 
 
 class DownloadError(VelodromeError):
@@ -39,21 +38,21 @@ def download(
     pause_seconds: float = 1.0,
     progress: Progress | None = None,
 ) -> Path:
-    """Fetches a file whose size and hash are known; at once if it is there.
+    """Fetch a file whose size and SHA-256 are known, unless it is there; return its path.
 
-    The download goes to ``target.part`` and takes its place only when both agree.
+    The download goes to ``target.part``, which replaces ``target`` only when both agree.
 
     Args:
       url: Where from.
       target: Where to. Its directory is made.
-      size: Bytes.
+      size: In bytes.
       sha256: 64 hexadecimal digits.
-      attempts: How often a dropped connection is taken up again, at least 1.
+      attempts: How often to try if the connection drops, at least 1.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
-      progress: Called with (bytes so far, bytes in all).
+      progress: Called after each chunk.
 
     Raises:
-      DownloadError: No network, or what came is another file; that is deleted.
+      DownloadError: There is no network, or the server sent another file, which is deleted.
     """
     if target.is_file() and target.stat().st_size == size and sha256_file(target) == sha256:
         return target
@@ -75,7 +74,7 @@ def download(
     problem = fetch()
     state = _read_state(part)
     if problem and state is not None and state.resumed:
-        discard(part)  # the parts may be of two versions: only what comes whole is judged
+        discard(part)  # its pieces may come from two versions of the file: fetch it in one piece
         problem = fetch()
     if problem:
         discard(part)
@@ -86,7 +85,7 @@ def download(
 
 
 def _difference(part: Path, size: int, sha256: str) -> str:
-    """Returns what is wrong with a file that came, and what to do; "" if nothing is."""
+    """Return how a file differs from the expected one, and what to do; "" if it does not."""
     found = part.stat().st_size
     if found != size:
         return (
@@ -113,22 +112,22 @@ def download_part(
     pause_seconds: float = 1.0,
     progress: Progress | None = None,
 ) -> dict[str, list[str]]:
-    """Downloads to ``part``, or goes on with what is there of it; checks nothing.
+    """Download to ``part``, or resume what is there; check nothing.
 
-    Beside it, in ``part`` + ``.json``, lies which version of which address it belongs to: a file
-    that has changed on the server is fetched anew. A server that names no version (by a strong
-    ``ETag``) cannot tell, so there nothing is gone on with, unless ``unversioned``.
+    The file ``part`` + ``.json`` records the address and the version: a file that has changed on
+    the server is fetched again from the start. Without a version (a strong ``ETag``) a change
+    cannot be noticed, so nothing is resumed, unless ``unversioned``.
 
     Args:
       url: Where from.
       part: Where to.
-      size: Bytes, if known: a longer file is not read to its end.
-      unversioned: Go on also where the server names no version. The caller must know the hash: the
-        parts may be of two files.
-      keep_headers: Names of the answer's headers that the caller wants.
-      attempts: How often a dropped connection is taken up again, at least 1.
+      size: In bytes, if known: a longer file is not read to its end.
+      unversioned: Resume also where the server names no version. The caller must know the hash,
+        because the pieces may come from two files.
+      keep_headers: Names of the headers to return.
+      attempts: How often to try if the connection drops, at least 1.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
-      progress: Called with (bytes so far, bytes in all).
+      progress: Called after each chunk.
 
     Returns:
       The values of ``keep_headers``.
@@ -144,7 +143,7 @@ def download_part(
             return _download(url, part, size, unversioned, keep_headers, progress)
         except urllib.error.HTTPError as error:
             if error.code == _NO_SUCH_RANGE and part.is_file():
-                discard(part)  # the file has become shorter than what is here of it
+                discard(part)  # the file has become shorter than the part
             elif error.code < 500:
                 raise _unreachable(url, f"HTTP {error.code} {error.reason}", part) from error
             reason = f"HTTP {error.code} {error.reason}"
@@ -158,25 +157,22 @@ def download_part(
 
 
 def discard(part: Path) -> None:
-    """Deletes a partial download and the notes about it."""
+    """Delete a partial download and the record beside it."""
     part.unlink(missing_ok=True)
     state_path(part).unlink(missing_ok=True)
 
 
 def state_path(part: Path) -> Path:
-    """Returns where it is noted what a partial download belongs to."""
+    """Return where the address and version of a partial download are recorded."""
     return part.with_name(part.name + ".json")
 
 
 @dataclass(frozen=True)
 class _State:
-    """Which version of which address a partial download belongs to.
+    """The address and version of a partial download.
 
-    Attributes:
-      url: The address.
-      etag: The version; "" where the server names none that can be relied on.
-      headers: What the caller wanted of the answer.
-      resumed: Whether it came in more than one part.
+    ``etag`` is "" if the server names no reliable version; ``headers`` are those that the caller
+    wants; ``resumed`` says whether the file came in more than one piece.
     """
 
     url: str
@@ -206,7 +202,7 @@ def _download(
     if start and state is not None:
         headers["Range"] = f"bytes={start}-"
         if state.etag:
-            # A file that was replaced on the server is sent anew, not continued.
+            # If the file was replaced on the server, all of the new one is sent.
             headers["If-Range"] = state.etag
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
@@ -218,7 +214,7 @@ def _download(
         kept = {name: response.headers.get_all(name) or [] for name in keep_headers}
         etag = response.headers.get("ETag", "")
         if etag.startswith("W/"):
-            etag = ""  # a weak one may stand for other bytes, and If-Range takes none
+            etag = ""  # a weak one may stand for other bytes, and If-Range does not accept it
         if etag or unversioned:
             atomic_write_json(state_path(part), vars(_State(url, etag, kept, resumed=start > 0)))
         else:
@@ -233,17 +229,17 @@ def _download(
                 if progress is not None:
                     progress(received, total)
                 if size is not None and received > size:
-                    return kept  # longer than it may be: whoever checks the size says so
+                    return kept  # too long already: checking the size will show it
         if announced is not None and received - start < int(announced):
             raise _Dropped(f"the connection ended after {received:,} bytes")
     return kept
 
 
-def _read(response: Any) -> bytes:
-    """Reads on; an error of the network must not pass for one of the disk, also an OSError."""
+def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read(CHUNK_BYTES)
     except OSError as error:
+        # An error of the network must not pass for one of the disk, which is an OSError too.
         raise _Dropped(error.strerror or str(error)) from error
 
 
@@ -262,4 +258,4 @@ def _read_state(part: Path) -> _State | None:
     try:
         return _State(**json.loads(state_path(part).read_text()))
     except (OSError, ValueError, TypeError):
-        return None  # no or unreadable notes: the download starts anew
+        return None  # no or an unreadable record: the download starts from the beginning

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from velodrome.foundation.errors import PlanError
-from velodrome.optimizers.metatrain.config.config import HELD_OUT_DATA
+from velodrome.optimizers.metatrain.config.inner import HELD_OUT_DATA
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.registry import datasets

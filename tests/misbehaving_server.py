@@ -1,4 +1,4 @@
-"""A server of one file on the loopback interface that misbehaves as told."""
+"""A server of one file on the loopback interface, which misbehaves on request."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file in parts, if asked for parts.
+    """Serves one file, or the part that is asked for.
 
     Attributes:
-      body: What is in the file.
-      etag: Which version of it; no such header if empty.
+      body: The content of the file.
+      etag: Its version; no such header if empty.
       headers: Further headers of an answer, as pairs.
       drop_after: Bytes to send before hanging up, one for each request.
-      failures: Status codes to answer first.
-      ranges: What was asked for.
+      failures: Status codes of the first answers.
+      ranges: The ``Range`` header of each request.
     """
 
     def __init__(self, body: bytes, *, name: str = "data.bin"):
@@ -67,7 +67,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """Answers requests for the length of a ``with`` block."""
+    """Answer requests for the length of a ``with`` block."""
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
 from velodrome.optimizers.metatrain.es.tasks import pool_hash
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.taskgen.spec import TaskSpec
 
 _METHODS = {
@@ -44,12 +44,9 @@ class Totals:
 
 
 def make_card(
-    config: MetaTrainConfig,
-    specs: Sequence[TaskSpec],
-    totals: Totals,
-    validation: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Returns what should be known about weights that were trained here."""
+    config: MetaTrainConfig, specs: Sequence[TaskSpec], totals: Totals, validation: Record | None
+) -> Record:
+    """Return what should be known about weights that an evolution made."""
     return {
         "training": {
             "method": _METHODS[config.estimator.method],
@@ -62,8 +59,8 @@ def make_card(
     }
 
 
-def compute_on_card(totals: Totals) -> dict[str, Any]:
-    """Returns what a card says about what was spent."""
+def compute_on_card(totals: Totals) -> Record:
+    """Return what a card says about the cost."""
     return {
         "outer_steps": totals.steps,
         "inner_steps": totals.inner_steps,

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from velodrome.foundation.errors import VelodromeError
-from velodrome.optimizers.metatrain.config.config import ArchitectureConfig
+from velodrome.optimizers.metatrain.config.inner import ArchitectureConfig
 from velodrome.optimizers.velo.handmade.features import featured_weights
+from velodrome.optimizers.velo.weights.store import load_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 # Positions among the inputs of the LSTM ...
@@ -61,7 +62,7 @@ class StartingPoint:
 
 
 def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
-    """Returns the weights that ``config.init`` names.
+    """Return the weights that ``config.init`` names.
 
     Raises:
       VelodromeError: They are of another size than the config says, or cannot be loaded.
@@ -72,8 +73,6 @@ def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
         return featured_weights(key, hidden=config.hidden, bank=config.bank)
     if config.init == "random":
         return init_weights(key, config.hidden, config.bank)
-    from velodrome.optimizers.velo.weights.store import load_weights
-
     weights = load_weights(config.init)
     found = weights.hidden_size, weights.bank_size
     if found != (config.hidden, config.bank):
@@ -89,17 +88,11 @@ def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
 def structured_weights(
     key: Array, *, hidden: int, bank: int, start: StartingPoint | None = None
 ) -> VeLOWeights:
-    """Returns weights that make VeLO a normalised-momentum optimizer with a falling step.
+    """Return weights that make VeLO a normalised-momentum optimizer with a falling step.
 
-    Unit 0 of the LSTM tells tensors that are small against their gradients from others, unit 1
-    is a clock; both are read by the step size alone. The other units are random and unread: they
-    are there to be found useful.
-
-    Args:
-      key: A PRNG key for the noise.
-      hidden: Size of the LSTM, at least 2.
-      bank: Number of per-parameter networks.
-      start: The optimizer to start from. None: `StartingPoint()`.
+    Unit 0 of the LSTM recognises tensors that are small against their gradients, unit 1 is a clock;
+    both are read by the step size alone. The other units are random and unread: evolution may find
+    a use for them. ``hidden`` is at least 2.
     """
     start = start or StartingPoint()
     bank_key, random_key = jax.random.split(key)
@@ -139,7 +132,7 @@ def structured_weights(
 
 
 def _bank(key: Array, like: VeLOWeights, start: StartingPoint) -> dict[str, Array]:
-    """Networks whose first two units carry +x and -x of one weighted sum through to the output."""
+    """Return networks whose first two units carry a weighted sum, +x and -x, to the output."""
     names = ("bank_w0", "bank_w1", "bank_w2")
     noise = {
         name: _NOISE * jax.random.normal(part, getattr(like, name).shape, jnp.float32)

@@ -1,25 +1,29 @@
-"""The log of a meta-training run: one JSON record a line, and the same as a line to read."""
+"""The log of a meta-training run: JSON records, lines to read, and TensorBoard's events."""
 
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_text
+from velodrome.foundation.tensorboard import EventFile
 from velodrome.optimizers.metatrain.directory import OTHERWISE
 
+#: A record of the log: JSON.
+Record: TypeAlias = dict[str, Any]
 
-def resume_log(
-    path: Path, records: Sequence[dict[str, Any]], steps: int
-) -> tuple[int, dict[str, Any] | None]:
-    """Drops the records of an evolution after its checkpoint: they will be made again.
+
+def resume_log(path: Path, records: Sequence[Record], steps: int) -> tuple[int, Record | None]:
+    """Drop the records of an evolution after its checkpoint, because it makes those steps again.
 
     Args:
-      path: The log; it is written anew.
+      path: The log, which is rewritten.
       records: What `read_log` found in it.
       steps: The outer steps that the checkpoint has.
 
@@ -46,8 +50,8 @@ def resume_log(
     return found.pop("validation"), found
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Returns the records of a log; none if there is no log.
+def read_log(path: Path) -> list[Record]:
+    """Return the records of a log; none if there is no log.
 
     A last line that a kill cut short is left out.
 
@@ -72,21 +76,21 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def damaged(path: Path, number: int) -> StoreError:
-    """Returns the error that says of line ``number`` of a log that it is no record."""
+    """Return the error for line ``number`` of a log, which is no record."""
     return StoreError(
         f"{path} is damaged: line {number} is no record of this run. Mend it if you know what it "
         f"was. {OTHERWISE}"
     )
 
 
-def write_record(log: TextIO, record: dict[str, Any]) -> None:
-    """Writes one record as a line, at once."""
+def write_record(log: TextIO, record: Record) -> None:
+    """Write one record as a line, at once."""
     log.write(json.dumps(record, allow_nan=False) + "\n")
     log.flush()
 
 
-def step_line(record: dict[str, Any]) -> str:
-    """Returns a line on one outer step: last losses, lengths, time, pairs that were left out."""
+def step_line(record: Record) -> str:
+    """Return a line on one outer step: last losses, lengths, time, pairs that were left out."""
     losses = " ".join(
         f"{row['family']} {row['loss']:.2f}@{row['length']}"
         if row["loss"] is not None
@@ -98,8 +102,8 @@ def step_line(record: dict[str, Any]) -> str:
     return f"{record['step']:6d}  {losses}  {record['seconds']:.1f} s{dropped}"
 
 
-def validation_line(step: int, found: dict[str, Any]) -> str:
-    """Returns a line on one validation."""
+def validation_line(step: int, found: Record) -> str:
+    """Return a line on one validation."""
     ratio = "none" if found["log_ratio"] is None else f"{found['log_ratio']:+.3f}"
     return (
         f"{step:6d}  validation: mean log(loss / Adam's best) {ratio}, won "
@@ -108,5 +112,48 @@ def validation_line(step: int, found: dict[str, Any]) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Prints a line of progress."""
+    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
+
+
+class Events:
+    """TensorBoard's events of an evolution, in the folder ``events`` of its directory.
+
+    Args:
+      directory: The run's directory.
+      first_step: TensorBoard forgets what earlier files say from this outer step on.
+    """
+
+    def __init__(self, directory: Path, *, first_step: int):
+        folder, now = directory / "events", time.time()
+        folder.mkdir(parents=True, exist_ok=True)
+        # TensorBoard reads files in the order of their names.
+        path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
+        self._file = EventFile(path, started=now, first_step=first_step)
+
+    def step(self, record: Record) -> None:
+        """Write an outer step: the meta-loss of each family, the gradient, its cost."""
+        at = record["step"]
+        families: dict[str, list[float]] = {}
+        for row in record["tasks"]:
+            if row["loss"] is not None:
+                families.setdefault(row["family"], []).append(row["loss"])
+        for family, losses in families.items():
+            self._file.add(f"meta-loss/{family}", sum(losses) / len(losses), at)
+        for name in ("gradient_norm", "dropped", "inner_steps", "seconds"):
+            if name in record:
+                self._file.add(f"step/{name}", record[name], at)
+        self._file.flush()
+
+    def validation(self, step: int, found: Record) -> None:
+        """Write a validation: the mean log ratio to Adam's best loss, and each task's."""
+        rows = [("mean", found.get("log_ratio"))]
+        rows += [(row["task"], row["log_ratio"]) for row in found.get("tasks", [])]
+        for name, ratio in rows:
+            if ratio is not None:
+                self._file.add(f"validation/{name}", ratio, step)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

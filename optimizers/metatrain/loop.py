@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from velodrome.foundation.errors import SpecError, StoreError
 from velodrome.foundation.files import atomic_write_json
+from velodrome.foundation.tensorboard import require_tensorboard
 from velodrome.optimizers.metatrain.card import Totals, make_card
 from velodrome.optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
@@ -22,9 +22,13 @@ from velodrome.optimizers.metatrain.directory import (
     OTHERWISE,
     WEIGHTS,
     opened,
+    stopping,
 )
-from velodrome.optimizers.metatrain.events import check_events, open_events
+from velodrome.optimizers.metatrain.es.outer import OuterState
+from velodrome.optimizers.metatrain.es.unroll import Carry
 from velodrome.optimizers.metatrain.log import (
+    Events,
+    Record,
     read_log,
     resume_log,
     step_line,
@@ -32,7 +36,7 @@ from velodrome.optimizers.metatrain.log import (
     validation_line,
     write_record,
 )
-from velodrome.optimizers.metatrain.stopping import stopping
+from velodrome.optimizers.metatrain.ray_workers import RayTrainer
 from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
 from velodrome.optimizers.metatrain.validation import Baseline, Validator
 from velodrome.optimizers.velo.weights.store import save_weights
@@ -45,7 +49,7 @@ class MetaTrainResult:
 
     Attributes:
       weights: The averaged weights; of a search those of the averaged numbers.
-      totals: What was spent.
+      totals: The cost.
       path: The exported weights.
       finished: Whether everything was done: all outer steps and the last validation, all
         generations and the checks. Not so if time ran out.
@@ -66,18 +70,18 @@ def metatrain(
     workers: int = 0,
     report: Callable[[str], None] | None = None,
 ) -> MetaTrainResult:
-    """Meta-trains VeLO weights.
+    """Meta-train VeLO weights.
 
-    In ``out_dir``: ``config.json``; ``checkpoint.safetensors``; ``log.jsonl``, one record an
-    outer step and one a validation; ``baseline.json``, Adam's results on the validation tasks;
+    In ``out_dir``: ``config.json``; ``checkpoint.npz``; ``log.jsonl``, one record an outer step
+    and one a validation; ``baseline.json``, Adam's results on the validation tasks;
     ``weights.safetensors`` with its card, the averaged weights, renewed with every checkpoint.
 
     Args:
       config: What to do.
-      out_dir: A directory of this run's own; it is made if it is missing.
-      resume: Go on from the checkpoint in ``out_dir`` if there is one; the numbers are those of
-        an undisturbed run. False: start again, whatever run ``out_dir`` is of (what was
-        measured of Adam is kept).
+      out_dir: A directory for this run alone; it is made if it is missing.
+      resume: Resume from the checkpoint in ``out_dir`` if there is one; the numbers are those of
+        an undisturbed run. False: start again, and delete what another run left (Adam's results
+        are kept).
       max_seconds: Stop (with a checkpoint) before the next outer step, or the next validation
         task that Adam is measured on, once this call has taken so long. Ctrl-C and SIGTERM stop
         it there too.
@@ -94,8 +98,8 @@ def metatrain(
     out = Path(out_dir)
     say = report or to_stderr
     if config.record.tensorboard:
-        check_events()
-    trainer = _make_trainer(config, workers)
+        require_tensorboard("set record.tensorboard to false")
+    trainer = RayTrainer(config, workers=workers) if workers else MetaTrainer(config)
     try:
         with opened(out, resume=resume, state=CHECKPOINT), stopping(max_seconds, say) as stop:
             return _metatrain(config, out, trainer, workers, stop, say)
@@ -116,7 +120,7 @@ def _metatrain(
     if any("generation" in record for record in known):
         raise StoreError(f"{out} is of a search, whose log this would replace. {OTHERWISE}")
     if (out / CHECKPOINT).is_file():
-        state, totals = _restore(out / CHECKPOINT, trainer, config)
+        state, totals = restore(out / CHECKPOINT, trainer, config)
         say(f"resuming at outer step {totals.steps}")
     elif known and _kept_hash(out / CONFIG) != config.hash:
         raise StoreError(f"{out} has the log of a run with another config. {OTHERWISE}")
@@ -124,7 +128,7 @@ def _metatrain(
     validated, last_validation = resume_log(out / LOG, known, totals.steps)
     atomic_write_json(out / CONFIG, config.to_json())
     validate = _validation(config, out, stop, say)
-    events = open_events(out, first_step=totals.steps) if config.record.tensorboard else None
+    events = Events(out, first_step=totals.steps) if config.record.tensorboard else None
 
     began, cpu_began = time.perf_counter(), time.process_time()
     started = dataclasses.replace(totals)
@@ -135,7 +139,7 @@ def _metatrain(
         totals.cpu_seconds = started.cpu_seconds + time.process_time() - cpu_began
         record = {"config": config.hash, "totals": dataclasses.asdict(totals)}
         record["episodes"] = {str(at): row.to_json() for at, row in state.episodes.items()}
-        save_checkpoint(out / CHECKPOINT, _arrays(state), record)
+        save_checkpoint(out / CHECKPOINT, arrays(state), record)
         card = make_card(config, trainer.specs, totals, last_validation)
         return save_weights(out / WEIGHTS, state.outer.average, card)
 
@@ -188,8 +192,33 @@ def _metatrain(
     return MetaTrainResult(state.outer.average, totals, path, finished)
 
 
+def arrays(state: TrainState) -> tuple[OuterState, dict[str, Carry]]:
+    """Return what of a state a checkpoint keeps as arrays."""
+    return state.outer, {str(at): row.carry for at, row in state.episodes.items()}
+
+
+def restore(path: Path, trainer: MetaTrainer, config: MetaTrainConfig) -> tuple[TrainState, Totals]:
+    """Return the state in a checkpoint, and what had been done by then.
+
+    Raises:
+      StoreError: The checkpoint is damaged, or of another config.
+    """
+    record = read_record(path)
+    if record["config"] != config.hash:
+        raise StoreError(
+            f"{path} is from a run with another config ({record['config'][:8]}, this one is "
+            f"{config.hash[:8]}). {OTHERWISE}"
+        )
+    rows = {int(at): row for at, row in record.get("episodes", {}).items()}
+    episodes = {at: trainer.restored(at, row) for at, row in rows.items()}
+    template = TrainState(trainer.init().outer, episodes)
+    outer, carries = load_checkpoint(path, arrays(template))
+    episodes = {at: dataclasses.replace(episodes[at], carry=carries[str(at)]) for at in rows}
+    return TrainState(outer, episodes), Totals(**record["totals"])
+
+
 def _kept_hash(path: Path) -> str | None:
-    """Returns the hash of the config in a directory; None if none can be read."""
+    """Return the hash of the config in a directory; None if none can be read."""
     try:
         return MetaTrainConfig.from_json(json.loads(path.read_text())).hash
     except (OSError, ValueError, SpecError):
@@ -202,8 +231,8 @@ def _validates(config: MetaTrainConfig) -> bool:
 
 def _validation(
     config: MetaTrainConfig, out: Path, stop: Callable[[], bool], say: Callable[[str], None]
-) -> Callable[[TrainState], dict[str, Any]] | None:
-    """Returns what validates; None if nothing shall, or time was up before Adam was measured."""
+) -> Callable[[TrainState], Record] | None:
+    """Return what validates; None if nothing shall, or time was up before Adam was measured."""
     if not _validates(config):
         return None
     validator = Validator(config)
@@ -221,38 +250,9 @@ def _validation(
 
 
 def _kept_baselines(path: Path, key: str) -> list[Baseline]:
-    """Returns what was measured before; nothing if it was something else."""
+    """Return what was measured before; nothing if it was something else."""
     try:
         kept = json.loads(path.read_text())
         return [Baseline(**row) for row in kept["adam"]] if kept["key"] == key else []
     except (OSError, ValueError, KeyError, TypeError):
         return []  # missing, damaged, or of an older version; it only saves time
-
-
-def _make_trainer(config: MetaTrainConfig, workers: int) -> MetaTrainer:
-    if workers == 0:
-        return MetaTrainer(config)
-    from velodrome.optimizers.metatrain.ray_workers import RayTrainer  # an optional extra
-
-    return RayTrainer(config, workers=workers)
-
-
-def _arrays(state: TrainState) -> Any:
-    return state.outer, {str(at): row.carry for at, row in state.episodes.items()}
-
-
-def _restore(
-    path: Path, trainer: MetaTrainer, config: MetaTrainConfig
-) -> tuple[TrainState, Totals]:
-    record = read_record(path)
-    if record["config"] != config.hash:
-        raise StoreError(
-            f"{path} is from a run with another config ({record['config'][:8]}, this one is "
-            f"{config.hash[:8]}). {OTHERWISE}"
-        )
-    rows = {int(at): row for at, row in record.get("episodes", {}).items()}
-    episodes = {at: trainer.restored(at, row) for at, row in rows.items()}
-    template = TrainState(trainer.init().outer, episodes)
-    (outer, carries), _ = load_checkpoint(path, _arrays(template))
-    episodes = {at: dataclasses.replace(episodes[at], carry=carries[str(at)]) for at in rows}
-    return TrainState(outer, episodes), Totals(**record["totals"])

@@ -1,12 +1,13 @@
 """Meta-training on Ray workers, on one machine or many: they exchange seeds and losses only.
 
 Every worker keeps the weights and the outer optimizer itself and applies the same reports in the
-same order, so no gradient and, but for a worker's start, no weights travel. Workers that are not of
-one kind of machine drift apart by rounding, as far as their losses are comparable all the same.
+same order, so no gradient and, but for a worker's start, no weights travel. Workers on different
+kinds of machine drift apart by rounding, as far as their losses are comparable all the same.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from velodrome.foundation.interrupts import handlers_kept
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
 from velodrome.optimizers.metatrain.es.exchange import Report
 from velodrome.optimizers.metatrain.es.outer import OuterState
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
 
 #: Outer steps in a row without any report, after which the run gives up.
@@ -26,7 +28,7 @@ _MOST_EMPTY_STEPS = 3
 
 
 class Replica:
-    """What a worker holds: a trainer, and a state that follows from the reports of all workers.
+    """A worker's trainer, and a state that follows from the reports of all workers.
 
     Args:
       config: `MetaTrainConfig` as JSON.
@@ -37,7 +39,7 @@ class Replica:
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: Record,
         outer: OuterState,
         index: int,
         make_trainer: Callable[[MetaTrainConfig], MetaTrainer] = MetaTrainer,
@@ -47,7 +49,7 @@ class Replica:
         self._index = index
 
     def turn(self, index: int, previous: Sequence[bytes], slots: Sequence[int]) -> list[bytes]:
-        """Applies the reports of the step before ``index``, then evaluates slots of it."""
+        """Apply the reports of the step before ``index``, then evaluate slots of it."""
         if index == self._index + 1:
             reports = [Report.from_bytes(content) for content in previous]
             outer, _ = self._trainer.apply(self._state.outer, self._index, reports)
@@ -86,21 +88,15 @@ class RayTrainer(MetaTrainer):
         if workers < 1:
             raise SpecError("workers", workers, "an integer of at least 1")
         super().__init__(config)
-        try:
-            import ray  # pyright: ignore[reportMissingImports]
-            import ray.exceptions  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise VelodromeError(
-                "workers need Ray, which is not installed: pip install 'velodrome[ray]' (in a "
-                "clone, pip install -e '.[ray]'), or train without workers."
-            ) from error
-        self._ray = ray
+        self._ray = _import_ray()
         self._make_trainer = make_trainer
-        self._owns_ray = not ray.is_initialized()
+        self._owns_ray = not self._ray.is_initialized()
         if self._owns_ray:
             # Joins the cluster of RAY_ADDRESS if there is one.
-            with handlers_kept():  # its own of SIGTERM ends this process at once
-                ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+            with handlers_kept():  # its handler of SIGTERM ends this process at once
+                self._ray.init(
+                    include_dashboard=False, log_to_driver=False, configure_logging=False
+                )
         self._actors: list[Any] = [None] * workers
         self._previous: tuple[int, list[bytes]] = (-1, [])
         self._empty = 0
@@ -110,8 +106,8 @@ class RayTrainer(MetaTrainer):
         """The workers' handles; None for one that is not started yet."""
         return list(self._actors)
 
-    def step(self, state: TrainState, index: int) -> tuple[TrainState, dict[str, Any]]:
-        """Makes outer step ``index`` from the reports of the workers that live."""
+    def step(self, state: TrainState, index: int) -> tuple[TrainState, Record]:
+        """Make outer step ``index`` from the reports of the workers that live."""
         shares = self._shares(index)
         before, reports = self._previous
         previous = reports if before == index - 1 else []
@@ -140,7 +136,7 @@ class RayTrainer(MetaTrainer):
         return TrainState(outer, {}), record
 
     def close(self) -> None:
-        """Ends the workers, and Ray if it was started here."""
+        """End the workers, and Ray if it was started here."""
         for actor in self._actors:
             if actor is not None:
                 self._ray.kill(actor)
@@ -172,7 +168,7 @@ class RayTrainer(MetaTrainer):
 class _Worker:
     """A `Replica` in a Ray process, under the driver's numerical settings."""
 
-    def __init__(self, settings: dict[str, Any], *replica: Any):
+    def __init__(self, settings: Record, *replica: Any):
         for name, value in settings.items():
             jax.config.update(name, value)
         self._replica = Replica(*replica)
@@ -181,7 +177,16 @@ class _Worker:
         return self._replica.turn(index, previous, slots)
 
     def process(self) -> int:
-        """Returns the process id, for tests that end it."""
-        import os
-
+        """Return the process id, for tests that end it."""
         return os.getpid()
+
+
+def _import_ray() -> Any:
+    try:
+        import ray.exceptions  # noqa: PLC0415 - optional  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise VelodromeError(
+            "workers need Ray, which is not installed: pip install 'velodrome[ray]' (in a "
+            "clone, pip install -e '.[ray]'), or train without workers."
+        ) from error
+    return ray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +26,15 @@ from velodrome.optimizers.metatrain.es.tasks import (
     draw_problems,
     sample_pool,
 )
-from velodrome.optimizers.metatrain.es.unroll import batches_needed
+from velodrome.optimizers.metatrain.es.unroll import Problem, batches_needed
 from velodrome.optimizers.metatrain.initial import initial_weights
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 from velodrome.taskgen.space.config import choice, log_int
 from velodrome.taskgen.space.draws import Draws
 
 #: Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
-_LENGTH_STEP = 10
+LENGTH_STEP = 10
 
 
 class TrainState(NamedTuple):
@@ -49,11 +50,7 @@ class TrainState(NamedTuple):
 
 
 class MetaTrainer:
-    """A meta-training run in memory. `loop.metatrain` adds directories, resuming and validation.
-
-    Args:
-      config: The run's config.
-    """
+    """A meta-training run in memory. `loop.metatrain` adds directories, resuming and validation."""
 
     def __init__(self, config: MetaTrainConfig):
         self.config = config
@@ -66,14 +63,14 @@ class MetaTrainer:
         ]
 
     def init(self) -> TrainState:
-        """Returns the state before the first outer step."""
+        """Return the state before the first outer step."""
         key = jax.random.key(Draws(self.config.seed, "weights").word("key") >> 32)
         theta = initial_weights(key, self.config.architecture)
         theta = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), theta)
         return TrainState(init_state(theta, self.config.outer), {})
 
-    def step(self, state: TrainState, index: int) -> tuple[TrainState, dict[str, Any]]:
-        """Makes outer step ``index``: a pure function of the config, the state and the index."""
+    def step(self, state: TrainState, index: int) -> tuple[TrainState, Record]:
+        """Make outer step ``index``: a pure function of the config, the state and the index."""
         slots = range(self.config.estimator.tasks_per_step)
         reports, episodes = self.evaluate(state, index, slots)
         outer, record = self.apply(state.outer, index, reports)
@@ -82,17 +79,17 @@ class MetaTrainer:
     def evaluate(
         self, state: TrainState, index: int, slots: Sequence[int]
     ) -> tuple[list[Report], dict[int, Episode]]:
-        """Evaluates some slots of outer step ``index``; returns reports and the episodes after."""
+        """Evaluate some slots of outer step ``index``; return reports and the episodes after."""
         episodes = dict(state.episodes)
         method = self._full if self.config.estimator.method == "full" else self._window
         return [method(state.outer.theta, episodes, index, slot) for slot in slots], episodes
 
     def apply(
         self, outer: OuterState, index: int, reports: Sequence[Report]
-    ) -> tuple[OuterState, dict[str, Any]]:
-        """Makes the outer step that the reports ask for; a pure function of its arguments."""
+    ) -> tuple[OuterState, Record]:
+        """Make the outer step that the reports ask for; a pure function of its arguments."""
         estimator = self.config.estimator
-        record: dict[str, Any] = {"step": index, "tasks": [], "inner_steps": 0, "dropped": 0}
+        record: Record = {"step": index, "tasks": [], "inner_steps": 0, "dropped": 0}
         reports = sorted(reports, key=lambda report: report.slot)
         estimates = [
             estimate_from(report, outer.theta, sigma=estimator.sigma, shaping=estimator.shaping)
@@ -122,11 +119,11 @@ class MetaTrainer:
         return outer, record
 
     def position(self, index: int, slot: int) -> int:
-        """Which task of the pool a slot of an outer step evaluates."""
+        """Return the position in the pool of the task that a slot of an outer step evaluates."""
         return self.task_position(index * self.config.estimator.tasks_per_step + slot)
 
     def task_position(self, turn: int) -> int:
-        """Which task has the turn: every round visits the whole pool, families taking turns.
+        """Return which task has the turn: every round visits the whole pool, families in turn.
 
         With a mixture, each turn is an independent draw.
         """
@@ -145,15 +142,17 @@ class MetaTrainer:
         return order[row] * families + family
 
     def close(self) -> None:
-        """Ends whatever works for this trainer: nothing, in one process."""
+        """End whatever works for this trainer: nothing, in one process."""
 
-    def restored(self, position: int, values: Mapping[str, Any], carry: Any = None) -> Episode:
-        """Returns an episode of a checkpoint; without ``carry``, one with its shapes only."""
+    def restored(self, position: int, values: Record) -> Episode:
+        """Return an episode of a checkpoint, with shapes in place of its carry."""
         problems = self._problems(position, Draws(self.config.seed, *values["draws"]))
         windows = open_windows(self.specs[position], self.config.tasks.vary)
-        return Episode.from_json(values, problems, carry, windows, self.init().outer.theta)
+        return Episode.from_json(values, problems, windows, self.init().outer.theta)
 
-    def _full(self, theta: VeLOWeights, episodes: dict, index: int, slot: int) -> Report:
+    def _full(
+        self, theta: VeLOWeights, episodes: dict[int, Episode], index: int, slot: int
+    ) -> Report:
         del episodes
         here = Draws(self.config.seed, "outer step", index, slot)
         position = self.position(index, slot)
@@ -164,7 +163,9 @@ class MetaTrainer:
         outcome = run(lanes, repeat_each(problems, 2), length)
         return Report(slot, (seed,), _pairs(outcome.objective), length, length)
 
-    def _window(self, theta: VeLOWeights, episodes: dict, index: int, slot: int) -> Report:
+    def _window(
+        self, theta: VeLOWeights, episodes: dict[int, Episode], index: int, slot: int
+    ) -> Report:
         here = Draws(self.config.seed, "outer step", index, slot)
         position = self.position(index, slot)
         windows = open_windows(self.specs[position], self.config.tasks.vary)
@@ -195,11 +196,11 @@ class MetaTrainer:
         )
         return lanes, seed
 
-    def _problems(self, position: int, draws: Draws) -> Any:
+    def _problems(self, position: int, draws: Draws) -> Problem:
         unroll, spec = self.config.unroll, self.specs[position]
         if self.config.estimator.method == "full":
             inner, _ = open_program(spec, self.config.tasks.vary, unroll)
-            batches = batches_needed(unroll, longest=unroll.high)
+            batches = batches_needed(unroll)
         else:
             inner = open_windows(spec, self.config.tasks.vary).inner
             batches = unroll.high
@@ -213,7 +214,7 @@ class MetaTrainer:
         if phase.low == phase.high:
             return phase.low
         length = log_int(phase.low, phase.high + 1).sample(draws, "length")
-        return max(phase.low, length - length % _LENGTH_STEP)
+        return max(phase.low, length - length % LENGTH_STEP)
 
 
 def _pairs(losses: jax.Array) -> np.ndarray:

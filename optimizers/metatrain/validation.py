@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,8 @@ import optax
 from jaxtyping import Array
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.optimizers.metatrain.config.config import MetaTrainConfig, UnrollConfig
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
+from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.es.program import (
     make_particles,
     open_program,
@@ -23,11 +23,11 @@ from velodrome.optimizers.metatrain.es.program import (
 )
 from velodrome.optimizers.metatrain.es.tasks import InnerTask, draw_problems, sample_pool
 from velodrome.optimizers.metatrain.es.unroll import Problem, batches_needed
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import LEARNING_RATES
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 from velodrome.taskgen.space.draws import Draws
-from velodrome.taskgen.spec import TaskSpec
 
 #: Rates tried at once: all fifteen as lanes outgrow the cache of a small machine.
 _RATES_AT_ONCE = 5
@@ -49,20 +49,13 @@ class Baseline:
 
 
 class Validator:
-    """Evaluates weights on the validation tasks of a config; see `Validator.__call__`.
+    """Evaluates weights on the validation tasks of a config; see `Validator.__call__`."""
 
-    Args:
-      config: The run's config: tasks, seeds and length of the validation.
-      specs: The tasks. None: those the config names.
-    """
-
-    def __init__(self, config: MetaTrainConfig, specs: Sequence[TaskSpec] | None = None):
-        if specs is None:
-            tasks = config.tasks
-            specs = sample_pool(
-                tasks, seed=tasks.validation_seed, per_family=tasks.validation_per_family
-            )
-        record = config.record
+    def __init__(self, config: MetaTrainConfig):
+        record, tasks = config.record, config.tasks
+        specs = sample_pool(
+            tasks, seed=tasks.validation_seed, per_family=tasks.validation_per_family
+        )
         self.steps = record.validation_steps
         # The outcome that counts is the raw loss; which objective is computed besides is idle.
         self._unroll = UnrollConfig(low=self.steps, high=self.steps, objective="tail")
@@ -76,7 +69,7 @@ class Validator:
                 inner,
                 draws.child(position),
                 count=record.validation_seeds,
-                batches=batches_needed(self._unroll, longest=self.steps),
+                batches=batches_needed(self._unroll),
             )
             for position, inner in enumerate(self.tasks)
         ]
@@ -99,14 +92,14 @@ class Validator:
         )
 
     def baseline(self, at: int) -> Baseline:
-        """Returns Adam at the best of the published rates, by the mean over seeds, on a task."""
+        """Return Adam at the best of the published rates, by the mean over seeds, on a task."""
         inner = self.tasks[at]
         losses = adam_losses(inner, self._problems[at], self._unroll, steps=self.steps)
         best = int(np.nanargmin(losses))
         return Baseline(inner.spec.label, LEARNING_RATES[best], float(losses[best]))
 
-    def __call__(self, theta: VeLOWeights, baselines: Sequence[Baseline]) -> dict[str, Any]:
-        """Returns how ``theta`` does: losses, and logarithms of their ratio to Adam's.
+    def __call__(self, theta: VeLOWeights, baselines: Sequence[Baseline]) -> Record:
+        """Return how ``theta`` does: losses, and logarithms of their ratio to Adam's.
 
         A task on which some seed diverges has a loss of None and counts as not won; it is left
         out of the mean ratio.
@@ -140,7 +133,7 @@ class Validator:
 def adam_losses(
     inner: InnerTask, problems: Problem, unroll: UnrollConfig, *, steps: int
 ) -> np.ndarray:
-    """Returns Adam's loss at each published rate, the mean over problems; NaN if one diverged."""
+    """Return Adam's loss at each published rate, the mean over problems; NaN if one diverged."""
     run = make_particles(inner, unroll, adam)
     seeds = len(problems.key)
     rates = np.asarray(LEARNING_RATES, np.float32).reshape(-1, _RATES_AT_ONCE)
@@ -154,6 +147,6 @@ def adam_losses(
 
 
 def adam(rate: Array, steps: Array) -> optax.GradientTransformationExtraArgs:
-    """Returns Adam at a rate, as `make_particles` asks for it."""
+    """Return Adam at a rate, as `make_particles` asks for it."""
     del steps  # Adam does not ask for the length of the run
     return optimizers.get("adam").make({"learning_rate": rate}, num_steps=None)

@@ -1,4 +1,4 @@
-"""Keeps XLA's CPU compiler from repeating a computation for each part of its result.
+"""Keep XLA's CPU compiler from repeating a computation for each part of its result.
 
 When a stacked result is taken apart, that compiler fuses the whole computation into the loop of
 each part: in a group of 24 tensors, 24 times the code to compile and to run. It removes
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @custom_vmap
 def same_in_all_lanes(flag: Bool[Array, ""]) -> Bool[Array, ""]:
-    """Returns a flag that every lane of a `jax.vmap` has alike, as one flag without lanes.
+    """Return a flag that is equal in all lanes of a `jax.vmap` as one flag without lanes.
 
     A branch on a flag with lanes would become a select, and be no barrier any more.
     """
@@ -34,7 +34,7 @@ def _(size: int, batched: list[bool], flags: Bool[Array, " lanes"]) -> tuple[Arr
 
 
 def materialised(always: Bool[Array, ""], function: Callable[[], T], *, zeros: T) -> T:
-    """Returns ``function()``, on a CPU as arrays that exist in memory.
+    """Return ``function()``, on a CPU as arrays that exist in memory.
 
     Args:
       always: True, in a way that the compiler cannot know, and `same_in_all_lanes`.
@@ -47,10 +47,10 @@ def materialised(always: Bool[Array, ""], function: Callable[[], T], *, zeros: T
 
 
 def take_apart(always: Bool[Array, ""], stacked: Array) -> list[Array]:
-    """Returns the parts of ``stacked`` along its first axis.
+    """Return the parts of ``stacked`` along its first axis.
 
-    On a CPU at positions that the compiler does not know: the loops that read the parts are then
-    all the same code, which it compiles once.
+    On a CPU they are read at positions that the compiler does not know: the loops that read them
+    are then all the same code, which it compiles once.
     """
     count = stacked.shape[0]
     if jax.default_backend() != "cpu":

@@ -17,8 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from velodrome.optimizers.velo.channels import published_order
-from velodrome.optimizers.velo.network import USED_OUTPUTS
+from velodrome.optimizers.velo.network import USED_OUTPUTS, published_order
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 # The mixture of the bank is a mean times this.
@@ -47,7 +46,7 @@ class LSTMState(NamedTuple):
 
 
 def fold(weights: VeLOWeights) -> Controller:
-    """Returns the controller that computes what the network with ``weights`` computes.
+    """Return the controller that computes what the network with ``weights`` computes.
 
     Frozen weights are multiplied in float64, traced ones (as in meta-training) in float32.
     """
@@ -58,7 +57,7 @@ def fold(weights: VeLOWeights) -> Controller:
     )
     hidden, bank = weights.hidden_size, weights.bank_size
 
-    def product(a: Any, b: Any) -> Any:
+    def product(a: Any, b: Any) -> Any:  # arrays of xp
         return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) if traced else a @ b
 
     lstm_input_w, lstm_hidden_w = wide.lstm_w[:hidden], wide.lstm_w[hidden:]
@@ -91,7 +90,7 @@ def fold(weights: VeLOWeights) -> Controller:
 
 
 def initial_state(controller: Controller, tensors: int) -> LSTMState:
-    """Returns the learned initial state, once for each of ``tensors`` tensors."""
+    """Return the learned initial state, once for each of ``tensors`` tensors."""
     return LSTMState(
         hidden=jnp.tile(controller.initial_hidden[None], (tensors, 1)),
         cell=jnp.tile(controller.initial_cell[None], (tensors, 1)),
@@ -101,7 +100,7 @@ def initial_state(controller: Controller, tensors: int) -> LSTMState:
 def control(
     controller: Controller, inputs: Float[Array, "tensor inputs"], state: LSTMState
 ) -> tuple[Float[Array, "tensor flat"], LSTMState]:
-    """Advances the LSTM by one update; returns each tensor's flat network (`network.PARTS`).
+    """Advance the LSTM by one update; return each tensor's flat network (`network.PARTS`).
 
     Tensors see each other only through one maximum over all of them, so their order is free.
     """

@@ -1,4 +1,4 @@
-"""Sorts the tensors of a model into groups that are updated together as one stacked array.
+"""Sort the tensors of a model into groups that are updated together as one stacked array.
 
 Matrices and tensors of higher rank are grouped by shape and seen as ``[batch, rows, columns]``:
 rows and columns are the two factored dimensions, batch is all the others. Scalars and vectors
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-#: Tensors of more elements are never stacked with others: a stack is a copy, and memory counts.
+#: Larger tensors are never stacked with others: a stack is a copy, and memory counts.
 MAX_STACKED = 1 << 18
 
 #: A stack holds at most this part of all parameters: at its largest an update has three of them.
@@ -24,18 +24,17 @@ _STACKED_PART = 0.4
 #: Vectors of at most this many elements share a padded group, then of 8, 64, ... times as many.
 _SHORTEST_BAND = 512
 
-
 # Vectors are summed in chunks of this many elements, and then the chunks, to keep digits.
 _CHUNK = 512
 
 
 class _Group:
-    """What both kinds of group share."""
+    """The members of a group, as positions among the leaves of the parameters."""
 
     members: tuple[int, ...]
 
     def pick(self, leaves: Sequence[Array]) -> list[Array]:
-        """Returns the members among the leaves of a model."""
+        """Return the members among the leaves of a model."""
         return [leaves[i] for i in self.members]
 
 
@@ -44,7 +43,7 @@ class MatrixGroup(_Group):
     """Tensors of one shape with two or more dimensions.
 
     Args:
-      members: Positions of the tensors among the leaves of the parameters.
+      members: The tensors.
       shape: Their shape.
       order: The transposition that puts the factored dimensions last.
       rows: Size of the last dimension but one after it.
@@ -81,14 +80,14 @@ class MatrixGroup(_Group):
         return (self.rank,) * len(self.members)
 
     def stack(self, members: Sequence[Array]) -> Float[Array, "tensor batch rows columns"]:
-        """Returns the members, stacked, in float32."""
+        """Return the members, stacked, in float32."""
         shape = (self.batch, self.rows, self.columns)
         return jnp.stack(
             [member.astype(jnp.float32).transpose(self.order).reshape(shape) for member in members]
         )
 
     def shape_back(self, parts: Sequence[Float[Array, "batch rows columns"]]) -> list[Array]:
-        """Returns the parts of a stacked array, each in the shape of its tensor."""
+        """Return the parts of a stacked array, each in the shape of its tensor."""
         transposed = tuple(self.shape[axis] for axis in self.order)
         back = tuple(int(axis) for axis in np.argsort(self.order))
         return [part.reshape(transposed).transpose(back) for part in parts]
@@ -99,7 +98,7 @@ class VectorGroup(_Group):
     """Scalars and vectors, padded with zeros to one length.
 
     Args:
-      members: Positions of the tensors among the leaves of the parameters.
+      members: The tensors.
       shapes: Shape of each, ``()`` or ``(n,)``.
       chunks: Number of chunks that each is padded to.
       chunk: Number of elements in a chunk.
@@ -121,7 +120,7 @@ class VectorGroup(_Group):
         return tuple(int(size > 1) for size in self.sizes)
 
     def stack(self, members: Sequence[Array]) -> Float[Array, "tensor chunk element"]:
-        """Returns the members, padded and stacked, in float32."""
+        """Return the members, padded and stacked, in float32."""
         length = self.chunks * self.chunk
         parts = []
         for member, size in zip(members, self.sizes, strict=True):
@@ -131,7 +130,7 @@ class VectorGroup(_Group):
         return jnp.concatenate(parts).reshape(len(self.members), self.chunks, self.chunk)
 
     def shape_back(self, parts: Sequence[Float[Array, "chunk element"]]) -> list[Array]:
-        """Returns the parts of a stacked array, each in the shape of its tensor."""
+        """Return the parts of a stacked array, each in the shape of its tensor."""
         return [
             part.reshape(-1)[:size].reshape(shape)
             for part, size, shape in zip(parts, self.sizes, self.shapes, strict=True)
@@ -142,7 +141,7 @@ Group = MatrixGroup | VectorGroup
 
 
 def factored_dims(shape: Sequence[int]) -> tuple[int, int] | None:
-    """Returns the two largest dimensions, smaller first, or None for scalars and vectors.
+    """Return the two largest dimensions, smaller first, or None for scalars and vectors.
 
     Among equal sizes the later dimension counts as larger, on every machine: the sort is stable
     (numpy's default sort breaks ties by the CPU's vector instructions).
@@ -154,7 +153,7 @@ def factored_dims(shape: Sequence[int]) -> tuple[int, int] | None:
 
 
 def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
-    """Returns the groups for tensors of these shapes; tensors without elements are in none.
+    """Return the groups for tensors of these shapes; tensors without elements are in none.
 
     The order of the groups, and of the members in them, depends on the shapes alone.
     """
@@ -165,7 +164,7 @@ def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
         if size == 0:
             continue
         key = ("matrix", shape) if len(shape) >= 2 else ("vector", _band(size))
-        # Too large to be stacked: a key of its own.
+        # A tensor that is too large to be stacked has a key for itself.
         by_key.setdefault((*key, position) if size > MAX_STACKED else key, []).append(position)
     return tuple(
         _matrix_group(stack, shapes[stack[0]])
@@ -177,7 +176,7 @@ def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
 
 
 def _split(members: Sequence[int], size: int, limit: int) -> list[Sequence[int]]:
-    """Splits the tensors of a group into stacks of about ``limit`` elements, as equal as can be."""
+    """Split the tensors of a group into stacks of about ``limit`` elements, as equal as can be."""
     stacks = min(len(members), -(-len(members) * size // max(limit, 1)))
     per_stack = -(-len(members) // stacks)
     return [members[i : i + per_stack] for i in range(0, len(members), per_stack)]

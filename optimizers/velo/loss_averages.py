@@ -1,4 +1,4 @@
-"""What VeLO knows of the training loss: ten running averages, and how far each is off its minimum.
+"""What VeLO knows of the training loss: ten running averages, and their distance from their minima.
 
 Metz et al. 2022 (arXiv 2211.09760); the numbers are those of google/learned_optimization,
 class ``HyperV2`` with ``use_bugged_loss_features=False``, as the released optimizer has it.
@@ -27,7 +27,7 @@ class LossAverages(NamedTuple):
 
 
 def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
-    """Returns averages that have seen no loss, for a run of ``num_steps`` updates."""
+    """Return averages that have seen no loss, for a run of ``num_steps`` updates."""
     # log10 and logspace in float32 like the original: its decays are these, rounding included.
     longest = jnp.log10(jnp.asarray(num_steps, jnp.float32))
     halflives = jnp.logspace(1.0, longest, _AVERAGES, dtype=jnp.float32)
@@ -41,15 +41,10 @@ def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
 def update_averages(
     averages: LossAverages, loss: Float[Array, ""], iteration: Int[Array, ""]
 ) -> LossAverages:
-    """Returns the averages after one more loss.
+    """Return the averages after one more loss, where ``iteration`` updates were made before.
 
     A loss above twice the largest average is cut down to that, so that one spike does not fill
     the averages; the first loss is taken as it is.
-
-    Args:
-      averages: Those before.
-      loss: The training loss of this update.
-      iteration: Updates made before this one.
     """
     correction = _debias(averages.decays, iteration + 1)
     largest = jnp.max(averages.means / correction)
@@ -64,7 +59,7 @@ def update_averages(
 
 
 def loss_features(averages: LossAverages, iteration: Int[Array, ""]) -> Float[Array, " 9"]:
-    """Returns how far each average is from its minimum, against the next slower one, in [-1, 1].
+    """Return how far each average is from its minimum, against the next slower one, in [-1, 1].
 
     Args:
       averages: Those after this update's loss.

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from velodrome.optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
-from velodrome.optimizers.velo.channels import DENSE, RANK_ONE
 from velodrome.optimizers.velo.grouping import MatrixGroup
-from velodrome.optimizers.velo.network import Network
-from velodrome.optimizers.velo.sums import axis_sums, tensor_sums
-from velodrome.optimizers.velo.tensor_statistics import next_means
+from velodrome.optimizers.velo.network import (
+    DENSE,
+    RANK_ONE,
+    Network,
+    plain_channels,
+    rank_one_channels,
+)
+from velodrome.optimizers.velo.tensor_statistics import (
+    TINY,
+    average,
+    average_second,
+    axis_sums,
+    clip,
+    next_means,
+    safe_rsqrt,
+    tensor_sums,
+)
 
 
 class MatrixState(NamedTuple):
@@ -30,7 +41,7 @@ class MatrixState(NamedTuple):
 
 
 def init_state(group: MatrixGroup) -> MatrixState:
-    """Returns accumulators that have seen no gradient."""
+    """Return accumulators that have seen no gradient."""
     tensor = (len(group.members), group.batch, group.rows, group.columns)
     return MatrixState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),
@@ -47,14 +58,9 @@ def observe(
     parameters: Float[Array, "tensor batch rows columns"],
     means: Float[Array, "4 tensor"],
 ) -> tuple[MatrixState, Float[Array, "4 tensor"], Float[Array, "channels tensor"]]:
-    """Puts a gradient into the accumulators and measures the channels that result.
+    """Put a gradient into the accumulators and measure the channels that result.
 
-    Args:
-      group: The group.
-      state: The accumulators before.
-      gradient: Of this update.
-      parameters: Before this update.
-      means: Of the accumulators (`channels.ACCUMULATORS`) over each tensor, before.
+    ``means`` are those of the accumulators (`network.ACCUMULATORS`) over each tensor, before.
 
     Returns:
       The new accumulators, their means, and the mean over each tensor of each squared channel, of
@@ -82,9 +88,9 @@ def _channel_squares(
     gradient: Float[Array, "tensor batch rows columns"],
     means: Float[Array, "4 tensor"],
 ) -> list[Float[Array, "_ tensor"]]:
-    """Returns the mean over each tensor of each squared channel but the first two.
+    """Return the mean over each tensor of each squared channel but the first two.
 
-    Of the accumulators it is the variance: taken about means known beforehand it keeps all its
+    Accumulators have their variance instead: taken about means known beforehand it keeps all its
     digits, where the difference of mean square and squared mean would lose those they share.
 
     Squared channels are products of a few quantities that they share; the channels themselves
@@ -127,20 +133,12 @@ def steps(
     parameters: Float[Array, "tensor batch rows columns"],
     networks: Float[Array, "tensor flat"],
 ) -> Float[Array, "tensor batch rows columns"]:
-    """Returns what is to be added to the parameters; ``networks`` come from `network.prepare`."""
+    """Return what to add to the parameters; ``networks`` come from `network.prepare`."""
     gradient = clip(gradient)
     momenta = jnp.unstack(state.momentum)
-    inverse_root = jax.lax.rsqrt(state.second + 1e-6)
     factors = _factors(group, state)
     dense = [
-        gradient,
-        parameters,
-        jnp.clip(gradient, -0.1, 0.1),
-        *momenta,
-        state.second,
-        *(momentum * inverse_root for momentum in momenta),
-        inverse_root,
-        gradient * inverse_root,
+        *plain_channels(gradient, parameters, momenta, state.second),
         *(gradient * factor for factor in factors),
         *(momentum * factor for momentum, factor in zip(momenta, factors, strict=True)),
     ]
@@ -149,8 +147,8 @@ def steps(
         row_start, column_start = column_start, row_start
     network = Network(networks)
     first = network.first_layer(dense, start=0)
-    of_rows = network.first_layer(_rank_one(state.by_row), start=row_start)
-    of_columns = network.first_layer(_rank_one(state.by_column), start=column_start)
+    of_rows = network.first_layer(rank_one_channels(state.by_row), start=row_start)
+    of_columns = network.first_layer(rank_one_channels(state.by_column), start=column_start)
     return network.steps(
         [
             x + r[:, :, :, None] + c[:, :, None, :]
@@ -162,7 +160,7 @@ def steps(
 def _factors(
     group: MatrixGroup, state: MatrixState
 ) -> list[Float[Array, "tensor batch rows columns"]]:
-    """Returns for each decay what scales a gradient by its factored second moment.
+    """Return for each decay what scales a gradient by its factored second moment.
 
     It is one over the root of a row's mean times a column's mean, where the means over the larger
     dimension are taken relative to their own mean.
@@ -178,8 +176,3 @@ def _factors(
             jnp.unstack(safe_rsqrt(by_row)), jnp.unstack(safe_rsqrt(by_column)), strict=True
         )
     ]
-
-
-def _rank_one(means: Float[Array, "3 tensor batch n"]) -> list[Array]:
-    """Returns the channels that are constant along one factored dimension."""
-    return [*jnp.unstack(means), *jnp.unstack(jax.lax.rsqrt(means + 1e-8))]

@@ -1,21 +1,23 @@
-"""`velo`: the optimizer as it is used, with weight decay and the longest run it was trained for."""
+"""`velo`: the optimizer for users, with weight decay and the longest run it was trained for."""
 
 from __future__ import annotations
 
 import math
 import operator
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.velo.controller import fold
 from velodrome.optimizers.velo.transform import check_arguments, scale_by_velo
+from velodrome.optimizers.velo.weights.store import load_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 #: The longest run VeLO was meta-trained for; longer ones accumulate gradients.
@@ -29,7 +31,7 @@ def velo(
     weight_decay: float = 0.0,
     max_training_steps: int = MAX_TRAINING_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns VeLO (Metz et al. 2022, arXiv 2211.09760): learned, with no learning rate to tune.
+    """Return VeLO (Metz et al. 2022, arXiv 2211.09760): learned, with no learning rate to tune.
 
     Its ``update`` needs the parameters and the training loss::
 
@@ -39,11 +41,11 @@ def velo(
         params = optax.apply_updates(params, updates)
 
     Gradients that are not finite are not handled: they stay in the accumulators for good, so skip
-    such a step. In float32 whatever the dtype of the parameters; updates have that dtype.
+    such a step. It computes in float32; updates have the dtype of the parameters.
 
     Args:
-      num_steps: How many updates the run will make, at least 1. VeLO plans by it; running on
-        after it is possible and not what it was trained for.
+      num_steps: How many updates the run will make, at least 1. VeLO plans by it: it can make
+        more, but was not trained to.
       weights: A name (``"velo-tiny"`` is built in, ``"velo"`` is the official checkpoint), a path,
         or `VeLOWeights`.
       weight_decay: L2 penalty: ``weight_decay * params`` is added to the gradients and
@@ -57,12 +59,8 @@ def velo(
       UnknownNameError: No weights have that name.
       WeightsError: The weights cannot be read.
     """
-    if not isinstance(weights, VeLOWeights):
-        from velodrome.optimizers.velo.weights.store import load_weights
-
-        weights = load_weights(weights)
     return velo_from_theta(
-        weights,
+        load_weights(weights),
         _positive("num_steps", num_steps),
         weight_decay=weight_decay,
         max_training_steps=max_training_steps,
@@ -71,19 +69,19 @@ def velo(
 
 def velo_from_theta(
     theta: VeLOWeights,
-    num_steps: jax.typing.ArrayLike,
+    num_steps: ArrayLike,
     *,
     weight_decay: float = 0.0,
     max_training_steps: int = MAX_TRAINING_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns `velo` with weights that may be traced, vmapped or differentiated (meta-training).
+    """Return `velo` with weights that may be traced, vmapped or differentiated (meta-training).
 
     Call it outside of the training loop: the weights are multiplied out here, once.
 
     Args:
       theta: The weights.
       num_steps: As for `velo`; may be a traced scalar, which must be at most
-        ``max_training_steps``: how many steps to accumulate is a matter of the program.
+        ``max_training_steps``, because the number of steps to accumulate fixes the program.
       weight_decay: As for `velo`.
       max_training_steps: As for `velo`.
 
@@ -109,25 +107,25 @@ def velo_from_theta(
 class AverageState(NamedTuple):
     """State of `average_gradients`: sums since the last update of the inner transformation.
 
-    Sums are float32 whatever the gradients are: in bfloat16, with its 8 bits, the hundredth
-    gradient of a sum would be rounded away.
+    Sums are float32 even of bfloat16 gradients: with its 8 bits, the hundredth gradient of a sum
+    would be rounded away.
     """
 
     step: Int[Array, ""]
-    gradients: Any
+    gradients: PyTree
     value: Float[Array, ""]
-    inner: Any
+    inner: PyTree
 
 
 def average_gradients(
     inner: optax.GradientTransformationExtraArgs, *, every: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Updates ``inner`` once every so many steps, with the mean gradient and the mean loss.
+    """Update ``inner`` once in ``every`` steps, with the mean gradient and the mean loss.
 
     Updates are zero in between. A last group that is not complete has no effect.
     """
 
-    def init(params: Any) -> AverageState:
+    def init(params: PyTree) -> AverageState:
         return AverageState(
             step=jnp.zeros((), jnp.int32),
             gradients=jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.float32), params),
@@ -136,8 +134,13 @@ def average_gradients(
         )
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, value: Any = None, **extra: Any
-    ) -> tuple[Any, AverageState]:
+        updates: PyTree,
+        state: Any,
+        params: PyTree = None,
+        *,
+        value: ArrayLike | None = None,
+        **extra: object,
+    ) -> tuple[PyTree, AverageState]:
         check_arguments(params, value)
         gradients = jax.tree.map(
             lambda total, g: total + jnp.asarray(g, jnp.float32), state.gradients, updates
@@ -146,12 +149,12 @@ def average_gradients(
         step = state.step + 1
         zeros = jax.tree.map(jnp.zeros_like, gradients)
 
-        def apply() -> tuple[Any, Any, Any, Any]:
+        def apply() -> tuple[PyTree, PyTree, Array, PyTree]:
             mean = jax.tree.map(lambda g: g / every, gradients)
             changes, new = inner.update(mean, state.inner, params, value=total / every, **extra)
             return changes, zeros, jnp.zeros_like(total), new
 
-        def wait() -> tuple[Any, Any, Any, Any]:
+        def wait() -> tuple[PyTree, PyTree, Array, PyTree]:
             unchanged = jax.tree.map(jnp.zeros_like, params)
             return unchanged, gradients, total, state.inner
 
@@ -164,11 +167,16 @@ def average_gradients(
 def add_weight_decay(
     inner: optax.GradientTransformationExtraArgs, weight_decay: float
 ) -> optax.GradientTransformationExtraArgs:
-    """Adds an L2 penalty to the gradients and to the loss that ``inner`` sees; see `velo`."""
+    """Add an L2 penalty to the gradients and to the loss that ``inner`` sees; see `velo`."""
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, value: Any = None, **extra: Any
-    ) -> tuple[Any, Any]:
+        updates: PyTree,
+        state: PyTree,
+        params: PyTree = None,
+        *,
+        value: ArrayLike | None = None,
+        **extra: object,
+    ) -> tuple[PyTree, PyTree]:
         check_arguments(params, value)
         penalty = sum(
             jnp.sum(leaf.astype(jnp.float32) ** 2) * weight_decay
@@ -185,11 +193,11 @@ def add_weight_decay(
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _positive(name: str, number: Any) -> int:
-    try:
-        number = operator.index(number)
-    except TypeError as error:
-        raise SpecError(name, number, "an integer, 1 or more") from error
-    if number < 1:
-        raise SpecError(name, number, "an integer, 1 or more")
-    return number
+def _positive(name: str, number: object) -> int:
+    if isinstance(number, SupportsIndex):
+        try:
+            if (index := operator.index(number)) >= 1:
+                return index
+        except TypeError:
+            pass  # an array that is no integer
+    raise SpecError(name, number, "an integer, 1 or more")

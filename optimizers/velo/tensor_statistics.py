@@ -1,12 +1,15 @@
-"""What the per-tensor LSTM reads: 30 numbers a tensor.
+"""What VeLO keeps of each tensor, and the 30 numbers that the per-tensor LSTM reads of it.
 
-Metz et al. 2022 (arXiv 2211.09760); in the order of class ``HyperV2`` of
-google/learned_optimization: fraction of training done (9), loss (9), mean of the second moment
-(1), rank (5), variances of the momenta (3) and of the second moment (3).
+Kept are three momenta, one second moment and three factored second moments (as in Adafactor,
+Shazeer and Stern 2018, arXiv 1804.04235), none of them bias-corrected (Metz et al. 2022, arXiv
+2211.09760). The LSTM reads, in the order of class ``HyperV2`` of google/learned_optimization:
+fraction of training done (9), loss (9), mean of the second moment (1), rank (5), variances of the
+momenta (3) and of the second moment (3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,7 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from velodrome.optimizers.velo.accumulators import average, average_second
+#: Of the momenta, and also of the factored second moments.
+DECAYS = np.asarray((0.9, 0.99, 0.999), np.float32)
+
+#: Of the second moment.
+SECOND_DECAY = np.float32(0.999)
+
+#: Added to squared gradients before they are averaged over rows, columns, or (in vectors) time.
+TINY = 1e-30
+
+# Gradients are cut off here before anything else sees them.
+_CLIP = 1000.0
 
 # Training fractions at which the features switch, each over a width of about 0.1.
 _FRACTIONS = (0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1)
@@ -29,7 +42,7 @@ class Statistics(NamedTuple):
 
 
 def initial_statistics(tensors: int) -> Statistics:
-    """Returns the statistics of accumulators that are all zero."""
+    """Return the statistics of accumulators that are all zero."""
     return Statistics(
         means=jnp.zeros((4, tensors), jnp.float32), variances=jnp.zeros((4, tensors), jnp.float32)
     )
@@ -38,7 +51,7 @@ def initial_statistics(tensors: int) -> Statistics:
 def next_means(
     means: Float[Array, "4 tensor"], gradient_means: Float[Array, "2 tensor"]
 ) -> Float[Array, "4 tensor"]:
-    """Returns the accumulators' means after a gradient: as they are averages, so are their means.
+    """Return the accumulators' means after a gradient: as they are averages, so are their means.
 
     Args:
       means: Before.
@@ -56,12 +69,12 @@ def lstm_inputs(
     fraction_trained: Float[Array, ""],
     loss: Float[Array, " 9"],
 ) -> Float[Array, "tensor 30"]:
-    """Returns the inputs of the LSTM.
+    """Return the inputs of the LSTM.
 
     Args:
       statistics: Of the accumulators before this update.
       mean_square: Of the parameters of each tensor, before this update.
-      ranks: How many dimensions greater than one each tensor has; five and more are not told.
+      ranks: How many dimensions greater than one each tensor has; five and more are left out.
       fraction_trained: Updates made over all updates of the run.
       loss: The features of the loss, this update's included.
     """
@@ -83,6 +96,49 @@ def lstm_inputs(
         ],
         axis=1,
     )
+
+
+def average(old: Array, new: Array) -> Array:
+    """Return the exponential averages with `DECAYS`, which run along the first axis of both."""
+    decays = DECAYS.reshape((3,) + (1,) * (old.ndim - 1))
+    return jnp.asarray(decays) * old + jnp.asarray(np.float32(1.0) - decays) * new
+
+
+def average_second(old: Array, new: Array) -> Array:
+    """Return the exponential average with `SECOND_DECAY`."""
+    return SECOND_DECAY * old + (np.float32(1.0) - SECOND_DECAY) * new
+
+
+def clip(gradient: Array) -> Array:
+    """Return the gradient with each element cut off at 1000."""
+    return jnp.clip(gradient, -_CLIP, _CLIP)
+
+
+def safe_rsqrt(x: Array) -> Array:
+    """Return ``1 / sqrt(max(x, 1e-9))``."""
+    return jax.lax.rsqrt(jnp.maximum(x, 1e-9))
+
+
+def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
+    """Return the sum over one axis of each of ``terms``, arrays of one shape.
+
+    Many terms go fast over the last axis; a few go fast over others too.
+    """
+    # XLA's CPU compiler writes the operand of a plain `jax.numpy.sum` to memory first. It makes one
+    # loop of a reduction with several results, which reads its inputs once and writes nothing else.
+    # Sums over one axis only, added up afterwards by `tensor_sums`, keep float32's digits.
+    sums = jax.lax.reduce(
+        tuple(terms),
+        (jnp.float32(0),) * len(terms),
+        lambda sums, values: tuple(a + b for a, b in zip(sums, values, strict=True)),
+        dimensions=(axis % terms[0].ndim,),
+    )
+    return list(sums)
+
+
+def tensor_sums(rows: Array) -> Array:
+    """Return the sums of an array ``[term, tensor, ...]`` over all but its first two axes."""
+    return jnp.sum(rows.reshape(*rows.shape[:2], -1), axis=-1)
 
 
 def _fraction_features(fraction: Float[Array, ""]) -> Float[Array, " 9"]:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.velo import matrices, vectors
 from velodrome.optimizers.velo.barrier import materialised, same_in_all_lanes, take_apart
-from velodrome.optimizers.velo.channels import ACCUMULATORS, PARAMETER
 from velodrome.optimizers.velo.controller import Controller, LSTMState, control, initial_state
 from velodrome.optimizers.velo.grouping import Group, MatrixGroup, make_groups
 from velodrome.optimizers.velo.loss_averages import (
@@ -28,8 +28,10 @@ from velodrome.optimizers.velo.loss_averages import (
     loss_features,
     update_averages,
 )
-from velodrome.optimizers.velo.network import prepare
+from velodrome.optimizers.velo.network import ACCUMULATORS, PARAMETER, prepare
 from velodrome.optimizers.velo.tensor_statistics import Statistics, initial_statistics, lstm_inputs
+
+GroupState = matrices.MatrixState | vectors.VectorState
 
 
 class VeLOState(NamedTuple):
@@ -42,20 +44,20 @@ class VeLOState(NamedTuple):
     loss: LossAverages
     lstm: LSTMState
     statistics: Statistics
-    groups: tuple[matrices.MatrixState | vectors.VectorState, ...]
+    groups: tuple[GroupState, ...]
 
 
 def scale_by_velo(
-    controller: Controller, num_steps: jax.typing.ArrayLike
+    controller: Controller, num_steps: ArrayLike
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns VeLO itself: without weight decay, accumulation and the checks of their arguments.
+    """Return VeLO itself: without weight decay, accumulation and the checks of their arguments.
 
     Args:
       controller: The folded weights.
       num_steps: How many updates the run will make; may be traced.
     """
 
-    def init(params: Any) -> VeLOState:
+    def init(params: PyTree) -> VeLOState:
         groups = make_groups([_check_leaf(leaf).shape for leaf in jax.tree.leaves(params)])
         tensors = _count(groups)
         return VeLOState(
@@ -67,8 +69,13 @@ def scale_by_velo(
         )
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, value: Any = None, **unused: Any
-    ) -> tuple[Any, VeLOState]:
+        updates: PyTree,
+        state: Any,
+        params: PyTree = None,
+        *,
+        value: ArrayLike | None = None,
+        **unused: object,
+    ) -> tuple[PyTree, VeLOState]:
         del unused
         check_arguments(params, value)
         parameters, structure = jax.tree.flatten(params)
@@ -106,7 +113,9 @@ def scale_by_velo(
             loss=loss_features(loss, iteration),
         )
         networks, lstm = control(controller, inputs, state.lstm)
-        networks = prepare(networks, _about_zero(squares, means), mean_square)
+        # Mean squares of all channels: what `squares` has of the accumulators are variances.
+        about_zero = squares.at[ACCUMULATORS].add(means**2)
+        networks = prepare(networks, about_zero, mean_square)
 
         always = same_in_all_lanes(iteration > 0)
         changes = list(gradients)
@@ -132,8 +141,8 @@ def scale_by_velo(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def check_arguments(params: Any, value: Any) -> None:
-    """Refuses an update without parameters or without a scalar loss.
+def check_arguments(params: PyTree, value: ArrayLike | None) -> None:
+    """Refuse an update without parameters or without a scalar loss.
 
     Raises:
       SpecError: With the call as it should be.
@@ -154,7 +163,7 @@ def _check_leaf(leaf: Any) -> Any:
 
 
 def _module(group: Group) -> Any:
-    """Returns the module that knows how to update the group."""
+    """Return the module that can update the group."""
     return matrices if isinstance(group, MatrixGroup) else vectors
 
 
@@ -163,25 +172,20 @@ def _count(groups: Sequence[Group]) -> int:
 
 
 def _rows(groups: Sequence[Group]) -> list[slice]:
-    """Returns for each group where its tensors are among all of them."""
+    """Return for each group where its tensors are among all of them."""
     ends = [_count(groups[: i + 1]) for i in range(len(groups))]
     return [slice(end - len(g.members), end) for g, end in zip(groups, ends, strict=True)]
-
-
-def _about_zero(squares: Array, means: Array) -> Array:
-    """Returns mean squares of all channels, where ``squares`` has the accumulators' variances."""
-    return squares.at[ACCUMULATORS].add(means**2)
 
 
 def _steps(
     group: Group,
     always: Array,
-    new: Any,
+    new: GroupState,
     gradients: list[Array],
     parameters: list[Array],
     networks: Array,
 ) -> list[Array]:
-    """Returns what is to be added to the parameters of each member of a group.
+    """Return what to add to the parameters of each member of a group.
 
     Args:
       group: The group.

@@ -14,12 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from velodrome.optimizers.velo.accumulators import TINY, average, average_second, clip, safe_rsqrt
-from velodrome.optimizers.velo.channels import ACCUMULATORS
 from velodrome.optimizers.velo.grouping import VectorGroup
-from velodrome.optimizers.velo.network import Network
-from velodrome.optimizers.velo.sums import axis_sums, tensor_sums
-from velodrome.optimizers.velo.tensor_statistics import next_means
+from velodrome.optimizers.velo.network import (
+    ACCUMULATORS,
+    Network,
+    plain_channels,
+    rank_one_channels,
+)
+from velodrome.optimizers.velo.tensor_statistics import (
+    TINY,
+    average,
+    average_second,
+    axis_sums,
+    clip,
+    next_means,
+    safe_rsqrt,
+    tensor_sums,
+)
 
 
 class VectorState(NamedTuple):
@@ -31,7 +42,7 @@ class VectorState(NamedTuple):
 
 
 def init_state(group: VectorGroup) -> VectorState:
-    """Returns accumulators that have seen no gradient."""
+    """Return accumulators that have seen no gradient."""
     tensor = (len(group.members), group.chunks, group.chunk)
     return VectorState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),
@@ -47,10 +58,7 @@ def observe(
     parameters: Float[Array, "tensor chunk element"],
     means: Float[Array, "4 tensor"],
 ) -> tuple[VectorState, Float[Array, "4 tensor"], Float[Array, "channels tensor"]]:
-    """Puts a gradient into the accumulators and measures the channels that result.
-
-    Arguments and results are those of `matrices.observe`.
-    """
+    """Put a gradient into the accumulators and measure the channels: see `matrices.observe`."""
     gradient = clip(gradient)
     square = gradient**2
     new = VectorState(
@@ -79,7 +87,7 @@ def steps(
     parameters: Float[Array, "tensor chunk element"],
     networks: Float[Array, "tensor flat"],
 ) -> Float[Array, "tensor chunk element"]:
-    """Returns what is to be added to the parameters; ``networks`` come from `network.prepare`."""
+    """Return what to add to the parameters; ``networks`` come from `network.prepare`."""
     del group
     network = Network(networks)
     return network.steps(network.first_layer(_channels(state, clip(gradient), parameters), start=0))
@@ -90,19 +98,10 @@ def _channels(
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
 ) -> list[Array]:
-    """Returns the inputs of the per-parameter network in the order of `channels`."""
-    inverse_root = jax.lax.rsqrt(state.second + 1e-6)
-    momenta = jnp.unstack(state.momentum)
-    rank_one = [*jnp.unstack(state.squares), *jnp.unstack(jax.lax.rsqrt(state.squares + 1e-8))]
+    """Return the inputs of the per-parameter network in the order of `network`."""
+    rank_one = rank_one_channels(state.squares)
     return [
-        gradient,
-        parameters,
-        jnp.clip(gradient, -0.1, 0.1),
-        *momenta,
-        state.second,
-        *(momentum * inverse_root for momentum in momenta),
-        inverse_root,
-        gradient * inverse_root,
+        *plain_channels(gradient, parameters, jnp.unstack(state.momentum), state.second),
         *jnp.unstack(gradient[None] * safe_rsqrt(state.squares + 1e-9)),
         # The only channels without an epsilon: TINY alone keeps them finite.
         *jnp.unstack(state.momentum * jax.lax.rsqrt(state.squares)),

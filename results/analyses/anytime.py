@@ -1,12 +1,12 @@
-"""The anytime speedup: how far ahead of the tuned baseline a candidate is all along its run.
+"""The anytime speedup: how far ahead of the tuned baseline a candidate is during its run.
 
 At step t of the candidate it is the step at which the baseline's envelope reaches the candidate's
-loss at t, over t. Only the end, t = N, is fair to optimizers whose schedule is tied to N.
+loss at t, divided by t. Only the end, t = N, is fair to optimizers whose schedule is tied to N.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.envelope import steps_to_loss
 from velodrome.results.speedup.speedup import median_ratio
-from velodrome.results.speedup.stats import median
+from velodrome.results.speedup.stats import MAX_CENSORED, median
 
 ANYTIME_COLUMNS = ("label", "share", "median", "quarter", "three_quarters", "tasks", "lower_bound")
 """Columns of :func:`anytime_curves`: over tasks at ``share`` of the candidate's steps.
@@ -25,32 +25,32 @@ quarter of the tasks is right-censored there.
 SHARES = np.unique(np.round(np.geomspace(0.01, 1.0, 25), 4))
 
 
-def anytime_rows(task: TaskComparison) -> list[dict[str, Any]]:
-    """Speedups of one task at :data:`SHARES` of each candidate's run, medians over seeds.
+def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
+    """Return speedups of one task at :data:`SHARES` of each candidate's run, medians over seeds.
 
     Returns:
       ``{label, share, ratio, censored}``; saturated tasks and shares before the first evaluation
       are left out.
     """
-    race = task.races.get("default")
-    rows: list[dict[str, Any]] = []
-    if race is None or task.saturated:
+    rows: list[dict[str, object]] = []
+    baseline = task.whole
+    if baseline is None or task.saturated:
         return rows
     for outcome in task.outcomes:
         sweep, point = outcome.train, outcome.point
         horizon = outcome.cell.horizon
         if not outcome.speedups or sweep is None or point is None or sweep.horizon < horizon:
             continue
-        smooth = race.definition.smooth_candidate(sweep.losses)[point][sweep.present[point]]
+        smooth = baseline.definition.smooth_candidate(sweep.losses)[point][sweep.present[point]]
         at = np.unique(np.round(SHARES * (len(sweep.steps) - 1)).astype(int))
         at = at[at > 0]
-        reached = race.envelope(len(sweep.steps))
-        found = steps_to_loss(race.baseline.steps, reached, smooth[:, at])
+        reached = baseline.curve(len(sweep.steps))
+        found = steps_to_loss(baseline.sweep.steps, reached, smooth[:, at])
         found = np.where(np.isfinite(smooth[:, at]), found, 0.0) / sweep.steps[at]
         for place, index in enumerate(at):
             step = float(sweep.steps[index])
-            ratio, censored = median_ratio(found[:, place], cap=race.budget / step)
-            # The nearest of the common shares, for evaluations that are few.
+            ratio, censored = median_ratio(found[:, place], cap=baseline.budget / step)
+            # With few evaluations, the nearest of the common shares.
             share = float(SHARES[np.abs(SHARES - step / horizon).argmin()])
             rows.append(
                 {"label": outcome.cell.label, "share": share, "ratio": ratio, "censored": censored}
@@ -58,8 +58,8 @@ def anytime_rows(task: TaskComparison) -> list[dict[str, Any]]:
     return rows
 
 
-def anytime_curves(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Quartiles over tasks of :func:`anytime_rows`; see :data:`ANYTIME_COLUMNS`."""
+def anytime_curves(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Return quartiles over tasks of :func:`anytime_rows`; see :data:`ANYTIME_COLUMNS`."""
     table = pd.DataFrame(rows, columns=["label", "share", "ratio", "censored"])
     found = []
     for _, part in table.groupby(["label", "share"], sort=False):
@@ -74,7 +74,7 @@ def anytime_curves(rows: list[dict[str, Any]]) -> pd.DataFrame:
                 "quarter": float(np.exp2(low)),
                 "three_quarters": float(np.exp2(high)),
                 "tasks": len(part),
-                "lower_bound": bool(part["censored"].astype(float).mean() > 0.25),
+                "lower_bound": bool(part["censored"].astype(float).mean() > MAX_CENSORED),
             }
         )
     return pd.DataFrame(found, columns=list(ANYTIME_COLUMNS))

@@ -6,6 +6,7 @@ candidates' horizon. The common target is that loss: what the tuned baseline rea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,18 +23,16 @@ class EqualSteps:
     """One optimizer on one task after N steps. Losses are smoothed as in ``default``.
 
     Attributes:
-      label: the optimizer.
-      baseline: whether it is the baseline.
       losses: final loss of each seed at its best rate; +inf if it diverged.
-      time: steps to the target: of the baseline's seed-mean curve; of a candidate the median over
-        seeds. +inf if not within N.
+      time: steps to the target: by the baseline's seed-mean curve; for a candidate the median
+        over seeds. +inf if not within N.
       loss_draws: ``losses`` under each draw of seeds, the rate chosen again.
       time_draws: ``time`` under each draw, the target's rate chosen again too.
       initial: seed-mean loss at step 0 of its best rate.
       rate_losses: seed-mean final loss of every rate, ascending in the rate.
-      rate_loss_draws: the same under each draw.
+      rate_loss_draws: ``rate_losses`` under each draw.
       probability: of each draw.
-      paired: whether it has the baseline's seeds, so that one draw of seeds is one of both.
+      paired: whether it has the baseline's seeds, so that one draw of seeds serves both.
     """
 
     label: str
@@ -49,92 +48,90 @@ class EqualSteps:
     paired: bool
 
 
+def optimizers(tasks: Sequence[Sequence[EqualSteps]]) -> list[str]:
+    """Return the labels of all optimizers, in their order."""
+    return list(dict.fromkeys(runs.label for task in tasks for runs in task))
+
+
 def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
-    """The baseline and all candidates that ran to the shortest horizon; empty without either."""
-    race = task.races.get("default")
-    outcomes = [o for o in task.outcomes if o.speedups and o.train is not None]
-    if race is None or task.baseline is None or task.incomplete or not outcomes:
+    """Return the baseline and all candidates that ran to the shortest horizon.
+
+    Empty without either.
+    """
+    envelope, outcomes = task.whole, [o for o in task.outcomes if o.speedups]
+    if envelope is None or task.baseline is None or not outcomes:
         return ()
     horizon = min(outcome.cell.horizon for outcome in outcomes)
-    outcomes = [outcome for outcome in outcomes if outcome.cell.horizon == horizon]
-    theirs = race.baseline
+    theirs = envelope.sweep
     end = int(np.searchsorted(theirs.steps, horizon))
     if end >= len(theirs.steps) or theirs.steps[end] != horizon:
         return ()
-    steps = theirs.steps[: end + 1]
-    smooth = race.smoothed(end + 1)[:, :, : end + 1]
-    draws, probability = _draws(len(theirs.seeds))
-    means = DrawnMeans(smooth, theirs.present, draws)
-    last = means.last()
-    best = last.argmin(axis=0)
-    targets = last.min(axis=0)
+    drawn = _Drawn(theirs, envelope.smoothed(end + 1)[:, :, : end + 1])
+    targets = drawn.last.min(axis=0)
     if not np.isfinite(targets[0]):
         return ()  # no rate of the baseline survives N steps with all seeds
-    times = np.full(len(draws), np.inf)
-    for point in np.unique(best):
-        curves = means(int(point), slice(0, end + 1))
-        for draw in np.flatnonzero((best == point) & np.isfinite(targets)):
+    times = np.full(len(targets), np.inf)
+    for point in np.unique(drawn.best):
+        curves = drawn.means(int(point), slice(0, end + 1))
+        for draw in np.flatnonzero((drawn.best == point) & np.isfinite(targets)):
             # From the curve itself: a sum in another order may differ in its last digit.
             targets[draw] = curves[draw, -1]
             reached = np.minimum.accumulate(curves[draw])
-            times[draw] = steps_to_loss(steps, reached, targets[draw : draw + 1])[0]
-    final = np.where(theirs.present[:, :, None], smooth, np.inf)[:, :, -1]
-    losses = final[best[:, None], draws]
-    found = [
-        EqualSteps(
-            task.baseline.label, True, losses[0], float(times[0]), losses[1:], times[1:],
-            float(means(int(best[0]), slice(0, 1))[0, 0]), last[:, 0], last[:, 1:],
-            probability, True,
-        )
-    ]  # fmt: skip
+            at = theirs.steps[: end + 1]
+            times[draw] = steps_to_loss(at, reached, targets[draw : draw + 1])[0]
+    found = [drawn.runs(task.baseline.label, times, baseline=True, paired=True)]
     for outcome in outcomes:
-        assert outcome.train is not None  # chosen above
-        curves = race.definition.smooth_candidate(outcome.train.losses)
-        found.append(
-            _candidate(outcome.cell.label, outcome.train, curves, horizon, theirs, targets)
-        )
+        sweep = outcome.train
+        if sweep is None or outcome.cell.horizon != horizon:
+            continue
+        smooth = envelope.definition.smooth_candidate(sweep.losses)
+        if sweep.horizon < horizon:  # every run diverged before its end
+            smooth = np.full_like(smooth[:, :, :1], np.inf)
+        mine, same_seeds = _Drawn(sweep, smooth), paired(sweep, theirs)
+        # Where the baseline's draws are others, the target is that of its seeds as they are.
+        goals = targets if same_seeds else np.full(len(mine.draws), targets[0])
+        times = mine.times(sweep.steps[: smooth.shape[2]], goals)
+        found.append(mine.runs(outcome.cell.label, times, baseline=False, paired=same_seeds))
     return tuple(found)
 
 
-def _candidate(
-    label: str,
-    sweep: Sweep,
-    smooth: np.ndarray,
-    horizon: int,
-    baseline: Sweep,
-    targets: np.ndarray,
-) -> EqualSteps:
-    if sweep.horizon < horizon:  # every run diverged before its end
-        smooth = np.full((*smooth.shape[:2], 1), np.inf)
-    same_seeds = paired(sweep, baseline)
-    draws, probability = _draws(len(sweep.seeds))
-    means = DrawnMeans(smooth, sweep.present, draws)
-    last = means.last()
-    best = last.argmin(axis=0)
-    present = np.where(sweep.present[:, :, None], smooth, np.inf)
-    losses = present[:, :, -1][best[:, None], draws]
-    if not same_seeds:
-        # The baseline's draws are others: its target is the one of the seeds as they are.
-        targets = np.full(len(draws), targets[0])
-    # Steps of every run to every target: float[point, seed, draw].
-    steps = np.stack(
-        [
-            [
-                steps_to_loss(sweep.steps[: smooth.shape[2]], np.minimum.accumulate(c), targets)
-                for c in rows
-            ]
-            for rows in present
-        ]
-    )
-    times = np.median(steps[best[:, None], draws, np.arange(len(draws))[:, None]], axis=1)
-    return EqualSteps(
-        label, False, losses[0], float(times[0]), losses[1:], times[1:],
-        float(means(int(best[0]), slice(0, 1))[0, 0]), last[:, 0], last[:, 1:], probability,
-        same_seeds,
-    )  # fmt: skip
+class _Drawn:
+    """One optimizer's runs, first with the seeds as they are, then under each draw of them."""
 
+    def __init__(self, sweep: Sweep, smooth: Float[np.ndarray, "point seed eval"]) -> None:
+        draws, self.probability = multisets(len(sweep.seeds))
+        self.draws = np.concatenate([np.arange(len(sweep.seeds))[None], draws])
+        self.smooth = smooth
+        self.means = DrawnMeans(smooth, sweep.present, self.draws)
+        self.last = self.means.last()
+        self.best = self.last.argmin(axis=0)
 
-def _draws(seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """The seeds as they are, followed by all draws; probabilities of the latter."""
-    draws, probability = multisets(seeds)
-    return np.concatenate([np.arange(seeds)[None], draws]), probability
+    def times(
+        self, steps: np.ndarray, targets: Float[np.ndarray, " draw"]
+    ) -> Float[np.ndarray, " draw"]:
+        """Return the median over drawn seeds of the steps to each draw's target."""
+        reached = np.minimum.accumulate(self.smooth, axis=2)
+        # Steps of every run to every target: float[point, seed, draw].
+        found = np.array(
+            [[steps_to_loss(steps, run, targets) for run in point] for point in reached]
+        )
+        each = np.arange(len(self.draws))[:, None]
+        return np.median(found[self.best[:, None], self.draws, each], axis=1)
+
+    def runs(
+        self, label: str, times: Float[np.ndarray, " draw"], *, baseline: bool, paired: bool
+    ) -> EqualSteps:
+        losses = self.smooth[:, :, -1][self.best[:, None], self.draws]
+        return EqualSteps(
+            label=label,
+            baseline=baseline,
+            losses=losses[0],
+            time=float(times[0]),
+            loss_draws=losses[1:],
+            time_draws=times[1:],
+            initial=float(self.means(int(self.best[0]), slice(0, 1))[0, 0]),
+            rate_losses=self.last[:, 0],
+            rate_loss_draws=self.last[:, 1:],
+            probability=self.probability,
+            paired=paired,
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -15,13 +14,13 @@ FAILURE_COLUMNS = ("what", "task", "label", "kind", "where", "why", "time")
 
 ``what`` is ``run`` (a shard that failed), ``timing``, ``diverged`` (a run of a candidate whose loss
 stopped being finite), ``task`` (no speedup: failed, missing or incomplete) or ``file`` (skipped).
-Runs of the baseline's sweep that diverge are no failures: a sweep goes to where it breaks.
+Diverged runs of the baseline's sweep are no failures: a sweep goes to where it breaks.
 """
 
 
-def task_failures(task: TaskComparison) -> list[dict[str, Any]]:
-    """Rows of the candidates of one task: no speedup, or runs that diverged."""
-    rows = []
+def task_failures(task: TaskComparison) -> list[dict[str, object]]:
+    """Return rows of the candidates of one task: no speedup, or runs that diverged."""
+    rows: list[dict[str, object]] = []
     for outcome in task.outcomes:
         about = {"task": task.task.get("label"), "label": outcome.cell.label}
         if outcome.status in ("failed", "missing", "incomplete"):
@@ -41,14 +40,14 @@ def task_failures(task: TaskComparison) -> list[dict[str, Any]]:
 
 
 def failure_table(
-    store: Store, labels: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+    store: Store, labels: Mapping[str, str], rows: Sequence[Mapping[str, object]]
 ) -> pd.DataFrame:
-    """All failures; see :data:`FAILURE_COLUMNS`.
+    """Return all failures; see :data:`FAILURE_COLUMNS`.
 
     Args:
       store: opened for reading, its curves read.
       labels: optimizer's label by the id of the cell.
-      rows: of :func:`task_failures`.
+      rows: rows of :func:`task_failures`.
     """
     cells = {cell["id"]: cell for cell in store.plan.get("cells", ())}
     shards = {str(shard["id"]): str(shard["cell"]) for shard in store.plan.get("shards", ())}

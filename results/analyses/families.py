@@ -19,7 +19,7 @@ FAMILY_COLUMNS = (
 
 
 def family_table(results: Sequence[TaskResult]) -> pd.DataFrame:
-    """Rows of :data:`FAMILY_COLUMNS`, in steps and in seconds, saturated tasks left out.
+    """Return rows of :data:`FAMILY_COLUMNS`, in steps and in seconds, saturated tasks left out.
 
     ``median``, its intervals and ``worst`` are speedups in train loss by the default definition.
     """
@@ -34,26 +34,23 @@ def family_table(results: Sequence[TaskResult]) -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if row], columns=list(FAMILY_COLUMNS))
 
 
-def _row(
-    results: Sequence[TaskResult], label: str, unit: Unit, family: str
-) -> dict[str, object] | None:
+def _row(results: Sequence[TaskResult], label: str, unit: Unit, family: str) -> dict[str, object]:
     known = measured(results, unit=unit)
     if not known.places:
-        return None
+        return {}
     found = Sample([m.resamples for m in known.splits]).median(
         aggregate(known.log2, known.censored, median), known.shift
     )
     worst = int(np.argmin(known.log2))
-    numbers = dict(vars(found))
     return {
+        **found.row(),
         "label": label,
         "unit": unit,
         "family": family,
         "tasks": len(known.places),
         "censored": int(known.censored.sum()),
         "seeds": known.seeds,
-        "median": numbers.pop("value"),
-        **numbers,
+        "median": found.value,
         "worst_task": known.results[worst].row["task"],
         "worst": float(np.exp2(known.log2[worst])),
     }

@@ -22,6 +22,7 @@ HEADLINE_COLUMNS = (
 )  # fmt: skip
 """``lower_bound`` says that ``value`` is at least that much, ``*_open`` that an end of an interval
 is, because it would be larger if the baseline had been run for longer."""
+Scope = Literal["headline", "all"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,9 @@ class Headline:
     """One optimizer over a set of tasks, on one split, in one unit.
 
     Attributes:
-      label: the optimizer.
       unit: see ``velodrome.results.speedup.taskresult.UNITS``.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
-      split: ``"train"`` or ``"heldout"``: whose losses are compared.
+      split: whose losses are compared.
       tasks: tasks with a speedup in this unit.
       planned: tasks in this scope, with the incomplete, failed and missing ones.
       seeds: the smallest number of seeds of a task.
@@ -44,7 +44,7 @@ class Headline:
 
     label: str
     unit: Unit
-    scope: Literal["headline", "all"]
+    scope: Scope
     split: Split
     tasks: int
     planned: int
@@ -56,7 +56,7 @@ class Headline:
 
 
 def headlines(results: Sequence[TaskResult]) -> list[Headline]:
-    """Headlines of every optimizer, on both splits, in all units and both scopes."""
+    """Return headlines of every optimizer, on both splits, in all units and both scopes."""
     return [
         found
         for label in labels(results)
@@ -77,31 +77,29 @@ def _of_split(results: list[TaskResult], label: str, split: Split) -> Iterator[H
         yield from _of_scope(results, label, split, "all")
 
 
-def _of_scope(
-    results: list[TaskResult], label: str, split: Split, scope: Literal["headline", "all"]
-) -> list[Headline]:
+def _of_scope(results: list[TaskResult], label: str, split: Split, scope: Scope) -> list[Headline]:
     samples: dict[tuple[int, ...], Sample] = {}
     found = []
     for unit in UNITS:
         known = measured(results, unit=unit, split=split)
-        places, shift, censored = known.places, known.shift, known.censored
-        if places not in samples:
-            samples[places] = Sample([m.resamples for m in known.splits])
+        shift, censored = known.shift, known.censored
+        if known.places not in samples:
+            samples[known.places] = Sample([m.resamples for m in known.splits])
+        sample = samples[known.places]
+        # Empty arrays first, because there may be no tasks.
         pooled = np.concatenate(
-            [m.log2_seeds + s for m, s in zip(known.splits, shift, strict=True)] or [np.empty(0)]
+            [np.empty(0), *(m.log2_seeds + s for m, s in zip(known.splits, shift, strict=True))]
         )
         capped = np.concatenate(
-            [m.log2_seeds >= m.resamples.cap_log2 for m in known.splits]
-            or [np.empty(0, dtype=bool)]
+            [np.empty(0, bool), *(m.log2_seeds >= m.resamples.cap_log2 for m in known.splits)]
         )
-        sample = samples[places]
         found.append(
             Headline(
                 label=label,
                 unit=unit,
                 scope=scope,
                 split=split,
-                tasks=len(places),
+                tasks=len(known.places),
                 planned=len(results),
                 seeds=known.seeds,
                 median=sample.median(aggregate(known.log2, censored, median), shift),
@@ -127,31 +125,24 @@ def _counts(results: Sequence[TaskResult], censored: np.ndarray) -> dict[str, in
 
 
 def headline_table(found: Sequence[Headline]) -> pd.DataFrame:
-    """Headlines as a tidy table, one row per number; see :data:`HEADLINE_COLUMNS`."""
+    """Return headlines as a tidy table, one row per number; see :data:`HEADLINE_COLUMNS`."""
     rows = []
     for headline in found:
         numbers = {"median": headline.median, "iqm": headline.iqm}
         numbers |= {f"faster_{than:g}x": share for than, share in headline.faster.items()}
-        for statistic, number in numbers.items():
-            rows.append(
-                {
-                    "label": headline.label,
-                    "split": headline.split,
-                    "unit": headline.unit,
-                    "scope": headline.scope,
-                    "statistic": statistic,
-                    **vars(number),
-                    "tasks": headline.tasks,
-                    "planned": headline.planned,
-                    "seeds": headline.seeds,
-                    **headline.counts,
-                }
-            )
+        about = {
+            name: getattr(headline, name)
+            for name in ("label", "split", "unit", "scope", "tasks", "planned", "seeds")
+        }
+        rows += [
+            {**about, **headline.counts, "statistic": statistic, **number.row()}
+            for statistic, number in numbers.items()
+        ]
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
 def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggregate:
-    """Median speedup in steps by one definition, saturated tasks left out."""
+    """Return the median speedup in steps by one definition, saturated tasks left out."""
     mine = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
     ratio = mine[f"speedup_steps_{name}"].to_numpy(float)
     known = ~np.isnan(ratio)
@@ -161,7 +152,7 @@ def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggreg
 
 
 def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
-    """``2.5x [2.2, >=2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
+    """Return ``2.5x [2.2, >=2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
 
     Without an interval the number stands alone.
 
@@ -172,19 +163,15 @@ def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
     if np.isnan(found.value):
         return "-"
     text = f"{'>=' if found.lower_bound else ''}{found.value:.2f}x"
-    low, high, low_open, high_open = found.low, found.high, found.low_open, found.high_open
-    if new_tasks:
-        low, high = found.low_new_tasks, found.high_new_tasks
-        low_open, high_open = found.low_new_tasks_open, found.high_new_tasks_open
-    if np.isnan(low):
+    ends = found.new_tasks if new_tasks else found.same_tasks
+    if np.isnan(ends.low):
         return text
-    # Draws are censored as the value is, so the upper end of a lower bound is open too.
-    high_open = high_open or found.lower_bound
-    return f"{text} [{'>=' if low_open else ''}{low:.2f}, {'>=' if high_open else ''}{high:.2f}]"
+    low, high = ("" if not is_open else ">=" for is_open in (ends.low_open, ends.high_open))
+    return f"{text} [{low}{ends.low:.2f}, {high}{ends.high:.2f}]"
 
 
 def share_text(found: Aggregate) -> str:
-    """``62%``; ``>=62%`` when censored tasks are undecided; ``-`` without tasks."""
+    """Return ``62%``; ``>=62%`` when censored tasks are undecided; ``-`` without tasks."""
     if np.isnan(found.value):
         return "-"
     return f"{'>=' if found.lower_bound else ''}{found.value:.0%}"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from velodrome.results.analyses.equal_steps import EqualSteps
+from velodrome.results.analyses.equal_steps import EqualSteps, optimizers
 from velodrome.results.speedup.stats import band, positions, uniforms
 
 PAIR_COLUMNS = ("label", "other", "probability", "low", "high", "tasks")
@@ -23,7 +23,7 @@ PAIR_COLUMNS = ("label", "other", "probability", "low", "high", "tasks")
 def improvement(
     ours: Float[np.ndarray, "*lead ours"], theirs: Float[np.ndarray, "*lead theirs"]
 ) -> Float[np.ndarray, "*lead"]:
-    """Share of pairs of runs of which ours has the lower loss, ties counting half.
+    """Return the share of pairs of runs in which ours has the lower loss; ties count half.
 
     Example:
       >>> import numpy as np
@@ -35,21 +35,17 @@ def improvement(
 
 
 def pairs(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
-    """Probability of improvement of every optimizer over every other.
+    """Return the probability of improvement of every optimizer over every other.
 
     The interval is for the same tasks and new seeds; where seeds are common, both optimizers get
     the same draw of them.
 
-    Args:
-      tasks: see :func:`velodrome.results.analyses.equal_steps.after_equal_steps`.
-
     Returns:
       Rows of :data:`PAIR_COLUMNS`; tasks on which only one of the two has runs are left out.
     """
-    labels = list(dict.fromkeys(runs.label for task in tasks for runs in task))
     by_label = [{runs.label: runs for runs in task} for task in tasks]
     rows = []
-    for label, other in permutations(labels, 2):
+    for label, other in permutations(optimizers(tasks), 2):
         both = [(task[label], task[other]) for task in by_label if label in task and other in task]
         if not both:
             continue

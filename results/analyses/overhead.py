@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from velodrome.results.analyses.time_to_loss import seconds_per_step
-from velodrome.results.speedup.outcome import step_time_ratio
+from velodrome.results.speedup.outcome import median_seconds, step_time_ratio
 from velodrome.results.store.store import Store
 
 OVERHEAD_COLUMNS = (
@@ -21,16 +19,16 @@ OVERHEAD_COLUMNS = (
 
 ``spread`` is the interquartile range of the samples of ``seconds_per_step``. ``ratio`` is the
 quotient of the two medians, which were measured in turns in one process. ``memory_bytes`` is what
-the compiled training program of one run needs, its optimizer's state included, ``planned_bytes``
+the compiled training program of one run needs, including its optimizer's state, ``planned_bytes``
 the prediction for parameters, gradients and activations alone.
 What was not measured or is not in the plan is NaN.
 """
 
 
 def overhead_table(
-    store: Store, labels: Mapping[str, str], specs: Sequence[Mapping[str, Any]]
+    store: Store, labels: Mapping[str, str], specs: Sequence[Mapping[str, object]]
 ) -> pd.DataFrame:
-    """One row per cell of a store that was timed or has a planned cost.
+    """Return one row per cell of a store that was timed or has a planned cost.
 
     Args:
       store: opened for reading.
@@ -59,11 +57,9 @@ def overhead_table(
                 "baseline": name == baseline,
                 "batch_size": _number(spec.get("batch_size")),
                 "parameters": _number(cost.get("params")),
-                "seconds_per_step": seconds_per_step(timing),
+                "seconds_per_step": median_seconds(timing),
                 "spread": _number((timing.get("seconds_per_step") or {}).get("spread")),
-                "baseline_seconds_per_step": _number(
-                    (timing.get("baseline_seconds_per_step") or {}).get("median")
-                ),
+                "baseline_seconds_per_step": median_seconds(timing, "baseline_seconds_per_step"),
                 "ratio": np.nan if ratio is None else ratio,
                 "compile_seconds": _number(timing.get("compile_seconds")),
                 "eval_seconds": _number(timing.get("eval_seconds")),

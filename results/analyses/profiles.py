@@ -1,8 +1,9 @@
 """Performance profiles: for how many tasks an optimizer is within a factor of the fastest.
 
 Dolan and More 2002 (arXiv cs/0102001), scored as in AlgoPerf (Dahl et al. 2023, arXiv 2306.07179).
-The time of a task is that to the common target of :mod:`velodrome.results.analyses.equal_steps`. A profile depends on
-who else is compared: the pairwise ones, against the baseline alone, do not.
+The time of a task is the time to the common target of
+:mod:`velodrome.results.analyses.equal_steps`. A profile depends on who else is compared; the
+pairwise ones, against the baseline alone, do not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from velodrome.results.analyses.equal_steps import EqualSteps
+from velodrome.results.analyses.equal_steps import EqualSteps, optimizers
 from velodrome.results.speedup.stats import band, positions, uniforms
 
 SCORE_LIMIT = 4.0
@@ -28,7 +29,7 @@ _GRID_TAUS = 201
 def time_ratios(
     times: Float[np.ndarray, "*lead optimizer"],
 ) -> Float[np.ndarray, "*lead optimizer"]:
-    """Time over the shortest time of any optimizer; +inf where the target is not reached."""
+    """Divide times by the shortest time of any optimizer; +inf where the target is not reached."""
     shortest = times.min(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(times), times / shortest, np.inf)
@@ -37,14 +38,14 @@ def time_ratios(
 def profile(
     ratios: Float[np.ndarray, "*lead task"], taus: Float[np.ndarray, " tau"]
 ) -> Float[np.ndarray, "*lead tau"]:
-    """Share of tasks whose ratio is at most tau."""
+    """Return the share of tasks whose ratio is at most tau."""
     return np.stack([(ratios <= tau).mean(axis=-1) for tau in taus], axis=-1)
 
 
 def score(
     ratios: Float[np.ndarray, "*lead task"], *, limit: float = SCORE_LIMIT
 ) -> Float[np.ndarray, "*lead"]:
-    """Area under the profile from 1 to ``limit`` over its width, exact.
+    """Return the exact area under the profile from 1 to ``limit`` over its width.
 
     The profile is a step function, so the area is the mean over tasks of
     ``max(0, limit - ratio) / (limit - 1)``: 1 for the fastest everywhere, 0 for never within.
@@ -53,16 +54,16 @@ def score(
 
 
 def profiles(tasks: Sequence[Sequence[EqualSteps]]) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Profiles of all optimizers, and scores among all and against the baseline alone.
+    """Return profiles of all optimizers, and scores among all and against the baseline alone.
 
-    Only tasks on which every optimizer has been run are taken. Bands are for the same tasks and
+    Only tasks on which every optimizer has been run are used. Bands are for the same tasks and
     new seeds; common seeds are drawn together.
 
     Returns:
       Rows of :data:`PROFILE_COLUMNS`, rows of :data:`SCORE_COLUMNS` (``against`` is "all" or the
       baseline's label), and the number of tasks.
     """
-    labels = list(dict.fromkeys(runs.label for task in tasks for runs in task))
+    labels = optimizers(tasks)
     whole = [task for task in tasks if len(task) == len(labels)]
     curves, scores = [], []
     if whole:
@@ -111,9 +112,9 @@ def _drawn_times(
 
 
 def _taus(ratios: np.ndarray) -> Float[np.ndarray, " tau"]:
-    """An even grid in log2 up to the shown limit, and where the profiles step if that is seldom.
+    """Return where profiles are drawn: where they step, if that is seldom, and on a grid.
 
-    The grid is for the bands, which step elsewhere than the profiles.
+    The grid is even in log2 up to the shown limit. Bands need it: they step elsewhere.
     """
     steps = np.unique(ratios[ratios <= SHOWN_LIMIT])
     grid = np.exp2(np.linspace(0.0, np.log2(SHOWN_LIMIT), _GRID_TAUS))

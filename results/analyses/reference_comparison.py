@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -9,44 +11,42 @@ from velodrome.results.analyses.reference import Reference
 from velodrome.results.speedup.comparison import TaskComparison
 
 PUBLISHED_COLUMNS = ("index", "task", "steps", "loss", "published_steps", "ratio", "censored")
+"""Columns of :func:`published_rows`.
+
+A ``ratio`` over 1 says that our baseline is faster. ``censored`` is "right" where the published
+envelope never gets to ``loss``: ``published_steps`` is then the last of its steps, and the ratio a
+lower bound; and "left" where ours is no lower than the published first loss.
+"""
 
 
-def published_rows(task: TaskComparison, reference: Reference) -> list[dict]:
-    """Compares the baseline's envelope with the published one of the task's name.
+def published_rows(task: TaskComparison, reference: Reference) -> list[dict[str, object]]:
+    """Compare the baseline's envelope with the published one of the task's name.
 
     Ours is smoothed as the published one is (definition ``paper``). The loss that ours has
     reached after N steps, the candidates' horizon, and at the end of its budget, is looked up in
-    the published envelope: a ratio over 1 says that ours is faster.
-
-    Args:
-      task: One task of a store.
-      reference: Published envelopes.
+    the published envelope.
 
     Returns:
       Rows of :data:`PUBLISHED_COLUMNS`, at most two; none if the task has no published name or an
-      incomplete sweep. ``censored`` is "right" where the published envelope never gets there:
-      ``published_steps`` is then the last of its steps, and the ratio a lower bound; and "left"
-      where ours is no lower than the published first loss.
+      incomplete sweep.
     """
-    race = task.races.get("paper")
-    published = reference.envelopes.get(str(task.task.get("label")))
-    if race is None or published is None or task.incomplete:
+    ours = task.envelopes.get("paper")
+    published = reference.envelopes.get(str(task.about["task"]))
+    if ours is None or published is None or task.incomplete:
         return []
-    envelope = race.envelope(task.evaluations)
-    horizons = {outcome.cell.horizon for outcome in task.outcomes} | {race.budget}
-    rows = []
-    for steps in sorted(horizons):
-        at = np.flatnonzero(race.baseline.steps == steps)
-        if not len(at) or not np.isfinite(envelope[at[0]]):
+    reached = ours.curve(task.evaluations)
+    rows: list[dict[str, object]] = []
+    for steps in sorted({outcome.cell.horizon for outcome in task.outcomes} | {ours.budget}):
+        at = np.flatnonzero(ours.sweep.steps == steps)
+        if not len(at) or not np.isfinite(reached[at[0]]):
             continue
-        loss = float(envelope[at[0]])
+        loss = float(reached[at[0]])
         found = float(published.steps_to(np.array([loss]))[0])
         never = not np.isfinite(found)
         found = float(published.steps[-1]) if never else found
         rows.append(
             {
-                "index": task.task.get("index"),
-                "task": task.task.get("label"),
+                **task.about,
                 "steps": int(steps),
                 "loss": loss,
                 "published_steps": found,
@@ -57,6 +57,6 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict]:
     return rows
 
 
-def published_table(rows: list[dict]) -> pd.DataFrame:
-    """Rows of :func:`published_rows` of all tasks as a table; empty if there are none."""
+def published_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Put rows of :func:`published_rows` of all tasks into a table; empty if there are none."""
     return pd.DataFrame(rows, columns=list(PUBLISHED_COLUMNS))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from velodrome.results.analyses.tuning import rate_of as _rate
+from velodrome.results.analyses.tuning import rate_of
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.outcome import Outcome
 from velodrome.results.speedup.resample import paired
-from velodrome.results.speedup.speedup import seconds_ratio
-from velodrome.results.speedup.stats import BAND_SEEDS, median, weighted_interval
-from velodrome.results.store.curves import Sweep
+from velodrome.results.speedup.speedup import BaselineEnvelope, seconds_ratio
+from velodrome.results.speedup.stats import seed_interval
+from velodrome.results.store.curves import Sweep, seed_mean
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
@@ -39,8 +38,8 @@ lowest seed-mean loss at the budget, ``best_rate_at_steps`` at N; ``best_rate_at
 is the first or last of the grid, so that a better one may lie outside. Where every rate has
 diverged there is no best one, and no edge. ``baseline_train`` is the lowest loss over rates at step
 N, ``baseline_train_at_budget`` that at the budget; the held-out columns are of the same rates.
-Losses are smoothed as in the default definition; seed means for the
-baseline, the median over seeds for the candidate. ``censored_*`` is "no", "right" or "left".
+Losses are smoothed as in the default definition: seed means for the baseline, the median over seeds
+for the candidate. ``censored_*`` is "no", "right" or "left".
 ``paired`` says whether the candidate has the baseline's seeds, no more and no fewer, so that both
 are drawn together. ``trials`` and ``candidate_trials`` are grid points of either side.
 ``speedup_low`` and ``speedup_high`` are the 95% interval of the default speedup in steps over draws
@@ -50,23 +49,21 @@ Where the baseline's sweep is incomplete, its columns and the speedups are blank
 """
 
 
-def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Rows of :func:`task_rows` as a table with all columns."""
+def table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Put rows of :func:`task_rows` into a table with all columns."""
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
 
 
-def task_rows(task: TaskComparison) -> list[dict[str, Any]]:
-    """The rows of one task, one per candidate."""
+def task_rows(task: TaskComparison) -> list[dict[str, object]]:
+    """Return the rows of one task, one per candidate."""
     return [_row(task, outcome) for outcome in task.outcomes]
 
 
-def _row(task: TaskComparison, outcome: Outcome) -> dict[str, Any]:
+def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     cell = outcome.cell
     data = cell.data or (task.baseline.data if task.baseline else {})
-    row: dict[str, Any] = {
-        "index": task.task.get("index"),
-        "task": task.task.get("label"),
-        "family": task.task.get("family"),
+    row: dict[str, object] = {
+        **task.about,
         "data": data.get("name"),
         "provenance": data.get("provenance"),
         "optimizer": cell.name,
@@ -78,62 +75,55 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, Any]:
         "budget": task.baseline.horizon if task.baseline else None,
         "step_time_ratio": outcome.step_time_ratio,
     }
-    if task.races and not task.incomplete:
-        row |= _baseline_losses(task, cell.horizon)
-    row |= _candidate_losses(outcome)
-    if outcome.speedups:
-        row |= _speedups(outcome)
-        if outcome.train is not None:
-            row["paired"] = paired(outcome.train, task.races["default"].baseline)
-    return row
+    if task.whole is not None:
+        row |= _baseline_losses(task.whole, task.heldout, cell.horizon)
+        if outcome.speedups and outcome.train is not None:
+            row["paired"] = paired(outcome.train, task.whole.sweep)
+    return row | _candidate_losses(outcome) | _speedups(outcome)
 
 
-def _baseline_losses(task: TaskComparison, horizon: int) -> dict[str, Any]:
-    race = task.races["default"]
-    # Of the candidate, also when it failed: it decides how the baseline is smoothed.
-    evaluations = _until(race.baseline, horizon)
-    rates = race.rates(evaluations)
-    at_budget = best_point(rates)
-    until = _until(race.baseline, horizon)
-    at_horizon = best_point(rates[:, :until])
-    points = race.baseline.points
-    # Of rates that all diverged none is the best.
-    survives, survives_horizon = (
-        bool(np.isfinite(loss)) for loss in (rates[at_budget, -1], rates[at_horizon, until - 1])
-    )
-    nothing = float("nan")
-    row = {
-        "trials": len(points),
-        "best_rate": _rate(points[at_budget]) if survives else nothing,
-        "best_rate_at_edge": survives and len(points) > 1 and at_budget in (0, len(points) - 1),
-        "best_rate_at_steps": _rate(points[at_horizon]) if survives_horizon else nothing,
+def _baseline_losses(
+    baseline: BaselineEnvelope, heldout: Sweep | None, horizon: int
+) -> dict[str, object]:
+    sweep, nothing = baseline.sweep, float("nan")
+    # Evaluations of the candidate, also when it failed: they decide how the baseline is smoothed.
+    until = _until(sweep, horizon)
+    rates = baseline.rates(until)
+    at_budget, at_horizon = best_point(rates), best_point(rates[:, :until])
+
+    def best_rate(point: int, last: float) -> float:
+        """Return the rate of the best point, or NaN: if all rates diverged, none is the best."""
+        return rate_of(sweep.points[point]) if np.isfinite(last) else nothing
+
+    edges = (0, len(rates) - 1)
+    row: dict[str, object] = {
+        "trials": len(rates),
+        "best_rate": best_rate(at_budget, rates[at_budget, -1]),
+        "best_rate_at_edge": bool(np.isfinite(rates[at_budget, -1]))
+        and len(rates) > 1
+        and at_budget in edges,
+        "best_rate_at_steps": best_rate(at_horizon, rates[at_horizon, until - 1]),
         "initial_train": rates[at_budget, 0],
         "baseline_train": rates[at_horizon, until - 1],
         "baseline_train_at_budget": rates[at_budget, -1],
     }
-    if task.heldout is not None:
-        end = _until(task.heldout, horizon)
-        smooth = race.definition.smooth_baseline(task.heldout.losses, candidate_evaluations=end)
-        means = Sweep(
-            task.heldout.steps,
-            smooth,
-            task.heldout.points,
-            task.heldout.seeds,
-            task.heldout.present,
-        ).seed_mean()
+    if heldout is not None:
+        end = _until(heldout, horizon)
+        smooth = baseline.definition.smooth_baseline(heldout.losses, candidate_evaluations=end)
+        means = seed_mean(smooth, heldout.present)
         row |= {
             "initial_heldout": means[at_budget, 0],
             # Only if it was evaluated after just as many steps as the candidate.
             "baseline_heldout": means[at_horizon, end - 1]
-            if task.heldout.steps[end - 1] == horizon
-            else float("nan"),
+            if heldout.steps[end - 1] == horizon
+            else nothing,
             "baseline_heldout_at_budget": means[at_budget, -1],
         }
     return row
 
 
-def _candidate_losses(outcome: Outcome) -> dict[str, Any]:
-    row: dict[str, Any] = {}
+def _candidate_losses(outcome: Outcome) -> dict[str, object]:
+    row: dict[str, object] = {}
     for split, sweep in (("train", outcome.train), ("heldout", outcome.heldout)):
         if sweep is not None and outcome.point is not None:
             last = DEFINITIONS["default"].smooth_candidate(sweep.losses)[outcome.point, :, -1]
@@ -141,9 +131,11 @@ def _candidate_losses(outcome: Outcome) -> dict[str, Any]:
     return row
 
 
-def _speedups(outcome: Outcome) -> dict[str, Any]:
+def _speedups(outcome: Outcome) -> dict[str, object]:
+    if not outcome.speedups:
+        return {}
     found = outcome.speedups["default"]
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "seeds": len(found.seeds),
         "seeds_diverged": found.seeds_diverged,
         "cap": found.cap,
@@ -152,10 +144,9 @@ def _speedups(outcome: Outcome) -> dict[str, Any]:
     heldout = outcome.heldout_speedup
     if heldout is not None:
         row |= {"speedup_steps_heldout": heldout.ratio, "censored_heldout": heldout.censored}
-    resamples = outcome.resamples
-    if resamples is not None and len(found.seeds) >= BAND_SEEDS:
-        low, high = weighted_interval(median(resamples.log2), resamples.probability)
-        row |= {"speedup_low": float(np.exp2(low)), "speedup_high": float(np.exp2(high))}
+    if outcome.resamples is not None:
+        low, high = seed_interval(outcome.resamples, seeds=len(found.seeds))
+        row |= {"speedup_low": low, "speedup_high": high}
     for name, speedup in outcome.speedups.items():
         row |= {
             f"speedup_steps_{name}": speedup.ratio,
@@ -167,5 +158,5 @@ def _speedups(outcome: Outcome) -> dict[str, Any]:
 
 
 def _until(sweep: Sweep, step: int) -> int:
-    """How many evaluations there are up to ``step``."""
+    """Return how many evaluations there are up to ``step``."""
     return max(1, int(np.searchsorted(sweep.steps, step, side="right")))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.envelope import envelope, steps_to_loss
+from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.curves import seed_mean
 
 FRACTIONS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -21,8 +21,8 @@ TIME_COLUMNS = (
 
 ``loss`` lies ``fraction`` of the way from the baseline's initial loss to the lowest smoothed loss
 (seed mean) that any optimizer reaches on the task within the candidates' steps. ``steps`` is the
-first step at which it is reached, +inf if never (``reached`` is False): of the baseline by its
-envelope, which is its best rate for this very loss, and by its best single rate; of a candidate
+first step at which it is reached, +inf if never (``reached`` is False): for the baseline by its
+envelope, which is its best rate for this very loss, and by its best single rate; for a candidate
 the median over seeds.
 ``seconds`` is that times its seconds per step, NaN where they were not measured.
 """
@@ -30,21 +30,19 @@ SINGLE = "{}, best single rate"
 
 
 def time_rows(
-    task: TaskComparison, timings: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Rows of :data:`TIME_COLUMNS` of one task; none if the baseline's sweep is incomplete.
+    task: TaskComparison, timings: Mapping[str, Mapping[str, object]]
+) -> list[dict[str, object]]:
+    """Return rows of :data:`TIME_COLUMNS` of one task; none if the baseline's sweep is incomplete.
 
     Args:
       task: one task of a store.
       timings: ``Store.timings``.
     """
-    race = task.races.get("default")
-    if race is None or task.baseline is None or task.incomplete:
+    baseline, base = task.whole, task.baseline
+    if baseline is None or base is None:
         return []
-    outcomes = [o for o in task.outcomes if o.speedups and o.train is not None]
-    rates = race.rates(task.evaluations)
-    steps = race.baseline.steps
-    base = task.baseline
+    outcomes = [o for o in task.outcomes if o.speedups]
+    rates, steps = baseline.rates(task.evaluations), baseline.sweep.steps
     curves: list[tuple[str, str, np.ndarray, np.ndarray]] = [
         (base.label, base.id, steps, envelope(rates)[None]),
         (SINGLE.format(base.label), base.id, steps, envelope(rates, kind="single")[None]),
@@ -52,9 +50,9 @@ def time_rows(
     end = min((o.cell.horizon for o in outcomes), default=int(steps[-1]))
     best = float(curves[0][3][0, max(0, int(np.searchsorted(steps, end, side="right")) - 1)])
     for outcome in outcomes:
-        assert outcome.train is not None and outcome.point is not None  # chosen above
         sweep, point = outcome.train, outcome.point
-        smooth = race.definition.smooth_candidate(sweep.losses)[point]
+        assert sweep is not None and point is not None  # there is a speedup
+        smooth = baseline.definition.smooth_candidate(sweep.losses)[point]
         there = sweep.present[point]
         mean = seed_mean(smooth[None], there[None])[0]
         within = mean[: int(np.searchsorted(sweep.steps, end, side="right"))]
@@ -65,20 +63,15 @@ def time_rows(
     if not (np.isfinite(best) and initial > best):
         return []
     targets = initial - np.array(FRACTIONS) * (initial - best)
-    about = {
-        "index": task.task.get("index"),
-        "task": task.task.get("label"),
-        "family": task.task.get("family"),
-        "saturated": task.saturated,
-    }
     return [
         {
-            **about,
+            **task.about,
+            "saturated": task.saturated,
             "label": label,
             "fraction": fraction,
             "loss": float(target),
             "steps": float(found),
-            "seconds": float(found) * seconds_per_step(timings.get(cell)),
+            "seconds": float(found) * median_seconds(timings.get(cell)),
             "reached": bool(np.isfinite(found)),
         }
         for label, cell, at, reached in curves
@@ -91,14 +84,8 @@ def time_rows(
 def median_steps(
     steps: np.ndarray, reached: Float[np.ndarray, "seed eval"], targets: np.ndarray
 ) -> Float[np.ndarray, " target"]:
-    """Median over seeds of the first step at which each target is reached; +inf if never."""
+    """Return the median over seeds of the first step at which each target is reached.
+
+    +inf if it never is.
+    """
     return np.median([steps_to_loss(steps, curve, targets) for curve in reached], axis=0)
-
-
-def seconds_per_step(timing: Mapping[str, Any] | None) -> float:
-    """The measured median of a timing record, NaN without one."""
-    try:
-        value = float((timing or {})["seconds_per_step"]["median"])
-    except (KeyError, TypeError, ValueError):
-        return float("nan")
-    return value if value > 0 else float("nan")

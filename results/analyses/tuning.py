@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.special import comb
 
-from velodrome.results.analyses.equal_steps import EqualSteps
+from velodrome.results.analyses.equal_steps import EqualSteps, optimizers
 from velodrome.results.speedup.comparison import TaskComparison
+from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.stats import band, positions, uniforms
 from velodrome.results.store.curves import Sweep, seed_mean
@@ -36,7 +36,7 @@ NEAR = 0.1
 def expected_best(
     losses: Float[np.ndarray, "*lead trial"], *, replacement: bool = False
 ) -> Float[np.ndarray, "*lead k"]:
-    """Expected lowest loss of k trials out of N, for k = 1 ... N.
+    """Return the expected lowest loss of k trials out of N, for k = 1 ... N.
 
     Without replacement it is the mean over all subsets of k trials, and the best of all for
     k = N, as for the points of a grid (Tang et al. 2020, arXiv 2004.13705). With replacement it
@@ -62,24 +62,23 @@ def expected_best(
     return ordered @ weights
 
 
-def sensitivity_rows(task: TaskComparison) -> list[dict[str, Any]]:
-    """Last losses of every rate of every sweep on a task; see :data:`SENSITIVITY_COLUMNS`.
+def sensitivity_rows(task: TaskComparison) -> list[dict[str, object]]:
+    """Return last losses of every rate of every sweep on a task; see :data:`SENSITIVITY_COLUMNS`.
 
     The baseline's are those at the end of its budget and at the candidates' horizons; none if
     planned runs of it are missing.
     """
-    race = task.races.get("default")
-    rows: list[dict[str, Any]] = []
-    if race is None or task.baseline is None:
+    rows: list[dict[str, object]] = []
+    if task.baseline is None or not task.envelopes:
         return rows
-    if not task.incomplete and len(race.baseline.points) > 1:
-        smooth = race.smoothed(task.evaluations)
+    if task.whole is not None and len(task.whole.sweep.points) > 1:
+        smooth = task.whole.smoothed(task.evaluations)
         horizons = {o.cell.horizon for o in task.outcomes} | {task.baseline.horizon}
         for steps in sorted(horizons):
-            rows += _rows(task, task.baseline.label, race.baseline, smooth, steps)
+            rows += _rows(task, task.baseline.label, task.whole.sweep, smooth, steps)
     for outcome in task.outcomes:
         if outcome.train is not None and len(outcome.train.points) > 1:
-            smooth = race.definition.smooth_candidate(outcome.train.losses)
+            smooth = DEFINITIONS["default"].smooth_candidate(outcome.train.losses)
             label = outcome.cell.label
             rows += _rows(task, label, outcome.train, smooth, outcome.cell.horizon)
     return rows
@@ -87,11 +86,10 @@ def sensitivity_rows(task: TaskComparison) -> list[dict[str, Any]]:
 
 def _rows(
     task: TaskComparison, label: str, sweep: Sweep, smooth: np.ndarray, steps: int
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     at = int(np.searchsorted(sweep.steps, steps))
     if at >= len(sweep.steps) or sweep.steps[at] != steps:
         return []
-    runs = np.where(sweep.present[:, :, None], smooth, np.inf)
     means = seed_mean(smooth, sweep.present)
     last = means[:, at]
     best = best_point(means[:, : at + 1])
@@ -99,15 +97,13 @@ def _rows(
     limit = last[best] + NEAR * max(0.0, initial - float(last[best]))
     return [
         {
-            "index": task.task.get("index"),
-            "task": task.task.get("label"),
-            "family": task.task.get("family"),
+            **task.about,
             "label": label,
             "rate": rate_of(point),
             "steps": steps,
             "loss": float(last[place]),
-            "low": float(runs[place, :, at].min()),
-            "high": float(runs[place, :, at].max()),
+            "low": float(smooth[place, :, at].min()),
+            "high": float(smooth[place, :, at].max()),
             "initial": initial,
             "best": place == best,
             "near_best": bool(np.isfinite(limit) and last[place] <= limit),
@@ -118,21 +114,17 @@ def _rows(
 
 
 def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
-    """Expected best of k trials of each optimizer, all after the same number of steps.
+    """Return the expected best of k trials of each optimizer, all after equally many steps.
 
     Losses become progress: 0 at the baseline's initial loss or above (diverged runs too), 1 at
     the lowest loss that any optimizer's seed mean ends at on the task; averaged over tasks. The
     trial with the best seed-mean loss wins. Optimizers without a sweep have one trial.
 
-    Args:
-      tasks: see :func:`velodrome.results.analyses.equal_steps.after_equal_steps`.
-
     Returns:
       Rows of :data:`TUNING_COLUMNS`; intervals for the same tasks and new seeds.
     """
-    labels = list(dict.fromkeys(runs.label for task in tasks for runs in task))
     rows = []
-    for label in labels:
+    for label in optimizers(tasks):
         mine = [(task, runs) for task in tasks for runs in task if runs.label == label]
         sizes = {len(runs.rate_losses) for _, runs in mine}
         if len(sizes) != 1:  # no common number of trials
@@ -163,12 +155,12 @@ def _best_progress(losses: np.ndarray, top: float, bottom: float) -> np.ndarray:
     return -expected_best(-progress)
 
 
-def rate_of(point: Any) -> float:
-    """The learning rate of a grid point, NaN if it has none."""
+def rate_of(point: Mapping[str, object]) -> float:
+    """Return the learning rate of a grid point, NaN if it has none."""
     value = point.get("learning_rate", math.nan)
     return float(value) if isinstance(value, int | float) else math.nan
 
 
 def rate_text(rate: float) -> str:
-    """A learning rate in one digit: ``3e-4``, ``1``."""
+    """Write a learning rate with one digit: ``3e-4``, ``1``."""
     return f"{rate:.0e}".replace("e-0", "e-").replace("e+00", "")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 
-from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.files import atomic_path
-from velodrome.results.analyses.time_to_loss import seconds_per_step
+from velodrome.foundation.tensorboard import EventFile, require_tensorboard
 from velodrome.results.export.stored import ShardRows
 from velodrome.results.report.context import data_text
+from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.curves import LaneInfo
 
 MOST_POINTS = 1_000
@@ -38,18 +38,7 @@ class EventFiles:
     """
 
     def __init__(self, directory: Path, *, timings: Mapping[str, Mapping[str, object]]):
-        try:
-            from tensorboardX.proto import event_pb2, summary_pb2  # noqa: PLC0415 - an extra
-            from tensorboardX.record_writer import RecordWriter  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise VelodromeError(
-                "TensorBoard's files are written by tensorboardX, which is not installed: "
-                "pip install 'velodrome[tensorboard]', or leave the part tensorboard out"
-            ) from error
-        # The classes of these modules are made when they are imported; no type checker sees them.
-        messages: Any = (event_pb2, summary_pb2)
-        self._event, self._summary = messages[0].Event, messages[1].Summary
-        self._writer = RecordWriter
+        require_tensorboard("leave the part tensorboard out")
         self._directory = directory
         self._timings = timings
         self.count = 0
@@ -63,7 +52,7 @@ class EventFiles:
 
     def _write_run(self, rows: ShardRows, lane: LaneInfo, mine: pd.DataFrame) -> None:
         cell = rows.cell
-        second = seconds_per_step(self._timings.get(cell.id) or {})
+        second = median_seconds(self._timings.get(cell.id))
         second = second if np.isfinite(second) else 0.0
         start = _time(rows.shard.metadata.get("started"))
         index = int(cell.task.get("index") or 0)
@@ -71,25 +60,17 @@ class EventFiles:
         section = f"{index:03d} {task} ({data_text([cell.data.get('provenance')])})"
         folder = self._directory / run_name(cell.label, lane)
         with atomic_path(folder / f"events.out.tfevents.{index:03d}.{cell.id}") as temporary:
-            writer = self._writer(str(temporary))
+            file = EventFile(temporary, started=start)
             try:
-                writer.write(self._event(wall_time=start, file_version="brain.Event:2")
-                             .SerializeToString())  # fmt: skip
                 for key, part in mine.groupby(["split", "metric"], observed=True):
                     split, metric = cast(tuple[str, str], key)
                     shown = np.linspace(0, len(part) - 1, min(MOST_POINTS, len(part))).astype(int)
                     steps, values = part["step"].to_numpy()[shown], part["value"].to_numpy()[shown]
                     tag = f"{section}/{split} {metric}"
                     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-                        number = self._summary.Value(tag=tag, simple_value=value)
-                        event = self._event(
-                            wall_time=start + step * second,
-                            step=step,
-                            summary=self._summary(value=[number]),
-                        )
-                        writer.write(event.SerializeToString())
+                        file.add(tag, value, step, at=start + step * second)
             finally:
-                writer.close()
+                file.close()
         self.count += 1
 
 

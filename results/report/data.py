@@ -171,8 +171,8 @@ def collect(
         equal += [] if task.saturated else [after_equal_steps(task)]
         times += time_rows(task, timings)
         anytime += anytime_rows(task)
-        if task.races:
-            rates = max(rates, len(task.races["default"].baseline.points))
+        if task.envelopes:
+            rates = max(rates, len(task.envelopes["default"].sweep.points))
     summary = table(rows)
     empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
     found = tuple(headlines(results))
@@ -225,9 +225,9 @@ def _split(found: Speedup, resamples: SeedResamples) -> SplitResult:
 
 def _trials(task: TaskComparison, outcome: Outcome) -> float:
     """Trials of the baseline's sweep for each of the candidate's."""
-    if not task.races or outcome.train is None:
+    if not task.envelopes or outcome.train is None:
         return 1.0
-    return len(task.races["default"].baseline.points) / len(outcome.train.points)
+    return len(task.envelopes["default"].sweep.points) / len(outcome.train.points)
 
 
 def _definitions(summary: pd.DataFrame) -> pd.DataFrame:

@@ -58,17 +58,17 @@ def learning_curves(
         part = {**name, "series": series, "label": label, "rate": rate, "seed": seed}
         parts.append(pd.DataFrame({**part, "step": steps[keep], "loss": losses[keep]}))
 
-    race = task.races.get("default")
-    if race is not None:
-        rates = race.rates(task.evaluations)
-        steps = race.baseline.steps
+    envelope = task.envelopes.get("default")
+    if envelope is not None:
+        rates = envelope.rates(task.evaluations)
+        steps = envelope.sweep.steps
         baseline = task.baseline.label if task.baseline else ""
-        for point, curve in zip(race.baseline.points, rates, strict=True):
+        for point, curve in zip(envelope.sweep.points, rates, strict=True):
             add("rate", baseline, steps, curve, rate=rate_of(point))
         if not task.incomplete:
             best = best_point(rates)
-            add("best", baseline, steps, rates[best], rate=rate_of(race.baseline.points[best]))
-            add("envelope", baseline, steps, race.envelope(task.evaluations))
+            add("best", baseline, steps, rates[best], rate=rate_of(envelope.sweep.points[best]))
+            add("envelope", baseline, steps, envelope.curve(task.evaluations))
         published = reference and reference.envelopes.get(str(name["task"]))
         if published:
             within = published.steps <= steps[-1]
@@ -76,7 +76,7 @@ def learning_curves(
         for outcome in task.outcomes:
             if outcome.train is None or outcome.point is None:
                 continue
-            smooth = race.definition.smooth_candidate(outcome.train.losses)[outcome.point]
+            smooth = envelope.definition.smooth_candidate(outcome.train.losses)[outcome.point]
             there = outcome.train.present[outcome.point]
             for seed, curve, present in zip(outcome.train.seeds, smooth, there, strict=True):
                 if present:

@@ -80,7 +80,7 @@ def _interval_lines(data: ReportData) -> list[str]:
     known = [found for found in data.headlines if found.tasks]
     if not known:
         return []
-    if all(np.isnan(found.median.low) for found in known):
+    if all(np.isnan(found.median.same_tasks.low) for found in known):
         return [
             "There are no intervals for the same tasks: no task has two seeds of any optimizer."
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -149,8 +148,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def family_median(row: Row) -> Aggregate:
     """The median in a row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``."""
-    names = [field.name for field in fields(Aggregate) if field.name != "value"]
-    return Aggregate(row["median"], **{name: row[name] for name in names})
+    return Aggregate.from_row(row, value="median")
 
 
 def speedup_text(row: Row, unit: str, definition: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.outcome import (
@@ -17,7 +16,7 @@ from velodrome.results.speedup.outcome import (
     without_baseline,
     without_speedup,
 )
-from velodrome.results.speedup.speedup import Race
+from velodrome.results.speedup.speedup import BaselineEnvelope
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Sweep
 from velodrome.results.store.store import Store
@@ -33,36 +32,47 @@ class TaskComparison:
     Attributes:
       task: ``{index, label, family, hash}``.
       baseline: the baseline's cell, None if it was not planned.
-      races: the baseline's side by definition; empty when it has no curves.
+      envelopes: the baseline's by definition; empty when it has no curves.
       heldout: the baseline's runs on the held-out split.
       saturated: see ``SATURATED_BELOW``; False when the sweep is incomplete.
       outcomes: one per candidate, in the plan's order.
       incomplete: why some planned runs of the baseline are not there; empty when all are.
     """
 
-    task: Mapping[str, Any]
+    task: Mapping[str, object]
     baseline: Cell | None
-    races: Mapping[str, Race]
+    envelopes: Mapping[str, BaselineEnvelope]
     heldout: Sweep | None
     saturated: bool
     outcomes: tuple[Outcome, ...]
     incomplete: str = ""
 
     @property
+    def about(self) -> dict[str, object]:
+        """The columns by which every table names the task: ``index``, ``task``, ``family``."""
+        task = self.task
+        return {"index": task.get("index"), "task": task.get("label"), "family": task.get("family")}
+
+    @property
+    def whole(self) -> BaselineEnvelope | None:
+        """The baseline by the default definition; None unless all its planned runs are there."""
+        return None if self.incomplete else self.envelopes.get("default")
+
+    @property
     def evaluations(self) -> int:
-        """Of a run of the shortest candidate: they decide how curves are smoothed."""
+        """Evaluations of a run of the shortest candidate: they decide how curves are smoothed."""
         lengths = [len(o.train.steps) for o in self.outcomes if o.train is not None]
-        return min(lengths, default=len(self.races["default"].baseline.steps))
+        return min(lengths, default=len(self.envelopes["default"].sweep.steps))
 
 
 def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[TaskComparison]:
-    """Goes through the tasks in the plan's order, holding the curves of one at a time.
+    """Go through the tasks in the plan's order, holding the curves of one at a time.
 
     Nothing planned is left out: a candidate without results has an outcome that says so.
 
     Args:
       store: the results.
-      cells: of :func:`labelled_cells`, if they have been listed already.
+      cells: cells of :func:`labelled_cells`, if they have been listed already.
     """
     name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings, untimed = store.timings, store.timing_failures
@@ -74,30 +84,31 @@ def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[Ta
         yield _compare_task(baseline, [c for c in cells if c is not baseline], timings, untimed)
 
 
-def is_saturated(race: Race) -> bool:
+def is_saturated(envelope: BaselineEnvelope) -> bool:
     """Whether the best baseline falls below 2% of its initial train loss within its budget.
 
     Taken from the default definition's oracle envelope at the baseline's own length.
     """
-    reached = race.envelope(len(race.baseline.steps))
+    reached = envelope.curve(len(envelope.sweep.steps))
     return bool(reached[-1] < SATURATED_BELOW * reached[0])
 
 
 def _compare_task(
     baseline: Cell | None,
     candidates: list[Cell],
-    timings: Mapping[str, Mapping[str, Any]],
-    untimed: Mapping[str, Mapping[str, Any]],
+    timings: Mapping[str, Mapping[str, object]],
+    untimed: Mapping[str, Mapping[str, object]],
 ) -> TaskComparison:
-    cells = [*candidates, *([baseline] if baseline else [])]
     train = read_sweep(baseline, "train") if baseline else None
-    races = _races(baseline, train) if baseline and train else {}
+    envelopes = _envelopes(baseline, train) if baseline and train else {}
     # A sweep with holes is no baseline: without its best rate every candidate would win.
     incomplete = missing_runs(baseline, train) if baseline and train else ""
-    saturated = bool(races) and not incomplete and is_saturated(races["default"])
+    saturated = bool(envelopes) and not incomplete and is_saturated(envelopes["default"])
     heldout = read_sweep(baseline, "heldout") if baseline else None
-    heldout_race = Race(heldout, budget=baseline.horizon) if baseline and heldout else None
-    outcomes = []
+    in_heldout = (
+        BaselineEnvelope(heldout, budget=baseline.horizon) if baseline and heldout else None
+    )
+    outcomes: list[Outcome] = []
     for cell in candidates:
         if baseline is None:
             why = "there is no baseline: run the suite with it among its optimizers"
@@ -108,18 +119,21 @@ def _compare_task(
             outcomes.append(without_baseline(cell, why))
             continue
         # The optimizers of a task are timed in turns: what stops one stops all of them.
-        failures = [untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed]
-        failure = failures[0] if failures else None
+        failures = (untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed)
         outcome = outcome_of(
-            cell, races, timing=timings.get(cell.id), timing_failure=failure, saturated=saturated
+            cell,
+            envelopes,
+            timing=timings.get(cell.id),
+            timing_failure=next(failures, None),
+            saturated=saturated,
         )
-        if outcome.speedups and heldout_race is not None:
-            outcome = with_heldout(outcome, heldout_race)
+        if outcome.speedups and in_heldout is not None:
+            outcome = with_heldout(outcome, in_heldout)
         outcomes.append(without_speedup(outcome, incomplete) if incomplete else outcome)
     return TaskComparison(
-        task=cells[0].task,
+        task=(candidates[0] if baseline is None else baseline).task,
         baseline=baseline,
-        races=races,
+        envelopes=envelopes,
         heldout=heldout,
         saturated=saturated,
         outcomes=tuple(outcomes),
@@ -127,16 +141,16 @@ def _compare_task(
     )
 
 
-def _races(baseline: Cell, train: Sweep) -> dict[str, Race]:
-    races: dict[str, Race] = {}
+def _envelopes(baseline: Cell, train: Sweep) -> dict[str, BaselineEnvelope]:
+    found: dict[str, BaselineEnvelope] = {}
     for name in DEFINITIONS:
-        first = next(iter(races.values()), None)
-        races[name] = Race(train, definition=name, budget=baseline.horizon, like=first)
-    return races
+        first = next(iter(found.values()), None)
+        found[name] = BaselineEnvelope(train, definition=name, budget=baseline.horizon, like=first)
+    return found
 
 
 def labelled_cells(store: Store) -> list[Cell]:
-    """All cells; optimizers of one label, such as two files of weights, have their name in it."""
+    """Return all cells; optimizers that share a label, such as two files of weights, get names."""
     found = list(store.cells())
     names: dict[str, set[str]] = {}
     for cell in found:

@@ -1,4 +1,4 @@
-"""What "speedup" means: three named definitions."""
+"""Three named definitions of a speedup."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from velodrome.foundation.errors import UnknownNameError
+from velodrome.results.speedup.envelope import EnvelopeKind
 from velodrome.results.speedup.smoothing import decay_of, ema
 
 PAPER_MIN_STEPS = 5_000
@@ -19,32 +20,29 @@ DefinitionName = Literal["default", "paper", "strict"]
 
 @dataclass(frozen=True)
 class Definition:
-    """How curves are smoothed, which baseline is raced, and how seeds are combined.
+    """How curves are smoothed, which baseline to beat, and how seeds are combined.
 
     Attributes:
-      name: ``default``, ``paper`` or ``strict``.
       summary: one sentence for tables and figures.
-      envelope: ``"oracle"``: the best rate at every step; ``"single"``: the one rate whose
-        seed-mean loss is lowest at the end of the baseline's budget.
       seeds: ``"median"``: each candidate seed has a speedup, the task has their median;
         ``"mean-curve"``: the task has the speedup of the candidate's seed-mean curve.
     """
 
     name: DefinitionName
     summary: str
-    envelope: Literal["oracle", "single"]
+    envelope: EnvelopeKind
     seeds: Literal["median", "mean-curve"]
 
     @property
     def debias(self) -> bool:
-        """Whether the first value of a moving average is one among equals."""
+        """Whether the first value of a moving average weighs no more than any other."""
         return self.name != "paper"
 
     def decay(self, candidate_evaluations: int) -> float:
-        """Decay per evaluation of the moving average of the baseline.
+        """Return the decay per evaluation of the baseline's moving average.
 
         Args:
-          candidate_evaluations: evaluations of one candidate run, that at step 0 included.
+          candidate_evaluations: evaluations of one candidate run, including the one at step 0.
         """
         if self.name == "paper":
             return 0.95
@@ -55,14 +53,13 @@ class Definition:
     def smooth_baseline(
         self, losses: Float[np.ndarray, "*lanes eval"], *, candidate_evaluations: int
     ) -> Float[np.ndarray, "*lanes eval"]:
-        """Smooths curves of the baseline."""
-        alpha = self.decay(candidate_evaluations)
-        return ema(losses, alpha=alpha, debias=self.debias)
+        """Smooth curves of the baseline."""
+        return ema(losses, alpha=self.decay(candidate_evaluations), debias=self.debias)
 
     def smooth_candidate(
         self, losses: Float[np.ndarray, "*lanes eval"]
     ) -> Float[np.ndarray, "*lanes eval"]:
-        """Smooths curves of a candidate: as the baseline's, but not at all in ``paper``."""
+        """Smooth curves of a candidate like the baseline's; ``paper`` does not smooth them."""
         if self.name == "paper":
             return losses.astype(np.float64)
         return ema(losses, alpha=self.decay(losses.shape[-1]), debias=True)
@@ -105,10 +102,10 @@ DEFINITIONS: dict[str, Definition] = {
 
 
 def definition_of(name: str) -> Definition:
-    """The definition of that name.
+    """Return the definition of that name.
 
     Raises:
-      UnknownNameError: there is none; the message has the close matches.
+      UnknownNameError: there is none; the message lists close matches.
     """
     if name not in DEFINITIONS:
         raise UnknownNameError("speedup definition", name, DEFINITIONS)
@@ -116,10 +113,10 @@ def definition_of(name: str) -> Definition:
 
 
 def caveat(name: str, *, steps: int, eval_every: int) -> str:
-    """What to know before believing a definition at this horizon; empty when nothing.
+    """Return what to know before trusting a definition at this horizon; empty if nothing.
 
     Args:
-      name: of the definition.
+      name: the definition's name.
       steps: the candidate's horizon.
       eval_every: steps between evaluations.
     """

@@ -7,9 +7,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+EnvelopeKind = Literal["oracle", "single"]
+"""``oracle``: the best rate at every step, which no single run attains. ``single``: the one rate
+whose seed-mean loss is lowest at the end."""
+
 
 def best_point(curves: Float[np.ndarray, "point eval"]) -> int:
-    """Index of the curve with the lowest last value; the first of equals.
+    """Return the index of the curve with the lowest last value; of equals the first.
 
     A rate with any diverged seed ends at +inf, so it is chosen only if every rate diverged.
     """
@@ -17,14 +21,13 @@ def best_point(curves: Float[np.ndarray, "point eval"]) -> int:
 
 
 def envelope(
-    curves: Float[np.ndarray, "point eval"], *, kind: Literal["oracle", "single"] = "oracle"
+    curves: Float[np.ndarray, "point eval"], *, kind: EnvelopeKind = "oracle"
 ) -> Float[np.ndarray, " eval"]:
-    """Running minimum of the best rate at every step, or of the best single rate.
+    """Return the running minimum of smoothed seed-mean losses over rates, or of the best rate.
 
     Args:
-      curves: smoothed seed-mean losses per grid point; +inf where a rate has diverged.
-      kind: ``"oracle"`` takes the minimum over rates at every step, which no single run
-        attains; ``"single"`` takes the rate with the lowest last loss.
+      curves: a row per grid point; +inf where a rate has diverged.
+      kind: see :data:`EnvelopeKind`.
     """
     best = curves.min(axis=0) if kind == "oracle" else curves[best_point(curves)]
     return np.minimum.accumulate(best)
@@ -35,10 +38,10 @@ def steps_to_loss(
     reached: Float[np.ndarray, " eval"],
     targets: Float[np.ndarray, "*targets"],
 ) -> Float[np.ndarray, "*targets"]:
-    """First step at which a non-increasing curve is at most the target.
+    """Return the first step at which a non-increasing curve is at most the target.
 
-    Found on the grid of evaluations, then linear inside the interval before it. On a plateau
-    that equals the target this is the plateau's first step, as with ``jnp.interp`` on the
+    It is found on the grid of evaluations, then linearly inside the interval before it. On a
+    plateau that equals the target this is the plateau's first step, as with ``jnp.interp`` on the
     reversed curve; a target just below the plateau is reached only after it.
 
     Args:

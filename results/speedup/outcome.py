@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -12,7 +12,12 @@ from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.resample import SeedResamples, resample_seeds
-from velodrome.results.speedup.speedup import Race, Speedup, chosen_point, final_losses
+from velodrome.results.speedup.speedup import (
+    BaselineEnvelope,
+    Speedup,
+    chosen_point,
+    final_losses,
+)
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Curves, Sweep
 
@@ -24,7 +29,6 @@ class Outcome:
     """One candidate on one task.
 
     Attributes:
-      cell: its cell.
       status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
         of the baseline's sweep, or nothing of it) have no speedup; otherwise the first that holds
         of ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
@@ -33,16 +37,16 @@ class Outcome:
       resamples: the default speedup under other draws of the seeds.
       step_time_ratio: seconds per step over the baseline's, None if not measured.
       train: runs of the candidate on the train split.
-      heldout: the same on the held-out split.
+      heldout: its runs on the held-out split.
       heldout_speedup: the default speedup of held-out losses, None without them at the horizon.
-      heldout_resamples: the same under other draws of the seeds.
+      heldout_resamples: that speedup under other draws of the seeds.
       point: the grid point of ``train`` that stands for the candidate, None without runs.
     """
 
     cell: Cell
     status: Status
     notes: tuple[str, ...] = ()
-    speedups: Mapping[str, Speedup] = field(default_factory=dict)
+    speedups: Mapping[str, Speedup] = field(default_factory=dict[str, Speedup])
     resamples: SeedResamples | None = None
     step_time_ratio: float | None = None
     train: Sweep | None = None
@@ -54,17 +58,17 @@ class Outcome:
 
 def outcome_of(
     cell: Cell,
-    races: Mapping[str, Race],
+    envelopes: Mapping[str, BaselineEnvelope],
     *,
-    timing: Mapping[str, Any] | None,
-    timing_failure: Mapping[str, Any] | None,
+    timing: Mapping[str, object] | None,
+    timing_failure: Mapping[str, object] | None,
     saturated: bool,
 ) -> Outcome:
-    """The outcome of a candidate whose baseline has been run.
+    """Return the outcome of a candidate whose baseline has been run.
 
     Args:
       cell: the candidate's.
-      races: the baseline's side by definition.
+      envelopes: the baseline's by definition.
       timing: the candidate's record of seconds per step, if there is one.
       timing_failure: why its task could not be timed, if that was tried.
       saturated: whether the task is.
@@ -74,9 +78,10 @@ def outcome_of(
         return absent(cell, cell, cell.label)
     missing = missing_runs(cell, train)
     notes = [missing] if missing else []
+    default = envelopes["default"]
     try:
-        speedups = {n: r.against(train, horizon=cell.horizon) for n, r in races.items()}
-        resamples = resample_seeds(races["default"], train, horizon=cell.horizon)
+        speedups = {n: e.speedup_of(train, horizon=cell.horizon) for n, e in envelopes.items()}
+        resamples = resample_seeds(default, train, horizon=cell.horizon)
     except StoreError as error:  # other steps: one bad cell must not hide the rest
         return Outcome(cell, "failed", (str(error),))
     found = speedups["default"]
@@ -89,7 +94,7 @@ def outcome_of(
         notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
     if found.censored == "left":
         notes.append("ends no lower than the untrained network")
-    if not np.isfinite(races["default"].baseline.seed_mean()[:, -1]).any():
+    if not np.isfinite(default.sweep.seed_mean()[:, -1]).any():
         notes.append("every rate of the baseline diverged")
     status: Status = "ok"
     if found.diverged:
@@ -98,7 +103,6 @@ def outcome_of(
         status = "saturated"
     elif found.censored == "right":
         status = "censored"
-    heldout = read_sweep(cell, "heldout")
     return Outcome(
         cell,
         status,
@@ -107,13 +111,13 @@ def outcome_of(
         resamples,
         ratio,
         train,
-        heldout,
+        read_sweep(cell, "heldout"),
         point=found.point,
     )
 
 
 def absent(candidate: Cell, cell: Cell, who: str) -> Outcome:
-    """The outcome of a candidate for want of runs in ``cell``, its own or its baseline's."""
+    """Return a candidate's outcome when ``cell``, its own or its baseline's, has no runs."""
     if cell.failures:
         return Outcome(candidate, "failed", (f"{who} failed ({'; '.join(_reasons(cell))})",))
     if cell.shards:
@@ -121,8 +125,8 @@ def absent(candidate: Cell, cell: Cell, who: str) -> Outcome:
     return Outcome(candidate, "missing", (f"{who} has not been run",))
 
 
-def with_heldout(outcome: Outcome, race: Race) -> Outcome:
-    """The outcome with its speedup in held-out losses, if they were taken at its horizon."""
+def with_heldout(outcome: Outcome, envelope: BaselineEnvelope) -> Outcome:
+    """Add the speedup in held-out losses, if these were measured at the outcome's horizon."""
     heldout, horizon = outcome.heldout, outcome.cell.horizon
     if heldout is None:
         return outcome
@@ -132,15 +136,15 @@ def with_heldout(outcome: Outcome, race: Race) -> Outcome:
     try:
         return replace(
             outcome,
-            heldout_speedup=race.against(heldout, horizon=horizon),
-            heldout_resamples=resample_seeds(race, heldout, horizon=horizon),
+            heldout_speedup=envelope.speedup_of(heldout, horizon=horizon),
+            heldout_resamples=resample_seeds(envelope, heldout, horizon=horizon),
         )
     except StoreError:  # evaluated at other steps than the baseline: nothing to compare
         return outcome
 
 
 def without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
-    """The outcome against an incomplete sweep: the candidate's own runs, and no verdict."""
+    """Remove the verdict, because the sweep is incomplete; keep the candidate's own runs."""
     if not outcome.speedups:
         return replace(outcome, notes=(*outcome.notes, incomplete))
     return replace(
@@ -155,7 +159,7 @@ def without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
 
 
 def without_baseline(cell: Cell, why: str) -> Outcome:
-    """The outcome where nothing is there of the baseline: the candidate's own runs, no verdict.
+    """Return an outcome with the candidate's own runs and no verdict: the baseline has no runs.
 
     Args:
       cell: the candidate's.
@@ -178,7 +182,7 @@ def without_baseline(cell: Cell, why: str) -> Outcome:
 
 
 def missing_runs(cell: Cell, sweep: Sweep) -> str:
-    """How many of the planned runs have no curve, and why; empty when all have one."""
+    """Say how many of the planned runs have no curve, and why; empty when all have one."""
     planned = {(run.point, run.seed) for run in cell.planned}
     there = {
         (canonical_json(dict(point)), seed)
@@ -193,22 +197,28 @@ def missing_runs(cell: Cell, sweep: Sweep) -> str:
     return f"{gone} of {len(planned)} runs of {cell.label} are missing ({why})"
 
 
-def step_time_ratio(timing: Mapping[str, Any] | None) -> tuple[float | None, str]:
-    """Candidate's over baseline's seconds per step in one measurement, or why there is none."""
+def median_seconds(timing: Mapping[str, object] | None, name: str = "seconds_per_step") -> float:
+    """Return a measured median of a timing record; NaN if there is no positive one."""
+    part = (timing or {}).get(name)
+    value = cast("Mapping[str, object]", part).get("median") if isinstance(part, Mapping) else None
+    return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
+
+
+def step_time_ratio(timing: Mapping[str, object] | None) -> tuple[float | None, str]:
+    """Return the candidate's over the baseline's seconds per step, or why there is no ratio.
+
+    Both come from one measurement.
+    """
     if timing is None:
         return None, "no seconds: the step time was not measured"
-    try:
-        ours = float(timing["seconds_per_step"]["median"])
-        theirs = float(timing["baseline_seconds_per_step"]["median"])
-    except (KeyError, TypeError, ValueError):
-        return None, "no seconds: the timing has no step time of both optimizers"
-    if not (ours > 0 and theirs > 0):
-        return None, "no seconds: the timing has a step time that is not positive"
-    return ours / theirs, ""
+    ratio = median_seconds(timing) / median_seconds(timing, "baseline_seconds_per_step")
+    if np.isnan(ratio):
+        return None, "no seconds: the timing has no positive step time of both optimizers"
+    return ratio, ""
 
 
 def read_sweep(cell: Cell, split: str) -> Sweep | None:
-    """The runs of a cell on a split; None if none of them has a loss or has diverged."""
+    """Return the runs of a cell on a split; None if none of them has a loss or has diverged."""
     curves = cell.curves(split=split)
     if curves.lanes and not len(curves.steps) and all(x.status == "diverged" for x in curves.lanes):
         # Lost before the first evaluation: a run without a loss, but a run.
@@ -218,9 +228,9 @@ def read_sweep(cell: Cell, split: str) -> Sweep | None:
 
 
 def _reasons(cell: Cell) -> list[str]:
-    """What went wrong in the cell, each thing once."""
+    """Return what went wrong in the cell, each reason once."""
     return sorted({_reason(failure) for failure in cell.failures})
 
 
-def _reason(failure: Mapping[str, Any]) -> str:
+def _reason(failure: Mapping[str, object]) -> str:
     return f"{failure.get('kind', 'error')}: {failure.get('message', '')}"

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from velodrome.results.speedup.resample import SeedResamples
 from velodrome.results.speedup.stats import (
     Aggregate,
-    Ends,
+    Interval,
     band,
     gather,
     interquartile_mean,
@@ -34,7 +34,7 @@ class _Draws:
 
     @cached_property
     def raised(self) -> _Draws | None:
-        """The same draws with right-censored seeds far above all others; None without any."""
+        """These draws with right-censored seeds far above all others; None without any."""
         censored = [table.log2 >= table.cap_log2 for table in self._tables]
         if not any(found.any() for found in censored):
             return None
@@ -45,13 +45,11 @@ class _Draws:
         return _Draws(tables, new_tasks=self._new_tasks)
 
     @cached_property
-    def medians(self) -> Float[np.ndarray, "repetition slot"]:
+    def _medians(self) -> Float[np.ndarray, "repetition slot"]:
         return median(self.log2)
 
-    def shifted_medians(
-        self, shift: Float[np.ndarray, " task"]
-    ) -> Float[np.ndarray, "repetition slot"]:
-        return self.medians + shift[self.which]
+    def medians(self, shift: Float[np.ndarray, " task"]) -> Float[np.ndarray, "repetition slot"]:
+        return self._medians + shift[self.which]
 
     def pooled(self, shift: Float[np.ndarray, " task"]) -> Float[np.ndarray, "repetition value"]:
         moved = self.log2 + shift[self.which][..., None]
@@ -61,7 +59,7 @@ class _Draws:
 class Sample:
     """One optimizer on a set of tasks, ready to be resampled.
 
-    The stratified bootstrap draws seeds anew within each task: same tasks, new seeds. The
+    The stratified bootstrap draws seeds again within each task: same tasks, new seeds. The
     two-level one draws the tasks first: new tasks of the same sampler (Davison & Hinkley 1997,
     section 3.8). Shifts are in log2, one for each task, and turn steps into another unit.
 
@@ -70,7 +68,6 @@ class Sample:
     """
 
     def __init__(self, tables: Sequence[SeedResamples]) -> None:
-        """Draws nothing yet."""
         self.tables = tables
 
     @cached_property
@@ -79,15 +76,15 @@ class Sample:
 
     @property
     def _seeds(self) -> int:
-        """Of the task that has the most."""
+        """Seeds of the task that has the most."""
         return max((table.log2.shape[1] for table in self.tables), default=0)
 
     def median(self, value: Aggregate, shift: Float[np.ndarray, " task"]) -> Aggregate:
-        """The median over tasks of the tasks' medians over seeds, with its intervals."""
-        return self._between(value, lambda d: interval(median(d.shifted_medians(shift))))
+        """Return the median over tasks of the medians over seeds, with its intervals."""
+        return self._between(value, lambda d: interval(median(d.medians(shift))))
 
     def iqm(self, value: Aggregate, shift: Float[np.ndarray, " task"]) -> Aggregate:
-        """The interquartile mean over all seeds of all tasks, with its intervals."""
+        """Return the interquartile mean over all seeds of all tasks, with its intervals."""
         return self._between(value, lambda d: interval(interquartile_mean(d.pooled(shift))))
 
     def share(
@@ -98,11 +95,10 @@ class Sample:
         *,
         than: float,
     ) -> Aggregate:
-        """The share of tasks faster than ``than``, with its intervals."""
+        """Return the share of tasks faster than ``than``, with its intervals."""
 
         def share(draws: _Draws) -> tuple[float, float]:
-            above = (draws.shifted_medians(shift) > np.log2(than)).mean(axis=1)
-            low, high = band(above)
+            low, high = band((draws.medians(shift) > np.log2(than)).mean(axis=1))
             return float(low), float(high)
 
         return self._between(share_faster(per_task, censored, than=than), share)
@@ -110,25 +106,25 @@ class Sample:
     def sorted_band(
         self, shift: Float[np.ndarray, " task"]
     ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, " rank"]]:
-        """Band of the sorted curve, in log2: the central 95% at each rank, same tasks.
+        """Return the band of the sorted curve in log2: the central 95% at each rank, same tasks.
 
         NaN if no task has two seeds.
         """
         if self._seeds < 2:
             return np.full(len(self.tables), np.nan), np.full(len(self.tables), np.nan)
-        return band(np.sort(self._levels[0].shifted_medians(shift), axis=1))
+        return band(np.sort(self._levels[0].medians(shift), axis=1))
 
     def _between(self, value: Aggregate, of: Callable[[_Draws], tuple[float, float]]) -> Aggregate:
         return value.between(
-            _ends(self._levels[0], of) if self._seeds > 1 else Ends(),
-            _ends(self._levels[1], of) if len(self.tables) > 1 else Ends(),
+            _interval(self._levels[0], of) if self._seeds > 1 else Interval(),
+            _interval(self._levels[1], of) if len(self.tables) > 1 else Interval(),
         )
 
 
-def _ends(draws: _Draws, of: Callable[[_Draws], tuple[float, float]]) -> Ends:
-    """The ends over the draws, and which of them the baseline's budget sets."""
+def _interval(draws: _Draws, of: Callable[[_Draws], tuple[float, float]]) -> Interval:
+    """Return the interval over the draws, and which of its ends the baseline's budget sets."""
     low, high = of(draws)
     if draws.raised is None:
-        return Ends(low, high)
+        return Interval(low, high)
     raised_low, raised_high = of(draws.raised)
-    return Ends(low, high, low_open=raised_low > low, high_open=raised_high > high)
+    return Interval(low, high, low_open=raised_low > low, high_open=raised_high > high)

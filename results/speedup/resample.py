@@ -11,12 +11,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from velodrome.results.speedup.speedup import Race, check_comparable, final_losses, ratios
+from velodrome.results.speedup.envelope import EnvelopeKind
+from velodrome.results.speedup.speedup import (
+    BaselineEnvelope,
+    check_comparable,
+    final_losses,
+    ratios,
+)
 from velodrome.results.store.curves import Sweep
 
 # 12 seeds have 1,352,078 distinct resamples; beyond 5 a random subset is as good.
@@ -44,15 +49,11 @@ class SeedResamples:
     probability: Float[np.ndarray, " draw"]
     cap_log2: float
 
-    def shifted(self, shift: float) -> SeedResamples:
-        """The same with ``shift`` added to every log2 speedup."""
-        return SeedResamples(self.log2 + shift, self.probability, self.cap_log2 + shift)
-
 
 def multisets(count: int) -> tuple[Int[np.ndarray, "draw seed"], Float[np.ndarray, " draw"]]:
-    """All draws of ``count`` out of ``count`` with replacement, and their probabilities.
+    """Return all draws of ``count`` out of ``count`` with replacement, and their probabilities.
 
-    Above ``MAX_EXACT_SEEDS`` a fixed random set of draws, equally probable.
+    Above ``MAX_EXACT_SEEDS`` it is a fixed random set of draws, equally probable.
 
     Returns:
       Positions, ascending in each row; multinomial probabilities.
@@ -72,45 +73,42 @@ def multisets(count: int) -> tuple[Int[np.ndarray, "draw seed"], Float[np.ndarra
 
 
 def paired(first: Sweep, second: Sweep) -> bool:
-    """Whether both have the same seeds, so that one draw of seeds is one of both.
+    """Whether both have the same seeds, so that one draw of seeds serves both.
 
-    Where only some are common, the two are drawn independently all the same: draws of the common
+    If only some are common, the two are drawn independently all the same: draws of the common
     ones would have to be of fewer seeds than either has.
     """
     return first.seeds == second.seeds
 
 
-def resample_seeds(race: Race, candidate: Sweep, *, horizon: int) -> SeedResamples:
-    """Computes the table for one candidate on one task, in log2 of steps.
+def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int) -> SeedResamples:
+    """Compute the table for one candidate on one task, in log2 of steps.
 
     If they are :func:`paired` a draw takes the same seeds on both sides, which keeps the pairing
     of initialisation and data order; otherwise the two sides are drawn independently, see
     ``MAX_PAIRS``.
     """
-    check_comparable(race.baseline, candidate)
-    baseline = race.baseline
-    targets = final_losses(candidate, race.definition, horizon=horizon)
-    cap = float(race.budget / horizon)
-    if paired(candidate, baseline):
+    sweep, definition = baseline.sweep, baseline.definition
+    check_comparable(sweep, candidate)
+    targets = final_losses(candidate, definition, horizon=horizon)
+    cap = float(baseline.budget / horizon)
+    if paired(candidate, sweep):
         theirs, probability = multisets(len(candidate.seeds))
         ours = theirs
     else:
-        ours, theirs, probability = _pairs(len(baseline.seeds), len(candidate.seeds))
+        ours, theirs, probability = _pairs(len(sweep.seeds), len(candidate.seeds))
     # Draws of the baseline may recur among pairs; each is computed once.
     distinct, where = np.unique(ours, axis=0, return_inverse=True)
     reached = resampled_envelopes(
-        race.smoothed(len(candidate.steps)),
-        baseline.present,
-        distinct,
-        kind=race.definition.envelope,
+        baseline.smoothed(len(candidate.steps)), sweep.present, distinct, kind=definition.envelope
     )
     result = np.empty((len(theirs), len(candidate.seeds)))
     for row, (at, seeds) in enumerate(zip(where.ravel(), theirs, strict=True)):
         drawn = np.where(candidate.present[:, seeds], targets[:, seeds], np.inf)
         chosen = drawn[int(np.argmin(drawn.mean(axis=1)))]
-        if race.definition.seeds == "mean-curve":
+        if definition.seeds == "mean-curve":
             chosen = np.full(chosen.shape, chosen.mean())
-        result[row] = ratios(baseline.steps, reached[at], chosen, horizon=horizon)
+        result[row] = ratios(sweep.steps, reached[at], chosen, horizon=horizon)
     with np.errstate(divide="ignore"):
         return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))
 
@@ -120,19 +118,19 @@ def resampled_envelopes(
     present: Bool[np.ndarray, "point seed"],
     draws: Int[np.ndarray, "draw seed"],
     *,
-    kind: Literal["oracle", "single"] = "oracle",
+    kind: EnvelopeKind = "oracle",
 ) -> Float[np.ndarray, "draw eval"]:
-    """The envelope under each draw of seeds, with the rates chosen again in each.
+    """Return the envelope under each draw of seeds, with the rates chosen again in each.
 
-    Equal to ``envelope`` of the seed means of each draw. Of the rates, only those are averaged
-    that some draw could make the lowest: the mean over any draw lies between the lowest and the
-    highest seed.
+    Equal to ``envelope`` of the seed means of each draw. Only those rates are averaged that some
+    draw could make the lowest: the mean over any draw lies between the lowest and the highest
+    seed.
 
     Args:
       losses: smoothed curves; +inf from a divergence on.
       present: which runs there are.
       draws: positions of the drawn seeds.
-      kind: see :func:`velodrome.results.speedup.envelope.envelope`.
+      kind: see :data:`velodrome.results.speedup.envelope.EnvelopeKind`.
     """
     evals = losses.shape[2]
     means = DrawnMeans(losses, present, draws)
@@ -142,9 +140,8 @@ def resampled_envelopes(
         for point in np.unique(best):
             found[best == point] = means(int(point), slice(0, evals))[best == point]
         return np.minimum.accumulate(found, axis=1)
-    lowest = np.where(present[:, :, None], losses, np.inf).min(axis=1)
-    highest = np.where(present[:, :, None], losses, np.inf).max(axis=1)
-    bound = highest.min(axis=0)
+    there = np.where(present[:, :, None], losses, np.inf)
+    lowest, bound = there.min(axis=1), there.max(axis=1).min(axis=0)
     found = np.full((len(draws), evals), np.inf)
     for start in range(0, evals, _BLOCK):
         block = slice(start, min(start + _BLOCK, evals))
@@ -159,29 +156,28 @@ class DrawnMeans:
     Call it with a grid point and a slice of evaluations for float64[draw, eval].
     """
 
-    def __init__(self, losses: np.ndarray, present: np.ndarray, draws: np.ndarray) -> None:
-        """Prepares the weights of the draws.
-
-        Args:
-          losses: float[point, seed, eval]; +inf from a divergence on.
-          present: bool[point, seed].
-          draws: positions of the drawn seeds, int[draw, seed].
-        """
+    def __init__(
+        self,
+        losses: Float[np.ndarray, "point seed eval"],
+        present: Bool[np.ndarray, "point seed"],
+        draws: Int[np.ndarray, "draw seed"],
+    ) -> None:
+        """Prepare the weights; ``losses`` are +inf from a divergence on."""
         seeds = losses.shape[1]
         counts = np.stack([np.bincount(row, minlength=seeds) for row in draws])
         self._evals = losses.shape[2]
         finite = np.isfinite(losses)
-        # Infinities are set apart first, because 0 * inf would spoil the product.
+        # Infinities are replaced first, because 0 * inf would spoil the product.
         self._clean = losses if finite.all() else np.where(finite, losses, 0.0)
-        ends = finite.sum(axis=2)  # a run is finite up to its divergence
-        self._weights = counts[:, None, :] * present[None, :, :]
-        total = self._weights.sum(axis=2)
-        ends = np.where(self._weights > 0, ends[None], self._evals).min(axis=2)
+        lengths: Int[np.ndarray, "point seed"] = finite.sum(axis=2)  # finite up to the divergence
+        weights = counts[:, None, :] * present[None, :, :]
+        total = weights.sum(axis=2)
+        ends = np.where(weights > 0, lengths[None], self._evals).min(axis=2)
         self._ends = np.where(total > 0, ends, 0)
-        self._weights = self._weights / np.maximum(total, 1)[:, :, None]
+        self._weights = weights / np.maximum(total, 1)[:, :, None]
 
     def __call__(self, point: int, block: slice) -> Float[np.ndarray, "draw eval"]:
-        """The means of one grid point; the slice has a start and a stop."""
+        """Return the means of one grid point; the slice has a start and a stop."""
         means = self._weights[:, point] @ self._clean[point, :, block]
         ends = self._ends[:, point]
         if ends.min() < block.stop:
@@ -189,13 +185,13 @@ class DrawnMeans:
         return means
 
     def last(self) -> Float[np.ndarray, "point draw"]:
-        """Means of all grid points at the last evaluation."""
+        """Return the means of all grid points at the last evaluation."""
         end = slice(self._evals - 1, self._evals)
         return np.stack([self(point, end)[:, 0] for point in range(self._weights.shape[1])])
 
 
 def _pairs(ours: int, theirs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Independent draws of ``ours`` and ``theirs`` seeds, and the probabilities of the pairs."""
+    """Draw ``ours`` and ``theirs`` seeds independently; with the probabilities of the pairs."""
     first, first_weight = multisets(ours)
     second, second_weight = multisets(theirs)
     if len(first) * len(second) <= MAX_PAIRS:

@@ -1,6 +1,6 @@
 """How many times fewer steps a candidate needs than the tuned baseline.
 
-The candidate trains for N steps and ends at some loss; the speedup is the step at which the
+The candidate trains for N steps and ends at some loss. The speedup is the step at which the
 baseline's envelope reaches that loss, divided by N. A loss that the baseline never reaches within
 its budget of K N steps gives a speedup of *at least* K: it is right-censored, never a number.
 """
@@ -56,7 +56,7 @@ class Speedup:
 
 
 def format_ratio(ratio: float, *, censored: str = "no", diverged: bool = False) -> str:
-    """``3.2x``, ``>=5x`` when right-censored, ``diverged``, ``unbounded``, blank for NaN."""
+    """Return ``3.2x``, ``>=5x`` if right-censored, ``diverged``, ``unbounded``, blank for NaN."""
     if np.isnan(ratio):
         return ""
     if diverged:
@@ -76,7 +76,7 @@ def speedup(
     horizon: int | None = None,
     budget: int | None = None,
 ) -> Speedup:
-    """Compares a candidate's curves with the baseline's sweep on one task.
+    """Compare a candidate's curves with the baseline's sweep on one task.
 
     A diverged lane counts as +inf from its divergence on: a baseline rate with any diverged seed
     is out from that step, a candidate seed that diverged has speedup 0. The task's value is the
@@ -95,72 +95,76 @@ def speedup(
       StoreError: a side is empty, or they were evaluated at different steps.
       UnknownNameError: no such definition.
     """
-    race = Race(baseline.sweep(), definition=definition, budget=budget)
-    return race.against(candidate.sweep(), horizon=horizon)
+    theirs = BaselineEnvelope(baseline.sweep(), definition=definition, budget=budget)
+    return theirs.speedup_of(candidate.sweep(), horizon=horizon)
 
 
-class Race:
-    """The baseline's side of the comparison on one task, prepared once for many candidates."""
+class BaselineEnvelope:
+    """The baseline's side of the comparison on one task, prepared once for many candidates.
+
+    Smoothing waits for the first candidate, because it depends on the number of its evaluations:
+    every method takes that number.
+    """
 
     def __init__(
         self,
-        baseline: Sweep,
+        sweep: Sweep,
         *,
         definition: str = "default",
         budget: int | None = None,
-        like: Race | None = None,
+        like: BaselineEnvelope | None = None,
     ) -> None:
-        """Keeps the sweep; smoothing waits for the first candidate, whose length it depends on.
+        """Keep the sweep.
 
         Args:
-          baseline: all runs.
+          sweep: all runs of the baseline.
           definition: its name.
           budget: planned steps; by default the last evaluated one.
-          like: a race with the same baseline: what both smooth alike is smoothed once.
+          like: another definition's envelope of this sweep: what both smooth alike is smoothed
+            once.
         """
-        _check_axis(baseline, "the baseline")
-        self.baseline = baseline
+        _check_axis(sweep, "the baseline")
+        self.sweep = sweep
         # Later than the last evaluation only if every run diverged before its end.
-        self.budget = baseline.horizon if budget is None else budget
+        self.budget = sweep.horizon if budget is None else budget
         self.definition: Definition = definition_of(definition)
         self._smoothed: dict[tuple[float, bool], np.ndarray] = like._smoothed if like else {}
         self._rates: dict[tuple[float, bool], np.ndarray] = like._rates if like else {}
 
-    def smoothed(self, candidate_evaluations: int) -> Float[np.ndarray, "point seed eval"]:
-        """All baseline runs, smoothed as the definition says."""
-        key = self.definition.decay(candidate_evaluations), self.definition.debias
+    def smoothed(self, evaluations: int) -> Float[np.ndarray, "point seed eval"]:
+        """Return all runs, smoothed as the definition says."""
+        key = self.definition.decay(evaluations), self.definition.debias
         if key not in self._smoothed:
             self._smoothed[key] = self.definition.smooth_baseline(
-                self.baseline.losses, candidate_evaluations=candidate_evaluations
+                self.sweep.losses, candidate_evaluations=evaluations
             )
         return self._smoothed[key]
 
-    def rates(self, candidate_evaluations: int) -> Float[np.ndarray, "point eval"]:
-        """Smoothed seed-mean curve of every rate."""
-        key = self.definition.decay(candidate_evaluations), self.definition.debias
+    def rates(self, evaluations: int) -> Float[np.ndarray, "point eval"]:
+        """Return the smoothed seed-mean curve of every rate."""
+        key = self.definition.decay(evaluations), self.definition.debias
         if key not in self._rates:
-            smooth = self.smoothed(candidate_evaluations)
-            self._rates[key] = seed_mean(smooth, self.baseline.present)
+            self._rates[key] = seed_mean(self.smoothed(evaluations), self.sweep.present)
         return self._rates[key]
 
-    def envelope(self, candidate_evaluations: int) -> Float[np.ndarray, " eval"]:
-        """What the candidate is raced against."""
-        return envelope(self.rates(candidate_evaluations), kind=self.definition.envelope)
+    def curve(self, evaluations: int) -> Float[np.ndarray, " eval"]:
+        """Return the envelope that candidates are compared with."""
+        return envelope(self.rates(evaluations), kind=self.definition.envelope)
 
-    def against(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
-        """The candidate's speedup; see :func:`speedup`."""
-        check_comparable(self.baseline, candidate)
+    def speedup_of(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
+        """Return the candidate's speedup; see :func:`speedup`."""
+        check_comparable(self.sweep, candidate)
         horizon = candidate.horizon if horizon is None else horizon
         targets = final_losses(candidate, self.definition, horizon=horizon)
         point = chosen_point(targets, candidate.present)
-        reached = self.envelope(len(candidate.steps))
-        steps = self.baseline.steps
+        reached, steps = self.curve(len(candidate.steps)), self.sweep.steps
         present = candidate.present[point]
-        per_seed = ratios(steps, reached, targets[point][present], horizon=horizon)
+        targets = targets[point][present]
+        per_seed = ratios(steps, reached, targets, horizon=horizon)
         cap = float(self.budget / horizon)
-        diverged = ~np.isfinite(targets[point][present])
+        diverged = ~np.isfinite(targets)
         if self.definition.seeds == "mean-curve":
-            mean = np.array([targets[point][present].mean()])
+            mean = np.array([targets.mean()])
             ratio = float(ratios(steps, reached, mean, horizon=horizon)[0])
             lost = bool(diverged.any())
             right = bool(np.isinf(ratio))
@@ -186,7 +190,7 @@ class Race:
 def final_losses(
     candidate: Sweep, definition: Definition, *, horizon: int
 ) -> Float[np.ndarray, "point seed"]:
-    """Last smoothed loss of every run; +inf if it diverged or never came to the horizon."""
+    """Return the last smoothed loss of every run; +inf if it diverged or ended too early."""
     if candidate.horizon < horizon:
         return np.full(candidate.present.shape, np.inf)
     return definition.smooth_candidate(candidate.losses)[:, :, -1]
@@ -195,24 +199,26 @@ def final_losses(
 def chosen_point(
     targets: Float[np.ndarray, "point seed"], present: Bool[np.ndarray, "point seed"]
 ) -> int:
-    """The grid point that stands for a candidate: that with the lowest seed-mean last loss."""
+    """Return the grid point that stands for a candidate: the lowest seed-mean last loss."""
     return int(np.argmin(seed_mean(targets[:, :, None], present)[:, 0]))
 
 
 def ratios(
     steps: np.ndarray, reached: np.ndarray, targets: np.ndarray, *, horizon: int
 ) -> Float[np.ndarray, "*targets"]:
-    """Speedup for every target loss: +inf if the baseline never gets there, 0 if diverged."""
+    """Return the speedup for every target loss.
+
+    +inf if the baseline never gets there, 0 for an infinite target: the candidate diverged.
+    """
     found = steps_to_loss(steps, reached, targets) / horizon
     return np.where(np.isfinite(targets), found, 0.0)
 
 
 def median_ratio(per_seed: Float[np.ndarray, " seed"], *, cap: float) -> tuple[float, bool]:
-    """Median in log2 of speedups, of which +inf stands for "not within ``cap``".
+    """Return the median in log2 of speedups, at most ``cap``, and whether it is a lower bound.
 
-    Returns:
-      The median, at most ``cap``, and whether it is only a lower bound. Of an even number the
-      two in the middle are averaged in log2; one censored value there makes a lower bound.
+    +inf stands for "not within ``cap``". If their number is even, the two in the middle are
+    averaged in log2; one censored value there makes a lower bound.
     """
     ordered = np.sort(per_seed)
     middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
@@ -223,21 +229,18 @@ def median_ratio(per_seed: Float[np.ndarray, " seed"], *, cap: float) -> tuple[f
 
 
 def seconds_ratio(steps_ratio: float, step_time_ratio: float | None) -> float:
-    """Speedup in seconds: the speedup in steps over the ratio of the seconds per step.
+    """Return the speedup in seconds: that in steps over the ratio of the seconds per step.
 
     Args:
       steps_ratio: speedup in steps.
       step_time_ratio: candidate's seconds per step over the baseline's, from one interleaved
-        measurement on one machine; None if it was not measured.
-
-    Returns:
-      NaN without a measurement.
+        measurement on one machine; without one (None) the speedup is NaN.
     """
     return float("nan") if step_time_ratio is None else steps_ratio / step_time_ratio
 
 
 def check_comparable(baseline: Sweep, candidate: Sweep) -> None:
-    """Raises StoreError unless both were evaluated at the same steps."""
+    """Raise StoreError unless both were evaluated at the same steps."""
     _check_axis(candidate, "the candidate")
     common = min(len(baseline.steps), len(candidate.steps))
     if not np.array_equal(baseline.steps[:common], candidate.steps[:common]):

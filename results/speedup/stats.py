@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
 from velodrome.results.speedup.resample import SeedResamples
@@ -19,95 +21,99 @@ BAND_SEEDS = 5
 """Fewest seeds for an interval of one task: 3 seeds have 10 different draws, 5 have 126."""
 CENTRAL = (0.025, 0.975)
 """Between these quantiles lies the central 95%."""
+_NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Ends:
-    """The ends of an interval, NaN if there is none, and which of them are only lower bounds."""
+class Interval:
+    """A 95% interval of ratios, NaN if there is none.
 
-    low: float = float("nan")
-    high: float = float("nan")
+    An end is open if larger values in place of the censored ones would move it: it is only a
+    lower bound.
+    """
+
+    low: float = _NAN
+    high: float = _NAN
     low_open: bool = False
     high_open: bool = False
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is an interval."""
-        return not np.isnan(self.low)
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One number over tasks, as a ratio.
+    """One number over tasks, as a ratio (or share); NaN without tasks.
 
     Attributes:
-      value: the ratio (or share); NaN without tasks.
-      low: lower end of the 95% interval for the same tasks and new seeds, NaN if there is none.
-      high: its upper end.
-      lower_bound: print it as ">=".
-      low_new_tasks: lower end of the 95% interval for new tasks and new seeds.
-      high_new_tasks: its upper end.
-      low_open: larger values in place of the censored ones would move ``low``: it is a lower bound.
-      high_open: the same of ``high``; also wherever the number itself is a lower bound.
-      low_new_tasks_open: the same of ``low_new_tasks``.
-      high_new_tasks_open: the same of ``high_new_tasks``, as for ``high``.
+      lower_bound: print the value as ">=".
+      same_tasks: interval for the same tasks and new seeds.
+      new_tasks: interval for new tasks and new seeds.
     """
 
     value: float
-    low: float = float("nan")
-    high: float = float("nan")
     lower_bound: bool = False
-    low_new_tasks: float = float("nan")
-    high_new_tasks: float = float("nan")
-    low_open: bool = False
-    high_open: bool = False
-    low_new_tasks_open: bool = False
-    high_new_tasks_open: bool = False
+    same_tasks: Interval = Interval()
+    new_tasks: Interval = Interval()
 
-    def between(self, same: Ends, new: Ends) -> Aggregate:
-        """The same number with its two intervals."""
-        return Aggregate(
-            self.value,
-            same.low,
-            same.high,
-            self.lower_bound,
-            new.low,
-            new.high,
-            low_open=same.low_open,
-            high_open=same.is_there and (same.high_open or self.lower_bound),
-            low_new_tasks_open=new.low_open,
-            high_new_tasks_open=new.is_there and (new.high_open or self.lower_bound),
+    def between(self, same_tasks: Interval, new_tasks: Interval) -> Aggregate:
+        """Return the number with its two intervals."""
+        # Draws are censored as the value is, so the upper end of a lower bound is open too.
+        same_tasks, new_tasks = (
+            replace(ends, high_open=not np.isnan(ends.low) and (ends.high_open or self.lower_bound))
+            for ends in (same_tasks, new_tasks)
         )
+        return replace(self, same_tasks=same_tasks, new_tasks=new_tasks)
+
+    def row(self) -> dict[str, float | bool]:
+        """Return its columns in a tidy table: ``value``, ``low``, ``low_new_tasks``, ..."""
+        same, new = self.same_tasks, self.new_tasks
+        return {
+            "value": self.value, "lower_bound": self.lower_bound,
+            "low": same.low, "high": same.high,
+            "low_open": same.low_open, "high_open": same.high_open,
+            "low_new_tasks": new.low, "high_new_tasks": new.high,
+            "low_new_tasks_open": new.low_open, "high_new_tasks_open": new.high_open,
+        }  # fmt: skip
+
+    @classmethod
+    def from_row(cls, row: Mapping[Hashable, Any], *, value: str = "value") -> Aggregate:
+        """Read what :meth:`row` made; ``value`` names the column of the number."""
+        same, new = (
+            Interval(
+                float(row[f"low{of}"]), float(row[f"high{of}"]),
+                bool(row[f"low{of}_open"]), bool(row[f"high{of}_open"]),
+            )
+            for of in ("", "_new_tasks")
+        )  # fmt: skip
+        return cls(float(row[value]), bool(row["lower_bound"]), same, new)
 
 
 def median(log2: Float[np.ndarray, "*lead value"]) -> Float[np.ndarray, "*lead"]:
-    """Median along the last axis; -inf (diverged) is the lowest value, NaN stands for none."""
+    """Return the median along the last axis; -inf (diverged) is the lowest, NaN stands for none."""
     ordered = np.sort(log2, axis=-1)  # NaN comes last
     count = _count(ordered)
     low, high = (
         np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
         for at in (np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2)
     )
-    # The plain mean of the two; of two equal infinities it is that infinity.
+    # The plain mean of the two; two equal infinities give that infinity.
     return np.asarray(0.5 * (low + high))
 
 
 def interquartile_mean(log2: Float[np.ndarray, "*lead value"]) -> Float[np.ndarray, "*lead"]:
-    """Mean after leaving out a quarter of the values, rounded down, on either side.
+    """Return the mean after leaving out a quarter of the values, rounded down, on either side.
 
     Agarwal et al. 2021 (arXiv 2108.13264), which is a 25% trimmed mean. NaN stands for none.
     """
     ordered = np.sort(log2, axis=-1)  # NaN comes last
     count = _count(ordered)[..., None]
-    cut, at = count // 4, np.arange(ordered.shape[-1])
+    cut, at = count // 4, np.arange(ordered.shape[-1], dtype=np.int64)
     kept = (at >= cut) & (at < count - cut)
     total = np.where(kept, ordered, 0.0).sum(axis=-1)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / kept.sum(axis=-1))
 
 
-def _count(ordered: np.ndarray) -> np.ndarray:
-    return np.asarray((~np.isnan(ordered)).sum(axis=-1))
+def _count(ordered: np.ndarray) -> npt.NDArray[np.int64]:
+    return np.asarray((~np.isnan(ordered)).sum(axis=-1), dtype=np.int64)
 
 
 def aggregate(
@@ -115,13 +121,13 @@ def aggregate(
     censored: Bool[np.ndarray, " value"],
     statistic: Callable[[np.ndarray], np.ndarray],
 ) -> Aggregate:
-    """Applies a statistic to log2 speedups, some of which are right-censored.
+    """Apply a statistic to log2 speedups, some of which are right-censored.
 
     It is marked as a lower bound when more than a quarter of the values is right-censored, or
     when larger values in their place would change it.
     """
     if len(log2) == 0:
-        return Aggregate(float("nan"))
+        return Aggregate(_NAN)
     value = float(statistic(log2))
     raised = float(statistic(raise_censored(log2, censored)))
     bound = bool(censored.mean() > MAX_CENSORED) or raised > value
@@ -131,16 +137,19 @@ def aggregate(
 def raise_censored(
     log2: Float[np.ndarray, "*shape"], censored: Bool[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
-    """The same with censored values far above all others: what depends on them moves."""
+    """Put censored values far above all others, so that whatever depends on them moves."""
     return np.where(censored, np.maximum(log2, 0) + 1e3, log2)
 
 
 def share_faster(
     log2: Float[np.ndarray, " task"], censored: Bool[np.ndarray, " task"], *, than: float
 ) -> Aggregate:
-    """Share of tasks with a speedup above ``than``; censored ones below it are undecided."""
+    """Return the share of tasks with a speedup above ``than``.
+
+    It is a lower bound if a task is censored below ``than``, which leaves it undecided.
+    """
     if len(log2) == 0:
-        return Aggregate(float("nan"))
+        return Aggregate(_NAN)
     above = log2 > np.log2(than)
     undecided = censored & ~above
     return Aggregate(float(above.mean()), lower_bound=bool(undecided.any()))
@@ -149,16 +158,16 @@ def share_faster(
 def uniforms(
     tasks: int, *, new_tasks: bool, repetitions: int = REPETITIONS, seed: int = 0
 ) -> tuple[Int[np.ndarray, "repetition slot"], Float[np.ndarray, "repetition slot"]]:
-    """The random numbers of a bootstrap: which task stands in each slot, and which of its draws.
+    """Return random numbers of a bootstrap: the task in each slot, and a number for its draw.
 
-    Used for two optimizers, the same numbers give both the same draw of common seeds.
+    Used for two optimizers, equal numbers give both the same draw of common seeds.
 
     Args:
       tasks: how many there are.
       new_tasks: False, "same tasks, new seeds": every task once in every repetition. True, "new
-        tasks": as many tasks drawn with replacement, and seeds drawn anew in each.
-      repetitions: of the bootstrap.
-      seed: of the random numbers.
+        tasks": as many tasks drawn with replacement, and seeds drawn again in each.
+      repetitions: repetitions of the bootstrap.
+      seed: seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     uniform = rng.random((repetitions, tasks))
@@ -172,25 +181,20 @@ def gather(
     which: Int[np.ndarray, "repetition slot"],
     uniform: Float[np.ndarray, "repetition slot"],
 ) -> Float[np.ndarray, "repetition slot seed"]:
-    """Log2 speedups of the drawn seeds of the drawn tasks; NaN where a task has fewer seeds."""
+    """Return log2 speedups of the drawn seeds; NaN where a task has fewer seeds than others."""
     seeds = max(table.log2.shape[1] for table in tables)
     found = np.full((*which.shape, seeds), np.nan)
     for task, table in enumerate(tables):
-        here = which == task
+        here = np.nonzero(which == task)
         drawn = table.log2[positions(table.probability, uniform[here])]
-        if table.log2.shape[1] == seeds:
-            found[here] = drawn
-        else:
-            found[here] = np.pad(
-                drawn, ((0, 0), (0, seeds - drawn.shape[1])), constant_values=np.nan
-            )
+        found[(*here, slice(drawn.shape[1]))] = drawn
     return found
 
 
 def positions(
     probability: Float[np.ndarray, " draw"], uniform: Float[np.ndarray, "*shape"]
 ) -> Int[np.ndarray, "*shape"]:
-    """Turns uniform numbers in [0, 1) into draws of the given probabilities."""
+    """Turn uniform numbers in [0, 1) into draws of the given probabilities."""
     edges = np.cumsum(probability)
     # Rounding may leave the last edge below 1.
     return np.minimum(np.searchsorted(edges, uniform, side="right"), len(edges) - 1)
@@ -199,7 +203,7 @@ def positions(
 def weighted_interval(
     values: Float[np.ndarray, " draw"], probability: Float[np.ndarray, " draw"]
 ) -> tuple[float, float]:
-    """The central 95% of a task's draws, in the unit of ``values``, which are not interpolated."""
+    """Return the central 95% of a task's draws, without interpolation between values."""
     order = np.argsort(values)
     edges = np.cumsum(probability[order])
     at = np.minimum(np.searchsorted(edges, CENTRAL), len(order) - 1)
@@ -207,8 +211,16 @@ def weighted_interval(
     return float(low), float(high)
 
 
+def seed_interval(resamples: SeedResamples, *, seeds: int) -> tuple[float, float]:
+    """Return the 95% interval of one task's speedup; NaN under :data:`BAND_SEEDS` ``seeds``."""
+    if seeds < BAND_SEEDS:
+        return _NAN, _NAN
+    low, high = weighted_interval(median(resamples.log2), resamples.probability)
+    return float(np.exp2(low)), float(np.exp2(high))
+
+
 def interval(log2: Float[np.ndarray, " repetition"]) -> tuple[float, float]:
-    """The central 95% of bootstrap repetitions, as ratios."""
+    """Return the central 95% of bootstrap repetitions, as ratios."""
     low, high = band(log2)
     return float(np.exp2(low)), float(np.exp2(high))
 
@@ -216,7 +228,7 @@ def interval(log2: Float[np.ndarray, " repetition"]) -> tuple[float, float]:
 def band(
     values: Float[np.ndarray, "repetition ..."],
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
-    """The ends of the central 95% over the first axis.
+    """Return the ends of the central 95% over the first axis.
 
     Quantiles are values that occurred: interpolating to -inf would mean nothing.
     """

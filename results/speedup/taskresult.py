@@ -1,4 +1,4 @@
-"""One candidate on one task, as aggregates over tasks need it; and which of them are known."""
+"""One candidate on one task as aggregates over tasks need it, and which of them are known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from velodrome.results.speedup.resample import SeedResamples
-from velodrome.results.speedup.stats import BAND_SEEDS, median, weighted_interval
+from velodrome.results.speedup.stats import seed_interval
 
 Unit = Literal["steps", "seconds", "cost", "cost-seconds"]
 Split = Literal["train", "heldout"]
@@ -32,20 +32,17 @@ class SplitResult:
       ratio: the task's speedup, at the cap when censored.
       censored: whether it is right-censored.
       log2_seeds: log2 speedup of every seed, at the cap when censored, -inf when diverged.
-      resamples: the same under other draws of the seeds.
+      resamples: the speedup under other draws of the seeds.
     """
 
     ratio: float
     censored: bool
-    log2_seeds: np.ndarray
+    log2_seeds: Float[np.ndarray, " seed"]
     resamples: SeedResamples
 
     def interval(self) -> tuple[float, float]:
-        """95% of the draws of its seeds, as ratios; NaN under :data:`BAND_SEEDS` seeds."""
-        if self.log2_seeds.size < BAND_SEEDS:
-            return float("nan"), float("nan")
-        low, high = weighted_interval(median(self.resamples.log2), self.resamples.probability)
-        return float(np.exp2(low)), float(np.exp2(high))
+        """Return its 95% interval; see :func:`velodrome.results.speedup.stats.seed_interval`."""
+        return seed_interval(self.resamples, seeds=self.log2_seeds.size)
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,11 @@ class TaskResult:
     """
 
     row: Mapping[str, object]
-    splits: Mapping[Split, SplitResult] = field(default_factory=dict)
+    splits: Mapping[Split, SplitResult] = field(default_factory=dict[Split, SplitResult])
     trials: float = 1.0
 
     def shift(self, unit: Unit) -> float:
-        """log2 of what turns a speedup in steps into one in this unit; NaN if not known."""
+        """Return log2 of what turns a speedup in steps into one in this unit; NaN if unknown."""
         shift = float(np.log2(self.trials)) if unit.startswith("cost") else 0.0
         if unit.endswith("seconds"):
             ratio = self.row.get("step_time_ratio")
@@ -75,10 +72,10 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Measured:
-    """Those of some results that have a speedup on a split, in a unit.
+    """Those results that have a speedup on a split, in a unit.
 
     Attributes:
-      places: which of the results they are.
+      places: their positions among the results.
       results: they themselves.
       splits: their speedups in steps.
       shift: log2 of what turns these into the unit.
@@ -100,7 +97,7 @@ class Measured:
 
 
 def measured(results: Sequence[TaskResult], *, unit: Unit, split: Split = "train") -> Measured:
-    """Chooses the results that have a speedup on ``split`` that is known in ``unit``."""
+    """Choose the results that have a speedup on ``split`` that is known in ``unit``."""
     places = tuple(
         place
         for place, result in enumerate(results)
@@ -116,10 +113,10 @@ def measured(results: Sequence[TaskResult], *, unit: Unit, split: Split = "train
 
 
 def labels(results: Sequence[TaskResult]) -> list[str]:
-    """The optimizers, in the order of the results."""
+    """Return the optimizers in the order of the results."""
     return list(dict.fromkeys(str(result.row["label"]) for result in results))
 
 
 def unsaturated(results: Sequence[TaskResult], label: str) -> list[TaskResult]:
-    """Those of one optimizer on tasks that are not saturated."""
+    """Return the results of one optimizer on tasks that are not saturated."""
     return [r for r in results if r.row["label"] == label and not r.row["saturated"]]

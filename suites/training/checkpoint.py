@@ -1,85 +1,66 @@
-"""A running shard on disk: pytrees of arrays in one .npz file, atomic, without pickle."""
+"""Checkpoints of a running shard: named arrays and a pytree, restored bit for bit."""
 
 from __future__ import annotations
 
-import json
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from velodrome.foundation import checkpoint
 from velodrome.foundation.errors import StoreError
-from velodrome.foundation.files import atomic_path
 
-_META = "meta"
-
-#: What a damaged file may raise when it is read.
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_COLUMN, _LEAF = "column.", "leaf."
 
 
-def save(path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray], tree: Any) -> None:
-    """Writes a checkpoint atomically: after a crash the old one or the new one is there.
-
-    Args:
-      path: The file.
-      meta: JSON.
-      arrays: Named arrays of plain numbers.
-      tree: A pytree of arrays; its leaves are stored in order, bit for bit.
+def save(
+    path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray], tree: Any
+) -> None:
+    """Write JSON, named arrays and the leaves of a pytree, atomically.
 
     Raises:
-      VelodromeError: It cannot be written.
+      VelodromeError: The file cannot be written.
     """
-    leaves = [_raw(leaf) for leaf in jax.device_get(jax.tree.map(_data, jax.tree.leaves(tree)))]
-    entries = {f"array.{name}": array for name, array in arrays.items()}
-    entries.update({f"leaf.{index}": leaf for index, leaf in enumerate(leaves)})
-    entries[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **entries)
+    leaves = jax.device_get(jax.tree.map(_data, jax.tree.leaves(tree)))
+    entries = {f"{_COLUMN}{name}": array for name, array in arrays.items()}
+    entries.update({f"{_LEAF}{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)})
+    checkpoint.save(path, meta, entries)
 
 
 def load_meta(path: Path) -> dict[str, Any] | None:
-    """Returns the meta data of a checkpoint, or None if there is no readable one."""
+    """Return the JSON of a checkpoint, or None if there is no readable one."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return json.loads(bytes(stored[_META]))
-    except _DAMAGE:
-        return None  # a checkpoint only saves time: without it the shard starts anew
+        return checkpoint.load_meta(path)
+    except StoreError:
+        return None  # a checkpoint only saves time: without it the shard starts from the beginning
 
 
 def load(path: Path, like: Any) -> tuple[dict[str, np.ndarray], Any]:
-    """Reads the arrays and the tree of a checkpoint.
+    """Return the named arrays and the tree of a checkpoint.
 
     Args:
       path: The file.
       like: A pytree with the structure, shapes and types of the stored one.
 
-    Returns:
-      The named arrays, and the tree with the leaves' bits as they were.
-
     Raises:
       StoreError: The file is damaged, or the stored tree has other leaves.
     """
     leaves, structure = jax.tree.flatten(like)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as entries:
-            stored = {name: entries[name] for name in entries.files}
-    except _DAMAGE as error:
-        raise StoreError(f"the checkpoint {path} is damaged ({error}); delete it.") from error
-    arrays = {
-        name.removeprefix("array."): array
+    stored = checkpoint.load(path)
+    columns = {
+        name.removeprefix(_COLUMN): array
         for name, array in stored.items()
-        if name.startswith("array.")
+        if name.startswith(_COLUMN)
     }
-    count = sum(name.startswith("leaf.") for name in stored)
-    if count != len(leaves):
-        raise StoreError(
-            f"the checkpoint {path} holds {count} arrays where {len(leaves)} are expected: it was "
-            "written by another version; delete it."
-        )
-    restored = [_restore(path, stored[f"leaf.{index}"], leaf) for index, leaf in enumerate(leaves)]
-    return arrays, jax.tree.unflatten(structure, restored)
+    found = checkpoint.fit(
+        path,
+        {name: array for name, array in stored.items() if name.startswith(_LEAF)},
+        {f"{_LEAF}{index}": _data(leaf) for index, leaf in enumerate(leaves)},
+    )
+    restored = map(_placed, found.values(), leaves)
+    return columns, jax.tree.unflatten(structure, restored)
 
 
 def _is_key(leaf: Any) -> bool:
@@ -90,22 +71,7 @@ def _data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _raw(leaf: Any) -> np.ndarray:
-    """Types that .npz does not know (bfloat16, ...) are stored as bytes."""
-    array = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
-    return array if array.dtype.isbuiltin == 1 else array[..., None].view(np.uint8)
-
-
-def _restore(path: Path, stored: np.ndarray, leaf: Any) -> Any:
-    plain = _data(leaf)
-    dtype = np.dtype(plain.dtype)
-    if dtype.isbuiltin != 1 and stored.dtype == np.uint8:
-        stored = stored.view(dtype)[..., 0]
-    if stored.shape != plain.shape or stored.dtype != dtype:
-        raise StoreError(
-            f"the checkpoint {path} holds an array {stored.dtype}{stored.shape} where "
-            f"{dtype}{plain.shape} is expected; delete it."
-        )
+def _placed(stored: np.ndarray, leaf: Any) -> jax.Array:
     if _is_key(leaf):
         return jax.random.wrap_key_data(jax.device_put(stored), impl=jax.random.key_impl(leaf))
     return jax.device_put(stored)

@@ -12,6 +12,9 @@ import numpy as np
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
 
+Batch = dict[str, jax.Array]
+"""A batch, or the arrays on the device that batches are gathered from."""
+
 _CHUNK = 128  # images resized at a time; few enough to stay in the processor's cache
 
 
@@ -24,14 +27,11 @@ def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arra
     Args:
       raw: ``{"image": u8[N,H,W,C] or f32[N,H,W,C] from 0 to 255, "label": i32[N]}``.
       size: Height and width in pixels.
-      channels: Those of the data, or 1 for grey.
+      channels: Those of the data, or 1 for grey; else a :class:`DataError` is raised.
       shift: Zeros around every image, so that a shifted image is a slice.
 
     Returns:
       ``{"image": [N,size+2*shift,size+2*shift,channels], "label": i32[N]}``.
-
-    Raises:
-      DataError: ``channels`` is another number.
     """
     image = raw["image"]
     native = image.shape[1:]
@@ -74,11 +74,10 @@ def decode(path: Path) -> np.ndarray:
 
 
 def squash(image: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """Resize a photograph u8[H,W,3] to the size of a data set, as the published tasks saw it.
+    """Resize a photograph u8[H,W,3] to the size and type of a data set.
 
-    Returns:
-      u8, cut off to whole grey levels (as ImageNet was), or f32 from 0 to 255, not rounded
-      (Food-101, which was resized in training): the type of the data set.
+    Bytes are cut off to whole grey levels, as ImageNet's were; float32 from 0 to 255 is not
+    rounded, as of Food-101, which was resized in training.
     """
     resized = resize_bilinear(image[None], info.shape[0])[0]
     return resized.astype(np.uint8) if info.dtype == "uint8" else resized
@@ -112,27 +111,21 @@ def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def gather_images(
-    arrays: dict[str, jax.Array],
+    arrays: Batch,
     indices: jax.Array,
     key: jax.Array | None,
     *,
     augment: bool,
     shift: int,
     flip: bool,
-) -> dict[str, jax.Array]:
-    """Take a batch of images out of the arrays that :func:`prepare_images` made.
+) -> Batch:
+    """Take the images ``indices`` i32[B] out of the arrays that :func:`prepare_images` made.
 
-    Args:
-      arrays: On the device.
-      indices: i32[B], which examples.
-      key: Decides shifts and flips; not used without ``augment``.
-      augment: Whether to shift and flip at random.
-      shift: Largest shift in pixels, the one that the arrays were made for.
-      flip: Whether half of the images, chosen at random, are mirrored.
+    With ``augment``, ``key`` decides shifts, of up to ``shift`` pixels as when the arrays were
+    made, and mirrorings of half of the images.
 
     Returns:
-      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see
-      :func:`as_floats`.
+      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see :func:`as_floats`.
     """
     stored = arrays["image"]
     pixels = jnp.arange(stored.shape[1] - 2 * shift, dtype=jnp.int32)[None, :]
@@ -151,7 +144,7 @@ def gather_images(
     return {"image": image, "label": arrays["label"][indices]}
 
 
-def as_floats(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def as_floats(batch: Batch) -> Batch:
     """Return the batch with pixels that are bytes as f32 in [0, 1]; another batch as it is."""
     image = batch.get("image")
     if image is None or image.dtype != jnp.uint8:

@@ -12,19 +12,12 @@ _WORD = 2**64
 
 
 def permutation(size: int, seed: int, stream: int) -> np.ndarray:
-    """Returns a random order of ``range(size)``, the same on every machine and version.
+    """Return a random order i32[size] of ``range(size)``, the same on every machine and version.
 
-    Raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et al. 2011) are
-    sorted; a library's own shuffling may change from one version to the next.
-
-    Args:
-      size: Number of things to order, below 2^31.
-      seed: From 0 to 2^64 - 1.
-      stream: From 0 to 2^64 - 1; another number gives an independent order.
-
-    Returns:
-      i32[size], read-only.
+    ``seed`` and ``stream`` are from 0 to 2^64 - 1; each pair gives an independent order.
     """
+    # Sorted raw 64-bit words of the counter-based generator Philox4x64-10 (Salmon et al. 2011): a
+    # library's own shuffling may change from one version to the next.
     key = np.array([seed % _WORD, stream % _WORD], dtype=np.uint64)
     words = np.random.Philox(key=key).random_raw(size)
     order = np.argsort(words, kind="stable").astype(np.int32)
@@ -33,7 +26,7 @@ def permutation(size: int, seed: int, stream: int) -> np.ndarray:
 
 
 # A run visits its epochs in turn, and a few runs alternate; older epochs are made again. Orders of
-# millions of examples take much memory, and a run hardly gets to its second epoch of them.
+# millions of examples take much memory, and few runs get to a second epoch of them.
 _LARGE = 2**22
 _epoch = functools.lru_cache(maxsize=32)(permutation)
 _large_epoch = functools.lru_cache(maxsize=4)(permutation)
@@ -42,25 +35,15 @@ _large_epoch = functools.lru_cache(maxsize=4)(permutation)
 def epoch_indices(
     size: int, seed: int, start: int, count: int, batch_size: int, *, what: str
 ) -> np.ndarray:
-    """Returns which examples make up the batches of steps ``start`` to ``start + count - 1``.
+    """Return i32[count, batch_size], the examples of the batches of steps from ``start`` on.
 
-    Every epoch visits the examples in a new order, in consecutive batches; the last partial
-    batch of an epoch is dropped. A step's batch depends on the step alone, not on how steps are
-    asked for.
-
-    Args:
-      size: Examples in the split.
-      seed: Seed of the run, from 0 to 2^64 - 1.
-      start: First step, from 0.
-      count: Number of steps.
-      batch_size: Examples in a batch.
-      what: What the examples are, for messages: "the train split of digits".
-
-    Returns:
-      i32[count, batch_size].
+    Every epoch visits the ``size`` examples in a new order, in consecutive batches; the last
+    partial batch of an epoch is dropped. A step's batch depends on the seed, from 0 to 2^64 - 1,
+    and the step alone, not on how steps are grouped into calls.
 
     Raises:
-      DataError: The batch is larger than the split, or a number is out of range.
+      DataError: The batch is larger than the split, which the message calls ``what``, or a number
+        is out of range.
     """
     if batch_size < 1 or start < 0 or count < 0 or not 0 <= seed < _WORD:
         raise DataError(

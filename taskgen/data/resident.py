@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Generic, TypeVar
+
+import psutil
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo
@@ -13,47 +15,38 @@ from velodrome.taskgen.family import ImageView, TextView
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 
-#: Share of the memory that one split may take: of an accelerator's own, which holds little else
-#: than a run; of the computer's, where worker processes each have their copy.
+#: One split may take a quarter of an accelerator's memory, which holds little else than a run, and
+#: an eighth of the computer's, where each worker process has a copy.
 ACCELERATOR_SHARE, HOST_SHARE = 4, 8
+
+V = TypeVar("V")
 
 
 def resident_limit() -> int:
-    """Returns how many bytes one split of a data set may take on the device.
+    """Return how many bytes one split of a data set may take on the device.
 
-    A larger split stays in its memory-mapped files, and batches are copied to the device in
-    blocks. Batches are the same either way.
-
-    Returns:
-      ``VELODROME_RESIDENT_BYTES`` if it is set; else a quarter of the memory of the default
-      device if that is an accelerator, and an eighth of the computer's memory if not.
-
-    Raises:
-      DataError: The variable is set to something that is no number of bytes.
+    This is ``VELODROME_RESIDENT_BYTES`` if it is set, else a share of the memory. A larger split
+    stays in its memory-mapped files, and batches are copied to the device in blocks; batches are
+    the same either way.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:
         if not chosen.isdecimal():
             raise DataError(f"{VARIABLE} is {chosen!r}; set it to a number of bytes, or unset it.")
         return int(chosen)
-    import jax
+    import jax  # noqa: PLC0415 - plans are made without it
 
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] // ACCELERATOR_SHARE
-    import psutil
-
     return psutil.virtual_memory().total // HOST_SHARE
 
 
 def predicted_bytes(info: DatasetInfo, view: ImageView | TextView, *, shift: int = 0) -> int:
-    """Returns about how many bytes all splits take as a task sees them, without loading them.
+    """Return about how many bytes all splits take as a task sees them, without loading them.
 
-    Args:
-      info: Facts about the data set; a split whose size is not known counts as nothing.
-      view: What the task's family asks for.
-      shift: Images: zeros put around each.
+    A split whose size is not known counts as nothing. ``shift`` zeros are around each image.
     """
     total = sum(info.split_sizes.values())
     if isinstance(view, ImageView):
@@ -63,26 +56,21 @@ def predicted_bytes(info: DatasetInfo, view: ImageView | TextView, *, shift: int
     return total * token * (view.length + 1 if info.layout == "examples" else 1)
 
 
-class ByteCache:
+class ByteCache(Generic[V]):
     """Values made once and kept while all of them together are small enough.
 
     Args:
       limit: Returns how many bytes may be kept; the value made last is kept in any case.
-      entries: At most so many values are kept.
+      entries: The largest number of values to keep.
     """
 
     def __init__(self, limit: Callable[[], int], entries: int):
         self._limit = limit
         self._entries = entries
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
-        """Returns the value of ``key``.
-
-        Args:
-          key: What stands for the value.
-          make: Returns the value and its size in bytes; called if the value is not kept.
-        """
+    def get(self, key: Hashable, make: Callable[[], tuple[V, int]]) -> V:
+        """Return the value of ``key``; ``make`` returns it with its size in bytes."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key][0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +13,17 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
-from velodrome.taskgen.data.images import as_floats, gather_images
+from velodrome.taskgen.data.images import Batch, as_floats, gather_images
 from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
-from velodrome.taskgen.data.text import gather_rows, gather_windows
+from velodrome.taskgen.data.text import gather_text
 from velodrome.taskgen.data.view import SplitView, view_of
 from velodrome.taskgen.family import ImageView, TextView
 from velodrome.taskgen.spec import TaskSpec
+
+Indices = jax.Array | np.ndarray
 
 # Raised when the same data and view would give other batches than before.
 _PIPELINE = 1
@@ -34,8 +35,8 @@ class Source:
 
     There is no iterator and no state: a batch is ``gather(*block(indices(...)[step]), key)``.
     Code that trains uses only ``indices``, ``block`` and ``gather``, and passes arrays on without
-    looking inside; so it need not know whether the split lies on the device as a whole, or is
-    copied there block by block from memory-mapped files. Batches are the same bit for bit.
+    looking inside: so it does not matter whether the whole split lies on the device, or blocks of
+    it are copied there from memory-mapped files. Batches are the same bit for bit.
 
     Attributes:
       info: Facts about the data set, with its provenance.
@@ -44,7 +45,8 @@ class Source:
       content_hash: SHA-256 over the split's bytes and how the task sees them; sources with the
         same hash give the same unaugmented batches.
       view: The split on the host.
-      resident: Whether the whole split lies on the device.
+      on_device: The whole split on the device; None if it is too large for that.
+      gather_batch: Takes a batch, as stored, out of arrays on the device.
     """
 
     info: DatasetInfo
@@ -52,8 +54,8 @@ class Source:
     size: int
     content_hash: str
     view: SplitView = field(repr=False)
-    on_device: dict[str, jax.Array] | None = field(repr=False)
-    gather_batch: Callable[..., dict[str, jax.Array]] = field(repr=False)
+    on_device: Batch | None = field(repr=False)
+    gather_batch: Callable[..., Batch] = field(repr=False)
 
     @property
     def provenance(self) -> str:
@@ -66,12 +68,8 @@ class Source:
         return self.on_device is not None
 
     @property
-    def arrays(self) -> dict[str, jax.Array]:
-        """What batches are gathered from, on the device; of a resident split only.
-
-        Raises:
-          DataError: The split is too large to be kept on the device; use :meth:`block`.
-        """
+    def arrays(self) -> Batch:
+        """The arrays of a resident split; for another one a :class:`DataError` is raised."""
         if self.on_device is None:
             raise DataError(
                 f"the {self.split} split of {self.info.name!r} takes "
@@ -82,34 +80,19 @@ class Source:
         return self.on_device
 
     def indices(self, seed: int, start: int, count: int, batch_size: int) -> np.ndarray:
-        """Returns the examples of the batches of steps ``start`` to ``start + count - 1``.
+        """Return i32[count, batch_size], the examples of the batches of steps from ``start`` on.
 
-        Every epoch visits the examples in a new random order; its last partial batch is dropped.
-
-        Args:
-          seed: Seed of the run, from 0 to 2^64 - 1.
-          start: First step, from 0.
-          count: Number of steps.
-          batch_size: Examples in a batch.
-
-        Returns:
-          i32[count, batch_size]. Each row depends on its step alone.
-
-        Raises:
-          DataError: The batch is larger than the split.
+        See :func:`~velodrome.taskgen.data.order.epoch_indices`.
         """
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
 
-    def block(self, indices: np.ndarray) -> tuple[dict[str, jax.Array], np.ndarray]:
-        """Returns arrays that hold some examples, and where in them these are.
-
-        Args:
-          indices: i32[...], rows of :meth:`indices`.
+    def block(self, indices: np.ndarray) -> tuple[Batch, np.ndarray]:
+        """Return arrays that hold the examples ``indices``, and where in them these are.
 
         Returns:
-          Arrays on the device, and i32 of the shape of ``indices``: what :meth:`gather` takes.
-          Of a resident split, everything and ``indices``; else these examples only.
+          What :meth:`gather` takes: arrays on the device, and i32 of the shape of ``indices``.
+          For a resident split these are all examples and ``indices``, else only the given ones.
         """
         if self.on_device is not None:
             return self.on_device, indices
@@ -117,15 +100,15 @@ class Source:
         return _put(self.view.rows(indices.reshape(-1))), places
 
     def gather(
-        self, arrays: Any, indices: Any, key: jax.Array | None, *, augment: bool
-    ) -> dict[str, jax.Array]:
-        """Returns the batch of some examples; pure, and fit for ``jit``, ``vmap`` and ``scan``.
+        self, arrays: Batch, indices: Indices, key: jax.Array | None, *, augment: bool
+    ) -> Batch:
+        """Return the batch of some examples; pure, and fit for ``jit``, ``vmap`` and ``scan``.
 
         Args:
-          arrays: What :meth:`block` returned, or a copy of it on another device.
+          arrays: What :meth:`block` returned, or a copy on another device.
           indices: i32[B], a row of the indices that :meth:`block` returned.
           key: Decides random shifts and flips; may be None without ``augment``.
-          augment: Whether the spec's random shift and flip are applied.
+          augment: Whether to shift and flip at random, as the spec says.
 
         Returns:
           Images: ``{"image": f32[B,H,W,C] in [0,1], "label": i32[B]}``.
@@ -134,9 +117,9 @@ class Source:
         return as_floats(self.gather_stored(arrays, indices, key, augment=augment))
 
     def gather_stored(
-        self, arrays: Any, indices: Any, key: jax.Array | None, *, augment: bool
-    ) -> dict[str, jax.Array]:
-        """Returns what :func:`as_floats` makes the batch of :meth:`gather` of.
+        self, arrays: Batch, indices: Indices, key: jax.Array | None, *, augment: bool
+    ) -> Batch:
+        """Return the batch that :func:`as_floats` turns into that of :meth:`gather`.
 
         Bytes of pixels take a quarter of the memory, for batches that are not used at once.
         """
@@ -144,31 +127,18 @@ class Source:
 
     def batch(
         self, seed: int, step: int, batch_size: int, *, key: jax.Array | None = None
-    ) -> dict[str, jax.Array]:
-        """Returns the batch of one step: shifted and flipped by ``key``, or as stored without.
-
-        Args:
-          seed: Seed of the run.
-          step: The step, from 0.
-          batch_size: Examples in the batch.
-          key: Decides random shifts and flips.
-        """
+    ) -> Batch:
+        """Return the batch of one step: shifted and flipped by ``key``, or as stored without."""
         arrays, places = self.block(self.indices(seed, step, 1, batch_size)[0])
         return self.gather(arrays, places, key, augment=key is not None)
 
 
 def open_source(spec: TaskSpec, split: str) -> Source:
-    """Opens a split of the data set of ``spec``, as its family sees it.
+    """Open a split ("train" or "heldout") of the data set of ``spec``, as its family sees it.
 
-    Opening the same again gives the same object, as long as it is among the last few.
-
-    Args:
-      spec: The task's spec.
-      split: "train" or "heldout".
-
-    Returns:
-      The source; its arrays lie on the default device, unless they are larger than
-      :func:`velodrome.taskgen.data.resident.resident_limit`.
+    The last few sources are kept: opening one of them returns the same object. Its arrays lie on
+    the default device, unless they are larger than
+    :func:`~velodrome.taskgen.data.resident.resident_limit`.
 
     Raises:
       UnknownNameError: There is no such data set.
@@ -186,9 +156,9 @@ def open_source(spec: TaskSpec, split: str) -> Source:
     return open_view(dataset, view, split, shift=spec.data.shift, flip=spec.data.flip)
 
 
-# One for what tasks have open and one for the arrays that several views share.
-_sources = ByteCache(resident_limit, 8)
-_resident = ByteCache(resident_limit, 8)
+# One for the sources that tasks have open, and one for the arrays that several of them share.
+_sources: ByteCache[Source] = ByteCache(resident_limit, 8)
+_resident: ByteCache[Batch] = ByteCache(resident_limit, 8)
 
 
 def open_view(
@@ -199,14 +169,10 @@ def open_view(
     shift: int = 0,
     flip: bool = False,
 ) -> Source:
-    """Opens a split of a data set in a given view; see :func:`open_source`.
+    """Open a split of a data set in a given view; see :func:`open_source`.
 
-    Args:
-      dataset: The data set.
-      view: Size and channels of images, or length and vocabulary of text.
-      split: "train" or "heldout".
-      shift: Images: largest random shift in pixels.
-      flip: Images: whether to mirror at random.
+    Images are shifted by up to ``shift`` pixels and mirrored, if ``flip``, where a batch is
+    augmented.
     """
 
     def make() -> tuple[Source, int]:
@@ -214,7 +180,7 @@ def open_view(
         return source, source.view.nbytes if source.resident else 0
 
     limit = resident_limit()
-    # The hash, because published data may be prepared anew while a process runs.
+    # The hash, because published data may be prepared again while a process runs.
     key = (dataset, dataset.info.content_hash, view, split, shift, flip, limit)
     return _sources.get(key, make)
 
@@ -223,7 +189,9 @@ def _open(
     dataset: Dataset, view: ImageView | TextView, split: str, shift: int, flip: bool, limit: int
 ) -> Source:
     check_split(dataset.name, split)
-    if not isinstance(view, ImageView):
+    gather = functools.partial(gather_images, shift=shift, flip=flip)
+    if isinstance(view, TextView):
+        gather = functools.partial(gather_text, length=view.length)
         for name, value in (("shift", shift), ("flip", flip)):
             if value:
                 what = f"left out, because the {split} split of {dataset.name!r} is text"
@@ -232,37 +200,17 @@ def _open(
     seen = view_of(raw, dataset.info, view, split, shift=shift)
     on_device = None
     if seen.nbytes <= limit:
-
-        def make() -> tuple[dict[str, jax.Array], int]:
-            return _put(seen.whole()), seen.nbytes
-
-        on_device = _resident.get((dataset, raw_hash, split, seen.key), make)
-    if isinstance(view, ImageView):
-        gather = functools.partial(gather_images, shift=shift, flip=flip)
-    else:
-        gather = functools.partial(_gather_text, length=view.length)
+        on_device = _resident.get(
+            (dataset, raw_hash, split, seen.key), lambda: (_put(seen.whole()), seen.nbytes)
+        )
     identity = content_hash({"arrays": raw_hash, "view": seen.facts, "pipeline": _PIPELINE})
     return Source(dataset.info, split, seen.size, identity, seen, on_device, gather)
 
 
-def _gather_text(
-    arrays: dict[str, jax.Array],
-    indices: jax.Array,
-    key: jax.Array | None,
-    *,
-    augment: bool,
-    length: int,
-) -> dict[str, jax.Array]:
-    del key, augment  # text has no augmentation
-    if "rows" in arrays:
-        return gather_rows(arrays, indices)
-    return gather_windows(arrays, indices, length=length)
-
-
 @functools.lru_cache(maxsize=32)
 def _raw(dataset: Dataset, split: str, recorded: str) -> tuple[Arrays, str]:
-    """Loads a split, and makes sure that it is what the data set's facts say."""
-    del recorded  # data with another hash are loaded again
+    """Load a split with its content hash, and make sure that the hash is the recorded one."""
+    del recorded  # data whose recorded hash has changed are loaded again
     arrays = dataset.load(split)
     expected = dataset.info.split_hashes.get(split)
     if dataset.verified and expected:
@@ -276,5 +224,5 @@ def _raw(dataset: Dataset, split: str, recorded: str) -> tuple[Arrays, str]:
     return arrays, found
 
 
-def _put(arrays: Arrays) -> dict[str, jax.Array]:
+def _put(arrays: Arrays) -> Batch:
     return {name: jnp.asarray(array) for name, array in arrays.items()}

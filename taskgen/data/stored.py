@@ -1,8 +1,10 @@
-"""Arrays built once and kept in the cache directory, memory-mapped and checked by hash."""
+"""Data sets built from installed packages: cached in files, memory-mapped and checked by hash."""
 
 from __future__ import annotations
 
 import functools
+import importlib.metadata
+import importlib.util
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +21,6 @@ from velodrome.taskgen.data.info import (
     hash_arrays,
     map_arrays,
 )
-from velodrome.taskgen.data.packagefiles import installed_version
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def stored_dataset(
       version: The version of it that the hashes were recorded with.
     """
 
-    # Cached: a set is hashed once a process, and then shared by all who open it.
+    # A set is hashed once a process, and then shared.
     @functools.cache
     def load(split: str) -> Arrays:
         check_split(info.name, split)
@@ -99,3 +100,34 @@ def _write(directory: Path, arrays: Arrays) -> None:
     except VelodromeError as error:
         # The cache only saves time: without it the arrays are built in every process.
         _log.warning("built-in data are not cached: %s", error)
+
+
+def package_file(module: str, path: str, *, distribution: str) -> Path:
+    """Return where the file ``path``, below the directory of a package's top-level module, lies.
+
+    ``distribution`` is what pip calls the package, for the message of the :class:`DataError` if
+    it, or the file, is not there.
+    """
+    # Located, not imported: importing scikit-learn takes longer than reading its digits.
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            f"built-in data need the package {distribution!r}, which is not installed here; "
+            f"run `pip install {distribution}`."
+        )
+    for directory in spec.submodule_search_locations:
+        file = Path(directory, path)
+        if file.is_file():
+            return file
+    raise DataError(
+        f"{distribution} {installed_version(distribution)} has no file {module}/{path}, which "
+        "built-in data are read from; install the version named in docs/data.md."
+    )
+
+
+def installed_version(distribution: str) -> str:
+    """Return the version of an installed package, or "(not installed)"."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.images import Batch
 from velodrome.taskgen.data.info import Arrays
 
 INDEX_LIMIT = 2**31
@@ -15,61 +16,58 @@ INDEX_LIMIT = 2**31
 _CHUNK = 8192  # examples put into rows at a time, so that index arrays stay small
 
 
-def prepare_tokens(raw: Arrays, *, vocab_size: int) -> Arrays:
-    """Folds tokens into a vocabulary.
+def fold(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
+    """Fold tokens, which are not negative, into a vocabulary of at least 2.
 
     Token t >= V becomes 1 + t mod (V - 1): never 0, which may stand for padding. A vocabulary
     larger than that of the data leaves them as they are.
-
-    Args:
-      raw: ``{"tokens": int[N]}``, non-negative.
-      vocab_size: Size V of the vocabulary, at least 2.
-
-    Returns:
-      ``{"tokens": int[N]}`` of the same type.
     """
-    return {"tokens": _fold(raw["tokens"], vocab_size)}
-
-
-def _fold(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
     if not (tokens >= vocab_size).any():
         return tokens
     folded = np.where(tokens < vocab_size, tokens, 1 + tokens.astype(np.int64) % (vocab_size - 1))
     return folded.astype(tokens.dtype)
 
 
-def window_rows(raw: Arrays, indices: np.ndarray, *, length: int, vocab_size: int) -> Arrays:
-    """Copies windows of a stream: what :func:`gather_rows` takes, from arrays on the host.
+def count_windows(tokens: int, length: int, what: str) -> int:
+    """Return how many windows of ``length + 1`` tokens there are at a stride of ``length``.
 
-    Args:
-      raw: ``{"tokens": int[N]}``.
-      indices: i64[n], which windows; see :func:`count_windows`.
-      length: Tokens T to predict in each.
-      vocab_size: Size of the vocabulary that tokens are folded into.
+    Neighbours share one token, so every token but the first is predicted once an epoch.
+
+    Raises:
+      DataError: There is none, or the text is too long for 32-bit indices.
+    """
+    if tokens <= length:
+        raise DataError(
+            f"{what} has {tokens} tokens, not enough for a sequence of {length} and the token "
+            "after it; choose a shorter sequence length."
+        )
+    if tokens >= INDEX_LIMIT:
+        raise DataError(
+            f"{what} has {tokens} tokens; at most {INDEX_LIMIT - 1} can be held at once."
+        )
+    return (tokens - 1) // length
+
+
+def window_rows(raw: Arrays, indices: np.ndarray, *, length: int, vocab_size: int) -> Arrays:
+    """Copy the windows ``indices`` i64[n] of a stream ``{"tokens": int[N]}`` into rows.
 
     Returns:
-      ``{"rows": int[n,T+1]}``.
+      ``{"rows": int[n,length+1]}``, folded into the vocabulary.
     """
     at = indices.astype(np.int64)[:, None] * length + np.arange(length + 1)
-    return {"rows": _fold(raw["tokens"][at], vocab_size)}
+    return {"rows": fold(raw["tokens"][at], vocab_size)}
 
 
 def example_rows(
     raw: Arrays, indices: np.ndarray | None, *, length: int, vocab_size: int
 ) -> Arrays:
-    """Makes the sequence of each example: its first tokens, padded with 0 at the end.
+    """Copy the first tokens of the examples ``indices`` (None: of all), padded with 0 at the end.
 
-    Nothing is put before or after the text, as in the published tasks.
-
-    Args:
-      raw: ``{"tokens": int[M], "offsets": i64[N+1]}``; example i is
-        ``tokens[offsets[i]:offsets[i+1]]``, and may be empty.
-      indices: i64[n], which examples; None for all.
-      length: Tokens T to predict in each.
-      vocab_size: Size of the vocabulary that tokens are folded into.
+    Nothing is put before or after the text, as in the published tasks. Of ``{"tokens": int[M],
+    "offsets": i64[N+1]}``, example i is ``tokens[offsets[i]:offsets[i+1]]``, and may be empty.
 
     Returns:
-      ``{"rows": int[n,T+1]}``.
+      ``{"rows": int[n,length+1]}``, folded into the vocabulary.
     """
     tokens, offsets = raw["tokens"], raw["offsets"]
     chosen = np.arange(len(offsets) - 1) if indices is None else indices.astype(np.int64)
@@ -80,43 +78,22 @@ def example_rows(
         start = offsets[some][:, None] + columns
         inside = start < offsets[some + 1][:, None]
         taken = tokens[np.minimum(start, len(tokens) - 1)]
-        rows[at : at + _CHUNK] = np.where(inside, _fold(taken, vocab_size), 0)
+        rows[at : at + _CHUNK] = np.where(inside, fold(taken, vocab_size), 0)
     return {"rows": rows}
 
 
-def count_windows(tokens: int, length: int, what: str) -> int:
-    """Returns how many windows of ``length + 1`` tokens there are at a stride of ``length``.
-
-    Neighbours share one token, so every token but the first is predicted once an epoch.
-
-    Raises:
-      DataError: There is none, or the text is too long for 32-bit indices.
-    """
-    if tokens <= length:
-        raise DataError(
-            f"{what} has {tokens} tokens, not enough for a sequence of {length} and the one "
-            "after it; choose a shorter sequence length."
-        )
-    if tokens >= INDEX_LIMIT:
-        raise DataError(
-            f"{what} has {tokens} tokens; at most {INDEX_LIMIT - 1} can be held at once."
-        )
-    return (tokens - 1) // length
-
-
-def gather_windows(
-    arrays: dict[str, jax.Array], indices: jax.Array, *, length: int
-) -> dict[str, jax.Array]:
-    """Takes a batch of windows.
-
-    Args:
-      arrays: ``{"tokens": int[N]}``, on the device.
-      indices: i32[B], which windows.
-      length: Tokens T to predict in each.
+def gather_text(
+    arrays: Batch, indices: jax.Array, key: jax.Array | None, *, augment: bool, length: int
+) -> Batch:
+    """Take the sequences ``indices`` i32[B] out of ``{"rows": int[N,T+1]}`` or a stream.
 
     Returns:
       ``{"obs": i32[B,T], "target": i32[B,T]}``; ``target[:, i]`` follows ``obs[:, i]``.
     """
+    del key, augment  # text has no augmentation
+    if "rows" in arrays:
+        rows = arrays["rows"].at[indices].get(mode="promise_in_bounds").astype(jnp.int32)
+        return {"obs": rows[:, :-1], "target": rows[:, 1:]}
     tokens = arrays["tokens"]
 
     def take(index: jax.Array) -> jax.Array:
@@ -124,17 +101,3 @@ def gather_windows(
 
     window = jax.vmap(take)(indices).astype(jnp.int32)
     return {"obs": window[:, :-1], "target": window[:, 1:]}
-
-
-def gather_rows(arrays: dict[str, jax.Array], indices: jax.Array) -> dict[str, jax.Array]:
-    """Takes a batch of sequences that lie in rows of their own.
-
-    Args:
-      arrays: ``{"rows": int[N,T+1]}``, on the device.
-      indices: i32[B], which rows.
-
-    Returns:
-      ``{"obs": i32[B,T], "target": i32[B,T]}``; ``target[:, i]`` follows ``obs[:, i]``.
-    """
-    rows = arrays["rows"].at[indices].get(mode="promise_in_bounds").astype(jnp.int32)
-    return {"obs": rows[:, :-1], "target": rows[:, 1:]}

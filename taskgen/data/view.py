@@ -5,20 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
-from velodrome.taskgen.data.text import (
-    INDEX_LIMIT,
-    count_windows,
-    example_rows,
-    prepare_tokens,
-    window_rows,
-)
+from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
 from velodrome.taskgen.family import ImageView, TextView
 
 
@@ -29,15 +22,15 @@ class SplitView:
     Attributes:
       size: Number of examples.
       nbytes: Bytes of all arrays together.
-      facts: What of the view decides the batches; part of the source's content hash.
+      facts: What decides the batches; part of the source's content hash.
       key: Equal for views of the same split that have equal arrays.
       whole: Makes the arrays of all examples.
-      rows: ``rows(indices)`` makes those of some examples, in that order.
+      rows: ``rows(indices)`` makes the arrays of some examples, in that order.
     """
 
     size: int
     nbytes: int
-    facts: Mapping[str, Any]
+    facts: Mapping[str, int | str]
     key: Hashable
     whole: Callable[[], Arrays]
     rows: Callable[[np.ndarray], Arrays]
@@ -46,21 +39,14 @@ class SplitView:
 def view_of(
     raw: Arrays, info: DatasetInfo, view: ImageView | TextView, split: str, *, shift: int = 0
 ) -> SplitView:
-    """Returns how a task sees the arrays of a split.
-
-    Args:
-      raw: What the data set's ``load`` returned.
-      info: Facts about the data set.
-      view: What the task's family asks for.
-      split: "train" or "heldout", for messages.
-      shift: Images: zeros to put around each, for random shifts.
+    """Return how a task sees the arrays ``raw`` of a split, with ``shift`` zeros around images.
 
     Raises:
-      DataError: The split is too short, too long, or has not the channels asked for.
+      DataError: The split is too short, too long, or lacks the channels of the view.
     """
     if isinstance(view, ImageView):
         return _images(raw, view, shift)
-    # A vocabulary beyond the data's changes nothing here, so it shares arrays and hash.
+    # A vocabulary larger than that of the data changes nothing: arrays and hash are shared.
     vocab_size = min(view.vocab_size, info.vocab_size)
     what = f"the {split} split of {info.name!r}"
     if info.layout == "examples":
@@ -72,10 +58,10 @@ def _images(raw: Arrays, view: ImageView, shift: int) -> SplitView:
     options = {"size": view.size, "channels": view.channels, "shift": shift}
     prepare = functools.partial(prepare_images, **options)
     image, label = raw["image"], raw["label"]
-    prepare({"image": image[:0], "label": label[:0]})  # refuses channels that cannot be had
+    prepare({"image": image[:0], "label": label[:0]})  # refuses impossible channels now
 
     def rows(indices: np.ndarray) -> Arrays:
-        # In the order of the file: neighbours lie in the same page.
+        # Read in the order of the file: neighbours lie in one page.
         order = np.argsort(indices, kind="stable")
         found = prepare({"image": image[indices[order]], "label": label[indices[order]]})
         back = np.argsort(order, kind="stable")
@@ -100,7 +86,7 @@ def _windows(raw: Arrays, length: int, vocab_size: int, what: str) -> SplitView:
         nbytes=tokens.nbytes,
         facts={"length": length, "vocab_size": vocab_size},
         key=("windows", vocab_size),
-        whole=lambda: prepare_tokens(raw, vocab_size=vocab_size),
+        whole=lambda: {"tokens": fold(tokens, vocab_size)},
         rows=functools.partial(window_rows, raw, length=length, vocab_size=vocab_size),
     )
 
@@ -108,9 +94,9 @@ def _windows(raw: Arrays, length: int, vocab_size: int, what: str) -> SplitView:
 def _examples(raw: Arrays, info: DatasetInfo, length: int, vocab_size: int, what: str) -> SplitView:
     if info.example_tokens and length + 1 > info.example_tokens:
         raise DataError(
-            f"of each text of {what} the first {info.example_tokens} tokens are kept, not enough "
-            f"for a sequence of {length} and the one after it; choose a sequence length of at "
-            f"most {info.example_tokens - 1}."
+            f"only the first {info.example_tokens} tokens are kept of each text of {what}, not "
+            f"enough for a sequence of {length} and the token after it; choose a sequence length "
+            f"of at most {info.example_tokens - 1}."
         )
     size = len(raw["offsets"]) - 1
     if size >= INDEX_LIMIT:

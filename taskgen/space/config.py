@@ -6,6 +6,7 @@ The distributions are in :mod:`velodrome.taskgen.space.distributions`, the decla
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ __all__ = [
     "UniformInt",
     "boolean",
     "check_config",
+    "check_value",
     "choice",
     "config_fields",
     "config_to_json",
@@ -64,9 +66,15 @@ def sample_config(cls: type[Config], draws: Draws) -> Config:
     return cls(**{name: info.distribution.sample(draws, name) for name, (_, info, _) in fields})
 
 
-def _check_value(field: str, value: Any, kind: type, info: FieldInfo) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+def check_value(field: str, value: Any, kind: type, info: FieldInfo) -> Any:
+    """Return the value of a field, an integer as a float where ``kind`` is float.
+
+    Raises:
+      SpecError: It has another type than ``kind`` or is out of range.
+    """
+    if kind is float and type(value) is int:
+        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits is no float
+            value = float(value)
     # bool is a subclass of int, and `true` is no hidden size.
     ok = type(value) is kind
     if ok and kind is str:
@@ -98,7 +106,7 @@ def check_config(cls: type[Config], values: Mapping[str, Any] | Config) -> Confi
         if name not in fields:
             raise unknown_key("config", name, fields, "fields")
     checked = {
-        name: _check_value(f"config.{name}", values[name], kind, info)
+        name: check_value(f"config.{name}", values[name], kind, info)
         for name, (kind, info, _) in fields.items()
         if name in values
     }

@@ -1,4 +1,4 @@
-"""Downloads from a server on the loopback interface that misbehaves as told."""
+"""Downloads from a misbehaving server on the loopback interface."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path):
     assert server.ranges == [None]
 
 
-def test_a_damaged_file_is_fetched_anew(server: Server, tmp_path: Path):
+def test_a_damaged_file_is_fetched_again(server: Server, tmp_path: Path):
     target = tmp_path / "data.bin"
     target.write_bytes(bytes(len(BODY)))
     assert fetch(server, target).read_bytes() == BODY
@@ -78,7 +78,7 @@ def test_what_changed_on_the_server_is_fetched_from_the_start(server: Server, tm
 
 
 def answer_every_range(server: Server) -> None:
-    """As servers do, a part is sent where no version is asked for; this one names none."""
+    """Make the server send a part whenever one is asked for, and name no version."""
     base: Any = server.RequestHandlerClass
 
     class Handler(base):
@@ -92,7 +92,7 @@ def answer_every_range(server: Server) -> None:
     server.RequestHandlerClass = handler
 
 
-def test_with_a_known_hash_a_download_needs_no_version_to_go_on(server: Server, tmp_path: Path):
+def test_with_a_known_hash_a_download_is_resumed_without_a_version(server: Server, tmp_path: Path):
     answer_every_range(server)
     server.drop_after = [2500, 1000]
     with pytest.raises(DownloadError, match="2,500 bytes are kept and will be resumed"):
@@ -112,7 +112,7 @@ def test_a_weak_version_is_none(server: Server, tmp_path: Path):
     assert received == sorted(received)  # nothing was sent twice
 
 
-def test_parts_of_two_files_are_fetched_anew(server: Server, tmp_path: Path):
+def test_pieces_of_two_files_are_not_joined(server: Server, tmp_path: Path):
     answer_every_range(server)
     server.body = bytes(len(BODY))
     server.drop_after = [2500]
@@ -123,7 +123,7 @@ def test_parts_of_two_files_are_fetched_anew(server: Server, tmp_path: Path):
     assert server.ranges == [None, "bytes=2500-", None]
 
 
-def test_a_wrong_file_is_fetched_anew_only_once(server: Server, tmp_path: Path):
+def test_a_wrong_file_is_fetched_only_twice(server: Server, tmp_path: Path):
     answer_every_range(server)
     server.body = bytes(len(BODY))
     server.drop_after = [2500, len(BODY), 2500]  # dropped, the rest, dropped, the rest
@@ -141,7 +141,7 @@ def test_without_a_version_and_a_hash_nothing_is_continued(server: Server, tmp_p
     assert server.ranges == [None, None]
 
 
-def test_a_file_that_became_shorter_is_fetched_anew(server: Server, tmp_path: Path):
+def test_a_file_that_became_shorter_is_fetched_from_the_start(server: Server, tmp_path: Path):
     answer_every_range(server)
     server.drop_after = [2500]
     with pytest.raises(DownloadError):

@@ -58,9 +58,9 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path):
 
 def test_another_tree_is_refused(tmp_path):
     checkpoint.save(tmp_path / "c.npz", {}, {}, {"x": jnp.zeros(3)})
-    with pytest.raises(StoreError, match="1 arrays where 2"):
+    with pytest.raises(StoreError, match="holds another state: it differs in leaf.1"):
         checkpoint.load(tmp_path / "c.npz", {"x": jnp.zeros(3), "y": jnp.zeros(3)})
-    with pytest.raises(StoreError, match=r"float32\(3,\) where float32\(4,\)"):
+    with pytest.raises(StoreError, match=r"leaf.0 is float32\[3\], not float32\[4\]"):
         checkpoint.load(tmp_path / "c.npz", {"x": jnp.zeros(4)})
 
 

@@ -7,12 +7,8 @@ from collections import Counter
 import pytest
 
 from scripts import choose_heldout as heldout
-from velodrome.optimizers.metatrain.config.config import (
-    FIRST_TRAINING_SEED,
-    HELD_OUT_DATA,
-    builtin_configs,
-    load_plan,
-)
+from velodrome.optimizers.metatrain.config.config import builtin_configs, load_plan
+from velodrome.optimizers.metatrain.config.inner import FIRST_TRAINING_SEED, HELD_OUT_DATA
 from velodrome.optimizers.metatrain.es.tasks import sample_pool
 from velodrome.suites.catalog import load_suite
 from velodrome.taskgen.description import cost

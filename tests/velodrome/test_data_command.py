@@ -13,6 +13,7 @@ import pytest
 
 from velodrome import cli
 from velodrome.commands import _progress
+from velodrome.commands import data as data_command
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.prepared import Record, SplitRecord
 from velodrome.taskgen.data.published.sources import RawFile
@@ -22,14 +23,19 @@ FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-lab
 COUNTS = {"train": 20, "test": 10}
 
 
+# Reading all suites takes long, and they do not change.
+suites_by_data = functools.cache(data_command._suites_by_data)
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(data_command, "_suites_by_data", suites_by_data)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files of an MNIST of 20 and 10 images, which are taken for the published ones."""
+    """Write the files of an MNIST of 20 and 10 images, which count as the published ones."""
     folder, known = tmp_path / "files", []
     folder.mkdir()
     for name in FILES:
@@ -54,7 +60,7 @@ def use(monkeypatch: pytest.MonkeyPatch, files: tuple[RawFile, ...]) -> None:
 
 @pytest.fixture
 def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serves the files over HTTP on the loopback interface."""
+    """Serve the files over HTTP on the loopback interface."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -128,7 +134,7 @@ def test_prepare_from_a_folder(capsys: pytest.CaptureFixture[str], folder: Path,
     assert datasets.get("mnist").load("train")["image"].shape == (16, 28, 28, 1)
 
 
-def test_progress_is_told_where_there_is_no_terminal(
+def test_progress_is_printed_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_progress, "LINE_SECONDS", 0.0)
@@ -136,7 +142,7 @@ def test_progress_is_told_where_there_is_no_terminal(
     assert capsys.readouterr().err == "mnist train: 16 of 16\nmnist heldout: 10 of 10\n"
 
 
-def test_files_that_are_not_the_published_ones_are_told(
+def test_a_note_says_that_files_are_not_the_published_ones(
     capsys: pytest.CaptureFixture[str], folder: Path
 ):
     path = folder / f"{FILES[0]}-ubyte.gz"
@@ -145,7 +151,7 @@ def test_files_that_are_not_the_published_ones_are_told(
     assert "not, byte for byte, the published ones" in capsys.readouterr().out
 
 
-def test_files_that_cannot_be_compared_are_told(
+def test_a_note_says_that_files_cannot_be_compared(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
 ):
     for path in list(folder.iterdir()):
@@ -192,8 +198,8 @@ def test_a_damaged_record_fails_only_its_own_data_set(
     out = ["--out", str(tmp_path / "store")]
     only = ["run", "velodrome-83/mnist", *out]
     assert cli.main([*only, "--steps", "20"]) == 2
-    told = capsys.readouterr().err
-    assert "record.json is damaged" in told and f"Delete {prepared}" in told
+    error = capsys.readouterr().err
+    assert "record.json is damaged" in error and f"Delete {prepared}" in error
     assert cli.main([*only, "--data", "stand-in", "--dry-run"]) == 0
 
 
@@ -216,10 +222,11 @@ def test_a_download_that_is_not_the_published_file_is_refused(
     content[-1] ^= 1
     path.write_bytes(content)
     assert cli.main(["data", "prepare", "mnist", "--download"]) == 2
-    told = capsys.readouterr().err
-    assert "did not send the expected file: expected SHA-256" in told
+    error = capsys.readouterr().err
+    assert "did not send the expected file: expected SHA-256" in error
     assert datasets.get("mnist").info.content_hash == ""
-    path.write_bytes(bytes([*content[:-1], content[-1] ^ 1]))  # mended: the rest is not sent again
+    # Repaired: the other files are not fetched again.
+    path.write_bytes(bytes([*content[:-1], content[-1] ^ 1]))
     assert cli.main(["data", "prepare", "mnist", "--download"]) == 0
 
 
@@ -228,12 +235,12 @@ def test_without_a_network(
 ):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert cli.main(["data", "prepare", "mnist", "--download"]) == 2
-    told = capsys.readouterr().err
-    assert "could not fetch http://127.0.0.1:9/" in told and "--from" in told
+    error = capsys.readouterr().err
+    assert "could not fetch http://127.0.0.1:9/" in error and "--from" in error
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "error"),
     [
         (["prepare"], "say which data set"),
         (["prepare", "mnits"], "Did you mean 'mnist'"),
@@ -244,6 +251,6 @@ def test_without_a_network(
         (["prepare", "mnist", "--vocabulary", "x"], "takes no vocabulary"),
     ],
 )
-def test_wrong_use(words: list[str], told: str, capsys: pytest.CaptureFixture[str]):
+def test_wrong_use(words: list[str], error: str, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["data", *words]) == 2
-    assert told in capsys.readouterr().err
+    assert error in capsys.readouterr().err

@@ -46,8 +46,7 @@ def compare(
       out: Where tables of all tasks go as CSV files: `tasks.csv` and `optimizers.csv`.
     """
     from velodrome.foundation.files import atomic_path
-    from velodrome.results.analyses.diff import compare_stores, only_in
-    from velodrome.results.analyses.diff_totals import WORSE
+    from velodrome.results.analyses.diff import WORSE, compare_stores, only_in
     from velodrome.results.store.combined import open_stores
 
     first, second = open_stores([before]), open_stores([after])

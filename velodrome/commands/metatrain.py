@@ -11,12 +11,8 @@ from tyro.conf import arg
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import SpecError
-from velodrome.optimizers.metatrain.config.config import (
-    MetaTrainConfig,
-    SearchConfig,
-    builtin_configs,
-    load_plan,
-)
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig, builtin_configs, load_plan
+from velodrome.optimizers.metatrain.config.search import SearchConfig
 
 EXAMPLES = (
     "velodrome metatrain --config toy --out runs/toy",

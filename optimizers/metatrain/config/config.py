@@ -12,42 +12,19 @@ from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
-from velodrome.optimizers.metatrain.config.checks import GROUPS, check_integer, require
 from velodrome.optimizers.metatrain.config.inner import (
-    FIRST_TRAINING_SEED,
-    HELD_OUT_DATA,
     ArchitectureConfig,
     PhaseConfig,
     TasksConfig,
     UnrollConfig,
 )
 from velodrome.optimizers.metatrain.config.outer import EstimatorConfig, OuterConfig, RecordConfig
-from velodrome.optimizers.metatrain.config.reading import read_config, read_section, sections
+from velodrome.optimizers.metatrain.config.reading import JsonConfig, complete, require, setting
 from velodrome.optimizers.metatrain.config.search import SearchConfig
-
-__all__ = [
-    "FIRST_TRAINING_SEED",
-    "GROUPS",
-    "HELD_OUT_DATA",
-    "ArchitectureConfig",
-    "EstimatorConfig",
-    "MetaTrainConfig",
-    "OuterConfig",
-    "PhaseConfig",
-    "RecordConfig",
-    "TasksConfig",
-    "UnrollConfig",
-    "SearchConfig",
-    "builtin_configs",
-    "load_config",
-    "load_plan",
-]
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class MetaTrainConfig:
+class MetaTrainConfig(JsonConfig):
     """A meta-training run, completely: equal configs give equal numbers on one machine.
 
     Args:
@@ -65,7 +42,7 @@ class MetaTrainConfig:
       SpecError: A field has the wrong type or is out of range.
     """
 
-    seed: int = 0
+    seed: int = setting(0, 0, 2**62)
     architecture: ArchitectureConfig = ArchitectureConfig()
     tasks: TasksConfig = field(default_factory=TasksConfig)
     unroll: UnrollConfig = UnrollConfig()
@@ -73,46 +50,23 @@ class MetaTrainConfig:
     outer: OuterConfig = OuterConfig()
     record: RecordConfig = RecordConfig()
     phases: tuple[PhaseConfig, ...] = ()
-    schema: int = SCHEMA
+    schema: int = setting(1, 1, 1)
 
     def __post_init__(self) -> None:
-        check_integer(self, "", seed=(0, 2**62), schema=(SCHEMA, SCHEMA))
-        for section, kind in sections(MetaTrainConfig).items():
-            value = getattr(self, section)
-            require(isinstance(value, kind), section, value, f"a {kind.__name__}")
-        ok = all(isinstance(phase, PhaseConfig) for phase in self.phases)
-        require(ok, "phases", self.phases, "a tuple of PhaseConfig")
+        complete(self)
         ends = [phase.until for phase in self.phases]
         require(ends == sorted(set(ends)), "phases.until", ends, "growing from phase to phase")
+        allowed = f"at most unroll.high ({self.unroll.high})"
         for phase in self.phases:
-            allowed = f"at most unroll.high ({self.unroll.high})"
             require(phase.high <= self.unroll.high, "phases.high", phase.high, allowed)
 
     def phase(self, step: int) -> PhaseConfig:
-        """Returns the lengths and scales that hold at an outer step."""
+        """Return the lengths and scales that hold at an outer step."""
         base = PhaseConfig(
             self.outer.steps, self.unroll.low, self.unroll.high, self.estimator.scales
         )
         found = next((phase for phase in self.phases if step < phase.until), base)
         return found if found.scales else dataclasses.replace(found, scales=base.scales)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns all fields as JSON."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> MetaTrainConfig:
-        """Reads a mapping such as `to_json` wrote; what is left out is at its default.
-
-        Raises:
-          SpecError: A key is unknown, or a value has the wrong type or is out of range.
-        """
-        made = read_config(cls, values)
-        if "phases" in made:
-            require(isinstance(made["phases"], list), "phases", made["phases"], "a list of phases")
-            rows = [read_section(PhaseConfig, "phases", row) for row in made["phases"]]
-            made["phases"] = tuple(PhaseConfig(**row) for row in rows)
-        return cls(**made)
 
     @property
     def hash(self) -> str:
@@ -127,21 +81,15 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def builtin_configs() -> list[str]:
-    """Returns the names of the configs that come with the package, sorted."""
+    """Return the names of the configs that come with the package, sorted."""
     return sorted(path.stem for path in CONFIGS.glob("*.json"))
 
 
 def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
-    """Reads a config of an evolution; see `load_plan` for those of searches too.
-
-    Args:
-      config: The name of a built-in config (see `builtin_configs`), or the path of a JSON file. A
-        word without a suffix and without a ``/`` is a name; ``./word`` is a path.
+    """Read a config of an evolution; arguments and errors are those of `load_plan`.
 
     Raises:
-      UnknownNameError: There is no built-in config of that name.
-      VelodromeError: There is no such file, or it is not JSON.
-      SpecError: A field is unknown or not allowed, or it is the config of a search.
+      SpecError: It is the config of a search, besides.
     """
     plan = load_plan(config)
     if isinstance(plan, SearchConfig):
@@ -150,10 +98,11 @@ def load_config(config: str | os.PathLike[str]) -> MetaTrainConfig:
 
 
 def load_plan(config: str | os.PathLike[str]) -> MetaTrainConfig | SearchConfig:
-    """Reads a config of an evolution, or of a search (with ``"method": "search"``).
+    """Read a config of an evolution, or of a search (with ``"method": "search"``).
 
     Args:
-      config: As for `load_config`.
+      config: The name of a built-in config (see `builtin_configs`), or the path of a JSON file. A
+        word without a suffix and without a ``/`` is a name; ``./word`` is a path.
 
     Raises:
       UnknownNameError: There is no built-in config of that name.

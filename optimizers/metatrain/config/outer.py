@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from velodrome.optimizers.metatrain.config.checks import (
-    check_choice,
-    check_integer,
-    check_number,
-    check_scales,
-    require,
-)
+from velodrome.optimizers.metatrain.config.reading import check_scales, complete, require, setting
 
 
 @dataclass(frozen=True)
@@ -29,24 +23,20 @@ class EstimatorConfig:
       shaping: What is made of a pair's losses: ``"sign"`` of the difference (as VeLO),
         ``"raw"`` difference, or ``"log"``: the difference of their logarithms.
       scales: For each group of weights, how much larger its perturbations and steps are; see
-        `GROUPS`. Groups that are not named have 1; a group at 0 stays as it is.
+        `reading.GROUPS`. Groups that are not named have 1; a group at 0 stays as it is.
     """
 
-    method: str = "full"
-    window: int = 50
-    sigma: float = 0.01
-    pairs: int = 8
-    tasks_per_step: int = 4
-    shaping: str = "sign"
+    method: str = setting("full", "full", "pes")
+    window: int = setting(50, 1, 10**7)
+    sigma: float = setting(0.01, 1e-6, 10.0)
+    pairs: int = setting(8, 1, 65_536)
+    tasks_per_step: int = setting(4, 1, 4096)
+    shaping: str = setting("sign", "sign", "raw", "log")
     scales: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_number(self, "estimator", sigma=(1e-6, 10.0))
-        check_integer(
-            self, "estimator", pairs=(1, 65_536), tasks_per_step=(1, 4096), window=(1, 10**7)
-        )
-        check_choice(self, "estimator", shaping=("sign", "raw", "log"), method=("full", "pes"))
-        check_scales(self.scales, "estimator.scales")
+        complete(self, "estimator")
+        check_scales("estimator.scales", self.scales)
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,7 @@ class OuterConfig:
       steps: Outer steps.
       learning_rate: Peak learning rate.
       schedule: ``"constant"``, or ``"cosine"`` from the peak to a hundredth of it at ``steps``.
-      warmup: Outer steps of linear warm-up.
+      warmup: Outer steps of linear warm-up, at most ``steps``.
       clip: Each coordinate of the gradient is clipped to this absolute value; 0: no clipping.
       accumulate: Outer steps whose clipped gradients are averaged for one step of Adam.
       b1: Decay of Adam's first moment.
@@ -65,30 +55,20 @@ class OuterConfig:
       average: Decay of the running average of the weights that is exported; 0: the last weights.
     """
 
-    steps: int = 1000
-    learning_rate: float = 3e-3
-    schedule: str = "cosine"
-    warmup: int = 10
-    clip: float = 0.0
-    accumulate: int = 1
-    b1: float = 0.9
-    b2: float = 0.999
-    average: float = 0.98
+    steps: int = setting(1000, 1, 10**8)
+    learning_rate: float = setting(3e-3, 0.0, 100.0)
+    schedule: str = setting("cosine", "constant", "cosine")
+    warmup: int = setting(10, 0, 10**8)
+    clip: float = setting(0.0, 0.0, 1e6)
+    accumulate: int = setting(1, 1, 10_000)
+    b1: float = setting(0.9, 0.0, 0.999999)
+    b2: float = setting(0.999, 0.0, 0.9999999)
+    average: float = setting(0.98, 0.0, 0.999999)
 
     def __post_init__(self) -> None:
-        check_integer(
-            self, "outer", steps=(1, 10**8), warmup=(0, self.steps), accumulate=(1, 10_000)
-        )
-        check_number(
-            self,
-            "outer",
-            learning_rate=(0.0, 100.0),
-            clip=(0.0, 1e6),
-            b1=(0.0, 0.999999),
-            b2=(0.0, 0.9999999),
-            average=(0.0, 0.999999),
-        )
-        check_choice(self, "outer", schedule=("constant", "cosine"))
+        complete(self, "outer")
+        allowed = f"at most outer.steps ({self.steps})"
+        require(self.warmup <= self.steps, "outer.warmup", self.warmup, allowed)
 
 
 @dataclass(frozen=True)
@@ -103,24 +83,11 @@ class RecordConfig:
       tensorboard: Whether TensorBoard events are written too; needs the extra ``tensorboard``.
     """
 
-    checkpoint_seconds: float = 60.0
-    validate_every: int = 50
-    validation_steps: int = 200
-    validation_seeds: int = 2
-    tensorboard: bool = False
+    checkpoint_seconds: float = setting(60.0, 0.0, 1e6)
+    validate_every: int = setting(50, 0, 10**8)
+    validation_steps: int = setting(200, 1, 10**7)
+    validation_seeds: int = setting(2, 1, 1000)
+    tensorboard: bool = setting(False)
 
     def __post_init__(self) -> None:
-        check_number(self, "record", checkpoint_seconds=(0.0, 1e6))
-        check_integer(
-            self,
-            "record",
-            validate_every=(0, 10**8),
-            validation_steps=(1, 10**7),
-            validation_seeds=(1, 1000),
-        )
-        require(
-            type(self.tensorboard) is bool,
-            "record.tensorboard",
-            self.tensorboard,
-            "true or false",
-        )
+        complete(self, "record")

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, UnknownNameError
-from velodrome.optimizers.metatrain.config.checks import (
-    check_integer,
-    check_number,
-    is_number,
-    require,
-)
 from velodrome.optimizers.metatrain.config.inner import ArchitectureConfig, TasksConfig
-from velodrome.optimizers.metatrain.config.reading import read_config, sections
+from velodrome.optimizers.metatrain.config.reading import (
+    JsonConfig,
+    check_entries,
+    complete,
+    require,
+    setting,
+)
+from velodrome.optimizers.velo.handmade.numbers import (
+    LEAST_BANK,
+    LEAST_HIDDEN,
+    POSITIVE,
+    check_number_name,
+)
 
 #: What ``method`` is in the JSON of a search.
 SEARCH = "search"
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -36,28 +37,28 @@ class LengthsConfig:
       checked: Lengths at which all tasks are run in the end, with other problems.
     """
 
-    low: int = 200
-    high: int = 2000
+    low: int = setting(200, 10, 10**7)
+    high: int = setting(2000, 10, 10**7)
     high_by_family: Mapping[str, float] = field(default_factory=dict)
     checked: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        where = "lengths"
-        check_integer(self, where, low=(10, 10**7), high=(self.low, 10**7))
-        ok = isinstance(self.high_by_family, Mapping)
-        require(ok, "lengths.high_by_family", self.high_by_family, "a mapping of families")
-        for family, most in self.high_by_family.items():
-            ok = is_number(most) and self.low <= most <= self.high and most == int(most)
-            allowed = f"an integer from {self.low} to {self.high}"
-            require(ok, f"lengths.high_by_family.{family}", most, allowed)
-        ok = isinstance(self.checked, tuple) and all(
-            type(length) is int and 1 <= length <= self.high for length in self.checked
+        complete(self, "lengths")
+        allowed = f"at least lengths.low ({self.low})"
+        require(self.high >= self.low, "lengths.high", self.high, allowed)
+        check_entries(
+            "lengths.high_by_family",
+            self.high_by_family,
+            self.high_by_family,
+            lambda most: self.low <= most <= self.high and most == int(most),
+            f"an integer from {self.low} to {self.high}",
         )
+        ok = all(1 <= length <= self.high for length in self.checked)
         allowed = f"a list of integers from 1 to {self.high}"
         require(ok, "lengths.checked", self.checked, allowed)
 
     def longest(self, family: str) -> int:
-        """Returns the longest run of a family."""
+        """Return the longest run of a family."""
         return int(self.high_by_family.get(family, self.high))
 
 
@@ -67,14 +68,15 @@ class EnvelopeConfig:
 
     Args:
       rates: Learning rates of Adam.
-      lengths: Lengths of its runs, growing: each is a run of its own.
+      lengths: Lengths of its runs, growing; each is a separate run.
     """
 
     rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
     lengths: tuple[int, ...] = (100, 200, 400, 800, 1600, 3200, 6400)
 
     def __post_init__(self) -> None:
-        ok = len(self.rates) > 0 and all(is_number(rate) and rate > 0 for rate in self.rates)
+        complete(self, "envelope")
+        ok = len(self.rates) > 0 and min(self.rates) > 0
         require(ok, "envelope.rates", self.rates, "a list of positive numbers")
         growing = list(self.lengths) == sorted(set(self.lengths))
         ok = growing and len(self.lengths) > 1 and min(self.lengths) > 0
@@ -91,42 +93,38 @@ class StrategyConfig:
       tasks: Tasks that all candidates of a generation are run on; families take turns.
       sigma: Standard deviation of the first candidates, in the numbers' scales.
       least: Standard deviations do not become smaller.
-      average: Decay, a generation, of the running average of the means: what is kept in the end.
+      average: Decay, a generation, of the running average of the means, whose end is the result.
         It begins at the start.
     """
 
-    generations: int = 200
-    population: int = 16
-    tasks: int = 4
-    sigma: float = 0.5
-    least: float = 0.1
-    average: float = 0.9
+    generations: int = setting(200, 1, 10**6)
+    population: int = setting(16, 4, 65_536)
+    tasks: int = setting(4, 1, 10_000)
+    sigma: float = setting(0.5, 1e-6, 100.0)
+    least: float = setting(0.1, 0.0, 100.0)
+    average: float = setting(0.9, 0.0, 0.999999)
 
     def __post_init__(self) -> None:
-        where = "strategy"
-        check_integer(
-            self, where, generations=(1, 10**6), population=(4, 65_536), tasks=(1, 10_000)
-        )
+        complete(self, "strategy")
         even = self.population % 2 == 0
         require(even, "strategy.population", self.population, "an even number")
-        check_number(
-            self, where, sigma=(1e-6, 100.0), least=(0.0, self.sigma), average=(0.0, 0.999999)
-        )
+        allowed = f"at most strategy.sigma ({self.sigma})"
+        require(self.least <= self.sigma, "strategy.least", self.least, allowed)
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(JsonConfig):
     """A search, completely: equal configs give equal numbers on one machine.
 
     Args:
+      numbers: For each number (`velo.handmade.numbers`) where the search starts and its scale: how
+        far from there the search looks at first, times ``strategy.sigma``. With a scale of 0 it
+        stays. The scale of positive numbers is that of their logarithm.
       method: ``"search"``.
       seed: Seed of everything random except the sampling of tasks.
       architecture: Size of the learned optimizer; ``init`` is ``"features"``.
       tasks: What it is trained on. Validation tasks, mixture, ``vary`` and augmentations are not
         used.
-      numbers: For each number (`velodrome.optimizers.velo.handmade.numbers`) where the search starts and its
-        scale: how far from there the search looks at first, times ``strategy.sigma``. With a
-        scale of 0 it stays. The scale of positive numbers is that of their logarithm.
       lengths: How long runs are.
       envelope: What speedups are measured against.
       strategy: How candidates are made.
@@ -136,93 +134,65 @@ class SearchConfig:
       SpecError: A field has the wrong type or is out of range.
     """
 
-    numbers: Mapping[str, Any]
+    numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     method: str = SEARCH
-    seed: int = 0
+    seed: int = setting(0, 0, 2**62)
     architecture: ArchitectureConfig = ArchitectureConfig(init="features")
     tasks: TasksConfig = field(default_factory=lambda: TasksConfig(vary=()))
     lengths: LengthsConfig = field(default_factory=LengthsConfig)
     envelope: EnvelopeConfig = EnvelopeConfig()
     strategy: StrategyConfig = StrategyConfig()
-    schema: int = SCHEMA
+    schema: int = setting(1, 1, 1)
 
     def __post_init__(self) -> None:
         allowed = f"{SEARCH!r}, or left out for an evolution"
         require(self.method == SEARCH, "method", self.method, allowed)
-        check_integer(self, "", seed=(0, 2**62), schema=(SCHEMA, SCHEMA))
-        for section, kind in sections(SearchConfig).items():
-            value = getattr(self, section)
-            require(isinstance(value, kind), section, value, f"a {kind.__name__}")
+        complete(self)
         init = self.architecture.init
         require(init == "features", "architecture.init", init, "'features': the numbers are its")
+        for name, least in (("hidden", LEAST_HIDDEN), ("bank", LEAST_BANK)):
+            value = getattr(self.architecture, name)
+            allowed = f"at least {least} for 'features'"
+            require(value >= least, f"architecture.{name}", value, allowed)
         for name in ("mixture", "vary", "augmentations"):
             value = getattr(self.tasks, name)
             require(not value, f"tasks.{name}", value, "empty: a search does not use it")
-        require(isinstance(self.numbers, Mapping), "numbers", self.numbers, "a mapping of numbers")
         for name, pair in self.numbers.items():
-            _check_number(name, pair)
-        pairs = {name: (float(a), float(b)) for name, (a, b) in self.numbers.items()}
-        object.__setattr__(self, "numbers", pairs)
-        _check_size(self.architecture)
+            _check_number(name, *pair)
+        for name in POSITIVE:
+            require(name in self.numbers, "numbers", sorted(self.numbers), f"with {name!r}")
+        ok = len(self.searched) > 1
+        require(ok, "numbers", dict(self.numbers), "with two or more of a scale above 0")
         longest = self.envelope.lengths[-1]
         allowed = f"at most {longest}, the last of envelope.lengths"
         require(self.lengths.high <= longest, "lengths.high", self.lengths.high, allowed)
-        for name in ("step", "small"):
-            require(name in self.numbers, "numbers", sorted(self.numbers), f"with {name!r}")
-        for family in self.lengths.high_by_family:
-            allowed = f"one of {', '.join(self.tasks.families)}"
-            name = f"lengths.high_by_family.{family}"
-            require(family in self.tasks.families, name, family, allowed)
-        ok = len(self.searched) > 1
-        require(ok, "numbers", dict(self.numbers), "with two or more of a scale above 0")
+        check_entries(
+            "lengths.high_by_family",
+            self.lengths.high_by_family,
+            self.tasks.families,
+            lambda most: True,
+            "",
+        )
 
     @property
     def searched(self) -> tuple[str, ...]:
         """Names of the numbers that are searched, in order."""
         return tuple(name for name, (_, scale) in self.numbers.items() if scale > 0)
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns all fields as JSON."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> SearchConfig:
-        """Reads a mapping such as `to_json` wrote; what is left out is at its default.
-
-        Raises:
-          SpecError: A key is unknown, or a value has the wrong type or is out of range.
-        """
-        made = read_config(cls, values)
-        require("numbers" in made, "numbers", None, "a mapping of numbers")
-        return cls(**made)
-
     @property
     def hash(self) -> str:
-        """SHA-256 of all fields but the number of generations: more of them go on with a search."""
-        # Read again, so that 1 and 1.0 are one number; the order of numbers is that of candidates.
-        values = SearchConfig.from_json(self.to_json()).to_json()
+        """SHA-256 of all fields but the number of generations, so that a search can be extended."""
+        values = self.to_json()
         values["strategy"].pop("generations")
+        # The order of numbers is that of the candidates' coordinates.
         return content_hash([values, list(values["numbers"])])
 
 
-def _check_number(name: str, pair: Any) -> None:
-    from velodrome.optimizers.velo.handmade.numbers import POSITIVE, check_number_name  # needs jax
-
-    where = f"numbers.{name}"
+def _check_number(name: str, start: float, scale: float) -> None:
+    where, pair = f"numbers.{name}", (start, scale)
     try:
         check_number_name(name)
     except UnknownNameError as error:
         raise SpecError(where, pair, f"a number of the hand-made weights: {error}") from error
-    ok = isinstance(pair, list | tuple) and len(pair) == 2 and all(map(is_number, pair))
-    require(ok, where, pair, "a pair: the start, and the scale")
-    start, scale = pair
     require(scale >= 0, where, pair, "a pair with a scale of at least 0")
     require(name not in POSITIVE or start > 0, where, pair, "a pair with a positive start")
-
-
-def _check_size(architecture: ArchitectureConfig) -> None:
-    from velodrome.optimizers.velo.handmade.features import LEAST_BANK, LEAST_HIDDEN  # needs jax
-
-    for name, least in (("hidden", LEAST_HIDDEN), ("bank", LEAST_BANK)):
-        value = getattr(architecture, name)
-        require(value >= least, f"architecture.{name}", value, f"at least {least} for 'features'")

@@ -1,9 +1,8 @@
-"""Inner problems of persistent ES, which go on from one outer step to the next."""
+"""Inner problems of persistent ES, which continue from one outer step to the next."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """The inner problems of one task, one for each pair, at one and the same step.
+    """The inner problems of one task, one for each pair, all at the same step.
 
     The accumulated perturbation of a pair is the sum of those of ``seeds``. A pair that diverges
     is dropped, and counted, in every window until the episode ends.
@@ -39,7 +38,7 @@ class Episode:
     seeds: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all but the problems and the carry."""
+        """Return all but the problems and the carry."""
         return {
             "draws": list(self.draws),
             "length": self.length,
@@ -49,18 +48,12 @@ class Episode:
 
     @classmethod
     def from_json(
-        cls,
-        values: Mapping[str, Any],
-        problems: Problem,
-        carry: Any,
-        windows: Windows,
-        theta: VeLOWeights,
+        cls, values: dict[str, Any], problems: Problem, windows: Windows, theta: VeLOWeights
     ) -> Episode:
-        """Reads what `to_json` wrote; without ``carry`` it has shapes in place of arrays."""
-        if carry is None:
-            lanes = jax.tree.map(lambda leaf: leaf[None], theta)
-            lanes = repeat_each(lanes, 2 * len(problems.key))
-            carry = windows.shapes(lanes, repeat_each(problems, 2), values["length"])
+        """Read what `to_json` returned; the carry has shapes in place of arrays."""
+        lanes = jax.tree.map(lambda leaf: leaf[None], theta)
+        lanes = repeat_each(lanes, 2 * len(problems.key))
+        carry = windows.shapes(lanes, repeat_each(problems, 2), values["length"])
         draws, seeds = tuple(values["draws"]), tuple(values["seeds"])
         return cls(problems, carry, draws, values["length"], values["done"], seeds)
 
@@ -72,7 +65,7 @@ def start_episode(
     draws: tuple[str | int, ...],
     length: int,
 ) -> Episode:
-    """Returns an episode before its first step."""
+    """Return an episode before its first step."""
     carry = windows.start(lanes, repeat_each(problems, 2), length)
     return Episode(problems, carry, draws, length, 0, ())
 
@@ -80,7 +73,7 @@ def start_episode(
 def advance_episode(
     episode: Episode, windows: Windows, lanes: VeLOWeights, seed: int, *, most: int
 ) -> tuple[Episode, jax.Array]:
-    """Makes the next window; returns the episode after it and each particle's meta-loss.
+    """Make the next window; return the episode after it and each particle's meta-loss.
 
     Args:
       episode: The episode.

@@ -2,24 +2,25 @@
 
 The estimate is the mean over pairs of ``s * eps / (2 sigma)`` with ``eps ~ N(0, I)`` and ``s`` the
 shaped difference of the losses at ``theta + sigma eps`` and ``theta - sigma eps`` (Metz et al.
-2022, arXiv 2211.09760, use the sign). Over a window of a longer unroll the same with `accumulate`d
-perturbations, those of all windows so far, is persistent ES (Vicol et al. 2021, arXiv 2112.13835):
-unbiased where the window's own perturbation alone, truncated ES, sees no effect of earlier windows.
-A weight with scale c is perturbed and moved c times as much:
-the search is over ``(theta - theta_0) / c``.
+2022, arXiv 2211.09760, use the sign). Persistent ES (Vicol et al. 2021, arXiv 2112.13835) is the
+same over a window of a longer unroll, with `accumulate`d perturbations, those of all windows so
+far: unbiased where truncated ES, the window's own perturbation alone, sees no effect of earlier
+windows. A weight with scale c is perturbed and moved c times as much: the search is over
+``(theta - theta_0) / c``.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
+
+Tree = TypeVar("Tree")
 
 
 class Estimate(NamedTuple):
@@ -32,38 +33,27 @@ class Estimate(NamedTuple):
       dropped: Pairs left out because one of their losses was not finite.
     """
 
-    gradient: Any
+    gradient: PyTree
     loss: Float[Array, ""]
     difference: Float[Array, ""]
     dropped: Int[Array, ""]
 
 
-def sample_perturbations(key: Array, theta: Any, *, pairs: int) -> Any:
-    """Returns standard normal perturbations, a pytree like ``theta`` with a leading pair axis."""
-    leaves, structure = jax.tree.flatten(theta)
-    sizes = [leaf.size for leaf in leaves]
-    # In one draw: a generator for each array would be most of the program to compile.
-    drawn = jax.random.normal(key, (pairs, sum(sizes)), jnp.float32)
-    parts = jnp.split(drawn, np.cumsum(sizes)[:-1], axis=1)
-    shaped = [part.reshape(pairs, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-    return jax.tree.unflatten(structure, shaped)
-
-
-def accumulate(perturbations: Sequence[Any]) -> Any:
-    """Returns the sum of the perturbations of all windows since the inner problems started.
+def accumulate(perturbations: Sequence[Tree]) -> Tree:
+    """Return the sum of the perturbations of all windows since the inner problems started.
 
     Args:
-      perturbations: From `sample_perturbations`, one for each window, the last one included.
+      perturbations: From `unit_noise`, one for each window, the last one included.
     """
     return jax.tree.map(lambda *leaves: functools.reduce(jnp.add, leaves), *perturbations)
 
 
-def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: ArrayLike) -> Any:
-    """Returns the weights of all particles, with leading axes pair and sign (first plus).
+def perturb(theta: Tree, perturbations: Tree, scales: PyTree, *, sigma: ArrayLike) -> Tree:
+    """Return the weights of all particles, with leading axes pair and sign (first plus).
 
     Args:
       theta: The weights.
-      perturbations: From `sample_perturbations`.
+      perturbations: Standard normal, with a leading axis of pairs, from `unit_noise`.
       scales: A pytree like ``theta`` of scalars.
       sigma: Standard deviation of the perturbations where the scale is 1.
     """
@@ -77,13 +67,13 @@ def perturb(theta: Any, perturbations: Any, scales: Any, *, sigma: ArrayLike) ->
 
 
 def estimate(
-    losses: Float[Array, "pairs 2"], perturbations: Any, *, sigma: ArrayLike, shaping: str
+    losses: Float[Array, "pairs 2"], perturbations: PyTree, *, sigma: ArrayLike, shaping: str
 ) -> Estimate:
-    """Returns the gradient estimate, in the coordinates where every scale is 1.
+    """Return the gradient estimate, in the coordinates where every scale is 1.
 
     Args:
       losses: Losses at plus and minus each perturbation.
-      perturbations: From `sample_perturbations`.
+      perturbations: From `unit_noise` or `accumulate`.
       sigma: Standard deviation of the perturbations.
       shaping: What is made of a pair's losses: ``"sign"`` of the difference, ``"raw"``
         difference, or ``"log"``: difference of the logarithms (of positive losses).

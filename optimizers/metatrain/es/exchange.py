@@ -1,4 +1,4 @@
-"""What workers tell each other: seeds and losses, from which everyone makes the same gradient.
+"""What workers exchange: seeds and losses, from which each makes the same gradient.
 
 A perturbation is a function of its seed, so a report of an evaluation is a few bytes a pair,
 whatever the size of the weights. Everything here is a pure function.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 
 from velodrome.foundation.errors import VelodromeError
-from velodrome.optimizers.metatrain.es.estimator import Estimate, accumulate
-from velodrome.optimizers.metatrain.es.outer import estimate_from_lanes, make_perturbations
+from velodrome.optimizers.metatrain.es.estimator import Estimate, accumulate, estimate
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.nn.evolution import unit_noise
+
+_noise = jax.jit(unit_noise, static_argnames=("count",))
+_estimate = jax.jit(estimate, static_argnames=("shaping",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +41,13 @@ class Report:
     steps: int
 
     def to_bytes(self) -> bytes:
-        """Returns the report as it is sent: a line of JSON, and 8 bytes for each pair."""
+        """Return the report as it is sent: a line of JSON, and 8 bytes for each pair."""
         head = {"slot": self.slot, "seeds": self.seeds, "length": self.length, "steps": self.steps}
         return json.dumps(head).encode() + b"\n" + self.losses.astype("<f4").tobytes()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Report:
-        """Reads what `to_bytes` wrote.
+        """Read what `to_bytes` returned.
 
         Raises:
           VelodromeError: It is no report.
@@ -63,7 +65,7 @@ class Report:
 
 
 def estimate_from(report: Report, theta: VeLOWeights, *, sigma: float, shaping: str) -> Estimate:
-    """Returns the estimate of one report; the perturbations are made again from its seeds.
+    """Return the estimate of one report; its perturbations follow from the seeds.
 
     Args:
       report: The report.
@@ -71,15 +73,13 @@ def estimate_from(report: Report, theta: VeLOWeights, *, sigma: float, shaping: 
       sigma: Standard deviation of the perturbations.
       shaping: As for `estimator.estimate`.
     """
-    noise = [
-        make_perturbations(theta, jax.random.key(seed), pairs=len(report.losses))
-        for seed in report.seeds
-    ]
-    return estimate_from_lanes(accumulate(noise), report.losses, sigma=sigma, shaping=shaping)
+    pairs = len(report.losses)
+    noise = [_noise(jax.random.key(seed), theta, count=pairs) for seed in report.seeds]
+    return _estimate(report.losses, accumulate(noise), sigma=sigma, shaping=shaping)
 
 
-def mean_gradient(estimates: Sequence[Estimate], pairs: Sequence[int]) -> Any:
-    """Returns the mean over the estimates with at least one pair left; None if there is none.
+def mean_gradient(estimates: Sequence[Estimate], pairs: Sequence[int]) -> VeLOWeights | None:
+    """Return the mean over the estimates with at least one pair left; None if there is none.
 
     Args:
       estimates: In the order of the slots, so that every worker adds in one order.

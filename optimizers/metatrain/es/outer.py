@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from velodrome.optimizers.metatrain.config.outer import OuterConfig
-from velodrome.optimizers.metatrain.es.estimator import (
-    Estimate,
-    estimate,
-    perturb,
-    sample_perturbations,
-)
+from velodrome.optimizers.metatrain.es.estimator import perturb
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.nn.evolution import unit_noise
 
 
 def scale_tree(scales: Mapping[str, float]) -> VeLOWeights:
-    """Returns a scale for each array of the weights: that of its group, 1 for the others."""
+    """Return a scale for each array of the weights: that of its group, 1 for the others."""
     groups = {
         name: next((group for group in scales if name.startswith(group)), None)
         for name in VeLOWeights._fields
     }
-    values: dict[str, Any] = {
-        name: scales[group] if group else 1.0 for name, group in groups.items()
-    }
-    return VeLOWeights(**values)
+    return VeLOWeights.of({name: scales[group] if group else 1.0 for name, group in groups.items()})
 
 
 class OuterState(NamedTuple):
@@ -39,11 +32,11 @@ class OuterState(NamedTuple):
 
     theta: VeLOWeights
     average: VeLOWeights
-    adam: Any
+    adam: PyTree
 
 
 def outer_optimizer(config: OuterConfig) -> optax.GradientTransformationExtraArgs:
-    """Returns Adam with clipping, warm-up and schedule."""
+    """Return Adam with clipping, warm-up and schedule."""
     peak = config.learning_rate
     # In steps of Adam, of which there are fewer where gradients are accumulated.
     steps, warmup_steps = (n // config.accumulate for n in (config.steps, config.warmup))
@@ -61,7 +54,7 @@ def outer_optimizer(config: OuterConfig) -> optax.GradientTransformationExtraArg
 
 
 def init_state(theta: VeLOWeights, config: OuterConfig) -> OuterState:
-    """Returns the state before the first outer step."""
+    """Return the state before the first outer step."""
     return OuterState(theta, theta, outer_optimizer(config).init(theta))
 
 
@@ -69,31 +62,17 @@ def init_state(theta: VeLOWeights, config: OuterConfig) -> OuterState:
 def make_lanes(
     theta: VeLOWeights, key: Array, scales: VeLOWeights, *, sigma: ArrayLike, pairs: int
 ) -> VeLOWeights:
-    """Returns the weights of all particles: plus and minus of the first pair, and so on."""
-    noise = sample_perturbations(key, theta, pairs=pairs)
+    """Return the weights of all particles: plus and minus of the first pair, and so on."""
+    noise = unit_noise(key, theta, pairs)
     both = perturb(theta, noise, scales, sigma=sigma)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
-
-
-@partial(jax.jit, static_argnames=("pairs",))
-def make_perturbations(theta: VeLOWeights, key: Array, *, pairs: int) -> VeLOWeights:
-    """Returns the perturbations of `make_lanes` again: they follow from the key."""
-    return sample_perturbations(key, theta, pairs=pairs)
-
-
-@partial(jax.jit, static_argnames=("shaping",))
-def estimate_from_lanes(
-    noise: VeLOWeights, losses: Array, *, sigma: ArrayLike, shaping: str
-) -> Estimate:
-    """Returns the estimate from losses (pairs, 2) and perturbations, accumulated ones for PES."""
-    return estimate(losses, noise, sigma=sigma, shaping=shaping)
 
 
 @partial(jax.jit, static_argnames=("config",))
 def apply_gradient(
     state: OuterState, gradient: VeLOWeights, scales: VeLOWeights, *, config: OuterConfig
 ) -> tuple[OuterState, Array]:
-    """Returns the next state, and the norm of the gradient."""
+    """Return the next state, and the norm of the gradient."""
     # Groups that are not searched have nothing but noise for a gradient.
     gradient = jax.tree.map(lambda g, scale: jnp.where(scale > 0, g, 0.0), gradient, scales)
     updates, adam = outer_optimizer(config).update(gradient, state.adam, state.theta)
@@ -106,7 +85,7 @@ def apply_gradient(
     return OuterState(theta, average, adam), optax.tree.norm(gradient)
 
 
-def _count(adam: Any) -> jax.Array:
+def _count(adam: PyTree) -> Array:
     counts = [
         leaf
         for path, leaf in jax.tree_util.tree_flatten_with_path(adam)[0]

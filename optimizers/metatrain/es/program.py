@@ -1,7 +1,7 @@
-"""The compiled program of one task: particles side by side, whatever their weights.
+"""The compiled program of one task: particles side by side, with any weights.
 
-Gradient estimates, validation and searches all run through the same one, because compiling it is
-what costs: a learned optimizer inside a training loop is thousands of operations.
+Gradient estimates, validation and searches all run through it, because compiling it is what
+costs: a learned optimizer inside a training loop is thousands of operations.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.es.tasks import InnerTask, open_task
@@ -30,7 +30,9 @@ from velodrome.optimizers.metatrain.es.unroll import (
 from velodrome.optimizers.velo.optimizer import velo_from_theta
 from velodrome.taskgen.spec import TaskSpec
 
-Particles = Callable[[Any, Problem, int], Outcome]
+Particles = Callable[[PyTree, Problem, int], Outcome]
+
+Tree = TypeVar("Tree")
 
 # On a CPU full optimisation by LLVM took half of the compile time again, for no faster loops.
 _CPU_OPTIONS = {"xla_backend_optimization_level": 1}
@@ -40,7 +42,7 @@ _CPU_OPTIONS = {"xla_backend_optimization_level": 1}
 def open_program(
     spec: TaskSpec, vary: tuple[str, ...], unroll: UnrollConfig
 ) -> tuple[InnerTask, Particles]:
-    """Returns a task and its program for VeLO; asked again, the same one, compiled already."""
+    """Return a task and its program for VeLO; later calls return the one that is compiled."""
     inner = open_task(spec, vary=vary)
     return inner, make_particles(inner, unroll)
 
@@ -48,21 +50,16 @@ def open_program(
 def make_particles(
     inner: InnerTask, unroll: UnrollConfig, make_optimizer: MakeOptimizer = velo_from_theta
 ) -> Particles:
-    """Returns ``run(weights, problems, steps)``: one inner problem for each weights.
+    """Return ``run(weights, problems, steps)``: one inner problem for each weights.
 
     ``weights`` and ``problems`` have a leading axis of one length, which fixes the program (as
     the shapes of a task do); ``steps`` may be anything up to ``unroll.high``. The axis is spread
     over the local devices if it divides among them.
-
-    Args:
-      inner: The task.
-      unroll: Longest unroll, and the objective.
-      make_optimizer: Makes the optimizer of (one of the weights, the number of steps).
     """
     pieces = Steps(inner.task, inner.source.gather, make_optimizer)
-    lanes = _batched(make_unroll(pieces, unroll, longest=unroll.high), in_axes=(0, 0, None, None))
+    lanes = _batched(make_unroll(pieces, unroll), in_axes=(0, 0, None, None))
 
-    def run(weights: Any, problems: Problem, steps: int) -> Outcome:
+    def run(weights: PyTree, problems: Problem, steps: int) -> Outcome:
         weights, problems = spread((weights, problems))
         return lanes(weights, problems, steps, inner.source.arrays)
 
@@ -81,36 +78,38 @@ class Windows:
     """
 
     inner: InnerTask
-    start: Callable[..., Carry]
-    shapes: Callable[..., Carry]
-    advance: Callable[..., tuple[Carry, Array]]
+    start: Callable[[PyTree, Problem, int], Carry]
+    shapes: Callable[[PyTree, Problem, int], Carry]
+    advance: Callable[[PyTree, Problem, Carry, Array, Array, Array], tuple[Carry, Array]]
 
 
 @functools.lru_cache(maxsize=256)
 def open_windows(spec: TaskSpec, vary: tuple[str, ...]) -> Windows:
-    """Returns the programs of truncated unrolls of a task for VeLO; asked again, the same."""
+    """Return the programs of truncated unrolls of a task for VeLO; later calls return the same."""
     inner = open_task(spec, vary=vary)
     pieces = Steps(inner.task, inner.source.gather, velo_from_theta)
     start = _batched(pieces.start, in_axes=(0, 0, None))
     window = _batched(make_window(pieces), in_axes=(0, 0, 0, None, None, None, None))
 
-    def begin(weights: Any, problems: Problem, steps: int) -> Carry:
+    def begin(weights: PyTree, problems: Problem, steps: int) -> Carry:
         weights, problems = spread((weights, problems))
         return start(weights, problems, jnp.asarray(steps, jnp.int32))
 
-    def advance(weights: Any, problems: Problem, carry: Carry, *where: Any) -> Any:
+    def advance(
+        weights: PyTree, problems: Problem, carry: Carry, *where: Array
+    ) -> tuple[Carry, Array]:
         weights, problems, carry = spread((weights, problems, carry))
         return window(weights, problems, carry, *where, inner.source.arrays)
 
-    def shapes(weights: Any, problems: Problem, steps: int) -> Carry:
+    def shapes(weights: PyTree, problems: Problem, steps: int) -> Carry:
         lanes = jax.vmap(pieces.start, in_axes=(0, 0, None))
         return jax.eval_shape(lanes, weights, problems, jnp.asarray(steps, jnp.int32))
 
     return Windows(inner, begin, shapes, advance)
 
 
-def spread(tree: Any) -> Any:
-    """Shards the leading axis over the local devices; as it is if it does not divide."""
+def spread(tree: Tree) -> Tree:
+    """Shard the leading axis over the local devices, if it divides among them."""
     devices = jax.local_devices()
     length = len(jax.tree.leaves(tree)[0])
     if len(devices) == 1 or length % len(devices):
@@ -127,11 +126,11 @@ def _batched(run: Callable[..., Any], *, in_axes: tuple[int | None, ...]) -> Cal
     return jax.jit(jax.vmap(jax.jit(run), in_axes=in_axes), compiler_options=options)
 
 
-def repeat_each(tree: Any, times: int) -> Any:
-    """Repeats each entry along the leading axis: a, a, b, b, ..."""
+def repeat_each(tree: Tree, times: int) -> Tree:
+    """Repeat each entry along the leading axis: a, a, b, b, ..."""
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), tree)
 
 
-def repeat_all(tree: Any, times: int) -> Any:
-    """Repeats all entries along the leading axis: a, b, ..., a, b, ..."""
+def repeat_all(tree: Tree, times: int) -> Tree:
+    """Repeat all entries along the leading axis: a, b, ..., a, b, ..."""
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * times), tree)

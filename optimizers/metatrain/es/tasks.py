@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,10 +34,10 @@ class InnerTask:
     """A task of the pool with its training data.
 
     Attributes:
-      spec: Its spec; what does not vary is taken from it.
+      spec: Its spec, which gives the values that do not vary.
       task: The built task.
       source: Its training data.
-      vary: Names of the dynamic values that are drawn anew for every problem.
+      vary: Names of the dynamic values that are drawn afresh for every problem.
     """
 
     spec: TaskSpec
@@ -48,7 +47,7 @@ class InnerTask:
 
 
 def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[TaskSpec]:
-    """Returns ``per_family`` specs of each family, no two alike, families taking turns.
+    """Return ``per_family`` specs of each family, no two alike, families taking turns.
 
     Args:
       config: Families, data, cap.
@@ -71,7 +70,7 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
 
 
 def augmented(spec: TaskSpec, config: TasksConfig) -> TaskSpec:
-    """Returns the spec with augmentations drawn with the config's probabilities."""
+    """Return the spec with augmentations drawn with the config's probabilities."""
     draws = Draws(config.seed, "augmentations", spec.hash)
     chosen = sample_augmentations(draws, spec.family, config.augmentations)
     return dataclasses.replace(spec, augmentations=chosen)
@@ -79,7 +78,7 @@ def augmented(spec: TaskSpec, config: TasksConfig) -> TaskSpec:
 
 def _sample_column(config: TasksConfig, *, seed: int, family: str, count: int) -> list[TaskSpec]:
     kept: dict[str, TaskSpec] = {}
-    for times in _OVERSAMPLING:  # asked for more, the sampler gives the same ones first
+    for times in _OVERSAMPLING:  # a larger sample begins with the smaller one
         drawn = sample(
             count * times,
             seed=seed,
@@ -100,18 +99,12 @@ def _sample_column(config: TasksConfig, *, seed: int, family: str, count: int) -
 
 
 def pool_hash(specs: Sequence[TaskSpec]) -> str:
-    """Returns the SHA-256 of the specs of a pool: what the weights' card records."""
+    """Return the SHA-256 of the specs of a pool, which the weights' card records."""
     return content_hash([spec.hash for spec in specs])
 
 
 def open_task(spec: TaskSpec, *, vary: Sequence[str]) -> InnerTask:
-    """Builds a task and opens its training data.
-
-    Args:
-      spec: The spec.
-      vary: Dynamic config fields to draw anew for every problem; those that the family does
-        not have are left out.
-    """
+    """Build a task and open its training data; of ``vary`` it keeps what its family has."""
     task = build(spec)
     return InnerTask(
         spec=spec,
@@ -122,7 +115,7 @@ def open_task(spec: TaskSpec, *, vary: Sequence[str]) -> InnerTask:
 
 
 def check_vary(vary: Sequence[str], family_names: Sequence[str]) -> None:
-    """Raises a SpecError if some name is a dynamic field of no family."""
+    """Raise a SpecError if some name is a dynamic field of no family."""
     known = {
         name
         for family in family_names
@@ -135,10 +128,10 @@ def check_vary(vary: Sequence[str], family_names: Sequence[str]) -> None:
 
 
 def draw_problems(inner: InnerTask, draws: Draws, *, count: int, batches: int) -> Problem:
-    """Returns ``count`` problems of a task, along a leading axis: a pure function of ``draws``.
+    """Return ``count`` problems of a task, along a leading axis: a pure function of ``draws``.
 
-    Each has its own initialisation, batches, varied dynamic values, and dynamic values of the
-    task's augmentations.
+    Problems differ in their initialisation, batches, varied dynamic values, and dynamic values of
+    the task's augmentations.
     """
     rows = [draws.child(row) for row in range(count)]
     # 32 bits: what a PRNG key takes without 64-bit mode.
@@ -152,7 +145,7 @@ def draw_problems(inner: InnerTask, draws: Draws, *, count: int, batches: int) -
     return Problem(key=keys, indices=jnp.asarray(indices), dynamic=_dynamic(inner, rows))
 
 
-def _dynamic(inner: InnerTask, rows: Sequence[Draws]) -> dict[str, Any]:
+def _dynamic(inner: InnerTask, rows: Sequence[Draws]) -> dict[str, jax.Array]:
     cls = type(inner.spec.config)
     sampled = [dynamic_values(sample_config(cls, row.child("dynamic"))) for row in rows]
     columns = {name: [values[name] for values in sampled] for name in inner.vary}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
 
-from velodrome.optimizers.metatrain.config.config import UnrollConfig
+from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.taskgen.task import Task
 from velodrome.taskgen.wrappers.wrapping import AugmentedTask
 
@@ -39,9 +40,9 @@ class Carry(NamedTuple):
       memory: The optimizer's state.
     """
 
-    params: Any
-    state: Any
-    memory: Any
+    params: PyTree
+    state: PyTree
+    memory: PyTree
 
 
 class Outcome(NamedTuple):
@@ -56,7 +57,9 @@ class Outcome(NamedTuple):
     last: Float[Array, "*particles"]
 
 
-MakeOptimizer = Callable[[Any, Array], optax.GradientTransformationExtraArgs]
+#: Makes the optimizer of (its weights, the number of steps), both traced. Its ``update`` is given
+#: ``value``, the training loss.
+MakeOptimizer: TypeAlias = Callable[[PyTree, Array], optax.GradientTransformationExtraArgs]
 
 
 class Steps:
@@ -65,29 +68,28 @@ class Steps:
     Args:
       task: The task.
       gather: The `gather` of its training source.
-      make_optimizer: Makes the optimizer of (its weights, the number of steps); both are traced.
-        The optimizer is given ``value``, the training loss.
+      make_optimizer: See `MakeOptimizer`.
     """
 
-    def __init__(self, task: Task, gather: Callable[..., Any], make_optimizer: MakeOptimizer):
+    def __init__(self, task: Task, gather: Callable[..., PyTree], make_optimizer: MakeOptimizer):
         self._task = task
         self._gather = gather
         self._make_optimizer = make_optimizer
 
-    def start(self, weights: Any, problem: Problem, steps: Array) -> Carry:
-        """Returns the problem before its first step."""
+    def start(self, weights: PyTree, problem: Problem, steps: Array) -> Carry:
+        """Return the problem before its first step."""
         start_key, _ = jax.random.split(problem.key)
         params, state = self._task.init(start_key, dict(problem.dynamic))
         return Carry(params, state, self._make_optimizer(weights, steps).init(params))
 
     def stepper(
-        self, weights: Any, problem: Problem, steps: Array, arrays: Any
+        self, weights: PyTree, problem: Problem, steps: Array, arrays: PyTree
     ) -> Callable[[Array, Carry], tuple[Carry, Array]]:
-        """Returns ``step(index, carry) -> (carry, raw loss before the update)``."""
+        """Return ``step(index, carry) -> (carry, raw loss before the update)``."""
         optimizer = self._make_optimizer(weights, steps)
 
         def step(index: Array, carry: Carry) -> tuple[Carry, Array]:
-            def loss_of(params: Any) -> Any:
+            def loss_of(params: PyTree) -> tuple[Array, PyTree]:
                 return self._loss(params, carry.state, problem, index, arrays)
 
             (loss, state), grads = jax.value_and_grad(loss_of, has_aux=True)(carry.params)
@@ -97,19 +99,21 @@ class Steps:
 
         return step
 
-    def batch_loss(self, carry: Carry, problem: Problem, index: Array, arrays: Any) -> Array:
-        """Returns the raw training loss on one batch."""
+    def batch_loss(self, carry: Carry, problem: Problem, index: Array, arrays: PyTree) -> Array:
+        """Return the raw training loss on one batch."""
         loss, _ = self._loss(carry.params, carry.state, problem, index, arrays)
         return self._plain(loss, problem)
 
     def normalized(self, loss: Array) -> Array:
-        """Returns the family's normalised loss, less that of a perfect model.
+        """Return the family's normalised loss, less that of a perfect model.
 
         Normalised losses may be negative; these are not, so that their logarithm exists.
         """
         return self._task.normalize(loss) - self._task.normalize(jnp.zeros((), jnp.float32))
 
-    def _loss(self, params: Any, state: Any, problem: Problem, index: Array, arrays: Any) -> Any:
+    def _loss(
+        self, params: PyTree, state: PyTree, problem: Problem, index: Array, arrays: PyTree
+    ) -> tuple[Array, PyTree]:
         _, loop_key = jax.random.split(problem.key)
         batch_key, loss_key = jax.random.split(jax.random.fold_in(loop_key, index))
         batch = self._gather(arrays, problem.indices[index], batch_key, augment=True)
@@ -117,7 +121,7 @@ class Steps:
         return self._task.loss(params, state, loss_key, batch, train=True, dynamic=dynamic)
 
     def _plain(self, loss: Array, problem: Problem) -> Array:
-        """The loss that the optimizer saw, without what augmentations did to it."""
+        """Return the loss that the optimizer saw, without what augmentations did to it."""
         if isinstance(self._task, AugmentedTask):
             return self._task.plain_loss(loss, dict(problem.dynamic))
         return loss
@@ -128,25 +132,21 @@ LAST_FRACTION = 0.1
 
 
 def make_unroll(
-    steps_of: Steps, config: UnrollConfig, *, longest: int
-) -> Callable[[Any, Problem, Array | int, Any], Outcome]:
-    """Returns ``unroll(optimizer_weights, problem, steps, arrays)`` of one particle.
+    steps_of: Steps, config: UnrollConfig
+) -> Callable[[PyTree, Problem, ArrayLike, PyTree], Outcome]:
+    """Return ``unroll(optimizer_weights, problem, steps, arrays)`` of one particle.
 
-    Args:
-      steps_of: The task and its optimizer.
-      config: The objective.
-      longest: Most inner steps that will be asked for; ``steps`` may be any number up to it,
-        without another compilation.
+    ``steps`` may be any number up to ``config.high``, without another compilation.
     """
 
-    def unroll(weights: Any, problem: Problem, steps: Array | int, arrays: Any) -> Outcome:
+    def unroll(weights: PyTree, problem: Problem, steps: ArrayLike, arrays: PyTree) -> Outcome:
         steps = jnp.asarray(steps, jnp.int32)
         tail_start = steps - jnp.ceil(config.tail_fraction * steps).astype(jnp.int32)
         tail_start = jnp.minimum(tail_start, steps - 1)
         last_start = steps - jnp.ceil(LAST_FRACTION * steps).astype(jnp.int32)
         advance = steps_of.stepper(weights, problem, steps, arrays)
 
-        def step(index: Array, carry: Any) -> Any:
+        def step(index: Array, carry: tuple[Carry, Array, Array]) -> tuple[Carry, Array, Array]:
             inner, tail, last = carry
             inner, loss = advance(index, inner)
             tail = tail + jnp.where(index >= tail_start, steps_of.normalized(loss), 0.0)
@@ -162,27 +162,32 @@ def make_unroll(
         def final(index: Array) -> Array:
             return steps_of.normalized(steps_of.batch_loss(inner, problem, index, arrays))
 
-        return Outcome(
-            jnp.mean(jax.lax.map(final, longest + jnp.arange(config.final_batches))), last
-        )
+        fresh = config.high + jnp.arange(config.final_batches)
+        return Outcome(jnp.mean(jax.lax.map(final, fresh)), last)
 
     return unroll
 
 
 def make_window(steps_of: Steps) -> Callable[..., tuple[Carry, Array]]:
-    """Returns ``window(weights, problem, carry, begin, end, steps, arrays)`` of one particle.
+    """Return ``window(weights, problem, carry, begin, end, steps, arrays)`` of one particle.
 
     It makes inner steps ``begin`` to ``end`` of a problem of ``steps`` steps and returns the carry
     and the window's meta-loss: the mean normalised training loss, less a perfect model's.
     """
 
     def window(
-        weights: Any, problem: Problem, carry: Carry, begin: Any, end: Any, steps: Any, arrays: Any
+        weights: PyTree,
+        problem: Problem,
+        carry: Carry,
+        begin: ArrayLike,
+        end: ArrayLike,
+        steps: ArrayLike,
+        arrays: PyTree,
     ) -> tuple[Carry, Array]:
         begin, end, steps = (jnp.asarray(x, jnp.int32) for x in (begin, end, steps))
         advance = steps_of.stepper(weights, problem, steps, arrays)
 
-        def step(index: Array, pair: Any) -> Any:
+        def step(index: Array, pair: tuple[Carry, Array]) -> tuple[Carry, Array]:
             inner, total = pair
             inner, loss = advance(index, inner)
             return inner, total + steps_of.normalized(loss)
@@ -194,6 +199,6 @@ def make_window(steps_of: Steps) -> Callable[..., tuple[Carry, Array]]:
     return window
 
 
-def batches_needed(config: UnrollConfig, *, longest: int) -> int:
-    """Returns how many batches of indices a `Problem` has."""
-    return longest + (config.final_batches if config.objective == "final" else 0)
+def batches_needed(config: UnrollConfig) -> int:
+    """Return how many batches of indices a `Problem` has."""
+    return config.high + (config.final_batches if config.objective == "final" else 0)

@@ -1,4 +1,4 @@
-"""Adam's envelope on a task, and how much faster than it a loss was reached."""
+"""Adam's envelope on a task, and the speedup over it with which a loss was reached."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from velodrome.taskgen.spec import TaskSpec
 #: Logarithms of speedups are cut here, so that no task outweighs all others.
 MOST = 3.0
 
-# Losses of nothing have no logarithm.
+# A loss of 0 has no logarithm.
 _LEAST_LOSS = 1e-9
 # A loss above the envelope's first is placed before its shortest run by its logarithm, times this.
 _BEFORE = 2.0
-# So that an envelope which stays the same for a while can be inverted: it falls at least so much.
+# An envelope falls at least this much, so that it can be inverted where it is flat.
 _SLOPE = 1e-6
 
 
@@ -41,26 +41,22 @@ class Envelope:
 
     Attributes:
       lengths: Lengths of runs, growing.
-      losses: For each the lowest loss of any rate after as many steps or fewer: the mean training
-        loss (nats) over the last tenth of a run.
+      losses: For each length the lowest loss of any rate after at most as many steps: the mean
+        training loss (nats) over the last tenth of a run.
     """
 
     lengths: tuple[int, ...]
     losses: tuple[float, ...]
 
     def log2_speedup(self, loss: float, steps: int) -> float:
-        """Returns log2 of how many times longer Adam needs for a loss.
+        """Return log2 of how many times longer than ``steps`` Adam needs for a loss.
 
         Adam's time is interpolated in the logarithms of lengths and losses. A loss that Adam does
         not reach in its longest run counts as reached there. One that is above that of Adam's
         shortest run counts as reached earlier, in log2 by twice the difference of the logarithms.
 
-        Args:
-          loss: The loss; if it is not finite, the speedup is the lowest.
-          steps: After how many steps it was reached.
-
         Returns:
-          A number from -`MOST` to `MOST`.
+          A number from -`MOST` to `MOST`; -`MOST` for a loss that is not finite.
         """
         if not math.isfinite(loss):
             return -MOST
@@ -74,12 +70,9 @@ class Envelope:
 
 
 def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> Envelope:
-    """Trains a task with Adam at all rates, once at each length, and returns its envelope.
+    """Train a task with Adam at all rates, once at each length, and return its envelope.
 
-    Args:
-      inner: The task.
-      config: Rates and lengths.
-      draws: Of the problem, which all runs share.
+    All runs share one problem, made from ``draws``.
 
     Raises:
       VelodromeError: At the shortest length all rates diverge.
@@ -87,7 +80,7 @@ def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> 
     longest = config.lengths[-1]
     unroll = UnrollConfig(low=longest, high=longest, objective="tail")
     run = make_particles(inner, unroll, adam)
-    batches = batches_needed(unroll, longest=longest)
+    batches = batches_needed(unroll)
     problems = repeat_all(draw_problems(inner, draws, count=1, batches=batches), len(config.rates))
     rates = jnp.asarray(config.rates, jnp.float32)
     losses = np.stack([np.asarray(run(rates, problems, n).last) for n in config.lengths])
@@ -109,7 +102,7 @@ def envelopes(
     stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> dict[str, Envelope]:
-    """Returns envelopes of tasks by the hashes of their specs, measured or kept.
+    """Return envelopes of tasks by the hashes of their specs, measured or kept.
 
     Args:
       path: Where they are kept: a JSON file, written whenever one was measured.

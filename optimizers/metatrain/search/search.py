@@ -1,11 +1,11 @@
 """A search of the few numbers that hand-made weights are made with, by their speedup over Adam.
 
-What evolution strategies do for all weights (`velodrome.optimizers.metatrain.loop`), CMA-ES does for some
-forty numbers with a meaning: each candidate is a learned optimizer, and its aim is the mean of
-log2 of its speedup over Adam's envelope on tasks and lengths that change every generation.
+What evolution strategies do for all weights (`loop`), CMA-ES does for some forty numbers with a
+meaning: each candidate is a learned optimizer, and its aim is the mean of log2 of its speedup over
+Adam's envelope on tasks and lengths that change every generation.
 
-The log is the checkpoint: a search that goes on is told again what it has measured already, which
-takes no time and gives the same numbers.
+The log is the checkpoint: a resumed search replays what was measured, which takes no time and gives
+the same numbers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text
 from velodrome.optimizers.metatrain.card import Totals, compute_on_card
-from velodrome.optimizers.metatrain.config.checks import is_number
+from velodrome.optimizers.metatrain.config.reading import is_number
 from velodrome.optimizers.metatrain.config.search import SearchConfig
 from velodrome.optimizers.metatrain.directory import (
     CHECKPOINT,
@@ -33,16 +32,21 @@ from velodrome.optimizers.metatrain.directory import (
     OTHERWISE,
     WEIGHTS,
     opened,
+    stopping,
 )
 from velodrome.optimizers.metatrain.es.tasks import pool_hash
-from velodrome.optimizers.metatrain.log import damaged, read_log, to_stderr, write_record
+from velodrome.optimizers.metatrain.log import (
+    Record,
+    damaged,
+    read_log,
+    to_stderr,
+    write_record,
+)
 from velodrome.optimizers.metatrain.loop import MetaTrainResult
 from velodrome.optimizers.metatrain.search.envelope import envelopes
 from velodrome.optimizers.metatrain.search.searcher import Searcher, pool, searched_weights
 from velodrome.optimizers.metatrain.search.strategy import Strategy
-from velodrome.optimizers.metatrain.stopping import stopping
-from velodrome.optimizers.velo.handmade.features import Numbers
-from velodrome.optimizers.velo.handmade.numbers import rounded
+from velodrome.optimizers.velo.handmade.numbers import Numbers, rounded
 from velodrome.optimizers.velo.weights.store import save_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 from velodrome.taskgen.spec import TaskSpec
@@ -58,7 +62,7 @@ def search_numbers(
     max_seconds: float | None = None,
     report: Callable[[str], None] | None = None,
 ) -> MetaTrainResult:
-    """Searches the numbers of hand-made weights.
+    """Search the numbers of hand-made weights.
 
     In ``out_dir``: ``config.json``; ``envelopes.json``, Adam's on each task; ``log.jsonl``, a
     record a generation and one for each length that is checked in the end; and
@@ -66,10 +70,10 @@ def search_numbers(
 
     Args:
       config: What to do.
-      out_dir: A directory of this search's own; it is made if it is missing.
-      resume: Go on with what ``out_dir`` has; the numbers are those of an undisturbed search.
-        False: start again, whatever run it is of (Adam's envelopes are kept, if they are the
-        same).
+      out_dir: A directory for this search alone; it is made if it is missing.
+      resume: Resume the search in ``out_dir``; the numbers are those of an undisturbed one.
+        False: start again, and delete what another run left (Adam's envelopes are kept, if they
+        are the same).
       max_seconds: Stop before the next task's envelope, generation or check once this call has
         taken so long. Ctrl-C and SIGTERM stop it there too.
       report: Called with one line a generation. None: lines go to standard error.
@@ -80,7 +84,7 @@ def search_numbers(
 
     Raises:
       StoreError: Another run is at work in ``out_dir``, or it has another search or one that
-        cannot be gone on with here, a damaged log, an evolution, or weights alone.
+        cannot be resumed here, a damaged log, an evolution, or weights alone.
       VelodromeError: The library cma is missing, or nothing can be written.
       SpecError: The config asks for what cannot be.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was found is saved.
@@ -151,8 +155,8 @@ def _search(
     return MetaTrainResult(weights, _totals(records), path, finished)
 
 
-def _restore(out: Path, config: SearchConfig) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Returns the records of the generations and of the checks of the search in a directory.
+def _restore(out: Path, config: SearchConfig) -> tuple[list[Record], list[Record]]:
+    """Return the records of the generations and of the checks of the search in a directory.
 
     Raises:
       StoreError: It is another search or an evolution, its log is damaged, or it has more
@@ -191,8 +195,8 @@ def _restore(out: Path, config: SearchConfig) -> tuple[list[dict[str, Any]], lis
     return records, [record for record in checks if record["generations"] == wanted]
 
 
-def _is_generation(record: Mapping[str, Any], config: SearchConfig) -> bool:
-    """Whether a record has what `Strategy.replay` and `_totals` ask of it."""
+def _is_generation(record: Record, config: SearchConfig) -> bool:
+    """Whether a record has what `Strategy.replay` and `_totals` read."""
     aims = record.get("aims")
     return (
         isinstance(aims, list)
@@ -202,16 +206,18 @@ def _is_generation(record: Mapping[str, Any], config: SearchConfig) -> bool:
     )
 
 
-def _is_check(record: Mapping[str, Any]) -> bool:
+def _is_check(record: Record) -> bool:
     return all(type(record.get(key)) is int for key in ("generations", "steps"))
 
 
-def _card(searcher: Searcher, numbers: Numbers, totals: Totals, checked: Any) -> dict[str, Any]:
+def _card(
+    searcher: Searcher, numbers: Numbers, totals: Totals, checked: Sequence[Record]
+) -> Record:
     return {
         "training": {
             "method": "separable CMA-ES of the numbers of hand-made weights; aim: log2 of the "
             "speedup over Adam's envelope",
-            "made_by": "optimizers/metatrain/features.py",
+            "made_by": "velodrome.optimizers.velo.handmade.features",
             "numbers": dataclasses.asdict(numbers),
             "config": searcher.config.to_json(),
             "tasks_hash": pool_hash(searcher.specs),
@@ -225,7 +231,7 @@ def _card(searcher: Searcher, numbers: Numbers, totals: Totals, checked: Any) ->
     }
 
 
-def _totals(records: Sequence[Mapping[str, Any]]) -> Totals:
+def _totals(records: Sequence[Record]) -> Totals:
     return Totals(
         steps=len(records),
         inner_steps=sum(record["inner_steps"] for record in records),
@@ -235,7 +241,7 @@ def _totals(records: Sequence[Mapping[str, Any]]) -> Totals:
     )
 
 
-def _line(record: Mapping[str, Any]) -> str:
+def _line(record: Record) -> str:
     aims = record["aims"]
     tasks = " ".join(
         f"{row['family']} {row['mean']:+.2f}@{row['length']}" for row in record["tasks"]
@@ -246,7 +252,7 @@ def _line(record: Mapping[str, Any]) -> str:
     )
 
 
-def _check_line(found: Mapping[str, Any]) -> str:
+def _check_line(found: Record) -> str:
     return (
         f"on all tasks, {found['steps']} steps: mean log2 speedup {found['mean']:+.2f}, faster on "
         f"{found['share_faster']:.0%}"

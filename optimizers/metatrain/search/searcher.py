@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,23 +13,22 @@ from velodrome.optimizers.metatrain.config.search import SearchConfig
 from velodrome.optimizers.metatrain.es.program import open_program, repeat_all
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, sample_pool
 from velodrome.optimizers.metatrain.es.unroll import batches_needed
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.search.envelope import Envelope
-from velodrome.optimizers.velo.handmade.features import Numbers, featured_weights
-from velodrome.optimizers.velo.handmade.numbers import moved, numbers_from
+from velodrome.optimizers.metatrain.trainer import LENGTH_STEP
+from velodrome.optimizers.velo.handmade.features import featured_weights
+from velodrome.optimizers.velo.handmade.numbers import Numbers, moved, numbers_from
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 from velodrome.taskgen.space.config import log_int
 from velodrome.taskgen.space.draws import Draws
 from velodrome.taskgen.spec import TaskSpec
-
-#: Lengths are rounded down to a multiple of this, but not below the lowest.
-_LENGTH_STEP = 10
 
 
 class Searcher:
     """Evaluates candidates. `search_numbers` makes them, and adds directories and resuming.
 
     Args:
-      config: What to do.
+      config: The search.
       specs: Its pool of tasks.
       envelopes: Adam's envelope of each task of the pool, by the hash of its spec.
     """
@@ -45,7 +43,7 @@ class Searcher:
         self._unroll = UnrollConfig(low=longest, high=longest, objective="tail")
 
     def numbers(self, candidate: Iterable[float]) -> Numbers:
-        """Returns the numbers of a candidate: distances from the start in units of the scales."""
+        """Return the numbers of a candidate: distances from the start in units of the scales."""
         distances = dict(zip(self.config.searched, candidate, strict=True))
         return numbers_from(
             {
@@ -54,11 +52,11 @@ class Searcher:
             }
         )
 
-    def evaluate(self, index: int, candidates: Sequence[Iterable[float]]) -> dict[str, Any]:
-        """Returns the record of generation ``index``: a pure function of the arguments."""
+    def evaluate(self, index: int, candidates: Sequence[Iterable[float]]) -> Record:
+        """Return the record of generation ``index``: a pure function of the arguments."""
         weights = _stacked([searched_weights(self.config, self.numbers(row)) for row in candidates])
         aims = np.zeros(len(candidates))
-        record: dict[str, Any] = {"generation": index, "tasks": [], "inner_steps": 0}
+        record: Record = {"generation": index, "tasks": [], "inner_steps": 0}
         for slot in range(self.config.strategy.tasks):
             spec, length, draws = self.draw(index, slot)
             found = self._speedups(spec, weights, length, draws, problems=1)
@@ -75,8 +73,8 @@ class Searcher:
             record["inner_steps"] += len(candidates) * length
         return {**record, "aims": aims.tolist()}
 
-    def check(self, numbers: Numbers, length: int) -> dict[str, Any]:
-        """Returns how weights do on the whole pool, on problems that no generation has seen."""
+    def check(self, numbers: Numbers, length: int) -> Record:
+        """Return how weights do on the whole pool, on problems that no generation has seen."""
         count = self.config.strategy.population
         weights = _stacked([searched_weights(self.config, numbers)] * count)
         means = np.empty(len(self.specs))
@@ -94,7 +92,7 @@ class Searcher:
         }
 
     def draw(self, index: int, slot: int) -> tuple[TaskSpec, int, Draws]:
-        """Returns the task and the length of a slot of a generation, and draws for its problem."""
+        """Return the task and the length of a slot of a generation, and draws for its problem."""
         draws = Draws(self.config.seed, "generation", index, slot)
         families = self.config.tasks.families
         turn = index * self.config.strategy.tasks + slot
@@ -102,13 +100,13 @@ class Searcher:
         spec = mine[draws.word("task") % len(mine)]
         low, high = self.config.lengths.low, self.config.lengths.longest(spec.family)
         length = log_int(low, high + 1).sample(draws, "length")
-        return spec, max(low, length - length % _LENGTH_STEP), draws.child("problem")
+        return spec, max(low, length - length % LENGTH_STEP), draws.child("problem")
 
     def _speedups(
         self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: Draws, *, problems: int
     ) -> np.ndarray:
         inner, run = open_program(spec, (), self._unroll)
-        batches = batches_needed(self._unroll, longest=self._unroll.high)
+        batches = batches_needed(self._unroll)
         drawn = draw_problems(inner, draws, count=problems, batches=batches)
         lanes = len(jax.tree.leaves(weights)[0])
         losses = np.asarray(run(weights, repeat_all(drawn, lanes // problems), length).last)
@@ -117,13 +115,13 @@ class Searcher:
 
 
 def pool(config: SearchConfig) -> list[TaskSpec]:
-    """Returns the tasks of a search."""
+    """Return the tasks of a search."""
     tasks = config.tasks
     return sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
 
 
 def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:
-    """Returns the weights of a config's size and seed that are made with numbers."""
+    """Return the weights of a config's size and seed that are made with ``numbers``."""
     key = jax.random.key(Draws(config.seed, "weights").word("key") >> 32)
     size = config.architecture
     return featured_weights(key, hidden=size.hidden, bank=size.bank, numbers=numbers)

@@ -1,11 +1,11 @@
-"""Separable CMA-ES with mirrored candidates, by the library cma, resumable by telling it again."""
+"""Separable CMA-ES with mirrored candidates, by the library cma, resumable by replay."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,18 @@ from jaxtyping import Float
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.optimizers.metatrain.config.search import StrategyConfig
 from velodrome.optimizers.metatrain.directory import OTHERWISE
+from velodrome.optimizers.metatrain.log import Record
 
 
 class Strategy:
-    """Asks for candidates and is told their aims.
+    """Makes candidates, and learns from their aims.
 
-    Everything random comes from a generator of its own, so that the same aims, told again in the
-    same order, lead to the same state.
+    Everything random comes from one generator, so that the same aims in the same order lead to the
+    same state.
 
     Args:
       config: How candidates are made.
-      dimensions: How many numbers a candidate has; the first ones are around 0.
+      dimensions: How many numbers a candidate has; the first candidates are around 0.
       seed: Of the candidates.
     """
 
@@ -45,22 +46,22 @@ class Strategy:
         self.average: Float[np.ndarray, " numbers"] = np.zeros(dimensions)
 
     def ask(self) -> list[Float[np.ndarray, " numbers"]]:
-        """Returns the candidates of the next generation."""
+        """Return the candidates of the next generation."""
         return self._evolution.ask()
 
-    def tell(self, candidates: Sequence[Any], aims: Sequence[float]) -> None:
-        """Learns from the candidates' aims, of which more is better."""
+    def tell(self, candidates: Sequence[np.ndarray], aims: Sequence[float]) -> None:
+        """Learn from the candidates' aims; more is better."""
         with warnings.catch_warnings():
             # cma warns of what it would stop at; a noisy aim makes it want to.
             warnings.simplefilter("ignore")
             self._evolution.tell(candidates, [-aim for aim in aims])
         self.average = self._decay * self.average + (1.0 - self._decay) * self._evolution.mean
 
-    def replay(self, record: Mapping[str, Any]) -> None:
-        """Learns again from a generation that was measured before.
+    def replay(self, record: Record) -> None:
+        """Learn again from a generation that was measured before.
 
         Raises:
-          StoreError: The candidates were others: of another version of cma or numpy, say.
+          StoreError: The candidates were others, such as those of another version of cma.
         """
         candidates = self.ask()
         if self.fingerprint(candidates) != record.get("candidates"):
@@ -71,14 +72,14 @@ class Strategy:
         self.tell(candidates, record["aims"])
 
     @staticmethod
-    def fingerprint(candidates: Sequence[Any]) -> str:
-        """Returns a hash of candidates, which tells whether they are the same."""
+    def fingerprint(candidates: Sequence[np.ndarray]) -> str:
+        """Return a hash of candidates."""
         return hashlib.sha256(np.asarray(candidates, "<f8").tobytes()).hexdigest()[:16]
 
 
 def _cma() -> Any:
     try:
-        import cma
+        import cma  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise VelodromeError(
             "a search needs the library cma: pip install 'velodrome[search]', or in a clone "

@@ -7,8 +7,7 @@ import gzip
 import numpy as np
 
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
-from velodrome.taskgen.data.packagefiles import package_file
-from velodrome.taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 DIGITS_INFO = DatasetInfo(
     name="digits",

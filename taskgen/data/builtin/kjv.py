@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
-from velodrome.taskgen.data.packagefiles import package_file
-from velodrome.taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 _QUOTES = '"""'
 # Brackets mark words that the translators supplied. The rest makes every character one byte.

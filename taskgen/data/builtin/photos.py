@@ -9,8 +9,7 @@ import numpy as np
 
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
 from velodrome.taskgen.data.order import permutation
-from velodrome.taskgen.data.packagefiles import package_file
-from velodrome.taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 # Files of skimage/data. Left out are drawings, scans, a phase image that is nearly all background,
 # the second view of the motorcycle, and files that skimage would have to download.
@@ -53,28 +52,14 @@ INFO = DatasetInfo(
 )
 
 
-def columns(width: int, split: str) -> tuple[int, int]:
-    """Return the first column of a photograph that a split is cut from, and the one after the last.
+def corners(height: int, width: int, split: str, photograph: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns i32[n] of the top-left pixels of a photograph's crops.
 
-    The right quarter is held out, and a gap keeps the parts from touching.
+    No pair is repeated. The right quarter of a photograph is held out, and a gap keeps the parts
+    from touching. The number of the photograph seeds the choice.
     """
     border = width - width // 4
-    return (0, border - GAP) if split == "train" else (border, width)
-
-
-def corners(height: int, width: int, split: str, photograph: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and columns of the top-left pixels of a photograph's crops.
-
-    Args:
-      height: In pixels.
-      width: In pixels.
-      split: "train" or "heldout".
-      photograph: Its number; each photograph is cut at other places.
-
-    Returns:
-      Two i32[n], without repetition of a pair.
-    """
-    first, stop = columns(width, split)
+    first, stop = (0, border - GAP) if split == "train" else (border, width)
     across = stop - first - CROP + 1
     choices = (height - CROP + 1) * across
     chosen = permutation(choices, seed=photograph, stream=list(CROPS).index(split))[: CROPS[split]]

@@ -1,4 +1,4 @@
-"""Facts of the published data sets: enough to sample specs on them and to cost these.
+"""Facts about the published data sets: enough to sample specs on them and to cost these.
 
 The splits are those of Metz et al. 2022 (arXiv 2211.09760) as google/learned_optimization defines
 them on the builders of tensorflow-datasets (TFDS): images train on the first 80% of the training
@@ -12,7 +12,7 @@ from __future__ import annotations
 from velodrome.taskgen.data.info import DatasetInfo
 
 BYTES = 259
-"""Vocabulary of text as bytes: 256 after the ids for padding, end and unknown."""
+"""Vocabulary of text as bytes: 256, after the ids for padding, end and unknown."""
 
 PIECES = 32_100
 """Vocabulary of T5: 32,000 SentencePiece tokens and 100 extra ids."""
@@ -28,32 +28,32 @@ def _image(
     name: str,
     origin: str,
     shape: tuple[int, int, int],
-    classes: int,
+    num_classes: int,
     licence: str,
-    sizes: dict[str, int],
+    split_sizes: dict[str, int],
     *,
     dtype: str = "uint8",
 ) -> DatasetInfo:
     return DatasetInfo(
-        name=name,
-        kind="image",
-        licence=licence,
-        origin=origin,
-        provenance="real",
+        name,
+        "image",
+        licence,
+        origin,
+        "real",
         shape=shape,
-        num_classes=classes,
+        num_classes=num_classes,
         dtype=dtype,
-        split_sizes=sizes,
+        split_sizes=split_sizes,
     )
 
 
 def _text(name: str, origin: str, vocab_size: int, licence: str) -> DatasetInfo:
     return DatasetInfo(
-        name=name,
-        kind="text",
-        licence=licence,
-        origin=origin,
-        provenance="real",
+        name,
+        "text",
+        licence,
+        origin,
+        "real",
         vocab_size=vocab_size,
         layout="examples",
         example_tokens=EXAMPLE_TOKENS,
@@ -61,8 +61,8 @@ def _text(name: str, origin: str, vocab_size: int, licence: str) -> DatasetInfo:
 
 
 _CIFAR = {"train": 40_000, "heldout": 10_000}
-# 80% of the 1,281,167 training images: the percentages of the original, which was prepared in
-# private, are not published.
+# 80% of the 1,281,167 training images. The original was prepared in private, and its percentages
+# are not published.
 _IMAGENET = {"train": 1_024_934, "heldout": 50_000}
 _LM1B = "One Billion Word Benchmark (Chelba et al. 2013), "
 _WIKIPEDIA = "English Wikipedia of 2020-12-01, opening of each article, "
@@ -111,4 +111,3 @@ INFOS = (
     _text("wikipedia_bytes", _WIKIPEDIA + _AS_BYTES, BYTES, _WIKIPEDIA_LICENCE),
     _text("wikipedia_32k", _WIKIPEDIA + _AS_PIECES, PIECES, _WIKIPEDIA_LICENCE),
 )
-"""Facts of every published data set."""

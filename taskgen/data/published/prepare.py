@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib import util
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from velodrome.foundation.download import DownloadError, download
 from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir
 from velodrome.taskgen.data.info import SPLITS, DatasetInfo, hash_arrays, map_arrays
-from velodrome.taskgen.data.packagefiles import installed_version
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.published.prepared import (
     Record,
@@ -27,6 +27,7 @@ from velodrome.taskgen.data.published.readers.detect import open_source_folder
 from velodrome.taskgen.data.published.readers.tokens import Encode, encode_bytes, load_pieces
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.writer import write_split
+from velodrome.taskgen.data.stored import installed_version
 
 _SOURCE = "source"
 """File with the hash of what the splits of an unfinished data set are made from."""
@@ -101,7 +102,7 @@ def _fetch_files(name: str, progress: Progress) -> Path:
                 folder / file.name,
                 size=file.size,
                 sha256=file.sha256,
-                progress=lambda done, total, step=file.name: progress(step, done, total),
+                progress=partial(progress, file.name),
             )
         except DownloadError as error:
             raise DownloadError(
@@ -122,14 +123,8 @@ def _write(
     for split in SPLITS:
         target, part = folder / split, folder / f"{split}.part"
         if not target.is_dir():
-            write_split(
-                part,
-                reader.splits[split],
-                source=identity,
-                progress=lambda done, total, step=f"{info.name} {split}": progress(
-                    step, done, total
-                ),
-            )
+            report = partial(progress, f"{info.name} {split}")
+            write_split(part, reader.splits[split], source=identity, progress=report)
             part.replace(target)
         arrays = map_arrays(target, info.array_names)
         splits[split] = SplitRecord(

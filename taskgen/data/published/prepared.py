@@ -66,23 +66,11 @@ class Record:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Record:
-        """Read what :meth:`to_json` returned; raise a ValueError or TypeError if it is not that."""
-        known = _fields(cls, found)
-        splits = {
-            split: SplitRecord(**_fields(SplitRecord, found["splits"][split])) for split in SPLITS
-        }
-        files = {
-            name: FileFacts(**_fields(FileFacts, file)) for name, file in found["files"].items()
-        }
-        return cls(**{**known, "splits": splits, "files": files})
-
-
-def _fields(kind: type, found: Mapping[str, Any]) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(kind)]
-    lacking = sorted(set(names) - set(found))
-    if lacking:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
-    return {name: found[name] for name in names}
+        """Read what :meth:`to_json` returned; raise TypeError or KeyError if it is not that."""
+        known = {key: value for key, value in found.items() if key not in ("schema", "name")}
+        known["splits"] = {split: SplitRecord(**found["splits"][split]) for split in SPLITS}
+        known["files"] = {name: FileFacts(**file) for name, file in found["files"].items()}
+        return cls(**known)
 
 
 def prepared_dir(name: str) -> Path:

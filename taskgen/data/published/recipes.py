@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -57,6 +58,8 @@ def _even(counts: Mapping[str, int], classes: int) -> Mapping[str, tuple[int, ..
     return {split: (count // classes,) * classes for split, count in counts.items()}
 
 
+_MNIST = partial(Recipe, parts=_IMAGES, counts=_MNIST_COUNTS, layout="idx")
+_CIFAR = partial(Recipe, parts=_IMAGES, counts=_CIFAR_COUNTS, layout="cifar")
 _IMAGENET = Recipe(
     "imagenet2012",
     _VALIDATED,
@@ -87,33 +90,12 @@ _WIKIPEDIA = Recipe(
 )
 
 RECIPES: Mapping[str, Recipe] = {
-    "mnist": Recipe(
-        "mnist", _IMAGES, _MNIST_COUNTS, sources.MNIST, "idx", class_counts=_MNIST_CLASSES
+    "mnist": _MNIST("mnist", files=sources.MNIST, class_counts=_MNIST_CLASSES),
+    "fashion_mnist": _MNIST(
+        "fashion_mnist", files=sources.FASHION_MNIST, class_counts=_even(_MNIST_COUNTS, 10)
     ),
-    "fashion_mnist": Recipe(
-        "fashion_mnist",
-        _IMAGES,
-        _MNIST_COUNTS,
-        sources.FASHION_MNIST,
-        "idx",
-        class_counts=_even(_MNIST_COUNTS, 10),
-    ),
-    "cifar10": Recipe(
-        "cifar10",
-        _IMAGES,
-        _CIFAR_COUNTS,
-        sources.CIFAR10,
-        "cifar",
-        class_counts=_even(_CIFAR_COUNTS, 10),
-    ),
-    "cifar100": Recipe(
-        "cifar100",
-        _IMAGES,
-        _CIFAR_COUNTS,
-        sources.CIFAR100,
-        "cifar",
-        class_counts=_even(_CIFAR_COUNTS, 100),
-    ),
+    "cifar10": _CIFAR("cifar10", files=sources.CIFAR10, class_counts=_even(_CIFAR_COUNTS, 10)),
+    "cifar100": _CIFAR("cifar100", files=sources.CIFAR100, class_counts=_even(_CIFAR_COUNTS, 100)),
     "food101_64": Recipe(
         "food101", _VALIDATED, {"train": 75_750, "validation": 25_250}, sources.FOOD101, "food101"
     ),

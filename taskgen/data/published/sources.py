@@ -38,7 +38,6 @@ class FileFacts:
 
 
 # Sizes and SHA-256 as in the checksum files of tensorflow-datasets 4.9.10.
-_TORONTO_URL = "https://www.cs.toronto.edu/~kriz/"
 _IDX_FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -47,72 +46,62 @@ _IDX_FILES = (
 )
 
 
-def _idx_files(base: str, *facts: tuple[int, str]) -> tuple[RawFile, ...]:
-    return tuple(RawFile(base + name, *fact) for name, fact in zip(_IDX_FILES, facts, strict=True))
+def _files(base: str, names: Sequence[str], *facts: tuple[int, str]) -> tuple[RawFile, ...]:
+    return tuple(RawFile(base + name, *fact) for name, fact in zip(names, facts, strict=True))
 
 
-MNIST = _idx_files(
+MNIST = _files(
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    _IDX_FILES,
     (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
     (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
     (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
     (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
 )
-FASHION_MNIST = _idx_files(
+FASHION_MNIST = _files(
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    _IDX_FILES,
     (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
     (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
     (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
     (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
 )
-LM1B = (
-    RawFile(
-        "http://www.statmt.org/lm-benchmark/"
-        "1-billion-word-language-modeling-benchmark-r13output.tar.gz",
-        1_792_209_805,
-        "01ba60381110baf7f189dfd2b8374de371e8c9a340835793f190bdae9e90a34e",
-    ),
+LM1B = _files(
+    "http://www.statmt.org/lm-benchmark/",
+    ["1-billion-word-language-modeling-benchmark-r13output.tar.gz"],
+    (1_792_209_805, "01ba60381110baf7f189dfd2b8374de371e8c9a340835793f190bdae9e90a34e"),
 )
-CIFAR10 = (
-    RawFile(
-        _TORONTO_URL + "cifar-10-binary.tar.gz",
-        170_052_171,
-        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-    ),
+CIFAR10 = _files(
+    "https://www.cs.toronto.edu/~kriz/",
+    ["cifar-10-binary.tar.gz"],
+    (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
 )
-CIFAR100 = (
-    RawFile(
-        _TORONTO_URL + "cifar-100-binary.tar.gz",
-        168_513_733,
-        "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-    ),
+CIFAR100 = _files(
+    "https://www.cs.toronto.edu/~kriz/",
+    ["cifar-100-binary.tar.gz"],
+    (168_513_733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),
 )
-FOOD101 = (
-    RawFile(
-        "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
-        4_996_278_331,
-        "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4",
-    ),
+FOOD101 = _files(
+    "http://data.vision.ee.ethz.ch/cvl/",
+    ["food-101.tar.gz"],
+    (4_996_278_331, "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4"),
 )
 
 
 def find_files(
     name: str, directory: Path, files: Sequence[RawFile], wanted: Sequence[str]
 ) -> tuple[dict[str, Path], dict[str, FileFacts], bool | None]:
-    """Find original files in a directory or in one right below it, compressed with gzip or not.
+    """Find the ``wanted`` files of the data set ``name``, compressed with gzip or not.
 
-    Args:
-      name: The data set, whose folder is preferred to others.
-      directory: Where to look.
-      files: The files as published.
-      wanted: Names of the files without ``.gz``.
+    They lie in the directory, or in one right below it; if in several, in that of the data set's
+    name.
 
     Returns:
-      Their paths by name, nothing if none of them is there; what to record about them; and whether
-      they are, byte for byte, the published ones, see :func:`is_published`.
+      Their paths by name, empty if none of them is there; what to record about them; and whether
+      they are the published ``files``, see :func:`is_published`.
 
     Raises:
-      DataError: Some of them are missing, or several folders have files of these names.
+      DataError: Some of them are missing, or nothing says which of several folders is right.
     """
     folder, paths = _find(name, directory, wanted)
     missing = [file for file in wanted if file not in paths]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, WriteError
 from velodrome.foundation.files import atomic_write_json
-from velodrome.taskgen.data.info import Arrays
 from velodrome.taskgen.data.published.readers.base import SplitReader
 
 CHUNK = 1024
@@ -25,40 +21,6 @@ CHUNK = 1024
 
 _NOTE = "done.json"
 _FORMAT = 2  # raised when unfinished files of an older version cannot be resumed
-
-
-@dataclass
-class _Column:
-    """An array that is being written: the type and shape of an example, and how many there are."""
-
-    dtype: str
-    shape: list[int]
-    length: int = 0
-
-    @property
-    def header(self) -> bytes:
-        """The beginning of the ``.npy`` file."""
-        # Its size does not depend on the length: numpy leaves room for all lengths.
-        shape = (self.length, *self.shape)
-        buffer = io.BytesIO()
-        description = {"descr": self.dtype, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_2_0(buffer, description)
-        return buffer.getvalue()
-
-    @property
-    def end(self) -> int:
-        """Size of the ``.npy`` file."""
-        row = np.dtype(self.dtype).itemsize * math.prod(self.shape)
-        return len(self.header) + self.length * row
-
-
-@dataclass
-class _Note:
-    """How far the writing has got."""
-
-    identity: str
-    examples: int = 0
-    columns: dict[str, _Column] = field(default_factory=dict)
 
 
 def write_split(
@@ -83,19 +45,25 @@ def write_split(
     identity = content_hash({"source": source, "count": reader.count, "format": _FORMAT})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        note = _resume(folder, identity)
-        while note.examples < reader.count:
-            stop = min(reader.count, note.examples + CHUNK)
-            _append(folder, note, reader.read(note.examples, stop))
-            note.examples = stop
+        done, sizes = _resume(folder, identity)
+        while done < reader.count:
+            stop = min(reader.count, done + CHUNK)
+            arrays = reader.read(done, stop)
+            if done and "offsets" in arrays:
+                # Their first is the last of the chunk before: the number of tokens so far.
+                tokens = arrays["tokens"]
+                before = (sizes["tokens"] - len(_header(tokens.dtype, (0,)))) // tokens.itemsize
+                arrays = {**arrays, "offsets": arrays["offsets"][1:] + before}
+            for name, array in arrays.items():
+                sizes[name] = _append(folder / f"{name}.npy", sizes.get(name, 0), array)
+            done = stop
             # The bytes are on disk before the note says so.
-            atomic_write_json(folder / _NOTE, dataclasses.asdict(note))
+            note = {"identity": identity, "examples": done, "sizes": sizes}
+            atomic_write_json(folder / _NOTE, note)
             if progress is not None:
-                progress(stop, reader.count)
-        for name, column in note.columns.items():
-            with (folder / f"{name}.npy").open("r+b") as file:
-                file.write(column.header)
-                _flush(file)
+                progress(done, reader.count)
+        for name, size in sizes.items():
+            _finish(folder / f"{name}.npy", size)
         (folder / _NOTE).unlink()
     except OSError as error:
         raise WriteError(
@@ -104,42 +72,53 @@ def write_split(
         ) from error
 
 
-def _resume(folder: Path, identity: str) -> _Note:
+def _resume(folder: Path, identity: str) -> tuple[int, dict[str, int]]:
+    """Return the number of examples that are written, and the sizes of the files with these."""
     try:
-        found = json.loads((folder / _NOTE).read_text())
-        if found["identity"] == identity:
-            columns = {name: _Column(**column) for name, column in found["columns"].items()}
-            return _Note(identity, found["examples"], columns)
+        note = json.loads((folder / _NOTE).read_text())
+        if note["identity"] == identity:
+            return note["examples"], note["sizes"]
     except (FileNotFoundError, ValueError, KeyError):
         pass  # nothing was begun, or nobody knows what
     for path in folder.iterdir():
         path.unlink()
-    return _Note(identity)
+    return 0, {}
 
 
-def _append(folder: Path, note: _Note, arrays: Arrays) -> None:
-    if "offsets" in arrays:
-        known = note.columns["tokens"].length if note.examples else 0
-        first = 1 if note.examples else 0  # the last chunk ended with this chunk's first
-        arrays = {**arrays, "offsets": arrays["offsets"][first:] + known}
-    for name, array in arrays.items():
-        found = _Column(array.dtype.str, list(array.shape[1:]))
-        column = note.columns.setdefault(name, found)
-        if (column.dtype, column.shape) != (found.dtype, found.shape):
+def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    """Return the beginning of a ``.npy`` file; numpy leaves room for any number of rows."""
+    buffer = io.BytesIO()
+    description = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_2_0(buffer, description)
+    return buffer.getvalue()
+
+
+def _append(path: Path, size: int, array: np.ndarray) -> int:
+    """Append rows to the first ``size`` bytes of a file, and return its new size."""
+    header = _header(array.dtype, (0, *array.shape[1:]))
+    # Not a memory map: where the disk is full, writing to one kills the process.
+    with path.open("r+b" if size else "w+b") as file:
+        if size and file.read(len(header)) != header:
             raise DataError(
-                f"array {name!r} of {folder} is of {array.dtype} {array.shape[1:]} in one place "
-                f"and of {column.dtype} {column.shape} in another; the source is damaged."
+                f"the examples in {path} are not all of {array.dtype} {array.shape[1:]}; the "
+                "source is damaged."
             )
-        path = folder / f"{name}.npy"
-        # Not a memory map: where the disk is full, writing to one kills the process.
-        with path.open("r+b" if path.exists() else "w+b") as file:
-            file.truncate(column.end)  # without what was written after the last note
-            file.seek(column.end)
-            file.write(np.ascontiguousarray(array).data)
-            _flush(file)
-        column.length += len(array)
+        file.truncate(size)  # without what was written after the last note
+        file.seek(0, os.SEEK_END)
+        file.write(b"" if size else header)
+        file.write(np.ascontiguousarray(array).data)
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
 
 
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _finish(path: Path, size: int) -> None:
+    """Write the number of rows into the header of a file."""
+    with path.open("r+b") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        rows = (size - file.tell()) // (dtype.itemsize * math.prod(shape[1:]))
+        file.seek(0)
+        file.write(_header(dtype, (rows, *shape[1:])))
+        file.flush()
+        os.fsync(file.fileno())

@@ -16,30 +16,27 @@ from velodrome.taskgen.data.info import Arrays
 from velodrome.taskgen.data.standin.words import random_below, random_bytes
 
 JITTER = 3
-"""A prototype moves by up to so many pixels in each direction."""
+"""A prototype moves by up to this number of pixels in each direction."""
 
 _FIELD = 1024  # pixels: backgrounds are cut out of a field of this height and width
 _BACKGROUND = 30  # standard deviation in grey levels, about
 
 # Standard deviation of prototypes, by the largest number of classes: learnable in some hundred
-# steps, and not in ten. More classes take more.
+# steps, and not in ten. More classes need more.
 _PROTOTYPES = ((10, 10), (101, 18), (1000, 30))
-_COLOUR = 2  # the part of an image that its channels share is so many times the part they do not
+_COLOUR = 2  # standard deviation of what the channels share, in that of what they do not share
 
 
 def make_images(
     name: str, sizes: dict[str, int], *, shape: tuple[int, ...], classes: int
 ) -> dict[str, Arrays]:
-    """Makes the splits of a stand-in.
+    """Make the splits of a stand-in: ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
 
     Args:
-      name: Name of the data set, which decides all random choices.
+      name: Name of the data set, which seeds all random choices.
       sizes: Number of images of each split.
       shape: Height and width, which are equal, and channels.
-      classes: Number of classes, equally frequent; at most 1,000.
-
-    Returns:
-      ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
+      classes: At most 1,000; they are equally frequent.
     """
     side, _, channels = shape
     room = side + 2 * JITTER
@@ -80,21 +77,15 @@ def _split(
 
 
 def _windows(field: np.ndarray, side: int) -> np.ndarray:
-    """All windows of a field i16[F,F,C], without copying: i16[F-side+1,F-side+1,C,side,side]."""
+    """View i16[F,F,C] as its windows i16[F-side+1,F-side+1,C,side,side]."""
     return np.lib.stride_tricks.sliding_window_view(field, (side, side), axis=(0, 1))
 
 
 def noise(side: int, channels: int, deviation: int, *path: str) -> np.ndarray:
-    """Makes a square field of noise with a 1/f spectrum, from the scale of 1 pixel to that of 32.
+    """Make noise i16[side,side,channels] with a 1/f spectrum, on scales of 1 to 32 pixels.
 
-    Args:
-      side: Height and width in pixels.
-      channels: Colour channels; they are correlated.
-      deviation: Standard deviation, about.
-      *path: What it is for; decides the random choices.
-
-    Returns:
-      i16[side,side,channels], with mean about 0.
+    Its mean is about 0, its standard deviation about ``deviation``; the channels are correlated,
+    and ``path`` seeds the random choices.
     """
     shared = _grey(side, deviation * _COLOUR, *path, "shared")
     made = [shared]
@@ -116,7 +107,7 @@ def _grey(side: int, deviation: int, *path: str) -> np.ndarray:
 
 
 def _octave(side: int, cell: int, *path: str) -> np.ndarray:
-    """Random values from -128 to 127 at every ``cell``-th pixel, linear between: i32[side,side]."""
+    """Make i32[side,side]: random bytes less 128 at every ``cell``-th pixel, linear between."""
     grid = -(-side // cell) + 1
     values = random_bytes(grid * grid, *path).astype(np.int32).reshape(grid, grid) - 128
     for axis in (0, 1):

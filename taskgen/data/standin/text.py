@@ -1,8 +1,8 @@
 """Stand-in text: a Markov chain over words whose frequencies follow Zipf's law.
 
 Each word is followed by one of a few others three times out of four, and else by any word: so a
-model learns frequencies first, spelling next, and then what follows what, much as on real text.
-Integer arithmetic on raw words throughout.
+model learns frequencies first, spelling next, and then which word follows which, much as on real
+text. All arithmetic is on integers, so the bytes are the same on every machine.
 """
 
 from __future__ import annotations
@@ -40,19 +40,16 @@ def make_text(
     spelled: bool,
     keep: int,
 ) -> dict[str, Arrays]:
-    """Makes the splits of a stand-in, of separate examples.
+    """Make the splits of a stand-in: ``{split: {"tokens": int[M], "offsets": i64[N+1]}}``.
 
     Args:
-      name: Name of the data set, which decides all random choices.
-      sizes: Number of examples of each split.
+      name: Name of the data set, which seeds all random choices.
+      sizes: Number of texts of each split.
       words: Number of different words.
-      lengths: Fewest and most words of an example.
-      spelled: Whether words are spelled with letters (a token is a byte, plus 3), or are tokens
-        themselves (the most frequent one is 3).
-      keep: At most so many tokens of each example.
-
-    Returns:
-      ``{split: {"tokens": int[M], "offsets": i64[N+1]}}``; u8 if spelled, else u16.
+      lengths: Fewest and most words of a text.
+      spelled: Whether words are spelled with letters (tokens u8: the byte, plus 3), or are tokens
+        themselves (u16: the most frequent one is 3).
+      keep: The largest number of tokens of a text.
     """
     successors = _zipf(words, words * _SUCCESSORS, name, "successors").reshape(words, _SUCCESSORS)
     made = {}
@@ -69,7 +66,7 @@ def make_text(
 
 
 def _zipf(words: int, count: int, *path: str) -> np.ndarray:
-    """Draws i64[count]: rank r, from 0, with a frequency proportional to 1 / (r + 3)."""
+    """Draw i64[count]: rank r, from 0, with a frequency proportional to 1 / (r + 3)."""
     ends = np.cumsum(2**24 // (np.arange(words, dtype=np.int64) + 3))
     point = random_below(int(ends[-1]), count, *path)
     return np.searchsorted(ends, point, side="right")
@@ -78,7 +75,7 @@ def _zipf(words: int, count: int, *path: str) -> np.ndarray:
 def _chains(
     successors: np.ndarray, count: int, lengths: tuple[int, int], name: str, split: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Walks ``count`` chains at once: words i64[count,longest], and how many of them count."""
+    """Walk ``count`` chains: words i64[count,longest], and the length of each chain i64[count]."""
     words, shortest, longest = len(successors), *lengths
     length = shortest + random_below(longest - shortest + 1, count, name, split, "length")
     chain = np.empty((count, longest), np.int64)
@@ -95,8 +92,8 @@ def _chains(
 
 
 def _spell(words: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Spells every word, with a space after it: all letters in a row, and where words end."""
-    # Frequent words are short: about log2 of the rank letters.
+    """Spell every word, with a space after it: all letters in a row, and where words end."""
+    # Frequent words are short: the number of letters is about log2 of the rank.
     rank = np.arange(words, dtype=np.int64) + 2
     bits = np.array([int(r).bit_length() for r in rank], np.int64)
     count = np.maximum(1, bits - 1 + random_below(3, words, name, "word length"))
@@ -110,13 +107,13 @@ def _spell(words: int, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _spelled(
     chain: np.ndarray, length: np.ndarray, letters: np.ndarray, ends: np.ndarray, keep: int
 ) -> Arrays:
-    """Writes out chains of words as bytes; the space after the last word becomes a full stop."""
+    """Write chains of words as bytes; the space after the last word becomes a full stop."""
     spelled = np.diff(ends, prepend=0)
     parts, counts = [], []
     for some, words in zip(chain, length, strict=True):
         word = some[:words]
         size = spelled[word]
-        # The letters of all words of the example, one after the other.
+        # The letters of all words of the text, one after the other.
         start = np.repeat(ends[word] - size - np.cumsum(size) + size, size)
         text = letters[start + np.arange(len(start))]
         text[-1] = ord(".") + FIRST_BYTE

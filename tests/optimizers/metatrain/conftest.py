@@ -6,11 +6,8 @@ import dataclasses
 
 import pytest
 
-from velodrome.optimizers.metatrain.config.config import (
-    ArchitectureConfig,
-    MetaTrainConfig,
-    load_config,
-)
+from velodrome.optimizers.metatrain.config.config import MetaTrainConfig, load_config
+from velodrome.optimizers.metatrain.config.inner import ArchitectureConfig
 
 
 @pytest.fixture

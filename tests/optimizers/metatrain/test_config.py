@@ -9,16 +9,13 @@ import pytest
 
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
 from velodrome.optimizers.metatrain.config.config import (
-    EstimatorConfig,
     MetaTrainConfig,
-    PhaseConfig,
-    RecordConfig,
-    TasksConfig,
-    UnrollConfig,
     builtin_configs,
     load_config,
     load_plan,
 )
+from velodrome.optimizers.metatrain.config.inner import PhaseConfig, TasksConfig, UnrollConfig
+from velodrome.optimizers.metatrain.config.outer import EstimatorConfig, RecordConfig
 
 
 def test_round_trip(tmp_path):

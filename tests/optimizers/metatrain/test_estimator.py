@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from velodrome.optimizers.metatrain.es.estimator import estimate, perturb, sample_perturbations
+from velodrome.optimizers.metatrain.es.estimator import estimate, perturb
+from velodrome.taskgen.nn.evolution import unit_noise
 
 PAIRS = 20_000
 SIGMA = 0.05
@@ -31,7 +32,7 @@ def _quadratic(theta) -> jax.Array:
 
 def _estimate(key, theta, *, shaping, scales=None, loss=_quadratic):
     scales = scales or {"a": 1.0, "b": 1.0}
-    noise = sample_perturbations(key, theta, pairs=PAIRS)
+    noise = unit_noise(key, theta, PAIRS)
     losses = jax.vmap(jax.vmap(loss))(perturb(theta, noise, scales, sigma=SIGMA))
     return estimate(losses, noise, sigma=SIGMA, shaping=shaping), noise, losses
 
@@ -78,7 +79,7 @@ def test_scales_stretch_the_search_space(key, theta):
 
 
 def test_pairs_with_a_loss_that_is_not_finite_are_dropped_and_counted(key, theta):
-    noise = sample_perturbations(key, theta, pairs=4)
+    noise = unit_noise(key, theta, 4)
     losses = jnp.asarray([[1.0, 2.0], [jnp.nan, 1.0], [3.0, 1.0], [2.0, jnp.inf]], jnp.float32)
     found = estimate(losses, noise, sigma=SIGMA, shaping="raw")
     kept = jnp.asarray([0, 2])
@@ -91,7 +92,7 @@ def test_pairs_with_a_loss_that_is_not_finite_are_dropped_and_counted(key, theta
 
 
 def test_only_dropped_pairs_give_a_zero_gradient(key, theta):
-    noise = sample_perturbations(key, theta, pairs=2)
+    noise = unit_noise(key, theta, 2)
     losses = jnp.full((2, 2), jnp.nan)
     found = estimate(losses, noise, sigma=SIGMA, shaping="sign")
     assert found.dropped == 2

@@ -11,10 +11,13 @@ import pytest
 
 from scripts.remake_weights import remake
 from velodrome.foundation.errors import VelodromeError
-from velodrome.optimizers.metatrain.config.config import ArchitectureConfig, SearchConfig, load_plan
+from velodrome.optimizers.metatrain.config.config import load_plan
+from velodrome.optimizers.metatrain.config.inner import ArchitectureConfig
+from velodrome.optimizers.metatrain.config.search import SearchConfig
 from velodrome.optimizers.metatrain.initial import initial_weights
 from velodrome.optimizers.velo.controller import control, fold, initial_state
-from velodrome.optimizers.velo.handmade.features import UNITS, Numbers, featured_weights
+from velodrome.optimizers.velo.handmade.features import featured_weights
+from velodrome.optimizers.velo.handmade.numbers import UNITS, Numbers
 from velodrome.optimizers.velo.optimizer import velo_from_theta
 from velodrome.optimizers.velo.tensor_statistics import Statistics, lstm_inputs
 from velodrome.optimizers.velo.weights.store import load_weights, read_weights

@@ -12,15 +12,12 @@ import pytest
 
 from velodrome.optimizers.metatrain import loop
 from velodrome.optimizers.metatrain.checkpoint import save_checkpoint
-from velodrome.optimizers.metatrain.es.estimator import (
-    accumulate,
-    estimate,
-    perturb,
-    sample_perturbations,
-)
+from velodrome.optimizers.metatrain.config.inner import UnrollConfig
+from velodrome.optimizers.metatrain.es.estimator import accumulate, estimate, perturb
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
-from velodrome.optimizers.metatrain.es.unroll import Steps, UnrollConfig, make_unroll, make_window
+from velodrome.optimizers.metatrain.es.unroll import Steps, make_unroll, make_window
 from velodrome.optimizers.metatrain.trainer import MetaTrainer
+from velodrome.taskgen.nn.evolution import unit_noise
 from velodrome.taskgen.space.draws import Draws
 
 # Influence balancing (Tallec and Ollivier 2017, arXiv 1702.05043; Vicol et al. 2021): the parameter
@@ -61,7 +58,7 @@ def _estimates(key):
 
     def window(carry, part):
         states, before, truncated, persistent = carry
-        noise = sample_perturbations(part, theta, pairs=PAIRS)
+        noise = unit_noise(part, theta, PAIRS)
         particles = perturb(theta, noise, {"theta": 1.0}, sigma=SIGMA)["theta"]
         states, losses = jax.vmap(jax.vmap(_advance))(particles, states)
         total = accumulate([before, noise])
@@ -115,12 +112,12 @@ def test_episodes_are_windows_of_whole_runs_and_resume_exactly(config, tmp_path)
     assert seeds == [1, 2, 1]
     assert [record["inner_steps"] for record in records] == [32, 32, 16, 32]
 
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / "checkpoint.npz"
     episodes = {str(at): row.to_json() for at, row in states[2].episodes.items()}
     record = {"config": config.hash, "totals": {"steps": 2}, "episodes": episodes}
-    save_checkpoint(path, loop._arrays(states[2]), record)
+    save_checkpoint(path, loop.arrays(states[2]), record)
     other = MetaTrainer(config)
-    again, totals = loop._restore(path, other, config)
+    again, totals = loop.restore(path, other, config)
     assert totals.steps == 2
     for index in (2, 3):
         again, record = other.step(again, index)
@@ -148,6 +145,6 @@ def test_windows_of_one_optimizer_are_one_unroll(config):
     for begin, end in ((0, 8), (8, 16), (16, 20)):
         carry, loss = window(rate, problem, carry, begin, end, 20, arrays)
         means.append(float(loss) * (end - begin))
-    unroll = make_unroll(steps, UnrollConfig(low=20, high=20, tail_fraction=1.0), longest=20)
+    unroll = make_unroll(steps, UnrollConfig(low=20, high=20, tail_fraction=1.0))
     whole = jax.jit(unroll)(rate, problem, 20, arrays)
     assert sum(means) / 20 == pytest.approx(float(whole.objective), rel=1e-4)

@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from velodrome.optimizers.metatrain.es import program
@@ -17,6 +18,7 @@ from velodrome.optimizers.metatrain.es.program import (
 )
 from velodrome.optimizers.metatrain.es.tasks import draw_problems
 from velodrome.optimizers.metatrain.es.unroll import Outcome
+from velodrome.optimizers.metatrain.log import Events
 from velodrome.optimizers.metatrain.trainer import MetaTrainer
 from velodrome.taskgen.space.draws import Draws
 
@@ -25,7 +27,7 @@ def test_one_program_serves_all_problems_lengths_and_phases(toy_config, monkeypa
     """Each trace is one compilation; dynamic fields, scales and lengths differ between steps."""
     traced: list[str] = []
 
-    def cheap(pieces, unroll, *, longest):
+    def cheap(pieces, unroll):
         def run(weights, problem, steps, arrays):
             traced.append(str(sorted(problem.dynamic)))
             inner = pieces.start(weights, problem, steps)
@@ -61,8 +63,6 @@ def test_particles_are_spread_over_the_local_devices(toy_config):
     problems = repeat_each(draw_problems(inner, Draws(0, "devices"), count=1, batches=20), 2)
 
     def make_sgd(rate, steps):
-        import optax
-
         del steps
         return optax.with_extra_args_support(optax.sgd(rate))
 
@@ -79,9 +79,7 @@ def test_particles_are_spread_over_the_local_devices(toy_config):
 
 def test_events_are_written(tmp_path):
     pytest.importorskip("tensorboardX", reason="the optional extra 'tensorboard' is not installed")
-    from velodrome.optimizers.metatrain.events import open_events
-
-    events = open_events(tmp_path, first_step=0)
+    events = Events(tmp_path, first_step=0)
     rows = [{"family": "mlp", "loss": 2.0}, {"family": "mlp", "loss": None}]
     events.step({"step": 0, "tasks": rows, "dropped": 1, "inner_steps": 5})
     events.validation(1, {"log_ratio": -0.1, "tasks": [{"task": "a", "log_ratio": None}]})

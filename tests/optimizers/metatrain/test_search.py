@@ -13,18 +13,19 @@ import pytest
 from scripts import remake_weights as remake
 from velodrome import cli
 from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError, VelodromeError
-from velodrome.optimizers.metatrain.config.config import SearchConfig, load_config, load_plan
+from velodrome.optimizers.metatrain.config.config import load_config, load_plan
 from velodrome.optimizers.metatrain.config.search import (
     EnvelopeConfig,
     LengthsConfig,
+    SearchConfig,
     StrategyConfig,
 )
 from velodrome.optimizers.metatrain.directory import CHECKPOINT, CONFIG, LOG
 from velodrome.optimizers.metatrain.loop import metatrain
 from velodrome.optimizers.metatrain.search.search import ENVELOPES, search_numbers
 from velodrome.optimizers.metatrain.search.searcher import Searcher, pool, searched_weights
-from velodrome.optimizers.velo.handmade.features import Numbers
 from velodrome.optimizers.velo.handmade.numbers import (
+    Numbers,
     moved,
     numbers_from,
     numbers_from_card,
@@ -358,4 +359,4 @@ def test_a_card_is_made_into_weights_by_a_command(whole, tmp_path, capsys):
 
     (tmp_path / "other.json").write_text('{"training": {"config": {"method": "full"}}}')
     assert remake.main([str(tmp_path / "other.json"), str(again)]) == 1
-    assert "not the card of weights that a search made: numbers" in capsys.readouterr().err
+    assert "not the card of weights that a search made: method" in capsys.readouterr().err

@@ -13,11 +13,11 @@ import pytest
 
 import velodrome.optimizers.velo.weights
 from velodrome.foundation.errors import SpecError
-from velodrome.optimizers.metatrain.config.config import (
+from velodrome.optimizers.metatrain.config.config import load_plan
+from velodrome.optimizers.metatrain.config.inner import (
     FIRST_TRAINING_SEED,
     HELD_OUT_DATA,
     TasksConfig,
-    load_plan,
 )
 from velodrome.optimizers.metatrain.es.tasks import (
     augmented,

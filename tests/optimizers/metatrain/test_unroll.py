@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from velodrome.optimizers.metatrain.config.config import TasksConfig, UnrollConfig
+from velodrome.optimizers.metatrain.config.inner import TasksConfig, UnrollConfig
 from velodrome.optimizers.metatrain.es.program import make_particles, repeat_all, repeat_each
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task, sample_pool
 from velodrome.optimizers.metatrain.es.unroll import Steps, batches_needed, make_unroll
@@ -28,7 +28,7 @@ def inner():
 
 
 def _problems(inner, config):
-    batches = batches_needed(config, longest=config.high)
+    batches = batches_needed(config)
     return draw_problems(inner, Draws(0, "unroll"), count=2, batches=batches)
 
 
@@ -66,7 +66,7 @@ def _first(problems):
 def test_tail_is_the_mean_normalised_loss_of_the_last_part(inner):
     config = UnrollConfig(low=1, high=20, tail_fraction=0.25)
     problem = _first(_problems(inner, config))
-    unroll = make_unroll(_steps(inner), config, longest=20)
+    unroll = make_unroll(_steps(inner), config)
     found = jax.jit(unroll)(jnp.float32(0.1), problem, STEPS, inner.source.arrays)
     losses, *_ = _train_plainly(inner, problem, 0.1)
     perfect = inner.task.normalize(jnp.float32(0))
@@ -78,7 +78,7 @@ def test_tail_is_the_mean_normalised_loss_of_the_last_part(inner):
 def test_final_is_the_mean_over_fresh_batches_after_the_unroll(inner):
     config = UnrollConfig(low=1, high=20, objective="final", final_batches=3)
     problem = _first(_problems(inner, config))
-    unroll = make_unroll(_steps(inner), config, longest=20)
+    unroll = make_unroll(_steps(inner), config)
     found = jax.jit(unroll)(jnp.float32(0.1), problem, STEPS, inner.source.arrays)
     _, params, state, loop = _train_plainly(inner, problem, 0.1)
     losses = []
@@ -116,7 +116,7 @@ def test_particles_are_single_unrolls_and_one_that_diverges_spoils_no_other(inne
     run = make_particles(inner, config, _sgd)
     rates = jnp.asarray([0.1, jnp.nan, 0.01], jnp.float32)
     together = run(repeat_each(rates, 2), repeat_all(problems, 3), STEPS)
-    single = make_unroll(_steps(inner), config, longest=STEPS)
+    single = make_unroll(_steps(inner), config)
     assert np.isnan(together.last.reshape(3, 2)[1]).all()
     for lane, rate in ((0, 0.1), (2, 0.01)):
         alone = single(jnp.float32(rate), _first(problems), STEPS, inner.source.arrays)

@@ -10,8 +10,12 @@ import pytest
 from synthetic import Candidate, make
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.analyses.diff import TASK_COLUMNS, compare_stores, log_ratios
-from velodrome.results.analyses.diff_totals import TOTAL_COLUMNS
+from velodrome.results.analyses.diff import (
+    TASK_COLUMNS,
+    TOTAL_COLUMNS,
+    compare_stores,
+    log_ratios,
+)
 from velodrome.results.report.data import collect
 from velodrome.results.store.combined import open_stores
 from velodrome.results.store.store import Store

@@ -9,9 +9,14 @@ import pytest
 from synthetic import Candidate, make
 
 from velodrome import cli
-from velodrome.results.analyses.diff import compare_stores, only_in
-from velodrome.results.analyses.diff_totals import median_interval, with_holm
-from velodrome.results.analyses.diff_totals import total as over_tasks
+from velodrome.results.analyses.diff import (
+    Change,
+    compare_stores,
+    median_interval,
+    only_in,
+    with_holm,
+)
+from velodrome.results.analyses.diff import total as over_tasks
 from velodrome.results.store.store import Store
 
 BEFORE, AFTER = (4.0, 4.0, 4.0), (1.0, 1.0, 1.0)
@@ -83,8 +88,8 @@ def test_optimizers_of_one_store_alone_are_named(
     assert "only in" not in capsys.readouterr().out
 
 
-def pairs(*logs: list[float]) -> list[tuple[dict, np.ndarray]]:
-    return [({"label": "velo", "verdict": "same"}, np.array(x)) for x in logs]
+def changes(*logs: list[float]) -> list[Change]:
+    return [Change("velo", "same", np.array(x)) for x in logs]
 
 
 def test_a_task_drawn_twice_has_its_seeds_drawn_twice():
@@ -99,10 +104,10 @@ def test_a_task_drawn_twice_has_its_seeds_drawn_twice():
 
 
 def test_no_interval_of_one_seed_or_one_task():
-    one_seed = over_tasks(pairs([0.1], [0.2], [0.4]))
+    one_seed = over_tasks(changes([0.1], [0.2], [0.4]))
     assert np.isnan(one_seed["low"]) and np.isnan(one_seed["high"])
     assert one_seed["low_new_tasks"] < one_seed["high_new_tasks"]
-    one_task = over_tasks(pairs([0.1, 0.3]))
+    one_task = over_tasks(changes([0.1, 0.3]))
     assert np.isnan(one_task["low_new_tasks"]) and one_task["low"] < one_task["high"]
 
 

@@ -49,10 +49,13 @@ NINE = [result(task, truth, truth) for task, truth in enumerate(SPEEDUPS)]
 def test_an_end_at_the_cap_is_open():
     """Two of nine tasks are censored: not the median, but the upper end for new tasks."""
     median = in_steps(NINE).median
-    assert not median.lower_bound and (median.low_open, median.high_open) == (False, False)
+    assert not median.lower_bound and (median.same_tasks.low_open, median.same_tasks.high_open) == (
+        False,
+        False,
+    )
     assert ratio_text(median) == "2.00x [2.00, 2.00]"
-    assert median.high_new_tasks == pytest.approx(CAP) and median.high_new_tasks_open
-    assert not median.low_new_tasks_open
+    assert median.new_tasks.high == pytest.approx(CAP) and median.new_tasks.high_open
+    assert not median.new_tasks.low_open
     text = ratio_text(median, new_tasks=True)
     assert text.startswith("2.00x [1.2") and text.endswith(", >=5.00]")
 
@@ -66,16 +69,23 @@ def test_an_end_is_open_exactly_if_a_longer_budget_would_move_it():
         (capped.median, free.median(Aggregate(2.0), np.zeros(9))),
         (capped.iqm, free.iqm(Aggregate(2.0), np.zeros(9))),
     ):
-        for name in ("low", "high", "low_new_tasks", "high_new_tasks"):
-            moved = getattr(far, name) > getattr(found, name) * (1 + 1e-9)
-            assert getattr(found, f"{name}_open") == moved, name
+        for ours, longer in (
+            (found.same_tasks, far.same_tasks),
+            (found.new_tasks, far.new_tasks),
+        ):
+            assert ours.low_open == (longer.low > ours.low * (1 + 1e-9))
+            assert ours.high_open == (longer.high > ours.high * (1 + 1e-9))
 
 
 def test_an_end_among_seeds_is_open_too():
     """One of two seeds is censored: so is the upper end for the same tasks."""
     found = in_steps([result(task, 2.0, 8.0, 2.0) for task in range(3)]).median
     assert found.value == pytest.approx(2.0) and not found.lower_bound
-    assert found.high == pytest.approx(CAP) and found.high_open and not found.low_open
+    assert (
+        found.same_tasks.high == pytest.approx(CAP)
+        and found.same_tasks.high_open
+        and not found.same_tasks.low_open
+    )
     assert ratio_text(found) == "2.00x [2.00, >=5.00]"
 
 
@@ -87,7 +97,7 @@ def test_both_ends_of_what_is_censored_everywhere_are_open():
 def test_the_lower_end_of_a_lower_bound_may_be_closed():
     truths = (1.0, 1.1, 1.2, 8.0, 8.0, 8.0)
     found = in_steps([result(task, truth, truth) for task, truth in enumerate(truths)]).median
-    assert found.lower_bound and found.high_new_tasks_open and not found.low_new_tasks_open
+    assert found.lower_bound and found.new_tasks.high_open and not found.new_tasks.low_open
 
 
 def test_the_tables_say_so():
@@ -132,16 +142,22 @@ def test_the_figure_has_an_arrow_at_an_open_end(store: Store, monkeypatch: pytes
 
 def test_one_seed_has_no_interval_for_the_same_tasks():
     found = in_steps([result(task, truth) for task, truth in enumerate(SPEEDUPS)]).median
-    assert np.isnan([found.low, found.high]).all() and ratio_text(found) == "2.00x"
-    assert found.low_new_tasks < 2 < found.high_new_tasks
+    assert (
+        np.isnan([found.same_tasks.low, found.same_tasks.high]).all()
+        and ratio_text(found) == "2.00x"
+    )
+    assert found.new_tasks.low < 2 < found.new_tasks.high
     some = [result(0, 1.0, 3.0), result(1, 2.0)]
-    assert in_steps(some).median.low < in_steps(some).median.high
+    assert in_steps(some).median.same_tasks.low < in_steps(some).median.same_tasks.high
 
 
 def test_one_task_has_no_interval_for_new_tasks():
     found = in_steps([result(0, 1.2, 1.4)])
-    assert np.isnan([found.median.low_new_tasks, found.iqm.high_new_tasks]).all()
-    assert np.isnan(found.faster[1.0].low_new_tasks) and found.median.low < found.median.high
+    assert np.isnan([found.median.new_tasks.low, found.iqm.new_tasks.high]).all()
+    assert (
+        np.isnan(found.faster[1.0].new_tasks.low)
+        and found.median.same_tasks.low < found.median.same_tasks.high
+    )
 
 
 def test_a_report_without_intervals(tmp_path: Path):

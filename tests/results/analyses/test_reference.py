@@ -16,14 +16,16 @@ import pytest
 from velodrome.cli import main
 from velodrome.foundation.download import DownloadError
 from velodrome.foundation.errors import DataError, SpecError, VelodromeError
-from velodrome.results.analyses.reference import fetch_reference, load_reference, reference_path
-from velodrome.results.analyses.reference_file import (
+from velodrome.results.analyses.reference import (
     ADAM,
     ANCHORS,
     FOUR,
     Envelope,
+    fetch_reference,
     kind_of,
+    load_reference,
     read_envelopes,
+    reference_path,
 )
 
 STEPS = [0.0, 195.69471624266146, 391.3894324853229, 100_000.0]
@@ -111,7 +113,7 @@ def test_the_kinds_are_told_apart_by_their_numbers(cache: Path):
 def test_what_does_not_tell_its_kind_is_taken_only_on_request(cache: Path, content: dict):
     unknown = write(cache / "mine.json", content)
     assert kind_of(read_envelopes(unknown)) is None
-    with pytest.raises(DataError, match="nothing tells whether .* give --unverified"):
+    with pytest.raises(DataError, match="nothing shows whether .* give --unverified"):
         fetch_reference(ADAM, source=unknown)
     assert load_reference() is None
     told = f"{unknown}, whose numbers do not tell its kind"

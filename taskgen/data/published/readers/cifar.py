@@ -50,14 +50,7 @@ def read_records(content: bytes, *, labels: int, what: str) -> tuple[np.ndarray,
 
 
 def open_cifar(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> Reader | None:
-    """Read CIFAR-10 or CIFAR-100 from the published archive, or from its unpacked files.
-
-    Returns:
-      The reader, or None if the directory has no such files.
-
-    Raises:
-      DataError: Files are missing or damaged, or are the version for Python, which is pickled.
-    """
+    """Read CIFAR-10 or CIFAR-100 from the published archive, or from its unpacked files."""
     names = FILES[info.name]
     wanted = [name for group in names.values() for name in group]
     archive = directory / files[0].name

@@ -19,12 +19,7 @@ from velodrome.taskgen.data.published.recipes import RECIPES
 
 
 def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None) -> Reader:
-    """Open a data set in whatever form it lies in a folder.
-
-    Args:
-      info: Facts about the data set.
-      folder: A TFDS ``data_dir``, or a folder with the original files.
-      encode: For text: from a text to its tokens.
+    """Open a data set in a TFDS ``data_dir``, or in a folder with the original files.
 
     Raises:
       DataError: The folder has nothing that can be read, or what it has is damaged.

@@ -20,14 +20,7 @@ _Listed = tuple[list[str], list[Path], list[int]]  # keys in TFDS, files, labels
 
 
 def open_food101(info: DatasetInfo, directory: Path) -> Reader | None:
-    """Read Food-101 from its unpacked archive: from the folder ``food-101``, or the one it is in.
-
-    Returns:
-      The reader, or None if the directory has no such files.
-
-    Raises:
-      DataError: The lists in ``meta/`` are damaged, or do not fit the data set.
-    """
+    """Read Food-101 from the folder ``food-101``, or the one it is in."""
     for root in (directory, directory / "food-101"):
         meta = root / "meta"
         if (meta / "train.json").is_file():
@@ -53,14 +46,7 @@ def open_food101(info: DatasetInfo, directory: Path) -> Reader | None:
 
 
 def open_imagenet(info: DatasetInfo, directory: Path) -> Reader | None:
-    """Read ImageNet 2012 from ``train/WNID/*.JPEG`` and ``val/WNID/*.JPEG``.
-
-    Returns:
-      The reader, or None if the directory has no such folders.
-
-    Raises:
-      DataError: Classes or images are missing.
-    """
+    """Read ImageNet 2012 from ``train/WNID/*.JPEG`` and ``val/WNID/*.JPEG``."""
     if not ((directory / "train").is_dir() and (directory / "val").is_dir()):
         return None
     classes = sorted(path.name for path in (directory / "train").iterdir() if path.is_dir())

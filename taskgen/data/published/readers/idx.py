@@ -27,11 +27,7 @@ NAMES = {
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file, compressed with gzip or not, to u8 of the shape that its header says.
-
-    Raises:
-      DataError: It is no IDX file of unsigned bytes, or is damaged.
-    """
+    """Read an IDX file, compressed with gzip or not, to u8 of the shape that its header says."""
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:
@@ -60,14 +56,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def open_idx(info: DatasetInfo, directory: Path, files: tuple[RawFile, ...]) -> Reader | None:
-    """Read MNIST or Fashion-MNIST from its four original files, compressed or not.
-
-    Returns:
-      The reader, or None if the directory has no such files.
-
-    Raises:
-      DataError: Some of the files are missing, or are not what they should be.
-    """
+    """Read MNIST or Fashion-MNIST from its four original files, compressed or not."""
     wanted = [name for names in NAMES.values() for name in names]
     paths, record, published = find_files(info.name, directory, files, wanted)
     if not paths:

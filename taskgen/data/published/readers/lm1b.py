@@ -26,14 +26,7 @@ FOLDERS = {
 
 
 def open_lm1b(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader | None:
-    """Read the benchmark from its unpacked folder, or the one it is in.
-
-    Returns:
-      The reader, or None if the directory has no such files.
-
-    Raises:
-      DataError: Files or sentences are missing.
-    """
+    """Read the benchmark from its unpacked folder, or the one it is in."""
     roots = [directory, directory / ROOT]
     root = next((path for path in roots if (path / FOLDERS["train"][0]).is_dir()), None)
     if root is None:

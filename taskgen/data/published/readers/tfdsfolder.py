@@ -41,19 +41,7 @@ def _version(name: str) -> tuple[int, ...]:
 
 
 def open_tfds(info: DatasetInfo, directory: Path, *, encode: Encode | None) -> Reader | None:
-    """Read a data set that TFDS has prepared.
-
-    Args:
-      info: Facts about the data set.
-      directory: See :func:`find_folder`.
-      encode: For text: from a text to its tokens.
-
-    Returns:
-      The reader, or None if the directory has no such data set.
-
-    Raises:
-      DataError: It is another data set, not stored as ArrayRecord, or not as large as it must be.
-    """
+    """Read a data set that TFDS has prepared as ArrayRecord; see :func:`find_folder`."""
     recipe = RECIPES[info.name]
     folder = find_folder(directory, recipe)
     if folder is None:

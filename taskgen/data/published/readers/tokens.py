@@ -23,11 +23,7 @@ Encode = Callable[[bytes], np.ndarray]
 
 
 def encode_bytes(text: bytes) -> np.ndarray:
-    """Return the bytes of a text as tokens u8: id = byte + 3.
-
-    Raises:
-      DataError: The text is no UTF-8.
-    """
+    """Return the bytes of a text in UTF-8 as tokens u8: id = byte + 3."""
     values = np.frombuffer(text, np.uint8)
     if values.size and int(values.max()) > _HIGHEST_BYTE:
         raise DataError(
@@ -41,10 +37,7 @@ def load_pieces(model: Path) -> tuple[Encode, dict[str, str]]:
     """Load the SentencePiece model of T5, ``sentencepiece.model`` of ``cc_all.32000``.
 
     Returns:
-      The function from a text to its tokens u16; and what to record about it.
-
-    Raises:
-      DataError: The package is not installed, or the file is another model.
+      The function from a text to its tokens u16, and what to record about it.
     """
     try:
         import sentencepiece  # noqa: PLC0415 - an optional package
@@ -76,10 +69,9 @@ def load_pieces(model: Path) -> tuple[Encode, dict[str, str]]:
 
 
 def tokenize(texts: Sequence[bytes], encode: Encode, *, keep: int) -> Arrays:
-    """Tokenise texts in UTF-8, and keep at most ``keep`` tokens of each.
+    """Tokenise texts in UTF-8 to ``{"tokens": int[M], "offsets": i64[N+1]}``.
 
-    Returns:
-      ``{"tokens": int[M], "offsets": i64[N+1]}``.
+    At most ``keep`` tokens of each are kept.
     """
     rows = [encode(text)[:keep] for text in texts]
     ends = np.cumsum([len(row) for row in rows], dtype=np.int64)

@@ -53,13 +53,13 @@ def _meaning(table: pd.DataFrame) -> str:
     """What the drawn panels show."""
     against = " and ".join(_sizes(table).values())
     parts = [
-        "Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
-        f"process (median of the samples), against {against}"
+        "Seconds per step over those of {baseline}: one warm run at a time, in turns, in one "
+        f"process (median of the samples); against {against}"
     ]
     if len(_memory_ratios(table)):
         parts.append("memory of the training program over {baseline}'s, against parameters")
     if _compiled(table):
-        parts.append("seconds to compile the training program, every mark a task")
+        parts.append("seconds to compile the training program, a mark for each task")
     return "; ".join(parts) + "."
 
 

@@ -68,8 +68,8 @@ def test_seeds_are_those_that_there_are(tmp_path: Path):
 def test_saturated_tasks_are_said_to_be_left_out(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0, 3.0, 2.0])], rates=RATES, saturated=[1])
     line = (
-        "Saturated tasks (1 of 3) are left out of all medians, shares and intervals, save in rows "
-        "of all tasks."
+        "Saturated tasks (1 of 3) are left out of all medians, shares and intervals, except in the "
+        "rows of all tasks."
     )
     data = collect(made.store)
     headline = markdown(data).split("## Tasks")[0]

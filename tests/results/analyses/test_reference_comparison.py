@@ -28,7 +28,7 @@ def test_our_baseline_beside_the_published_one(tmp_path: Path):
     for task in compare(made.store):
         ours_paper = task.envelopes["paper"]
         envelope = ours_paper.curve(21)  # evaluations of a candidate
-        ours[str(task.task["label"])] = (ours_paper.sweep.steps * 3.0, envelope)
+        ours[task.task.label] = (ours_paper.sweep.steps * 3.0, envelope)
     first, second, _ = ours
     published = {first: ours[first], second: tuple(part[:40] for part in ours[second])}
     files = velodrome.report(

@@ -81,7 +81,7 @@ def _check_complete(store: Path) -> None:
             f"{store} was made by `{command}`, and {absolute[0]} says nothing to others: "
             "run it with a relative --out"
         )
-    missing = sum(not opened.has_shard(str(shard["id"])) for shard in opened.plan["shards"])
+    missing = sum(not opened.has_shard(shard.id) for shard in opened.plan.shards)
     if missing:
         raise StoreError(f"{store} lacks {plural(missing, 'shard')}: continue with `{command}`")
 

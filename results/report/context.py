@@ -33,7 +33,7 @@ class Context:
       labels: candidates' labels, with the weights of the learned ones, in a fixed order.
       tasks: planned tasks.
       baseline_ran: whether there is any run of the baseline; without one there are no speedups.
-      meta_training: its cost by label; see ``velodrome.results.store.metatraining.costs_by_label``.
+      meta_training: its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
     """
 
     suite: str

@@ -11,7 +11,7 @@ from velodrome.results.report.context import times
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
 from velodrome.results.speedup.stats import BAND_SEEDS
-from velodrome.results.store.metatraining import UNKNOWN
+from velodrome.results.store.provenance import UNKNOWN
 
 
 def definition_lines(data: ReportData) -> list[str]:

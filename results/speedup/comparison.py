@@ -19,6 +19,7 @@ from velodrome.results.speedup.outcome import (
 from velodrome.results.speedup.speedup import BaselineEnvelope
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Sweep
+from velodrome.results.store.plan import TaskRef
 from velodrome.results.store.store import Store
 
 SATURATED_BELOW = 0.02
@@ -30,7 +31,6 @@ class TaskComparison:
     """All candidates on one task.
 
     Attributes:
-      task: ``{index, label, family, hash}``.
       baseline: the baseline's cell, None if it was not planned.
       envelopes: the baseline's by definition; empty when it has no curves.
       heldout: the baseline's runs on the held-out split.
@@ -39,7 +39,7 @@ class TaskComparison:
       incomplete: why some planned runs of the baseline are not there; empty when all are.
     """
 
-    task: Mapping[str, object]
+    task: TaskRef
     baseline: Cell | None
     envelopes: Mapping[str, BaselineEnvelope]
     heldout: Sweep | None
@@ -51,7 +51,7 @@ class TaskComparison:
     def about(self) -> dict[str, object]:
         """The columns by which every table names the task: ``index``, ``task``, ``family``."""
         task = self.task
-        return {"index": task.get("index"), "task": task.get("label"), "family": task.get("family")}
+        return {"index": task.index, "task": task.label, "family": task.family}
 
     @property
     def whole(self) -> BaselineEnvelope | None:
@@ -75,7 +75,7 @@ def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[Ta
     timings, untimed = store.timings, store.timing_failures
     tasks: dict[str, list[Cell]] = {}
     for cell in labelled_cells(store) if cells is None else cells:
-        tasks.setdefault(str(cell.task["hash"]), []).append(cell)
+        tasks.setdefault(cell.task.hash, []).append(cell)
     for cells in tasks.values():
         baseline = max((c for c in cells if c.name == name), key=lambda c: c.horizon, default=None)
         yield _compare_task(baseline, [c for c in cells if c is not baseline], timings, untimed)
@@ -147,7 +147,7 @@ def labelled_cells(store: Store) -> list[Cell]:
     for cell in found:
         names.setdefault(cell.label, set()).add(cell.name)
     return [
-        replace(cell, optimizer={**cell.optimizer, "label": f"{cell.label} [{cell.name}]"})
+        replace(cell, optimizer=replace(cell.optimizer, label=f"{cell.label} [{cell.name}]"))
         if len(names[cell.label]) > 1
         else cell
         for cell in found

@@ -76,8 +76,8 @@ def decode(path: Path) -> np.ndarray:
 def squash(image: np.ndarray, info: DatasetInfo) -> np.ndarray:
     """Resize a photograph u8[H,W,3] to the size and type of a data set.
 
-    Bytes are cut off to whole grey levels, as ImageNet's were; float32 from 0 to 255 is not
-    rounded, as of Food-101, which was resized in training.
+    Bytes are cut off to whole grey levels, like ImageNet's; float32 from 0 to 255 is not rounded,
+    like Food-101, which was resized in training.
     """
     resized = resize_bilinear(image[None], info.shape[0])[0]
     return resized.astype(np.uint8) if info.dtype == "uint8" else resized

@@ -12,7 +12,6 @@ import numpy as np
 from velodrome.foundation.errors import DataError, VelodromeError
 
 SPLITS = ("train", "heldout")
-KINDS = ("image", "text")
 PROVENANCES = ("real", "built-in", "stand-in")
 DTYPES = ("uint8", "float32")
 LAYOUTS = ("stream", "examples")

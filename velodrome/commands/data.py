@@ -127,7 +127,7 @@ def _status() -> int:
 
 
 def _suites_by_data() -> tuple[dict[str, list[str]], list[str]]:
-    from velodrome.suites.planning.dataneeds import suites_by_data  # noqa: PLC0415 - slow for help
+    from velodrome.suites.planning.preflight import suites_by_data  # noqa: PLC0415 - slow for help
 
     return suites_by_data()
 

@@ -117,8 +117,7 @@ def _optimizers() -> Rows:
 
 
 def _suites() -> Rows:
-    from velodrome.suites.catalog import load_suite, suites
-    from velodrome.suites.slices import slices
+    from velodrome.suites.catalog import load_suite, slices, suites
     from velodrome.suites.suite import Suite
 
     def describe(name: str, suite: Any) -> Sequence[object]:

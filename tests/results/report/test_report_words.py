@@ -44,8 +44,12 @@ def with_one_seed(made: Made) -> Store:
         "lane": np.zeros(len(curves.steps), int), "step": curves.steps, "value": curves.values[0],
         "split": np.full(len(curves.steps), "train"), "metric": np.full(len(curves.steps), "loss"),
     }  # fmt: skip
-    about = {"id": velo.id, "task": velo.task, "optimizer": velo.optimizer, "horizon": 100}
-    store.write_shard(planned["id"], rows, {"cell": about, "lanes": planned["lanes"]})
+    about = {
+        "id": velo.id, "task": dict(vars(velo.task)), "optimizer": dict(vars(velo.optimizer)),
+        "horizon": 100,
+    }  # fmt: skip
+    data = dict(vars(velo.data))
+    store.write_shard(planned["id"], rows, {"cell": about, "lanes": planned["lanes"], "data": data})
     (store.directory / "plan.json").write_text(json.dumps(plan))
     return Store.open(store.directory)
 

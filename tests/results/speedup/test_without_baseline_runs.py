@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from plans import with_shard
 from synthetic import Candidate, make
 
 import velodrome
@@ -57,10 +58,8 @@ def test_a_store_that_does_not_plan_a_baseline(tmp_path: Path):
 
 def test_missing_runs_are_told_beside(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0])], rates=RATES, missing=[("adam", 0)])
-    plan = dict(made.store.plan)
     cell = next(cell for cell in made.store.cells() if cell.name == "velo")
-    extra = {"id": "extra", "cell": cell.id, "lanes": [{"lane": 99, "seed": 9}]}
-    plan["shards"] = [*plan["shards"], extra]
+    plan = with_shard(made.store.plan, cell.id, seed=9)
     store = Store(tmp_path, manifest=made.store.manifest, plan=plan, suite=made.store.suite)
     (task,) = compare(store)
     assert "1 of 4 runs of velo are missing" in task.outcomes[0].notes[1]

@@ -64,12 +64,10 @@ def open_unpacked(
 ) -> Reader | None:
     """Read a data set of many files from its archive, or from a folder that was unpacked by hand.
 
-    The archive has precedence: its hash can be compared with the published one, and what lies
-    unpacked beside it may be incomplete, or come from another archive.
-
-    ``read`` opens a folder that an archive was unpacked to. A WriteError is raised if there is no
-    room for unpacking.
+    ``read`` opens an unpacked folder. A WriteError is raised if there is no room to unpack.
     """
+    # The archive has precedence: its hash can be compared with the published one, and what lies
+    # unpacked beside it may be incomplete, or come from another archive.
     archive = directory / files[0].name
     if not archive.is_file():
         return read(directory)

@@ -31,12 +31,9 @@ _PYTHON_VERSION = ("data_batch_1", "test_batch", "batches.meta", "meta")
 
 
 def read_records(content: bytes, *, labels: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read the images u8[N,32,32,3] and labels u8[N] of a file's content.
+    """Read the images u8[N,32,32,3] and labels u8[N] of the file ``what``.
 
-    Args:
-      content: Bytes of whole records; a :class:`DataError` is raised if they are not.
-      labels: Label bytes of a record; the last one is the label.
-      what: Name of the file, for messages.
+    A record has ``labels`` label bytes; the last one is the label.
     """
     size = labels + _PIXELS
     if not content or len(content) % size:

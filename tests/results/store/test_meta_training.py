@@ -17,7 +17,7 @@ from velodrome.results.report.page.contents import notes
 from velodrome.results.report.sentences import count_lines
 from velodrome.results.report.text import markdown
 from velodrome.results.store.combined import open_stores
-from velodrome.results.store.metatraining import KEY, add_costs, cost_text
+from velodrome.results.store.provenance import KEY, add_costs, cost_text
 from velodrome.results.store.store import Store
 
 TINY: dict[str, Any] = {

@@ -1,9 +1,9 @@
 """Published results: stores with their report beside them, small enough for a repository.
 
 ``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder with the files of
-the store (several stores have a folder each), the headline, the summary, the report as a page and as
-text, and ``SHA256SUMS`` of them all. :func:`check_published` computes the headline again from the
-stored curves.
+the store (several stores have a folder each), the headline, the summary, the report as a page and
+as text, and ``SHA256SUMS`` of them all. :func:`check_published` computes the headline again from
+the stored curves.
 """
 
 from __future__ import annotations

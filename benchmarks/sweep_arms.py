@@ -15,22 +15,22 @@ import velodrome
 from velodrome.optimizers.registry import optimizers
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.training.lanes import LaneLoop
-from velodrome.suites.training.shard import TaskBench
+from velodrome.suites.training.shard import CompiledTask
 from velodrome.taskgen.build import open_source
 
 
 def ours(name: str) -> Any:
     """What a worker process does with a shard, without reading and writing the store."""
     suite = suite_of(name)
-    bench = TaskBench(suite, 0)
+    compiled = CompiledTask(suite, 0)
     adam, steps = optimizers.get("adam"), suite.protocol.steps
     points = [{"learning_rate": rate} for rate in RATES]
 
     def train_lanes() -> None:
         groups = [
-            bench.group(adam, steps, [0], [point], [lane]) for lane, point in enumerate(points)
+            compiled.group(adam, steps, [0], [point], [lane]) for lane, point in enumerate(points)
         ]
-        loop = LaneLoop(bench.data, groups, horizon=steps)
+        loop = LaneLoop(compiled.data, groups, horizon=steps)
         loop.run(lambda _: True)
         assert len(loop.records.columns({})["value"]) > 0
 
@@ -104,27 +104,25 @@ def modes(name: str) -> dict[str, Any]:
     of_demo = name.startswith("demo-")
     suite = load_suite("demo") if of_demo else suite_of(name)
     index = int(name.removeprefix("demo-")) if of_demo else 0
-    bench = TaskBench(suite, index)
+    of_task = CompiledTask(suite, index)
     task, adam, every = suite.tasks[index], optimizers.get("adam"), suite.protocol.eval_every
     points = adam.points
-    block = bench.data.training_block(0, 0, every, 1000)
+    block = of_task.data.training_block(0, 0, every, 1000)
     stacked = jax.tree.map(lambda leaf: leaf[None], block)
     single = [jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], block) for at in range(every)]
     calls: dict[str, tuple[Any, int]] = {}
     compiled: dict[str, float] = {}
     # vmapped over so many lanes; or one lane, in a compiled loop or stepped from Python
     for mode, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
-        group = bench.group(
+        group = of_task.group(
             adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")
         )
-        group.state = group.start(*group.initialize())
+        group.start(*group.initialize())
 
         def call(group: Any = group, mode: str = mode) -> Any:
             batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])
             for batch in batches:
-                group.state = group.programs.train(
-                    group.state, group.traced, batch, group.seed_argument, np.int32(0)
-                )
+                group.train(batch, 0)
             return group.state
 
         start = time.process_time()
@@ -139,7 +137,7 @@ def modes(name: str) -> dict[str, Any]:
             samples[mode].append((time.process_time() - start) / lanes / every)
     return {
         "task": task.label,
-        "MFLOP": round(bench.task.cost.flops / 1e6, 2),
+        "MFLOP": round(of_task.task.cost.flops / 1e6, 2),
         **{mode: f"{statistics.median(times) * 1e6:.0f}us" for mode, times in samples.items()},
         **{f"compile_{mode}": f"{seconds:.1f}s" for mode, seconds in compiled.items()},
     }

@@ -18,11 +18,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from velodrome.foundation.canonical import content_hash
+from velodrome.results.store.plan import (
+    Batching,
+    DataRef,
+    Lane,
+    OptimizerRef,
+    Plan,
+    PlannedCell,
+    Shard,
+    StepCost,
+    TaskRef,
+)
 from velodrome.results.store.store import Store
 
 RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
@@ -61,13 +71,17 @@ def make(
         family = FAMILIES[index % len(FAMILIES)]
         digest = content_hash(["synthetic", index])
         label = f"{family}-{digest[:8]}"
-        planned.append({"index": index, "label": label, "family": family, "hash": digest})
-    optimizers = [{"name": "adam", "label": BASELINE, "version": 1, "identity": {}}]
+        planned.append(TaskRef(index, label, family, digest))
+    optimizers = [OptimizerRef("adam", BASELINE)]
     for label in CANDIDATES[:candidates]:
         name = label.lower().replace(" ", "-")
-        optimizers.append({"name": name, "label": label, "version": 1, "identity": {}})
+        optimizers.append(OptimizerRef(name, label))
     plan = _plan(planned, optimizers, steps=steps, multiple=multiple, seeds=seeds)
-    suite = {"name": f"synthetic-{tasks}", "tasks": planned, "protocol": protocol}
+    suite = {
+        "name": f"synthetic-{tasks}",
+        "tasks": [vars(task) for task in planned],
+        "protocol": protocol,
+    }
     store = Store.create(
         directory,
         manifest={
@@ -82,58 +96,65 @@ def make(
         plan=plan,
         suite=suite,
     )
-    cells = {cell["id"]: cell for cell in plan["cells"]}
-    for shard in plan["shards"]:
-        if not store.has_shard(shard["id"]):
-            _write(store, cells[shard["cell"]], shard, steps=steps)
-    for cell in plan["cells"]:
+    for shard in plan.shards:
+        if not store.has_shard(shard.id):
+            _write(store, plan.cell(shard.cell), shard, steps=steps)
+    for cell in plan.cells:
         _time(store, cell)
     return store
 
 
 def _plan(
-    tasks: Sequence[dict[str, Any]],
-    optimizers: Sequence[dict[str, Any]],
+    tasks: Sequence[TaskRef],
+    optimizers: Sequence[OptimizerRef],
     *,
     steps: int,
     multiple: int,
     seeds: int,
-) -> dict[str, Any]:
+) -> Plan:
     """One cell for each task and optimizer, one shard for each of its seeds."""
     cells, shards = [], []
     for task in tasks:
         for optimizer in optimizers:
-            swept = optimizer["name"] == "adam"
+            swept = optimizer.name == "adam"
             horizon = steps * (multiple if swept else 1)
-            cell = content_hash([task["hash"], optimizer, horizon, seeds])[:16]
-            data = {"name": "synthetic", "content_hash": "0", "provenance": "synthetic"}
+            cell = content_hash([task.hash, vars(optimizer), horizon, seeds])[:16]
             cells.append(
-                {"id": cell, "task": task, "optimizer": optimizer, "horizon": horizon, "data": data}
+                PlannedCell(
+                    id=cell,
+                    task=task,
+                    optimizer=optimizer,
+                    horizon=horizon,
+                    batch_size=1,
+                    data=DataRef("synthetic", "0", "synthetic"),
+                    cost=StepCost(1, 1, 1, 1, 1, 1, 1),
+                    batching=Batching("sequential", 1, len(RATES) if swept else 1),
+                )
             )
             points = [{"learning_rate": rate} for rate in RATES] if swept else [{}]
             for seed in range(seeds):
-                lanes = [
-                    {"lane": seed * len(points) + at, "seed": seed, "hyperparameters": point}
-                    for at, point in enumerate(points)
-                ]
-                shards.append({"id": f"{cell}-{seed}", "cell": cell, "lanes": lanes})
-    return {"cells": cells, "shards": shards}
+                lanes = tuple(
+                    Lane(seed * len(points) + at, seed, point) for at, point in enumerate(points)
+                )
+                shards.append(Shard(f"{cell}-{seed}", cell, "sequential", 0, 0, lanes))
+    return Plan("synthetic", "synthetic", {"backend": "cpu"}, tuple(cells), tuple(shards))
 
 
-def _write(store: Store, cell: dict[str, Any], shard: dict[str, Any], *, steps: int) -> None:
+def _write(store: Store, cell: PlannedCell, shard: Shard, *, steps: int) -> None:
     """Writes all lanes of one seed."""
-    index, optimizer = cell["task"]["index"], cell["optimizer"]
+    index, label = cell.task.index, cell.optimizer.label
     task = np.random.default_rng([83, index])
     start, floor = 2 + 3 * task.random(), 0.5 * task.random()
     best, tau = 10 ** task.uniform(-3.5, -1.5), steps * 10 ** task.uniform(-0.3, 0.6)
-    at = CANDIDATES.index(optimizer["label"]) if optimizer["label"] in CANDIDATES else -1
+    at = CANDIDATES.index(label) if label in CANDIDATES else -1
     speedup = 2 ** np.random.default_rng([84, index, at + 1]).normal(1.8 - 0.4 * at, 1.3)
-    rng = np.random.default_rng([85, index, at + 1, shard["lanes"][0]["seed"]])
-    evaluated = np.arange(0, cell["horizon"] + 1, _EVAL_EVERY)
-    is_heldout = (evaluated % _HELDOUT_EVERY == 0) | (evaluated == cell["horizon"])
+    rng = np.random.default_rng([85, index, at + 1, shard.lanes[0].seed])
+    evaluated = np.arange(0, cell.horizon + 1, _EVAL_EVERY)
+    is_heldout = (evaluated % _HELDOUT_EVERY == 0) | (evaluated == cell.horizon)
     values, lanes = [], []
-    for lane in shard["lanes"]:
-        rate = lane["hyperparameters"].get("learning_rate")
+    for lane in shard.lanes:
+        found = lane.hyperparameters.get("learning_rate")
+        rate = found if isinstance(found, float) else None
         slower = 10 ** abs(np.log10(rate / best)) if rate is not None else 1 / speedup
         curve = floor + (start - floor) * np.exp(-evaluated / (tau * slower))
         diverges = len(evaluated) // 100 if rate is not None and rate > 30 * best else None
@@ -144,7 +165,7 @@ def _write(store: Store, cell: dict[str, Any], shard: dict[str, Any], *, steps: 
             values.append(clean * np.exp(0.02 * rng.standard_normal(len(clean))))
         stopped = None if diverges is None else int(evaluated[diverges])
         status = "ok" if stopped is None else "diverged"
-        lanes.append({**lane, "status": status, "diverged_at": stopped})
+        lanes.append({**vars(lane), "status": status, "diverged_at": stopped})
     once, count = int(is_heldout.sum()), len(evaluated)
     each = np.concatenate([np.full(count, "train"), np.full(once, "heldout")])
     taken = np.concatenate([evaluated, evaluated[is_heldout]])
@@ -156,15 +177,15 @@ def _write(store: Store, cell: dict[str, Any], shard: dict[str, Any], *, steps: 
         "value": np.concatenate(values),
     }
     store.write_shard(
-        shard["id"],
+        shard.id,
         columns,
-        {"cell": cell, "lanes": lanes, "data": cell["data"], "seconds": 1.0},
+        {"cell": cell.to_json(), "lanes": lanes, "data": vars(cell.data), "seconds": 1.0},
     )
 
 
-def _time(store: Store, cell: dict[str, Any]) -> None:
+def _time(store: Store, cell: PlannedCell) -> None:
     """Writes a timing: candidates are from 1.05 to 3 times as slow as Adam."""
-    index, swept = cell["task"]["index"], cell["optimizer"]["name"] == "adam"
+    index, swept = cell.task.index, cell.optimizer.name == "adam"
     ratio = 1.0 if swept else float(np.random.default_rng([86, index]).uniform(1.05, 3))
     record = {
         "seconds_per_step": {"median": 1e-3 * ratio, "spread": 1e-5, "samples": 7},
@@ -173,7 +194,7 @@ def _time(store: Store, cell: dict[str, Any]) -> None:
         "compile_seconds": 1.0,
         "eval_seconds": 0.1,
     }
-    store.write_timing(cell["id"], record)
+    store.write_timing(cell.id, record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

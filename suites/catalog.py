@@ -1,35 +1,48 @@
-"""The suites by name: built in, from an entry point, or from a file."""
+"""Suites by name: built in, from an entry point, or from a file; and parts of suites."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from velodrome.foundation.errors import PlanError, SpecError, VelodromeError
+from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
 from velodrome.foundation.registry import Registry
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.slices import part_of_suite
+from velodrome.suites.published.tasks import group_of, published_tasks, refuse_missing
 from velodrome.suites.suite import KIND, Suite
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.specfile import KIND as TASKS_KIND
 from velodrome.taskgen.specfile import load_specs
 
 LISTS = Path(__file__).parent / "lists"
 
-#: The protocol of a file of tasks, which says nothing about one.
+#: The frozen suites; `scripts/freeze_suites.py` makes their lists.
+FROZEN = (
+    "smoke",  # two tiny tasks, a few steps: for tests, seconds
+    "demo",  # two small tasks of each family on built-in data: minutes on two cores
+    "heldout-40",  # 40 tasks that meta-trained weights are judged on
+    "heldout-8",  # 8 of these, with five rates: for other lengths of runs, and declared lengths
+    "heldout-8-width",  # the 8 at 1, 4 and 16 times their width
+    "velodrome-83",  # 83 published tasks under the published protocol of the VeLO paper
+    "velodrome-extended",  # the other published tasks that are implemented, likewise
+)
+
+#: The protocol of a file of tasks, which has none.
 DEFAULT_PROTOCOL = Protocol(steps=2_000, seeds=3, baseline_multiple=5)
 
 
 def load_suite(name: str) -> Suite:
-    """Returns the suite that ``name`` stands for.
+    """Return the suite that ``name`` stands for.
 
     Args:
       name: A registered suite, a part of one (a group of its published tasks as in
-        ``velodrome-83/mlp``, or its tasks on a data set as in ``velodrome-83/mnist``), a JSON
-        file of a suite or of tasks (as ``velodrome sample`` writes them; they get the default
-        protocol), or ``path/to/file.py:object``. What is not registered is taken for a file if
-        it ends in ``.json``, has a slash, or is the name of one.
+        ``velodrome-83/mlp``, its tasks on a data set as in ``velodrome-83/mnist``, or one task), a
+        JSON file of a suite or of tasks (as ``velodrome sample`` writes them; they get the default
+        protocol), or ``path/to/file.py:object``. A name that is not registered is a file if it
+        ends in ``.json``, has a slash, or is the name of an existing file.
 
     Raises:
       UnknownNameError: No suite has that name.
@@ -44,7 +57,7 @@ def load_suite(name: str) -> Suite:
             return part_of_suite(load_suite(whole), group)
         if is_path(name):
             return _from_file(Path(name))
-    found: Any = suites.get(name)
+    found = suites.get(name)
     made = _call(name, found) if callable(found) else found
     if not isinstance(made, Suite):
         raise PlanError(
@@ -54,15 +67,80 @@ def load_suite(name: str) -> Suite:
     return made
 
 
+def as_suite(suite: Suite | str) -> Suite:
+    """Return ``suite`` itself, or the one that it names.
+
+    Raises:
+      PlanError: It is neither.
+    """
+    made = load_suite(suite) if isinstance(suite, str) else suite
+    if not isinstance(made, Suite):
+        raise PlanError(
+            f"expected a velodrome.Suite or the name of one, but found {made!r:.80} (of type "
+            f"{type(made).__name__})."
+        )
+    return made
+
+
 def is_path(name: str) -> bool:
-    """Whether a name that is not registered is taken for a file: it is one, or has a slash."""
+    """Whether a name that is not registered means a file: there is one, or it has a slash."""
     return "/" in name or Path(name).is_file()
 
 
-def _call(name: str, function: Callable[[], Any]) -> Any:
+def frozen(name: str) -> Suite:
+    """Return a suite of this package's ``lists`` folder."""
+    return _from_file(LISTS / f"{name}.json")
+
+
+def slices(suite: Suite) -> dict[str, Suite]:
+    """Return the published tasks of a suite group by group, as suites by name.
+
+    Empty where there is only one group, or none.
+    """
+    known = published_tasks()
+    parts = _parts(suite, lambda task: group_of(task.name) if task.name in known else "")
+    return parts if len(parts) > 1 else {}
+
+
+def part_of_suite(suite: Suite, part: str) -> Suite:
+    """Return a part of a suite as a suite.
+
+    Args:
+      suite: The whole.
+      part: A group of its published tasks, the data set of some of its tasks, or the name of a
+        task.
+
+    Raises:
+      UnknownNameError: It has no such part.
+      PlanError: The part is a published task that is not implemented.
+    """
+    refuse_missing(part)
+    parts = {
+        **_parts(suite, lambda task: task.name),
+        **_parts(suite, lambda task: task.data.name),
+        **slices(suite),
+    }
+    name = f"{suite.name}/{part}"
+    if name not in parts:
+        raise UnknownNameError("part of a suite", name, parts)
+    return parts[name]
+
+
+def _parts(suite: Suite, part_of: Callable[[TaskSpec], str]) -> dict[str, Suite]:
+    parts: dict[str, list[TaskSpec]] = {}
+    for task in suite.tasks:
+        if part := part_of(task):
+            parts.setdefault(f"{suite.name}/{part}", []).append(task)
+    return {
+        name: dataclasses.replace(suite, name=name, tasks=tuple(tasks))
+        for name, tasks in parts.items()
+    }
+
+
+def _call(name: str, function: Callable[[], object]) -> object:
     try:
         return function()
-    except (Exception, SystemExit) as error:  # a user's function may do anything; it is told
+    except (Exception, SystemExit) as error:  # a user's function may do anything
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         raise PlanError(
             f"the function {getattr(function, '__qualname__', function)} that makes the suite "
@@ -94,47 +172,7 @@ def _from_file(path: Path) -> Suite:
     return Suite.from_json(content)
 
 
-def frozen(name: str) -> Suite:
-    """Returns a suite of this package's ``lists`` folder."""
-    return _from_file(LISTS / f"{name}.json")
-
-
-def smoke() -> Suite:
-    """Two tiny tasks, a few steps: for tests, seconds."""
-    return frozen("smoke")
-
-
-def demo() -> Suite:
-    """Two small tasks of each family on built-in data, minutes on two cores."""
-    return frozen("demo")
-
-
-def heldout_40() -> Suite:
-    """40 tasks that meta-trained weights are judged on; `scripts.choose_heldout` says how they came."""
-    return frozen("heldout-40")
-
-
-def heldout_8() -> Suite:
-    """8 of these, with five rates: for other lengths of runs, and other declared lengths."""
-    return frozen("heldout-8")
-
-
-def heldout_8_width() -> Suite:
-    """The 8 at 1, 4 and 16 times their width."""
-    return frozen("heldout-8-width")
-
-
-def velodrome_83() -> Suite:
-    """83 published tasks, under the published protocol: what the VeLO paper evaluates on."""
-    return frozen("velodrome-83")
-
-
-def velodrome_extended() -> Suite:
-    """The other published tasks that are implemented, under the same protocol."""
-    return frozen("velodrome-extended")
-
-
-def _check(name: str, value: Any) -> None:
+def _check(name: str, value: object) -> None:
     if not isinstance(value, Suite) and not callable(value):
         raise VelodromeError(
             f"{name!r} is not a suite: expected a Suite or a function that returns one, found "
@@ -142,26 +180,8 @@ def _check(name: str, value: Any) -> None:
         )
 
 
-suites: Registry[Any] = Registry("suite", group="velodrome.suites", check=_check)
-suites.register("smoke", smoke)
-suites.register("demo", demo)
-suites.register("heldout-40", heldout_40)
-suites.register("heldout-8", heldout_8)
-suites.register("heldout-8-width", heldout_8_width)
-suites.register("velodrome-83", velodrome_83)
-suites.register("velodrome-extended", velodrome_extended)
-
-
-def as_suite(suite: Suite | str) -> Suite:
-    """Returns ``suite`` itself, or the one that it names.
-
-    Raises:
-      PlanError: It is neither.
-    """
-    made = load_suite(suite) if isinstance(suite, str) else suite
-    if not isinstance(made, Suite):
-        raise PlanError(
-            f"expected a velodrome.Suite or the name of one, but found {made!r:.80} (of type "
-            f"{type(made).__name__})."
-        )
-    return made
+suites: Registry[Suite | Callable[[], object]] = Registry(
+    "suite", group="velodrome.suites", check=_check
+)
+for _name in FROZEN:
+    suites.register(_name, functools.partial(frozen, _name))

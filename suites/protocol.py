@@ -1,4 +1,4 @@
-"""`Protocol`: how long, how often and with what every optimizer of a suite is run and measured."""
+"""`Protocol`: for how long, how often and how every optimizer of a suite is run and measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVAL_MODES = ("eval", "training-loss")
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules of a comparison; two runs compare only if their protocols have the same hash.
+    """The rules of a comparison: two runs compare only if their protocols have the same hash.
 
     An evaluation at step ``s`` happens after exactly ``s`` updates: at 0, ``eval_every``, ..., and
     last after the last update.
@@ -32,15 +32,15 @@ class Protocol:
       heldout_every: Updates between evaluations on the held-out split; a multiple of
         ``eval_every``. The last evaluation is always on both splits.
       eval_examples: Examples in an evaluation (fewer if the split is smaller).
-      eval_batch_count: If not 0, an evaluation is over that many batches of the task's own batch
-        size instead, each by itself: what batch statistics are taken over is then what it is in
+      eval_batch_count: If not 0, an evaluation takes that many batches of the task's batch size
+        instead, each by itself, so that batch statistics are taken over as many examples as in
         training (Metz et al. 2022 take 5).
       eval_batches: ``"fixed"``: the same examples at every evaluation, for every optimizer and
         seed. ``"fresh"``: other ones at every evaluation, the same for every optimizer.
       eval_mode: ``"eval"``: as the model is used. ``"training-loss"``: the loss as it is trained
-        on, dropout included (what Metz et al. 2022, arXiv 2211.09760, evaluate).
-      learning_rates: If given, replaces the rates of every optimizer that sweeps a learning rate.
-      version: Raised when the same fields come to mean other numbers.
+        on, dropout included (as Metz et al. 2022, arXiv 2211.09760, evaluate).
+      learning_rates: If given, they replace the rates of every optimizer that sweeps them.
+      version: Raised when these fields come to mean other numbers.
 
     Raises:
       SpecError: A field is out of range or contradicts another.
@@ -100,24 +100,21 @@ class Protocol:
             object.__setattr__(self, "learning_rates", rates)
 
     def examples(self, batch_size: int) -> int:
-        """Returns how many examples an evaluation of a task of that batch size has."""
+        """Return how many examples an evaluation of a task of that batch size has."""
         return self.eval_batch_count * batch_size or self.eval_examples
 
     def examples_together(self, batch_size: int) -> int:
-        """Returns how many of them the model must see at once, as far as the protocol says."""
+        """Return how many of them the model must see at once, as far as the protocol says."""
         return batch_size if self.eval_batch_count else self.eval_examples
 
     def horizon(self, optimizer: str) -> int:
-        """Returns how many updates the optimizer of that name makes."""
+        """Return how many updates the optimizer of that name makes."""
         return self.steps * (self.baseline_multiple if optimizer == self.baseline else 1)
 
     def evaluations(self, horizon: int, split: str = "train") -> list[int]:
-        """Returns the steps at which a run of ``horizon`` updates is evaluated, ascending.
+        """Return the steps at which a run of ``horizon`` updates is evaluated, ascending.
 
-        Args:
-          horizon: Updates that the run makes.
-          split: ``"train"`` or ``"heldout"``; the held-out split is evaluated more seldom, and
-            always after the last update.
+        The split is ``"train"`` or ``"heldout"``; both are evaluated after the last update.
         """
         every = self.eval_every if split == "train" else self.heldout_every
         steps = list(range(0, horizon + 1, every))
@@ -129,7 +126,7 @@ class Protocol:
         return content_hash(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields; those added after the first release are left out at their default."""
+        """Return the fields; two of them are left out at their default, so that hashes stay."""
         values = dataclasses.asdict(self)
         if not self.eval_batch_count:
             del values["eval_batch_count"]
@@ -141,7 +138,7 @@ class Protocol:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Protocol:
-        """Reads what :meth:`to_json` wrote, or a hand-written mapping.
+        """Read what :meth:`to_json` wrote, or a hand-written mapping.
 
         Raises:
           SpecError: A key is unknown, or a value is not allowed.
@@ -160,7 +157,7 @@ class Protocol:
         return cls(**made)
 
 
-def _checked_rates(rates: Any) -> tuple[float, ...]:
+def _checked_rates(rates: object) -> tuple[float, ...]:
     if not isinstance(rates, list | tuple) or not all(isinstance(rate, Real) for rate in rates):
         raise SpecError("protocol.learning_rates", rates, "a list of numbers")
     made = tuple(float(rate) for rate in rates)

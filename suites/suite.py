@@ -18,7 +18,7 @@ KIND = "velodrome-suite"
 
 @dataclass(frozen=True)
 class Suite:
-    """What is asked: which tasks, under which protocol, trained by which optimizers.
+    """Which tasks, under which protocol, trained by which optimizers.
 
     Args:
       name: A label; not part of the hash.
@@ -28,7 +28,7 @@ class Suite:
         among them.
 
     Raises:
-      SpecError: There is no task or no optimizer, or one is there twice.
+      SpecError: There is no task or no optimizer, or one is listed twice.
     """
 
     name: str
@@ -62,17 +62,17 @@ class Suite:
             }
         )
 
-    def override(self, *, optimizers: Sequence[str] | None = None, **protocol: Any) -> Suite:
-        """Returns the suite with other optimizers or other fields of the protocol.
+    def override(self, *, optimizers: Sequence[str] | None = None, **protocol: object) -> Suite:
+        """Return the suite with other optimizers or other fields of the protocol.
 
-        What is None stays. When ``steps`` no longer is a multiple of the evaluation cadence, that
-        is an error and not quietly adapted.
+        A None changes nothing. It is an error if ``steps`` is no longer a multiple of the
+        evaluation cadence: the cadence is never adapted silently.
 
         Args:
           optimizers: Names of optimizers.
-          **protocol: Fields of :class:`Protocol`.
+          **protocol: Fields of `Protocol`.
         """
-        changes = {name: value for name, value in protocol.items() if value is not None}
+        changes: dict[str, Any] = {k: value for k, value in protocol.items() if value is not None}
         if "learning_rates" in changes:
             changes["learning_rates"] = tuple(changes["learning_rates"])
         return dataclasses.replace(
@@ -81,8 +81,8 @@ class Suite:
             optimizers=self.optimizers if optimizers is None else tuple(optimizers),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the whole suite as JSON, with the hash of each task beside its spec."""
+    def to_json(self) -> dict[str, object]:
+        """Return the whole suite as JSON, with the hash of each task beside its spec."""
         return {
             "schema": SCHEMA,
             "kind": KIND,
@@ -94,7 +94,7 @@ class Suite:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Suite:
-        """Reads what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote.
 
         Raises:
           SpecError: It is no suite, a spec is wrong, or a spec has another hash than recorded.

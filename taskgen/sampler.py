@@ -44,7 +44,7 @@ class Sampled:
 
     Attributes:
       spec: The spec.
-      attempts: NamedRng it took; more than one if the first ones were over the budget.
+      attempts: Draws it took; more than one if the first ones were over the budget.
       shrunk: {field: (drawn, now)} of what was shrunk to fit.
     """
 

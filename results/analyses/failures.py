@@ -22,7 +22,7 @@ def task_failures(task: TaskComparison) -> list[dict[str, object]]:
     """Return rows of the candidates of one task: no speedup, or runs that diverged."""
     rows: list[dict[str, object]] = []
     for outcome in task.outcomes:
-        about = {"task": task.task.get("label"), "label": outcome.cell.label}
+        about = {"task": task.task.label, "label": outcome.cell.label}
         if outcome.status in ("failed", "missing", "incomplete"):
             why = "; ".join(outcome.notes)
             rows.append({**about, "what": "task", "kind": outcome.status, "why": why})
@@ -44,22 +44,19 @@ def failure_table(
 ) -> pd.DataFrame:
     """Return all failures; see :data:`FAILURE_COLUMNS`.
 
-    Args:
-      store: opened for reading, its curves read.
-      labels: optimizer's label by the id of the cell.
-      rows: rows of :func:`task_failures`.
+    The store's curves have been read, ``labels`` are by the cell's id, ``rows`` are those of
+    :func:`task_failures`.
     """
-    cells = {cell["id"]: cell for cell in store.plan.get("cells", ())}
-    shards = {str(shard["id"]): str(shard["cell"]) for shard in store.plan.get("shards", ())}
+    tasks = {cell.id: cell.task.label for cell in store.plan.cells}
+    shards = {shard.id: shard.cell for shard in store.plan.shards}
     found = list(rows)
     for what, records in (("run", store.failures), ("timing", store.timing_failures)):
         for name, record in records.items():
             cell_id = str(record.get("cell") or shards.get(name, ""))
-            cell = cells.get(cell_id, {})
             found.append(
                 {
                     "what": what,
-                    "task": cell.get("task", {}).get("label"),
+                    "task": tasks.get(cell_id),
                     "label": labels.get(cell_id),
                     "kind": record.get("kind", "error"),
                     "where": f"shard {name}" if what == "run" else f"cell {name}",

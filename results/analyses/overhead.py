@@ -28,35 +28,27 @@ What was not measured or is not in the plan is NaN.
 def overhead_table(
     store: Store, labels: Mapping[str, str], specs: Sequence[Mapping[str, object]]
 ) -> pd.DataFrame:
-    """Return one row per cell of a store that was timed or has a planned cost.
+    """Return one row per planned cell of a store.
 
-    Args:
-      store: opened for reading.
-      labels: optimizer's label by the id of the cell.
-      specs: task specs, by the task's index.
+    ``labels`` are by the cell's id, task ``specs`` by the task's index.
     """
     baseline = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings = store.timings
     rows = []
-    for cell in store.plan.get("cells", ()):
-        timing, cost = timings.get(cell["id"]), cell.get("cost") or {}
-        if timing is None and not cost:
-            continue
-        optimizer, task = cell["optimizer"], cell["task"]
-        name = optimizer if isinstance(optimizer, str) else optimizer["name"]
+    for cell in store.plan.cells:
+        timing, task, name = timings.get(cell.id), cell.task, cell.optimizer.name
         ratio, _ = step_time_ratio(timing)
-        index = task.get("index")
-        spec = specs[index] if isinstance(index, int) and index < len(specs) else {}
+        spec = specs[task.index] if task.index < len(specs) else {}
         timing = timing or {}
         rows.append(
             {
-                "index": index,
-                "task": task.get("label"),
-                "family": task.get("family"),
-                "label": labels.get(cell["id"], name),
+                "index": task.index,
+                "task": task.label,
+                "family": task.family,
+                "label": labels.get(cell.id, name),
                 "baseline": name == baseline,
                 "batch_size": _number(spec.get("batch_size")),
-                "parameters": _number(cost.get("params")),
+                "parameters": float(cell.cost.params),
                 "seconds_per_step": median_seconds(timing),
                 "spread": _number((timing.get("seconds_per_step") or {}).get("spread")),
                 "baseline_seconds_per_step": median_seconds(timing, "baseline_seconds_per_step"),
@@ -64,7 +56,7 @@ def overhead_table(
                 "compile_seconds": _number(timing.get("compile_seconds")),
                 "eval_seconds": _number(timing.get("eval_seconds")),
                 "memory_bytes": _number(timing.get("memory_bytes")),
-                "planned_bytes": _number(cost.get("memory_bytes")),
+                "planned_bytes": float(cell.cost.memory_bytes),
                 "device": (timing.get("device") or {}).get("kind"),
                 "threads": _number(timing.get("threads")),
             }

@@ -61,11 +61,10 @@ def task_rows(task: TaskComparison) -> list[dict[str, object]]:
 
 def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     cell = outcome.cell
-    data = cell.data or (task.baseline.data if task.baseline else {})
     row: dict[str, object] = {
         **task.about,
-        "data": data.get("name"),
-        "provenance": data.get("provenance"),
+        "data": cell.data.name,
+        "provenance": cell.data.provenance,
         "optimizer": cell.name,
         "label": cell.label,
         "status": outcome.status,

@@ -55,9 +55,9 @@ class EventFiles:
         second = median_seconds(self._timings.get(cell.id))
         second = second if np.isfinite(second) else 0.0
         start = _time(rows.shard.metadata.get("started"))
-        index = int(cell.task.get("index") or 0)
-        task = str(cell.task.get("label")).replace("/", " ")  # a slash would end the section
-        section = f"{index:03d} {task} ({data_text([cell.data.get('provenance')])})"
+        index = cell.task.index
+        task = cell.task.label.replace("/", " ")  # a slash would end the section
+        section = f"{index:03d} {task} ({data_text([cell.data.provenance])})"
         folder = self._directory / run_name(cell.label, lane)
         with atomic_path(folder / f"events.out.tfevents.{index:03d}.{cell.id}") as temporary:
             file = EventFile(temporary, started=start)

@@ -73,11 +73,11 @@ def curve_table(rows: ShardRows) -> pa.Table:
 
 def run_table(store: Store, cells: Iterable[Cell]) -> pa.Table:
     """List all runs of a store's cells, with the columns of :data:`RUNS`; reads no curves."""
-    planned = {str(shard["id"]): shard["lanes"] for shard in store.plan.get("shards", ())}
     rows = []
     for cell in cells:
-        failed = [planned.get(str(failure.get("shard")), ()) for failure in cell.failures]
-        rows += _runs(cell, {_id(LaneInfo.from_json(lane)) for lanes in failed for lane in lanes})
+        names = [str(failure.get("shard")) for failure in cell.failures]
+        failed = [store.plan.shard(name).lanes for name in names if store.plan.has_shard(name)]
+        rows += _runs(cell, {_id(LaneInfo(**vars(lane))) for lanes in failed for lane in lanes})
     return pa.Table.from_pylist(rows, schema=RUNS)
 
 
@@ -109,11 +109,11 @@ def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> 
         **_key(cell, lane),
         "status": status,
         "diverged_at": lane.diverged_at,
-        "task_hash": cell.task.get("hash"),
-        "data": cell.data.get("name"),
-        "data_hash": cell.data.get("content_hash"),
-        "version": str(cell.optimizer.get("version", 1)),
-        "identity": canonical_json(dict(cell.optimizer.get("identity") or {})),
+        "task_hash": cell.task.hash,
+        "data": cell.data.name,
+        "data_hash": cell.data.content_hash,
+        "version": str(cell.optimizer.version),
+        "identity": canonical_json(dict(cell.optimizer.identity)),
         "shard": shard.id if shard else None,
         "started": said.get("started"),
         "shard_seconds": float(seconds) if isinstance(seconds, int | float) else None,
@@ -124,10 +124,10 @@ def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> 
 
 def _key(cell: Cell, lane: LaneInfo) -> dict[str, object]:
     return {
-        "index": cell.task.get("index"),
-        "task": cell.task.get("label"),
-        "family": cell.task.get("family"),
-        "provenance": cell.data.get("provenance"),
+        "index": cell.task.index,
+        "task": cell.task.label,
+        "family": cell.task.family,
+        "provenance": cell.data.provenance,
         "cell": cell.id,
         "optimizer": cell.name,
         "label": cell.label,

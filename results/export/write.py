@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,8 +22,9 @@ from velodrome.results.report.context import data_text
 from velodrome.results.report.data import ReportData, StorePaths, collect, opened
 from velodrome.results.speedup.comparison import labelled_cells
 from velodrome.results.store.cell import Cell
-from velodrome.results.store.metatraining import KEY
-from velodrome.results.store.store import Problem, Store
+from velodrome.results.store.json_files import Problem
+from velodrome.results.store.provenance import KEY
+from velodrome.results.store.store import Store
 
 PARTS = ("tables", "curves", "headline", "tensorboard")
 DEFAULT_PARTS = ("tables", "curves", "headline")
@@ -79,7 +80,7 @@ def export(
     _check(formats, "format of tables", FORMATS)
     store = opened(directory)
     target = Path(out) if out is not None else store.directory / "export"
-    cells = _with_data_of_task(labelled_cells(store))
+    cells = labelled_cells(store)
     files = TableFiles(target, formats, _about(store, cells))
     events = None
     if "tensorboard" in parts:
@@ -119,22 +120,10 @@ def _tables(
         yield name, from_pandas(table)
 
 
-def _with_data_of_task(cells: Sequence[Cell]) -> list[Cell]:
-    """Give cells that have not been run the data of the other cells of their task."""
-    known: dict[str, Mapping[str, object]] = {}
-    for cell in cells:
-        if cell.data:
-            known.setdefault(str(cell.task["hash"]), cell.data)
-    return [
-        cell if cell.data else replace(cell, data=known.get(str(cell.task["hash"]), {}))
-        for cell in cells
-    ]
-
-
 def _about(store: Store, cells: Sequence[Cell]) -> dict[str, object]:
     """Facts about a store that a file must say when it is read alone."""
     manifest = store.manifest
-    kinds = {cell.data.get("provenance") for cell in cells} - {None}
+    kinds = {cell.data.provenance for cell in cells}
     names = ("protocol", "protocol_hash", "plan_hash", "created", "command", "versions", KEY)
     facts = {name: manifest.get(name) for name in names}
     return {

@@ -21,8 +21,6 @@ class Context:
 
     Attributes:
       suite: its name.
-      suite_hash: its content hash.
-      protocol: the protocol's fields.
       steps: horizon N of the candidates.
       budget: last step of the baseline.
       eval_every: steps between evaluations.
@@ -33,11 +31,10 @@ class Context:
       labels: candidates' labels, with the weights of the learned ones, in a fixed order.
       tasks: planned tasks.
       baseline_ran: whether there is any run of the baseline; without one there are no speedups.
-      meta_training: its cost by label; see ``velodrome.results.store.metatraining.costs_by_label``.
+      meta_training: its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
     """
 
     suite: str
-    suite_hash: str
     protocol: Mapping[str, object]
     steps: int
     budget: int

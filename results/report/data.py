@@ -39,9 +39,14 @@ from velodrome.results.speedup.speedup import Speedup
 from velodrome.results.speedup.taskresult import Split, SplitResult, TaskResult
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.combined import open_stores
-from velodrome.results.store.metatraining import costs_by_label
-from velodrome.results.store.provenance import provenance_table, spec_table, task_specs
-from velodrome.results.store.store import Problem, Store
+from velodrome.results.store.json_files import Problem
+from velodrome.results.store.provenance import (
+    costs_by_label,
+    provenance_table,
+    spec_table,
+    task_specs,
+)
+from velodrome.results.store.store import Store
 
 DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
 
@@ -151,7 +156,7 @@ def collect(
       points: most points of a drawn curve; by default 400, and 120 for more than 12 tasks.
       reference: published envelopes to compare the baseline with.
     """
-    planned = len({str(cell["task"]["hash"]) for cell in store.plan.get("cells", ())})
+    planned = len({cell.task.hash for cell in store.plan.cells})
     points = points or (400 if planned <= 12 else 120)
     cells, timings = labelled_cells(store), store.timings
     labels = {cell.id: cell.label for cell in cells}
@@ -235,19 +240,18 @@ def _definitions(summary: pd.DataFrame) -> pd.DataFrame:
     for label in dict.fromkeys(summary["label"]):
         medians = {name: definition_median(summary, label, name=name) for name in DEFINITIONS}
         mine = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
-        for name, found in medians.items():
-            rows.append(
-                {
-                    "label": label,
-                    "definition": name,
-                    "tasks": int(mine[f"speedup_steps_{name}"].notna().sum()),
-                    "median": found.value,
-                    "lower_bound": found.lower_bound,
-                    "over_default": found.value / medians["default"].value
-                    if medians["default"].value > 0
-                    else float("nan"),
-                }
-            )
+        default = medians["default"].value
+        rows += [
+            {
+                "label": label,
+                "definition": name,
+                "tasks": int(mine[f"speedup_steps_{name}"].notna().sum()),
+                "median": found.value,
+                "lower_bound": found.lower_bound,
+                "over_default": found.value / default if default > 0 else float("nan"),
+            }
+            for name, found in medians.items()
+        ]
     return pd.DataFrame(rows, columns=list(DEFINITION_COLUMNS))
 
 
@@ -257,14 +261,12 @@ def _context(
     protocol = store.manifest.get("protocol", {})
     name = str(protocol.get("baseline", "adam"))
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
-    cells = [cell for cell in store.plan.get("cells", ())]
-    baselines = [c for c in listed if c.name == name]
-    horizons = [int(c["horizon"]) for c in cells]
+    baselines = [cell for cell in listed if cell.name == name]
+    horizons = [cell.horizon for cell in store.plan.cells]
     steps = int(protocol.get("steps") or min(horizons, default=0))
     budget = max(horizons, default=steps)
     return Context(
         suite=str(store.manifest["suite"].get("name")),
-        suite_hash=str(store.manifest["suite"]["hash"]),
         protocol=protocol,
         steps=steps,
         budget=budget,

@@ -46,7 +46,7 @@ def learning_curves(
       out; "envelope" and "best" of an incomplete sweep too. At most ``points`` evaluations of
       each, evenly chosen.
     """
-    name = {"index": task.task.get("index"), "task": task.task.get("label")}
+    name = {"index": task.task.index, "task": task.task.label}
     parts: list[pd.DataFrame] = []
 
     def add(

@@ -19,6 +19,7 @@ from velodrome.results.speedup.outcome import (
 from velodrome.results.speedup.speedup import BaselineEnvelope
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Sweep
+from velodrome.results.store.plan import TaskRef
 from velodrome.results.store.store import Store
 
 SATURATED_BELOW = 0.02
@@ -30,7 +31,6 @@ class TaskComparison:
     """All candidates on one task.
 
     Attributes:
-      task: ``{index, label, family, hash}``.
       baseline: the baseline's cell, None if it was not planned.
       envelopes: the baseline's by definition; empty when it has no curves.
       heldout: the baseline's runs on the held-out split.
@@ -39,7 +39,7 @@ class TaskComparison:
       incomplete: why some planned runs of the baseline are not there; empty when all are.
     """
 
-    task: Mapping[str, object]
+    task: TaskRef
     baseline: Cell | None
     envelopes: Mapping[str, BaselineEnvelope]
     heldout: Sweep | None
@@ -51,7 +51,7 @@ class TaskComparison:
     def about(self) -> dict[str, object]:
         """The columns by which every table names the task: ``index``, ``task``, ``family``."""
         task = self.task
-        return {"index": task.get("index"), "task": task.get("label"), "family": task.get("family")}
+        return {"index": task.index, "task": task.label, "family": task.family}
 
     @property
     def whole(self) -> BaselineEnvelope | None:
@@ -68,17 +68,14 @@ class TaskComparison:
 def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[TaskComparison]:
     """Go through the tasks in the plan's order, holding the curves of one at a time.
 
-    Nothing planned is left out: a candidate without results has an outcome that says so.
-
-    Args:
-      store: the results.
-      cells: cells of :func:`labelled_cells`, if they have been listed already.
+    Nothing planned is left out: a candidate without results has an outcome that says so. Pass
+    the cells of :func:`labelled_cells` if they have been listed already.
     """
     name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings, untimed = store.timings, store.timing_failures
     tasks: dict[str, list[Cell]] = {}
     for cell in labelled_cells(store) if cells is None else cells:
-        tasks.setdefault(str(cell.task["hash"]), []).append(cell)
+        tasks.setdefault(cell.task.hash, []).append(cell)
     for cells in tasks.values():
         baseline = max((c for c in cells if c.name == name), key=lambda c: c.horizon, default=None)
         yield _compare_task(baseline, [c for c in cells if c is not baseline], timings, untimed)
@@ -99,24 +96,26 @@ def _compare_task(
     timings: Mapping[str, Mapping[str, object]],
     untimed: Mapping[str, Mapping[str, object]],
 ) -> TaskComparison:
-    train = read_sweep(baseline, "train") if baseline else None
-    envelopes = _envelopes(baseline, train) if baseline and train else {}
-    # A sweep with holes is no baseline: without its best rate every candidate would win.
-    incomplete = missing_runs(baseline, train) if baseline and train else ""
+    heldout = in_heldout = None
+    envelopes: dict[str, BaselineEnvelope] = {}
+    nothing = "there is no baseline: run the suite with it among its optimizers"
+    incomplete = ""
+    if baseline is not None:
+        train, heldout = read_sweep(baseline, "train"), read_sweep(baseline, "heldout")
+        if train is None:
+            (nothing,) = absent(baseline, baseline, "the baseline").notes
+        else:
+            first = BaselineEnvelope(train, planned=baseline.horizon)
+            envelopes = {name: first.by(definition) for name, definition in DEFINITIONS.items()}
+            # A sweep with holes is no baseline: without its best rate every candidate would win.
+            incomplete = missing_runs(baseline, train)
+        if heldout is not None:
+            in_heldout = BaselineEnvelope(heldout, planned=baseline.horizon)
     saturated = bool(envelopes) and not incomplete and is_saturated(envelopes["default"])
-    heldout = read_sweep(baseline, "heldout") if baseline else None
-    in_heldout = (
-        BaselineEnvelope(heldout, budget=baseline.horizon) if baseline and heldout else None
-    )
     outcomes: list[Outcome] = []
     for cell in candidates:
-        if baseline is None:
-            why = "there is no baseline: run the suite with it among its optimizers"
-            outcomes.append(without_baseline(cell, why))
-            continue
-        if train is None:
-            (why,) = absent(cell, baseline, "the baseline").notes
-            outcomes.append(without_baseline(cell, why))
+        if baseline is None or not envelopes:
+            outcomes.append(without_baseline(cell, nothing))
             continue
         # The optimizers of a task are timed in turns: what stops one stops all of them.
         failures = (untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed)
@@ -141,14 +140,6 @@ def _compare_task(
     )
 
 
-def _envelopes(baseline: Cell, train: Sweep) -> dict[str, BaselineEnvelope]:
-    found: dict[str, BaselineEnvelope] = {}
-    for name in DEFINITIONS:
-        first = next(iter(found.values()), None)
-        found[name] = BaselineEnvelope(train, definition=name, budget=baseline.horizon, like=first)
-    return found
-
-
 def labelled_cells(store: Store) -> list[Cell]:
     """Return all cells; optimizers that share a label, such as two files of weights, get names."""
     found = list(store.cells())
@@ -156,7 +147,7 @@ def labelled_cells(store: Store) -> list[Cell]:
     for cell in found:
         names.setdefault(cell.label, set()).add(cell.name)
     return [
-        replace(cell, optimizer={**cell.optimizer, "label": f"{cell.label} [{cell.name}]"})
+        replace(cell, optimizer=replace(cell.optimizer, label=f"{cell.label} [{cell.name}]"))
         if len(names[cell.label]) > 1
         else cell
         for cell in found

@@ -1,1 +1,1 @@
-"""The store: curves and their provenance on disk."""
+"""The store: curves and where they come from, on disk."""

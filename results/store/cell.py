@@ -1,17 +1,18 @@
-"""A cell of a store: one optimizer on one task at one horizon, with curves read on demand."""
+"""`Cell`: one optimizer on one task at one horizon, with curves that are read on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store import shard_file as shardfile
+from velodrome.results.store import shard_file
 from velodrome.results.store.curves import Curves, LaneInfo
+from velodrome.results.store.json_files import Json
+from velodrome.results.store.plan import DataRef, OptimizerRef, Plan, TaskRef
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,10 @@ class ShardRecord:
     """A valid shard file: where it is and what it says about itself."""
 
     path: Path
-    metadata: Mapping[str, Any]
+    metadata: Json
 
     @property
     def id(self) -> str:
-        """The shard's name in the plan."""
         return str(self.metadata["shard"])
 
     @property
@@ -33,8 +33,17 @@ class ShardRecord:
 
     @property
     def lanes(self) -> tuple[LaneInfo, ...]:
-        """The runs in the shard."""
         return tuple(LaneInfo.from_json(lane) for lane in self.metadata["lanes"])
+
+    @property
+    def optimizer(self) -> OptimizerRef:
+        """The optimizer that was run; its label names the weights that were really used."""
+        return OptimizerRef(**self.metadata["cell"]["optimizer"])
+
+    @property
+    def data(self) -> DataRef:
+        said = self.metadata["data"]
+        return DataRef(said["name"], said["content_hash"], said["provenance"])
 
 
 @dataclass(frozen=True)
@@ -42,25 +51,23 @@ class Cell:
     """One optimizer on one task at one horizon.
 
     Attributes:
-      id: the plan's name for it.
-      task: ``{index, label, family, hash}``.
-      optimizer: ``{name, label, version, identity}``.
-      horizon: training steps.
-      planned: every run that the plan asks for.
-      shards: the valid shards found; empty when nothing has been run.
-      failures: records of the shards that failed.
-      data: ``{name, content_hash, provenance}`` of the data that was used.
-      report: called with a damaged file that was skipped.
+      id: Its id in the plan.
+      horizon: Training steps.
+      data: What the runs were trained on; of a cell without results, what is planned.
+      planned: Every run that the plan asks for.
+      shards: The valid shards found; empty when nothing has been run.
+      failures: Records of the shards that failed.
+      report: Called with a damaged file that was skipped.
     """
 
     id: str
-    task: Mapping[str, Any]
-    optimizer: Mapping[str, Any]
+    task: TaskRef
+    optimizer: OptimizerRef
     horizon: int
+    data: DataRef
     planned: tuple[LaneInfo, ...] = ()
     shards: tuple[ShardRecord, ...] = ()
-    failures: tuple[Mapping[str, Any], ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[Json, ...] = ()
     report: Callable[[Path, StoreError], None] | None = field(default=None, repr=False)
 
     @property
@@ -71,17 +78,17 @@ class Cell:
     @property
     def name(self) -> str:
         """The optimizer's name."""
-        return str(self.optimizer["name"])
+        return self.optimizer.name
 
     @property
     def label(self) -> str:
-        """The optimizer's label, with its weights if it is learned."""
-        return str(self.optimizer.get("label") or self.name)
+        """The optimizer's label, which names the weights of a learned one."""
+        return self.optimizer.label or self.name
 
     def curves(self, *, split: str = "train", metric: str = "loss") -> Curves:
-        """Reads the curves of this cell; each call reads the files again.
+        """Read the curves of this cell; each call reads the files again.
 
-        A shard whose pages turn out to be damaged is reported to the store and left out.
+        A shard with damaged pages is reported to the store and left out.
 
         Args:
           split: ``"train"`` or ``"heldout"``.
@@ -92,7 +99,7 @@ class Cell:
           the arrays are empty.
 
         Raises:
-          StoreError: a file is damaged, and there is no store to report it to.
+          StoreError: A file is damaged, and there is no store to report it to.
         """
         parts = []
         for shard in self.shards:
@@ -115,8 +122,8 @@ class Cell:
 def _rows(
     shard: ShardRecord, *, split: str, metric: str
 ) -> tuple[tuple[LaneInfo, ...], np.ndarray, np.ndarray, np.ndarray]:
-    """Lanes of a shard, and for each of its rows: position of the lane, step, value."""
-    lane, step, value = shardfile.read_rows(shard.path, split=split, metric=metric)
+    """Return the lanes of a shard, and for each of its rows: position of the lane, step, value."""
+    lane, step, value = shard_file.read_rows(shard.path, split=split, metric=metric)
     infos = shard.lanes
     order = np.argsort([info.lane for info in infos])
     numbers = np.array([info.lane for info in infos])[order]
@@ -124,3 +131,44 @@ def _rows(
     if not np.array_equal(numbers[at], lane):
         raise StoreError(f"{shard.path.name} has rows of lanes that its metadata does not list")
     return infos, order[at], step, value
+
+
+def planned_cells(
+    plan: Plan,
+    *,
+    shards: Sequence[ShardRecord],
+    failures: Mapping[str, Json],
+    report: Callable[[Path, StoreError], None],
+) -> Iterator[Cell]:
+    """Yield all planned cells in the plan's order, also those without any results.
+
+    Args:
+      shards: Those that are in the store.
+      failures: Records by shard id.
+      report: Called with a file that turns out to be damaged when its curves are read.
+    """
+    found: dict[str, list[ShardRecord]] = {}
+    for shard in shards:
+        found.setdefault(shard.cell, []).append(shard)
+    planned: dict[str, list[LaneInfo]] = {}
+    for entry in plan.shards:
+        planned.setdefault(entry.cell, []).extend(LaneInfo(**vars(lane)) for lane in entry.lanes)
+    failed: dict[str, list[Json]] = {}
+    for shard_id, record in failures.items():
+        cell_id = record.get("cell")
+        if not cell_id and plan.has_shard(shard_id):
+            cell_id = plan.shard(shard_id).cell
+        failed.setdefault(str(cell_id), []).append(record)
+    for cell in plan.cells:
+        mine = tuple(found.get(cell.id, ()))
+        yield Cell(
+            id=cell.id,
+            task=cell.task,
+            optimizer=mine[0].optimizer if mine else cell.optimizer,
+            horizon=cell.horizon,
+            data=mine[0].data if mine else cell.data,
+            planned=tuple(planned.get(cell.id, ())),
+            shards=mine,
+            failures=tuple(failed.get(cell.id, ())),
+            report=report,
+        )

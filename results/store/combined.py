@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.cell import Cell, ShardRecord
 from velodrome.results.store.curves import Curves, LaneInfo
-from velodrome.results.store.metatraining import KEY, joined_costs
-from velodrome.results.store.store import Problem, Store
+from velodrome.results.store.json_files import Json, Problem
+from velodrome.results.store.plan import Plan
+from velodrome.results.store.provenance import KEY, joined_costs
+from velodrome.results.store.store import Store
 
+#: Fields of the protocol in which stores of one report may differ.
 _FREE = ("seeds",)
-"""Fields of the protocol in which stores of one report may differ."""
 
 
 def open_stores(directories: Sequence[str | os.PathLike[str]]) -> Store:
-    """Opens one store, or several as one, for reading.
+    """Open one store, or several as one, for reading.
 
     Raises:
-      StoreError: none is named, one is named twice or is not readable, or they are not of the same
-        tasks and protocol.
+      StoreError: None is named, one is named twice or is not readable, or they differ in tasks or
+        protocol.
     """
     paths = [Path(directory) for directory in directories]
     if not paths:
@@ -38,7 +41,7 @@ def open_stores(directories: Sequence[str | os.PathLike[str]]) -> Store:
 
 
 def check_same_question(first: Store, other: Store) -> None:
-    """Raises StoreError unless two stores have the same tasks and protocol, seeds apart."""
+    """Raise a `StoreError` unless two stores have the same tasks and protocol, seeds apart."""
     here, there = (_tasks(store) for store in (first, other))
     if list(here) != list(there):
         only = [label for digest, label in there.items() if digest not in here]
@@ -61,13 +64,12 @@ def check_same_question(first: Store, other: Store) -> None:
 class CombinedStore(Store):
     """Stores of the same tasks and protocol, for reading.
 
-    Cells of the same task, optimizer (version and weights too) and horizon are one cell with the
-    runs of all stores. A run that is in several stores must have the same losses in each. Where
-    they differ in the manifest, the first store speaks for all; shards know better.
+    Cells with the same task, optimizer (version and weights too) and horizon become one cell with
+    the runs of all stores. A run that is in several stores must have the same losses in each.
+    Where manifests differ, the first store's counts; each shard has its own metadata.
     """
 
     def __init__(self, stores: Sequence[Store]) -> None:
-        """Checks that they belong together; see :func:`open_stores`."""
         for store in stores[1:]:
             check_same_question(stores[0], store)
         self._stores = tuple(stores)
@@ -78,45 +80,43 @@ class CombinedStore(Store):
         super().__init__(
             stores[0].directory,
             manifest=_manifest(stores),
-            plan=self._plan(),
+            plan=self._joined_plan(),
             suite=stores[0].suite,
             read_only=True,
         )
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Files that were skipped in any of the stores."""
         return tuple(problem for store in self._stores for problem in store.problems)
 
     def shards(self) -> tuple[ShardRecord, ...]:
-        """All valid shards of all stores."""
         return tuple(shard for store in self._stores for shard in store.shards())
 
     def cells(self) -> Iterator[Cell]:
-        """Cells of all stores, by task; the order of optimizers is that of the stores."""
+        """Yield the cells of all stores, by task; optimizers come in the order of the stores."""
         found: dict[tuple[str, ...], list[Cell]] = {}
         for store in self._stores:
             for cell in store.cells():
                 found.setdefault(_key(cell), []).append(cell)
         order = list(_tasks(self._stores[0]))
-        for cells in sorted(found.values(), key=lambda c: order.index(str(c[0].task["hash"]))):
+        for cells in sorted(found.values(), key=lambda c: order.index(c[0].task.hash)):
             yield cells[0] if len(cells) == 1 else _merged(cells)
 
     @property
     def timings(self) -> dict[str, dict[str, Any]]:
-        """Timing records by cell id; of several of one cell the first store's."""
+        """Timing records by cell id; of a cell that several stores have timed, the first one's."""
         return self._records("timings")
 
     @property
     def timing_failures(self) -> dict[str, dict[str, Any]]:
-        """Why cells could not be timed that no store has a timing of."""
+        """Why cells could not be timed that no store has timed."""
         timed = self.timings
         found = self._records("timing_failures")
         return {cell: record for cell, record in found.items() if cell not in timed}
 
     @property
     def failures(self) -> dict[str, dict[str, Any]]:
-        """Failure records by shard id, of shards that no store has."""
+        """Failure records by shard id, for shards that no store has."""
         run = {shard.id for shard in self.shards()}
         found = {k: v for store in reversed(self._stores) for k, v in store.failures.items()}
         return {shard: record for shard, record in found.items() if shard not in run}
@@ -130,22 +130,23 @@ class CombinedStore(Store):
                     found.setdefault(self._ids[keys[cell]], record)
         return found
 
-    def _plan(self) -> dict[str, Any]:
-        """Every cell and shard once."""
+    def _joined_plan(self) -> Plan:
+        """Return a plan with every cell and shard once."""
         chosen = set(self._ids.values())
-        cells = {c["id"]: c for s in self._stores for c in s.plan["cells"] if c["id"] in chosen}
-        shards = {x["id"]: x for store in self._stores for x in store.plan["shards"]}
-        return {"cells": list(cells.values()), "shards": list(shards.values())}
+        cells = {c.id: c for store in self._stores for c in store.plan.cells if c.id in chosen}
+        shards = {shard.id: shard for store in self._stores for shard in store.plan.shards}
+        first = self._stores[0].plan
+        return replace(first, cells=tuple(cells.values()), shards=tuple(shards.values()))
 
 
 class _MergedCell(Cell):
     """A cell whose runs come from several stores."""
 
     def curves(self, *, split: str = "train", metric: str = "loss") -> Curves:
-        """As of any cell; a run that is there more than once is read once.
+        """Read the curves; a run that several stores have is read once.
 
         Raises:
-          StoreError: the same run has different losses in two stores.
+          StoreError: A run has different losses in two stores.
         """
         found = super().curves(split=split, metric=metric)
         first: dict[tuple[str, int], int] = {}
@@ -161,7 +162,7 @@ class _MergedCell(Cell):
         at = int(np.flatnonzero(values[0] != values[1])[0])
         stores = sorted({str(shard.path.parents[1]) for shard in self.shards})
         raise StoreError(
-            f"{' and '.join(stores)} both have {self.label} on {self.task.get('label')} with seed "
+            f"{' and '.join(stores)} both have {self.label} on {self.task.label} with seed "
             f"{lane.seed} and hyperparameters {lane.point}, and the losses differ "
             f"({values[0, at]:.9g} and {values[1, at]:.9g} at step {steps[at]}): a report holds "
             "each run once. Run the other optimizers alone (`velodrome run --optimizers NAME`), "
@@ -170,7 +171,6 @@ class _MergedCell(Cell):
 
 
 def _merged(cells: Sequence[Cell]) -> Cell:
-    first = cells[0]
     planned: dict[tuple[str, int], LaneInfo] = {}
     for cell in cells:
         for lane in cell.planned:
@@ -182,32 +182,32 @@ def _merged(cells: Sequence[Cell]) -> Cell:
         if mine is not None:
             mine(path, error)
 
+    first = cells[0]
     return _MergedCell(
         id=first.id,
         task=first.task,
         optimizer=first.optimizer,
         horizon=first.horizon,
+        data=first.data,
         planned=tuple(planned.values()),
         shards=tuple(shard for cell in cells for shard in cell.shards),
         failures=tuple(failure for cell in cells for failure in cell.failures),
-        data=next((cell.data for cell in cells if cell.data), {}),
         report=to_its_store,
     )
 
 
 def _key(cell: Cell) -> tuple[str, ...]:
     optimizer = cell.optimizer
-    identity = canonical_json(dict(optimizer.get("identity") or {}))
-    version = str(optimizer.get("version", 1))
-    return str(cell.task["hash"]), cell.name, version, identity, str(cell.horizon)
+    identity = canonical_json(dict(optimizer.identity))
+    return cell.task.hash, cell.name, str(optimizer.version), identity, str(cell.horizon)
 
 
 def _tasks(store: Store) -> dict[str, str]:
-    """Labels of the planned tasks by hash, in the plan's order."""
-    return {str(c["task"]["hash"]): str(c["task"].get("label")) for c in store.plan["cells"]}
+    """Return the labels of the planned tasks by hash, in the plan's order."""
+    return {cell.task.hash: cell.task.label for cell in store.plan.cells}
 
 
-def _manifest(stores: Sequence[Store]) -> dict[str, Any]:
+def _manifest(stores: Sequence[Store]) -> Json:
     first = stores[0].manifest
     manifests = [store.manifest for store in stores]
 
@@ -219,7 +219,7 @@ def _manifest(stores: Sequence[Store]) -> dict[str, Any]:
 
     seeds = max(int(m.get("protocol", {}).get("seeds", 0)) for m in manifests)
     kinds = {kind for m in manifests for kind in str(m.get("data") or "").split("+") if kind}
-    found: dict[str, Any] = {
+    return {
         **first,
         "suite": {
             "name": joined([m["suite"].get("name") for m in manifests], " + "),
@@ -233,4 +233,3 @@ def _manifest(stores: Sequence[Store]) -> dict[str, Any]:
         "data": "+".join(sorted(kinds)),
         KEY: joined_costs(manifests),
     }
-    return found

@@ -1,16 +1,16 @@
-"""Loss curves with named axes: ``Curves`` as stored, ``Sweep`` as compared."""
+"""Loss curves with named axes: `Curves` as stored, `Sweep` as compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
+from velodrome.results.store.json_files import Json
+from velodrome.results.store.plan import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class LaneInfo:
     """One training run inside a shard.
 
     Attributes:
-        seed: the repetition's seed; optimizers of a suite share their seeds.
-        hyperparameters: what the sweep varies, for example ``{"learning_rate": 1e-3}``.
-        status: ``"ok"`` or ``"diverged"``.
-        diverged_at: the first step whose loss was not finite, None when there is none.
-        lane: position inside the cell.
+      seed: The repetition; optimizers of a suite share their seeds.
+      hyperparameters: What the sweep varies, for example ``{"learning_rate": 1e-3}``.
+      status: ``"ok"`` or ``"diverged"``.
+      diverged_at: The first step whose loss was not finite; None when there is none.
+      lane: Number in the cell.
     """
 
     seed: int
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: Hyperparameters = field(default_factory=dict)
     status: str = "ok"
     diverged_at: int | None = None
     lane: int = 0
@@ -37,8 +37,8 @@ class LaneInfo:
         return canonical_json(dict(self.hyperparameters))
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> LaneInfo:
-        """Reads one entry of a shard's ``lanes`` list."""
+    def from_json(cls, record: Json) -> LaneInfo:
+        """Read one entry of a shard's ``lanes`` list."""
         at = record.get("diverged_at")
         return cls(
             seed=int(record["seed"]),
@@ -54,11 +54,11 @@ class Curves:
     """Curves of the lanes of one cell on a common grid of steps.
 
     Attributes:
-        steps: training steps taken before each evaluation, strictly increasing.
-        values: the metric as it was measured; NaN where a lane has no row.
-        lanes: one entry per row of ``values``.
-        split: ``"train"`` or ``"heldout"``.
-        metric: for example ``"loss"``.
+      steps: Training steps made before each evaluation, strictly increasing.
+      values: The metric as it was measured; NaN where a lane has no row.
+      lanes: One entry for each row of ``values``.
+      split: ``"train"`` or ``"heldout"``.
+      metric: For example ``"loss"``.
     """
 
     steps: Int[np.ndarray, " eval"]
@@ -68,7 +68,6 @@ class Curves:
     metric: str = "loss"
 
     def __post_init__(self) -> None:
-        """Refuses axes that do not belong together."""
         if self.values.shape != (len(self.lanes), len(self.steps)):
             raise StoreError(
                 f"curves have shape {self.values.shape}, but there are {len(self.lanes)} lanes "
@@ -83,7 +82,7 @@ class Curves:
         return tuple(sorted({lane.seed for lane in self.lanes}))
 
     def losses(self) -> Float[np.ndarray, "lane eval"]:
-        """Values for ranking: float64, +inf from a lane's divergence on.
+        """Return values for ranking: float64, +inf from a lane's divergence on.
 
         A lane has diverged from its recorded ``diverged_at`` step or from its first value that
         is not finite, whichever comes first. A lane that ends early without having been marked
@@ -98,8 +97,8 @@ class Curves:
         return values
 
     def sweep(self) -> Sweep:
-        """Rearranges the lanes into axes (point, seed, eval)."""
-        points: dict[str, Mapping[str, Any]] = {}
+        """Rearrange the lanes into axes (point, seed, eval)."""
+        points: dict[str, Hyperparameters] = {}
         for lane in self.lanes:
             points.setdefault(lane.point, lane.hyperparameters)
         order = sorted(points, key=lambda p: _sort_key(points[p]))
@@ -122,22 +121,22 @@ class Sweep:
     """Losses of one optimizer on one task, by grid point and seed.
 
     Attributes:
-        steps: training steps before each evaluation.
-        losses: float64; +inf from the divergence of a run on, and where a run is absent.
-        points: hyperparameters of each grid point, ascending in their values.
-        seeds: ascending.
-        present: whether the run (point, seed) is in the store.
+      steps: Training steps before each evaluation.
+      losses: float64; +inf from the divergence of a run on, and where a run is absent.
+      points: Hyperparameters of each grid point, ascending in their values.
+      seeds: Ascending.
+      present: Whether the run (point, seed) is in the store.
     """
 
     steps: Int[np.ndarray, " eval"]
     losses: Float[np.ndarray, "point seed eval"]
-    points: tuple[Mapping[str, Any], ...]
+    points: tuple[Hyperparameters, ...]
     seeds: tuple[int, ...]
     present: Bool[np.ndarray, "point seed"]
 
     @property
     def diverged(self) -> Bool[np.ndarray, "point seed"]:
-        """Whether the run (point, seed) is there and ends in a loss that is not finite."""
+        """Whether the run (point, seed) is present and ends in a loss that is not finite."""
         return self.present & ~np.isfinite(self.losses[:, :, -1])
 
     @property
@@ -146,32 +145,31 @@ class Sweep:
         return int(self.steps[-1])
 
     def until(self, step: int) -> Sweep:
-        """The same runs cut after ``step``."""
+        """Return the runs cut after ``step``."""
         keep = self.steps <= step
         return Sweep(
             self.steps[keep], self.losses[:, :, keep], self.points, self.seeds, self.present
         )
 
     def seed_mean(self) -> Float[np.ndarray, "point eval"]:
-        """Mean over the seeds that are present; one diverged seed makes it +inf from there on."""
+        """Average over the seeds that are present; one diverged seed makes it +inf from there."""
         return seed_mean(self.losses, self.present)
 
 
 def seed_mean(
     losses: Float[np.ndarray, "point seed eval"], weights: Bool[np.ndarray, "point seed"]
 ) -> Float[np.ndarray, "point eval"]:
-    """Mean over the seeds with a weight; +inf where one of them is infinite or none exists."""
+    """Average over the seeds with a weight; +inf where one of them is infinite or none exists."""
     kept = np.where(weights[:, :, None], losses, 0.0)
     count = weights.sum(axis=1)[:, None]
     return np.where(count > 0, kept.sum(axis=1) / np.maximum(count, 1), np.inf)
 
 
-def _sort_key(hyperparameters: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Numbers sort as numbers and before everything else."""
-    items: Iterable[tuple[str, Any]] = sorted(hyperparameters.items())
+def _sort_key(hyperparameters: Hyperparameters) -> tuple[tuple[str, int, float, str], ...]:
+    """Sort numbers as numbers, and before everything else."""
     return tuple(
         (name, 0, float(value), "")
         if isinstance(value, int | float) and not isinstance(value, bool)
         else (name, 1, 0.0, str(value))
-        for name, value in items
+        for name, value in sorted(hyperparameters.items())
     )

@@ -1,21 +1,23 @@
-"""The small JSON files of a store: read with errors that say what to do, or skipped and told."""
+"""Read the small JSON files of a store, and remember the files that were skipped."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from velodrome.foundation.errors import StoreError
 
+T = TypeVar("T")
 
-def read_json(path: Path) -> Any:
-    """Returns the content of a JSON file.
+#: A JSON object as it was read: whoever uses a value checks it.
+Json = Mapping[str, Any]
 
-    Raises:
-      StoreError: it cannot be read or is not JSON.
-    """
+
+def read_json(path: Path) -> object:
+    """Return the content of a JSON file, or raise a `StoreError`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -25,11 +27,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Returns the content of a file that holds a JSON object.
-
-    Raises:
-      StoreError: it cannot be read, is not JSON, or holds something else.
-    """
+    """Return the content of a file that holds a JSON object, or raise a `StoreError`."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise StoreError(
@@ -38,8 +36,8 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def needed(read: Callable[[Path], Any], path: Path) -> Any:
-    """Reads a file that the store cannot do without; its errors say what to do."""
+def needed(read: Callable[[Path], T], path: Path) -> T:
+    """Read a file that the store cannot do without; errors say how to get it back."""
     try:
         return read(path)
     except StoreError as error:
@@ -52,12 +50,12 @@ def needed(read: Callable[[Path], Any], path: Path) -> Any:
 def read_records(
     folder: Path, report: Callable[[Path, StoreError], None], *, pattern: str = "*.json"
 ) -> dict[str, dict[str, Any]]:
-    """Returns the JSON objects of a folder by the names of their files.
+    """Return the JSON objects of a folder by the names of their files.
 
     Args:
-      folder: where they are; it need not exist.
-      report: called with each file that is skipped, and why.
-      pattern: which files, as `Path.glob` takes it.
+      folder: It need not exist.
+      report: Called with each file that is skipped, and why.
+      pattern: Which files, as `Path.glob` takes it.
     """
     records: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob(pattern)):
@@ -68,3 +66,28 @@ def read_records(
         except StoreError as error:
             report(path, error)
     return records
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of the store that was skipped."""
+
+    path: Path
+    reason: str
+
+
+class Problems:
+    """The problems met so far, at most one for each file."""
+
+    def __init__(self) -> None:
+        self._found: dict[Path, Problem] = {}
+
+    def add(self, path: Path, error: StoreError) -> None:
+        self._found[path] = Problem(path, str(error))
+
+    def solved(self, path: Path) -> None:
+        self._found.pop(path, None)
+
+    def present(self) -> tuple[Problem, ...]:
+        """Return the problems with files that still exist, sorted by path."""
+        return tuple(self._found[path] for path in sorted(self._found) if path.exists())

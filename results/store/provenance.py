@@ -1,16 +1,17 @@
-"""Where results come from: suite, protocol, data, optimizers, versions, device, command."""
+"""Where results come from: suite, protocol, data, optimizers and their cost, versions, devices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from velodrome.foundation.canonical import canonical_json
-from velodrome.results.store.cell import Cell
-from velodrome.results.store.metatraining import UNKNOWN, costs_by_label
+from velodrome.foundation.files import atomic_write_json
+from velodrome.results.store.cell import Cell, ShardRecord
+from velodrome.results.store.json_files import Json
+from velodrome.results.store.plan import OptimizerRef
 from velodrome.results.store.store import Store
 
 PROVENANCE_COLUMNS = ("what", "value")
@@ -19,29 +20,28 @@ SPEC_COLUMNS = (
     "parameters", "spec",
 )  # fmt: skip
 
+#: Key of the manifest, outside of every hash: a list of ``{optimizer: {name, version, identity},
+#: amount, unit, source, detail}``, for the optimizers whose meta-training has a known cost.
+KEY = "meta_training"
+UNKNOWN = "not recorded"
+
 
 def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
-    """Facts about a store as rows ``what``, ``value``; what it does not say is "not recorded".
+    """Return facts about a store and all its cells as rows ``what``, ``value``.
 
-    Args:
-      store: opened for reading.
-      cells: all of its cells.
+    What the store does not say is "not recorded".
     """
     manifest = store.manifest
     cells = list(cells)
-    costs = costs_by_label(manifest, cells)
     optimizers: dict[str, str] = {}
     data: dict[str, str] = {}
     for cell in cells:
-        identity = dict(cell.optimizer.get("identity") or {})
-        details = [f"version {cell.optimizer.get('version', 1)}"]
-        details += [f"{key} {value}" for key, value in identity.items()]
+        details = [f"version {cell.optimizer.version}"]
+        details += [f"{key} {value}" for key, value in cell.optimizer.identity.items()]
         optimizers.setdefault(cell.label, f"{cell.name}, " + ", ".join(details))
-        if cell.data:
-            data.setdefault(
-                str(cell.data.get("name")),
-                f"{cell.data.get('provenance', 'unknown')}, {cell.data.get('content_hash', '')}",
-            )
+        data.setdefault(cell.data.name, f"{cell.data.provenance}, {cell.data.content_hash}")
+    costs = costs_by_label(manifest, cells)
+    versions = manifest.get("versions") or {}
     shards = [shard for cell in cells for shard in cell.shards]
     rows: list[tuple[str, object]] = [
         ("suite", manifest["suite"].get("name")),
@@ -55,8 +55,8 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
         *((f"data {name}", text) for name, text in sorted(data.items())),
         *((f"optimizer {label}", text) for label, text in optimizers.items()),
         *((f"meta-training of {label}", text) for label, text in costs.items()),
-        *((f"version of {name}", v) for name, v in (manifest.get("versions") or {}).items()),
-        *_other_versions(manifest, shards),
+        *((f"version of {name}", version) for name, version in versions.items()),
+        *_other_versions(versions, shards),
         ("device", _device(manifest.get("device"))),
         *_other_devices(manifest, shards),
     ]
@@ -67,44 +67,38 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
 
 
 def spec_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
-    """One row per task; see :data:`SPEC_COLUMNS`. ``spec`` is its canonical JSON."""
-    costs = {cell["id"]: cell.get("cost") or {} for cell in store.plan.get("cells", ())}
+    """Return one row per task; ``spec`` is its canonical JSON."""
+    parameters = {cell.id: cell.cost.params for cell in store.plan.cells}
     specs = task_specs(store)
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, object]] = {}
     for cell in cells:
-        index = cell.task.get("index")
-        spec = specs[index] if isinstance(index, int) and index < len(specs) else {}
-        row = rows.setdefault(
-            str(cell.task["hash"]),
+        task = cell.task
+        spec = specs[task.index] if task.index < len(specs) else {}
+        rows.setdefault(
+            task.hash,
             {
-                "index": index,
-                "task": cell.task.get("label"),
-                "family": cell.task.get("family"),
-                "hash": cell.task["hash"],
+                "index": task.index,
+                "task": task.label,
+                "family": task.family,
+                "hash": task.hash,
+                "data": cell.data.name,
+                "provenance": cell.data.provenance,
+                "data_hash": cell.data.content_hash,
                 "batch_size": spec.get("batch_size", np.nan),
-                "parameters": costs.get(cell.id, {}).get("params", np.nan),
+                "parameters": parameters.get(cell.id, np.nan),
                 "spec": canonical_json(spec) if spec else "",
             },
         )
-        if cell.data and "data" not in row:
-            row |= {
-                "data": cell.data.get("name"),
-                "provenance": cell.data.get("provenance"),
-                "data_hash": cell.data.get("content_hash"),
-            }
     return pd.DataFrame(list(rows.values()), columns=list(SPEC_COLUMNS))
 
 
-def task_specs(store: Store) -> list[Mapping[str, Any]]:
-    """The specs of the suite's tasks, by index; empty ones where the store has none."""
+def task_specs(store: Store) -> list[Json]:
+    """Return the specs of the suite's tasks by index; empty ones where the store has none."""
     return [task.get("spec") or {} for task in store.suite.get("tasks", ())]
 
 
-def _other_versions(
-    manifest: Mapping[str, Any], shards: Iterable[Any]
-) -> Iterable[tuple[str, object]]:
+def _other_versions(known: Json, shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
     """Versions of runs that differ from the manifest's, such as after an upgrade halfway."""
-    known = manifest.get("versions") or {}
     others: dict[str, set[str]] = {}
     for shard in shards:
         for name, version in (shard.metadata.get("versions") or {}).items():
@@ -113,13 +107,62 @@ def _other_versions(
     return [(f"also run with {name}", ", ".join(sorted(v))) for name, v in sorted(others.items())]
 
 
-def _other_devices(
-    manifest: Mapping[str, Any], shards: Iterable[Any]
-) -> Iterable[tuple[str, object]]:
+def _other_devices(manifest: Json, shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
     known = _device(manifest.get("device"))
     found = {_device(shard.metadata.get("device")) for shard in shards} - {known, None}
     return [("runs computed on", device) for device in sorted(str(d) for d in found)]
 
 
-def _device(device: Mapping[str, Any] | None) -> str | None:
+def _device(device: Json | None) -> str | None:
     return ", ".join(f"{key} {value}" for key, value in device.items()) if device else None
+
+
+def add_costs(store: Store, costs: Sequence[Json]) -> None:
+    """Write the costs of meta-training into a manifest that has none yet; see `KEY`.
+
+    Raises:
+      VelodromeError: The manifest cannot be written.
+    """
+    if KEY in store.manifest or not costs:
+        return
+    store.manifest = {**store.manifest, KEY: [dict(cost) for cost in costs]}
+    atomic_write_json(store.directory / "manifest.json", store.manifest)
+
+
+def joined_costs(manifests: Iterable[Json]) -> list[Json]:
+    """Return the costs in several manifests, each optimizer's once."""
+    found: dict[str, Json] = {}
+    for manifest in manifests:
+        for cost in manifest.get(KEY) or ():
+            found.setdefault(_key(OptimizerRef(label="", **cost["optimizer"])), cost)
+    return list(found.values())
+
+
+def costs_by_label(manifest: Json, cells: Iterable[Cell]) -> dict[str, str]:
+    """Return what meta-training cost, in words, by the label of the optimizer.
+
+    An optimizer with weights but without a recorded cost is `UNKNOWN`.
+    """
+    known = {
+        _key(OptimizerRef(label="", **cost["optimizer"])): cost_text(cost)
+        for cost in manifest.get(KEY) or ()
+    }
+    found: dict[str, str] = {}
+    for cell in cells:
+        text = known.get(_key(cell.optimizer))
+        if text or "weights" in cell.optimizer.identity:
+            found.setdefault(cell.label, text or UNKNOWN)
+    return found
+
+
+def cost_text(cost: Json) -> str:
+    """Write a cost as ``0.78 CPU hours (650 outer steps; by the card of its weights)``."""
+    # Two digits, without an exponent: 4,000 and not 4e+03.
+    rounded = float(f"{cost['amount']:.2g}")
+    about = f"{cost['detail']}; " if cost.get("detail") else ""
+    return f"{rounded:,.10g} {cost['unit']} ({about}by {cost['source']})"
+
+
+def _key(optimizer: OptimizerRef) -> str:
+    """What makes two optimizers the same one; labels do not count."""
+    return canonical_json([optimizer.name, optimizer.version, dict(optimizer.identity)])

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_path
+from velodrome.results.store.json_files import Json
 
 SCHEMA = 1
 METADATA_KEY = b"velodrome"
-REQUIRED = ("shard", "cell", "lanes", "protocol_hash", "suite_hash")
+REQUIRED = ("shard", "cell", "lanes", "data", "protocol_hash", "suite_hash")
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _COLUMNS = {
@@ -36,24 +37,24 @@ _ENCODING: dict[str, Any] = {
 }
 
 
-def write(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Writes a shard under a temporary name and renames it: readers see all of it or nothing.
+def write(path: Path, columns: Mapping[str, np.ndarray], metadata: Json) -> None:
+    """Write a shard under a temporary name and rename it: readers see all of it or nothing.
 
     Args:
-        path: the final name.
-        columns: equally long arrays ``lane``, ``step``, ``split``, ``metric``, ``value``.
-        metadata: JSON-able; ``schema`` is added.
+      path: The final name.
+      columns: Equally long arrays ``lane``, ``step``, ``split``, ``metric``, ``value``.
+      metadata: Plain JSON; ``schema`` is added.
 
     Raises:
-        StoreError: columns or metadata are not what a shard holds.
-        VelodromeError: the file cannot be written; nothing is left behind.
+      StoreError: Columns or metadata are not those of a shard.
+      VelodromeError: The file cannot be written; nothing is left behind.
     """
     table = _table(columns, {"schema": SCHEMA, **metadata})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, **_ENCODING)
 
 
-def _table(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> pa.Table:
+def _table(columns: Mapping[str, np.ndarray], metadata: Json) -> pa.Table:
     if set(columns) != set(_COLUMNS):
         raise StoreError(f"a shard has the columns {sorted(_COLUMNS)}, not {sorted(columns)}")
     lengths = {name: len(column) for name, column in columns.items()}
@@ -69,10 +70,7 @@ def _table(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> pa
     arrays = []
     for name, kind in _COLUMNS.items():
         column = np.asarray(columns[name])
-        if kind == _TEXT:
-            arrays.append(_text(column))
-        else:
-            arrays.append(pa.array(column).cast(kind))
+        arrays.append(_text(column) if kind == _TEXT else pa.array(column).cast(kind))
     try:
         text = canonical_json(dict(metadata))
     except (TypeError, ValueError) as error:
@@ -82,7 +80,7 @@ def _table(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> pa
 
 
 def _text(column: np.ndarray) -> pa.Array:
-    """Dictionary-encodes strings by way of integer codes: millions of rows stay cheap."""
+    """Dictionary-encode strings by way of integer codes: millions of rows stay cheap."""
     names, codes = np.unique(column.astype(str), return_inverse=True)
     return pa.DictionaryArray.from_arrays(
         pa.array(codes.astype(np.int32)), pa.array([str(name) for name in names], pa.string())
@@ -90,17 +88,17 @@ def _text(column: np.ndarray) -> pa.Array:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Reads and checks what a shard says about itself; only the file's footer is touched.
+    """Read and check what a shard says about itself; only the file's footer is read.
 
     Raises:
-        StoreError: truncated, foreign, or of another schema; the message names which.
+      StoreError: It is truncated, foreign, or of another schema; the message says which.
     """
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(
             f"{path.name} is truncated or not a Parquet file ({_first_line(error)}): "
-            "delete it and run again to make it anew"
+            "delete it and run again to replace it"
         ) from error
     raw = (schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
@@ -121,7 +119,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def check_schema(found: object, *, what: str) -> None:
-    """Raises StoreError unless ``found`` is the schema that this version reads."""
+    """Raise a `StoreError` unless ``found`` is the schema that this version reads."""
     if found == SCHEMA:
         return
     age = "a newer" if isinstance(found, int) and found > SCHEMA else "an older or unknown"
@@ -132,13 +130,13 @@ def check_schema(found: object, *, what: str) -> None:
 
 
 def read_table(path: Path) -> pa.Table:
-    """Reads all rows, in the order of the file.
+    """Read all rows, in the order of the file.
 
     Returns:
-        Columns ``lane``, ``step``, ``split``, ``metric``, ``value``.
+      Columns ``lane``, ``step``, ``split``, ``metric``, ``value``.
 
     Raises:
-        StoreError: the file is damaged (pages are checked against their checksums).
+      StoreError: The file is damaged (pages are checked against their checksums).
     """
     try:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
@@ -149,13 +147,13 @@ def read_table(path: Path) -> pa.Table:
 
 
 def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reads the rows of one split and metric.
+    """Read the rows of one split and metric.
 
     Returns:
-        lane int32[row], step int32[row], value float32[row], in the order of the file.
+      lane int32[row], step int32[row], value float32[row], in the order of the file.
 
     Raises:
-        StoreError: as :func:`read_table`.
+      StoreError: The file is damaged.
     """
     table = read_table(path)
     wanted = _equals(table["split"], split) & _equals(table["metric"], metric)
@@ -164,7 +162,7 @@ def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.nd
 
 
 def _equals(column: pa.ChunkedArray, text: str) -> np.ndarray:
-    """Compares dictionary codes, not strings."""
+    """Compare dictionary codes, which is faster than comparing strings."""
     parts = [
         np.asarray(chunk.indices) == chunk.dictionary.to_pylist().index(text)
         if text in chunk.dictionary.to_pylist()

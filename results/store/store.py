@@ -1,9 +1,9 @@
-"""The store: a directory that holds the results of one suite under one protocol.
+"""`Store`: a directory that holds the results of one suite under one protocol.
 
 Layout::
 
     manifest.json  suite.json  plan.json
-    shards/<shard id>.parquet     curves, see results.shardfile
+    shards/<shard id>.parquet     curves; `shard_file` reads and writes them
     timings/<cell id>.json        seconds per step, measured apart
     timings/<cell id>.failed.json why they could not be measured
     failures/<shard id>.json      what went wrong
@@ -24,12 +24,18 @@ import numpy as np
 
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_json
-from velodrome.results.store import shard_file as shardfile
-from velodrome.results.store import validation as identity
-from velodrome.results.store.cell import Cell, ShardRecord
-from velodrome.results.store.json_files import needed, read_json, read_object, read_records
-from velodrome.results.store.planned import planned_cells
-from velodrome.results.store.problems import Problem, Problems
+from velodrome.results.store import shard_file, validation
+from velodrome.results.store.cell import Cell, ShardRecord, planned_cells
+from velodrome.results.store.json_files import (
+    Json,
+    Problem,
+    Problems,
+    needed,
+    read_json,
+    read_object,
+    read_records,
+)
+from velodrome.results.store.plan import Plan
 
 _FAILED = ".failed"
 
@@ -38,20 +44,18 @@ class Store:
     """Results of one suite under one protocol; use :meth:`create` or :meth:`open`.
 
     Attributes:
-      directory: where it is.
-      manifest: suite, protocol, data, versions, device.
-      plan: cells and shards as they were planned when the store was made.
-      suite: the whole suite.
-      problems: truncated, damaged or foreign files met so far; they are skipped, never used.
+      manifest: Suite, protocol, data, versions, device.
+      plan: Cells and shards as they were planned when the store was made.
+      suite: The whole suite.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        manifest: Mapping[str, Any],
-        plan: Mapping[str, Any],
-        suite: Mapping[str, Any],
+        manifest: Json,
+        plan: Plan,
+        suite: Json,
         read_only: bool = False,
     ) -> None:
         self.directory = directory
@@ -60,37 +64,36 @@ class Store:
         self.suite = suite
         self.read_only = read_only
         self._problems = Problems()
-        self._planned = {str(shard["id"]): shard for shard in plan["shards"]}
 
     @classmethod
     def create(
         cls,
         directory: str | os.PathLike[str],
         *,
-        manifest: Mapping[str, Any],
-        plan: Mapping[str, Any],
-        suite: Mapping[str, Any],
+        manifest: Json,
+        plan: Plan,
+        suite: Json,
     ) -> Store:
-        """Makes a store, or opens the one that is there if it is of the same suite and protocol.
+        """Make a store, or open the one that is there if it is of the same suite and protocol.
 
-        An existing store keeps its own plan and manifest: a resumed run goes on with
-        ``store.plan``, so that its curves are those of an undisturbed run.
+        An existing store keeps its own plan and manifest: a resumed run takes ``store.plan``, so
+        that its curves are those of an undisturbed run.
 
         Args:
-          directory: where to make it; missing folders are made.
-          manifest: at least ``suite: {name, hash}`` and ``protocol_hash``; ``schema`` and
+          directory: Missing folders are made.
+          manifest: At least ``suite: {name, hash}`` and ``protocol_hash``; ``schema`` and
             ``kind`` are added.
-          plan: plain JSON with ``cells`` and ``shards``.
-          suite: plain JSON.
+          plan: The plan of a new store.
+          suite: Plain JSON.
 
         Raises:
-          StoreError: the directory holds another suite or protocol (what differs is named), or
-            shards of an unknown one, or is a file.
-          VelodromeError: it cannot be written.
+          StoreError: The directory holds another suite or protocol (the message says what
+            differs), or shards of an unknown one, or is a file.
+          VelodromeError: It cannot be written.
         """
         path = Path(directory)
-        manifest = {"schema": shardfile.SCHEMA, "kind": identity.KIND, **manifest}
-        identity.check_manifest(manifest, path)
+        manifest = {"schema": shard_file.SCHEMA, "kind": validation.KIND, **manifest}
+        validation.check_manifest(manifest, path)
         if cls.exists(path):
             store = cls.open(path)
             store.check_same(manifest, suite)
@@ -102,21 +105,21 @@ class Store:
             )
         # The manifest comes last: a directory with a manifest is a whole store.
         atomic_write_json(path / "suite.json", dict(suite))
-        atomic_write_json(path / "plan.json", dict(plan))
+        atomic_write_json(path / "plan.json", plan.to_json())
         atomic_write_json(path / "manifest.json", manifest)
         return cls(path, manifest=manifest, plan=plan, suite=suite)
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], *, read_only: bool = False) -> Store:
-        """Opens an existing store; writes nothing.
+        """Open an existing store; write nothing.
 
         Args:
-          directory: the store's directory.
-          read_only: refuse the writing methods.
+          directory: The store.
+          read_only: Whether the writing methods refuse to write.
 
         Raises:
-          StoreError: there is no store, its JSON is damaged, its schema is another one, or its
-            plan is not the one that it was made with.
+          StoreError: There is no store, its JSON is damaged, it has another schema, or its plan
+            is not the one that it was made with.
         """
         path = Path(directory)
         if not (path / "manifest.json").is_file():
@@ -124,16 +127,15 @@ class Store:
                 f"{path} is not a result store: it has no manifest.json. "
                 "Give the directory that was passed to `velodrome run --out`"
             )
-        manifest = needed(read_json, path / "manifest.json")
-        identity.check_manifest(manifest, path)
-        plan = needed(read_json, path / "plan.json")
+        content = needed(read_json, path / "manifest.json")
+        manifest = validation.check_manifest(content, path)
         suite = needed(read_object, path / "suite.json")
-        identity.check_plan(plan, manifest, path)
+        plan = validation.read_plan(path, manifest)
         return cls(path, manifest=manifest, plan=plan, suite=suite, read_only=read_only)
 
     @staticmethod
     def exists(directory: str | os.PathLike[str]) -> bool:
-        """Whether there is a store; raises StoreError if there is a file of that name."""
+        """Whether there is a store; raise a `StoreError` if there is a file of that name."""
         path = Path(directory)
         if path.exists() and not path.is_dir():
             raise StoreError(
@@ -141,45 +143,38 @@ class Store:
             )
         return (path / "manifest.json").exists()
 
-    def check_same(self, manifest: Mapping[str, Any], suite: Mapping[str, Any]) -> None:
-        """Refuses another suite or protocol than the store's.
-
-        Args:
-          manifest: as :meth:`create` takes it.
-          suite: likewise.
-
-        Raises:
-          StoreError: they differ; the message says in what.
-        """
-        identity.check_same(
+    def check_same(self, manifest: Json, suite: Json) -> None:
+        """Raise a `StoreError` if manifest and suite are not the store's; it says what differs."""
+        validation.check_same(
             self.directory, there=(self.manifest, self.suite), asked=(manifest, suite)
         )
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Files that were skipped, from reading all metadata and from all curves read so far."""
+        """Truncated, damaged and foreign files, which are skipped: never used.
+
+        Found by reading all metadata, and all curves that were asked for so far.
+        """
         self.shards()
         return self._problems.present()
 
     # Writing
 
-    def write_shard(
-        self, shard_id: str, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
-    ) -> Path:
-        """Writes one shard atomically and clears the record of its earlier failure.
+    def write_shard(self, shard_id: str, columns: Mapping[str, np.ndarray], metadata: Json) -> Path:
+        """Write one shard atomically and clear the record of its earlier failure.
 
         Args:
-          shard_id: its id in the plan.
+          shard_id: Its id in the plan.
           columns: ``lane``, ``step``, ``split``, ``metric``, ``value``; equally long arrays.
-          metadata: ``cell``, ``lanes`` and whatever else is known; ``schema``, ``shard``,
-            ``suite_hash`` and ``protocol_hash`` are filled in.
+          metadata: ``cell``, ``lanes``, ``data`` and whatever else is known; ``schema``,
+            ``shard``, ``suite_hash`` and ``protocol_hash`` are filled in.
 
         Returns:
           The path of the file.
 
         Raises:
-          StoreError: the shard is not of this store's plan, suite or protocol, or is malformed.
-          VelodromeError: it cannot be written; nothing is left half-written.
+          StoreError: The shard is not of this store's plan, suite or protocol, or is malformed.
+          VelodromeError: It cannot be written; nothing is left half-written.
         """
         self._check_writable()
         full = {
@@ -192,24 +187,24 @@ class Store:
         if reason:
             raise StoreError(f"the shard {shard_id} does not belong in {self.directory}: {reason}")
         path = self._shard_path(shard_id)
-        shardfile.write(path, columns, full)
+        shard_file.write(path, columns, full)
         self._problems.solved(path)
         (self.directory / "failures" / f"{shard_id}.json").unlink(missing_ok=True)
         return path
 
-    def write_timing(self, cell_id: str, record: Mapping[str, Any]) -> Path:
-        """Writes the timing of a cell: ``seconds_per_step``, ``baseline_seconds_per_step``, ..."""
+    def write_timing(self, cell_id: str, record: Json) -> Path:
+        """Write the timing of a cell: ``seconds_per_step``, ``baseline_seconds_per_step``, ..."""
         path = self._write_record("timings", cell_id, {"cell": cell_id, **record})
         (self.directory / "timings" / f"{cell_id}{_FAILED}.json").unlink(missing_ok=True)
         return path
 
     def write_timing_failure(self, cell_id: str, kind: str, message: str) -> Path:
-        """Writes why a cell could not be timed, until :meth:`write_timing` clears it.
+        """Write why a cell could not be timed, until :meth:`write_timing` clears it.
 
         Args:
-          cell_id: its id in the plan.
-          kind: what went wrong in one word, such as ``oom``, ``killed``, ``error``.
-          message: for the reader of the report.
+          cell_id: Its id in the plan.
+          kind: What went wrong in one word, such as ``oom``, ``killed``, ``error``.
+          message: For the reader of the report.
 
         Returns:
           The path of the file: ``{cell, kind, message, time}``, the time in UTC (ISO 8601).
@@ -218,26 +213,26 @@ class Store:
         record = {"cell": cell_id, "kind": kind, "message": message, "time": now}
         return self._write_record("timings", f"{cell_id}{_FAILED}", record)
 
-    def write_failure(self, shard_id: str, record: Mapping[str, Any]) -> Path:
-        """Writes why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
+    def write_failure(self, shard_id: str, record: Json) -> Path:
+        """Write why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
         return self._write_record("failures", shard_id, {"shard": shard_id, **record})
 
     # Reading
 
     def has_shard(self, shard_id: str) -> bool:
-        """Whether a whole file of this plan is there; a bad one is added to the problems."""
+        """Whether a valid file of this shard is there; a bad one is added to the problems."""
         path = self._shard_path(shard_id)
         return path.exists() and self._record(path) is not None
 
     def shards(self) -> tuple[ShardRecord, ...]:
-        """All valid shards, by id; only footers are read."""
+        """Return all valid shards, sorted by id; only footers are read."""
         paths = sorted((self.directory / "shards").glob("*"))
         # A name with a leading dot is a file that another process is writing.
         records = (self._record(path) for path in paths if not path.name.startswith("."))
         return tuple(record for record in records if record is not None)
 
     def cells(self) -> Iterator[Cell]:
-        """All planned cells in the plan's order, also those without any results.
+        """Yield all planned cells in the plan's order, also those without any results.
 
         A cell's curves are read only when asked for, so memory does not grow with the store.
         """
@@ -268,7 +263,7 @@ class Store:
         try:
             if path.suffix != ".parquet":
                 raise StoreError(f"{path.name} is not a shard: it is no .parquet file")
-            metadata = shardfile.read_metadata(path)
+            metadata = shard_file.read_metadata(path)
             reason = self._foreign(path.stem, metadata)
             if reason:
                 raise StoreError(f"{path.name} is foreign: {reason}")
@@ -277,10 +272,8 @@ class Store:
             return None
         return ShardRecord(path, metadata)
 
-    def _foreign(self, shard_id: str, metadata: Mapping[str, Any]) -> str:
-        return identity.foreign(
-            shard_id, metadata, manifest=self.manifest, planned=self._planned.get(shard_id)
-        )
+    def _foreign(self, shard_id: str, metadata: Json) -> str:
+        return validation.foreign(shard_id, metadata, manifest=self.manifest, plan=self.plan)
 
     def _shard_path(self, shard_id: str) -> Path:
         return self.directory / "shards" / f"{shard_id}.parquet"
@@ -289,7 +282,7 @@ class Store:
         if self.read_only:
             raise StoreError(f"the store {self.directory} was opened for reading only")
 
-    def _write_record(self, folder: str, name: str, record: Mapping[str, Any]) -> Path:
+    def _write_record(self, folder: str, name: str, record: Json) -> Path:
         self._check_writable()
         path = self.directory / folder / f"{name}.json"
         atomic_write_json(path, dict(record))

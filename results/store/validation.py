@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
+from velodrome.results.store.json_files import Json, needed, read_json
+from velodrome.results.store.plan import Plan
 from velodrome.results.store.shard_file import check_schema
 
 KIND = "velodrome-store"
 
-#: Tasks that a difference names; of more, it gives the number.
+#: A message names at most this many tasks, and gives the number of the others.
 _NAMED_TASKS = 3
 
-_CELL_KEYS = frozenset({"id", "task", "optimizer", "horizon"})
-_SHARD_KEYS = frozenset({"id", "cell", "lanes"})
 
+def check_manifest(manifest: object, directory: Path) -> Json:
+    """Return the manifest of a store if it says which suite and protocol the store is of.
 
-def check_manifest(manifest: Any, directory: Path) -> None:
-    """Raises StoreError unless ``manifest`` says which suite and protocol the store is of.
-
-    Args:
-      manifest: the content of ``manifest.json``.
-      directory: the store, for the message.
+    Raises:
+      StoreError: It does not, or has another schema.
     """
     path = directory / "manifest.json"
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
@@ -36,63 +32,48 @@ def check_manifest(manifest: Any, directory: Path) -> None:
             f"{path} lacks suite.hash or protocol_hash: put the original file back, or choose "
             "another directory and run the suite again"
         )
+    return manifest
 
 
-def check_plan(plan: Any, manifest: Mapping[str, Any], directory: Path) -> None:
-    """Raises StoreError unless ``plan`` is the plan that the store was made with.
+def read_plan(directory: Path, manifest: Json) -> Plan:
+    """Return the plan of a store.
 
-    Args:
-      plan: the content of ``plan.json``.
-      manifest: its ``plan_hash``, if it has one, is the content hash of the plan.
-      directory: the store, for the message.
+    Raises:
+      StoreError: The file is damaged, or its hash is not the manifest's ``plan_hash``.
     """
-    problem = _plan_problem(plan)
-    recorded = manifest.get("plan_hash")
-    if not problem and recorded is not None and content_hash(plan) != recorded:
-        problem = (
-            f"its content hash is {_short(content_hash(plan))}, the manifest's plan_hash is "
-            f"{_short(recorded)}"
-        )
-    if problem:
+    path = directory / "plan.json"
+    content = needed(read_json, path)
+    try:
+        plan = Plan.from_json(content)
+        recorded = manifest.get("plan_hash")
+        if recorded is not None and plan.hash != recorded:
+            raise StoreError(
+                f"its content hash is {_short(plan.hash)}, the manifest's plan_hash is "
+                f"{_short(recorded)}"
+            )
+    except StoreError as problem:
         raise StoreError(
-            f"{directory / 'plan.json'} is not the plan that this store was made with: {problem}. "
+            f"{path} is not the plan that this store was made with: {problem}. "
             "Put the original file back, or choose another directory and run the suite again"
-        )
+        ) from problem
+    return plan
 
 
-def _plan_problem(plan: Any) -> str:
-    if not isinstance(plan, dict):
-        return f"it holds a {type(plan).__name__}, not an object with 'cells' and 'shards'"
-    for name, keys in (("cells", _CELL_KEYS), ("shards", _SHARD_KEYS)):
-        entries = plan.get(name)
-        if not isinstance(entries, list):
-            return f"it has no list {name!r}"
-        for index, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not keys <= set(entry):
-                return f"{name}[{index}] is no object with {', '.join(sorted(keys))}"
-    return ""
-
-
-def check_same(
-    directory: Path,
-    *,
-    there: tuple[Mapping[str, Any], Mapping[str, Any]],
-    asked: tuple[Mapping[str, Any], Mapping[str, Any]],
-) -> None:
-    """Raises StoreError unless a store is of the suite and protocol that are asked for.
+def check_same(directory: Path, *, there: tuple[Json, Json], asked: tuple[Json, Json]) -> None:
+    """Raise a `StoreError` unless a store is of the suite and protocol that are asked for.
 
     The message says what differs: fields of the protocol, optimizers, tasks.
 
     Args:
-      directory: the store.
-      there: its manifest and its suite.
-      asked: those that it would be made with now.
+      directory: The store.
+      there: Its manifest and its suite.
+      asked: Those that it would be made with now.
     """
     keys = (lambda m: m["suite"]["hash"], lambda m: m["protocol_hash"])
     if all(key(there[0]) == key(asked[0]) for key in keys):
         return
     found = list(_differences(there, asked))
-    if not found:  # an old or hand-made store that does not say more than its hashes
+    if not found:  # a hand-made store that says no more than its hashes
         found = [
             f"{what} {_short(key(there[0]))} there, {_short(key(asked[0]))} asked for"
             for what, key in zip(("suite", "protocol"), keys, strict=True)
@@ -107,13 +88,10 @@ def check_same(
     )
 
 
-def _differences(
-    there: tuple[Mapping[str, Any], Mapping[str, Any]],
-    asked: tuple[Mapping[str, Any], Mapping[str, Any]],
-) -> Iterator[str]:
-    fields = [manifest.get("protocol", {}) for manifest, _ in (there, asked)]
-    for name in dict.fromkeys([*fields[0], *fields[1]]):
-        values = [protocol.get(name) for protocol in fields]
+def _differences(there: tuple[Json, Json], asked: tuple[Json, Json]) -> Iterator[str]:
+    protocols = [manifest.get("protocol", {}) for manifest, _ in (there, asked)]
+    for name in dict.fromkeys([*protocols[0], *protocols[1]]):
+        values = [protocol.get(name) for protocol in protocols]
         if values[0] != values[1]:
             yield f"{name}: {_text(values[0])} there, {_text(values[1])} asked for"
     optimizers = [suite.get("optimizers") for _, suite in (there, asked)]
@@ -130,8 +108,8 @@ def _differences(
         yield "the same tasks in another order"
 
 
-def _tasks(suite: Mapping[str, Any]) -> dict[str, str]:
-    """Labels of a suite's tasks by hash."""
+def _tasks(suite: Json) -> dict[str, str]:
+    """Return the labels of a suite's tasks by hash."""
     found = {}
     for entry in suite.get("tasks", ()):
         spec, digest = entry.get("spec", {}), str(entry.get("hash"))
@@ -139,21 +117,8 @@ def _tasks(suite: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def foreign(
-    shard_id: str,
-    metadata: Mapping[str, Any],
-    *,
-    manifest: Mapping[str, Any],
-    planned: Mapping[str, Any] | None,
-) -> str:
-    """Returns why a shard is not one of a store's; empty when it is.
-
-    Args:
-      shard_id: its name.
-      metadata: what it says about itself.
-      manifest: the store's.
-      planned: the shard of that name in the store's plan; None if there is none.
-    """
+def foreign(shard_id: str, metadata: Json, *, manifest: Json, plan: Plan) -> str:
+    """Return why a shard does not belong to a store; empty when it does."""
     expected = {
         "shard": shard_id,
         "suite_hash": manifest["suite"]["hash"],
@@ -164,15 +129,13 @@ def foreign(
     for key, value in expected.items():
         if metadata.get(key) != value:
             return f"its {key} is {metadata.get(key)!r}, the store's is {value!r}"
-    if planned is None:
+    if not plan.has_shard(shard_id):
         return "the store's plan has no such shard"
-    cell = metadata.get("cell", {}).get("id")
-    if cell != planned["cell"]:
-        return f"its cell is {cell!r}, the plan's is {planned['cell']!r}"
-    return ""
+    cell, planned = metadata.get("cell", {}).get("id"), plan.shard(shard_id).cell
+    return "" if cell == planned else f"its cell is {cell!r}, the plan's is {planned!r}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "none" if value is None else str(value)

@@ -1,1 +1,1 @@
-"""From a suite to a plan: cells, shards, their batching and their price."""
+"""From a suite to a plan: cells, shards, their batching and their predicted cost."""

@@ -1,13 +1,11 @@
-"""The rule that groups the lanes of a cell into shards; docs/running.md has what it rests on."""
+"""The rule that groups the lanes of a cell into shards; docs/running.md has its measurements."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
+from velodrome.results.store.plan import Batching
 from velodrome.taskgen.cost.sheet import Cost
 
-#: Raised when the rule changes, so that a plan says which one it was made by.
+#: Raised when the rule changes: a plan records which one made it.
 RULE_VERSION = 3
 
 #: Most lanes that a CPU shard trains one after another. They share their batches; more would
@@ -25,7 +23,7 @@ CPU_VMAP_STEPS = 200_000
 
 #: On a CPU, an evaluation with more activations than this goes through its examples in slices
 #: whose activations fit in a core's cache: fresh pages for large temporaries cost a CNN twice the
-#: time of its forward pass. Below it slices cost an MLP a third more time.
+#: time of its forward pass. Below it, slices cost an MLP a third more time.
 CPU_WHOLE_BYTES = 8 * 2**20
 CPU_SLICE_BYTES = 2 * 2**20
 CPU_LEAST_SLICE = 32
@@ -38,30 +36,6 @@ CPU_BLOCK_FLOPS = 2e9
 ACCELERATOR_BYTES = 8 * 2**30
 
 
-@dataclass(frozen=True)
-class Batching:
-    """How the lanes of a cell are grouped and run.
-
-    Attributes:
-      mode: ``"sequential"``: one program of one lane, called for each lane in turn, so that a
-        lane's numbers do not depend on its neighbours. ``"vmap"``: one program for all lanes.
-      seeds: Seeds in a shard.
-      points: Grid points in a shard.
-      eval_slice: Examples that an evaluation looks at together; 0 is all of them.
-      block: Steps in one call of the program; 0 is all from one evaluation to the next.
-    """
-
-    mode: str
-    seeds: int
-    points: int
-    eval_slice: int = 0
-    block: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields."""
-        return asdict(self)
-
-
 def choose(
     cost: Cost,
     *,
@@ -72,7 +46,7 @@ def choose(
     eval_examples: int,
     backend: str,
 ) -> Batching:
-    """Returns the batching of a cell; a pure function of its arguments.
+    """Return the batching of a cell; a pure function of its arguments.
 
     Args:
       cost: Cost of a step of one lane.
@@ -98,14 +72,7 @@ def choose(
 
 
 def choose_eval_slice(cost: Cost, batch_size: int, eval_examples: int, backend: str) -> int:
-    """Returns how many examples an evaluation looks at together, a power of 2; 0 is all.
-
-    Args:
-      cost: Cost of a training step.
-      batch_size: Examples in a training batch.
-      eval_examples: Examples in an evaluation.
-      backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
-    """
+    """Return how many examples an evaluation looks at together, a power of 2; 0 is all."""
     whole = cost.activation_bytes * eval_examples // batch_size
     if backend != "cpu" or whole <= CPU_WHOLE_BYTES:
         return 0
@@ -113,9 +80,8 @@ def choose_eval_slice(cost: Cost, batch_size: int, eval_examples: int, backend: 
     return max(CPU_LEAST_SLICE, 1 << max(0, fitting.bit_length() - 1))
 
 
-def rule(backend: str) -> dict[str, Any]:
-    """Returns the rule's version and constants, as plans record them."""
-    constants: dict[str, Any]
+def rule(backend: str) -> dict[str, object]:
+    """Return the rule's version and constants, as plans record them."""
     if backend == "cpu":
         constants = {
             "lanes": CPU_LANES,

@@ -1,18 +1,26 @@
-"""From a suite to a plan: cells (task x optimizer at one horizon), and shards (lanes of a cell).
-
-A plan is plain JSON. It is made once, written into the store, and used again by every run that
-goes on with that store.
-"""
+"""Make the plan of a suite: cells (a task and an optimizer at one horizon), and their shards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, PlanError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.plan import (
+    Batching,
+    DataRef,
+    Hyperparameters,
+    Lane,
+    OptimizerRef,
+    Plan,
+    PlannedCell,
+    Shard,
+    StepCost,
+    TaskRef,
+)
 from velodrome.suites.planning.batching import choose, rule
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
@@ -22,26 +30,20 @@ from velodrome.taskgen.data.published.recipes import how_to_get
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
-SCHEMA = 1
-KIND = "velodrome-plan"
-
-#: A plan as plain JSON.
-Plan = Mapping[str, Any]
-
 
 def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False) -> Plan:
-    """Returns the plan of a suite; a pure function of the suite, the registries and ``backend``.
+    """Return the plan of a suite; a pure function of the suite, the registries and ``backend``.
 
     Args:
-      suite: What is asked.
+      suite: The suite.
       backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``: the batching depends on it.
-      without_data: Whether published data that are not prepared may be missing: for looking at
-        the plan only, as the cells of such data have no content hash and other ids later.
+      without_data: Whether published data that are not prepared may be missing. Such a plan is
+        only for looking at: the cells of such data have no content hash, and other ids later.
 
     Raises:
       UnknownNameError: An optimizer, family or data set is not registered.
-      PlanError: Nothing to run, or a cell that exists twice.
-      DataError: A data set has no content hash, so that results could not say what they are of.
+      PlanError: A cell exists twice.
+      DataError: A data set has no content hash, so that results could not name their data.
     """
     protocol = suite.protocol
     specs = {name: optimizers.get(name) for name in suite.optimizers}
@@ -52,59 +54,40 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
         for name, optimizer in specs.items():
             points = grid_points(optimizer, protocol)
             horizon = protocol.horizon(name)
-            batching = choose(
-                cost,
-                batch_size=task.batch_size,
-                horizon=horizon,
-                seeds=protocol.seeds,
-                points=len(points),
-                eval_examples=protocol.examples(task.batch_size),
-                backend=backend,
-            )
-            cell = {
-                "id": cell_id(task, data, optimizer, points, protocol, horizon),
-                "task": {
-                    "index": index,
-                    "label": task.label,
-                    "family": task.family,
-                    "hash": task.hash,
-                },
+            cell = PlannedCell(
+                id=cell_id(task, data, optimizer, points, protocol, horizon),
+                task=TaskRef(index, task.label, task.family, task.hash),
                 # The name as asked for: workers look the optimizer up under it.
-                "optimizer": {
-                    "name": name,
-                    "label": optimizer.label,
-                    "version": optimizer.version,
-                    "identity": dict(optimizer.identity),
-                },
-                "horizon": horizon,
-                "batch_size": task.batch_size,
-                "data": data,
-                "cost": cost.to_json(),
-                "batching": batching.to_json(),
-            }
+                optimizer=OptimizerRef(
+                    name, optimizer.label, optimizer.version, dict(optimizer.identity)
+                ),
+                horizon=horizon,
+                batch_size=task.batch_size,
+                data=data,
+                cost=StepCost(**cost.to_json()),
+                batching=choose(
+                    cost,
+                    batch_size=task.batch_size,
+                    horizon=horizon,
+                    seeds=protocol.seeds,
+                    points=len(points),
+                    eval_examples=protocol.examples(task.batch_size),
+                    backend=backend,
+                ),
+            )
             cells.append(cell)
             shards.extend(_shards(cell, points, optimizer, protocol.seeds))
-    plan = {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "suite_hash": suite.hash,
-        "protocol_hash": protocol.hash,
-        "rule": rule(backend),
-        "cells": cells,
-        "shards": shards,
-    }
     _refuse_twins(cells, "cell")
     _refuse_twins(shards, "shard")
-    return plan
+    return Plan(suite.hash, protocol.hash, rule(backend), tuple(cells), tuple(shards))
 
 
-def grid_points(optimizer: OptimizerSpec, protocol: Protocol) -> list[dict[str, Any]]:
-    """Returns the points of an optimizer's sweep under ``protocol``, in order."""
-    points = optimizer.points
+def grid_points(optimizer: OptimizerSpec, protocol: Protocol) -> list[Hyperparameters]:
+    """Return the points of an optimizer's sweep under ``protocol``, in order."""
     if protocol.learning_rates is None or "learning_rate" not in optimizer.grid:
-        return points
-    rest: list[dict[str, Any]] = []
-    for point in points:
+        return list(optimizer.points)
+    rest: list[Hyperparameters] = []
+    for point in optimizer.points:
         others = {name: value for name, value in point.items() if name != "learning_rate"}
         if others not in rest:
             rest.append(others)
@@ -115,18 +98,26 @@ def grid_points(optimizer: OptimizerSpec, protocol: Protocol) -> list[dict[str, 
     ]
 
 
+def split_static(
+    optimizer: OptimizerSpec, point: Hyperparameters
+) -> tuple[Hyperparameters, Hyperparameters]:
+    """Split hyperparameters into those that a program is compiled for, and those it is given."""
+    static = {name: value for name, value in point.items() if name in optimizer.static}
+    return static, {name: value for name, value in point.items() if name not in static}
+
+
 def cell_id(
     task: TaskSpec,
-    data: Mapping[str, Any],
+    data: DataRef,
     optimizer: OptimizerSpec,
-    points: Sequence[Mapping[str, Any]],
+    points: Sequence[Hyperparameters],
     protocol: Protocol,
     horizon: int,
 ) -> str:
-    """Returns 16 hexadecimal digits that stand for everything the cell's numbers depend on."""
+    """Return 16 hexadecimal digits that stand for everything the cell's numbers depend on."""
     identity = {
         "task": task.hash,
-        "data": data["content_hash"],
+        "data": data.content_hash,
         "optimizer": {
             "name": optimizer.name,
             "version": optimizer.version,
@@ -139,104 +130,72 @@ def cell_id(
     return content_hash(identity)[:16]
 
 
-def shards_of(plan: Plan, cell: str) -> list[dict[str, Any]]:
-    """Returns the shards of the cell with that id, in the plan's order."""
-    return [shard for shard in plan["shards"] if shard["cell"] == cell]
-
-
-def find_shard(plan: Plan, shard_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the shard with that id and its cell.
-
-    Raises:
-      PlanError: The plan has no such shard.
-    """
-    for shard in plan["shards"]:
-        if shard["id"] == shard_id:
-            return shard, find_cell(plan, shard["cell"])
-    raise PlanError(f"the plan has no shard {shard_id!r}; use the plan.json of its own store.")
-
-
-def find_cell(plan: Plan, cell: str) -> dict[str, Any]:
-    """Returns the cell with that id.
-
-    Raises:
-      PlanError: The plan has no such cell.
-    """
-    for found in plan["cells"]:
-        if found["id"] == cell:
-            return found
-    raise PlanError(f"the plan has no cell {cell!r}; use the plan.json of its own store.")
-
-
-def _shards(
-    cell: Mapping[str, Any], points: list[dict[str, Any]], optimizer: OptimizerSpec, seeds: int
-) -> Iterator[dict[str, Any]]:
-    batching = cell["batching"]
-    for first_seed in range(0, seeds, batching["seeds"]):
-        some_seeds = range(first_seed, min(seeds, first_seed + batching["seeds"]))
-        for group in _groups(points, optimizer, batching):
-            lanes = [
-                {"lane": seed * len(points) + at, "seed": seed, "hyperparameters": points[at]}
-                for seed in some_seeds
-                for at in group
-            ]
-            body = {
-                "cell": cell["id"],
-                "mode": batching["mode"],
-                "eval_slice": batching["eval_slice"],
-                "block": batching["block"],
-                "lanes": lanes,
-            }
-            yield {"id": content_hash(body)[:16], **body}
-
-
-def _groups(
-    points: list[dict[str, Any]], optimizer: OptimizerSpec, batching: Mapping[str, Any]
-) -> Iterator[list[int]]:
-    """Splits grid points, by position; points of a ``vmap`` shard share one compiled program."""
-    programs: dict[str, list[int]] = {}
-    for at, point in enumerate(points):
-        static = {name: value for name, value in point.items() if name in optimizer.static}
-        key = content_hash(static) if batching["mode"] == "vmap" else ""
-        programs.setdefault(key, []).append(at)
-    for members in programs.values():
-        for start in range(0, len(members), batching["points"]):
-            yield members[start : start + batching["points"]]
-
-
 def missing_data(plan: Plan) -> dict[str, int]:
-    """Returns the data sets of a plan that are not here, and how many of its tasks need each."""
+    """Return the data sets of a plan that are not prepared, and how many tasks need each."""
     tasks: dict[str, set[str]] = {}
-    for cell in plan["cells"]:
-        if not cell["data"]["content_hash"]:
-            tasks.setdefault(cell["data"]["name"], set()).add(cell["task"]["hash"])
+    for cell in plan.cells:
+        if not cell.data.content_hash:
+            tasks.setdefault(cell.data.name, set()).add(cell.task.hash)
     return {name: len(hashes) for name, hashes in sorted(tasks.items())}
 
 
-def _data(task: TaskSpec, *, without_data: bool) -> dict[str, Any]:
+def _shards(
+    cell: PlannedCell, points: Sequence[Hyperparameters], optimizer: OptimizerSpec, seeds: int
+) -> Iterator[Shard]:
+    batching = cell.batching
+    for first_seed in range(0, seeds, batching.seeds):
+        some_seeds = range(first_seed, min(seeds, first_seed + batching.seeds))
+        for group in _groups(points, optimizer, batching):
+            shard = Shard(
+                id="",
+                cell=cell.id,
+                mode=batching.mode,
+                eval_slice=batching.eval_slice,
+                block=batching.block,
+                lanes=tuple(
+                    Lane(seed * len(points) + at, seed, points[at])
+                    for seed in some_seeds
+                    for at in group
+                ),
+            )
+            body = {name: value for name, value in shard.to_json().items() if name != "id"}
+            yield dataclasses.replace(shard, id=content_hash(body)[:16])
+
+
+def _groups(
+    points: Sequence[Hyperparameters], optimizer: OptimizerSpec, batching: Batching
+) -> Iterator[list[int]]:
+    """Split grid points, by position; points of a ``vmap`` shard share one compiled program."""
+    programs: dict[tuple[tuple[str, object], ...], list[int]] = {}
+    for at, point in enumerate(points):
+        static, _ = split_static(optimizer, point)
+        key = tuple(sorted(static.items())) if batching.mode == "vmap" else ()
+        programs.setdefault(key, []).append(at)
+    for members in programs.values():
+        for start in range(0, len(members), batching.points):
+            yield members[start : start + batching.points]
+
+
+def _data(task: TaskSpec, *, without_data: bool) -> DataRef:
     info = datasets.get(task.data.name).info
     published = bool(how_to_get(info.name))
     if not info.content_hash and published and not without_data:
         raise missing(info, "train")
     if not info.content_hash and not published:
         raise DataError(
-            f"the data set {info.name!r} of task {task.label} has no content hash, so results on "
-            "it could not be told from results on other data. Use a built-in data set "
+            f"the data set {info.name!r} of task {task.label} has no content hash, so nobody could "
+            "see whether two results are on the same data. Use a built-in data set "
             "(`velodrome list datasets`), or register one with a content hash."
         )
-    return {
-        "name": info.name,
-        "content_hash": info.content_hash,
-        "provenance": info.provenance,
-    }
+    return DataRef(info.name, info.content_hash, info.provenance)
 
 
-def _refuse_twins(entries: Sequence[Mapping[str, Any]], what: str) -> None:
+def _refuse_twins(entries: Sequence[PlannedCell] | Sequence[Shard], what: str) -> None:
     seen = set()
     for entry in entries:
-        if entry["id"] in seen:
+        if entry.id in seen:
             raise PlanError(
-                f"the {what} {entry['id']} is in the plan twice: two optimizers of the suite are "
+                f"the {what} {entry.id} is in the plan twice: two optimizers of the suite are "
                 "the same; leave one out."
             )
-        seen.add(entry["id"])
+        seen.add(entry.id)

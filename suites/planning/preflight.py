@@ -1,24 +1,121 @@
-"""What can be seen to be wrong with a suite before any of it is trained."""
+"""Before a run: other data for a suite, what its data need, and what can be seen to be wrong."""
 
 from __future__ import annotations
 
-from velodrome.foundation.errors import PlanError, UnknownNameError
+import dataclasses
+
+from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
 from velodrome.optimizers.registry import optimizers
+from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
+from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
 from velodrome.taskgen.data.text import count_windows
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView
 
+DATA_CHOICES = ("stand-in", "built-in")
 
-def check_suite(suite: Suite) -> list[str]:
-    """Looks for what would only be met while the suite is run, or in its report.
+#: Published data sets, and the built-in real data that can take their place: some of the same
+#: images; and other text, in bytes as well.
+BUILT_IN = {"mnist": "mnist5k", "lm1b_bytes": "kjv"}
+
+
+def with_data(suite: Suite, choice: str | None) -> Suite:
+    """Replace the published data sets of a suite's tasks.
+
+    The replacement is part of each task's spec, so results on it never share a cell with results
+    on the original data, and the suite's name says it. Tasks on built-in or generated data stay
+    as they are.
 
     Args:
       suite: The suite.
+      choice: ``"stand-in"``: a generated data set replaces every published one. ``"built-in"``:
+        real data inside an installed package do. None: nothing is replaced.
+
+    Raises:
+      SpecError: The choice is unknown.
+      PlanError: No task of the suite is on published data, or built-in data cannot replace all.
+    """
+    if choice is None:
+        return suite
+    if choice not in DATA_CHOICES:
+        raise SpecError("data", choice, f"one of {', '.join(DATA_CHOICES)}")
+    published = [task for task in suite.tasks if _is_published(task.data.name)]
+    if not published:
+        raise PlanError(
+            f"no task of {suite.name} is on published data, so there is nothing to put "
+            f"{choice} data in the place of; leave out --data."
+        )
+    unserved = sorted({task.data.name for task in published} - set(BUILT_IN))
+    if choice == "built-in" and unserved:
+        raise PlanError(
+            f"built-in data can serve for {', '.join(BUILT_IN)} only, but {suite.name} has tasks "
+            f"on {', '.join(unserved)} too; run only those tasks, or use --data stand-in."
+        )
+    tasks = tuple(
+        _on(task, choice) if _is_published(task.data.name) else task for task in suite.tasks
+    )
+    return dataclasses.replace(suite, name=f"{suite.name} on {choice} data", tasks=tasks)
+
+
+def _is_published(name: str) -> bool:
+    return name in datasets and datasets.get(name).info.provenance == "real"
+
+
+def _on(task: TaskSpec, choice: str) -> TaskSpec:
+    name = task.data.name
+    other = stand_in_name(name) if choice == "stand-in" else BUILT_IN[name]
+    if other not in datasets:
+        raise PlanError(
+            f"the data set {name!r} of task {task.label} has no stand-in: none is registered as "
+            f"{PREFIX + name!r}."
+        )
+    # Keep the label: one that was made of the hash would change with it.
+    data = dataclasses.replace(task.data, name=other)
+    return dataclasses.replace(task, data=data, name=task.label)
+
+
+def suites_by_data() -> tuple[dict[str, list[str]], list[str]]:
+    """Find the registered suites that have tasks on each data set.
 
     Returns:
-      Sentences that a user should read before the run: the baseline is not run.
+      ``{data set: [suite, ...]}``, and a line about each suite that cannot be read.
+    """
+    needed: dict[str, list[str]] = {}
+    problems = []
+    for name in suites.names():
+        try:
+            used = {task.data.name for task in load_suite(name).tasks}
+        except VelodromeError as error:
+            problems.append(f"suite {name}: {error}")
+            continue
+        for data in sorted(used):
+            needed.setdefault(data, []).append(name)
+    return needed, problems
+
+
+def data_bytes(suite: Suite) -> dict[str, int]:
+    """Predict the memory that the data of each task take, by the task's hash.
+
+    Data that do not fit on the device stay in their files, and count as nothing.
+    """
+    limit = resident_limit()
+    found = {}
+    for task in suite.tasks:
+        info = datasets.get(task.data.name).info
+        view = task.view
+        size = predicted_bytes(info, view, shift=task.data.shift)
+        found[task.hash] = size if size <= limit else 0
+    return found
+
+
+def check_suite(suite: Suite) -> list[str]:
+    """Find problems that would otherwise appear during the run, or in its report.
+
+    Returns:
+      Sentences that a user should read before the run, such as that the baseline is not run.
 
     Raises:
       UnknownNameError: There is no such baseline; the message has the closest names.
@@ -42,12 +139,7 @@ def check_suite(suite: Suite) -> list[str]:
 
 
 def train_examples(task: TaskSpec) -> int | None:
-    """Returns how many examples the train split of a task has; None if that is not known.
-
-    Nothing is loaded.
-
-    Args:
-      task: The task's spec.
+    """Count the examples of a task's train split without loading it; None if that is not known.
 
     Raises:
       DataError: The text is too short for one sequence.

@@ -1,13 +1,55 @@
-"""The published tasks that train a learned optimizer (``LOpt_*`` and ``LOptPES_*``)."""
+"""The published tasks with estimated gradients, and those that train a learned optimizer."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 INNER_BATCH_SIZE = 128
+
+#: Standard deviation of the perturbations.
 STD = 0.01
+
+Config = Mapping[str, object]
+
+_WIDE_MLP = {"hidden_size": 128, "num_layers": 3}
+_SMALL_MLP = {"hidden_size": 32, "num_layers": 1, "image_size": 8}
+
+# Name of the MLP, its data and config.
+_CIFAR10 = ("ImageMLP_Cifar10_128x128x128_Relu", "cifar10", {**_WIDE_MLP, "image_size": 32})
+_MNIST = ("ImageMLP_Mnist_128x128x128_Relu", "mnist", {**_WIDE_MLP, "image_size": 28})
+_CIFAR10_GREY = ("ImageMLP_Cifar10BW8_Relu32", "cifar10", {**_SMALL_MLP, "grey": True})
+_FASHION = ("ImageMLP_FashionMnist8_Relu32", "fashion_mnist", _SMALL_MLP)
+
+_WRAPPED: tuple[tuple[int, tuple[str, str, Config]], ...] = (
+    (1, _CIFAR10),
+    (1, _CIFAR10_GREY),
+    (1, _FASHION),
+    (1, _MNIST),
+    (8, _CIFAR10),
+    (8, _MNIST),
+)
+
+
+def es_wrapped() -> dict[str, TaskSpec]:
+    """Return the tasks ``ESWrapped_*``.
+
+    Gradients are antithetic estimates; losses are the plain ones, of the unperturbed parameters.
+    """
+    made = {}
+    for pairs, (base, data, network) in _WRAPPED:
+        name = f"ESWrapped_{pairs}pair_{base}"
+        config = {
+            **network,
+            "activation": "relu",
+            "initializer": "truncated",
+            "pairs": pairs,
+            "std": STD,
+        }
+        made[name] = TaskSpec("es_wrapped", config, DataSpec(data), 128, name=name)
+    return made
+
 
 _SHARED = {"activation": "relu", "initializer": "truncated", "inner_batch_size": INNER_BATCH_SIZE}
 _MLP = {"inner": "mlp", "hidden_size": 32, "num_layers": 1, "image_size": 8, **_SHARED}
@@ -16,14 +58,14 @@ _CONV_8 = {**_CONV, "image_size": 8, "first_hidden_size": 16, "hidden_size": 32,
 _CONV_16 = {**_CONV, "image_size": 16, "first_hidden_size": 32, "hidden_size": 64, "num_layers": 3}
 
 # The inner problem in the published names (one of which is misspelt), its data and config.
-_INNER: dict[str, tuple[str, dict[str, Any]]] = {
+_INNER: dict[str, tuple[str, Config]] = {
     "FahionMnist": ("fashion_mnist", _MLP),
     "FashionMnist": ("fashion_mnist", _MLP),
     "Cifar10_8": ("cifar10", _CONV_8),
     "Cifar10_16": ("cifar10", _CONV_16),
 }
 
-_RULES: dict[str, dict[str, Any]] = {
+_RULES: dict[str, Config] = {
     "LearnableAdam": {"rule": "adam"},
     "MLPLOpt": {"rule": "mlp", "rule_hidden_size": 32, "rule_hidden_layers": 2},
     "LOpt_MLPLOpt": {"rule": "mlp", "rule_hidden_size": 32, "rule_hidden_layers": 2},
@@ -31,7 +73,7 @@ _RULES: dict[str, dict[str, Any]] = {
 }
 
 # Rule, inner problem, inner steps; and pairs of evolution strategies, 0 where the gradient is
-# that of the unroll.
+# computed through the unroll.
 _TASKS = (
     ("AdafacMLPLOpt", "Cifar10_8", 10, 0),
     ("AdafacMLPLOpt", "FashionMnist", 20, 0),
@@ -62,11 +104,10 @@ _PES_TASKS = tuple(
 )
 
 
-def tasks() -> dict[str, TaskSpec]:
-    """Returns the specs by published name.
+def learned_optimizer() -> dict[str, TaskSpec]:
+    """Return the tasks ``LOpt_*`` and ``LOptPES_*``.
 
-    A training batch holds all examples of an outer step: for each inner problem and inner step
-    128 of their own.
+    A training batch holds all examples of an outer step: 128 for each inner problem and inner step.
     """
     return {**_unrolled(), **_persistent()}
 

@@ -1,36 +1,39 @@
 """The published fixed tasks of google/learned_optimization, by name, as specs of our families.
 
 The paper (Metz et al. 2022, arXiv 2211.09760) evaluates on "VeLOdrome", 83 tasks that it does not
-list. The code has 125 fixed tasks today, and had exactly 83 at its commit 726f588 of 26 April 2022;
-those are taken for the 83 here. That choice is ours: we are about 60% sure that it is the
-paper's, and about 85% that it has at least 70 tasks in common with it (``docs/velodrome-83.md``).
+list. The code has 125 fixed tasks today, and had exactly 83 at its commit 726f588 of 26 April
+2022: we take those for the 83. That choice is ours: we are about 60% sure that it is the paper's,
+and about 85% that it has at least 70 tasks in common with it (``docs/velodrome-83.md``).
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
+from collections.abc import Callable
 
 from velodrome.foundation.errors import PlanError, UnknownNameError
+from velodrome.suites.published import images, text
+from velodrome.suites.published import learned_optimizer as learned
 from velodrome.taskgen.spec import TaskSpec
 
-GROUPS = (
-    "mlp",
-    "autoencoder",
-    "conv",
-    "resnet",
-    "vit",
-    "rnn_lm",
-    "transformer_lm",
-    "es_wrapped",
-    "mlp_mixer",
-    "learned_optimizer",
-)
-"""Groups of tasks, each a module of this package with a function ``tasks``."""
+#: Groups of tasks, and the functions that make their specs by published name.
+GROUPS: dict[str, Callable[[], dict[str, TaskSpec]]] = {
+    "mlp": images.mlp,
+    "autoencoder": images.autoencoder,
+    "conv": images.conv,
+    "resnet": images.resnet,
+    "vit": images.vit,
+    "rnn_lm": text.rnn_lm,
+    "transformer_lm": text.transformer_lm,
+    "es_wrapped": learned.es_wrapped,
+    "mlp_mixer": images.mlp_mixer,
+    "learned_optimizer": learned.learned_optimizer,
+}
 
+#: Groups that were added to the published code after the commit that had 83 tasks.
 LATER_GROUPS = frozenset({"mlp_mixer", "learned_optimizer"})
-"""Groups that were added to the published code after the commit that had 83 tasks."""
 
+#: Tasks of the other groups that came after that commit.
 LATER_TASKS = frozenset(
     {
         "Conv_Cifar100_32x64x64_Tanh",
@@ -42,43 +45,41 @@ LATER_TASKS = frozenset(
         "ImageMLP_Cifar10_8192x8192_Relu",
     }
 )
-"""Tasks of the other groups that came after that commit."""
 
+#: Published tasks that are not implemented, and what they need.
 NOT_HERE = {
     f"JAXNeRF_{scene}BlenderTask": "needs the rendered scenes of NeRF (Mildenhall et al. 2020), "
     "a data kind of rays, and a network with two levels of sampling along each"
     for scene in ("Hotdog", "Lego", "Ship")
 }
-"""Published tasks that are not implemented, and what is missing."""
 
 
 def refuse_missing(name: str) -> None:
-    """Raises a PlanError if ``name`` is a published task that is not implemented."""
+    """Raise a `PlanError` if ``name`` is a published task that is not implemented."""
     if name in NOT_HERE:
         raise PlanError(f"the published task {name} is not implemented: it {NOT_HERE[name]}.")
 
 
 @functools.cache
 def group_tasks(group: str) -> dict[str, TaskSpec]:
-    """Returns the specs of a group by published name, sorted by name.
+    """Return the specs of a group by published name, sorted by name.
 
     Raises:
       UnknownNameError: There is no such group.
     """
     if group not in GROUPS:
         raise UnknownNameError("group of published tasks", group, GROUPS)
-    made = importlib.import_module(f"{__package__}.{group}").tasks()
-    return dict(sorted(made.items()))
+    return dict(sorted(GROUPS[group]().items()))
 
 
 @functools.cache
 def published_tasks() -> dict[str, TaskSpec]:
-    """Returns all specs by published name, group by group."""
+    """Return all specs by published name, group by group."""
     return {name: spec for group in GROUPS for name, spec in group_tasks(group).items()}
 
 
 def group_of(name: str) -> str:
-    """Returns the group of a published task.
+    """Return the group of a published task.
 
     Raises:
       UnknownNameError: No implemented task has that name.
@@ -90,10 +91,5 @@ def group_of(name: str) -> str:
 
 
 def in_83(name: str) -> bool:
-    """Whether a published task is taken for one of the 83."""
+    """Whether a published task is among those that we take for the 83."""
     return name not in LATER_TASKS and group_of(name) not in LATER_GROUPS
-
-
-def is_published(spec: TaskSpec) -> bool:
-    """Whether a spec is a published task, unchanged, under its name."""
-    return published_tasks().get(spec.name) == spec

@@ -6,15 +6,19 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
 
 from velodrome.foundation.errors import UnknownNameError
 from velodrome.foundation.text import duration
-from velodrome.suites.planning.plan import Plan
+from velodrome.results.store.plan import Plan
 from velodrome.suites.running.engines.base import SHARD, Job
 from velodrome.suites.running.progress import CellState, Progress, Tracker
 
-#: Rows of the live table; of longer runs, the cells that are being worked on are shown.
+#: Rows of the live table; a longer run shows only the cells that are being run.
 MAX_ROWS = 24
 
 #: Seconds between plain lines.
@@ -22,11 +26,7 @@ LINE_SECONDS = 10.0
 
 
 class PlainProgress(Tracker):
-    """A line now and then, for logs.
-
-    Args:
-      out: Where to; standard error by default.
-    """
+    """Writes a line now and then, for logs; to standard error by default."""
 
     def __init__(self, out: TextIO | None = None):
         super().__init__()
@@ -34,25 +34,21 @@ class PlainProgress(Tracker):
         self._last = 0.0
 
     def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
-        """Writes a line if the last one is long enough ago."""
         super().job_progress(job, fraction, last_loss)
         if time.monotonic() - self._last >= LINE_SECONDS:
             self._line(self.cells[job.cell])
 
     def job_finished(self, job: Job) -> None:
-        """Writes a line when a cell is complete."""
         super().job_finished(job)
         cell = self.cells[job.cell]
         if job.kind == SHARD and cell.done > cell.lanes - 0.5:
             self._line(cell)
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        """Writes what failed."""
         super().job_failed(job, kind, message, again=again)
         self.say(failure_text(self.cells[job.cell], job, kind, message, again))
 
     def say(self, message: str) -> None:
-        """Writes the message."""
         print(message, file=self._out, flush=True)
 
     def _line(self, cell: CellState) -> None:
@@ -65,16 +61,9 @@ class PlainProgress(Tracker):
 
 
 class LiveProgress(Tracker):
-    """A live table on a terminal.
+    """Shows a live table on a terminal; on standard error by default."""
 
-    Args:
-      console: A `rich.console.Console`; standard error by default.
-    """
-
-    def __init__(self, console: Any = None):
-        from rich.console import Console
-        from rich.live import Live
-
+    def __init__(self, console: Console | None = None):
         super().__init__()
         self._console = console or Console(stderr=True, emoji=False)
         self._live = Live(
@@ -82,30 +71,25 @@ class LiveProgress(Tracker):
         )
 
     def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
-        """Shows the table."""
         super().begin(plan, jobs)
         if jobs:
             self._live.start()
 
     def end(self) -> None:
-        """Leaves the last state of the table on the screen."""
+        """Leave the last state of the table on the screen."""
         self._live.stop()
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        """Writes what failed, above the table."""
         super().job_failed(job, kind, message, again=again)
         self.say(failure_text(self.cells[job.cell], job, kind, message, again))
 
     def say(self, message: str) -> None:
-        """Writes the message above the table."""
+        """Write the message above the table."""
         self._console.print(message, highlight=False, markup=False)
 
-    def _table(self) -> Any:
-        from rich.table import Table
-
-        elapsed = duration(self.elapsed)
+    def _table(self) -> Table:
         table = Table(
-            title=f"{self.fraction:.0%} done, {elapsed} so far, "
+            title=f"{self.fraction:.0%} done, {duration(self.elapsed)} so far, "
             f"about {duration(self.seconds_left)} left",
             title_justify="left",
         )
@@ -119,13 +103,8 @@ class LiveProgress(Tracker):
             cells = [cell for cell in cells if cell.active or cell.failed][:MAX_ROWS]
         for cell in cells:
             best = "" if math.isnan(cell.best) else f"{cell.best:.4g}"
-            table.add_row(
-                cell.task,
-                cell.optimizer,
-                f"{cell.done:.0f}/{cell.lanes}",
-                best,
-                _state(cell),
-            )
+            runs = f"{cell.done:.0f}/{cell.lanes}"
+            table.add_row(cell.task, cell.optimizer, runs, best, _state(cell))
         return table
 
 
@@ -138,7 +117,7 @@ def _state(cell: CellState) -> str:
 
 
 def choose_progress(choice: str | Progress) -> Progress:
-    """Returns the display for ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or the given one.
+    """Return the display for ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or the given one.
 
     Raises:
       UnknownNameError: It is another word.
@@ -154,7 +133,7 @@ def choose_progress(choice: str | Progress) -> Progress:
 
 
 def failure_text(cell: CellState, job: Job, kind: str, message: str, again: bool) -> str:
-    """Returns a line about a failure."""
+    """Return a line about a failure."""
     what = "timing" if job.kind != SHARD else "shard"
     then = "it is tried once more" if again else "the others go on"
     return f"{cell.task} / {cell.optimizer}: {what} {job.id} failed ({kind}): {message} ({then})"

@@ -1,13 +1,14 @@
-"""What a run would do, in words, without doing any of it."""
+"""Describe what a run would do, without doing any of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from velodrome.foundation.text import duration, plural, size
+from velodrome.results.store.plan import Plan
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import CellOverview
-from velodrome.suites.planning.plan import Plan, missing_data
+from velodrome.suites.planning.plan import missing_data
 from velodrome.taskgen.budget import DeviceProfile
 from velodrome.taskgen.data.published.recipes import how_to_get
 
@@ -19,7 +20,7 @@ def describe(
     profile: DeviceProfile | None = None,
     backend: str | None = None,
 ) -> Iterator[str]:
-    """Yields lines that say what running a plan would take.
+    """Yield lines that say what running a plan would take.
 
     Args:
       plan: The plan.
@@ -46,18 +47,17 @@ def describe(
                 f"{plural(large, 'cell')} would need more, as predicted, than the "
                 f"{size(profile.memory_bytes)} of {where}."
             )
-        planned = plan["rule"]["backend"]
-        if backend in (None, planned):
-            yield f"Lanes are grouped into shards as for a run here, on the {planned}."
+        if backend in (None, plan.backend):
+            yield f"Lanes are grouped into shards as for a run here, on the {plan.backend}."
         else:
             yield (
-                f"Lanes are grouped into shards as on a {planned}; a run here, on the {backend}, "
-                "groups them in another way."
+                f"Lanes are grouped into shards as on a {plan.backend}; a run here, on the "
+                f"{backend}, groups them in another way."
             )
     total = sum(cell.seconds for cell in cells)
     disk = size(sum(cell.disk_bytes for cell in cells))
     yield (
-        f"{plural(len(cells), 'cell')}, {plural(len(plan['shards']), 'shard')}, "
+        f"{plural(len(cells), 'cell')}, {plural(len(plan.shards), 'shard')}, "
         f"{plural(sum(cell.lanes for cell in cells), 'run')}: about {duration(total)} of {where} "
         f"without compiling and the optimizers' own work, {disk} on disk. The seconds are "
         "predicted from FLOPs and bytes, and rough. Nothing was done."
@@ -65,13 +65,13 @@ def describe(
 
 
 def describe_store(store: Store) -> str:
-    """Returns a line that says how far an existing store is."""
-    shards = [shard["id"] for shard in store.plan["shards"]]
+    """Return a line that says how far an existing store is."""
+    shards = [shard.id for shard in store.plan.shards]
     left = [shard for shard in shards if not store.has_shard(shard)]
     failed = len(set(store.failures) & set(left))
     again = f" ({failed} failed before, and would be tried again)" if failed else ""
     return (
         f"{store.directory} has {len(shards) - len(left):,} of {plural(len(shards), 'shard')}, "
         f"{len(left):,} left{again}; timed: {len(store.timings):,} of "
-        f"{plural(len(store.plan['cells']), 'cell')}."
+        f"{plural(len(store.plan.cells), 'cell')}."
     )

@@ -1,19 +1,18 @@
-"""How much of a run is done, and how long the rest takes, from what its jobs took so far.
+"""Estimate how much of a run is done, and how long the rest takes.
 
-Predictions of seconds are rough, for an unknown machine above all, and in short runs most of the
-time goes into compiling. So what was measured in this run corrects what was predicted: first by
-what other shards of the same cell took, else by those of the same optimizer, else by all.
+Predicted seconds are rough: they leave out compiling, which is most of a short run, and the
+optimizers' work, which for a learned one can be most of a step. So what this run has measured
+corrects them: first by other shards of the cell, else by those of the optimizer, else by all.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from velodrome.suites.planning.plan import Plan
+from velodrome.results.store.plan import PlannedCell
 from velodrome.suites.running.engines.base import SHARD, Job
 
 #: Seconds until the first steps of a cell are made: data, and compiling programs that grow with
@@ -24,32 +23,31 @@ _STARTUP_SECONDS, _SECONDS_PER_KERNEL = 2.0, 0.1
 _MOST_KERNELS = 100
 
 
-def startup_seconds(cell: Mapping[str, Any]) -> float:
-    """Predicts the seconds that pass before the first steps of a cell of a plan are made."""
-    kernels = min(cell["cost"].get("kernels", 0), _MOST_KERNELS)
-    return _STARTUP_SECONDS + _SECONDS_PER_KERNEL * kernels
+def startup_seconds(cell: PlannedCell) -> float:
+    """Predict the seconds that pass before the first steps of a cell are made."""
+    return _STARTUP_SECONDS + _SECONDS_PER_KERNEL * min(cell.cost.kernels, _MOST_KERNELS)
 
 
 @dataclass
 class _Watch:
-    """What is known of the course of a job.
+    """The course of a job.
 
     Attributes:
-      job: The job; its weight is the predicted seconds of its work, without the cell's start-up.
-      cell: The job's cell.
+      job: Its weight is the predicted seconds of its work, without the cell's start-up.
       optimizer: Label of the cell's optimizer.
-      began: When it was begun (on the clock of the estimate); NaN before.
-      first: When it first told of progress.
+      startup: Predicted seconds of the cell's start-up.
+      began: When the job began (on the clock of the estimate); NaN before.
+      first: When it first reported progress.
       first_fraction: How much was done then.
       last: When it last did.
       fraction: How much was done then.
-      opens: Whether it was the first of its cell to be begun, and so compiles.
+      opens: Whether it was the first of its cell to begin, and so compiles.
       over: Whether it is done, or failed for good.
     """
 
     job: Job
-    cell: str
     optimizer: str
+    startup: float
     began: float = math.nan
     first: float = math.nan
     first_fraction: float = 0.0
@@ -58,15 +56,13 @@ class _Watch:
     opens: bool = False
     over: bool = False
 
-    @property
-    def running(self) -> bool:
-        return not math.isnan(self.began) and not self.over
+    def measured_startup(self) -> tuple[float, float]:
+        """Measured seconds before the first step, and the predicted ones; zeros if unknown."""
+        if not self.opens or math.isnan(self.first):
+            return 0.0, 0.0
+        return self.first - self.began, self.startup
 
-    def startup(self) -> float:
-        """Measured seconds before its first step; NaN unless it opens its cell."""
-        return self.first - self.began if self.opens else math.nan
-
-    def work(self) -> tuple[float, float]:
+    def measured_work(self) -> tuple[float, float]:
         """Measured seconds of work, and what was predicted for as much work."""
         if math.isnan(self.first):
             return 0.0, 0.0
@@ -78,49 +74,53 @@ class Estimate:
     """Watches the jobs of a run.
 
     Args:
-      plan: The plan that the jobs are of.
-      jobs: What is to be done.
+      cells: The cells of the plan.
+      jobs: The jobs to do.
       clock: Returns seconds.
     """
 
     def __init__(
-        self, plan: Plan, jobs: Sequence[Job], *, clock: Callable[[], float] = time.monotonic
+        self,
+        cells: Sequence[PlannedCell],
+        jobs: Sequence[Job],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
-        cells = {cell["id"]: cell for cell in plan["cells"]}
+        known = {cell.id: cell for cell in cells}
         self._watches = {
-            job.id: _Watch(job, job.cell, cells[job.cell]["optimizer"]["label"]) for job in jobs
+            job.id: _Watch(job, known[job.cell].optimizer.label, startup_seconds(known[job.cell]))
+            for job in jobs
         }
-        self._startups = {job.cell: startup_seconds(cells[job.cell]) for job in jobs}
         self._together = 1
         self._shown = 0.0
 
     def begin(self, job: Job) -> None:
-        """The job is begun."""
         watch = self._watches[job.id]
-        mates = [other for other in self._watches.values() if other.cell == watch.cell]
+        mates = [other for other in self._watches.values() if other.job.cell == job.cell]
         watch.opens = job.kind == SHARD and not any(other.opens for other in mates)
         watch.began = self._clock()
-        running = sum(other.running for other in self._watches.values())
+        running = sum(
+            not math.isnan(other.began) and not other.over for other in self._watches.values()
+        )
         self._together = max(self._together, running)
 
     def advance(self, job: Job, fraction: float) -> None:
-        """A part of the job, from 0 to 1, is done."""
+        """Note that a part of the job, from 0 to 1, is done."""
         watch, now = self._watches[job.id], self._clock()
         if math.isnan(watch.first):
             watch.first, watch.first_fraction = now, fraction
         watch.last, watch.fraction = now, fraction
 
     def finish(self, job: Job) -> None:
-        """The job is done."""
         self.advance(job, 1.0)
         self._watches[job.id].over = True
 
     def fail(self, job: Job, *, again: bool) -> None:
-        """The job failed; with ``again`` it will be begun once more."""
+        """Note that the job failed; with ``again`` it will begin once more."""
         watch = self._watches[job.id]
         if again:
-            self._watches[job.id] = _Watch(job, watch.cell, watch.optimizer)
+            self._watches[job.id] = _Watch(job, watch.optimizer, watch.startup)
         else:
             watch.last, watch.over = self._clock(), True
 
@@ -128,7 +128,7 @@ class Estimate:
     def fraction(self) -> float:
         """The part of the work that is done, from 0 to 1, in seconds of all workers together.
 
-        It never falls, though what is left may turn out to be more than was predicted.
+        It never falls, though the rest may turn out to be more than was predicted.
         """
         spent = math.fsum(self._spent(watch) for watch in self._all())
         total = spent + math.fsum(self._left().values())
@@ -138,8 +138,7 @@ class Estimate:
     @property
     def seconds_left(self) -> float:
         """Wall seconds until all is done; NaN before any shard has made a step."""
-        watches = self._all()
-        left = self._left()
+        watches, left = self._all(), self._left()
         shards = [left[w.job.id] for w in watches if w.job.kind == SHARD and not w.over]
         timings = math.fsum(left[w.job.id] for w in watches if w.job.kind != SHARD)
         if not shards:
@@ -159,67 +158,47 @@ class Estimate:
         return (watch.last if watch.over else self._clock()) - watch.began
 
     def _left(self) -> dict[str, float]:
-        """Seconds left by job."""
+        """Return the seconds left by job."""
         watches = self._all()
-        pace = _Pace(watches, self._startups)
+        shards = [watch for watch in watches if watch.job.kind == SHARD]
+        work = _Pace((watch, *watch.measured_work()) for watch in shards)
+        startups = _Pace((watch, *watch.measured_startup()) for watch in shards)
+        unopened = {w.job.cell for w in watches} - {w.job.cell for w in watches if w.opens}
         left = {}
-        unopened = {watch.cell for watch in watches} - {w.cell for w in watches if w.opens}
         for watch in watches:
-            if watch.over:
-                left[watch.job.id] = 0.0
-                continue
-            seconds = (1 - watch.fraction) * watch.job.weight
-            if watch.job.kind == SHARD:
-                seconds *= pace.of_work(watch)
-                if watch.cell in unopened:
-                    unopened.discard(watch.cell)
-                    seconds += self._startups[watch.cell] * pace.of_startups(watch)
-                elif watch.opens and math.isnan(watch.first):
-                    startup = self._startups[watch.cell] * pace.of_startups(watch)
-                    seconds += max(0.0, startup - self._spent(watch))
-            else:
+            seconds = 0.0 if watch.over else (1 - watch.fraction) * watch.job.weight
+            if watch.job.kind != SHARD:
                 seconds = max(0.0, seconds - self._spent(watch))
+            elif not watch.over:
+                seconds *= work.of(watch)
+                startup = watch.startup * startups.of(watch)
+                if watch.job.cell in unopened:
+                    unopened.discard(watch.job.cell)
+                    seconds += startup
+                elif watch.opens and math.isnan(watch.first):
+                    seconds += max(0.0, startup - self._spent(watch))
             left[watch.job.id] = seconds
         return left
 
 
 class _Pace:
-    """Measured seconds over predicted ones."""
+    """Measured seconds over predicted ones, by cell, by optimizer, and in all."""
 
-    def __init__(self, watches: Sequence[_Watch], startups: Mapping[str, float]):
-        self._work: dict[str, tuple[float, float]] = {}
-        self._startup: dict[str, tuple[float, float]] = {}
-        for watch in watches:
-            if watch.job.kind != SHARD:
-                continue
+    def __init__(self, found: Iterable[tuple[_Watch, float, float]]):
+        self._sums: dict[str, tuple[float, float]] = {}
+        for watch, measured, predicted in found:
             for key in _keys(watch):
-                _add(self._work, key, *watch.work())
-            measured = watch.startup()
-            if not math.isnan(measured):
-                for key in _keys(watch):
-                    _add(self._startup, key, measured, startups[watch.cell])
+                before = self._sums.get(key, (0.0, 0.0))
+                self._sums[key] = before[0] + measured, before[1] + predicted
 
-    def of_work(self, watch: _Watch) -> float:
-        """How many times as long as predicted its work takes, by what is closest to it."""
-        return _ratio(self._work, watch)
-
-    def of_startups(self, watch: _Watch) -> float:
-        """The same of the seconds before the first step."""
-        return _ratio(self._startup, watch)
+    def of(self, watch: _Watch) -> float:
+        """Return the ratio of what is closest to a job and measured; 1 if nothing is."""
+        for key in _keys(watch):
+            measured, predicted = self._sums.get(key, (0.0, 0.0))
+            if measured > 0 and predicted > 0:
+                return measured / predicted
+        return 1.0
 
 
 def _keys(watch: _Watch) -> tuple[str, str, str]:
-    return f"cell {watch.cell}", f"optimizer {watch.optimizer}", "all"
-
-
-def _add(sums: dict[str, tuple[float, float]], key: str, measured: float, predicted: float) -> None:
-    before = sums.get(key, (0.0, 0.0))
-    sums[key] = before[0] + measured, before[1] + predicted
-
-
-def _ratio(sums: Mapping[str, tuple[float, float]], watch: _Watch) -> float:
-    for key in _keys(watch):
-        measured, predicted = sums.get(key, (0.0, 0.0))
-        if measured > 0 and predicted > 0:
-            return measured / predicted
-    return 1.0
+    return f"cell {watch.job.cell}", f"optimizer {watch.optimizer}", "all"

@@ -1,14 +1,13 @@
-"""What is left to do of a store's plan; and what killed processes left behind."""
+"""Jobs still to run, and cleanup after killed processes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
+from velodrome.results.store.plan import Plan, PlannedCell
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import shard_seconds, step_seconds
-from velodrome.suites.planning.plan import Plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 from velodrome.suites.suite import Suite
@@ -18,14 +17,14 @@ _TIMING_SECONDS = 0.5
 #: Steps that timing makes where one takes longer than a sample: 7 samples, and 2 before them.
 _TIMING_STEPS = 9
 
-#: Temporary files of this age are nobody's.
+#: Temporary files of this age belong to no running process.
 STALE_SECONDS = 3600.0
 
 
 def jobs_left(
     store: Store, suite: Suite, memory: Mapping[str, int], *, timing: bool
 ) -> tuple[list[Job], int]:
-    """Returns what is left to do of a store's own plan.
+    """Return the jobs of a store's plan that are still to do.
 
     Args:
       store: The store.
@@ -34,42 +33,42 @@ def jobs_left(
       timing: Whether cells are to be timed too.
 
     Returns:
-      The jobs, shards first, and how many shards are there already.
+      The jobs, shards first, and how many shards are already in the store.
     """
-    task_of = {cell["id"]: cell["task"]["index"] for cell in store.plan["cells"]}
+    plan = store.plan
+    task_of = {cell.id: cell.task.index for cell in plan.cells}
     jobs, already = [], 0
-    for shard in store.plan["shards"]:
-        if store.has_shard(shard["id"]):
+    for shard in plan.shards:
+        if store.has_shard(shard.id):
             already += 1
             continue
-        weight = shard_seconds(store.plan, shard, suite.protocol)
-        cell = shard["cell"]
-        jobs.append(Job(SHARD, shard["id"], cell, task_of[cell], weight, memory.get(cell, 0)))
+        weight, cell = shard_seconds(plan, shard, suite.protocol), shard.cell
+        jobs.append(Job(SHARD, shard.id, cell, task_of[cell], weight, memory.get(cell, 0)))
     timed = store.timings
-    untimed: dict[int, list[dict[str, Any]]] = {}
-    for cell in store.plan["cells"]:
+    of_task: dict[int, list[PlannedCell]] = {}
+    for cell in plan.cells:
         # All optimizers of a task are timed in turns, also those that have been timed before.
-        untimed.setdefault(cell["task"]["index"], []).append(cell)
-    for task, cells in untimed.items():
-        missing = [cell["id"] for cell in cells if cell["id"] not in timed]
+        of_task.setdefault(cell.task.index, []).append(cell)
+    for task, cells in of_task.items():
+        missing = [cell.id for cell in cells if cell.id not in timed]
         if timing and missing:
-            seconds = sum(timing_seconds(store.plan, cell, suite.protocol) for cell in cells)
+            seconds = sum(timing_seconds(plan, cell, suite.protocol) for cell in cells)
             jobs.append(Job(TIMING, missing[0], missing[0], task, seconds))
     return jobs, already
 
 
-def timing_seconds(plan: Plan, cell: Mapping[str, Any], protocol: Protocol) -> float:
-    """Predicts the seconds that timing an optimizer on a task takes, without compiling."""
+def timing_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
+    """Predict the seconds that timing an optimizer on a task takes, without compiling."""
     return max(_TIMING_SECONDS, _TIMING_STEPS * step_seconds(plan, cell, protocol))
 
 
 def is_done(store: Store, job: Job) -> bool:
-    """Whether what a job makes is in the store."""
+    """Whether the result of a job is in the store."""
     return store.has_shard(job.id) if job.kind == SHARD else job.id in store.timings
 
 
 def tidy(store: Store) -> None:
-    """Removes what killed processes left: half-written files, checkpoints of finished shards."""
+    """Remove what killed processes left: half-written files, checkpoints of finished shards."""
     checkpoints = store.directory / "checkpoints"
     for path in checkpoints.glob("[!.]*.npz"):
         if store.has_shard(path.stem):

@@ -1,4 +1,4 @@
-"""How far a run is, cell by cell: what displays show."""
+"""Count how far a run is, cell by cell; displays show it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from velodrome.suites.planning.plan import Plan
+from velodrome.results.store.plan import Plan
 from velodrome.suites.running.engines.base import SHARD, Job, Listener
 from velodrome.suites.running.eta import Estimate
 
@@ -29,18 +29,16 @@ class CellState:
     """How far a cell is.
 
     Attributes:
-      task: Label of the task.
-      optimizer: Label of the optimizer.
       lanes: Runs in the cell.
       done: Runs that are finished, fractions included.
-      active: Shards being worked on.
+      active: Shards that are being run.
       failed: Shards that failed for good.
       losses: Last train loss by lane.
     """
 
     task: str
     optimizer: str
-    lanes: int
+    lanes: int = 0
     done: float = 0.0
     active: int = 0
     failed: int = 0
@@ -55,7 +53,7 @@ class CellState:
 
 
 class Tracker:
-    """Keeps count of a run; displays are built on it, and it shows nothing by itself.
+    """Counts what a run has done and shows nothing; displays are built on it.
 
     Args:
       clock: Returns seconds.
@@ -70,45 +68,38 @@ class Tracker:
         self._started = clock()
         self._lanes: dict[str, int] = {}
         self._fractions: dict[str, float] = {}
-        self._estimate = Estimate({"cells": []}, [], clock=clock)
+        self._estimate = Estimate((), (), clock=clock)
 
     def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
-        """Counts lanes, and what of them is done already."""
         self._started = self._clock()
-        self._estimate = Estimate(plan, jobs, clock=self._clock)
+        self._estimate = Estimate(plan.cells, jobs, clock=self._clock)
         todo = {job.id for job in jobs if job.kind == SHARD}
-        self._lanes = {shard["id"]: len(shard["lanes"]) for shard in plan["shards"]}
-        for cell in plan["cells"]:
-            self.cells[cell["id"]] = CellState(
-                cell["task"]["label"], cell["optimizer"]["label"], lanes=0
-            )
-        for shard in plan["shards"]:
-            state = self.cells[shard["cell"]]
-            state.lanes += len(shard["lanes"])
-            state.done += 0 if shard["id"] in todo else len(shard["lanes"])
+        self._lanes = {shard.id: len(shard.lanes) for shard in plan.shards}
+        for cell in plan.cells:
+            self.cells[cell.id] = CellState(cell.task.label, cell.optimizer.label)
+        for shard in plan.shards:
+            state, lanes = self.cells[shard.cell], self._lanes[shard.id]
+            state.lanes += lanes
+            state.done += 0 if shard.id in todo else lanes
 
     def end(self) -> None:
-        """Nothing to count."""
+        pass
 
     def job_started(self, job: Job) -> None:
-        """Counts the shard as active."""
         self.cells[job.cell].active += 1
         self._estimate.begin(job)
 
     def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
-        """Counts the part of the shard that is done."""
         self._estimate.advance(job, fraction)
         self._count(job, fraction)
         self.cells[job.cell].losses.update(last_loss)
 
     def job_finished(self, job: Job) -> None:
-        """Counts the shard as done."""
         self._estimate.finish(job)
         self._count(job, 1.0)
         self.cells[job.cell].active -= 1
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        """Counts the shard as failed, or as not begun if it is tried again."""
         del kind, message
         self._estimate.fail(job, again=again)
         self._count(job, 0.0)
@@ -116,7 +107,7 @@ class Tracker:
         self.cells[job.cell].failed += not again and job.kind == SHARD
 
     def say(self, message: str) -> None:
-        """Nothing to count."""
+        pass
 
     @property
     def elapsed(self) -> float:
@@ -125,7 +116,7 @@ class Tracker:
 
     @property
     def fraction(self) -> float:
-        """The part of the work that is done, from 0 to 1; see :class:`velodrome.suites.running.eta.Estimate`."""
+        """The part of the work that is done, from 0 to 1; see `Estimate`."""
         return self._estimate.fraction
 
     @property

@@ -1,4 +1,4 @@
-"""`run`: a suite into a store, resumable."""
+"""Run a suite into a store; an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import jax
 
 from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import exclusive_directory
 from velodrome.foundation.text import duration, plural
+from velodrome.results.store.json_files import Json
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
-from velodrome.suites.planning.datachoice import with_data
-from velodrome.suites.planning.dataneeds import data_bytes
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import make_plan
-from velodrome.suites.planning.preflight import check_suite
+from velodrome.suites.planning.preflight import check_suite, data_bytes, with_data
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
@@ -44,19 +44,17 @@ class RunResult:
 
     Attributes:
       directory: The store.
-      cells: What there was to do, cell by cell.
       done: Shards trained by this call.
       already: Shards that were in the store before.
       failed: Failure records by shard id, of those that are not in the store.
       seconds: Wall time of this call.
-      dry_run: Whether nothing was meant to be done.
     """
 
     directory: Path
     cells: tuple[CellOverview, ...]
     done: int = 0
     already: int = 0
-    failed: Mapping[str, Mapping[str, Any]] | None = None
+    failed: Mapping[str, Json] | None = None
     seconds: float = 0.0
     dry_run: bool = False
 
@@ -78,44 +76,42 @@ def run(
     progress: str | Progress = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> RunResult:
-    """Trains the tasks of a suite with its optimizers, and stores the curves.
+    """Train the tasks of a suite with its optimizers, and store the curves.
 
-    Call it again with the same arguments after an interruption of any kind, and it goes on where
-    it stopped; the curves are bit for bit those of an undisturbed run. Curves do not depend on
-    ``workers``.
+    After an interruption of any kind, call it again with the same arguments: it continues where
+    it stopped, and the curves are bit for bit those of an undisturbed run. Curves do not depend
+    on ``workers``.
 
     Args:
       suite: A suite, or the name of one: registered, a JSON file of a suite or of tasks, or
         ``path/to/file.py:object``.
       out: The store: a directory, new or of an earlier call. It holds one suite under one
-        protocol; the arguments below change them.
+        protocol, both as the arguments below change them.
       optimizers: Names; default: the suite's.
       seeds: Repetitions; default: the suite's.
       steps: Updates that each candidate makes; default: the suite's.
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
-      baseline_multiple: The baseline makes so many times more updates; default: the suite's.
+      baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
-        the built-in real data; see :func:`velodrome.suites.planning.datachoice.with_data`. Default: the data that
-        the tasks name.
+        real data inside installed packages. Default: the data that the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the
         accelerator. 0: in this process. Default: one for each core; in this process for
-        accelerators and for runs of a few seconds. On the CPU, what would not fit in memory
-        together is not run at the same time.
+        accelerators and for runs of a few seconds. On the CPU, jobs that would not fit in memory
+        together do not run at the same time.
       timing: Whether to measure the seconds of a step too, after the training.
-      dry_run: Only say what would be done, and how far ``out`` is if it is there; nothing is
+      dry_run: Only say what would be done, and how far ``out`` is if it exists; nothing is
         written.
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
         ``"v100"``; lanes are then grouped as on a GPU. Default: this machine, roughly.
-      progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a
-        :class:`velodrome.suites.running.progress.Progress`.
-      checkpoint_seconds: Seconds between checkpoints of a running shard: what a killed run may
-        lose.
+      progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a `Progress`.
+      checkpoint_seconds: Seconds between checkpoints of a running shard: as much as a killed run
+        may lose.
 
     Returns:
-      What was done. Shards that failed are in it and in the store, and the others went on.
+      What was done. A shard that fails is recorded here and in the store; the others go on.
 
     Raises:
-      KeyboardInterrupt: After Ctrl-C, once what was running is saved.
+      KeyboardInterrupt: After Ctrl-C, once the running shards are saved.
       StoreError: ``out`` holds another suite or protocol, or optimizers, data or weights that
         have changed since; or another run is at work in it.
       PlanError: Nothing can be run as asked.
@@ -182,7 +178,7 @@ def run(
     done = sum(job.kind == SHARD and store.has_shard(job.id) for job in jobs)
     failed = {name: record for name, record in store.failures.items() if not store.has_shard(name)}
     seconds = time.monotonic() - began
-    shards = len(store.plan["shards"])
+    shards = len(store.plan.shards)
     display.say(
         f"{store.directory} has {already + done} of {plural(shards, 'shard')}"
         + (f", {len(failed)} failed" if failed else "")
@@ -218,13 +214,11 @@ def _engine(
         return InlineEngine(checkpoint_seconds=checkpoint_seconds)
     if backend != "cpu":
         # Small tasks are launches of small kernels: several processes fill a device that one
-        # leaves waiting. What they take of its memory is up to whoever asks for them.
+        # leaves waiting. The user who asks for them answers for their memory.
         return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, platform="")
     memory = int(free_memory() * MEMORY_SHARE)
     return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, memory_bytes=memory)
 
 
 def _backend() -> str:
-    import jax
-
     return jax.default_backend()

@@ -1,24 +1,24 @@
-"""The store of a suite: made, opened to go on with, or only looked into."""
+"""Make the store of a suite, open it to continue, or only look into it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
-from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.optimizers.registry import optimizers
-from velodrome.results.store.metatraining import KEY, add_costs
+from velodrome.results.store.json_files import Json
+from velodrome.results.store.plan import Plan
+from velodrome.results.store.provenance import KEY, add_costs
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.plan import Plan, missing_data
+from velodrome.suites.planning.plan import missing_data
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import command_line, device_description, versions
 
 
 def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
-    """Makes the store of a suite, or opens the one that is there; that one keeps its own plan.
+    """Make the store of a suite, or open the existing one, which keeps its plan.
 
     Args:
       suite: The suite.
@@ -37,37 +37,26 @@ def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
 
 
 def look_into_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
-    """Opens the store that is there, for reading only.
-
-    Args:
-      suite: The suite.
-      out: The directory.
-      plan: The plan of the suite as it would be made now.
+    """Open an existing store for reading only; see `open_store`.
 
     Raises:
-      StoreError: A run would refuse it; see :func:`open_store`.
+      StoreError: A run would refuse the store.
     """
     store = Store.open(out, read_only=True)
     store.check_same(_manifest(suite, plan), suite.to_json())
-    if not missing_data(plan):  # cells of data that are not here have other ids
+    if not missing_data(plan):  # cells of missing data have other ids
         _check_same(store, plan)
     return store
 
 
 def announcements(store: Store, backend: str) -> Iterator[str]:
-    """Yields what a user should know of the store that a run goes on with.
-
-    Args:
-      store: The store.
-      backend: What the run computes on.
-    """
+    """Yield what a user should know about the store that a run on ``backend`` continues."""
     for problem in store.problems:
         yield f"Skipped {problem.path}: {problem.reason}"
-    planned = store.plan["rule"]["backend"]
-    if planned != backend:
+    if store.plan.backend != backend:
         yield (
-            f"The plan of {store.directory} was made for {planned!r}; it goes on unchanged on "
-            f"{backend!r}, where its numbers agree only until chaos sets in."
+            f"The plan of {store.directory} was made for {store.plan.backend!r}; it goes on "
+            f"unchanged on {backend!r}, where its numbers agree only until chaos sets in."
         )
     then, now = store.manifest.get("versions", {}), versions()
     changed = [name for name, version in now.items() if then.get(name) != version]
@@ -78,14 +67,13 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
         )
 
 
-def _manifest(suite: Suite, plan: Plan) -> dict[str, Any]:
-    provenances = sorted({cell["data"]["provenance"] for cell in plan["cells"]})
+def _manifest(suite: Suite, plan: Plan) -> Json:
     return {
         "suite": {"name": suite.name, "hash": suite.hash},
         "protocol": suite.protocol.to_json(),
         "protocol_hash": suite.protocol.hash,
-        "plan_hash": content_hash(plan),
-        "data": "+".join(provenances),
+        "plan_hash": plan.hash,
+        "data": "+".join(sorted({cell.data.provenance for cell in plan.cells})),
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -94,9 +82,9 @@ def _manifest(suite: Suite, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _meta_training(suite: Suite) -> list[dict[str, Any]]:
-    """What is known of the cost of the optimizers themselves; no part of the plan or its hash."""
-    found = []
+def _meta_training(suite: Suite) -> list[Json]:
+    """Return the known costs of meta-training; no hash depends on them."""
+    found: list[Json] = []
     for name in suite.optimizers:
         spec = optimizers.get(name)
         if spec.meta_training:
@@ -106,13 +94,13 @@ def _meta_training(suite: Suite) -> list[dict[str, Any]]:
 
 
 def _check_same(store: Store, plan: Plan) -> None:
-    """Refuses a store whose cells would have other numbers now, such as with changed weights."""
-    stored = {cell["id"] for cell in store.plan["cells"]}
-    changed = [cell for cell in plan["cells"] if cell["id"] not in stored]
+    """Refuse a store whose cells would have other numbers now, such as with changed weights."""
+    stored = {cell.id for cell in store.plan.cells}
+    changed = [cell for cell in plan.cells if cell.id not in stored]
     if changed:
         cell = changed[0]
         raise StoreError(
-            f"{store.directory} was made with another {cell['optimizer']['label']} or other data "
-            f"of {cell['task']['label']} (weights, version or contents have changed since). They "
+            f"{store.directory} was made with another {cell.optimizer.label} or other data "
+            f"of {cell.task.label} (weights, version or contents have changed since). They "
             "never mix: choose another directory."
         )

@@ -1,4 +1,4 @@
-"""What machine and which versions made a result."""
+"""The machine and the versions that make a result."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+import jax
+import psutil
 
 _PACKAGES = ("velodrome", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that numbers depend on."""
+    """Return the versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -27,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Returns the command that this process was started with, its program without the folder."""
+    """Return the command that started this process; the program without its folder."""
     program, *arguments = sys.argv or [""]
     path = Path(program)
     if path.name == "__main__.py":
@@ -36,15 +38,10 @@ def command_line() -> str:
 
 
 @functools.cache
-def device_description() -> dict[str, Any]:
-    """Returns the device that jax computes on: kind, name, threads if it is a CPU, and the count.
-
-    The count is left out where there is one.
-    """
-    import jax
-
+def device_description() -> dict[str, str | int]:
+    """Return what jax computes on: platform, kind, on a CPU the threads, and the count above 1."""
     device = jax.devices()[0]
-    described: dict[str, Any] = {"platform": device.platform, "kind": device.device_kind}
+    described: dict[str, str | int] = {"platform": device.platform, "kind": device.device_kind}
     if device.platform == "cpu":
         described.update(kind=processor_name(), threads=threads())
     if jax.local_device_count() > 1:
@@ -54,7 +51,7 @@ def device_description() -> dict[str, Any]:
 
 @functools.cache
 def processor_name() -> str:
-    """Returns the processor's name, as well as the system tells it."""
+    """Return the processor's name, as far as the system knows it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -65,14 +62,13 @@ def processor_name() -> str:
 
 
 def threads() -> int:
-    """Returns how many threads jax computes with on the CPU of this process."""
+    """Return how many threads jax computes with on the CPU of this process."""
     limit = os.environ.get("NPROC", "")
     return int(limit) if limit.isdigit() else usable_cores()
 
 
 def free_memory() -> int:
-    """Returns how many bytes this process may still take: of the machine, and of its group."""
-    import psutil
+    """Return the bytes that this process may still take, on the machine and in its group."""
 
     free = psutil.virtual_memory().available
     try:
@@ -89,7 +85,7 @@ def free_memory() -> int:
 
 
 def usable_cores() -> int:
-    """Returns how many cores this process may use: its affinity, and its control group's quota."""
+    """Return how many cores this process may use, by its affinity and its group's quota."""
     cores = len(core_numbers())
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -101,7 +97,7 @@ def usable_cores() -> int:
 
 
 def core_numbers() -> list[int]:
-    """Returns the numbers of the cores that this process may run on."""
+    """Return the numbers of the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

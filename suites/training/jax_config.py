@@ -1,4 +1,4 @@
-"""The settings of jax under which every number of a suite is made, and its compilation cache."""
+"""The settings of jax that numbers depend on, and the compilation cache."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ jax.monitoring.register_event_listener(_count_hits)
 
 
 def cache_hits() -> int:
-    """Returns how many programs this process has found in the compilation cache."""
+    """Return how many programs this process has found in the compilation cache."""
     return _hits
 
 
 @contextlib.contextmanager
 def numerics() -> Iterator[None]:
-    """Sets what numbers depend on, whatever the process has set, and puts it back afterwards."""
+    """Set what numbers depend on, whatever the process has set, and restore it afterwards."""
     with (
         jax.default_matmul_precision("highest"),
         jax.numpy_rank_promotion("raise"),
@@ -43,10 +43,10 @@ def numerics() -> Iterator[None]:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, unless the process has chosen a place of its own.
+    """Keep compiled programs on disk, unless the process has chosen a place for them.
 
-    Must be called before the first program is compiled. ``VELODROME_COMPILATION_CACHE=off``
-    leaves it alone.
+    Call it before the first program is compiled. ``VELODROME_COMPILATION_CACHE=off`` leaves the
+    cache alone.
 
     Raises:
       WriteError: The cache directory cannot be written to.
@@ -55,6 +55,6 @@ def use_compilation_cache() -> None:
         return
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(writable_cache_dir("xla")))
-        # Worth keeping from a tenth of a second on: small programs are many.
+        # Worth keeping from a tenth of a second on: there are many small programs.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

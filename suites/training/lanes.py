@@ -9,16 +9,19 @@ caller may save or stop.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
+from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.training import checkpoint
+from velodrome.suites.training.curve_buffer import CurveBuffer
 from velodrome.suites.training.programs import LanePrograms, LaneState, Traced
-from velodrome.suites.training.records import Records
 from velodrome.suites.training.sharding import Layout, choose_layout
 from velodrome.suites.training.taskdata import TaskData
 
@@ -26,7 +29,7 @@ from velodrome.suites.training.taskdata import TaskData
 MARK_SECONDS = 0.5
 
 
-class Group:
+class LaneBatch:
     """Lanes that one call of a program advances: one lane, or ``[seed, point]`` of them.
 
     Args:
@@ -34,19 +37,20 @@ class Group:
       seeds: Seeds of the lanes; one, or the first axis of the lanes.
       points: Traced hyperparameters of the lanes; one, or the second axis of the lanes.
       numbers: Numbers of the lanes in the cell, ``[seed, point]`` in C order.
-      vmap: Whether the programs have the two lane axes. They are then spread over the devices of
-        this process, with lanes that only fill up where they do not divide.
+      vmap: Whether the programs have the two lane axes. The lanes are then spread over the
+        devices of this process, with lanes that only fill up where they do not divide.
 
     Attributes:
       numbers: Numbers of the lanes, i32[lanes]; -1 for those that only fill up.
       size: How many lanes there are, without those.
+      state: None when all lanes have diverged, and before the start.
     """
 
     def __init__(
         self,
         programs: LanePrograms,
         seeds: list[int],
-        points: list[dict[str, Any]],
+        points: Sequence[Hyperparameters],
         numbers: list[int],
         *,
         vmap: bool,
@@ -55,23 +59,21 @@ class Group:
         self.vmap = vmap
         self.size = len(numbers)
         self.alive = True
-        self.state: Any = None
+        self.state: LaneState | None = None
+        self.seed_argument: ArrayLike
         if vmap:
             self.layout = layout = choose_layout(len(seeds), len(points))
             all_numbers = np.full((layout.seeds, layout.points), -1, np.int32)
             all_numbers[: len(seeds), : len(points)] = np.reshape(numbers, (len(seeds), -1))
             seeds = seeds + [seeds[-1]] * (layout.seeds - len(seeds))
-            points = points + [points[-1]] * (layout.points - len(points))
+            points = [*points, *[points[-1]] * (layout.points - len(points))]
             self.numbers = all_numbers.reshape(-1)
-            self.seed_argument: Any = layout.place_seeds(np.asarray(seeds, np.uint32))
+            self.seed_argument = layout.place_seeds(np.asarray(seeds, np.uint32))
+            stacked = {
+                name: np.stack([_number(point[name]) for point in points]) for name in points[0]
+            }
             self.traced = layout.place_points(
-                Traced(
-                    {
-                        name: np.stack([_number(point[name]) for point in points])
-                        for name in points[0]
-                    },
-                    np.arange(len(points), dtype=np.int32),
-                )
+                Traced(stacked, np.arange(len(points), dtype=np.int32))
             )
         else:
             self.layout = Layout(1, 1)
@@ -82,20 +84,36 @@ class Group:
             )
         self.seeds = seeds
 
-    def initialize(self) -> tuple[Any, Any]:
-        """Returns parameters and state of the task; lanes of the same seeds start with the same."""
+    def initialize(self) -> tuple[PyTree, PyTree]:
+        """Return parameters and state of the task, equal for all batches with these seeds."""
         return self.programs.shared.init(self.seed_argument)
 
-    def start(self, params: Any, model_state: Any) -> LaneState:
-        """Returns the state before the first update, from what :meth:`initialize` returned."""
-        return self.place(self.programs.start(params, model_state, self.traced))
+    def start(self, params: PyTree, model_state: PyTree) -> None:
+        """Set the state before the first update, from what :meth:`initialize` returned."""
+        self.resume(self.programs.start(params, model_state, self.traced))
 
-    def place(self, state: LaneState) -> LaneState:
-        """Puts a state on the devices that compute its lanes."""
-        return self.layout.place_lanes(state)
+    def resume(self, state: LaneState) -> None:
+        """Set a state, on the devices that compute its lanes."""
+        self.alive, self.state = True, self.layout.place_lanes(state)
+
+    def drop(self) -> None:
+        """Free the state: all lanes have diverged."""
+        self.alive, self.state = False, None
+
+    def train(self, batches: PyTree, step: int) -> None:
+        """Make one update for each of the batches, the first of them number ``step``."""
+        self.state = self.programs.train(
+            self.state, self.traced, batches, self.seed_argument, np.int32(step)
+        )
+
+    def evaluate(self, split: str, batch: PyTree, step: int) -> dict[str, jax.Array]:
+        assert self.state is not None  # only live lanes are evaluated
+        return self.programs.evaluate(split, self.state, batch, self.seed_argument, np.int32(step))
 
     def diverged_at(self) -> dict[int, int]:
-        """Returns the step of divergence of each lane that has diverged."""
+        """Return the step of divergence of each lane that has diverged."""
+        if self.state is None:
+            return {}
         steps = np.asarray(jax.device_get(self.state.diverged_at)).reshape(-1)
         return {
             int(lane): int(step)
@@ -112,32 +130,32 @@ class LaneLoop:
       groups: The lanes; together they are the shard.
       horizon: Updates that each lane makes.
       block: Updates in one call of a program, a divisor of the protocol's ``eval_every``; 0 is
-        that itself.
+        all from one evaluation to the next.
 
     Attributes:
       step: Updates made.
-      records: What was measured.
+      records: The values measured so far.
     """
 
-    def __init__(self, data: TaskData, groups: list[Group], *, horizon: int, block: int = 0):
+    def __init__(self, data: TaskData, groups: list[LaneBatch], *, horizon: int, block: int = 0):
         self.data = data
         self.block = block or data.protocol.eval_every
         self.groups = groups
         self.horizon = horizon
         self.step = 0
         self.finished = False
-        self.records = Records()
+        self.records = CurveBuffer()
         self._diverged: dict[int, int] = {}
         self._heldout = set(data.protocol.evaluations(horizon, "heldout"))
-        initial: dict[tuple[int, ...], tuple[Any, Any]] = {}
+        initial: dict[tuple[int, ...], tuple[PyTree, PyTree]] = {}
         for group in groups:
             seeds = tuple(group.seeds)
             if seeds not in initial:
                 initial[seeds] = group.initialize()
-            group.state = group.start(*initial[seeds])
+            group.start(*initial[seeds])
 
     def run(self, mark: Callable[[LaneLoop], bool]) -> bool:
-        """Trains to the horizon.
+        """Train to the horizon.
 
         Args:
           mark: Called about once a second, with everything up to ``step`` fetched. It returns
@@ -163,17 +181,17 @@ class LaneLoop:
         return True
 
     def diverged_at(self) -> dict[int, int]:
-        """Returns the step of divergence of each lane that has diverged."""
+        """Return the step of divergence of each lane that has diverged."""
         found = dict(self._diverged)
         for group in self.groups:
-            if group.state is not None:
-                found.update(group.diverged_at())
+            found.update(group.diverged_at())
         for lane, step in self.records.divergence().items():
             found[lane] = min(step, found.get(lane, step))
         return found
 
-    def save(self, path: Path, meta: dict[str, Any]) -> None:
-        """Writes a checkpoint: with it :meth:`restore` goes on bit for bit."""
+    def save(self, path: Path, meta: Mapping[str, object]) -> None:
+        """Write a checkpoint, from which :meth:`restore` continues bit for bit."""
+        codes = self.records.codes()
         position = {
             "step": self.step,
             "finished": self.finished,
@@ -181,96 +199,89 @@ class LaneLoop:
             "alive": [group.alive for group in self.groups],
             "diverged": sorted(self._diverged.items()),
         }
-        codes = self.records.codes()
-        position["metrics"] = self.records.metrics
         states = [group.state for group in self.groups if group.alive]
         checkpoint.save(path, {**meta, "position": position}, codes, states)
 
-    def restore(self, path: Path, meta: dict[str, Any]) -> None:
-        """Goes on where :meth:`save` wrote ``path``; ``meta`` is what `load_meta` returned."""
+    def restore(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; ``meta`` is what `load_meta` returned for it."""
         position = meta["position"]
         alive = [
             group for group, lives in zip(self.groups, position["alive"], strict=True) if lives
         ]
         codes, states = checkpoint.load(path, [group.state for group in alive])
         for group in self.groups:
-            group.alive, group.state = False, None
+            group.drop()
         for group, state in zip(alive, states, strict=True):
-            group.alive, group.state = True, group.place(state)
+            group.resume(state)
         self.step = position["step"]
         self.finished = position["finished"]
-        self.records = Records(codes, position["metrics"])
+        self.records = CurveBuffer(codes, position["metrics"])
         self._diverged = {int(lane): int(step) for lane, step in position["diverged"]}
 
     def _advance(self) -> None:
-        """Evaluates if the present step is one to do so at, then makes the updates of a block."""
+        """Evaluate if the present step is one to do so at, then make the updates of a block."""
         groups = [group for group in self.groups if group.alive]
         if self.step % self.data.protocol.eval_every == 0:
             self._evaluate(groups)
         if self.step == self.horizon:
             self.finished = True
             return
-        blocks: dict[Any, Any] = {}
+        blocks = _Shared(
+            lambda seed: self.data.training_block(seed, self.step, self.block, self.horizon)
+        )
         for group in groups:
-            block = _shared(
-                blocks,
-                group,
-                lambda seed: self.data.training_block(seed, self.step, self.block, self.horizon),
-            )
-            group.state = group.programs.train(
-                group.state, group.traced, block, group.seed_argument, np.int32(self.step)
-            )
+            group.train(blocks.of(group), self.step)
         self.step += self.block
 
-    def _evaluate(self, groups: list[Group]) -> None:
+    def _evaluate(self, groups: list[LaneBatch]) -> None:
         evaluation = self.step // self.data.protocol.eval_every
         for split in ("train", "heldout"):
             if split == "heldout" and self.step not in self._heldout:
                 continue
-            batches: dict[Any, Any] = {}
+            batches = _Shared(lambda seed, s=split: self.data.eval_batch(s, seed, evaluation))
             for group in groups:
-                batch = _shared(
-                    batches,
-                    group,
-                    lambda seed, s=split: self.data.eval_batch(s, seed, evaluation),
-                )
-                values = group.programs.evaluate(
-                    split, group.state, batch, group.seed_argument, np.int32(self.step)
-                )
+                values = group.evaluate(split, batches.of(group), self.step)
                 self.records.add(group.numbers, self.step, split, values)
 
     def _fetch(self) -> None:
-        """Brings values to the host, and drops groups whose lanes have all diverged."""
+        """Bring values to the host, and drop groups whose lanes have all diverged."""
         self.records.fetch()
         for group in self.groups:
-            if not group.alive:
-                continue
             diverged = group.diverged_at()
-            if len(diverged) == group.size:
+            if group.alive and len(diverged) == group.size:
                 # Its evaluations up to the step of divergence are made: that step is passed.
                 self._diverged.update(diverged)
-                group.alive, group.state = False, None
+                group.drop()
         if not any(group.alive for group in self.groups):
             self.finished = True
 
 
-def _shared(made: dict[Any, Any], group: Group, make: Callable[[int], Any]) -> Any:
-    """Returns the batch (or batches, on a seed axis) of a group, made once for each seed."""
-    for seed in group.seeds:
-        if seed not in made:
-            made[seed] = make(seed)
-    if not group.vmap:
-        return made[group.seeds[0]]
-    together = tuple(group.seeds)
-    if together not in made:
-        parts = [made[seed] for seed in group.seeds]
-        stacked = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *parts)
-        made[together] = group.layout.place_seeds(stacked)
-    return made[together]
+class _Shared:
+    """The batches of a step or block, made once for each seed."""
+
+    def __init__(self, make: Callable[[int], PyTree]):
+        self._make = make
+        self._of_seed: dict[int, PyTree] = {}
+        self._stacked: dict[tuple[int, ...], PyTree] = {}
+
+    def of(self, group: LaneBatch) -> PyTree:
+        """Return the batches of a group; with lane axes, stacked on an axis of seeds."""
+        for seed in group.seeds:
+            if seed not in self._of_seed:
+                self._of_seed[seed] = self._make(seed)
+        if not group.vmap:
+            return self._of_seed[group.seeds[0]]
+        together = tuple(group.seeds)
+        if together not in self._stacked:
+            parts = [self._of_seed[seed] for seed in group.seeds]
+            stacked = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *parts)
+            self._stacked[together] = group.layout.place_seeds(stacked)
+        return self._stacked[together]
 
 
-def _number(value: Any) -> Any:
-    """A traced hyperparameter as an array: float32, or int32 for integers."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return np.asarray(value, np.bool_ if isinstance(value, bool) else np.float32)
-    return np.asarray(value, np.int32)
+def _number(value: object) -> np.ndarray:
+    """Return a traced hyperparameter as an array: float32, int32 for integers, or bool."""
+    kind = np.float32
+    if isinstance(value, bool | int):
+        kind = np.bool_ if isinstance(value, bool) else np.int32
+    return np.asarray(value, kind)

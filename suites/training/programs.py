@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.jax_config import cache_hits
 from velodrome.suites.training.rng import Stream, key_of
 from velodrome.taskgen.data.images import as_floats
 from velodrome.taskgen.task import Task
 
+Metrics = dict[str, jax.Array]
+Function = TypeVar("Function", bound=Callable[..., object])
+Result = TypeVar("Result")
+
 
 class LaneState(NamedTuple):
     """Everything that training changes.
 
     Attributes:
-      params: Parameters.
-      model_state: State of the task.
-      opt_state: State of the optimizer.
       diverged_at: i32[], the first step with a loss that is not finite; -1 while there is none.
     """
 
-    params: Any
-    model_state: Any
-    opt_state: Any
-    diverged_at: Any
+    params: PyTree
+    model_state: PyTree
+    opt_state: PyTree
+    diverged_at: jax.Array
 
 
 class Traced(NamedTuple):
@@ -44,11 +48,11 @@ class Traced(NamedTuple):
         without hyperparameters an axis.
     """
 
-    hyperparameters: Any
-    point: Any
+    hyperparameters: Mapping[str, ArrayLike]
+    point: ArrayLike
 
 
-class Timed:
+class TimedJit(Generic[Result]):
     """A jitted function that remembers how long its first call took.
 
     Attributes:
@@ -57,13 +61,22 @@ class Timed:
       cached: Whether the program came from the compilation cache.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: Any):
-        self._call = jax.jit(function, **options)
+    def __init__(
+        self,
+        function: Callable[..., Result],
+        *,
+        donate_argnums: tuple[int, ...] = (),
+        quick: bool = False,
+    ):
+        # Programs that run once a lane are compiled with little effort: on the CPU that takes a
+        # third of the time.
+        quickly = quick and jax.default_backend() == "cpu"
+        options = {"xla_backend_optimization_level": 0} if quickly else None
+        self._call = jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
         self.seconds = 0.0
         self.cached = False
 
-    def __call__(self, *args: Any) -> Any:
-        """Calls the compiled function."""
+    def __call__(self, *args: PyTree) -> Result:
         if self.seconds == 0.0:
             hits, start = cache_hits(), time.perf_counter()
             result = jax.block_until_ready(self._call(*args))
@@ -72,22 +85,22 @@ class Timed:
             return result
         return self._call(*args)
 
-    def memory_bytes(self, *args: Any) -> int:
-        """Returns the bytes of device memory that a call needs, as the compiler has laid them out.
+    def memory_bytes(self, *args: PyTree) -> int:
+        """Return the device memory that a call needs, as the compiler has laid it out.
 
         Arguments, results, and everything between; 0 if the backend does not say. After a call
         with such arguments nothing is compiled again.
         """
-        told = self._call.lower(*args).compile().memory_analysis()
-        if told is None:
+        found = self._call.lower(*args).compile().memory_analysis()
+        if found is None:
             return 0
-        shared = told.alias_size_in_bytes  # results that take the place of arguments
-        held = told.argument_size_in_bytes + told.output_size_in_bytes - shared
-        return int(held + told.temp_size_in_bytes)
+        shared = found.alias_size_in_bytes  # results that take the place of arguments
+        kept = found.argument_size_in_bytes + found.output_size_in_bytes - shared
+        return int(kept + found.temp_size_in_bytes)
 
 
 class TaskPrograms:
-    """Programs that only the task determines: every optimizer's lanes share them.
+    """Programs that only the task determines: the lanes of all optimizers share them.
 
     Args:
       task: The task.
@@ -101,13 +114,15 @@ class TaskPrograms:
         train_mode = protocol.eval_mode == "training-loss"
         batches = protocol.eval_batch_count
 
-        def init(seed: Any) -> Any:
+        def init(seed: ArrayLike) -> tuple[PyTree, PyTree]:
             return task.init(key_of(seed, Stream.INIT))
 
-        def evaluate(params: Any, model_state: Any, batch: Any, seed: Any, step: Any) -> Any:
+        def evaluate(
+            params: PyTree, model_state: PyTree, batch: PyTree, seed: ArrayLike, step: ArrayLike
+        ) -> Metrics:
             key = key_of(seed, Stream.EVAL, step)
 
-            def totals_of(part: Any, key: Any = key) -> Any:
+            def totals_of(part: PyTree, key: jax.Array = key) -> PyTree:
                 totals = task.metrics(params, model_state, key, part, train=train_mode)
                 return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), totals)
 
@@ -122,19 +137,28 @@ class TaskPrograms:
                 totals = totals_of(batch)
             return {name: total / count for name, (total, count) in totals.items()}
 
-        def loss(*args: Any) -> Any:
+        def loss(*args: PyTree) -> Metrics:
             # Much cheaper than all metrics: an accuracy costs more than a small model's forward
             # pass, and what is not returned is not computed.
             return {"loss": evaluate(*args)["loss"]}
 
         over_lanes = _evaluate_over_lanes if lanes else lambda function: function
-        self.init = Timed(jax.vmap(init) if lanes else init, compiler_options=_quick_compile())
-        self._evaluate = {"train": Timed(over_lanes(loss)), "heldout": Timed(over_lanes(evaluate))}
+        self.init = TimedJit(jax.vmap(init) if lanes else init, quick=True)
+        self._evaluate = {
+            "train": TimedJit(over_lanes(loss)),
+            "heldout": TimedJit(over_lanes(evaluate)),
+        }
 
     def evaluate(
-        self, split: str, params: Any, model_state: Any, batch: Any, seed: Any, step: Any
-    ) -> dict[str, Any]:
-        """Returns ``{metric: f32[]}``: the loss on the train split, all metrics on the other."""
+        self,
+        split: str,
+        params: PyTree,
+        model_state: PyTree,
+        batch: PyTree,
+        seed: ArrayLike,
+        step: ArrayLike,
+    ) -> Metrics:
+        """Return ``{metric: f32[]}``: the loss on the train split, all metrics on the other."""
         return self._evaluate[split](params, model_state, batch, seed, step)
 
 
@@ -155,13 +179,16 @@ class LanePrograms:
         optimizer: OptimizerSpec,
         *,
         horizon: int,
-        static: Mapping[str, Any],
+        static: Hyperparameters,
         lanes: bool,
     ):
         self.shared = task
-        make = _maker(optimizer, horizon, static)
+        num_steps = horizon if "num_steps" in optimizer.needs else None
 
-        def start(params: Any, model_state: Any, traced: Traced) -> LaneState:
+        def make(traced: Traced) -> optax.GradientTransformationExtraArgs:
+            return optimizer.make({**static, **traced.hyperparameters}, num_steps=num_steps)
+
+        def start(params: PyTree, model_state: PyTree, traced: Traced) -> LaneState:
             opt_state = make(traced).init(params)
             # Copies, because a lane gives its buffers away at every call and lanes start alike.
             params, model_state = jax.tree.map(jnp.copy, (params, model_state))
@@ -176,22 +203,22 @@ class LanePrograms:
                 jax.vmap(train, in_axes=(0, 0, None, None, None)), in_axes=(0, None, 0, 0, None)
             )
             averaged = averaged and jax.vmap(jax.vmap(averaged))
-        self.start = Timed(start, compiler_options=_quick_compile())
-        self.train = Timed(train, donate_argnums=0)
+        self.start = TimedJit(start, quick=True)
+        self.train = TimedJit(train, donate_argnums=(0,))
         self._averaged = averaged and jax.jit(averaged)
 
     def evaluate(
-        self, split: str, state: LaneState, batch: Any, seed: Any, step: Any
-    ) -> dict[str, Any]:
-        """Returns ``{metric: f32[]}`` (or ``[seed, point]``) of the evaluated parameters."""
+        self, split: str, state: LaneState, batch: PyTree, seed: ArrayLike, step: ArrayLike
+    ) -> Metrics:
+        """Return ``{metric: f32[]}`` (or ``[seed, point]``) of the evaluated parameters."""
         params = state.params
         if self._averaged is not None:
             params = self._averaged(state.opt_state, params)
         return self.shared.evaluate(split, params, state.model_state, batch, seed, step)
 
 
-def _sliced(batch: Any, size: int) -> Any:
-    """Splits examples into equal slices of at most ``size``; None if they stay together."""
+def _sliced(batch: PyTree, size: int) -> PyTree:
+    """Split examples into equal slices of at most ``size``; None if they stay together."""
     examples = jax.tree.leaves(batch)[0].shape[0]
     if size == 0 or examples <= size:
         return None
@@ -200,57 +227,43 @@ def _sliced(batch: Any, size: int) -> Any:
     return _split(batch, examples // fitting[0]) if fitting else None
 
 
-def _split(batch: Any, count: int) -> Any:
-    """Splits examples into ``count`` equal parts, on a new first axis."""
+def _split(batch: PyTree, count: int) -> PyTree:
+    """Split examples into ``count`` equal parts, on a new first axis."""
     return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
 
 
-def _evaluate_over_lanes(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+def _evaluate_over_lanes(evaluate: Function) -> Function:
     points = jax.vmap(evaluate, in_axes=(0, 0, None, None, None))
     return jax.vmap(points, in_axes=(0, 0, 0, 0, None))
 
 
-def _quick_compile() -> dict[str, Any]:
-    """Options for programs that run once a lane: on the CPU, a third of the time to compile."""
-    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
-
-
-def _strong(leaf: Any) -> Any:
-    """Fixes the type of a leaf that is weakly typed at first: it would compile twice."""
+def _strong(leaf: ArrayLike) -> jax.Array:
+    """Fix the type of a leaf that is weakly typed at first: it would compile twice."""
     leaf = jnp.asarray(leaf)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
     return jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
-def _maker(
-    optimizer: OptimizerSpec, horizon: int, static: Mapping[str, Any]
-) -> Callable[[Any], optax.GradientTransformationExtraArgs]:
-    num_steps = horizon if "num_steps" in optimizer.needs else None
-
-    def make(traced: Traced) -> optax.GradientTransformationExtraArgs:
-        return optimizer.make({**static, **traced.hyperparameters}, num_steps=num_steps)
-
-    return make
-
-
 def _trainer(
     task: Task,
     optimizer: OptimizerSpec,
-    make: Callable[[Any], optax.GradientTransformationExtraArgs],
-) -> Callable[..., LaneState]:
-    """Returns ``train(state, traced, batches, seed, start) -> state``: one step per batch."""
+    make: Callable[[Traced], optax.GradientTransformationExtraArgs],
+) -> Callable[[LaneState, Traced, PyTree, ArrayLike, ArrayLike], LaneState]:
+    """Return ``train(state, traced, batches, seed, start) -> state``: one step per batch."""
     needs = optimizer.needs
 
-    def train(state: LaneState, traced: Any, batches: Any, seed: Any, start: Any) -> LaneState:
+    def train(
+        state: LaneState, traced: Traced, batches: PyTree, seed: ArrayLike, start: ArrayLike
+    ) -> LaneState:
         transformation = make(traced)
 
-        def step(state: LaneState, inputs: tuple[Any, Any]) -> tuple[LaneState, None]:
+        def step(state: LaneState, inputs: tuple[PyTree, jax.Array]) -> tuple[LaneState, None]:
             stored, index = inputs
             batch = as_floats(stored)
             loss_key = key_of(seed, Stream.LOSS, index)
 
-            def loss_of(params: Any) -> tuple[Any, Any]:
+            def loss_of(params: PyTree) -> tuple[jax.Array, PyTree]:
                 return task.loss(params, state.model_state, loss_key, batch, train=True)
 
             (loss, model_state), grad = jax.value_and_grad(loss_of, has_aux=True)(state.params)
@@ -270,9 +283,9 @@ def _trainer(
             return LaneState(params, model_state, opt_state, diverged_at), None
 
         count = jax.tree.leaves(batches)[0].shape[0]
-        indices = start + jnp.arange(count, dtype=jnp.int32)
+        indices = jnp.asarray(start + jnp.arange(count, dtype=jnp.int32))
         state, _ = jax.lax.scan(step, state, (batches, indices))
-        # The loss of the next step would tell too, but the last update has no next step.
+        # The loss of the next step would show it too, but the last update has no next step.
         finite = jnp.all(
             jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)])
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import jax
+from jax.typing import ArrayLike
 
 from velodrome.suites.training.jax_config import PRNG
 
@@ -23,15 +23,15 @@ class Stream(IntEnum):
     EVAL = 4
 
 
-def key_of(seed: Any, stream: Stream, step: Any = None) -> jax.Array:
-    """Returns the key of one stream of the run ``seed``, at ``step`` if it changes with the step.
+def key_of(seed: ArrayLike, stream: Stream, step: ArrayLike | None = None) -> jax.Array:
+    """Return the key of one stream of the run ``seed``, at ``step`` if it changes with the step.
 
-    All lanes of a seed have the same keys, so that optimizers and rates meet the same noise.
+    All lanes of a seed have these keys, so that optimizers and rates meet equal noise.
     """
     key = jax.random.fold_in(jax.random.key(seed, impl=PRNG), int(stream))
     return key if step is None else jax.random.fold_in(key, step)
 
 
 def fresh_eval_seed(seed: int) -> int:
-    """Returns the seed of the examples that ``fresh`` evaluations of the run ``seed`` use."""
+    """Return the seed of the examples that ``fresh`` evaluations of the run ``seed`` use."""
     return EVAL_SEED + 1 + seed

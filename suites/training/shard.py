@@ -1,29 +1,29 @@
-"""Runs one shard of a plan: from the store's directory and a shard id to a Parquet file."""
+"""Run one shard of a plan: from the store's directory and a shard id to a Parquet file."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 
-from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.batching import choose_eval_slice
-from velodrome.suites.planning.plan import find_shard
+from velodrome.suites.planning.plan import split_static
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.environment import device_description, versions
 from velodrome.suites.training.jax_config import numerics
-from velodrome.suites.training.lanes import Group, LaneLoop
+from velodrome.suites.training.lanes import LaneBatch, LaneLoop
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms
 from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.build import build
@@ -34,10 +34,10 @@ _KEPT_TASKS = 8
 
 @runtime_checkable
 class Control(Protocol):
-    """How a running shard talks to whoever started it."""
+    """How a running shard talks to the engine that started it."""
 
     def report(self, *, fraction: float, last_loss: Mapping[int, float]) -> None:
-        """Tells how much of the shard is done (0 to 1), and the last train loss of its lanes."""
+        """Report how much of the shard is done (0 to 1), and the last train loss by lane."""
 
     def should_stop(self) -> bool:
         """Whether to save a checkpoint and stop as soon as possible."""
@@ -48,8 +48,8 @@ class Stopped(Exception):  # noqa: N818 - not an error
     """The shard was asked to stop; its checkpoint is in the store."""
 
 
-class Workshop:
-    """What a process keeps between shards: data and compiled programs of the last few tasks.
+class ShardRunner:
+    """Runs shards, and keeps data and compiled programs of the last few tasks between them.
 
     Args:
       store: The store whose plan is run.
@@ -60,10 +60,10 @@ class Workshop:
         self.store = store
         self.suite = Suite.from_json(store.suite)
         self.checkpoint_seconds = checkpoint_seconds
-        self._tasks: OrderedDict[int, TaskBench] = OrderedDict()
+        self._tasks: OrderedDict[int, CompiledTask] = OrderedDict()
 
     def check_names(self) -> None:
-        """Looks up every optimizer of the suite; its families are looked up with its specs.
+        """Look up every optimizer of the suite; its families are looked up with its specs.
 
         Raises:
           UnknownNameError: This process does not know one.
@@ -71,62 +71,54 @@ class Workshop:
         for name in self.suite.optimizers:
             optimizers.get(name)
 
-    def bench(self, task_index: int) -> TaskBench:
-        """Returns data and programs of the suite's task with that index."""
-        if task_index not in self._tasks:
+    def task(self, index: int) -> CompiledTask:
+        """Return data and programs of the suite's task with that index."""
+        if index not in self._tasks:
             while len(self._tasks) >= _KEPT_TASKS:
                 self._tasks.popitem(last=False)
-            self._tasks[task_index] = TaskBench(self.suite, task_index)
-        self._tasks.move_to_end(task_index)
-        return self._tasks[task_index]
+            self._tasks[index] = CompiledTask(self.suite, index)
+        self._tasks.move_to_end(index)
+        return self._tasks[index]
 
     def run_shard(self, shard_id: str, control: Control) -> Path:
-        """Trains the lanes of a shard and writes its Parquet file.
-
-        A checkpoint of the same shard is taken up where it stands.
+        """Train the lanes of a shard, from its checkpoint if there is one, and write its file.
 
         Args:
           shard_id: Id of a shard of the store's plan.
           control: Gets reports, and may ask to stop.
 
         Returns:
-          The path of the file.
+          The path of the Parquet file.
 
         Raises:
           Stopped: ``control`` asked to stop.
-          VelodromeError: The file or a checkpoint cannot be written, or the data are not there.
+          VelodromeError: The file or a checkpoint cannot be written, or the data are missing.
         """
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        shard, cell = find_shard(self.store.plan, shard_id)
+        plan = self.store.plan
+        shard = plan.shard(shard_id)
+        cell = plan.cell(shard.cell)
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
         identity = {
             "shard": shard_id,
-            "plan_hash": plan_hash(self.store),
+            "plan_hash": plan.hash,
             "versions": versions(),
-            # Lanes lie otherwise on another number of devices. Threads change no bit.
+            # Another number of devices places lanes otherwise. Threads change no bit.
             "device": {k: v for k, v in device_description().items() if k != "threads"},
         }
         begun = time.monotonic()
         with numerics():
-            bench = self.bench(cell["task"]["index"])
-            loop = LaneLoop(
-                bench.data,
-                bench.groups(shard, cell),
-                horizon=cell["horizon"],
-                block=shard.get("block", 0),
-            )
+            task = self.task(cell.task.index)
+            groups = task.groups(shard, cell)
+            loop = LaneLoop(task.data, groups, horizon=cell.horizon, block=shard.block)
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
-                # A checkpoint only saves time: from one that is no use, the shard starts anew.
+                # A checkpoint only saves time: if it is of no use, the shard starts again.
                 with contextlib.suppress(StoreError):
                     loop.restore(path, meta)
                     started, spent = meta["started"], meta["seconds"]
             saved = time.monotonic()
-
-            def save() -> None:
-                seconds = spent + time.monotonic() - begun
-                loop.save(path, {**identity, "started": started, "seconds": seconds})
 
             def mark(loop: LaneLoop) -> bool:
                 nonlocal saved
@@ -135,75 +127,70 @@ class Workshop:
                     return True
                 stop = control.should_stop()
                 if stop or time.monotonic() - saved >= self.checkpoint_seconds:
-                    save()
+                    seconds = spent + time.monotonic() - begun
+                    loop.save(path, {**identity, "started": started, "seconds": seconds})
                     saved = time.monotonic()
                 return not stop
 
             if not loop.run(mark):
                 raise Stopped
         seconds = spent + time.monotonic() - begun
-        written = self._write(shard, cell, loop, bench, started=started, seconds=seconds)
+        written = self._write(shard, cell, loop, started=started, seconds=seconds)
         path.unlink(missing_ok=True)
         return written
 
     def _write(
-        self,
-        shard: Mapping[str, Any],
-        cell: Mapping[str, Any],
-        loop: LaneLoop,
-        bench: TaskBench,
-        *,
-        started: str,
-        seconds: float,
+        self, shard: Shard, cell: PlannedCell, loop: LaneLoop, *, started: str, seconds: float
     ) -> Path:
         diverged = loop.diverged_at()
         lanes = [
             {
-                **lane,
-                "status": "diverged" if lane["lane"] in diverged else "ok",
-                "diverged_at": diverged.get(lane["lane"]),
+                **vars(lane),
+                "status": "diverged" if lane.lane in diverged else "ok",
+                "diverged_at": diverged.get(lane.lane),
             }
-            for lane in shard["lanes"]
+            for lane in shard.lanes
         ]
+        planned = cell.to_json()
         metadata = {
-            "shard": shard["id"],
-            "cell": {name: cell[name] for name in ("id", "task", "optimizer", "horizon")},
+            "shard": shard.id,
+            "cell": {name: planned[name] for name in ("id", "task", "optimizer", "horizon")},
             "lanes": lanes,
             "suite_hash": self.suite.hash,
             "protocol_hash": self.suite.protocol.hash,
             "protocol": self.suite.protocol.to_json(),
-            "plan_hash": plan_hash(self.store),
-            "data": {**cell["data"], "splits": bench.data.content_hashes},
-            "mode": shard["mode"],
+            "plan_hash": self.store.plan.hash,
+            "data": {**vars(cell.data), "splits": loop.data.content_hashes},
+            "mode": shard.mode,
             "versions": versions(),
             "device": device_description(),
             "started": started,
             "seconds": round(seconds, 3),
         }
-        return self.store.write_shard(shard["id"], loop.records.columns(diverged), metadata)
+        return self.store.write_shard(shard.id, loop.records.columns(diverged), metadata)
 
 
-class TaskBench:
-    """Data and programs of a task."""
+class CompiledTask:
+    """Data and compiled programs of a task."""
 
     def __init__(self, suite: Suite, task_index: int):
         self.suite = suite
         self.task = build(suite.tasks[task_index])
         self.data = TaskData(suite.tasks[task_index], suite.protocol)
         self._shared: dict[tuple[bool, int], TaskPrograms] = {}
-        self._programs: dict[str, LanePrograms] = {}
+        self._programs: dict[tuple[object, ...], LanePrograms] = {}
 
     def programs(
         self,
         optimizer: OptimizerSpec,
         *,
         horizon: int,
-        static: Mapping[str, Any],
+        static: Hyperparameters,
         lanes: bool,
         eval_slice: int,
     ) -> LanePrograms:
-        """Returns the programs of an optimizer, made once."""
-        key = content_hash([optimizer.name, horizon, dict(static), lanes, eval_slice])
+        """Return the programs of an optimizer, made once."""
+        key = (optimizer.name, horizon, tuple(sorted(static.items())), lanes, eval_slice)
         if key not in self._programs:
             shared = lanes, eval_slice
             if shared not in self._shared:
@@ -220,23 +207,22 @@ class TaskBench:
         optimizer: OptimizerSpec,
         horizon: int,
         seeds: list[int],
-        points: list[dict[str, Any]],
+        points: Sequence[Hyperparameters],
         numbers: list[int],
         *,
         vmap: bool = False,
         eval_slice: int | None = None,
-    ) -> Group:
-        """Returns lanes with their programs: one lane, or with ``vmap`` all seeds x points.
+    ) -> LaneBatch:
+        """Return lanes with their programs: one lane, or with ``vmap`` all seeds x points.
 
         Args:
-          optimizer: What trains them.
+          optimizer: The optimizer.
           horizon: Updates of each lane.
           seeds: One seed, or the first axis of the lanes.
           points: One point of the hyperparameters, or the second axis of the lanes.
           numbers: Numbers of the lanes.
           vmap: Whether there are two lane axes.
-          eval_slice: Examples that an evaluation looks at together; by default what the batching
-            rule says.
+          eval_slice: Examples that an evaluation looks at together; the batching rule's by default.
         """
         if eval_slice is None:
             spec = self.task.spec
@@ -244,38 +230,29 @@ class TaskBench:
             eval_slice = choose_eval_slice(
                 self.task.cost, spec.batch_size, examples, jax.default_backend()
             )
-        static = {name: value for name, value in points[0].items() if name in optimizer.static}
+        split = [split_static(optimizer, point) for point in points]
         programs = self.programs(
-            optimizer, horizon=horizon, static=static, lanes=vmap, eval_slice=eval_slice
+            optimizer, horizon=horizon, static=split[0][0], lanes=vmap, eval_slice=eval_slice
         )
-        traced = [
-            {name: value for name, value in point.items() if name not in static} for point in points
-        ]
-        return Group(programs, seeds, traced, numbers, vmap=vmap)
+        return LaneBatch(programs, seeds, [traced for _, traced in split], numbers, vmap=vmap)
 
-    def groups(self, shard: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Group]:
-        """Returns the lanes of a shard as groups."""
-        optimizer = optimizers.get(cell["optimizer"]["name"])
-        lanes, horizon = shard["lanes"], cell["horizon"]
-        vmap = shard["mode"] == "vmap"
+    def groups(self, shard: Shard, cell: PlannedCell) -> list[LaneBatch]:
+        """Return the lanes of a shard: all in one batch, or each in a batch."""
+        optimizer = optimizers.get(cell.optimizer.name)
+        vmap = shard.mode == "vmap"
         groups = []
-        for members in [lanes] if vmap else [[lane] for lane in lanes]:
-            seeds = list(dict.fromkeys(lane["seed"] for lane in members))
+        for members in [shard.lanes] if vmap else [(lane,) for lane in shard.lanes]:
+            seeds = list(dict.fromkeys(lane.seed for lane in members))
             of_first_seed = members[: len(members) // len(seeds)]
             groups.append(
                 self.group(
                     optimizer,
-                    horizon,
+                    cell.horizon,
                     seeds,
-                    [lane["hyperparameters"] for lane in of_first_seed],
-                    [lane["lane"] for lane in members],
+                    [lane.hyperparameters for lane in of_first_seed],
+                    [lane.lane for lane in members],
                     vmap=vmap,
-                    eval_slice=shard["eval_slice"],
+                    eval_slice=shard.eval_slice,
                 )
             )
         return groups
-
-
-def plan_hash(store: Store) -> str:
-    """Returns the content hash of the store's plan, as its manifest and its shards record it."""
-    return store.manifest.get("plan_hash") or content_hash(store.plan)

@@ -1,18 +1,20 @@
 """Lanes on several devices: which of their axes is split, and how it is made even.
 
-Lanes never meet, so each device computes its own, and nothing is exchanged but batches. On one
-device nothing here has any effect.
+Lanes never meet, so each device computes its lanes, and only batches are exchanged. On one device
+nothing here has any effect.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _AXIS = "lanes"
+
+Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Layout:
     """Where the lanes ``[seed, point]`` of a program are computed.
 
     Attributes:
-      seeds: Length of the first axis, lanes that only fill up included.
+      seeds: Length of the first axis, with lanes that only fill up.
       points: Length of the second axis, likewise.
       mesh: The devices in a row; None if lanes are not split.
       split: The axis that is split over them, 0 (seeds) or 1 (points).
@@ -31,32 +33,28 @@ class Layout:
     mesh: Mesh | None = None
     split: int = 1
 
-    def place_lanes(self, tree: Any) -> Any:
-        """Puts arrays ``[seed, point, ...]`` where their lanes are computed."""
+    def place_lanes(self, tree: Tree) -> Tree:
+        """Put arrays ``[seed, point, ...]`` where their lanes are computed."""
         return self._place(tree, (None, _AXIS) if self.split else (_AXIS,))
 
-    def place_seeds(self, tree: Any) -> Any:
-        """Puts arrays ``[seed, ...]``, which all points of a seed share."""
+    def place_seeds(self, tree: Tree) -> Tree:
+        """Put arrays ``[seed, ...]``, which all points of a seed share."""
         return self._place(tree, () if self.split else (_AXIS,))
 
-    def place_points(self, tree: Any) -> Any:
-        """Puts arrays ``[point]``, which all seeds of a point share."""
+    def place_points(self, tree: Tree) -> Tree:
+        """Put arrays ``[point]``, which all seeds of a point share."""
         return self._place(tree, (_AXIS,) if self.split else ())
 
-    def _place(self, tree: Any, axes: tuple[str | None, ...]) -> Any:
+    def _place(self, tree: Tree, axes: tuple[str | None, ...]) -> Tree:
         if self.mesh is None:
             return tree
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(*axes)))
 
 
 def choose_layout(seeds: int, points: int) -> Layout:
-    """Returns the layout of ``seeds`` x ``points`` lanes on the devices of this process.
+    """Return the layout of ``seeds`` x ``points`` lanes on the devices of this process.
 
     On one device, also where ``jax_default_device`` names one, lanes are not split.
-
-    Args:
-      seeds: Length of the first axis.
-      points: Length of the second axis.
     """
     devices = jax.local_devices() if getattr(jax.config, "jax_default_device", None) is None else []
     if len(devices) <= 1 or seeds * points == 1:
@@ -67,18 +65,13 @@ def choose_layout(seeds: int, points: int) -> Layout:
 
 
 def split_evenly(seeds: int, points: int, *, devices: int) -> tuple[int, int, int]:
-    """Chooses the axis whose splitting leaves the fewest lanes to one device.
+    """Choose the axis whose splitting leaves the fewest lanes to one device.
 
     Where it does not divide, lanes are added to it (their numbers are thrown away), and devices
-    that would compute such lanes only are left out.
-
-    Args:
-      seeds: Length of the first axis.
-      points: Length of the second axis.
-      devices: How many there are.
+    that would compute only such lanes are left out.
 
     Returns:
-      The axis (0 or 1), how many devices are used, and the length of the axis with what is added.
+      The axis (0 or 1), how many devices are used, and the length of the axis with added lanes.
     """
     each_seeds, each_points = (-(-length // devices) for length in (seeds, points))
     split = int(each_points * seeds <= each_seeds * points)

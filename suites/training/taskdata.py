@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.training.prefetch import Prefetch
 from velodrome.suites.training.rng import EVAL_SEED, Stream, fresh_eval_seed, key_of
 from velodrome.taskgen.build import open_source
 from velodrome.taskgen.spec import TaskSpec
@@ -17,6 +19,8 @@ SPLITS = ("train", "heldout")
 
 #: Upper limit of the indices that are computed and kept at a time, in numbers.
 _INDEX_BLOCK = 4_000_000
+
+T = TypeVar("T")
 
 
 class TaskData:
@@ -47,7 +51,7 @@ class TaskData:
             )
             for split, source in self.sources.items()
         }
-        self._fixed: dict[str, Any] = {}
+        self._fixed: dict[str, PyTree] = {}
         self._blocks: dict[int, tuple[int, np.ndarray]] = {}
         self._prefetch = None if train.resident else Prefetch(train.block)
 
@@ -56,16 +60,11 @@ class TaskData:
         """Content hash of the arrays of each split, as used."""
         return {split: source.content_hash for split, source in self.sources.items()}
 
-    def training_block(self, seed: int, start: int, count: int, horizon: int) -> Any:
-        """Returns the batches of ``count`` steps from ``start`` on, stacked on a first axis.
+    def training_block(self, seed: int, start: int, count: int, horizon: int) -> PyTree:
+        """Return the batches of ``count`` steps from ``start`` on, stacked on a first axis.
 
-        They are as stored: a step makes its own of them with :func:`as_floats`.
-
-        Args:
-          seed: The run's seed; all its lanes share the batches.
-          start: First step.
-          count: Number of steps.
-          horizon: Steps of the whole run; indices are computed that far ahead.
+        They are as stored: a step converts its batch with `as_floats`. All lanes of a seed share
+        the batches. Indices are computed up to ``horizon``, the steps of the whole run.
         """
         indices = self._indices(seed, start, count, horizon)
         if self._prefetch is None:
@@ -78,32 +77,59 @@ class TaskData:
                 self._prefetch.begin((seed, start + count), after)
         return self.gather(arrays, places, np.uint32(seed), np.int32(start))
 
-    def eval_batch(self, split: str, seed: int, evaluation: int) -> Any:
-        """Returns the examples of an evaluation.
-
-        Args:
-          split: ``"train"`` or ``"heldout"``.
-          seed: The run's seed.
-          evaluation: Number of the evaluation in the run, from 0.
-        """
+    def eval_batch(self, split: str, seed: int, evaluation: int) -> PyTree:
+        """Return the examples of evaluation number ``evaluation`` of the run ``seed``."""
         if self.protocol.eval_batches == "fresh":
             return self._evaluated(split, fresh_eval_seed(seed), evaluation)
         if split not in self._fixed:
             self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
 
-    def _evaluated(self, split: str, seed: int, evaluation: int) -> Any:
-        """Gathers the examples of an evaluation; its batches, if it has some, in a row."""
+    def _evaluated(self, split: str, seed: int, evaluation: int) -> PyTree:
+        """Gather the examples of an evaluation; if it has several batches, in a row."""
         source, batches = self.sources[split], self.protocol.eval_batch_count or 1
         size = min(self.protocol.examples_together(self.batch_size), source.size)
         rows = source.indices(seed, evaluation * batches, batches, size).reshape(-1)
         return self._gather_eval[split](*source.block(rows))
 
     def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:
-        """Computes indices far ahead: a call of ``Source.indices`` sorts whole epochs."""
+        """Compute indices far ahead: a call of ``Source.indices`` sorts whole epochs."""
         first, block = self._blocks.get(seed, (0, np.empty((0, 0), np.int32)))
         if not first <= start <= start + count <= first + len(block):
             ahead = max(count, min(horizon - start, _INDEX_BLOCK // self.batch_size))
             first, block = start, self.sources["train"].indices(seed, start, ahead, self.batch_size)
             self._blocks[seed] = first, block
         return block[start - first : start - first + count]
+
+
+class Prefetch(Generic[T]):
+    """Copies blocks of batches to the device, in a thread, while earlier ones are trained on.
+
+    A block is a pure function of its indices, so fetching ahead changes no number.
+
+    Args:
+      fetch: Returns the block of some indices, as ``Source.block`` does.
+    """
+
+    def __init__(self, fetch: Callable[[np.ndarray], T]):
+        self._fetch = fetch
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        self._begun: dict[tuple[int, int], tuple[np.ndarray, Future[T]]] = {}
+
+    def begin(self, key: tuple[int, int], indices: np.ndarray) -> None:
+        """Start to fetch a block; until it is taken it stays in memory.
+
+        Args:
+          key: ``(seed, step)``. A block of this seed that nobody took is dropped.
+          indices: The rows of the block.
+        """
+        for known in [known for known in self._begun if known[0] == key[0]]:
+            self._begun.pop(known)[1].cancel()
+        self._begun[key] = indices, self._thread.submit(self._fetch, indices)
+
+    def take(self, key: tuple[int, int], indices: np.ndarray) -> T:
+        """Return a block: the one begun under ``key`` if it has these indices, or a new one."""
+        begun = self._begun.pop(key, None)
+        if begun is not None and np.array_equal(begun[0], indices):
+            return begun[1].result()
+        return self._fetch(indices)

@@ -1,11 +1,12 @@
-"""One run, in memory: a task, an optimizer, and the curve that comes out."""
+"""Train a task once, in memory, and return its curve."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import cast
 
+import numpy as np
 import optax
 import pandas as pd
 
@@ -16,7 +17,7 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.lanes import LaneLoop
-from velodrome.suites.training.shard import TaskBench
+from velodrome.suites.training.shard import CompiledTask
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
 
@@ -29,11 +30,11 @@ def train(
     seed: int = 0,
     eval_every: int = 10,
     needs: Iterable[str] = ("value",),
-    **hyperparameters: Any,
+    **hyperparameters: object,
 ) -> pd.DataFrame:
-    """Trains a task once and returns its curve; nothing is stored.
+    """Train a task once and return its curve; nothing is stored.
 
-    The numbers are those that a suite with the same settings would get for the seed.
+    The numbers are those that a suite with these settings would get for the seed.
 
     Args:
       task: A task, or the spec of one.
@@ -42,15 +43,15 @@ def train(
       steps: Updates, a multiple of ``eval_every``.
       seed: Determines initial parameters, batches and all other randomness.
       eval_every: Updates between evaluations (held out: five times as many).
-      needs: What of ``value`` (the loss), ``grad``, ``value_fn``, ``grad_fn`` and ``key`` the
-        transformation's update takes as keywords. A name brings its own.
+      needs: Which of ``value`` (the loss), ``grad``, ``value_fn``, ``grad_fn`` and ``key`` the
+        transformation's update takes as keywords; ignored if the optimizer is a name.
       **hyperparameters: For an optimizer given by its name, such as ``learning_rate=1e-3``.
 
     Returns:
       One row for each evaluated step (the index), and columns "train loss", "heldout loss" and
       the other metrics of the family, such as "heldout accuracy"; held-out values are missing
-      where they were not measured. A run that diverges ends before the step at which it did, with
-      a `UserWarning` that names the step.
+      where they were not measured. The curve of a run that diverges ends before the step of
+      divergence, with a `UserWarning` that names the step.
 
     Raises:
       SpecError: The task or the optimizer is something else, a setting is out of range, or a
@@ -67,9 +68,9 @@ def train(
         heldout_every=5 * eval_every,
     )
     with numerics():
-        bench = TaskBench(Suite(spec.label, (spec,), protocol, (chosen.name,)), 0)
-        group = bench.group(chosen, steps, [seed], [hyperparameters], [0])
-        loop = LaneLoop(bench.data, [group], horizon=steps)
+        compiled = CompiledTask(Suite(spec.label, (spec,), protocol, (chosen.name,)), 0)
+        group = compiled.group(chosen, steps, [seed], [hyperparameters], [0])
+        loop = LaneLoop(compiled.data, [group], horizon=steps)
         loop.run(lambda _: True)
     diverged = loop.diverged_at()
     for step in diverged.values():  # of the one lane
@@ -82,7 +83,7 @@ def train(
     return _table(loop.records.columns(diverged))
 
 
-def _task_spec(task: Any) -> TaskSpec:
+def _task_spec(task: object) -> TaskSpec:
     spec = task.spec if isinstance(task, Task) else task
     if not isinstance(spec, TaskSpec):
         raise SpecError("task", task, "a velodrome.Task or a velodrome.TaskSpec")
@@ -90,11 +91,12 @@ def _task_spec(task: Any) -> TaskSpec:
 
 
 def _optimizer_spec(
-    optimizer: Any, needs: Iterable[str], hyperparameters: Mapping[str, Any]
+    optimizer: object, needs: Iterable[str], hyperparameters: Mapping[str, object]
 ) -> OptimizerSpec:
     if isinstance(optimizer, str):
         return optimizers.get(optimizer)
-    if not _is_transformation(optimizer):
+    # Transformations of optax share no class, only their methods.
+    if not all(callable(getattr(optimizer, method, None)) for method in ("init", "update")):
         name = getattr(optimizer, "__name__", "")
         call = f" (call {name} first, as in {name}(1e-3))" if callable(optimizer) and name else ""
         raise SpecError(
@@ -109,16 +111,14 @@ def _optimizer_spec(
             "left out: they are for an optimizer given by its name, and this one is made already",
         )
     return OptimizerSpec(
-        name="given", label="given", factory=lambda: optimizer, needs=frozenset(needs)
+        name="given",
+        label="given",
+        factory=lambda: cast(optax.GradientTransformation, optimizer),
+        needs=frozenset(needs),
     )
 
 
-def _is_transformation(optimizer: Any) -> bool:
-    """Whether it has what optax's transformations have; their classes are not all one."""
-    return all(callable(getattr(optimizer, name, None)) for name in ("init", "update"))
-
-
-def _table(columns: Mapping[str, Any]) -> pd.DataFrame:
+def _table(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "step": columns["step"],

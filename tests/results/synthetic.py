@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.results.plans import plan_of
 from velodrome.foundation.canonical import content_hash
 from velodrome.results.analyses.summary import table, task_rows
 from velodrome.results.speedup.comparison import compare
@@ -129,6 +130,7 @@ def make(
             cell = {
                 "id": content_hash([task["hash"], optimizer, horizon])[:16],
                 "task": task, "optimizer": optimizer, "horizon": horizon,
+                "data": {"name": "none", "content_hash": "0", "provenance": provenance},
             }  # fmt: skip
             cells.append(cell)
             grid: list[dict[str, Any]] = [{"learning_rate": r} for r in rates] if swept else [{}]
@@ -149,9 +151,7 @@ def make(
         "created": "2026-01-01T00:00:00+00:00", "versions": {"velodrome": "0"},
         "device": {"name": "none"},
     }  # fmt: skip
-    store = Store.create(
-        directory, manifest=manifest, plan={"cells": cells, "shards": shards}, suite=suite
-    )
+    store = Store.create(directory, manifest=manifest, plan=plan_of(cells, shards), suite=suite)
     of_name = {c.name: c for c in candidates}
     cell_of = {cell["id"]: cell for cell in cells}
     for shard in shards:
@@ -208,7 +208,7 @@ def make(
                 "cell": cell,
                 "lanes": metadata_lanes,
                 "plan_hash": "p",
-                "data": {"name": "none", "content_hash": "0", "provenance": provenance},
+                "data": cell["data"],
             },  # fmt: skip
         )
         if (name, index) not in untimed:
@@ -229,7 +229,7 @@ def summarize(store: Store) -> pd.DataFrame:
     return table(row for task in compare(store) for row in task_rows(task))
 
 
-def eventful(directory: Path) -> Made:
+def eventful(directory: Path, *, provenance: str = "built-in") -> Made:
     """Eight tasks on which everything happens that can happen."""
     return make(
         directory,
@@ -239,6 +239,7 @@ def eventful(directory: Path) -> Made:
         failed=[("velo", 6)],
         missing=[("velo", 7)],
         untimed=[("velo", 2)],
+        provenance=provenance,
     )
 
 

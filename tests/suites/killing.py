@@ -25,7 +25,7 @@ from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import lanes
 from velodrome.suites.training.jax_config import use_compilation_cache
-from velodrome.suites.training.shard import Workshop
+from velodrome.suites.training.shard import ShardRunner
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
@@ -61,10 +61,10 @@ def child(out: Path, pipe: int) -> None:
     if not (out / "manifest.json").exists():
         open_store(suite(), out, make_plan(suite()))
     store = Store.open(out)
-    workshop = Workshop(store, checkpoint_seconds=0.0)
-    for shard in store.plan["shards"]:
-        if not store.has_shard(shard["id"]):
-            workshop.run_shard(shard["id"], Beat(pipe))
+    runner = ShardRunner(store, checkpoint_seconds=0.0)
+    for shard in store.plan.shards:
+        if not store.has_shard(shard.id):
+            runner.run_shard(shard.id, Beat(pipe))
 
 
 def fork(out: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.running.run import run
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.training import checkpoint
-from velodrome.suites.training.shard import Stopped, Workshop
+from velodrome.suites.training.shard import ShardRunner, Stopped
 
 
 def tree():
@@ -91,15 +91,15 @@ def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch
         run(suite, tmp_path / "whole", workers=0, timing=False, progress="silent")
         store = open_store(suite, tmp_path / "pieces", make_plan(suite))
         plan = store.plan
-        for shard in plan["shards"]:
+        for shard in plan.shards:
             stops = 0
-            while not store.has_shard(shard["id"]):
-                try:  # a new workshop each time, as in a new process
-                    Workshop(store, checkpoint_seconds=0.0).run_shard(shard["id"], StopAfter(1))
+            while not store.has_shard(shard.id):
+                try:  # a new runner each time, as in a new process
+                    ShardRunner(store, checkpoint_seconds=0.0).run_shard(shard.id, StopAfter(1))
                 except Stopped:
                     stops += 1
-                    assert (tmp_path / "pieces" / "checkpoints" / f"{shard['id']}.npz").exists()
-            assert shard["block"] == block
+                    assert (tmp_path / "pieces" / "checkpoints" / f"{shard.id}.npz").exists()
+            assert shard.block == block
             assert stops >= (20 if block else 3)
     assert toys.contents(tmp_path / "pieces") == toys.contents(tmp_path / "whole")
     assert not list((tmp_path / "pieces" / "checkpoints").glob("*.npz"))

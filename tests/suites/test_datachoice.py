@@ -8,7 +8,7 @@ import pytest
 
 import velodrome
 from velodrome.foundation.errors import DataError, PlanError, SpecError
-from velodrome.suites.planning.datachoice import with_data
+from velodrome.suites.planning.preflight import with_data
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toys
@@ -78,7 +79,7 @@ def test_a_baseline_that_is_not_run_is_told(tmp_path, dry_run: bool):
 
 
 def test_an_unknown_baseline_gets_the_close_ones(tmp_path):
-    content = load_suite("smoke").to_json()
+    content: Any = load_suite("smoke").to_json()
     content["protocol"]["baseline"] = "adma"
     path = tmp_path / "suite.json"
     path.write_text(json.dumps(content))

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
+from velodrome.results.store.plan import (
+    Batching,
+    DataRef,
+    OptimizerRef,
+    PlannedCell,
+    StepCost,
+    TaskRef,
+)
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 from velodrome.suites.running.eta import Estimate, startup_seconds
 
 
-def cell(name: str, *, optimizer: str = "Adam", kernels: int = 30) -> dict[str, Any]:
-    return {"id": name, "optimizer": {"label": optimizer}, "cost": {"kernels": kernels}}
+def cell(name: str, *, optimizer: str = "Adam", kernels: int = 30) -> PlannedCell:
+    return PlannedCell(
+        id=name,
+        task=TaskRef(0, "task", "mlp", "h"),
+        optimizer=OptimizerRef(optimizer.lower(), optimizer),
+        horizon=10,
+        batch_size=1,
+        data=DataRef("digits", "d", "built-in"),
+        cost=StepCost(1, 1, 1, 1, 1, kernels, 1),
+        batching=Batching("sequential", 1, 1),
+    )
 
 
 def shard(name: str, of: str = "a", weight: float = 1.0) -> Job:
@@ -25,9 +41,9 @@ TIMED = Job(TIMING, "a", "a", 0, 1.0)
 class Run:
     """An estimate, and the clock that it reads."""
 
-    def __init__(self, cells: list[dict[str, Any]], jobs: list[Job]):
+    def __init__(self, cells: list[PlannedCell], jobs: list[Job]):
         self.now = 0.0
-        self.estimate = Estimate({"cells": cells}, jobs, clock=lambda: self.now)
+        self.estimate = Estimate(cells, jobs, clock=lambda: self.now)
 
     def at(self, now: float) -> Estimate:
         self.now = float(now)

@@ -14,9 +14,9 @@ import toys
 
 import velodrome
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.plan import Batching
 from velodrome.results.store.store import Store
 from velodrome.suites.planning import plan as planning
-from velodrome.suites.planning.batching import Batching
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite

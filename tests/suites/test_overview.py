@@ -53,11 +53,11 @@ def test_a_core_is_predicted_within_a_factor_of_two():
     cells = overview(plan, protocol)
     ratios = {}
     for cell, (name, (size, microseconds)) in zip(cells, compared.items(), strict=True):
-        row = next(row for row in plan["cells"] if row["id"] == cell.id)
-        assert row["cost"]["flops"] / 1e6 == pytest.approx(size, rel=0.05, abs=0.05)  # the same
+        row = next(row for row in plan.cells if row.id == cell.id)
+        assert row.cost.flops / 1e6 == pytest.approx(size, rel=0.05, abs=0.05)  # the same
         ratios[name] = cell.seconds / cell.lanes / steps / (microseconds * 1e-6)
     assert all(0.5 < ratio < 2 for ratio in ratios.values()), ratios
-    of_shards = sum(shard_seconds(plan, shard, protocol) for shard in plan["shards"])
+    of_shards = sum(shard_seconds(plan, shard, protocol) for shard in plan.shards)
     assert of_shards == pytest.approx(sum(cell.seconds for cell in cells))
 
 
@@ -69,6 +69,6 @@ def test_timing_takes_longer_where_steps_are_long():
     )
     protocol = Protocol(steps=1000, seeds=1, eval_every=1000, eval_examples=1, heldout_every=1000)
     plan = make_plan(Suite("mine", (small, large, huge), protocol, ("sgd",)), backend="cpu")
-    first, second, third = (timing_seconds(plan, cell, protocol) for cell in plan["cells"])
+    first, second, third = (timing_seconds(plan, cell, protocol) for cell in plan.cells)
     assert first == second == 0.5
-    assert third == pytest.approx(9 * step_seconds(plan, plan["cells"][2], protocol)) and third > 5
+    assert third == pytest.approx(9 * step_seconds(plan, plan.cells[2], protocol)) and third > 5

@@ -10,9 +10,10 @@ import toys
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, PlanError, SpecError, UnknownNameError
 from velodrome.optimizers.registry import optimizers
+from velodrome.results.store.plan import DataRef, Plan
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning import batching
-from velodrome.suites.planning.plan import cell_id, find_shard, grid_points, make_plan, shards_of
+from velodrome.suites.planning.plan import cell_id, grid_points, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.cost.sheet import Cost
@@ -28,19 +29,19 @@ def spec(**config) -> TaskSpec:
 
 def test_golden_plan():
     plan = make_plan(load_suite("smoke"))
-    assert json.loads(json.dumps(plan)) == plan
-    assert content_hash(plan) == GOLDEN_SMOKE_PLAN
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert content_hash(plan.to_json()) == plan.hash == GOLDEN_SMOKE_PLAN
 
 
 def test_every_lane_is_planned_once():
     suite = Suite("x", (spec(),), Protocol(steps=100, seeds=3), ("adam", "sgd"))
     plan = make_plan(suite)
-    adam, sgd = plan["cells"]
-    assert (adam["horizon"], sgd["horizon"]) == (500, 100)
+    adam, sgd = plan.cells
+    assert (adam.horizon, sgd.horizon) == (500, 100)
     for cell in (adam, sgd):
-        lanes = [lane for shard in shards_of(plan, cell["id"]) for lane in shard["lanes"]]
-        assert sorted(lane["lane"] for lane in lanes) == list(range(45))
-        runs = {(lane["seed"], lane["hyperparameters"]["learning_rate"]) for lane in lanes}
+        lanes = [lane for shard in plan.shards_of(cell.id) for lane in shard.lanes]
+        assert sorted(lane.lane for lane in lanes) == list(range(45))
+        runs = {(lane.seed, lane.hyperparameters["learning_rate"]) for lane in lanes}
         assert runs == {
             (seed, rate)
             for seed in range(3)
@@ -50,7 +51,7 @@ def test_every_lane_is_planned_once():
 
 def test_ids_change_with_every_part_of_the_identity():
     task, adam = spec(), optimizers.get("adam")
-    data = {"content_hash": "a"}
+    data = DataRef("d", "a", "real")
     protocol = Protocol(steps=100)
     points = grid_points(adam, protocol)
 
@@ -60,7 +61,7 @@ def test_ids_change_with_every_part_of_the_identity():
     variants = [
         id_of(),
         id_of(task=spec(hidden_size=9)),
-        id_of(data={"content_hash": "b"}),
+        id_of(data=DataRef("d", "b", "real")),
         id_of(optimizer=dataclasses.replace(adam, name="other")),
         id_of(optimizer=dataclasses.replace(adam, version=2)),
         id_of(optimizer=dataclasses.replace(adam, identity={"weights": "c"})),
@@ -94,11 +95,11 @@ def test_vmap_shards_share_one_program():
     with toys.registered(swept=swept):
         suite = Suite("x", (spec(),), Protocol(steps=100, seeds=2), ("swept",))
         plan = make_plan(suite, backend="gpu")
-    assert len(plan["shards"]) == 2
-    for shard in plan["shards"]:
-        assert shard["mode"] == "vmap"
-        assert len({lane["hyperparameters"]["b1"] for lane in shard["lanes"]}) == 1
-        assert len(shard["lanes"]) == 4
+    assert len(plan.shards) == 2
+    for shard in plan.shards:
+        assert shard.mode == "vmap"
+        assert len({lane.hyperparameters["b1"] for lane in shard.lanes}) == 1
+        assert len(shard.lanes) == 4
 
 
 def test_batching_rule():
@@ -135,4 +136,4 @@ def test_what_cannot_be_planned_is_named():
         protocol = Protocol(steps=100, baseline_multiple=1)
         make_plan(Suite("x", (spec(),), protocol, ("adam", "twin")))
     with pytest.raises(PlanError, match="no shard 'nothing'"):
-        find_shard(make_plan(load_suite("smoke")), "nothing")
+        make_plan(load_suite("smoke")).shard("nothing")

@@ -23,7 +23,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
 from velodrome.suites.training.environment import command_line
-from velodrome.suites.training.shard import Workshop
+from velodrome.suites.training.shard import ShardRunner
 
 
 def go(out, *, suite=None, **options):
@@ -112,8 +112,8 @@ def test_changed_weights_never_mix(tmp_path):
 
 
 def test_a_stored_plan_is_used_again(tmp_path, monkeypatch):
+    from velodrome.results.store.plan import Batching
     from velodrome.suites.planning import plan as planning
-    from velodrome.suites.planning.batching import Batching
 
     go(tmp_path)
     plan = Store.open(tmp_path).plan
@@ -142,7 +142,7 @@ def fail_once(monkeypatch):
     """Makes the first shard that is run raise something; returns the list of its id."""
 
     def install(error: Exception) -> list[str]:
-        original = Workshop.run_shard
+        original = ShardRunner.run_shard
         failed: list[str] = []
 
         def sometimes(self, shard_id, control):
@@ -151,7 +151,7 @@ def fail_once(monkeypatch):
                 raise error
             return original(self, shard_id, control)
 
-        monkeypatch.setattr(Workshop, "run_shard", sometimes)
+        monkeypatch.setattr(ShardRunner, "run_shard", sometimes)
         return failed
 
     return install

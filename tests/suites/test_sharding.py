@@ -19,7 +19,7 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint, lanes
 from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.lanes import LaneLoop
-from velodrome.suites.training.shard import TaskBench
+from velodrome.suites.training.shard import CompiledTask
 from velodrome.suites.training.sharding import Layout, choose_layout, split_evenly
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
@@ -54,7 +54,7 @@ def test_one_lane_or_one_device_is_not_split():
 
 
 @functools.cache
-def bench() -> TaskBench:
+def compiled() -> CompiledTask:
     """One for all tests, so that programs are compiled once."""
     spec = TaskSpec(
         family="mlp",
@@ -63,15 +63,15 @@ def bench() -> TaskBench:
         batch_size=32,
     )
     protocol = Protocol(steps=STEPS, eval_every=5, heldout_every=10)
-    return TaskBench(Suite("sharded", (spec,), protocol), 0)
+    return CompiledTask(Suite("sharded", (spec,), protocol), 0)
 
 
 def loop_of(optimizer: OptimizerSpec, *, seeds: int, points: int, steps: int = STEPS) -> LaneLoop:
     numbers = list(range(seeds * points))
-    group = bench().group(
+    group = compiled().group(
         optimizer, steps, list(range(seeds)), optimizer.points[-points:], numbers, vmap=True
     )
-    return LaneLoop(bench().data, [group], horizon=steps)
+    return LaneLoop(compiled().data, [group], horizon=steps)
 
 
 def curves(loop: LaneLoop) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from velodrome.foundation.errors import DataError, StoreError
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.prefetch import Prefetch
+from velodrome.suites.training.taskdata import Prefetch
 from velodrome.taskgen.data import resident
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import recipes

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_names_are_labels_and_all_else_counts():
 
 
 def test_a_changed_spec_in_a_frozen_list_is_refused():
-    content = Suite("a", (small(),), Protocol(steps=100)).to_json()
+    content: Any = Suite("a", (small(),), Protocol(steps=100)).to_json()
     content["tasks"][0]["spec"]["batch_size"] = 17
     with pytest.raises(SpecError, match="a frozen list must not change"):
         Suite.from_json(content)

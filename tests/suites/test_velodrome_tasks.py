@@ -10,10 +10,9 @@ from conformance import FACTS
 import velodrome
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import PlanError, UnknownNameError
-from velodrome.suites.catalog import load_suite
+from velodrome.suites.catalog import load_suite, slices
 from velodrome.suites.published import tasks as velodrome_tasks
 from velodrome.suites.published.tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
-from velodrome.suites.slices import slices
 from velodrome.taskgen.space.config import config_to_json
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView

@@ -15,7 +15,7 @@ import optax
 
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
-from velodrome.suites.planning.plan import Plan
+from velodrome.results.store.plan import Plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.progress import Tracker

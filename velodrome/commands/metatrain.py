@@ -1,4 +1,4 @@
-"""``velodrome metatrain``: trains a learned optimizer."""
+"""``velodrome metatrain``: train a learned optimizer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import SpecError
@@ -27,7 +28,7 @@ _CONFIG_HELP = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(metatrain, arguments, name="metatrain", examples=EXAMPLES)
 
 
@@ -42,36 +43,38 @@ def metatrain(
     """Train a learned optimizer over sampled tasks: evolution strategies, or a search.
 
     A config with the method "search" searches the few numbers of hand-made weights; any other
-    evolves all weights. Can be interrupted at any time, by Ctrl-C or SIGTERM: it stops after the
-    step that it is in, and the same command goes on from there.
+    evolves all weights. Ctrl-C and SIGTERM stop it after the current step; the command, given again,
+    resumes it.
 
     Args:
       config: The name of a built-in config, or a JSON file.
       out: Where checkpoints, the log, and the weights go.
-      restart: Start anew: the log, the checkpoint and the weights that the directory holds of
-        another run are deleted.
+      restart: Start from the beginning, and delete the log, the checkpoint and the weights of
+        the run in the directory.
       workers: Ray workers that share the work: on this machine, or on the cluster that the
         environment variable RAY_ADDRESS names. Needs the extra "ray". Default: none.
-      max_minutes: Stop after so many minutes, as if interrupted. Default: when it is finished.
+      max_minutes: Stop after this time, as if interrupted. Default: when it is finished.
     """
     if max_minutes is not None and not 0 <= max_minutes < float("inf"):
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from velodrome.optimizers.metatrain.loop import metatrain as train
-    from velodrome.optimizers.metatrain.search.search import search_numbers
-    from velodrome.suites.training.jax_config import numerics, use_compilation_cache
+    from velodrome.suites.training import jax_config  # noqa: PLC0415 - help needs no jax
 
     settings = load_plan(config)
     if isinstance(settings, SearchConfig) and workers:
         raise SpecError("--workers", workers, "0: a search runs in this process alone")
-    use_compilation_cache()
+    jax_config.use_compilation_cache()
     seconds = None if max_minutes is None else 60.0 * max_minutes
-    with numerics():
+    with jax_config.numerics():
         if isinstance(settings, SearchConfig):
-            result = search_numbers(settings, out, resume=not restart, max_seconds=seconds)
+            result = velodrome.search_numbers(
+                settings, out, resume=not restart, max_seconds=seconds
+            )
         else:
-            result = train(settings, out, resume=not restart, max_seconds=seconds, workers=workers)
+            result = velodrome.metatrain(
+                settings, out, resume=not restart, max_seconds=seconds, workers=workers
+            )
     if result.finished:
         console().print(f"the weights are in {result.path}", markup=False)
     else:

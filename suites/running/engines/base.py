@@ -1,4 +1,4 @@
-"""Jobs, what engines report about them, and how a failure is told."""
+"""What engines share: jobs, reports about them, and the record of a failure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from velodrome.results.store.store import Store
 SHARD = "shard"
 TIMING = "timing"
 
-#: Seconds between checkpoints of a running shard, unless an engine is told otherwise.
+#: Default seconds between checkpoints of a running shard.
 CHECKPOINT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something for an engine to do.
+    """A unit of work for an engine.
 
     Attributes:
       kind: ``"shard"`` (train it) or ``"timing"`` (measure the optimizers of a task).
@@ -40,10 +40,10 @@ class Job:
 
 @runtime_checkable
 class Listener(Protocol):
-    """Gets told what an engine does; for progress displays."""
+    """Receives reports from an engine; for progress displays."""
 
     def job_started(self, job: Job) -> None:
-        """A job was begun (again)."""
+        """A job has begun, perhaps for the second time."""
 
     def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
         """A part of a job, from 0 to 1, is done; the last train loss by lane."""
@@ -55,7 +55,7 @@ class Listener(Protocol):
         """The job failed; ``again`` says whether it will be tried once more."""
 
     def say(self, message: str) -> None:
-        """Something a user should know."""
+        """Show a message to the user."""
 
 
 @runtime_checkable
@@ -63,17 +63,17 @@ class Engine(Protocol):
     """Runs jobs."""
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
-        """Runs all jobs; failures are recorded in the store and do not stop the others.
+        """Run all jobs; failures are recorded in the store and do not stop the others.
 
         Raises:
-          KeyboardInterrupt: The user asked to stop. What was finished is in the store, and what
-            was running has a checkpoint there.
+          KeyboardInterrupt: The user asked to stop. Finished shards are in the store, and the
+            others that had begun have a checkpoint there.
           VelodromeError: Nothing can run, or nothing can be written.
         """
 
 
 def failure_of(error: BaseException) -> tuple[str, str]:
-    """Returns the kind of a failure (``"oom"`` or ``"error"``) and its message."""
+    """Return the kind of a failure (``"oom"`` or ``"error"``) and its message."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
         return "oom", (
@@ -86,13 +86,13 @@ def failure_of(error: BaseException) -> tuple[str, str]:
 
 
 def record_failure(store: Store, job: Job, kind: str, message: str) -> None:
-    """Writes to the store why a shard, or the timing of a task, failed."""
+    """Write to the store why a shard, or the timing of a task, failed."""
     if job.kind == SHARD:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"cell": job.cell, "kind": kind, "message": message, "time": now}
         store.write_failure(job.id, record)
         return
     timed = store.timings
-    for cell in store.plan["cells"]:
-        if cell["task"]["index"] == job.task and cell["id"] not in timed:
-            store.write_timing_failure(cell["id"], kind, message)
+    for cell in store.plan.cells:
+        if cell.task.index == job.task and cell.id not in timed:
+            store.write_timing_failure(cell.id, kind, message)

@@ -1,4 +1,4 @@
-"""Runs shards in this process, one after another."""
+"""Run shards in this process, one after another."""
 
 from __future__ import annotations
 
@@ -15,38 +15,36 @@ from velodrome.suites.running.engines.base import (
     failure_of,
     record_failure,
 )
-from velodrome.suites.running.engines.jobs import do_job
+from velodrome.suites.running.engines.serve import do_job
 from velodrome.suites.training.jax_config import use_compilation_cache
-from velodrome.suites.training.shard import Stopped, Workshop
+from velodrome.suites.training.shard import ShardRunner, Stopped
 
 
 class InlineEngine:
-    """Runs jobs in this process: for accelerators, short runs, notebooks and debugging.
-
-    Args:
-      checkpoint_seconds: Seconds between checkpoints of a running shard.
-    """
+    """Runs jobs in this process: for accelerators, short runs, notebooks and debugging."""
 
     def __init__(self, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
         self.checkpoint_seconds = checkpoint_seconds
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
-        """Runs all jobs in their order; see :class:`velodrome.suites.running.engines.base.Engine`."""
+        """Run all jobs in their order; see `Engine`."""
         use_compilation_cache()
-        workshop = Workshop(store, checkpoint_seconds=self.checkpoint_seconds)
+        runner = ShardRunner(store, checkpoint_seconds=self.checkpoint_seconds)
         with interrupts() as interrupted:
             for job in jobs:
                 if interrupted.is_set():
                     raise KeyboardInterrupt
                 listener.job_started(job)
                 try:
-                    do_job(workshop, job, _InlineControl(job, listener, interrupted))
+                    do_job(runner, job, _InlineControl(job, listener, interrupted))
                 except Stopped:
                     raise KeyboardInterrupt from None
                 except WriteError:
                     raise  # the next shard would meet the same
                 except Exception as error:  # recorded as the shard's outcome; others go on
-                    _failed(store, job, error, listener)
+                    kind, message = failure_of(error)
+                    record_failure(store, job, kind, message)
+                    listener.job_failed(job, kind, message, again=False)
                 else:
                     listener.job_finished(job)
 
@@ -60,9 +58,3 @@ class _InlineControl:
 
     def should_stop(self) -> bool:
         return self._interrupted.is_set()
-
-
-def _failed(store: Store, job: Job, error: Exception, listener: Listener) -> None:
-    kind, message = failure_of(error)
-    record_failure(store, job, kind, message)
-    listener.job_failed(job, kind, message, again=False)

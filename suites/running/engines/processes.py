@@ -1,4 +1,4 @@
-"""Runs shards in worker processes: one for each core, each computing with one thread.
+"""Run shards in worker processes: one for each core, each computing with one thread.
 
 Measured on small tasks, two processes of one thread train about twice as many lanes a second as
 one process of two threads (docs/running.md): a step of such a task is too short to share.
@@ -28,8 +28,11 @@ from velodrome.suites.training.environment import core_numbers
 #: Seconds that workers have to save and stop; a long compilation may be in the way.
 GRACE_SECONDS = 20.0
 
-#: How often the same shard is begun if its worker keeps being killed.
+#: How often a shard is begun if its worker keeps being killed.
 ATTEMPTS = 2
+
+#: An answer of a worker: an object with the key ``event``.
+Event = dict[str, Any]
 
 
 class ProcessEngine:
@@ -60,7 +63,7 @@ class ProcessEngine:
         self.memory_bytes = memory_bytes
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
-        """Runs all jobs; see :class:`velodrome.suites.running.engines.base.Engine`.
+        """Run all jobs; see `Engine`.
 
         Raises:
           PlanError: The workers cannot run the plan, such as when an optimizer is known only in
@@ -71,7 +74,7 @@ class ProcessEngine:
 
 
 class _Pool:
-    """The workers of one run, and what they are doing."""
+    """The workers of one run, and their jobs."""
 
     def __init__(
         self, engine: ProcessEngine, store: Store, jobs: Sequence[Job], listener: Listener
@@ -80,7 +83,7 @@ class _Pool:
         self.store = store
         self.listener = listener
         self.schedule = Schedule(jobs, memory_bytes=engine.memory_bytes)
-        self.events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+        self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self.workers: dict[int, _Worker] = {}
         self.idle: set[int] = set()
         self.attempts: dict[str, int] = {}
@@ -109,7 +112,7 @@ class _Pool:
         number, self.started = self.started, self.started + 1
         self.workers[number] = _Worker(number, slot, pinned, self.engine, self.store, self.events)
 
-    def _handle(self, number: int, event: dict[str, Any]) -> None:
+    def _handle(self, number: int, event: Event) -> None:
         kind = event["event"]
         job = self.schedule.running.get(number)
         if kind == "ready":
@@ -123,7 +126,7 @@ class _Pool:
         elif kind == "exited":
             self._exited(number, event["status"])
         elif job is None:
-            return  # a late word about a job that is over
+            return  # a message for a job that has already finished
         elif kind == "progress":
             losses = {int(lane): float(loss) for lane, loss in event["last_loss"]}
             self.listener.job_progress(job, event["fraction"], losses)
@@ -168,7 +171,7 @@ class _Pool:
             self.idle.discard(number)
             if self.workers[number].send(job):
                 self.listener.job_started(job)
-            # Else it has died, and the news of that, on its way, frees the job again.
+            # Else it has died, and the event that says so, on its way, frees the job again.
 
     def _failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
         record_failure(self.store, job, kind, message)
@@ -192,7 +195,7 @@ class _Worker:
         cores: list[int],
         engine: ProcessEngine,
         store: Store,
-        events: queue.Queue[tuple[int, dict[str, Any]]],
+        events: queue.Queue[tuple[int, Event]],
     ):
         self.slot = slot
         self.ready = False
@@ -215,7 +218,7 @@ class _Worker:
         self._listen.start()
 
     def send(self, job: Job) -> bool:
-        """Gives the worker a job; returns whether it is there to take it."""
+        """Give the worker a job; return whether it is alive to take it."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(vars(job)) + "\n")
@@ -225,13 +228,13 @@ class _Worker:
         return True
 
     def hang_up(self) -> None:
-        """Tells the worker to save and stop."""
+        """Close the worker's input: it saves and stops."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
     def end(self, patience: float) -> None:
-        """Waits for the process to end; kills it when patience (in seconds) runs out."""
+        """Wait for the process to end; kill it after ``patience`` seconds."""
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -241,19 +244,19 @@ class _Worker:
         self._log.close()
 
     def last_words(self) -> str:
-        """Returns the end of what the process wrote to its standard error."""
+        """Return the end of what the process wrote to its standard error."""
         if self._log.closed:
             return ""
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - 2000))
         return self._log.read().decode(errors="replace").strip()
 
-    def _forward(self, number: int, events: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
+    def _forward(self, number: int, events: queue.Queue[tuple[int, Event]]) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as answers:
             for line in answers:
                 if not line.endswith("\n"):
-                    break  # killed in the middle of a word
+                    break  # killed in the middle of a line
                 event = json.loads(line)
                 self.ready = self.ready or event["event"] == "ready"
                 events.put((number, event))

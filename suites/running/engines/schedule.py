@@ -1,4 +1,4 @@
-"""Which job a free worker takes next."""
+"""Choose the job that a free worker takes next."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Schedule:
 
     A worker without a task takes the one with the most work left that nobody works on; when all
     are taken it helps with the largest. Timings come last and alone, on a quiet machine, each by
-    the worker that trained the task if it is still there. What would not fit in memory beside
-    that which runs waits, unless nothing runs. No number depends on the order.
+    the worker that trained the task if it is still running. A job that would not fit in memory
+    beside the running ones waits, unless nothing runs. No number depends on the order.
 
     Args:
       jobs: All jobs.
@@ -38,7 +38,7 @@ class Schedule:
         return dict(self._running)
 
     def take(self, worker: int) -> Job | None:
-        """Returns the next job for ``worker``, or None if it has to wait."""
+        """Return the next job for ``worker``, or None if it has to wait."""
         job = self._choose(worker)
         if job is not None:
             self._waiting.remove(job)
@@ -48,14 +48,14 @@ class Schedule:
         return job
 
     def release(self, worker: int, *, again: bool = False) -> Job | None:
-        """Ends the job of ``worker``; with ``again`` it waits once more. Returns the job."""
+        """End the job of ``worker`` and return it; with ``again`` it waits once more."""
         job = self._running.pop(worker, None)
         if job is not None and again:
             self._waiting.insert(0, job)
         return job
 
     def forget(self, worker: int) -> None:
-        """A worker is gone, and with it what it had compiled."""
+        """A worker is gone, and with it its compiled programs."""
         self._task_of.pop(worker, None)
         self._trained = {task: who for task, who in self._trained.items() if who != worker}
 

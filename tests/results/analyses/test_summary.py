@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from plans import with_shard
 from synthetic import Candidate, eventful, make, of_name, summarize
 
 from velodrome.results.analyses.summary import COLUMNS
@@ -67,10 +68,8 @@ def test_the_edge_of_the_grid_is_flagged(tmp_path: Path):
 
 def test_missing_runs_of_a_candidate_are_noted(tmp_path: Path):
     fresh = make(tmp_path / "s", [Candidate("velo", [2.0])])
-    plan = dict(fresh.store.plan)
     cell = of_name(fresh.store, "velo")
-    extra = {"id": "extra", "cell": cell.id, "lanes": [{"lane": 99, "seed": 9}]}
-    plan["shards"] = [*plan["shards"], extra]
+    plan = with_shard(fresh.store.plan, cell.id, seed=9)
     store = Store(tmp_path / "s", manifest=fresh.store.manifest, plan=plan, suite=fresh.store.suite)
     (task,) = compare(store)
     assert task.outcomes[0].status == "ok"
@@ -86,8 +85,12 @@ def test_runs_without_any_loss_have_diverged(tmp_path: Path):
         for x in cell.planned
     ]  # fmt: skip
     nothing = {name: np.empty(0, int) for name in ("lane", "step", "split", "metric", "value")}
-    about = {"id": cell.id, "task": cell.task, "optimizer": cell.optimizer, "horizon": 200}
-    made.store.write_shard(f"{cell.id}-0", nothing, {"cell": about, "lanes": lanes})
+    about = {
+        "id": cell.id, "task": dict(vars(cell.task)), "optimizer": dict(vars(cell.optimizer)),
+        "horizon": 200,
+    }  # fmt: skip
+    data = dict(vars(cell.data))
+    made.store.write_shard(f"{cell.id}-0", nothing, {"cell": about, "lanes": lanes, "data": data})
     (row,) = summarize(made.store).to_dict("records")
     assert row["status"] == "diverged" and row["speedup_steps_default"] == 0.0
 

@@ -68,8 +68,8 @@ def test_events_are_the_curves_of_the_store(tmp_path: Path):
     }
     assert files.runs == len(list(folder.rglob("events.out.tfevents.*"))) == 6 * 2
     for cell in Store.open(tmp_path / "s", read_only=True).cells():
-        index, ratio = cell.task["index"], 1.0 if cell.name == "adam" else 2.0
-        section = f"{index:03d} {cell.task['label']} (stand-in data)"
+        index, ratio = cell.task.index, 1.0 if cell.name == "adam" else 2.0
+        section = f"{index:03d} {cell.task.label} (stand-in data)"
         for split in ("train", "heldout"):
             stored = cell.curves(split=split)
             for lane, values in zip(stored.lanes, stored.values, strict=True):

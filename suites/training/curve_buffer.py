@@ -1,8 +1,8 @@
-"""Rows of a shard while it runs: what was measured, on the device until it is asked for."""
+"""Collect the values that a shard measures: on the device until they are asked for."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -18,34 +18,38 @@ _TYPES = {
 }
 
 
-class Records:
+class CurveBuffer:
     """The measured values of a shard's lanes.
 
     Values come as device arrays and are fetched together, so that recording never waits for the
     computation.
 
     Args:
-      columns: What an earlier part of the same shard recorded (see :meth:`columns`).
+      columns: The `codes` of an earlier part of the same shard.
       metrics: Names that the codes in ``columns["metric"]`` stand for.
+
+    Attributes:
+      last_loss: The last training loss of each lane, for progress displays.
     """
 
     def __init__(
-        self, columns: dict[str, np.ndarray] | None = None, metrics: list[str] | None = None
+        self, columns: Mapping[str, np.ndarray] | None = None, metrics: list[str] | None = None
     ):
         self.metrics = list(metrics or [])
         self._parts: dict[str, list[np.ndarray]] = {
             name: [np.asarray(columns[name], kind)] if columns else []
             for name, kind in _TYPES.items()
         }
-        self._pending: list[tuple[np.ndarray, int, int, dict[str, Any]]] = []
-        #: The last training loss of each lane, for progress displays.
+        self._pending: list[tuple[np.ndarray, int, int, Mapping[str, jax.Array]]] = []
         self.last_loss: dict[int, float] = {}
 
-    def add(self, lanes: np.ndarray, step: int, split: str, values: dict[str, Any]) -> None:
-        """Records an evaluation.
+    def add(
+        self, lanes: np.ndarray, step: int, split: str, values: Mapping[str, jax.Array]
+    ) -> None:
+        """Record an evaluation.
 
         Args:
-          lanes: Numbers of the lanes, i32[lanes]; what has a negative one is left out.
+          lanes: Numbers of the lanes, i32[lanes]; lanes with a negative number are left out.
           step: Updates made before it.
           split: ``"train"`` or ``"heldout"``.
           values: ``{metric: array}``, each with one number per lane.
@@ -53,7 +57,7 @@ class Records:
         self._pending.append((lanes, step, SPLITS.index(split), values))
 
     def fetch(self) -> None:
-        """Waits for the values recorded so far and brings them to the host."""
+        """Wait for the values recorded so far and bring them to the host."""
         fetched = jax.device_get([values for *_, values in self._pending])
         for (lanes, step, split, _), values in zip(self._pending, fetched, strict=True):
             for name, value in values.items():
@@ -70,14 +74,14 @@ class Records:
         self._pending.clear()
 
     def codes(self) -> dict[str, np.ndarray]:
-        """Returns the columns with integer codes for split and metric."""
+        """Return the columns with integer codes for split and metric."""
         self.fetch()
         for name, kind in _TYPES.items():
             self._parts[name] = [np.concatenate([np.empty(0, kind), *self._parts[name]])]
         return {name: parts[0] for name, parts in self._parts.items()}
 
     def divergence(self) -> dict[int, int]:
-        """Returns for each lane the first step whose train loss is not finite."""
+        """Return for each lane the first step whose train loss is not finite."""
         columns = self.codes()
         bad = ~np.isfinite(columns["value"]) & (columns["split"] == 0)
         if "loss" in self.metrics:
@@ -89,14 +93,11 @@ class Records:
             found[lane] = min(step, found.get(lane, step))
         return found
 
-    def columns(self, diverged_at: dict[int, int]) -> dict[str, np.ndarray]:
-        """Returns the columns as the store takes them, sorted by lane, split, metric and step.
+    def columns(self, diverged_at: Mapping[int, int]) -> dict[str, np.ndarray]:
+        """Return the columns as the store takes them, sorted by lane, split, metric and step.
 
-        Rows from the step at which a lane diverged on are left out: when its computation was
-        stopped depends on the machine, and says nothing.
-
-        Args:
-          diverged_at: Step of divergence by lane.
+        Rows from the step at which a lane diverged (``diverged_at``, by lane) are left out: how
+        long its computation went on depends on the machine.
         """
         columns = self.codes()
         limit = np.full(len(columns["lane"]), np.iinfo(np.int32).max, np.int64)

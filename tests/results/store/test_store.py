@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from plans import plan_of
 from synthetic import Candidate, make
 
 from velodrome.foundation.errors import StoreError, VelodromeError
@@ -26,13 +27,13 @@ CELL = {
     "optimizer": {"name": "adam", "label": "Adam"},
     "horizon": 20,
 }
-PLAN = {
-    "cells": [CELL, {**CELL, "id": "c1", "optimizer": "velo"}],
-    "shards": [
+PLAN = plan_of(
+    [CELL, {**CELL, "id": "c1", "optimizer": {"name": "velo", "label": "VeLO"}}],
+    [
         {"id": "s0", "cell": "c0", "lanes": LANES},
         {"id": "s1", "cell": "c1", "lanes": LANES[:1]},
     ],
-}
+)
 
 
 def manifest(suite: str = "aaa", protocol: str = "bbb") -> dict[str, Any]:
@@ -58,7 +59,11 @@ def columns() -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-METADATA = {"cell": CELL, "lanes": LANES}
+METADATA = {
+    "cell": CELL,
+    "lanes": LANES,
+    "data": {"name": "digits", "content_hash": "d", "provenance": "built-in"},
+}
 
 
 @pytest.fixture
@@ -112,9 +117,7 @@ def test_opening_and_reading_write_nothing(store: Store):
 
 
 def test_creating_again_keeps_what_is_there(store: Store):
-    again = Store.create(
-        store.directory, manifest=manifest(), plan={"cells": [], "shards": []}, suite={}
-    )
+    again = Store.create(store.directory, manifest=manifest(), plan=plan_of([], []), suite={})
     assert again.plan == PLAN and again.has_shard("s0")
 
 

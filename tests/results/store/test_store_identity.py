@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import plan_of
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.store import Store
 
-PLAN: dict[str, Any] = {"cells": [], "shards": []}
+PLAN = plan_of([], [])
+EMPTY = PLAN.to_json()
 TASKS = [
     {"spec": {"family": "mlp", "name": name}, "hash": str(at) * 12}
     for at, name in enumerate("abcde")
@@ -27,7 +29,7 @@ def create(path: Path, *, tasks: Any = (0, 1), optimizers: Any = ("adam",), **fi
         "suite": {"name": "mine", "hash": content_hash([suite, protocol])},
         "protocol": protocol,
         "protocol_hash": content_hash(protocol),
-        "plan_hash": content_hash(PLAN),
+        "plan_hash": PLAN.hash,
     }
     return Store.create(path, manifest=manifest, plan=PLAN, suite=suite)
 
@@ -83,21 +85,17 @@ def test_a_file_in_its_place_is_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ([], "holds a list, not an object with 'cells' and 'shards'"),
-        ({}, "has no list 'cells'"),
-        ({"cells": [], "shards": {}}, "has no list 'shards'"),
-        (
-            {"cells": [3], "shards": []},
-            r"cells\[0\] is no object with horizon, id, optimizer",
-        ),
-        ({"cells": [], "shards": [{"id": "s"}]}, r"shards\[0\] is no object with cell, id, lanes"),
-        (
-            {"cells": [], "shards": [], "rule": 2},
-            r"content hash is \w{12}, the manifest's plan_hash",
-        ),
+        ([], "holds no object of the kind 'velodrome-plan'"),
+        ({}, "holds no object of the kind 'velodrome-plan'"),
+        ({**EMPTY, "schema": 2}, "it has schema 2, and this version reads schema 1"),
+        ({**EMPTY, "shards": {}}, "its cells and shards are no lists"),
+        ({**EMPTY, "more": 1}, "it is no object with exactly cells, protocol_hash, rule, shards"),
+        ({**EMPTY, "cells": [3]}, r"cells\[0\] is no object with exactly batch_size, batching"),
+        ({**EMPTY, "shards": [{"id": "s"}]}, r"shards\[0\] is no object with exactly block, cell"),
+        ({**EMPTY, "rule": {}}, r"content hash is \w{12}, the manifest's plan_hash"),
     ],
 )
-def test_another_plan_is_refused(tmp_path: Path, plan: Any, message: str):
+def test_another_plan_is_refused(tmp_path: Path, plan: object, message: str):
     create(tmp_path)
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     with pytest.raises(StoreError, match=message) as refused:

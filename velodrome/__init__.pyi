@@ -24,6 +24,7 @@ from .optimizers.velo.weights.official import fetch_weights as fetch_weights
 from .optimizers.velo.weights.store import load_weights as load_weights
 from .optimizers.velo.weights.store import save_weights as save_weights
 from .optimizers.velo.weights.tree import VeLOWeights as VeLOWeights
+from .results.analyses.reference import load_reference as load_reference
 from .results.export.write import export as export
 from .results.report.notebook import figures as figures
 from .results.report.notebook import read_results as read_results

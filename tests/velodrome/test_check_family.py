@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from typing import Any
@@ -32,21 +33,36 @@ FAMILIES = (
 )
 
 
+#: Checks that compile nothing.
+QUICK = ("sampling", "config")
+
+#: Families whose programs take long to compile; make test-all runs their other checks.
+LARGE = ("transformer", "resnet", "vit", "learned_optimizer", "learned_optimizer_pes")
+
 #: What tests/taskgen puts every family through already, on more configs.
 ELSEWHERE = ("cost", "learning")
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def family_subject(request: pytest.FixtureRequest) -> family_contract.Subject:
-    return family_contract.Subject(velodrome.families.get(request.param))
+@functools.cache
+def subject_of(family: str) -> family_contract.Subject:
+    return family_contract.Subject(velodrome.families.get(family))
 
 
 @pytest.mark.parametrize(
-    "check", [name for name in family_contract.CHECKS if name not in ELSEWHERE]
+    ("family", "check"),
+    [
+        pytest.param(
+            family,
+            check,
+            marks=pytest.mark.long if family in LARGE and check not in QUICK else (),
+        )
+        for family in FAMILIES
+        for check in family_contract.CHECKS
+        if check not in ELSEWHERE
+    ],
 )
-@pytest.mark.slow
-def test_registered_families_keep_the_contract(family_subject: family_contract.Subject, check: str):
-    family_contract.CHECKS[check](family_subject)
+def test_registered_families_keep_the_contract(family: str, check: str):
+    family_contract.CHECKS[check](subject_of(family))
 
 
 @pytest.mark.parametrize("check", ELSEWHERE)

@@ -18,6 +18,7 @@ from velodrome.contracts.task import prepare, quick, require
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.nn.evolution import moved, unit_noise
 from velodrome.taskgen.space.config import dynamic_values, sample_config
 from velodrome.taskgen.space.distributions import Value
 from velodrome.taskgen.space.draws import NamedRng
@@ -162,14 +163,8 @@ def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Value:
 def _loss_at_start(small: task_contract.Subject, dynamic: Dynamic | None) -> jax.Array:
     params, state = small.task.init(jax.random.key(0), dynamic)
     # A last layer that starts at zero would hide what comes before it.
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [
-        leaf + _NUDGE * jax.random.normal(key, leaf.shape, leaf.dtype)
-        for leaf, key in zip(leaves, keys, strict=True)
-    ]
-    params = jax.tree.unflatten(structure, moved)
-    arguments = (params, state, jax.random.key(1), small.batch())
+    nudge = jax.tree.map(lambda leaf: leaf[0], unit_noise(jax.random.key(2), params, 1))
+    arguments = (moved(params, nudge, _NUDGE), state, jax.random.key(1), small.batch())
     return small.task.loss(*arguments, train=True, dynamic=dynamic)[0]
 
 

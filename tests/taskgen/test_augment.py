@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from velodrome.contracts.task import quick
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.augmentation import KINDS, PUBLISHED, Augmentation, sample_augmentations
 from velodrome.taskgen.build import build
@@ -36,7 +37,7 @@ def batch():
 def first_step(task, key, batch, dynamic=None):
     """Returns loss, state and gradient of the first training step, and the parameters."""
 
-    @jax.jit
+    @quick
     def step(key):
         params, state = task.init(key, dynamic)
 
@@ -92,7 +93,7 @@ def test_one_program_serves_all_levels_and_ranges(batch, plain):
         value, _ = task.loss(params, state, jax.random.key(0), batch, train=True, dynamic=dynamic)
         return value, state["scales"]
 
-    values, scales = jax.jit(jax.vmap(loss_of))(levels, ranges, jnp.arange(4))
+    values, scales = quick(jax.vmap(loss_of))(levels, ranges, jnp.arange(4))
     np.testing.assert_allclose(values, plain[0], rtol=1e-5)
     kernel = jax.tree.leaves(scales)[-1].reshape(4, -1)
     assert [len(np.unique(row)) for row in kernel[:3]] == [1, 1, 1]
@@ -106,7 +107,7 @@ def test_a_scaled_loss_has_a_scaled_gradient_and_is_evaluated_plain(batch, plain
     np.testing.assert_allclose(flat(slope), 8 * plain[1], rtol=1e-4, atol=1e-6)
     assert isinstance(task, AugmentedTask)
     assert task.plain_loss(value) == pytest.approx(plain[0], rel=1e-5)
-    assert task.plain_loss(6.0, {"loss_scale.scale": 2.0}) == 3.0
+    assert task.plain_loss(jnp.float32(6), {"loss_scale.scale": 2.0}) == 3.0
     total, count = task.metrics(params, state, jax.random.key(0), batch)["loss"]
     assert total / count == pytest.approx(plain[0], rel=1e-5)
 

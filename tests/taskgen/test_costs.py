@@ -9,7 +9,7 @@ from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.sampler import MIXTURE
 
-COUNT = 12
+COUNT = 8
 TOLERANCE = 0.10
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import jax
-from small_tasks import random_batch
+from small_tasks import quick, random_batch
 
 import velodrome
 from velodrome.taskgen.spec import DataSpec, TaskSpec
@@ -40,11 +39,6 @@ VARIANTS = {
 def variant(name: str, *, batch_size: int = 8, data: str = "photos", **changes) -> TaskSpec:
     family, config = VARIANTS[name]
     return TaskSpec(family, {**config, **changes}, DataSpec(data), batch_size)
-
-
-def quick(function, **options):
-    """Compiled with little care: these tests compile much and compute little."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
 
 
 def ready(spec, key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import velodrome
 from velodrome.taskgen.cost.sheet import Cost
@@ -59,17 +60,21 @@ def traced(spec: TaskSpec) -> Cost:
     return traced_cost(task.shapes, task.loss, batch_shapes(spec.view, spec.batch_size))
 
 
+def quick(function, **options):
+    """Compiled with little care: these tests compile much and compute little."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
+
+
 def random_batch(spec: TaskSpec, key):
-    info = spec.info
-    batch = {}
-    for name, shape in batch_shapes(spec.view, spec.batch_size).items():
-        key, draw = jax.random.split(key)
+    classes = spec.info.num_classes or spec.info.vocab_size
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+    def make(shape):  # with numpy, which compiles nothing
         if shape.dtype == jnp.float32:
-            batch[name] = jax.random.uniform(draw, shape.shape)
-        else:
-            classes = info.num_classes or info.vocab_size
-            batch[name] = jax.random.randint(draw, shape.shape, 1, classes)
-    return batch
+            return jnp.asarray(generator.random(shape.shape, np.float32))
+        return jnp.asarray(generator.integers(1, classes, shape.shape, np.int32))
+
+    return {name: make(shape) for name, shape in batch_shapes(spec.view, spec.batch_size).items()}
 
 
 def logit_gaps(task, params, state, obs):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_tasks import random_batch, small_spec
+from small_tasks import quick, random_batch, small_spec
 
 import velodrome
 from velodrome.taskgen.families.mlp import MLPConfig
@@ -104,27 +105,32 @@ def test_the_loss_is_that_of_the_base_task(key):
     spec = small_spec("es_wrapped")
     task, base = velodrome.build(spec), velodrome.build(base_spec(spec))
     assert task.shapes == base.shapes
-    params, state = task.init(key)
-    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(base.init(key)[0]), strict=True):
-        np.testing.assert_array_equal(one, other)
+    params, state = quick(task.init)(key)
+    same = jax.tree.map(np.array_equal, params, quick(base.init)(key)[0])
+    assert jax.tree.all(same)
     batch = random_batch(spec, key)
     for train in (True, False):
-        found = task.loss(params, state, key, batch, train=train)[0]
-        assert found == base.loss(params, state, key, batch, train=train)[0]
+        found, expected = (
+            quick(partial(one.loss, train=train))(params, state, key, batch)[0]
+            for one in (task, base)
+        )
+        assert found == expected
 
 
 def test_estimates_point_along_the_true_gradient(key):
     """With many pairs and a small deviation."""
     spec = small_spec("es_wrapped", pairs=512, std=1e-3, activation="tanh")
     task, base = velodrome.build(spec), velodrome.build(base_spec(spec))
-    params, state = task.init(key)
+    params, state = quick(task.init)(key)
     batch = random_batch(spec, key)
     vectors = [
         jnp.concatenate(
             [
                 leaf.ravel()
                 for leaf in jax.tree.leaves(
-                    jax.grad(one.loss, has_aux=True)(params, state, key, batch, train=True)[0]
+                    quick(jax.grad(partial(one.loss, train=True), has_aux=True))(
+                        params, state, key, batch
+                    )[0]
                 )
             ]
         )
@@ -144,7 +150,7 @@ def test_adam_trains_it(key):
     task, adam = velodrome.build(spec), optax.adam(3e-2)
     batch = random_batch(spec, key)
 
-    @jax.jit
+    @quick
     def train(key):
         params, state = task.init(key)
 
@@ -166,7 +172,7 @@ def test_dynamic_deviation(key):
     """A traced deviation gives what a constant one does."""
     task = velodrome.build(small_spec("es_wrapped", std=0.05))
     other = velodrome.build(small_spec("es_wrapped", std=0.02))
-    params, state = task.init(key)
+    params, state = quick(task.init)(key)
     batch = random_batch(task.spec, key)
 
     def gradient(task, dynamic):
@@ -174,7 +180,7 @@ def test_dynamic_deviation(key):
             params, state, key, batch, train=True, dynamic=dynamic
         )[0]
 
-    traced = jax.jit(lambda std: gradient(task, {"std": std}))(jnp.float32(0.02))
+    traced = quick(lambda std: gradient(task, {"std": std}))(jnp.float32(0.02))
     for one, wanted, unlike in zip(
         *(jax.tree.leaves(tree) for tree in (traced, gradient(other, None), gradient(task, None))),
         strict=True,

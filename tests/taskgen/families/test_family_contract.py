@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from image_variants import quick
-from small_tasks import random_batch, small_spec
+from small_tasks import quick, random_batch, small_spec
 
 import velodrome
 from velodrome.taskgen.sampler import MIXTURE

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from image_variants import quick, ready, variant
+from image_variants import ready, variant
+from small_tasks import quick
 
 import velodrome
 from velodrome.foundation.errors import SpecError

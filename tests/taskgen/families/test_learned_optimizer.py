@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_tasks import random_batch, small_spec
+from small_tasks import quick, random_batch, small_spec
 
 import velodrome
 from velodrome.contracts.task import check_cost, prepare
@@ -42,12 +42,12 @@ def test_the_loss_is_that_of_an_unroll(key):
     config = task.spec.config
     spec = TaskSpec(config.inner, inner_config(config), task.spec.data, config.inner_batch_size)
     inner = velodrome.build(spec)
-    weights, state = task.init(key)
-    found, after = jax.jit(lambda w: task.loss(w, state, key, batch, train=True))(weights)
+    weights, state = quick(task.init)(key)
+    found, after = quick(lambda w: task.loss(w, state, key, batch, train=True))(weights)
     assert after == {}
     start_key, _ = jax.random.split(jax.random.split(key, 1)[0])
     params, inner_state = inner.init(start_key)
-    gradient_at = jax.jit(lambda params, part: gradient_of(inner, params, inner_state, key, part))
+    gradient_at = quick(lambda params, part: gradient_of(inner, params, inner_state, key, part))
     adam = optax.adam(1e-3, eps_root=1e-8)
     memory, losses = adam.init(params), []
     for step in range(4):
@@ -62,9 +62,8 @@ def test_the_loss_is_that_of_an_unroll(key):
 def test_problems_are_averaged_and_differ(key):
     task, batch = build(problems=3)
     alone, _ = build()
-    weights, state = task.init(key)
+    weights, state = quick(task.init)(key)
 
-    @jax.jit
     def both(key):
         together = task.loss(weights, state, key, batch, train=True)[0]
         firsts = 12 * jnp.arange(3)
@@ -75,7 +74,7 @@ def test_problems_are_averaged_and_differ(key):
         )(jax.random.split(key, 3), firsts)
         return together, singles
 
-    together, singles = jax.jit(jax.vmap(both))(jax.random.split(key, 200))
+    together, singles = quick(jax.vmap(both))(jax.random.split(key, 200))
     assert len(np.unique(singles)) == singles.size  # every evaluation starts anew
     # A single problem splits its key once more, so that only the distributions are the same.
     error = np.sqrt(together.var() / 200 + singles.var() / 600)
@@ -87,7 +86,7 @@ def test_the_gradient_is_that_of_the_unroll(key):
     """Against differences, for the weight that every step is multiplied with."""
     task, batch = build(num_layers=1, activation="tanh")
 
-    @jax.jit
+    @quick
     def both(rate):
         return jax.value_and_grad(
             lambda rate: task.loss({"log_rate": rate}, {}, key, batch, train=True)[0]
@@ -102,10 +101,10 @@ def test_the_gradient_is_that_of_the_unroll(key):
 def test_the_estimated_gradient_points_along_the_true_one(key):
     true_task, batch = build(rule="sgdm")
     task, _ = build(rule="sgdm", es_pairs=256, es_std=0.01)
-    weights, state = task.init(key)
+    weights, state = quick(task.init)(key)
     weights["log_rate"] += 2.0
     results = [
-        jax.jit(lambda one=one: gradient_of(one, weights, state, key, batch))()
+        quick(lambda one=one: gradient_of(one, weights, state, key, batch))()
         for one in (true_task, task)
     ]
     losses = [float(loss) for (loss, _), _ in results]
@@ -121,10 +120,10 @@ def test_the_estimated_gradient_points_along_the_true_one(key):
 def test_evaluation_is_an_unroll_on_its_own_examples(key):
     """Of any number of examples, also fewer than an unroll needs."""
     task, batch = build(rule="adafactor_mlp")
-    weights, state = jax.jit(task.init)(key)
+    weights, state = quick(task.init)(key)
     few = jax.tree.map(lambda leaf: leaf[:2], batch)
 
-    @jax.jit
+    @quick
     def both(weights):
         value = task.loss(weights, state, key, few, train=False)[0]
         return value, task.metrics(weights, state, key, few)["loss"]
@@ -144,10 +143,10 @@ def test_losses_stay_finite_when_the_inner_problem_explodes(key):
 def test_training_finds_a_better_rate(key):
     """Gradient descent whose rate starts at 0.01 and has 20 steps wants a higher one."""
     task, batch = build(unroll_length=20)
-    weights, state = task.init(key)
+    weights, state = quick(task.init)(key)
     adam = optax.adam(0.1)
 
-    @jax.jit
+    @quick
     def train(weights):
         def step(carry, key):
             weights, memory = carry

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_tasks import random_batch, small_spec
+from small_tasks import quick, random_batch, small_spec
 
 import velodrome
 from velodrome.taskgen.families.learned_optimizer.config import LearnedOptimizerPESConfig
@@ -20,16 +20,16 @@ def build(**changes):
 
 def training(task, batch):
     """Returns ``step(weights, state, key)``, compiled."""
-    return jax.jit(lambda weights, state, key: task.loss(weights, state, key, batch, train=True))
+    return quick(lambda weights, state, key: task.loss(weights, state, key, batch, train=True))
 
 
 def test_problems_start_spread_and_start_anew_in_turn(key):
     """Steps are counted; the step after the last of a problem starts the next."""
     task, batch = build()
     config = task.spec.config
-    init = jax.jit(task.init)
+    init = quick(task.init)
     weights, state = init(key)
-    many = jax.jit(jax.vmap(lambda k: task.init(k)[1]["counter"]))(jax.random.split(key, 200))
+    many = quick(jax.vmap(lambda k: task.init(k)[1]["counter"]))(jax.random.split(key, 200))
     shares = np.bincount(np.asarray(many).ravel(), minlength=6) / many.size
     np.testing.assert_allclose(shares, 1 / config.problem_length, atol=0.06)
     step = training(task, batch)
@@ -49,7 +49,7 @@ def test_problems_start_spread_and_start_anew_in_turn(key):
 def test_perturbations_add_up_until_a_new_start(key):
     """Both members of a pair start alike, and part as they are trained by different rules."""
     task, batch = build(problem_length=8, problems=3)
-    weights, state = jax.jit(task.init)(key)
+    weights, state = quick(task.init)(key)
     step, second_key = training(task, batch), jax.random.fold_in(key, 1)
     state["counter"] = jnp.asarray([0, 5, 4])
     for leaf in jax.tree.leaves(state["carries"]):
@@ -77,7 +77,7 @@ def test_perturbations_add_up_until_a_new_start(key):
 
 def test_the_step_that_starts_anew_gives_no_loss(key):
     task, batch = build(problems=1, problem_length=50)
-    weights, state = jax.jit(task.init)(key)
+    weights, state = quick(task.init)(key)
     step = training(task, batch)
     state["counter"] = jnp.asarray([50])  # the very next step starts anew
     output = state["carries"]["params"]["output"]
@@ -92,9 +92,9 @@ def test_the_step_that_starts_anew_gives_no_loss(key):
 
 def test_evaluation_forgets(key):
     task, batch = build()
-    weights, state = jax.jit(task.init)(key)
+    weights, state = quick(task.init)(key)
 
-    @jax.jit
+    @quick
     def evaluate(weights, state):
         value, after = task.loss(weights, state, key, batch, train=False)
         return value, after, task.metrics(weights, state, key, batch)["loss"]
@@ -124,7 +124,7 @@ def test_restarts(length, unroll, expected):
     assert found == expected
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_estimate_has_no_truncation_bias(key):
     """The gradient over a whole problem is that of its unroll, though it is got in pieces.
 
@@ -172,10 +172,10 @@ def test_the_estimate_has_no_truncation_bias(key):
 
 def test_training_finds_a_better_rate(key):
     task, batch = build(rule="sgd", problem_length=20, unroll_length=5, problems=8, std=0.1)
-    weights, state = jax.jit(task.init)(key)
+    weights, state = quick(task.init)(key)
     adam = optax.adam(0.1)
 
-    @jax.jit
+    @quick
     def train(weights, state):
         def step(carry, key):
             weights, state, memory = carry

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from small_tasks import logit_gaps, random_batch, small_spec, traced
+from small_tasks import logit_gaps, quick, random_batch, small_spec, traced
 
 import velodrome
 from velodrome.taskgen.families.networks.rnn import CELLS
@@ -87,9 +87,9 @@ def test_closed_form_of_every_cell(name):
 
 def test_a_prediction_depends_on_the_past_alone(key):
     task = velodrome.build(small_spec("rnn", cell="lstm", init_scale=30.0))  # so that tokens matter
-    params, state = task.init(key)
+    params, state = quick(task.init)(key)
     obs = random_batch(task.spec, key)["obs"]
-    gaps = jax.jit(lambda obs: logit_gaps(task, params, state, obs))
+    gaps = quick(lambda obs: logit_gaps(task, params, state, obs))
     before, after = gaps(obs), gaps(obs.at[:, 3].set(obs[:, 3] % 19 + 2))
     np.testing.assert_allclose(before[:3], after[:3], atol=5e-5)
     assert (abs(before[3:] - after[3:]) > 2e-4).all()

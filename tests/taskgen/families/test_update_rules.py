@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_tasks import quick
 
 from velodrome.taskgen.families.learned_optimizer.config import RULES
 from velodrome.taskgen.families.learned_optimizer.features import factored_axes
@@ -145,7 +146,7 @@ def test_networks_against_numpy(name, reference, count, key, strict_dtypes):
     }
     numbers = {name: np.asarray(leaf, np.float64) for name, leaf in weights.items()}
     gradients = [tensors(jax.random.fold_in(key, step)) for step in range(3)]
-    found = jax.jit(lambda start: run(rule, weights, gradients, start))(tensors(key))[-1]
+    found = quick(lambda start: run(rule, weights, gradients, start))(tensors(key))[-1]
     for index, start in enumerate(tensors(key)):
         expected = reference(
             numbers,
@@ -174,7 +175,7 @@ def test_every_rule_can_be_trained(name, key):
         (now, _), _ = jax.lax.scan(step, (start, rule.start(start)), jnp.arange(3))
         return loss(now)
 
-    gradient = jax.jit(jax.grad(after))(weights)
+    gradient = quick(jax.grad(after))(weights)
     for weight, leaf in gradient.items():
         assert jnp.isfinite(leaf).all(), weight
         assert (leaf != 0).any(), weight

@@ -28,7 +28,7 @@ class Features(NamedTuple):
       look: ``look(weights, memory, p, g)`` returns f32[count, *p.shape] and the new memory.
     """
 
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - a tuple has such a method
     init: Callable[[], dict[str, Any]]
     start: Callable[[Any], dict[str, Any]]
     look: Callable[..., tuple[Any, dict[str, Any]]]

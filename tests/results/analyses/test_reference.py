@@ -116,11 +116,11 @@ def test_what_does_not_tell_its_kind_is_taken_only_on_request(cache: Path, conte
     with pytest.raises(DataError, match="nothing shows whether .* give --unverified"):
         fetch_reference(ADAM, source=unknown)
     assert load_reference() is None
-    told = f"{unknown}, whose numbers do not tell its kind"
-    assert fetch_reference(ADAM, source=unknown, unverified=True).origin == told
+    origin = f"{unknown}, whose numbers do not tell its kind"
+    assert fetch_reference(ADAM, source=unknown, unverified=True).origin == origin
     found = load_reference()
     assert found is not None and set(found.envelopes) == set(content)
-    assert found.origin == told  # which the report prints
+    assert found.origin == origin  # which the report prints
     record = json.loads(reference_path(ADAM).with_name("adam.record.json").read_text())
     assert record["verified"] is False
 

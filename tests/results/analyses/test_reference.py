@@ -90,7 +90,7 @@ def test_unreadable_files(tmp_path: Path):
             read_envelopes(tmp_path / name)
 
 
-def test_the_kinds_are_told_apart_by_their_numbers(cache: Path):
+def test_the_kinds_are_recognised_by_their_numbers(cache: Path):
     for kind in (ADAM, FOUR):
         path = write(cache / f"{kind}.json", published(kind))
         assert kind_of(read_envelopes(path)) == kind

@@ -16,7 +16,7 @@ from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import short
 from velodrome.suites.catalog import load_suite, slices, suites
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.space.config import config_fields
+from velodrome.taskgen.space.fields import config_fields
 
 EXAMPLES = (
     "velodrome list families     # what tasks can be sampled from",

@@ -1,7 +1,7 @@
-"""Losses that built-in weights are recorded to reach on three small tasks of ``heldout-40``.
+"""Record the losses that built-in weights reach on three small tasks of ``heldout-40``.
 
-``python scripts/recorded_losses.py`` trains them again (two minutes) and writes them beside the weights: to
-be done whenever weights change. A test trains them again too, and compares.
+``python scripts/recorded_losses.py`` trains them (two minutes) and writes the losses beside the
+weights. Run it when weights change. A test trains the tasks again and compares.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
         yield f"Skipped {problem.path}: {problem.reason}"
     if store.plan.backend != backend:
         yield (
-            f"The plan of {store.directory} was made for {store.plan.backend!r}; it goes on "
+            f"The plan of {store.directory} was made for {store.plan.backend!r}; it is used "
             f"unchanged on {backend!r}, where its numbers agree only until chaos sets in."
         )
     then, now = store.manifest.get("versions", {}), versions()

@@ -79,7 +79,10 @@ class StopAfter:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "block"), [("adam", 0), ("exploding", 0), ("adam", 1)])
+@pytest.mark.parametrize(
+    ("optimizer", "block"),
+    [pytest.param("adam", 0, marks=pytest.mark.long), ("exploding", 0), ("adam", 1)],
+)
 def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch, optimizer, block):
     if block:  # one step in a call, so that most stops are between two evaluations
         monkeypatch.setattr(batching, "CPU_BLOCK_FLOPS", 0)

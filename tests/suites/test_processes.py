@@ -167,7 +167,7 @@ def _interrupt(process: subprocess.Popen[str], tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     told = process.stderr.read()
     assert process.wait(60) != 0
-    assert "the same command goes on" in told
+    assert "run the same command again" in told
     assert list((tmp_path / "out" / "checkpoints").glob("*.npz"))
     assert not (tmp_path / "out" / "failures").exists()
     process.stderr.close()
@@ -255,7 +255,7 @@ def test_a_job_that_is_tried_again_waits_first_in_line():
     assert schedule.take(1) == job
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_may_share_an_accelerator(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "velodrome.suites.running.run._backend", lambda: "gpu"

@@ -93,7 +93,7 @@ def on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("adam", 1, 3),  # one lane fills up
         ("adam", 2, 3),  # over the seeds
-        ("velo", 2, 1),
+        pytest.param("velo", 2, 1, marks=pytest.mark.long),
     ],
 )
 def test_lanes_are_spread_over_devices_and_give_the_same_curves(monkeypatch, name, seeds, points):

@@ -48,8 +48,13 @@ def test_published_results_are_of_the_frozen_lists(store):
     assert manifest["hash"] == (suite.override(optimizers=alone) if alone else suite).hash
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(GOLDEN))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name.startswith("heldout") else [])
+        for name in sorted(GOLDEN)
+    ],
+)
 def test_the_documented_command_makes_the_list_again(name):
     made = json.dumps(freeze.RECIPES[name]().to_json(), indent=1) + "\n"
     assert made == (LISTS / f"{name}.json").read_text()

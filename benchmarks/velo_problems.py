@@ -62,7 +62,7 @@ PROBLEMS = {
 
 
 def arrays(name: str, seed: int) -> Any:
-    """Returns normal arrays of a problem's shapes."""
+    """Return normal arrays of a problem's shapes."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda shape: jnp.asarray(0.05 * rng.normal(size=shape), jnp.float32),
@@ -72,7 +72,7 @@ def arrays(name: str, seed: int) -> Any:
 
 
 def full_size_weights() -> VeLOWeights:
-    """Returns made-up weights of the official checkpoint's shapes."""
+    """Return made-up weights of the official checkpoint's shapes."""
     weights = init_weights(jax.random.key(0), HIDDEN, BANK)
     keys = jax.random.split(jax.random.key(1), len(weights))
     noisy = (
@@ -94,12 +94,12 @@ def _of_transformation(tx: optax.GradientTransformationExtraArgs, params: Any) -
 
 
 def ours(params: Any) -> tuple[Step, Any]:
-    """Returns VeLO's step and first state."""
+    """Return VeLO's step and first state."""
     return _of_transformation(velo_from_theta(full_size_weights(), NUM_STEPS), params)
 
 
 def per_tensor(params: Any) -> tuple[Step, Any]:
-    """Returns the same of the straightforward implementation, tensor by tensor."""
+    """Return those of the straightforward implementation, tensor by tensor."""
     weights = full_size_weights()
 
     def step(params: Any, state: Any, grads: Any, loss: Any) -> tuple[Any, Any]:
@@ -109,10 +109,10 @@ def per_tensor(params: Any) -> tuple[Step, Any]:
 
 
 def adam(params: Any) -> tuple[Step, Any]:
-    """Returns the same of Adam."""
+    """Return those of Adam."""
     return _of_transformation(optax.with_extra_args_support(optax.adam(1e-3)), params)
 
 
 def lowered(step: Step, *args: Any) -> Any:
-    """Returns the step as a training loop would compile it: parameters and state are donated."""
+    """Return the step as a training loop would compile it: parameters and state are donated."""
     return jax.jit(step, donate_argnums=(0, 1)).lower(*args)

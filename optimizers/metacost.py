@@ -32,7 +32,6 @@ class MetaTrainingCost:
             raise ValueError(f"a cost of {self.amount} {self.unit}: expected a positive number")
 
     def to_json(self) -> dict[str, object]:
-        """Return the fields."""
         return dataclasses.asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""``python scripts/remake_weights.py CARD OUT``: a search's weights again, from their card.
+"""``python scripts/remake_weights.py CARD OUT``: make a search's weights again from their card.
 
 A card lists the numbers that the weights are made with, and the config with their size and seed.
 """
@@ -21,10 +21,7 @@ from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 
 def remake(path: Path) -> VeLOWeights:
-    """Returns the weights that a card of a search describes.
-
-    Args:
-      path: The card: the ``.json`` beside the weights.
+    """Return the weights that a card of a search, the ``.json`` beside them, describes.
 
     Raises:
       WeightsError: It cannot be read, or is not the card of a search.
@@ -36,7 +33,7 @@ def remake(path: Path) -> VeLOWeights:
     except (ValueError, KeyError, TypeError, AttributeError, VelodromeError) as error:
         raise WeightsError(
             f"{path} is not the card of weights that a search made: {str(error).rstrip('.')}. "
-            "`velodrome weights verify` tells what it is."
+            "`velodrome weights verify` shows what it is."
         ) from error
 
 
@@ -50,7 +47,7 @@ def _read(path: Path) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the weights and saves them with the same card; returns the exit status."""
+    """Make the weights and save them with the same card; return the exit status."""
     parser = argparse.ArgumentParser(prog="python scripts/remake_weights.py", description=__doc__)
     parser.add_argument("card", type=Path, metavar="CARD")
     parser.add_argument("out", type=Path, metavar="OUT")

@@ -1,4 +1,4 @@
-"""What is known about meta-trained weights: how they were made, and what that took."""
+"""The card of meta-trained weights: how they were made, and at what cost."""
 
 from __future__ import annotations
 
@@ -60,7 +60,6 @@ def make_card(
 
 
 def compute_on_card(totals: Totals) -> Record:
-    """Return what a card says about the cost."""
     return {
         "outer_steps": totals.steps,
         "inner_steps": totals.inner_steps,

@@ -7,7 +7,6 @@ long: follow the normalised momentum, step in proportion to the parameters, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -34,31 +33,14 @@ _CONTROL = 0.1
 _MIXTURE = 100.0 * _CONTROL
 _NOISE = 0.03
 
-
-@dataclass(frozen=True)
-class StartingPoint:
-    """The hand-made optimizer.
-
-    Attributes:
-      step: Size of a step relative to the parameters' root mean square, halfway through the run.
-      decay: How much of it the schedule takes away from the beginning to the end: 1 falls from
-        about twice ``step`` to about nothing, 0 is constant.
-      small: How many times larger, at most, the relative step of vectors is whose gradients are
-        large against them: biases, which start at zero.
-      threshold: Where "large" begins: half the logarithm of ten times the mean second moment over
-        the root mean square of the parameters.
-      adam_like: Weight of the momentum over the root of the second moment.
-      factored: Weight of the momentum over the factored root.
-      momentum: Weight of the momentum as it is.
-    """
-
-    step: float = 0.0075
-    decay: float = 1.0
-    small: float = 5.0
-    threshold: float = 0.0
-    adam_like: float = 0.6
-    factored: float = 0.0
-    momentum: float = 0.4
+# Size of a step relative to the parameters' root mean square, halfway through the run: it falls
+# from about twice this to about nothing.
+_STEP = 0.0075
+# How many times larger, at most, the relative step of vectors is whose gradients are large against
+# them: biases, which start at zero.
+_SMALL = 5.0
+# The weights of these channels in the direction.
+_DIRECTION = {_ADAM_LIKE: 0.6, _FACTORED: 0.0, _MOMENTUM: 0.4}
 
 
 def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
@@ -84,17 +66,14 @@ def initial_weights(key: Array, config: ArchitectureConfig) -> VeLOWeights:
     return weights
 
 
-@partial(jax.jit, static_argnames=("hidden", "bank", "start"))
-def structured_weights(
-    key: Array, *, hidden: int, bank: int, start: StartingPoint | None = None
-) -> VeLOWeights:
+@partial(jax.jit, static_argnames=("hidden", "bank"))
+def structured_weights(key: Array, *, hidden: int, bank: int) -> VeLOWeights:
     """Return weights that make VeLO a normalised-momentum optimizer with a falling step.
 
     Unit 0 of the LSTM recognises tensors that are small against their gradients, unit 1 is a clock;
     both are read by the step size alone. The other units are random and unread: evolution may find
     a use for them. ``hidden`` is at least 2.
     """
-    start = start or StartingPoint()
     bank_key, random_key = jax.random.split(key)
     random = init_weights(random_key, hidden, bank)
     # What an LSTM unit without gates' inputs holds in the end for a constant candidate g:
@@ -102,7 +81,7 @@ def structured_weights(
     large, clock = 0.48, 0.37
     project = random.project_w.at[:, :2].set(0.0)
     project = project.at[_SECOND_MOMENT, 0].set(2.0).at[_IS_VECTOR, 0].set(6.0)
-    bias = random.project_b.at[:2].set(0.0).at[0].set(-2.0 * start.threshold - 6.0)
+    bias = random.project_b.at[:2].set(0.0).at[0].set(-6.0)
     for fraction in _FRACTIONS:
         project = project.at[fraction, 1].set(0.5 / len(_FRACTIONS))
     lstm = random.lstm_w.at[:, jnp.asarray([0, 1])].set(0.0)
@@ -112,11 +91,11 @@ def structured_weights(
     # They begin where they settle for "not small" and "start of the run".
     cell = random.initial_cell.at[0].set(-1.86).at[1].set(-0.8)
     # The step is 0.001 times this; half of the range of unit 0 lies on either side.
-    middle = 1000.0 * start.step
+    middle = 1000.0 * _STEP
     step_w = jnp.zeros_like(random.step_size_w)
-    step_w = step_w.at[0, 0].set(middle * (start.small - 1.0) / 2.0 / large)
-    step_w = step_w.at[1, 0].set(-middle * start.decay / clock)
-    step_b = jnp.full_like(random.step_size_b, middle * (start.small + 1.0) / 2.0)
+    step_w = step_w.at[0, 0].set(middle * (_SMALL - 1.0) / 2.0 / large)
+    step_w = step_w.at[1, 0].set(-middle / clock)
+    step_b = jnp.full_like(random.step_size_b, middle * (_SMALL + 1.0) / 2.0)
     return random._replace(
         initial_cell=cell,
         project_w=project,
@@ -127,11 +106,11 @@ def structured_weights(
         controls_b=jnp.full_like(random.controls_b, _CONTROL),
         step_size_w=step_w,
         step_size_b=step_b,
-        **_bank(bank_key, random, start),
+        **_bank(bank_key, random),
     )
 
 
-def _bank(key: Array, like: VeLOWeights, start: StartingPoint) -> dict[str, Array]:
+def _bank(key: Array, like: VeLOWeights) -> dict[str, Array]:
     """Return networks whose first two units carry a weighted sum, +x and -x, to the output."""
     names = ("bank_w0", "bank_w1", "bank_w2")
     noise = {
@@ -140,11 +119,7 @@ def _bank(key: Array, like: VeLOWeights, start: StartingPoint) -> dict[str, Arra
     }
     one = 1.0 / _MIXTURE
     w0 = noise["bank_w0"].at[:, :, :2].set(0.0)
-    for channel, weight in (
-        (_ADAM_LIKE, start.adam_like),
-        (_FACTORED, start.factored),
-        (_MOMENTUM, start.momentum),
-    ):
+    for channel, weight in _DIRECTION.items():
         w0 = w0.at[:, channel, 0].set(weight * one).at[:, channel, 1].set(-weight * one)
     w1 = noise["bank_w1"].at[:, :, :2].set(0.0).at[:, 0, 0].set(one).at[:, 1, 1].set(one)
     w2 = jnp.zeros_like(noise["bank_w2"]).at[:, 0, 0].set(one).at[:, 1, 0].set(-one)

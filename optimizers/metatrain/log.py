@@ -22,10 +22,7 @@ Record: TypeAlias = dict[str, Any]
 def resume_log(path: Path, records: Sequence[Record], steps: int) -> tuple[int, Record | None]:
     """Drop the records of an evolution after its checkpoint, because it makes those steps again.
 
-    Args:
-      path: The log, which is rewritten.
-      records: What `read_log` found in it.
-      steps: The outer steps that the checkpoint has.
+    It rewrites the log, in which `read_log` found ``records``.
 
     Returns:
       The outer step of the last validation that is kept (-1: none), and what it found.
@@ -84,7 +81,6 @@ def damaged(path: Path, number: int) -> StoreError:
 
 
 def write_record(log: TextIO, record: Record) -> None:
-    """Write one record as a line, at once."""
     log.write(json.dumps(record, allow_nan=False) + "\n")
     log.flush()
 
@@ -103,7 +99,6 @@ def step_line(record: Record) -> str:
 
 
 def validation_line(step: int, found: Record) -> str:
-    """Return a line on one validation."""
     ratio = "none" if found["log_ratio"] is None else f"{found['log_ratio']:+.3f}"
     return (
         f"{step:6d}  validation: mean log(loss / Adam's best) {ratio}, won "
@@ -112,7 +107,6 @@ def validation_line(step: int, found: Record) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -155,5 +149,4 @@ class Events:
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()

@@ -12,30 +12,14 @@ from pathlib import Path
 from velodrome.foundation.errors import SpecError, StoreError
 from velodrome.foundation.files import atomic_write_json
 from velodrome.foundation.tensorboard import require_tensorboard
+from velodrome.optimizers.metatrain import directory, log
 from velodrome.optimizers.metatrain.card import Totals, make_card
 from velodrome.optimizers.metatrain.checkpoint import load_checkpoint, read_record, save_checkpoint
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
-from velodrome.optimizers.metatrain.directory import (
-    CHECKPOINT,
-    CONFIG,
-    LOG,
-    OTHERWISE,
-    WEIGHTS,
-    opened,
-    stopping,
-)
+from velodrome.optimizers.metatrain.directory import OTHERWISE, opened, stopping
 from velodrome.optimizers.metatrain.es.outer import OuterState
 from velodrome.optimizers.metatrain.es.unroll import Carry
-from velodrome.optimizers.metatrain.log import (
-    Events,
-    Record,
-    read_log,
-    resume_log,
-    step_line,
-    to_stderr,
-    validation_line,
-    write_record,
-)
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.ray_workers import RayTrainer
 from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
 from velodrome.optimizers.metatrain.validation import Baseline, Validator
@@ -96,12 +80,15 @@ def metatrain(
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was done is saved.
     """
     out = Path(out_dir)
-    say = report or to_stderr
+    say = report or log.to_stderr
     if config.record.tensorboard:
         require_tensorboard("set record.tensorboard to false")
     trainer = RayTrainer(config, workers=workers) if workers else MetaTrainer(config)
     try:
-        with opened(out, resume=resume, state=CHECKPOINT), stopping(max_seconds, say) as stop:
+        with (
+            opened(out, resume=resume, state=directory.CHECKPOINT),
+            stopping(max_seconds, say) as stop,
+        ):
             return _metatrain(config, out, trainer, workers, stop, say)
     finally:
         trainer.close()
@@ -116,19 +103,19 @@ def _metatrain(
     say: Callable[[str], None],
 ) -> MetaTrainResult:
     state, totals = trainer.init(), Totals()
-    known = read_log(out / LOG)
+    known = log.read_log(out / directory.LOG)
     if any("generation" in record for record in known):
         raise StoreError(f"{out} is of a search, whose log this would replace. {OTHERWISE}")
-    if (out / CHECKPOINT).is_file():
-        state, totals = restore(out / CHECKPOINT, trainer, config)
+    if (out / directory.CHECKPOINT).is_file():
+        state, totals = restore(out / directory.CHECKPOINT, trainer, config)
         say(f"resuming at outer step {totals.steps}")
-    elif known and _kept_hash(out / CONFIG) != config.hash:
+    elif known and _kept_hash(out / directory.CONFIG) != config.hash:
         raise StoreError(f"{out} has the log of a run with another config. {OTHERWISE}")
     totals.workers = max(totals.workers, workers)
-    validated, last_validation = resume_log(out / LOG, known, totals.steps)
-    atomic_write_json(out / CONFIG, config.to_json())
+    validated, last_validation = log.resume_log(out / directory.LOG, known, totals.steps)
+    atomic_write_json(out / directory.CONFIG, config.to_json())
     validate = _validation(config, out, stop, say)
-    events = Events(out, first_step=totals.steps) if config.record.tensorboard else None
+    events = log.Events(out, first_step=totals.steps) if config.record.tensorboard else None
 
     began, cpu_began = time.perf_counter(), time.process_time()
     started = dataclasses.replace(totals)
@@ -139,22 +126,22 @@ def _metatrain(
         totals.cpu_seconds = started.cpu_seconds + time.process_time() - cpu_began
         record = {"config": config.hash, "totals": dataclasses.asdict(totals)}
         record["episodes"] = {str(at): row.to_json() for at, row in state.episodes.items()}
-        save_checkpoint(out / CHECKPOINT, arrays(state), record)
+        save_checkpoint(out / directory.CHECKPOINT, arrays(state), record)
         card = make_card(config, trainer.specs, totals, last_validation)
-        return save_weights(out / WEIGHTS, state.outer.average, card)
+        return save_weights(out / directory.WEIGHTS, state.outer.average, card)
 
     def record_validation() -> None:
         nonlocal validated, last_validation
         if validate is None or validated == totals.steps:
             return
         found = validate(state)
-        write_record(log, {"validation": totals.steps, **found})
-        say(validation_line(totals.steps, found))
+        log.write_record(file, {"validation": totals.steps, **found})
+        say(log.validation_line(totals.steps, found))
         if events:
             events.validation(totals.steps, found)
         validated, last_validation = totals.steps, found
 
-    with (out / LOG).open("a") as log:
+    with (out / directory.LOG).open("a") as file:
         try:
             while totals.steps < config.outer.steps:
                 if stop():
@@ -172,10 +159,10 @@ def _metatrain(
                 totals.pairs += record["pairs"]
                 totals.dropped += record["dropped"]
                 totals.lost += record.get("lost", 0)
-                write_record(log, record)
+                log.write_record(file, record)
                 if events:
                     events.step(record)
-                say(step_line(record))
+                say(log.step_line(record))
                 if time.perf_counter() - saved > config.record.checkpoint_seconds:
                     save()
                     saved = time.perf_counter()

@@ -30,11 +30,7 @@ _MOST_EMPTY_STEPS = 3
 class Replica:
     """A worker's trainer, and a state that follows from the reports of all workers.
 
-    Args:
-      config: `MetaTrainConfig` as JSON.
-      outer: The outer state, of NumPy arrays.
-      index: The next outer step.
-      make_trainer: Makes the trainer of a config.
+    It begins at outer step ``index`` with the state ``outer``, of NumPy arrays.
     """
 
     def __init__(

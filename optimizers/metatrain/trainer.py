@@ -23,6 +23,7 @@ from velodrome.optimizers.metatrain.es.program import open_program, open_windows
 from velodrome.optimizers.metatrain.es.tasks import (
     augmented,
     check_vary,
+    draw_length,
     draw_problems,
     sample_pool,
 )
@@ -30,11 +31,8 @@ from velodrome.optimizers.metatrain.es.unroll import Problem, batches_needed
 from velodrome.optimizers.metatrain.initial import initial_weights
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
-from velodrome.taskgen.space.config import choice, log_int
+from velodrome.taskgen.space.config import choice
 from velodrome.taskgen.space.draws import Draws
-
-#: Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
-LENGTH_STEP = 10
 
 
 class TrainState(NamedTuple):
@@ -63,7 +61,6 @@ class MetaTrainer:
         ]
 
     def init(self) -> TrainState:
-        """Return the state before the first outer step."""
         key = jax.random.key(Draws(self.config.seed, "weights").word("key") >> 32)
         theta = initial_weights(key, self.config.architecture)
         theta = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), theta)
@@ -211,10 +208,7 @@ class MetaTrainer:
 
     def _length(self, draws: Draws, index: int) -> int:
         phase = self.config.phase(index)
-        if phase.low == phase.high:
-            return phase.low
-        length = log_int(phase.low, phase.high + 1).sample(draws, "length")
-        return max(phase.low, length - length % LENGTH_STEP)
+        return draw_length(draws, phase.low, phase.high)
 
 
 def _pairs(losses: jax.Array) -> np.ndarray:

@@ -34,7 +34,6 @@ class _Group:
     members: tuple[int, ...]
 
     def pick(self, leaves: Sequence[Array]) -> list[Array]:
-        """Return the members among the leaves of a model."""
         return [leaves[i] for i in self.members]
 
 
@@ -43,8 +42,7 @@ class MatrixGroup(_Group):
     """Tensors of one shape with two or more dimensions.
 
     Args:
-      members: The tensors.
-      shape: Their shape.
+      shape: Of each tensor.
       order: The transposition that puts the factored dimensions last.
       rows: Size of the last dimension but one after it.
       columns: Size of the last.
@@ -61,7 +59,6 @@ class MatrixGroup(_Group):
 
     @property
     def size(self) -> int:
-        """Number of elements of each member."""
         return math.prod(self.shape)
 
     @property
@@ -76,7 +73,6 @@ class MatrixGroup(_Group):
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """`rank` of each member."""
         return (self.rank,) * len(self.members)
 
     def stack(self, members: Sequence[Array]) -> Float[Array, "tensor batch rows columns"]:
@@ -87,7 +83,6 @@ class MatrixGroup(_Group):
         )
 
     def shape_back(self, parts: Sequence[Float[Array, "batch rows columns"]]) -> list[Array]:
-        """Return the parts of a stacked array, each in the shape of its tensor."""
         transposed = tuple(self.shape[axis] for axis in self.order)
         back = tuple(int(axis) for axis in np.argsort(self.order))
         return [part.reshape(transposed).transpose(back) for part in parts]
@@ -98,7 +93,6 @@ class VectorGroup(_Group):
     """Scalars and vectors, padded with zeros to one length.
 
     Args:
-      members: The tensors.
       shapes: Shape of each, ``()`` or ``(n,)``.
       chunks: Number of chunks that each is padded to.
       chunk: Number of elements in a chunk.
@@ -111,12 +105,10 @@ class VectorGroup(_Group):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of elements of each member."""
         return tuple(math.prod(shape) for shape in self.shapes)
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """How many dimensions greater than one each member has: 0 or 1."""
         return tuple(int(size > 1) for size in self.sizes)
 
     def stack(self, members: Sequence[Array]) -> Float[Array, "tensor chunk element"]:
@@ -130,7 +122,6 @@ class VectorGroup(_Group):
         return jnp.concatenate(parts).reshape(len(self.members), self.chunks, self.chunk)
 
     def shape_back(self, parts: Sequence[Float[Array, "chunk element"]]) -> list[Array]:
-        """Return the parts of a stacked array, each in the shape of its tensor."""
         return [
             part.reshape(-1)[:size].reshape(shape)
             for part, size, shape in zip(parts, self.sizes, self.shapes, strict=True)

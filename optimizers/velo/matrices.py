@@ -41,7 +41,6 @@ class MatrixState(NamedTuple):
 
 
 def init_state(group: MatrixGroup) -> MatrixState:
-    """Return accumulators that have seen no gradient."""
     tensor = (len(group.members), group.batch, group.rows, group.columns)
     return MatrixState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),

@@ -94,8 +94,8 @@ def prepare(
     Args:
       networks: As the LSTM writes them: for channels with a mean square of one, and for steps
         in units of the tensor's root mean square.
-      channel_mean_squares: Of each channel over each tensor.
-      parameter_mean_square: Of the parameters of each tensor.
+      channel_mean_squares: For each channel, over each tensor.
+      parameter_mean_square: For the parameters of each tensor.
     """
     normalisers = jax.lax.rsqrt(1e-5 + channel_mean_squares)
     scale = jnp.sqrt(parameter_mean_square + 1e-9) * -_OUTPUT_SCALE

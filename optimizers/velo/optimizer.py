@@ -78,12 +78,8 @@ def velo_from_theta(
 
     Call it outside of the training loop: the weights are multiplied out here, once.
 
-    Args:
-      theta: The weights.
-      num_steps: As for `velo`; may be a traced scalar, which must be at most
-        ``max_training_steps``, because the number of steps to accumulate fixes the program.
-      weight_decay: As for `velo`.
-      max_training_steps: As for `velo`.
+    Arguments are those of `velo`, but ``num_steps`` may be a traced scalar: then it must be at most
+    ``max_training_steps``, because the number of steps to accumulate fixes the program.
 
     Raises:
       SpecError: An argument is out of range.

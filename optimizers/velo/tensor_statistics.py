@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-#: Of the momenta, and also of the factored second moments.
+#: The decays of the momenta, and also of the factored second moments.
 DECAYS = np.asarray((0.9, 0.99, 0.999), np.float32)
 
-#: Of the second moment.
+#: The decay of the second moment.
 SECOND_DECAY = np.float32(0.999)
 
 #: Added to squared gradients before they are averaged over rows, columns, or (in vectors) time.
@@ -42,7 +42,6 @@ class Statistics(NamedTuple):
 
 
 def initial_statistics(tensors: int) -> Statistics:
-    """Return the statistics of accumulators that are all zero."""
     return Statistics(
         means=jnp.zeros((4, tensors), jnp.float32), variances=jnp.zeros((4, tensors), jnp.float32)
     )
@@ -55,7 +54,7 @@ def next_means(
 
     Args:
       means: Before.
-      gradient_means: Of the gradient and of its square.
+      gradient_means: Means of the gradient and of its square.
     """
     momentum = average(means[:3], gradient_means[:1])
     return jnp.concatenate([momentum, average_second(means[3:], gradient_means[1:])])
@@ -72,8 +71,8 @@ def lstm_inputs(
     """Return the inputs of the LSTM.
 
     Args:
-      statistics: Of the accumulators before this update.
-      mean_square: Of the parameters of each tensor, before this update.
+      statistics: Those of the accumulators before this update.
+      mean_square: For the parameters of each tensor, before this update.
       ranks: How many dimensions greater than one each tensor has; five and more are left out.
       fraction_trained: Updates made over all updates of the run.
       loss: The features of the loss, this update's included.
@@ -105,17 +104,14 @@ def average(old: Array, new: Array) -> Array:
 
 
 def average_second(old: Array, new: Array) -> Array:
-    """Return the exponential average with `SECOND_DECAY`."""
     return SECOND_DECAY * old + (np.float32(1.0) - SECOND_DECAY) * new
 
 
 def clip(gradient: Array) -> Array:
-    """Return the gradient with each element cut off at 1000."""
     return jnp.clip(gradient, -_CLIP, _CLIP)
 
 
 def safe_rsqrt(x: Array) -> Array:
-    """Return ``1 / sqrt(max(x, 1e-9))``."""
     return jax.lax.rsqrt(jnp.maximum(x, 1e-9))
 
 

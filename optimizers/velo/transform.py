@@ -52,9 +52,7 @@ def scale_by_velo(
 ) -> optax.GradientTransformationExtraArgs:
     """Return VeLO itself: without weight decay, accumulation and the checks of their arguments.
 
-    Args:
-      controller: The folded weights.
-      num_steps: How many updates the run will make; may be traced.
+    ``num_steps``, the updates of the run, may be traced.
     """
 
     def init(params: PyTree) -> VeLOState:
@@ -163,7 +161,6 @@ def _check_leaf(leaf: Any) -> Any:
 
 
 def _module(group: Group) -> Any:
-    """Return the module that can update the group."""
     return matrices if isinstance(group, MatrixGroup) else vectors
 
 
@@ -187,13 +184,8 @@ def _steps(
 ) -> list[Array]:
     """Return what to add to the parameters of each member of a group.
 
-    Args:
-      group: The group.
-      always: True; see `materialised`.
-      new: Accumulators with this update's gradients.
-      gradients: Of the members.
-      parameters: Of the members.
-      networks: Of the members, from `prepare`.
+    ``new`` are the accumulators with this update's gradients; ``networks`` come from `prepare`;
+    ``always`` is true, see `materialised`.
     """
     if len(group.members) == 1:
         stacks = group.stack(gradients), group.stack(parameters)

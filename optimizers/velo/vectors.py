@@ -42,7 +42,6 @@ class VectorState(NamedTuple):
 
 
 def init_state(group: VectorGroup) -> VectorState:
-    """Return accumulators that have seen no gradient."""
     tensor = (len(group.members), group.chunks, group.chunk)
     return VectorState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),
@@ -87,7 +86,6 @@ def steps(
     parameters: Float[Array, "tensor chunk element"],
     networks: Float[Array, "tensor flat"],
 ) -> Float[Array, "tensor chunk element"]:
-    """Return what to add to the parameters; ``networks`` come from `network.prepare`."""
     del group
     network = Network(networks)
     return network.steps(network.first_layer(_channels(state, clip(gradient), parameters), start=0))

@@ -21,8 +21,6 @@ class Context:
 
     Attributes:
       suite: its name.
-      suite_hash: its content hash.
-      protocol: the protocol's fields.
       steps: horizon N of the candidates.
       budget: last step of the baseline.
       eval_every: steps between evaluations.
@@ -37,7 +35,6 @@ class Context:
     """
 
     suite: str
-    suite_hash: str
     protocol: Mapping[str, object]
     steps: int
     budget: int

@@ -240,19 +240,18 @@ def _definitions(summary: pd.DataFrame) -> pd.DataFrame:
     for label in dict.fromkeys(summary["label"]):
         medians = {name: definition_median(summary, label, name=name) for name in DEFINITIONS}
         mine = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
-        for name, found in medians.items():
-            rows.append(
-                {
-                    "label": label,
-                    "definition": name,
-                    "tasks": int(mine[f"speedup_steps_{name}"].notna().sum()),
-                    "median": found.value,
-                    "lower_bound": found.lower_bound,
-                    "over_default": found.value / medians["default"].value
-                    if medians["default"].value > 0
-                    else float("nan"),
-                }
-            )
+        default = medians["default"].value
+        rows += [
+            {
+                "label": label,
+                "definition": name,
+                "tasks": int(mine[f"speedup_steps_{name}"].notna().sum()),
+                "median": found.value,
+                "lower_bound": found.lower_bound,
+                "over_default": found.value / default if default > 0 else float("nan"),
+            }
+            for name, found in medians.items()
+        ]
     return pd.DataFrame(rows, columns=list(DEFINITION_COLUMNS))
 
 
@@ -262,13 +261,12 @@ def _context(
     protocol = store.manifest.get("protocol", {})
     name = str(protocol.get("baseline", "adam"))
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
-    baselines = [c for c in listed if c.name == name]
+    baselines = [cell for cell in listed if cell.name == name]
     horizons = [cell.horizon for cell in store.plan.cells]
     steps = int(protocol.get("steps") or min(horizons, default=0))
     budget = max(horizons, default=steps)
     return Context(
         suite=str(store.manifest["suite"].get("name")),
-        suite_hash=str(store.manifest["suite"]["hash"]),
         protocol=protocol,
         steps=steps,
         budget=budget,

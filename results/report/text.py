@@ -29,9 +29,9 @@ _STYLES = {
     "incomplete": "red", "failed": "red", "missing": "red",
 }  # fmt: skip
 _LEGEND = """\
-`best rate`: lowest loss at the end of the baseline's budget; * marks the edge of the grid.
-Losses are of the train split unless named otherwise: at the start, of the baseline after as many
-steps as the candidate (at the rate that is best then), and of the candidate."""
+`best rate`: the one with the lowest loss at the end of the baseline's budget; * marks the edge of
+the grid. Losses are on the train split unless named otherwise: at the start, the baseline's after
+as many steps as the candidate's (at the rate that is best then), and the candidate's."""
 
 
 def print_report(data: ReportData, *, console: Console | None = None) -> None:

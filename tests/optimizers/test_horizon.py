@@ -1,4 +1,4 @@
-"""``horizon:FACTOR:NAME``: the optimizer is told another number of steps, and named for it."""
+"""``horizon:FACTOR:NAME``: another number of steps is declared, and in the label."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.optimizers.velo.optimizer import velo
 
 
-def test_velo_is_told_the_factor_times_the_steps():
+def test_velo_plans_for_the_factor_times_the_steps():
     params = {"w": jnp.ones((3, 2))}
     spec = optimizers.get("horizon:0.25:velo")
-    told = spec.make({}, num_steps=1000).init(params)
+    declared = spec.make({}, num_steps=1000).init(params)
     there = velo(250).init(params)
     elsewhere = velo(1000).init(params)
 
     def equal(one, other) -> bool:
         return all(map(jnp.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
-    assert equal(told, there)
-    assert not equal(told, elsewhere)
+    assert equal(declared, there)
+    assert not equal(declared, elsewhere)
     plain = optimizers.get("velo")
     assert spec.label == f"{plain.label}, told 0.25 x the steps"
     assert spec.identity == {**plain.identity, "horizon_factor": 0.25}
     assert spec.needs == plain.needs
 
 
-@pytest.mark.parametrize(("factor", "told"), [("4", 40), ("0.3", 3), ("0.01", 1)])
-def test_the_number_told_is_whole_and_hyperparameters_stay(factor, told):
+@pytest.mark.parametrize(("factor", "declared"), [("4", 40), ("0.3", 3), ("0.01", 1)])
+def test_the_declared_number_is_whole_and_hyperparameters_stay(factor, declared):
     calls = []
 
     def factory(num_steps: int, rate: float) -> optax.GradientTransformation:
@@ -50,7 +50,7 @@ def test_the_number_told_is_whole_and_hyperparameters_stay(factor, told):
     with optimizers.temporarily("mine", spec):
         changed = optimizers.get(f"horizon:{factor}:mine")
     changed.make({"rate": 0.2}, num_steps=10)
-    assert calls == [(told, 0.2)]
+    assert calls == [(declared, 0.2)]
     assert changed.points == spec.points
     with pytest.raises(SpecError, match="with a value for rate"):
         changed.make({}, num_steps=10)
@@ -62,7 +62,7 @@ def test_other_forms_are_refused(name):
         optimizers.get(name)
 
 
-def test_only_optimizers_that_ask_for_the_steps_can_be_told():
+def test_only_optimizers_that_need_the_steps_have_a_horizon():
     with pytest.raises(SpecError, match="which adam does not"):
         optimizers.get("horizon:2:adam")
     with pytest.raises(UnknownNameError, match="'vela'"):

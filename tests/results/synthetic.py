@@ -229,7 +229,7 @@ def summarize(store: Store) -> pd.DataFrame:
     return table(row for task in compare(store) for row in task_rows(task))
 
 
-def eventful(directory: Path) -> Made:
+def eventful(directory: Path, *, provenance: str = "built-in") -> Made:
     """Eight tasks on which everything happens that can happen."""
     return make(
         directory,
@@ -239,6 +239,7 @@ def eventful(directory: Path) -> Made:
         failed=[("velo", 6)],
         missing=[("velo", 7)],
         untimed=[("velo", 2)],
+        provenance=provenance,
     )
 
 

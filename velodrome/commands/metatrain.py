@@ -1,4 +1,4 @@
-"""``velodrome metatrain``: trains a learned optimizer."""
+"""``velodrome metatrain``: train a learned optimizer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONFIG_HELP = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(metatrain, arguments, name="metatrain", examples=EXAMPLES)
 
 
@@ -42,25 +42,28 @@ def metatrain(
     """Train a learned optimizer over sampled tasks: evolution strategies, or a search.
 
     A config with the method "search" searches the few numbers of hand-made weights; any other
-    evolves all weights. Can be interrupted at any time, by Ctrl-C or SIGTERM: it stops after the
-    step that it is in, and the same command goes on from there.
+    evolves all weights. Ctrl-C and SIGTERM stop it after the current step; the command, given again,
+    resumes it.
 
     Args:
       config: The name of a built-in config, or a JSON file.
       out: Where checkpoints, the log, and the weights go.
-      restart: Start anew: the log, the checkpoint and the weights that the directory holds of
-        another run are deleted.
+      restart: Start from the beginning, and delete the log, the checkpoint and the weights of
+        the run in the directory.
       workers: Ray workers that share the work: on this machine, or on the cluster that the
         environment variable RAY_ADDRESS names. Needs the extra "ray". Default: none.
-      max_minutes: Stop after so many minutes, as if interrupted. Default: when it is finished.
+      max_minutes: Stop after this time, as if interrupted. Default: when it is finished.
     """
     if max_minutes is not None and not 0 <= max_minutes < float("inf"):
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from velodrome.optimizers.metatrain.loop import metatrain as train
-    from velodrome.optimizers.metatrain.search.search import search_numbers
-    from velodrome.suites.training.jax_config import numerics, use_compilation_cache
+    from velodrome.optimizers.metatrain.loop import metatrain as train  # noqa: PLC0415 - jax
+    from velodrome.optimizers.metatrain.search.search import search_numbers  # noqa: PLC0415 - jax
+    from velodrome.suites.training.jax_config import (  # noqa: PLC0415 - jax
+        numerics,
+        use_compilation_cache,
+    )
 
     settings = load_plan(config)
     if isinstance(settings, SearchConfig) and workers:

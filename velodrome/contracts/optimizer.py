@@ -1,29 +1,33 @@
-"""What every registered optimizer must do, as one table of checks that users can run too."""
+"""The contract of optimizers, as one table of checks that users can run too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
-from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.optimizers.spec import OptimizerSpec, Point
 
 _STEPS = 60
+
+Result = TypeVar("Result")
 
 
 def extra_arguments(
     spec: OptimizerSpec,
     *,
-    loss_fn: Callable[[Any], jax.Array],
+    loss_fn: Callable[[PyTree], jax.Array],
     value: jax.Array,
-    grad: Any,
+    grad: PyTree,
     key: jax.Array,
-) -> dict[str, Any]:
-    """Returns exactly the keywords that ``spec`` needs at an update."""
+) -> dict[str, object]:
+    """Return exactly the keywords that ``spec`` needs at an update."""
     known = {
         "value": value,
         "grad": grad,
@@ -34,8 +38,8 @@ def extra_arguments(
     return {name: known[name] for name in known if name in spec.needs}
 
 
-def toy_params() -> dict[str, Any]:
-    """A matrix, a vector, a scalar and a convolution kernel, away from the optimum at zero."""
+def toy_params() -> dict[str, PyTree]:
+    """Return a matrix, a vector, a scalar and a convolution kernel, away from the optimum at zero."""
     keys = jax.random.split(jax.random.key(0), 3)
     return {
         "dense": {
@@ -47,8 +51,8 @@ def toy_params() -> dict[str, Any]:
     }
 
 
-def quadratic(params: Any) -> jax.Array:
-    """An ill-conditioned quadratic (condition number 10) with its minimum, 0, at 0."""
+def quadratic(params: PyTree) -> jax.Array:
+    """Return an ill-conditioned quadratic (condition number 10) with its minimum, 0, at 0."""
     total = jnp.float32(0)
     for leaf in jax.tree.leaves(params):
         curvature = jnp.linspace(0.2, 2.0, leaf.size, dtype=jnp.float32).reshape(leaf.shape)
@@ -57,9 +61,9 @@ def quadratic(params: Any) -> jax.Array:
 
 
 def train(
-    spec: OptimizerSpec, hyperparameters: Mapping[str, Any], *, steps: int = _STEPS
-) -> tuple[jax.Array, Any, Any]:
-    """Runs ``steps`` updates on `quadratic` in one scan.
+    spec: OptimizerSpec, hyperparameters: Mapping[str, object], *, steps: int = _STEPS
+) -> tuple[jax.Array, PyTree, PyTree]:
+    """Run ``steps`` updates on `quadratic` in one scan.
 
     Returns:
       The losses before each update (shape ``[steps]``), the last parameters as the optimizer
@@ -67,7 +71,9 @@ def train(
     """
     transformation = spec.make(hyperparameters, num_steps=steps)
 
-    def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
+    def step(
+        carry: tuple[PyTree, PyTree], key: jax.Array
+    ) -> tuple[tuple[PyTree, PyTree], jax.Array]:
         params, state = carry
         loss, grad = jax.value_and_grad(quadratic)(params)
         extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
@@ -94,7 +100,7 @@ def check_shapes(spec: OptimizerSpec) -> None:
     params = toy_params()
     transformation = spec.make(_middle(spec), num_steps=_STEPS)
 
-    def update(params: Any, key: jax.Array) -> tuple[Any, Any, Any]:
+    def update(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         state = transformation.init(params)
         loss, grad = jax.value_and_grad(quadratic)(params)
         extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
@@ -151,7 +157,7 @@ def check_needs(spec: OptimizerSpec) -> None:
             _require(False, "num_steps is needed, but make() does without")
     transformation = spec.make(_middle(spec), num_steps=_STEPS)
 
-    def both(params: Any, key: jax.Array) -> tuple[Any, Any]:
+    def both(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
         loss, grad = jax.value_and_grad(quadratic)(params)
         extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
         state = transformation.init(params)
@@ -173,8 +179,8 @@ CHECKS: dict[str, Callable[[OptimizerSpec], None]] = {
 }
 
 
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles without optimisation: each program runs once, so compiling is what takes time."""
+def _jit(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Compile without optimisation: each program runs once, so compiling is what takes time."""
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
@@ -183,9 +189,9 @@ def _require(condition: bool, problem: str) -> None:
         raise VelodromeError(f"the optimizer breaks its contract: {problem}.")
 
 
-def _shapes(tree: Any) -> list[tuple[tuple[int, ...], Any]]:
+def _shapes(tree: PyTree) -> list[tuple[tuple[int, ...], np.dtype]]:
     return [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(tree)]
 
 
-def _middle(spec: OptimizerSpec) -> dict[str, Any]:
+def _middle(spec: OptimizerSpec) -> Point:
     return spec.points[len(spec.points) // 2]

@@ -20,7 +20,7 @@ class EstimatorConfig:
       sigma: Standard deviation of the perturbations, before ``scales``.
       pairs: Antithetic pairs for each task of an outer step, all in one program.
       tasks_per_step: Tasks (compiled programs) of an outer step; families take turns.
-      shaping: What is made of a pair's losses: ``"sign"`` of the difference (as VeLO),
+      shaping: How a pair's losses count: ``"sign"`` of the difference (as VeLO),
         ``"raw"`` difference, or ``"log"``: the difference of their logarithms.
       scales: For each group of weights, how much larger its perturbations and steps are; see
         `reading.GROUPS`. Groups that are not named have 1; a group at 0 stays as it is.
@@ -73,7 +73,7 @@ class OuterConfig:
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """What is written on the way. Nothing here changes a number of the training.
+    """What a run writes. Nothing here changes a number of the training.
 
     Args:
       checkpoint_seconds: A checkpoint is written when the last one is older than this.

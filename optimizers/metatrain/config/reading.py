@@ -28,7 +28,6 @@ def setting(default: Any, *allowed: int | float | str) -> Any:
 
 
 def require(ok: bool, name: str, value: object, allowed: str) -> None:
-    """Raise a SpecError unless ``ok``."""
     if not ok:
         raise SpecError(name, value, allowed)
 
@@ -79,7 +78,6 @@ class JsonConfig:
     """A config that is written and read as one JSON."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON."""
         assert dataclasses.is_dataclass(self)
         return json.loads(json.dumps(dataclasses.asdict(self)))
 

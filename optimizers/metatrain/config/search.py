@@ -58,7 +58,6 @@ class LengthsConfig:
         require(ok, "lengths.checked", self.checked, allowed)
 
     def longest(self, family: str) -> int:
-        """Return the longest run of a family."""
         return int(self.high_by_family.get(family, self.high))
 
 

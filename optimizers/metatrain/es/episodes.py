@@ -23,11 +23,11 @@ class Episode:
 
     Attributes:
       problems: One for each pair.
-      carry: Of each particle.
+      carry: One for each particle.
       draws: Path of the draws that the problems were made from.
       length: Inner steps in all.
       done: Inner steps made.
-      seeds: Of the perturbations of the windows so far.
+      seeds: Seeds of the perturbations, one for each window so far.
     """
 
     problems: Problem
@@ -65,7 +65,6 @@ def start_episode(
     draws: tuple[str | int, ...],
     length: int,
 ) -> Episode:
-    """Return an episode before its first step."""
     carry = windows.start(lanes, repeat_each(problems, 2), length)
     return Episode(problems, carry, draws, length, 0, ())
 
@@ -79,7 +78,7 @@ def advance_episode(
       episode: The episode.
       windows: The task's programs.
       lanes: Weights of the particles: plus and minus of each pair.
-      seed: Of the perturbations in ``lanes``.
+      seed: The seed of the perturbations in ``lanes``.
       most: Inner steps of a window; the last one may be shorter.
     """
     end = min(episode.done + most, episode.length)

@@ -75,7 +75,7 @@ def estimate(
       losses: Losses at plus and minus each perturbation.
       perturbations: From `unit_noise` or `accumulate`.
       sigma: Standard deviation of the perturbations.
-      shaping: What is made of a pair's losses: ``"sign"`` of the difference, ``"raw"``
+      shaping: How a pair's losses count: ``"sign"`` of the difference, ``"raw"``
         difference, or ``"log"``: difference of the logarithms (of positive losses).
     """
     finite = jnp.all(jnp.isfinite(losses), axis=1)

@@ -28,7 +28,7 @@ class Report:
 
     Attributes:
       slot: Place in the outer step.
-      seeds: Of the perturbations: one, or for persistent ES those of all windows so far.
+      seeds: Seeds of the perturbations: one, or for persistent ES those of all windows so far.
       losses: Meta-losses f32[pairs, 2] at plus and minus each perturbation.
       length: Inner steps of the whole problem, which is its horizon.
       steps: Inner steps that each particle made for this report.
@@ -67,11 +67,7 @@ class Report:
 def estimate_from(report: Report, theta: VeLOWeights, *, sigma: float, shaping: str) -> Estimate:
     """Return the estimate of one report; its perturbations follow from the seeds.
 
-    Args:
-      report: The report.
-      theta: Weights of the right shapes; their numbers do not count.
-      sigma: Standard deviation of the perturbations.
-      shaping: As for `estimator.estimate`.
+    Only the shapes of ``theta`` count; other arguments are those of `estimator.estimate`.
     """
     pairs = len(report.losses)
     noise = [_noise(jax.random.key(seed), theta, count=pairs) for seed in report.seeds]
@@ -81,9 +77,8 @@ def estimate_from(report: Report, theta: VeLOWeights, *, sigma: float, shaping: 
 def mean_gradient(estimates: Sequence[Estimate], pairs: Sequence[int]) -> VeLOWeights | None:
     """Return the mean over the estimates with at least one pair left; None if there is none.
 
-    Args:
-      estimates: In the order of the slots, so that every worker adds in one order.
-      pairs: Pairs of each, the dropped ones included.
+    Estimates are in the order of the slots, so that every worker adds in one order; ``pairs`` are
+    the pairs of each, the dropped ones included.
     """
     kept = [
         found.gradient

@@ -54,7 +54,6 @@ def outer_optimizer(config: OuterConfig) -> optax.GradientTransformationExtraArg
 
 
 def init_state(theta: VeLOWeights, config: OuterConfig) -> OuterState:
-    """Return the state before the first outer step."""
     return OuterState(theta, theta, outer_optimizer(config).init(theta))
 
 

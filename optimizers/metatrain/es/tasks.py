@@ -20,7 +20,7 @@ from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import Source, open_source
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.space.config import config_fields, dynamic_values, sample_config
+from velodrome.taskgen.space.config import config_fields, dynamic_values, log_int, sample_config
 from velodrome.taskgen.space.draws import Draws
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
@@ -28,16 +28,15 @@ from velodrome.taskgen.task import Task
 # How many specs are sampled for each one wanted: some are alike or have an excluded data set.
 _OVERSAMPLING = (1, 2, 8)
 
+# Lengths are rounded to a multiple of this, so that a horizon means the same in logs.
+_LENGTH_STEP = 10
+
 
 @dataclass(frozen=True, eq=False)
 class InnerTask:
     """A task of the pool with its training data.
 
-    Attributes:
-      spec: Its spec, which gives the values that do not vary.
-      task: The built task.
-      source: Its training data.
-      vary: Names of the dynamic values that are drawn afresh for every problem.
+    Every problem draws the dynamic values in ``vary``; all others are those of ``spec``.
     """
 
     spec: TaskSpec
@@ -49,10 +48,7 @@ class InnerTask:
 def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[TaskSpec]:
     """Return ``per_family`` specs of each family, no two alike, families taking turns.
 
-    Args:
-      config: Families, data, cap.
-      seed: Sampler seed, `FIRST_TRAINING_SEED` or more: the smaller ones are for evaluation.
-      per_family: Specs of each family.
+    The sampler's ``seed`` is `FIRST_TRAINING_SEED` or more: the smaller ones are for evaluation.
 
     Raises:
       SpecError: The seed is reserved, or the sampler does not give enough that are allowed.
@@ -125,6 +121,12 @@ def check_vary(vary: Sequence[str], family_names: Sequence[str]) -> None:
     for name in vary:
         if name not in known:
             raise SpecError("tasks.vary", name, f"among {', '.join(sorted(known))}")
+
+
+def draw_length(draws: Draws, low: int, high: int) -> int:
+    """Return a log-uniform length, a multiple of 10 if that is not below ``low``."""
+    length = log_int(low, high + 1).sample(draws, "length")
+    return max(low, length - length % _LENGTH_STEP)
 
 
 def draw_problems(inner: InnerTask, draws: Draws, *, count: int, batches: int) -> Problem:

@@ -32,13 +32,7 @@ class Problem(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """An inner problem between two steps.
-
-    Attributes:
-      params: The task's parameters.
-      state: The task's state.
-      memory: The optimizer's state.
-    """
+    """An inner problem between two steps: the task's arrays, and the optimizer's memory."""
 
     params: PyTree
     state: PyTree
@@ -65,10 +59,7 @@ MakeOptimizer: TypeAlias = Callable[[PyTree, Array], optax.GradientTransformatio
 class Steps:
     """The pieces of an inner problem: its start, one training step, one batch's loss.
 
-    Args:
-      task: The task.
-      gather: The `gather` of its training source.
-      make_optimizer: See `MakeOptimizer`.
+    ``gather`` is that of the task's training source.
     """
 
     def __init__(self, task: Task, gather: Callable[..., PyTree], make_optimizer: MakeOptimizer):
@@ -77,7 +68,6 @@ class Steps:
         self._make_optimizer = make_optimizer
 
     def start(self, weights: PyTree, problem: Problem, steps: Array) -> Carry:
-        """Return the problem before its first step."""
         start_key, _ = jax.random.split(problem.key)
         params, state = self._task.init(start_key, dict(problem.dynamic))
         return Carry(params, state, self._make_optimizer(weights, steps).init(params))

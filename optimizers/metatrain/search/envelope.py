@@ -104,13 +104,8 @@ def envelopes(
 ) -> dict[str, Envelope]:
     """Return envelopes of tasks by the hashes of their specs, measured or kept.
 
-    Args:
-      path: Where they are kept: a JSON file, written whenever one was measured.
-      specs: The tasks.
-      config: Rates and lengths.
-      seed: Of the problems.
-      stop: Whether to measure no more of them, so that some may be missing.
-      say: Called with a line for each that is measured.
+    They are kept in ``path``, a JSON file that is written whenever one was measured. Some are
+    missing if ``stop`` says to measure no more.
 
     Raises:
       VelodromeError: All rates diverge on a task, or the file cannot be written.

@@ -22,26 +22,13 @@ import numpy as np
 
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text
+from velodrome.optimizers.metatrain import directory, log
 from velodrome.optimizers.metatrain.card import Totals, compute_on_card
 from velodrome.optimizers.metatrain.config.reading import is_number
 from velodrome.optimizers.metatrain.config.search import SearchConfig
-from velodrome.optimizers.metatrain.directory import (
-    CHECKPOINT,
-    CONFIG,
-    LOG,
-    OTHERWISE,
-    WEIGHTS,
-    opened,
-    stopping,
-)
+from velodrome.optimizers.metatrain.directory import OTHERWISE, opened, stopping
 from velodrome.optimizers.metatrain.es.tasks import pool_hash
-from velodrome.optimizers.metatrain.log import (
-    Record,
-    damaged,
-    read_log,
-    to_stderr,
-    write_record,
-)
+from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.loop import MetaTrainResult
 from velodrome.optimizers.metatrain.search.envelope import envelopes
 from velodrome.optimizers.metatrain.search.searcher import Searcher, pool, searched_weights
@@ -90,10 +77,10 @@ def search_numbers(
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was found is saved.
     """
     out = Path(out_dir)
-    say = report or to_stderr
+    say = report or log.to_stderr
     strategy = Strategy(config.strategy, len(config.searched), seed=config.seed)
     specs = pool(config)
-    with opened(out, resume=resume, state=LOG), stopping(max_seconds, say) as stop:
+    with opened(out, resume=resume, state=directory.LOG), stopping(max_seconds, say) as stop:
         return _search(config, out, strategy, specs, stop, say)
 
 
@@ -110,10 +97,10 @@ def _search(
         strategy.replay(record)
     if records:
         say(f"resuming at generation {len(records)}")
-    atomic_write_json(out / CONFIG, config.to_json())
+    atomic_write_json(out / directory.CONFIG, config.to_json())
     # Without a line that a kill cut short, and without checks after fewer generations.
     kept = [*records, *checked]
-    atomic_write_text(out / LOG, "".join(json.dumps(record) + "\n" for record in kept))
+    atomic_write_text(out / directory.LOG, "".join(json.dumps(record) + "\n" for record in kept))
     found = envelopes(out / ENVELOPES, specs, config.envelope, seed=config.seed, stop=stop, say=say)
     searcher = Searcher(config, specs, found)
 
@@ -121,10 +108,10 @@ def _search(
         numbers = rounded(searcher.numbers(strategy.average))
         weights = searched_weights(config, numbers)
         card = _card(searcher, numbers, _totals(records), checked)
-        return weights, save_weights(out / WEIGHTS, weights, card)
+        return weights, save_weights(out / directory.WEIGHTS, weights, card)
 
     try:
-        with (out / LOG).open("a") as log:
+        with (out / directory.LOG).open("a") as file:
             while len(records) < config.strategy.generations and not stop():
                 now, cpu = time.perf_counter(), time.process_time()
                 candidates = strategy.ask()
@@ -132,7 +119,7 @@ def _search(
                 record["candidates"] = strategy.fingerprint(candidates)
                 record["seconds"] = round(time.perf_counter() - now, 3)
                 record["cpu_seconds"] = round(time.process_time() - cpu, 3)
-                write_record(log, record)
+                log.write_record(file, record)
                 records.append(record)
                 strategy.tell(candidates, record["aims"])
                 say(_line(record))
@@ -142,7 +129,7 @@ def _search(
                     break
                 numbers = rounded(searcher.numbers(strategy.average))
                 row = {"generations": len(records), **searcher.check(numbers, length)}
-                write_record(log, row)
+                log.write_record(file, row)
                 checked.append(row)
                 say(_check_line(row))
     except BaseException:
@@ -162,13 +149,13 @@ def _restore(out: Path, config: SearchConfig) -> tuple[list[Record], list[Record
       StoreError: It is another search or an evolution, its log is damaged, or it has more
         generations than the config.
     """
-    if (out / CHECKPOINT).exists():
+    if (out / directory.CHECKPOINT).exists():
         raise StoreError(f"{out} is of an evolution, whose log this would replace. {OTHERWISE}")
-    log = read_log(out / LOG)
-    if not (out / LOG).exists():
+    known = log.read_log(out / directory.LOG)
+    if not (out / directory.LOG).exists():
         return [], []
     try:
-        kept = SearchConfig.from_json(json.loads((out / CONFIG).read_text()))
+        kept = SearchConfig.from_json(json.loads((out / directory.CONFIG).read_text()))
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{out} has a log, but no config of a search ({error}). {OTHERWISE}"
@@ -179,13 +166,13 @@ def _restore(out: Path, config: SearchConfig) -> tuple[list[Record], list[Record
             f"{config.hash[:8]}). {OTHERWISE}"
         )
     records, checks = [], []
-    for number, record in enumerate(log, start=1):
+    for number, record in enumerate(known, start=1):
         if _is_check(record):
             checks.append(record)
         elif record.get("generation") == len(records) and _is_generation(record, config):
             records.append(record)
         else:
-            raise damaged(out / LOG, number)
+            raise log.damaged(out / directory.LOG, number)
     wanted = config.strategy.generations
     if len(records) > wanted:
         raise StoreError(

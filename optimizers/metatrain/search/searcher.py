@@ -11,15 +11,13 @@ import numpy as np
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.config.search import SearchConfig
 from velodrome.optimizers.metatrain.es.program import open_program, repeat_all
-from velodrome.optimizers.metatrain.es.tasks import draw_problems, sample_pool
+from velodrome.optimizers.metatrain.es.tasks import draw_length, draw_problems, sample_pool
 from velodrome.optimizers.metatrain.es.unroll import batches_needed
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.search.envelope import Envelope
-from velodrome.optimizers.metatrain.trainer import LENGTH_STEP
 from velodrome.optimizers.velo.handmade.features import featured_weights
 from velodrome.optimizers.velo.handmade.numbers import Numbers, moved, numbers_from
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
-from velodrome.taskgen.space.config import log_int
 from velodrome.taskgen.space.draws import Draws
 from velodrome.taskgen.spec import TaskSpec
 
@@ -27,10 +25,7 @@ from velodrome.taskgen.spec import TaskSpec
 class Searcher:
     """Evaluates candidates. `search_numbers` makes them, and adds directories and resuming.
 
-    Args:
-      config: The search.
-      specs: Its pool of tasks.
-      envelopes: Adam's envelope of each task of the pool, by the hash of its spec.
+    ``envelopes`` has Adam's envelope of each task of the pool, by the hash of its spec.
     """
 
     def __init__(
@@ -98,9 +93,9 @@ class Searcher:
         turn = index * self.config.strategy.tasks + slot
         mine = [spec for spec in self.specs if spec.family == families[turn % len(families)]]
         spec = mine[draws.word("task") % len(mine)]
-        low, high = self.config.lengths.low, self.config.lengths.longest(spec.family)
-        length = log_int(low, high + 1).sample(draws, "length")
-        return spec, max(low, length - length % LENGTH_STEP), draws.child("problem")
+        lengths = self.config.lengths
+        length = draw_length(draws, lengths.low, lengths.longest(spec.family))
+        return spec, length, draws.child("problem")
 
     def _speedups(
         self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: Draws, *, problems: int
@@ -115,7 +110,6 @@ class Searcher:
 
 
 def pool(config: SearchConfig) -> list[TaskSpec]:
-    """Return the tasks of a search."""
     tasks = config.tasks
     return sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
 

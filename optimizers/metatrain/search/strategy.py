@@ -26,7 +26,7 @@ class Strategy:
     Args:
       config: How candidates are made.
       dimensions: How many numbers a candidate has; the first candidates are around 0.
-      seed: Of the candidates.
+      seed: Seed of the generator.
     """
 
     def __init__(self, config: StrategyConfig, dimensions: int, *, seed: int):
@@ -46,7 +46,6 @@ class Strategy:
         self.average: Float[np.ndarray, " numbers"] = np.zeros(dimensions)
 
     def ask(self) -> list[Float[np.ndarray, " numbers"]]:
-        """Return the candidates of the next generation."""
         return self._evolution.ask()
 
     def tell(self, candidates: Sequence[np.ndarray], aims: Sequence[float]) -> None:
@@ -73,7 +72,6 @@ class Strategy:
 
     @staticmethod
     def fingerprint(candidates: Sequence[np.ndarray]) -> str:
-        """Return a hash of candidates."""
         return hashlib.sha256(np.asarray(candidates, "<f8").tobytes()).hexdigest()[:16]
 
 

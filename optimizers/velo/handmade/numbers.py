@@ -61,7 +61,7 @@ class Unit:
       write: How far it does.
       forget: Bias of how much of the cell is kept; 1 is added to it.
       read: Bias of how far the cell is read.
-      biases: Of the candidate and of the gate of writing.
+      biases: Biases of the candidate and of the gate of writing.
       cell: What the cell begins with.
     """
 
@@ -143,7 +143,8 @@ class Numbers:
       step: Size of a step relative to the parameters' root mean square, halfway through the run,
         if the run were too short to be counted: by default 0.021 in one of 100 updates, 0.01 in
         one of 2,000.
-      small: How many times larger the steps of small vectors are: see `StartingPoint.small`.
+      small: How many times larger, at most, the relative steps of vectors are whose gradients are
+        large against them: biases, which start at zero.
       direction: The weights of channels in the direction, each of root mean square 1.
       log_step: For a unit, by how much the logarithm of the step grows with what it holds. The
         default: steps are smaller as the run turns out to be longer than 200, 1,000, 5,000 updates.

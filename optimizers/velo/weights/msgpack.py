@@ -15,11 +15,12 @@ import numpy as np
 
 from velodrome.foundation.errors import WeightsError
 from velodrome.optimizers.velo.weights.tree import (
+    BANK,
     INPUT_GROUPS,
-    LSTM_INPUTS,
-    OUTPUTS,
+    LAYERS,
     WIDTH,
     VeLOWeights,
+    weight_shapes,
 )
 
 _ARRAY = 1
@@ -69,26 +70,19 @@ def parse_official(data: bytes, *, name: str) -> VeLOWeights:
 
 def official_shapes(hidden: int, bank: int) -> dict[_Names, tuple[int, ...]]:
     """Return the names from the root and the shape of every array in a checkpoint's tree."""
-    mlp = {f"w0__{i}": (size, WIDTH) for i, size in enumerate(INPUT_GROUPS)}
-    mlp |= {"w1": (WIDTH, WIDTH), "w2": (WIDTH, OUTPUTS)}
-    shapes: dict[_Names, tuple[int, ...]] = {
-        ("ff_mod_stack", "~", key): (bank, *shape) for key, shape in mlp.items()
+    ours = weight_shapes(hidden, bank)
+    # The file has one more layer, of the shape of "pool", which is never used.
+    layers = [*LAYERS.items(), ("pool", "linear")]
+    return {
+        **{("ff_mod_stack", "~", f"w0__{i}"): (bank, n, WIDTH) for i, n in enumerate(INPUT_GROUPS)},
+        **{("ff_mod_stack", "~", name): ours[f"bank_{name}"] for name in BANK},
+        **{("lstm_init_state", name): (1, hidden) for name in ("hidden", "cell")},
+        **{
+            ("rnn_params", name, kind): ours[f"{layer}_{kind}"]
+            for layer, name in layers
+            for kind in "wb"
+        },
     }
-    for key, size in {"b0": WIDTH, "b1": WIDTH, "b2": OUTPUTS}.items():
-        shapes["ff_mod_stack", "~", key] = (bank, size)
-    for key in ("hidden", "cell"):
-        shapes["lstm_init_state", key] = (1, hidden)
-    for layer, (inputs, outputs) in {
-        "linear": (LSTM_INPUTS, hidden),
-        "linear_1": (LSTM_INPUTS, hidden),
-        "linear_2": (LSTM_INPUTS, hidden),
-        "rnn/linear": (2 * hidden, 4 * hidden),
-        "rnn_to_controls": (hidden, bank),
-        "step_size": (hidden, 1),
-    }.items():
-        shapes["rnn_params", layer, "w"] = (inputs, outputs)
-        shapes["rnn_params", layer, "b"] = (outputs,)
-    return shapes
 
 
 def describe_problems(

@@ -51,7 +51,6 @@ class LoadedWeights:
 
     @property
     def parameters(self) -> int:
-        """The number of floats in use."""
         return safetensors.count(self.weights)
 
 

@@ -32,6 +32,19 @@ INPUT_GROUPS = (1, 1, 1, 3, 1, 3, 1, 3, 1, 3, 3, 3, 3, 3)
 CHANNELS = sum(INPUT_GROUPS)
 
 
+#: Our names of layers and those in the official file.
+LAYERS = {
+    "pool": "linear_1",
+    "project": "linear_2",
+    "lstm": "rnn/linear",
+    "controls": "rnn_to_controls",
+    "step_size": "step_size",
+}
+
+#: Arrays of the bank that have one name here and in the official file.
+BANK = ("b0", "w1", "b1", "w2", "b2")
+
+
 class VeLOWeights(NamedTuple):
     """The meta-learned weights: a per-tensor LSTM and a bank of per-parameter networks.
 
@@ -60,7 +73,6 @@ class VeLOWeights(NamedTuple):
 
     @property
     def hidden_size(self) -> int:
-        """Size of the LSTM."""
         return self.initial_hidden.shape[-1]
 
     @property
@@ -75,25 +87,15 @@ class VeLOWeights(NamedTuple):
         The file's ``rnn_params > linear`` layer is left out: the network computes it and never uses
         the result.
         """
-        rnn, bank = tree["rnn_params"], tree["ff_mod_stack"]["~"]
-        state = tree["lstm_init_state"]
+        rnn, bank, state = tree["rnn_params"], tree["ff_mod_stack"]["~"], tree["lstm_init_state"]
         # By number: sorted as text, group 10 would come before group 2.
         groups = [np.asarray(bank[f"w0__{i}"]) for i in range(len(INPUT_GROUPS))]
         named = {
             "initial_hidden": state["hidden"][0],
             "initial_cell": state["cell"][0],
-            "pool_w": rnn["linear_1"]["w"],
-            "pool_b": rnn["linear_1"]["b"],
-            "project_w": rnn["linear_2"]["w"],
-            "project_b": rnn["linear_2"]["b"],
-            "lstm_w": rnn["rnn/linear"]["w"],
-            "lstm_b": rnn["rnn/linear"]["b"],
-            "controls_w": rnn["rnn_to_controls"]["w"],
-            "controls_b": rnn["rnn_to_controls"]["b"],
-            "step_size_w": rnn["step_size"]["w"],
-            "step_size_b": rnn["step_size"]["b"],
+            **{f"{ours}_{kind}": rnn[name][kind] for ours, name in LAYERS.items() for kind in "wb"},
             "bank_w0": np.concatenate(groups, axis=1),
-            **{f"bank_{name}": bank[name] for name in ("b0", "w1", "b1", "w2", "b2")},
+            **{f"bank_{name}": bank[name] for name in BANK},
         }
         return cls.of({name: np.asarray(value, np.float32) for name, value in named.items()})
 

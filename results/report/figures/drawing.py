@@ -32,12 +32,7 @@ _METADATA: Mapping[str, dict[str, str | None]] = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A drawn figure.
-
-    Attributes:
-      files: PNG, PDF and SVG.
-      shown: for the page; None for learning curves, which the page draws itself.
-    """
+    """The files of a figure, and its form for the page; learning curves the page draws itself."""
 
     files: tuple[Path, ...]
     shown: PageFigure | None

@@ -30,9 +30,9 @@ from velodrome.results.speedup.speedup import format_ratio
 from velodrome.results.speedup.taskresult import Unit
 
 _MEANING = (
-    "Small marks: tasks, triangles where they are right-censored, at 0x where they diverged or "
-    "made no progress. Upright bars: the family's median; shaded: its 95% interval, same tasks, "
-    "seeds drawn anew. Arrows: the median, or that end, is a lower bound. " + SATURATED_OUT
+    "Small marks: tasks; triangles where they are right-censored; at 0x where they diverged or "
+    "made no progress. Vertical bars: the family's median; shaded: its 95% interval for the same "
+    "tasks and new seeds. Arrows: the median, or that end, is a lower bound. " + SATURATED_OUT
 )
 _SHARED = ("median", "low", "high", "lower_bound", "low_open", "high_open")
 _UNITS: tuple[Unit, ...] = ("steps", "seconds")

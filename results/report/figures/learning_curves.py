@@ -75,7 +75,7 @@ def _words(summary: pd.DataFrame) -> str:
         f"{row['task']}: {row['label']} {_verdict(row, short=False)}"
         for row in summary.to_dict("records")
     )
-    text = "; ".join(rows) or "There are no optimizers beside the baseline."
+    text = "; ".join(rows) or "There are no optimizers besides the baseline."
     return f"Train losses against steps, and the speedup in steps of each task. {text}"
 
 

@@ -1,4 +1,4 @@
-"""What a step costs: seconds over the baseline's against size, and compile time."""
+"""The cost of a step: seconds over the baseline's against size, and compile time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
         section="overhead",
         title=f"Cost of a step over {data.context.baseline}",
         caption=data.context.caption(_meaning(data.overhead)),
-        alt=f"Seconds a step over those of {data.context.baseline}. {words}.",
+        alt=f"Seconds per step over those of {data.context.baseline}. {words}.",
         table=data.overhead,
         draw=partial(draw, data.overhead, data.context),
     )
@@ -53,13 +53,13 @@ def _meaning(table: pd.DataFrame) -> str:
     """What the drawn panels show."""
     against = " and ".join(_sizes(table).values())
     parts = [
-        "Seconds a step over those of {baseline}, one run alone, warm, measured in turns in one "
-        f"process (median of the samples), against {against}"
+        "Seconds per step over those of {baseline}: one warm run at a time, in turns, in one "
+        f"process (median of the samples); against {against}"
     ]
     if len(_memory_ratios(table)):
         parts.append("memory of the training program over {baseline}'s, against parameters")
     if _compiled(table):
-        parts.append("seconds to compile the training program, every mark a task")
+        parts.append("seconds to compile the training program, a mark for each task")
     return "; ".join(parts) + "."
 
 
@@ -91,7 +91,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     for axes, (name, words, found, ratio) in zip(grid, scatters, strict=False):
         _scatter(axes, found, name, ratio, styles)
         axes.set_xlabel(words)
-    grid[0].set_ylabel(axis_label(f"seconds a step\nover {context.baseline}", 1.7))
+    grid[0].set_ylabel(axis_label(f"seconds per step\nover {context.baseline}", 1.7))
     if len(memory):
         grid[len(sizes)].set_ylabel(axis_label(f"memory over {context.baseline}", 1.7))
     drawn = dict(styles)

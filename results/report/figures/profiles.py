@@ -27,15 +27,15 @@ from velodrome.results.report.figures.style import (
 _PROFILE = (
     "Share of tasks on which an optimizer reaches the loss of {baseline} after {steps:,} steps (at "
     "its best rate) within tau times the steps of the fastest optimizer, and within {steps:,} "
-    "steps at all. In brackets the area up to tau = {limit:g} over its width, with its 95% "
-    "interval. A profile depends on who is compared. {tasks} tasks; bands: 95%, same tasks, "
-    "seeds drawn anew."
+    "steps at all. In brackets: the area under the profile up to tau = {limit:g}, over its width, "
+    "with its 95% interval. A profile depends on the optimizers that are compared. {tasks} tasks; "
+    "bands: 95%, for the same tasks and new seeds."
 )
 _PAIRS = (
     "Probability that a run of the optimizer at the left ends with a lower loss after {steps:,} "
     "steps than a run of the one below, ties counting half; mean over {tasks} tasks. {baseline} "
-    "at its best rate after as many steps. Bold: the 95% interval (same tasks, seeds drawn anew) "
-    "excludes one half."
+    "at its best rate after as many steps. Bold: the 95% interval (same tasks, new seeds) excludes "
+    "one half."
 )
 
 

@@ -32,8 +32,8 @@ _MEANING = (
 _TUNING = (
     "Expected best of k trials drawn from the sweep without replacement (the best of all at the "
     "right end), all after {steps:,} steps: way from the initial loss (0) to the lowest loss of "
-    "any optimizer (1), mean over {tasks} tasks. Optimizers without a sweep have one trial, drawn "
-    "on as a dashed line. Bands: 95%, same tasks, seeds drawn anew."
+    "any optimizer (1), mean over {tasks} tasks. Optimizers without a sweep have one trial, which "
+    "a dashed line extends. Bands: 95%, for the same tasks and new seeds."
 )
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,6 @@ from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
 from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
 from velodrome.results.report.figures.style import (
-    SeriesStyle,
     axis_label,
     handles,
     legend_above,
@@ -46,8 +45,8 @@ _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
 )
 _MEANING = (
     "Triangles: at least this much. Crosses: diverged, or too low for this axis. Bands: 95% at "
-    "each rank, same tasks, seeds drawn anew ({seeds}). Vertical bars (from 5 seeds on): 95% of "
-    "each task. " + SATURATED_OUT
+    "each rank, for the same tasks and new seeds ({seeds}). Vertical bars (from 5 seeds on): 95% "
+    "for each task. " + SATURATED_OUT
 )
 _MORE = {
     "speedup_seconds": " Step times were measured in turns with {baseline} on one machine.",
@@ -56,7 +55,7 @@ _MORE = {
         "winner is chosen, against one run of an optimizer without a sweep; in steps. The cost of "
         "meta-training is not counted."
     ),
-    "speedup_heldout": " Of losses on held-out data, evaluated less often than train losses.",
+    "speedup_heldout": " Held-out losses are evaluated less often than train losses.",
 }
 
 
@@ -128,19 +127,18 @@ def draw(
     figure = new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
     values = table["log2_speedup"].to_numpy(float)
+    many = len(values) > 20 * max(1, len(styles))
+    apart = 4.2 if many else 5.0  # points between the rows of marks of two optimizers
     stacked = ceiling > 0
     # The paper's axes, unless tuning cost lifts everything far above them.
     low, high = limits(values, low=-2 if ceiling == context.multiple or not stacked else -1)
-    many = len(values) > 20 * max(1, len(styles))
-    if stacked:
-        high = max(high, math.ceil(math.log2(ceiling)))
     top = high + 0.15
     if stacked:
+        high = max(high, math.ceil(math.log2(ceiling)))
         # Room above the ceiling for a row of triangles of each optimizer, and for its text.
         rows = table.loc[table["censored"] == "right", "label"].nunique()
-        points = 4 + _STEP[many] * rows + 12
-        share = points / _AXES_POINTS
-        top = max(top, (math.log2(ceiling) - share * (low - 0.6)) / (1 - share))
+        share = (4 + apart * rows + 12) / _AXES_POINTS
+        top = max(high + 0.15, (math.log2(ceiling) - share * (low - 0.6)) / (1 - share))
     set_log2(axes, low, high, floor=bool((values < low).any()))
     axes.set_ylim(low - 0.6, top)
     axes.set_ylabel(axis_label(f"speedup over {context.tuned},\n{words}", 2.2))
@@ -149,35 +147,33 @@ def draw(
     axes.set_xlabel("task percentile")
     if stacked:
         _ceiling(axes, context, ceiling, top=top)
-    marks = _Marks(floor=low - MARGIN, low=low, many=many, stacked=stacked, optimizers=len(styles))
+    triangles = crosses = 0
     for label, style in styles.items():
-        _line(axes, table.loc[table["label"] == label], style, marks=marks)
+        rows = table.loc[table["label"] == label]
+        x, y = rows["percentile"].to_numpy(float), rows["log2_speedup"].to_numpy(float)
+        right, zero = (rows["censored"] == "right").to_numpy(bool), y < low
+        size = 2.2 if many else 4.0
+        _bands(axes, rows, style.color, low=low, width=0.5 if many else 0.8, few=len(styles) <= 3)
+        axes.plot(x[~zero], y[~zero], color=style.color, linewidth=0.9, alpha=0.45, linestyle=":")
+        # A gap at a censored task: the curve is not known to go past it.
+        axes.plot(
+            x, np.where(zero | right, np.nan, y), color=style.color, marker=style.marker,
+            markersize=size, markeredgewidth=0, zorder=3,
+        )  # fmt: skip
+        look = {"color": style.color, "markersize": size + 2}
+        _mark(axes, x[right], y[right], "^", 3 + apart * triangles,
+              markeredgecolor="white", markeredgewidth=0.4, **look)  # fmt: skip
+        floor = np.full(zero.sum(), low - MARGIN)
+        _mark(axes, x[zero], floor, "x", apart * crosses, markeredgewidth=1.1, **look)
+        # In steps all censored values are equal, so that marks would cover each other. In seconds
+        # each optimizer has another ceiling, and its marks stay there.
+        triangles += stacked and bool(right.any())
+        crosses += bool(zero.any())
     legend_above(figure, handles(styles, markersize=3.5, linewidth=0.9))
     if not styles:
         text = f"no task has a speedup {words}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#666666")
     return figure
-
-
-@dataclass
-class _Marks:
-    """Where marks go, and how many optimizers have marks there so far.
-
-    In steps all censored values are equal, so that marks would cover each other: they are stacked.
-    In seconds each optimizer has another ceiling, and its marks stay there.
-    """
-
-    floor: float
-    low: int
-    many: bool
-    stacked: bool
-    optimizers: int
-    triangles: int = 0
-    crosses: int = 0
-
-
-# Points between the rows of marks of two optimizers, by whether there are many tasks.
-_STEP = {False: 5.0, True: 4.2}
 
 
 def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> None:
@@ -194,47 +190,28 @@ def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> Non
     )  # fmt: skip
 
 
-def _line(axes: Axes, rows: pd.DataFrame, style: SeriesStyle, *, marks: _Marks) -> None:
-    """Draw one optimizer: dots, joined where they are neighbours, triangles, crosses at 0x."""
-    color, marker = style
-    x, y = rows["percentile"].to_numpy(float), rows["log2_speedup"].to_numpy(float)
-    right = (rows["censored"] == "right").to_numpy(bool)
-    zero = y < marks.low
-    seen = ~zero & ~right
-    size = 2.2 if marks.many else 4.0
-    _bands(axes, rows, color=color, marks=marks)
-    axes.plot(x[~zero], y[~zero], color=color, linewidth=0.9, alpha=0.45, linestyle=":")
-    # A gap at a censored task: the curve is not known to go past it.
-    axes.plot(x, np.where(seen, y, np.nan), color=color, marker=marker, markersize=size,
-              markeredgewidth=0, zorder=3)  # fmt: skip
-    for chosen, height, row, symbol, edge in (
-        (right, y, marks.triangles, "^", ("white", 0.4)),
-        (zero, np.full(len(y), marks.floor), marks.crosses, "x", (color, 1.1)),
-    ):
-        if chosen.any():
-            offset = (3 if symbol == "^" else 0) + _STEP[marks.many] * row
-            up = ScaledTranslation(0, offset / 72, axes.figure.dpi_scale_trans)
-            (drawn,) = axes.plot(
-                x[chosen], height[chosen], symbol, color=color, markersize=size + 2,
-                markeredgecolor=edge[0], markeredgewidth=edge[1], clip_on=False, zorder=4,
-                transform=axes.transData + up,
-            )  # fmt: skip
-            # Otherwise the layout would make room for marks that stand in the margin.
-            drawn.set_in_layout(False)
-    marks.triangles += marks.stacked and bool(right.any())
-    marks.crosses += bool(zero.any())
+def _mark(
+    axes: Axes, x: np.ndarray, y: np.ndarray, symbol: str, points: float, **line: Any
+) -> None:
+    """Draw marks some points above their place."""
+    if len(x):
+        up = axes.transData + ScaledTranslation(0, points / 72, axes.figure.dpi_scale_trans)
+        (drawn,) = axes.plot(x, y, symbol, clip_on=False, zorder=4, transform=up, **line)
+        # Otherwise the layout would make room for marks that stand in the margin.
+        drawn.set_in_layout(False)
 
 
-def _bands(axes: Axes, rows: pd.DataFrame, *, color: str, marks: _Marks) -> None:
+def _bands(
+    axes: Axes, rows: pd.DataFrame, color: str, *, low: int, width: float, few: bool
+) -> None:
     """Draw the band of the curve, and the interval of every task that has enough seeds for one."""
-    x, bottom = rows["percentile"].to_numpy(float), 2.0 ** (marks.low - 1)
-    low, high, task_low, task_high = (
+    x, bottom = rows["percentile"].to_numpy(float), 2.0 ** (low - 1)
+    band_low, band_high, task_low, task_high = (
         np.log2(np.maximum(rows[name].to_numpy(float), bottom))
         for name in ("band_low", "band_high", "low", "high")
     )
-    few = marks.optimizers <= 3
     # Many bands on each other would be grey.
-    axes.fill_between(x, low, high, color=color, alpha=0.18 if few else 0.1, linewidth=0, zorder=2)
+    alpha = 0.18 if few else 0.1
+    axes.fill_between(x, band_low, band_high, color=color, alpha=alpha, linewidth=0, zorder=2)
     if few and np.isfinite(task_low).any():
-        width = 0.5 if marks.many else 0.8
         axes.vlines(x, task_low, task_high, color=color, linewidth=width, alpha=0.6, zorder=2.5)

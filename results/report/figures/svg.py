@@ -28,7 +28,7 @@ class PageFigure:
     Attributes:
       plot: its title, caption, and description in words.
       svg: the drawing.
-      colours: used in it, as ``#rrggbb``, that the page may replace by others in the dark.
+      colours: those in it, as ``#rrggbb``, that a dark page replaces.
       fixed: whether its colours stand for numbers, so that it stays light on a dark page.
       width: in CSS pixels as drawn; a page may show it smaller.
     """

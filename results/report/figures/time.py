@@ -28,17 +28,17 @@ RATIO_COLUMNS = ("label", "unit", "fraction", "median", "quarter", "three_quarte
                  "tasks")  # fmt: skip
 _QUARTILES = ["median", "quarter", "three_quarters"]
 _FRACTIONS = (
-    "Time of {baseline}, at its best rate for this very loss, over the time of the optimizer, to "
+    "Time of {baseline}, at its best rate for each loss, over the time of the optimizer, to "
     "fractions of the way from the initial loss to the lowest loss that any optimizer reaches on "
-    'the task within {steps:,} steps. Marks: median over tasks, bars: their quartiles; "not '
-    'reached": by the optimizer, within its {steps:,} steps; on the upper edge: not by {baseline}. '
-    "time_to_loss.csv has every task. " + SATURATED_OUT
+    'the task within {steps:,} steps. Marks: median over tasks; bars: quartiles. Marks at "not '
+    'reached": the optimizer does not get there within its {steps:,} steps; at the upper edge: '
+    "{baseline} does not get there. time_to_loss.csv has every task. " + SATURATED_OUT
 )
 _ANYTIME = (
     "At each share of the run: the step at which the envelope of {baseline} reaches the "
-    "optimizer's loss there, over the optimizer's step. Line: median over tasks, band: quartiles "
-    "over tasks. Only the right end is fair to optimizers that are told the number of steps. "
-    "Dotted: more than a quarter of the tasks is right-censored. " + SATURATED_OUT
+    "optimizer's loss there, over the optimizer's step. Line: median over tasks; band: quartiles "
+    "over tasks. Only the right end is fair to optimizers that know the number of steps in "
+    "advance. Dotted: more than a quarter of the tasks are right-censored. " + SATURATED_OUT
 )
 
 

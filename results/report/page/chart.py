@@ -44,12 +44,8 @@ class Cross:
 class Chart:
     """Everything drawn, in units of the drawing; y grows downwards.
 
-    Attributes:
-      lines: in the order of drawing.
-      crosses: ends of runs that diverged.
-      x_ticks: position and label.
-      y_ticks: position and label.
-      horizon: position of the candidates' last step, if the baseline goes further.
+    Ticks are positions with labels; ``horizon`` is the position of the candidates' last step, if
+    the baseline goes further.
     """
 
     lines: tuple[Line, ...]

@@ -1,4 +1,4 @@
-"""Tables of the page: cells with the text to be read and the value to be sorted by."""
+"""Tables of the page: cells with a text to read and a value to sort by."""
 
 from __future__ import annotations
 
@@ -26,13 +26,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """One column; numbers are flushed right, and minor ones go on narrow screens.
 
-    Attributes:
-      title: its header.
-      number: whether it is flushed right.
-      minor: whether it may be left out on narrow screens.
-      help: what it means, where the title does not say.
+    ``help`` is the meaning, where the title does not say it.
     """
 
     title: str
@@ -43,13 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table whose first column heads the rows.
-
-    Attributes:
-      caption: what it shows.
-      columns: from left to right.
-      rows: as many cells as columns.
-    """
+    """A table whose first column heads the rows."""
 
     caption: str
     columns: tuple[Column, ...]

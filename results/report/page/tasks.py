@@ -1,4 +1,4 @@
-"""The tasks of the page: a row each in the table, and what opens when one is chosen."""
+"""The tasks of the page: a row for each in the table, and the part that opens on a click."""
 
 from __future__ import annotations
 
@@ -28,14 +28,8 @@ STATUS_MEANING = {
 class TaskRow:
     """One task and optimizer in the table of tasks.
 
-    Attributes:
-      anchor: id of the task's part of the page.
-      task: its label.
-      family: its family.
-      label: the optimizer.
-      status: a key of ``STATUS_MEANING``.
-      cells: from the columns' "status" on; the columns before are the attributes.
-      search: what a search looks into, in lower case.
+    ``anchor`` is the id of the task's part of the page, ``label`` the optimizer's. ``cells`` are
+    those after "status"; ``search`` is the lower-case text that a search looks into.
     """
 
     anchor: str
@@ -49,19 +43,7 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class TaskPart:
-    """What opens when a task is chosen.
-
-    Attributes:
-      anchor: its id.
-      task: its label.
-      family: its family.
-      data: name and kind of its data.
-      statuses: of its optimizers.
-      chart: its learning curves, None without results.
-      alt: the chart in words.
-      table: losses and speedups of every optimizer.
-      notes: what a reader should know.
-    """
+    """The part of the page that opens when a task is chosen; ``alt`` is the chart in words."""
 
     anchor: str
     task: str

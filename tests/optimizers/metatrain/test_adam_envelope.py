@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.optimizers.metatrain.config.search import EnvelopeConfig
+from velodrome.optimizers.metatrain.es.program import make_particles
 from velodrome.optimizers.metatrain.es.tasks import open_task
-from velodrome.optimizers.metatrain.search.envelope import MOST, Envelope, measure_envelope
+from velodrome.optimizers.metatrain.search import envelope
+from velodrome.optimizers.metatrain.search.envelope import MOST, Envelope
 from velodrome.taskgen.sampler import sample
 from velodrome.taskgen.space.draws import Draws
 
@@ -43,19 +46,21 @@ def test_an_envelope_that_stays_the_same_for_a_while():
     assert flat.log2_speedup(0.5, 400) == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.slow
-def test_measured_envelopes_fall_and_have_the_best_rate():
+def test_measured_envelopes_fall_and_have_the_best_rate(monkeypatch):
+    # One program for all measurements, because each has two rates.
+    monkeypatch.setattr(envelope, "make_particles", functools.cache(make_particles))
     spec = sample(1, seed=3, family="mlp", data="built-in", max_mflop=0.05)[0]
     inner, draws = open_task(spec, vary=()), Draws(0, "test")
 
     def measured(*rates: float) -> Envelope:
-        return measure_envelope(inner, EnvelopeConfig(rates=rates, lengths=(20, 40, 80)), draws)
+        config = EnvelopeConfig(rates=rates, lengths=(20, 40, 80))
+        return envelope.measure_envelope(inner, config, draws)
 
-    slow, both = measured(1e-6), measured(1e-6, 0.01)
+    slow, both = measured(1e-6, 1e-6), measured(1e-6, 0.01)
     assert both.lengths == (20, 40, 80)
     assert list(both.losses) == sorted(both.losses, reverse=True)
     assert both.losses[-1] < slow.losses[-1] - 0.1
     # A rate that diverges takes nothing from the others.
-    np.testing.assert_allclose(measured(1e-6, 0.01, 1e30).losses, both.losses, rtol=1e-6)
+    np.testing.assert_allclose(measured(0.01, 1e30).losses, measured(0.01, 0.01).losses, rtol=1e-6)
     with pytest.raises(VelodromeError, match=r"diverges on .* envelope.rates.*Add lower rates"):
-        measured(1e30)
+        measured(1e30, 1e30)

@@ -31,11 +31,11 @@ def test_reports_travel_as_a_few_bytes_a_pair():
             Report.from_bytes(damaged)
 
 
-@pytest.mark.slow
 def test_the_gradient_is_made_again_from_the_seed(toy_config):
     theta = MetaTrainer(toy_config).init().outer.theta
     ones = jax.tree.map(lambda _: 1.0, theta)
     lanes = make_lanes(theta, jax.random.key(7), ones, sigma=0.5, pairs=3)
+    lanes, theta = jax.tree.map(np.asarray, (lanes, theta))
     found = estimate_from(Report(0, (7,), LOSSES, 10, 10), theta, sigma=0.5, shaping="raw")
     assert found.dropped == 1
 

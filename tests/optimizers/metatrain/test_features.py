@@ -89,9 +89,9 @@ def test_steps_of_a_longer_run_are_shorter(run):
 
 
 def test_counters_hold_the_length_of_the_run(run):
-    told = {n: run(n)[0][n // 2 :, MATRIX] for n in (100, 1000, 4000)}
+    held = {n: run(n)[0][n // 2 :, MATRIX] for n in (100, 1000, 4000)}
     for name in ("long 200", "long 1000", "long 5000"):
-        values = [told[n][:, POSITION[name]] for n in told]
+        values = [held[n][:, POSITION[name]] for n in held]
         assert all(np.ptp(value) < 0.02 for value in values)
         means = [float(value.mean()) for value in values]
         assert means[0] < means[1] < means[2] <= 1
@@ -124,7 +124,7 @@ def test_the_direction_is_the_one_that_is_written_down(weights):
     signs = jnp.asarray(rng.choice([-1.0, 1.0], (16, 8)), jnp.float32)
     optimizer = velo_from_theta(weights, jnp.int32(100))
     state = optimizer.init(params)
-    moved: Any = optimizer.update(signs, state, params, value=jnp.float32(1.0))[0]
+    moved: Any = jax.jit(optimizer.update)(signs, state, params, value=jnp.float32(1.0))[0]
     scale = jnp.sqrt(jnp.mean(params**2))
     along = (DIRECTION["adam_0.9"] + DIRECTION["momentum_0.9"]) * signs
     wanted = -(along + DIRECTION["parameter"] * params / scale)

@@ -13,6 +13,7 @@ import pytest
 from velodrome.optimizers.metatrain import loop
 from velodrome.optimizers.metatrain.checkpoint import save_checkpoint
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
+from velodrome.optimizers.metatrain.es import program
 from velodrome.optimizers.metatrain.es.estimator import accumulate, estimate, perturb
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
 from velodrome.optimizers.metatrain.es.unroll import Steps, make_unroll, make_window
@@ -24,7 +25,7 @@ from velodrome.taskgen.space.draws import Draws
 # pushes 10 states up and 13 down; near ones are felt first, far ones more in the end.
 STATES, POSITIVE = 23, 10
 WINDOW, WINDOWS = 8, 20
-PAIRS, REPEATS, SIGMA = 500, 64, 0.1
+PAIRS, REPEATS, SIGMA = 500, 32, 0.1
 THETA = 0.5
 # Where the states settle for this parameter: each is the one after it plus or minus 2 theta.
 _PUSHES = np.where(np.arange(STATES) < POSITIVE, 2 * THETA, -2 * THETA)
@@ -97,8 +98,22 @@ def config(toy_config):
     )
 
 
-@pytest.mark.slow
-def test_episodes_are_windows_of_whole_runs_and_resume_exactly(config, tmp_path):
+@pytest.fixture
+def momentum(monkeypatch):
+    """Inner problems are trained by SGD with momentum, which compiles sooner than VeLO."""
+
+    def make(theta, steps):
+        del steps
+        rate = 0.001 * jnp.exp(0.1 * jnp.sum(theta.step_size_w))
+        return optax.with_extra_args_support(optax.sgd(rate, momentum=0.5))
+
+    program.open_windows.cache_clear()
+    monkeypatch.setattr(program, "velo_from_theta", make)
+    yield
+    program.open_windows.cache_clear()
+
+
+def test_episodes_are_windows_of_whole_runs_and_resume_exactly(config, tmp_path, momentum):
     trainer = MetaTrainer(config)
     state = trainer.init()
     states, records = [state], []

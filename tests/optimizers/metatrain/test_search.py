@@ -303,7 +303,7 @@ def test_a_config_goes_through_json():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "field"),
     [
         ({"numbers": {"step": [0.0, 1], "small": [1, 1]}}, "numbers.step"),
         ({"numbers": {"step": [0.1, -1], "small": [1, 1]}}, "numbers.step"),
@@ -333,14 +333,14 @@ def test_a_config_goes_through_json():
         ({"tasks": {"families": ["mlp", "mlp"], "vary": []}}, "tasks.families"),
     ],
 )
-def test_a_bad_config_is_refused_with_the_field_named(change, told):
+def test_a_bad_config_is_refused_with_the_field_named(change, field):
     good = {
         "method": "search",
         "tasks": {"vary": []},
         "numbers": {"step": [0.1, 1], "small": [1, 1]},
     }
     SearchConfig.from_json(good)
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(SpecError, match=field):
         SearchConfig.from_json({**good, **change})
     with pytest.raises(SpecError, match="numbers"):
         SearchConfig.from_json({"method": "search"})

@@ -1,4 +1,4 @@
-"""CMA-ES as the search uses it: it finds what it should, and can be told again."""
+"""CMA-ES as the search uses it: it finds what it should, and can be replayed."""
 
 from __future__ import annotations
 

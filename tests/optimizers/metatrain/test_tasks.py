@@ -69,8 +69,10 @@ def test_tasks_of_built_in_suites_are_not_among_those_of_the_built_in_weights(tr
     assert not {spec.label for spec in trained if spec.static_hash in shown}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, FIRST_TRAINING_SEED - 1])
+@pytest.mark.parametrize(
+    "seed",
+    [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, FIRST_TRAINING_SEED - 1))],
+)
 def test_tasks_of_evaluation_seeds_are_not_among_those_of_the_built_in_weights(trained, seed):
     """Not even with other dynamic values, such as another initialiser."""
     used = {spec.static_hash for spec in trained}

@@ -100,7 +100,9 @@ def test_a_later_call_resumes(server: Server, body: bytes, tmp_path: Path):
     assert in_cache(tmp_path) == ["params", "record.json"]
 
 
-def test_a_file_that_changed_on_the_server_starts_anew(server: Server, body: bytes):
+def test_a_file_that_changed_on_the_server_is_fetched_from_the_beginning(
+    server: Server, body: bytes
+):
     server.drop_after = [2500]
     with pytest.raises(WeightsError):
         quick(server, attempts=1)

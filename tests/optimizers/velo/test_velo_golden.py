@@ -64,8 +64,9 @@ def test_wrapper(mode):
         golden.check(step, params)
 
 
-def test_oracle_is_right_too():
-    golden = medium()
+@pytest.mark.parametrize("make", [small, pytest.param(medium, marks=pytest.mark.long)])
+def test_oracle_is_right_too(make):
+    golden = make()
     params = golden.params(0)
     state = oracle.init(golden.weights, params, 100)
     run = oracle.jitted(golden.weights, 100)
@@ -141,20 +142,25 @@ def test_what_the_lstm_reads_and_writes(small_run):
     order = tensor_order(golden)
     assert [golden.names[i] for i in range(9)] == list(golden.arrays["inter/row_names"])
     groups = make_groups([leaf.shape for leaf in jax.tree.leaves(golden.params(0))])
-    tx = velo(100, weights=golden.weights)
     controller = fold(golden.weights)
-    before: Any = tx.init(golden.params(0))
-    params = golden.params(0)
-    for step, params_after, after in train(golden, tx):
+
+    @jax.jit
+    def read_and_write(before, after, mean_square):
         features = loss_features(after.loss, after.iteration)
         inputs = lstm_inputs(
             before.statistics,
-            mean_square=jnp.stack([jnp.mean(params[golden.names[i]] ** 2) for i in order]),
+            mean_square=mean_square,
             ranks=tuple(rank for group in groups for rank in group.ranks),
             fraction_trained=before.iteration / jnp.float32(100),
             loss=features,
         )
-        networks, _ = control(controller, inputs, before.lstm)
+        return features, inputs, control(controller, inputs, before.lstm)[0]
+
+    before: Any = velo(100, weights=golden.weights).init(golden.params(0))
+    params = golden.params(0)
+    for step, params_after, after in steps:
+        squares = [np.mean(np.square(params[golden.names[i]])) for i in order]
+        features, inputs, networks = read_and_write(before, after, np.stack(squares))
         expected = golden.arrays["inter/lstm_in"][step - 1][order]
         tolerance = 1e-6 if step <= 2 else 3e-5 if step <= 10 else 2e-3
         np.testing.assert_allclose(inputs, expected, atol=tolerance)

@@ -119,7 +119,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_text_and_exports_say_so(store: Store, tmp_path: Path):
     data = collect(store)
-    (line,) = (line for line in count_lines(data) if "tasks drawn anew too" in line)
+    (line,) = (line for line in count_lines(data) if "for new tasks and new seeds" in line)
     assert ", >=5.00], IQM" in line and line in markdown(data)
     files = velodrome.export(store.directory, tmp_path, parts=["headline"])
     assert all(", >=5.00], IQM" in path.read_text() for path in files.headline)
@@ -168,7 +168,7 @@ def test_a_report_without_intervals(tmp_path: Path):
     assert lines[0] == (
         "There are no intervals for the same tasks: no task has two seeds of any optimizer."
     )
-    assert not any("tasks drawn anew" in line for line in lines)
+    assert not any("for new tasks" in line for line in lines)
     headline = markdown(data).split("## Tasks")[0]
     assert "1.3" in headline and "x [" not in headline
     name, families = next(more_tables(data))

@@ -40,8 +40,8 @@ def test_the_report_names_those_that_are_not_paired(data: ReportData, tmp_path: 
         "lion": [False],
     }
     assert [line for line in count_lines(data) if "not paired" in line] == [
-        "lion is not paired on 2 of 2 tasks: its seeds are not exactly those of Adam, so they are "
-        "drawn independently of all others, common ones too."
+        "lion is not paired on 2 of 2 tasks: its seeds are not exactly those of Adam, so all of "
+        "them are drawn independently, even those that both have."
     ]
     alone = collect(make(tmp_path / "alone", [VELO], steps=50, seeds=2).store)
     assert not any("paired" in line for line in count_lines(alone))

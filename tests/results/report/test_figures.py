@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from synthetic import Candidate, make
+from synthetic import RATES, Candidate, make
 
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.context import data_text, times
@@ -32,17 +32,20 @@ AWKWARD = "My $\\oops$ {} $a_1$ opt\nof two lines"
 
 
 @pytest.mark.parametrize(
-    ("tasks", "optimizers", "label"),
-    [(1, 1, "Optimizer {}"), (3, 8, "Optimizer {}"), (5, 1, AWKWARD), (3, 4, LONG)],
+    ("tasks", "labels"),
+    [
+        (1, [AWKWARD.format(0)]),
+        (3, [f"Optimizer {i}" for i in range(5)] + [LONG.format(i) for i in range(3)]),
+    ],
 )
-def test_no_figure_collapses(tmp_path: Path, tasks: int, optimizers: int, label: str):
+def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):
     """matplotlib warns, which is an error here, when the labels leave no room for the axes."""
     rng = np.random.default_rng(0)
     candidates = [
-        Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=label.format(i))
-        for i in range(optimizers)
+        Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=label)
+        for i, label in enumerate(labels)
     ]
-    make(tmp_path, candidates)
+    make(tmp_path, candidates, rates=RATES[6:13:2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         names = []

@@ -63,13 +63,13 @@ def test_what_is_not_recorded_is_said_to_be(tmp_path: Path):
     store = store_of(tmp_path / "a", weights="78")
     add_costs(store, [TINY])
     (line,) = told(store)
-    assert line.startswith("VeLO (tiny): what meta-training cost is not recorded;")
+    assert line.startswith("VeLO (tiny): the cost of meta-training is not recorded;")
     (line,) = told(store_of(tmp_path / "b", weights="77"))
     assert "is not recorded" in line
     # Whether an optimizer without weights is a learned one, nobody knows.
     (line,) = told(store_of(tmp_path / "c"))
     assert line == (
-        "What meta-training a learned optimizer cost is paid once, and not counted in any number "
+        "The cost of meta-training a learned optimizer is paid once, and not counted in any number "
         "here."
     )
 

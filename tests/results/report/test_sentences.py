@@ -1,4 +1,4 @@
-"""What a report says of seeds, saturated tasks, and a baseline that diverged or is alone."""
+"""The sentences of a report: seeds, intervals, saturated tasks, a baseline that diverged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rich.console import Console
 from synthetic import Candidate, Made, make, of_name
 
 import velodrome
+from velodrome.results.analyses.headline import ratio_text
 from velodrome.results.report import print_report
-from velodrome.results.report.data import collect
+from velodrome.results.report.data import ReportData, collect
 from velodrome.results.report.sentences import count_lines, definition_lines, problem_lines
 from velodrome.results.report.tables import headline_table
 from velodrome.results.report.text import markdown
@@ -22,9 +23,9 @@ from velodrome.results.store.store import Store
 RATES = (1e-3, 3e-3)
 
 
-def printed(store: Store) -> str:
+def printed(data: ReportData) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    print_report(collect(store), console=console)
+    print_report(data, console=console)
     return console.export_text()
 
 
@@ -71,24 +72,47 @@ def test_seeds_are_those_that_there_are(tmp_path: Path):
 def test_saturated_tasks_are_said_to_be_left_out(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0, 3.0, 2.0])], rates=RATES, saturated=[1])
     line = (
-        "Saturated tasks (1 of 3) are left out of all medians, shares and intervals, save in rows "
-        "of all tasks."
+        "Saturated tasks (1 of 3) are left out of all medians, shares and intervals, except in the "
+        "rows of all tasks."
     )
     data = collect(made.store)
     headline = markdown(data).split("## Tasks")[0]
     assert f"- {line}" in headline and ", all tasks |" in headline
-    assert line in printed(made.store)
+    assert line in printed(data)
 
 
-@pytest.fixture
-def diverged(tmp_path: Path) -> Made:
+def test_the_interval_for_new_tasks_has_its_name(data: ReportData):
+    found = next(h for h in data.headlines if (h.unit, h.scope) == ("steps", "headline"))
+    new, same = ratio_text(found.median, new_tasks=True), ratio_text(found.median)
+    assert new != same
+    (line,) = (line for line in count_lines(data) if "two-level bootstrap" in line)
+    assert found.label in line and f"median in steps {new}" in line
+
+
+def test_a_baseline_that_never_ran_gives_no_ceiling(tmp_path: Path):
+    def said(name: str, missing: list[tuple[str, int]]) -> tuple[str, list[str]]:
+        candidate = Candidate("velo", [2.0, 3.0])
+        made = make(tmp_path / name, [candidate], missing=missing, steps=50, rates=RATES)
+        data = collect(made.store)
+        return data.context.line, count_lines(data)
+
+    line, lines = said("never", [("adam", 0), ("adam", 1)])
+    assert "; no runs of Adam; " in line and "learning rates" not in line
+    assert lines == ["There are no speedups: Adam, the baseline, has not been run."]
+    line, lines = said("partly", [("adam", 0)])
+    assert "; Adam over 2 learning rates, 250 steps; " in line
+    assert any("cannot exceed 5x: Adam was run 5 times as long" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     """On the first of three tasks every rate of Adam diverges, on the others none."""
-    lost = [("adam", 0, seed) for seed in range(3)]
-    return make(tmp_path, [Candidate("velo", [2.0, 3.0, 2.0])], rates=RATES, diverged=lost)
+    folder, lost = tmp_path_factory.mktemp("store"), [("adam", 0, seed) for seed in range(3)]
+    candidate = Candidate("velo", [2.0, 3.0, 2.0])
+    return collect(make(folder / "s", [candidate], rates=RATES, diverged=lost).store)
 
 
-def test_of_a_baseline_that_diverged_no_rate_is_the_best(diverged: Made):
-    data = collect(diverged.store)
+def test_a_baseline_that_diverged_has_no_best_rate(data: ReportData):
     lost, fine, _ = data.summary.to_dict("records")
     assert np.isinf(lost["baseline_train_at_budget"])
     assert np.isnan(lost["best_rate"]) and lost["best_rate_at_edge"] is False
@@ -110,9 +134,9 @@ def test_a_rate_that_diverged_before_the_candidate_ends(tmp_path: Path):
     assert np.isinf(row["baseline_train"]) and row["best_rate_at_edge"] is False
 
 
-def test_the_headline_says_where_the_baseline_diverged(diverged: Made, tmp_path: Path):
+def test_the_headline_says_where_the_baseline_diverged(data: ReportData, tmp_path: Path):
     text = "On 1 of 3 tasks Adam diverged at every rate: there is no best rate"
-    assert text in markdown(collect(diverged.store)).split("## Tasks")[0]
+    assert text in markdown(data).split("## Tasks")[0]
     fine = make(tmp_path / "fine", [Candidate("velo", [2.0])], rates=RATES)
     assert "diverged at every rate" not in markdown(collect(fine.store))
 
@@ -138,7 +162,7 @@ def test_a_store_without_a_candidate_has_no_empty_tables(alone: Store, tmp_path:
     assert f"## Headline\n\n- {said}\n" in text and "## Tasks" not in text
     assert "median in steps" not in text
     assert "| task |" not in text and "| optimizer | speedup in |" not in text
-    out = printed(alone)
+    out = printed(data)
     assert said in out and "best rate" not in out and "IQM" not in out
     assert headline_table(data)[1] == []
     files = velodrome.report(alone.directory, tmp_path / "report")

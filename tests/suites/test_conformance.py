@@ -49,7 +49,6 @@ TASKS = {
 # One of each layer that sets a first loss; the others differ in size and data.
 QUICK = (
     "ImageMLP_Cifar10_8_Relu32",
-    "ImageMLP_Cifar10_128x128x128_BatchNorm_Tanh",
     "ImageMLPAE_Mnist_128x32x128_bs128",
     "ESWrapped_1pair_ImageMLP_Cifar10BW8_Relu32",
     "RNNLM_lm1bbytes_Patch32_GRU128_Embed64",

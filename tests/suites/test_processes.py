@@ -64,7 +64,6 @@ class Watcher(toys.Recorder):
         self.finished.append(job)
 
 
-@pytest.mark.slow
 def test_engines_and_numbers_of_workers_give_the_same_bits(tmp_path):
     run("smoke", tmp_path / "inline", workers=0, progress="silent", timing=False)
     display = Watcher()
@@ -90,7 +89,6 @@ def test_engines_and_numbers_of_workers_give_the_same_bits(tmp_path):
         assert record["memory_bytes"] > 0
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
     (tmp_path / "deadly.py").write_text(textwrap.dedent(DEADLY))
     names = [f"{tmp_path / 'deadly.py'}:{name}" for name in ("once", "always", "wrong")]
@@ -126,7 +124,6 @@ def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
     assert any("signal 9" in message for _, message, _ in display.failures)
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
     script = tmp_path / "go.py"
     script.write_text(
@@ -173,7 +170,6 @@ def _interrupt(process: subprocess.Popen[str], tmp_path: Path) -> None:
     process.stderr.close()
 
 
-@pytest.mark.slow
 def test_what_only_this_process_knows_runs_here_unless_told_otherwise(tmp_path):
     with toys.registered(counting=toys.counting()):
         suite = toys.bowl_suite("counting")

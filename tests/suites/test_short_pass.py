@@ -33,7 +33,7 @@ TASKS = {
 
 
 # Networks of every kind on every kind of data take minutes to compile; these stand for them.
-QUICK = ("ImageMLP_Cifar10_8_Relu32", "RNNLM_lm1bbytes_Patch32_IRNN128_Embed64")
+QUICK = ("ImageMLP_Cifar10_8_Relu32", "ImageMLPAE_Mnist_128x32x128_bs128")
 
 
 def published():

@@ -111,6 +111,7 @@ def test_initialisers_of_transformers():
         check_zero(dense["bias"])
 
 
+@pytest.mark.long
 def test_initialisers_of_rules():
     rule = initial("LOpt_MLPLOpt_FahionMnist_50")
     for layer, (fan_in, width) in enumerate(((19, 32), (32, 32), (32, 2))):

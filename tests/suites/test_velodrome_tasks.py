@@ -18,7 +18,7 @@ from velodrome.taskgen.space.config import config_to_json
 from velodrome.taskgen.spec import TaskSpec
 
 # Groups whose programs take long to trace.
-LONG = ("learned_optimizer", "resnet", "transformer_lm")
+LONG = ("learned_optimizer", "mlp_mixer", "resnet", "transformer_lm", "vit")
 
 
 def test_every_published_name_is_here_or_said_to_be_missing():

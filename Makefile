@@ -1,11 +1,11 @@
-# Everything runs in a virtual environment of its own: .venv.
+# Everything runs in the virtual environment .venv, which is made when it is first needed.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 PYTEST_ARGS ?=
-# Of `make heldout`: what is judged, and where its stores go.
+# For `make heldout`: the weights that are judged, and where the stores go.
 WEIGHTS ?= velo
 HELDOUT ?= runs/heldout
 
@@ -59,6 +59,8 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
+# Dependency groups need pip 25.1; Python 3.11 comes with an older one.
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[search,tensorboard]' --group dev
 	@touch $@ $(VENV)/.installed

@@ -16,7 +16,7 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.shard import CompiledTask
-from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.build import open_source
 
 
 def ours(name: str) -> Any:

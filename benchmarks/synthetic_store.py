@@ -1,15 +1,15 @@
-"""Makes a store like that of a whole suite out of formulas: nothing is trained.
+"""Make a store as large as a whole suite's out of formulas: nothing is trained.
 
     python benchmarks/synthetic_store.py runs/synthetic-83 --tasks 83
 
-By default as much as the full suite writes: 83 tasks, 15 rates of Adam x 5 seeds for 100,000 steps
-(10,001 evaluations), and each candidate x 5 seeds for 10,000 steps. The suite, the optimizers and
-the kind of data are all called synthetic, so that no report of it can be taken for results, not
-even a figure alone. It goes through the real writer.
+By default it holds as much as the full suite writes: 83 tasks, 15 rates of Adam x 5 seeds for
+100,000 steps (10,001 evaluations), and each candidate x 5 seeds for 10,000 steps. The suite, the
+optimizers and the kind of data are all called synthetic, so that nobody can take a report of it,
+or one of its figures, for results. The real writer writes it.
 
-A run at rate r decays as ``floor + (start - floor) exp(-t / tau(r))``, tau being smallest at the
-task's best rate, and the largest rates diverge. A candidate decays as the best rate does, as many
-times faster as its speedup on the task says: from about 1/2x to beyond the ceiling.
+A run at rate r decays as ``floor + (start - floor) exp(-t / tau(r))``, where tau is smallest at the
+task's best rate; the largest rates diverge. A candidate decays like the best rate, faster by its
+speedup on the task: from about 1/2x to beyond the ceiling.
 """
 
 from __future__ import annotations
@@ -51,15 +51,9 @@ def make(
     multiple: int = 10,
     seeds: int = 5,
 ) -> Store:
-    """Writes a store.
+    """Write a store into a new directory.
 
-    Args:
-      directory: a new directory.
-      tasks: how many.
-      candidates: optimizers without a sweep, from 1 to 8.
-      steps: of a candidate.
-      multiple: how many times as many the baseline makes.
-      seeds: repetitions of every run.
+    There are 1 to 8 candidates, without a sweep; the baseline makes ``multiple`` times their steps.
     """
     protocol = {
         "steps": steps, "seeds": seeds, "baseline": "adam", "baseline_multiple": multiple,
@@ -141,7 +135,7 @@ def _plan(
 
 
 def _write(store: Store, cell: PlannedCell, shard: Shard, *, steps: int) -> None:
-    """Writes all lanes of one seed."""
+    """Write all lanes of one seed."""
     index, label = cell.task.index, cell.optimizer.label
     task = np.random.default_rng([83, index])
     start, floor = 2 + 3 * task.random(), 0.5 * task.random()
@@ -184,7 +178,7 @@ def _write(store: Store, cell: PlannedCell, shard: Shard, *, steps: int) -> None
 
 
 def _time(store: Store, cell: PlannedCell) -> None:
-    """Writes a timing: candidates are from 1.05 to 3 times as slow as Adam."""
+    """Write a timing: candidates are from 1.05 to 3 times as slow as Adam."""
     index, swept = cell.task.index, cell.optimizer.name == "adam"
     ratio = 1.0 if swept else float(np.random.default_rng([86, index]).uniform(1.05, 3))
     record = {
@@ -198,7 +192,6 @@ def _time(store: Store, cell: PlannedCell) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the store that the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--tasks", type=int, default=83)

@@ -18,7 +18,7 @@ from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.es.program import make_particles, repeat_each
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
 from velodrome.optimizers.metatrain.initial import structured_weights
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PAIRS, STEPS, ROUNDS = 8, 200, 7
@@ -34,7 +34,7 @@ def test_inner_steps_per_second(benchmark):
     inner = open_task(TaskSpec("mlp", CONFIG, DataSpec("mnist5k"), 64), vary=("init_scale",))
     unroll = UnrollConfig(low=STEPS, high=STEPS)
     problems = repeat_each(
-        draw_problems(inner, Draws(0, "benchmark"), count=PAIRS, batches=STEPS), 2
+        draw_problems(inner, NamedRng(0, "benchmark"), count=PAIRS, batches=STEPS), 2
     )
     theta = structured_weights(jax.random.key(0), hidden=32, bank=16)
     lanes = repeat_each(jax.tree.map(lambda leaf: leaf[None], theta), 2 * PAIRS)

@@ -12,8 +12,7 @@ import statistics
 
 import velodrome
 from velodrome.taskgen.budget import Budget, load_profile, predict_seconds
-from velodrome.taskgen.calibrate import calibration_specs, profile_of_times
-from velodrome.taskgen.measure import measure_step_seconds
+from velodrome.taskgen.calibrate import calibration_specs, measure_step_seconds, profile_of_times
 from velodrome.taskgen.sampler import MIXTURE, sample_recorded
 from velodrome.taskgen.spec import TaskSpec
 

@@ -1,7 +1,7 @@
 """A report of a store as large as the full suite's: ``pytest benchmarks/test_report.py -s``.
 
-Makes stores of 10 and of 83 tasks (see ``synthetic_store.py``), reports each in a process of its
-own, and fits: time must be linear in tasks, memory flat. With ``--benchmark-only``; a few minutes.
+Stores of 10 and of 83 tasks (see ``synthetic_store.py``) are reported, each in its process: time
+must be linear in tasks, memory flat. With ``--benchmark-only``; a few minutes.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def _adam_loss(spec: TaskSpec) -> float:
     from velodrome.optimizers.metatrain.es.program import make_particles
     from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
     from velodrome.optimizers.registry import optimizers
-    from velodrome.taskgen.space.draws import Draws
+    from velodrome.taskgen.space.draws import NamedRng
 
     def adam(rate, steps):
         del steps
@@ -169,7 +169,7 @@ def _adam_loss(spec: TaskSpec) -> float:
 
     inner = open_task(spec, vary=())
     run = make_particles(inner, UnrollConfig(low=STEPS, high=STEPS), adam)
-    problems = draw_problems(inner, Draws(SEED, "probe"), count=1, batches=STEPS)
+    problems = draw_problems(inner, NamedRng(SEED, "probe"), count=1, batches=STEPS)
     losses = [
         np.asarray(run(jnp.asarray([rate], jnp.float32), problems, STEPS).last)
         for rate in PROBE_RATES

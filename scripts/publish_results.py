@@ -1,9 +1,9 @@
 """Published results: stores with their report beside them, small enough for a repository.
 
-``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder of the store's own files
-(of several: in a folder each), the headline, the summary, the report as a page and as text, and
-``SHA256SUMS`` of all of them; :func:`check_published` computes the headline again from the stored
-curves.
+``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder with the files of
+the store (several stores have a folder each), the headline, the summary, the report as a page and
+as text, and ``SHA256SUMS`` of them all. :func:`check_published` computes the headline again from
+the stored curves.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pandas as pd
 
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_text, sha256_file
+from velodrome.foundation.text import plural
 from velodrome.results.report.data import collect
 from velodrome.results.report.write import report
 from velodrome.results.store.combined import open_stores
@@ -33,13 +34,12 @@ REPORT_FILES = (
     "index.html", "report.md", "headline.csv", "summary.csv", "speedup_steps.svg",
     "speedup_seconds.svg",
 )  # fmt: skip
-#: The same curves give the same headline but for the last digits, which depend on the processor
-#: and on the version of numpy.
 TOLERANCE = 1e-6
+"""The last digits of a headline depend on the processor and on the version of numpy."""
 
 
 def publish(stores: Sequence[Path], directory: Path) -> None:
-    """Copies stores and their report into a new folder.
+    """Copy stores and their report into a new folder.
 
     Args:
       stores: Complete, and of the same tasks and protocol, with other optimizers or more seeds.
@@ -50,7 +50,7 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
         records has the absolute path of some machine, or the stores do not belong together.
     """
     if directory.exists():
-        raise StoreError(f"{directory} exists: remove it to publish the results anew")
+        raise StoreError(f"{directory} exists: remove it to publish the results again")
     for store in stores:
         _check_complete(store)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as name:
@@ -67,7 +67,7 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
 
 
 def published_stores(directory: Path) -> list[Path]:
-    """Returns the stores in a published folder: itself, or the folders in it that are one."""
+    """Return the stores in a published folder: itself, or the folders in it that are one."""
     if (directory / "manifest.json").is_file():
         return [directory]
     return sorted(path.parent for path in directory.glob("*/manifest.json"))
@@ -83,7 +83,7 @@ def _check_complete(store: Path) -> None:
         )
     missing = sum(not opened.has_shard(shard.id) for shard in opened.plan.shards)
     if missing:
-        raise StoreError(f"{store} lacks {missing} shards: go on with `{command}`")
+        raise StoreError(f"{store} lacks {plural(missing, 'shard')}: continue with `{command}`")
 
 
 def _copy(store: Path, copy: Path) -> None:
@@ -96,12 +96,9 @@ def _copy(store: Path, copy: Path) -> None:
 
 
 def check_published(directory: Path) -> list[str]:
-    """Returns what is wrong with published results; nothing, if the list is empty.
+    """Return what is wrong with what :func:`publish` made; nothing, if the list is empty.
 
     Every file must have its hash, and the headline must be that of the stored curves.
-
-    Args:
-      directory: What :func:`publish` made.
     """
     lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
     sums = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}

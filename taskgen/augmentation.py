@@ -1,8 +1,8 @@
-"""The kinds of task augmentations: the fields of each, its wrapper, and how often it is drawn.
+"""Task augmentations: the fields of each kind, its wrapper, and how often it is drawn.
 
-Each is declared like a family's config: static fields fix the compiled program, dynamic ones may
-differ between the tasks of one program. The seven of Metz et al. 2022 (arXiv 2211.09760) have the
-probabilities and distributions published with it; `gradient_noise` and `loss_scale` are ours.
+Each kind is declared like a family's config: static fields fix the compiled program, dynamic ones
+may differ between the tasks of one program. The seven of Metz et al. 2022 (arXiv 2211.09760) have
+the probabilities and distributions published with it; `gradient_noise` and `loss_scale` are ours.
 Importing this needs no jax.
 """
 
@@ -16,20 +16,22 @@ from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.space.config import (
-    boolean,
     check_config,
-    choice,
     config_to_json,
-    dynamic,
     dynamic_values,
+    sample_config,
+)
+from velodrome.taskgen.space.distributions import (
+    Value,
+    boolean,
+    choice,
     log_float,
     log_int,
-    sample_config,
-    static,
     uniform_float,
     uniform_int,
 )
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
+from velodrome.taskgen.space.fields import dynamic, static
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class ReparamWeights:
 
     Attributes:
       level: One scale for all ("global"), for each tensor, for each number ("parameter"), or none.
-      range: Scales are log-uniform from the inverse of this to this.
-      seed: Of the scales, which are constant while a task is trained.
+      range: Scales are log-uniform from the inverse of this number to the number.
+      seed: Seed of the scales, which are constant while a task is trained.
     """
 
     level: str = dynamic(
@@ -53,9 +55,7 @@ class ReparamWeights:
 class EvolutionGradient:
     """The gradient is an antithetic evolution-strategies estimate; the loss is the plain one.
 
-    Attributes:
-      pairs: Antithetic pairs of an estimate.
-      std: Standard deviation of the perturbations of the parameters.
+    ``std`` is the standard deviation of the perturbations of the parameters.
     """
 
     pairs: int = static(choice((1, 2, 4, 8, 16)), allowed=(1, 1024), default=1)
@@ -64,11 +64,7 @@ class EvolutionGradient:
 
 @dataclass(frozen=True)
 class ReducedBatch:
-    """Only the first examples of each training batch are used.
-
-    Attributes:
-      fraction: Part of the batch, rounded down to examples, and at least one.
-    """
+    """Only the first ``fraction`` of each training batch is used, and at least one example."""
 
     fraction: float = static(uniform_float(0.01, 1.0), allowed=(1e-4, 1.0), default=0.5)
 
@@ -91,7 +87,7 @@ class SubsampleDirections:
     """The gradient is replaced by the sum of its projections on random directions, new each step.
 
     Attributes:
-      directions: How many unit vectors of the whole parameter space.
+      directions: Number of unit vectors of the whole parameter space.
       sign: Whether only the sign of each projection is kept.
     """
 
@@ -101,11 +97,7 @@ class SubsampleDirections:
 
 @dataclass(frozen=True)
 class DelayedGradient:
-    """Loss and gradient are those of the parameters some steps ago.
-
-    Attributes:
-      steps: How long ago; before that many steps, the initial parameters.
-    """
+    """Loss and gradient are those of the parameters ``steps`` ago, at first the initial ones."""
 
     steps: int = static(log_int(1, 8), allowed=(1, 1024), default=1)
 
@@ -114,8 +106,7 @@ class DelayedGradient:
 class GradientNoise:
     """Normal noise is added to the gradient.
 
-    Attributes:
-      level: Its standard deviation, relative to the root mean square of the whole gradient.
+    ``level`` is its standard deviation, relative to the root mean square of the whole gradient.
     """
 
     level: float = dynamic(log_float(0.01, 1.0), allowed=(0.0, 1e6), default=0.1)
@@ -123,11 +114,7 @@ class GradientNoise:
 
 @dataclass(frozen=True)
 class LossScale:
-    """The training loss, and with it the gradient, is multiplied by a constant.
-
-    Attributes:
-      scale: The constant.
-    """
+    """The training loss, and with it the gradient, is multiplied by a constant."""
 
     scale: float = dynamic(log_float(0.01, 100.0), allowed=(1e-6, 1e6), default=1.0)
 
@@ -139,7 +126,7 @@ class Kind:
     Attributes:
       config: A class of static and dynamic fields.
       wrapper: ``module:function`` of ``(task, config, values)``; imported when it is used.
-      probability: With which a task of the published distribution has it.
+      probability: How often a task of the published distribution has it.
     """
 
     config: type
@@ -151,7 +138,7 @@ _HERE = "velodrome.taskgen.wrappers"
 
 #: In the published order: the first ones are innermost.
 KINDS: dict[str, Kind] = {
-    # 5/7, of which "none" is now one of the levels: any program serves all levels.
+    # 5/7 as published; "none" is a level here instead, so that one program serves all levels.
     "reparam_weights": Kind(ReparamWeights, f"{_HERE}.units:reparam_weights", 1.0),
     "loss_scale": Kind(LossScale, f"{_HERE}.units:loss_scale", 0.0),
     "es": Kind(EvolutionGradient, f"{_HERE}.gradients:evolution", 0.08),
@@ -160,15 +147,15 @@ KINDS: dict[str, Kind] = {
     "normalize_gradient": Kind(NormalizeGradient, f"{_HERE}.gradients:normalize", 0.05),
     "subsample_directions": Kind(SubsampleDirections, f"{_HERE}.gradients:subsample", 0.08),
     "gradient_noise": Kind(GradientNoise, f"{_HERE}.gradients:noise", 0.0),
-    "delayed_gradient": Kind(DelayedGradient, f"{_HERE}.delay:delayed", 0.05),
+    "delayed_gradient": Kind(DelayedGradient, f"{_HERE}.gradients:delayed", 0.05),
 }
 
 PUBLISHED = {name: kind.probability for name, kind in KINDS.items() if kind.probability > 0}
 """Probabilities of the published distribution of tasks."""
 
 
+# Families whose batches are dealt out to inner problems: they are not reduced.
 _OWN_BATCHES = frozenset({"learned_optimizer", "learned_optimizer_pes"})
-"""Families whose batches are no examples: they are not reduced."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +167,11 @@ class Augmentation:
       config: Its fields; a mapping is checked and completed with defaults.
 
     Raises:
-      SpecError: There is no such augmentation, or a field of it is not allowed.
+      SpecError: There is no such augmentation, or a field is not allowed.
     """
 
     name: str
-    config: Any = dataclasses.field(default_factory=dict)
+    config: Any = dataclasses.field(default_factory=dict)  # of the class that KINDS[name] names
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or self.name not in KINDS:
@@ -204,18 +191,18 @@ class Augmentation:
         values = dynamic_values(self.config)
         return {f"{self.name}.{field}": value for field, value in values.items()}
 
-    def to_json(self) -> Any:
-        """Returns the name and what is not at its default."""
+    def to_json(self) -> dict[str, Value]:
+        """Return the name and what is not at its default."""
         return {"name": self.name, **config_to_json(self.config)}
 
-    def static_json(self) -> Any:
-        """Returns `to_json` without the dynamic fields."""
+    def static_json(self) -> dict[str, Value]:
+        """Return `to_json` without the dynamic fields."""
         dynamic = dynamic_values(self.config)
         return {key: value for key, value in self.to_json().items() if key not in dynamic}
 
     @classmethod
-    def from_json(cls, values: Any) -> Augmentation:
-        """Reads what `to_json` wrote; a name alone is one with every field at its default."""
+    def from_json(cls, values: object) -> Augmentation:
+        """Read what `to_json` wrote; a name alone stands for all defaults."""
         if isinstance(values, Augmentation):
             return values
         if isinstance(values, str):
@@ -225,11 +212,11 @@ class Augmentation:
         return cls(values["name"], {key: values[key] for key in values if key != "name"})
 
 
-def read_augmentations(values: Any) -> tuple[Augmentation, ...]:
-    """Returns checked augmentations.
+def read_augmentations(values: object) -> tuple[Augmentation, ...]:
+    """Return checked augmentations.
 
     Raises:
-      SpecError: It is no list of augmentations, or one kind is there twice.
+      SpecError: ``values`` is no list of augmentations, or one kind is there twice.
     """
     if not isinstance(values, list | tuple):
         raise SpecError("augmentations", values, "a list of augmentations")
@@ -242,21 +229,20 @@ def read_augmentations(values: Any) -> tuple[Augmentation, ...]:
 
 
 def sample_augmentations(
-    draws: Draws, family: str, probabilities: Mapping[str, float] | None = None
+    rng: NamedRng, family: str, probabilities: Mapping[str, float] = PUBLISHED
 ) -> tuple[Augmentation, ...]:
-    """Draws each augmentation independently of the others, in the published order.
+    """Draw each augmentation independently of the others, in the published order.
 
     Args:
-      draws: Where from.
+      rng: Source of the randomness.
       family: Family of the task: batches of learned-optimizer tasks are not reduced.
-      probabilities: Of each kind; those that are not named have 0. None: `PUBLISHED`.
+      probabilities: Probability of each kind; 0 for kinds that are not named.
     """
     chosen = []
     for name, kind in KINDS.items():
-        probability = (PUBLISHED if probabilities is None else probabilities).get(name, 0.0)
         if name == "reduced_batch" and family in _OWN_BATCHES:
             continue
-        here = draws.child(name)
-        if here.unit("whether") < probability:
+        here = rng.child(name)
+        if here.unit("whether") < probabilities.get(name, 0.0):
             chosen.append(Augmentation(name, sample_config(kind.config, here.child("config"))))
     return tuple(chosen)

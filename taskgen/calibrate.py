@@ -1,12 +1,15 @@
-"""Measuring this machine: a device profile fitted to the times of a few tasks."""
+"""Measure this machine: a device profile fitted to the times of a few tasks."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
-from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import psutil
 from scipy import optimize
 
 from velodrome.taskgen.budget import (
@@ -15,14 +18,18 @@ from velodrome.taskgen.budget import (
     predict_seconds,
     save_profile,
 )
+from velodrome.taskgen.build import build
 from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.description import cost
+from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 # Round figures (FLOP/s, bytes/s, seconds a step, seconds a kernel) that the fit starts from, and
-# is held near where the tasks do not say: on a CPU, launching a kernel costs next to nothing.
+# stays near where the tasks do not decide: on a CPU, launching a kernel costs next to nothing.
 _START = {"cpu": (1e11, 1e10, 2e-5, 1e-6), "gpu": (1e13, 5e11, 5e-5, 3e-6)}
 _PRIOR_WEIGHT = 0.01
-
+_LEARNING_RATE = 1e-3
+_TIMING_SECONDS = 0.1  # rough length of one timing
 
 # For each family: data, names of its fields, and their values with the batch size last.
 _CALIBRATION_TASKS = {
@@ -50,7 +57,7 @@ _CALIBRATION_TASKS = {
 
 
 def calibration_specs() -> list[TaskSpec]:
-    """Returns the tasks that are timed: small to middling, of each family."""
+    """Return the tasks that are timed: small to middling, of each family."""
     return [
         TaskSpec(family, dict(zip(fields, values, strict=True)), DataSpec(data), batch_size)
         for family, (data, fields, tasks) in _CALIBRATION_TASKS.items()
@@ -68,22 +75,14 @@ def fit_profile(
     kind: str = "cpu",
     source: str = "",
 ) -> DeviceProfile:
-    """Fits peaks and overheads so that predicted times are, in ratio, near the measured ones.
+    """Fit peaks and overheads so that predicted times are, in ratio, near the measured ones.
 
     Least squares of the logarithms, by Nelder and Mead's method, since the roofline's maximum
-    has no derivative everywhere.
-
-    Args:
-      costs: Cost of each task.
-      seconds: Measured seconds of a step of each.
-      name: Name of the profile.
-      device: The device in words.
-      memory_bytes: Its memory.
-      kind: "cpu" or "gpu": where the fit starts.
-      source: What was measured, when, with what.
+    has no derivative everywhere. ``seconds`` are those of a step of each task, and ``kind``, "cpu"
+    or "gpu", says where the fit starts.
     """
 
-    def profile(logs: Any) -> DeviceProfile:
+    def profile(logs: np.ndarray) -> DeviceProfile:
         flops, bandwidth, overhead, kernel = (math.exp(value) for value in logs)
         return DeviceProfile(
             name=name,
@@ -93,7 +92,7 @@ def fit_profile(
             overhead_s=overhead,
             kernel_s=kernel,
             memory_bytes=memory_bytes,
-            derate=1.0,  # what is fitted is what programs reach
+            derate=1.0,  # the fit is to what programs reach
             measured=True,
             source=source,
         )
@@ -101,7 +100,7 @@ def fit_profile(
     start = np.log(_START[kind])
     measured = np.log(np.asarray(seconds))
 
-    def misfit(logs: Any) -> float:
+    def misfit(logs: np.ndarray) -> float:
         candidate = profile(logs)
         predicted = np.log([predict_seconds(cost, candidate) for cost in costs])
         prior = _PRIOR_WEIGHT * np.square(logs - start).sum()
@@ -115,24 +114,21 @@ def fit_profile(
 
 
 def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
-    """Times a few tasks on this machine's default device and saves a profile of it.
+    """Time a few tasks on this machine's default device, and save a profile of it.
 
-    Takes about a minute, most of it compiling. The machine should have nothing else to do.
+    This takes about a minute, most of it compiling. The machine should be idle otherwise.
 
     Args:
       name: Name for the profile: ``velodrome sample --device NAME`` uses it.
       repeats: Timings of each task.
 
     Returns:
-      The profile, which :func:`velodrome.taskgen.budget.load_profile` finds by its name from now on.
+      The profile, which :func:`velodrome.taskgen.budget.load_profile` finds by its name.
     """
-    from velodrome.taskgen.measure import measure_step_seconds  # here, so that fitting needs no jax
-
     check_profile_name(name)  # now, not after a minute of timing
     specs = calibration_specs()
-    profile = profile_of_times(
-        specs, measure_step_seconds(specs, repeats=repeats), name=name, repeats=repeats
-    )
+    seconds = measure_step_seconds(specs, repeats=repeats)
+    profile = profile_of_times(specs, seconds, name=name, repeats=repeats)
     save_profile(profile)
     return profile
 
@@ -140,27 +136,76 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
 def profile_of_times(
     specs: Sequence[TaskSpec], seconds: Sequence[float], *, name: str, repeats: int
 ) -> DeviceProfile:
-    """Fits a profile of this machine's default device to the measured seconds of ``specs``."""
-    import jax  # here, so that fitting needs no jax
-
-    from velodrome.taskgen.description import cost
-
+    """Fit a profile of this machine's default device to the measured seconds of ``specs``."""
     device = jax.devices()[0]
+    limits = device.memory_stats() or {}  # a CPU has none
     return fit_profile(
         [cost(spec) for spec in specs],
         seconds,
         name=name,
         device=device.device_kind,
-        memory_bytes=_memory_bytes(device),
+        memory_bytes=int(limits.get("bytes_limit", psutil.virtual_memory().total)),
         kind="cpu" if device.platform == "cpu" else "gpu",
         source=f"shortest of {repeats} timings of {len(specs)} tasks, jax {jax.__version__}",
     )
 
 
-def _memory_bytes(device: Any) -> int:
-    limits = device.memory_stats() or {}  # a CPU tells nothing
-    if "bytes_limit" in limits:
-        return int(limits["bytes_limit"])
-    import psutil
+def measure_step_seconds(specs: Sequence[TaskSpec], *, repeats: int = 5) -> list[float]:
+    """Return the seconds of a step of gradient descent, for each spec, on made-up data.
 
-    return int(psutil.virtual_memory().total)
+    Steps run inside one compiled loop, as they do in training. The tasks take turns, so that a
+    machine whose speed drifts treats them alike; the shortest of ``repeats`` timings counts, which
+    other programs disturbed least.
+    """
+    programs = [_Program(spec) for spec in specs]
+    timings = [[program.time() for program in programs] for _ in range(repeats)]
+    return [min(column) for column in zip(*timings, strict=True)]
+
+
+def random_batch(spec: TaskSpec, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return a batch of the right shapes and ranges, with random content."""
+    info, generator = spec.info, np.random.default_rng(seed)
+    batch = {}
+    for name, shape in batch_shapes(spec.view, spec.batch_size).items():
+        if shape.dtype == jnp.float32:
+            batch[name] = generator.random(shape.shape, np.float32)
+        else:
+            classes = info.num_classes if info.kind == "image" else info.vocab_size
+            batch[name] = generator.integers(1, classes, shape.shape, np.int32)
+    return batch
+
+
+class _Program:
+    """A compiled loop of training steps that takes about ``_TIMING_SECONDS``."""
+
+    def __init__(self, spec: TaskSpec):
+        task = build(spec)
+        key = jax.random.key(0)
+        params, state = jax.jit(task.init)(key)
+        self._arguments = (params, state, random_batch(spec), key)
+
+        def run(params, state, batch, key, steps):
+            def step(index, carry):
+                params, state = carry
+                gradient, state = jax.grad(task.loss, has_aux=True)(
+                    params, state, jax.random.fold_in(key, index), batch, train=True
+                )
+                params = jax.tree.map(lambda p, g: p - _LEARNING_RATE * g, params, gradient)
+                return params, state
+
+            return jax.lax.fori_loop(0, steps, step, (params, state))
+
+        self._run = jax.jit(run)
+        self._time(1)  # compiles
+        self._steps = 1
+        while (taken := self._time(self._steps)) < _TIMING_SECONDS / 2:
+            self._steps = math.ceil(self._steps * min(max(_TIMING_SECONDS / taken, 2), 8))
+
+    def _time(self, steps: int) -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(self._run(*self._arguments, np.int32(steps)))
+        return time.perf_counter() - start
+
+    def time(self) -> float:
+        """Return the seconds of a step, from one timing."""
+        return self._time(self._steps) / self._steps

@@ -1,38 +1,41 @@
-"""What is known of a task without building it: for ``velodrome show`` and spec files."""
+"""What is known about a task without building it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.budget import Budget, load_profile, predict_seconds, steps_allowed
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
 
-def dataset_info(spec: TaskSpec) -> Any:
-    """Returns the ``DatasetInfo`` of the data set of ``spec``.
-
-    Raises:
-      UnknownNameError: There is no such data set.
-      SpecError: It is not of the kind that the family trains on.
-    """
-    info = datasets.get(spec.data.name).info
-    kind = spec.family_object.data_kind
-    if info.kind != kind:
-        raise SpecError(
-            "data.name", spec.data.name, f"a data set of kind {kind!r} for family {spec.family!r}"
-        )
-    return info
-
-
 def cost(spec: TaskSpec) -> Cost:
-    """Returns the cost of a training step of ``spec``, in closed form and without jax."""
-    plain, change = _costed(spec)
-    return change(plain.family_object.cost(plain, dataset_info(plain)))
+    """Return the cost of a training step, in closed form and without jax if the family has one.
+
+    The few operations for each parameter that most augmentations add are left out, as the
+    optimizer's are; the perturbed losses of "es" and the smaller batch of "reduced_batch" are not.
+    """
+    configs = {entry.name: entry.config for entry in spec.augmentations}
+    batch = spec.batch_size
+    if "reduced_batch" in configs:
+        batch = max(1, int(batch * configs["reduced_batch"].fraction))
+    plain = _family_cost(spec, batch)
+    if "es" not in configs:
+        return plain
+    # Forward passes only: one, and two for each pair.
+    passes = 1 + 2 * configs["es"].pairs
+    flops = passes * plain.eval_flops_per_example * batch
+    return dataclasses.replace(plain, flops=flops, bytes=plain.bytes // 3 * passes)
+
+
+def _family_cost(spec: TaskSpec, batch_size: int) -> Cost:
+    family, view = spec.family_object, spec.view
+    if family.cost is not None:
+        return family.cost(spec.config, view, batch_size)
+    from velodrome.taskgen.network import traced_family_cost  # noqa: PLC0415 - imports jax
+
+    return traced_family_cost(family, spec.config, view, batch_size, spec.precision.matmul)
 
 
 def describe(
@@ -42,7 +45,7 @@ def describe(
     hours: int | float = 1.0,
     max_mflop: int | float | None = None,
 ) -> dict[str, Any]:
-    """Returns facts about a task, as JSON.
+    """Return facts about a task, as JSON.
 
     Args:
       spec: The spec.
@@ -59,7 +62,7 @@ def describe(
       UnknownNameError: There is no such data set or device profile.
       SpecError: The data set is not of the kind that the family trains on.
     """
-    step = spec.family_object.cost(spec, dataset_info(spec))
+    step = _family_cost(spec, spec.batch_size)
     profile = load_profile(device)
     return {
         "label": spec.label,
@@ -72,28 +75,3 @@ def describe(
         "steps_allowed": steps_allowed(step, profile, hours=hours),
         "over_budget": Budget(profile, hours=hours, max_mflop=max_mflop).excess(step),
     }
-
-
-def _costed(spec: TaskSpec) -> tuple[TaskSpec, Callable[[Cost], Cost]]:
-    """Returns the plain spec whose cost counts, and what the wrappers make of that cost.
-
-    The few operations for each parameter that most wrappers add are left out, as the optimizer's
-    are; the perturbed losses of "es" and the smaller batch of "reduced_batch" are not.
-    """
-    if not spec.augmentations:
-        return spec, lambda cost: cost
-    configs = {entry.name: entry.config for entry in spec.augmentations}
-    batch = spec.batch_size
-    if "reduced_batch" in configs:
-        batch = max(1, int(batch * configs["reduced_batch"].fraction))
-    plain = dataclasses.replace(spec, augmentations=(), batch_size=batch)
-
-    def change(cost: Cost) -> Cost:
-        if "es" not in configs:
-            return cost
-        # Forward passes only: one, and two for each pair.
-        passes = 1 + 2 * configs["es"].pairs
-        flops = passes * cost.eval_flops_per_example * batch
-        return dataclasses.replace(cost, flops=flops, bytes=cost.bytes // 3 * passes)
-
-    return plain, change

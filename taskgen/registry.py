@@ -1,17 +1,19 @@
-"""The task families, by name. Another one is one file and one line here, or an entry point."""
+"""The task families by name, and `family`, the short way to declare one."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.foundation.registry import Registry
-from velodrome.taskgen.family import Family, ImageView, TextView
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.space.fields import declared
 
-__all__ = ["Family", "ImageView", "TextView", "families"]
 
-
-def _check(name: str, value: Any) -> None:
+def _check(name: str, value: object) -> None:
     if not isinstance(value, Family):
         raise VelodromeError(
             f"the family {name!r} is of type {type(value).__name__}, but must be a "
@@ -19,6 +21,7 @@ def _check(name: str, value: Any) -> None:
         )
 
 
+#: Another family is one file and one line below, or an entry point of another package.
 families: Registry[Family] = Registry(
     "family",
     group="velodrome.families",
@@ -26,18 +29,82 @@ families: Registry[Family] = Registry(
     definition=lambda family: family.network or family.build,
 )
 
-families.register_lazy("mlp", "velodrome.taskgen.families.mlp:family")
-families.register_lazy("cnn", "velodrome.taskgen.families.cnn:family")
-families.register_lazy("rnn", "velodrome.taskgen.families.rnn:family")
-families.register_lazy("transformer", "velodrome.taskgen.families.transformer:family")
-families.register_lazy("autoencoder", "velodrome.taskgen.families.autoencoder:family")
-families.register_lazy("resnet", "velodrome.taskgen.families.resnet:family")
-families.register_lazy("vit", "velodrome.taskgen.families.vit:family")
-families.register_lazy("mlp_mixer", "velodrome.taskgen.families.mlp_mixer:family")
-families.register_lazy("es_wrapped", "velodrome.taskgen.families.es_wrapped:family")
-families.register_lazy(
-    "learned_optimizer", "velodrome.taskgen.families.learned_optimizer.es:family"
-)
-families.register_lazy(
-    "learned_optimizer_pes", "velodrome.taskgen.families.learned_optimizer.pes:family"
-)
+for _name, _home in {
+    "mlp": "mlp:family",
+    "cnn": "cnn:family",
+    "rnn": "rnn:family",
+    "transformer": "transformer:family",
+    "autoencoder": "autoencoder:family",
+    "resnet": "resnet:family",
+    "vit": "vit:family",
+    "mlp_mixer": "mlp_mixer:family",
+    "es_wrapped": "es_wrapped:family",
+    "learned_optimizer": "learned_optimizer.family:unrolled",
+    "learned_optimizer_pes": "learned_optimizer.family:persistent",
+}.items():
+    families.register_lazy(_name, f"velodrome.taskgen.families.{_home}")
+
+
+def family(
+    name: str, *, data_kind: str = "image", version: int = 1, **fields: Any
+) -> Callable[[Callable[..., Any]], Family]:
+    """Make a :class:`Family` from the network that it decorates, and register it.
+
+    This is short for writing the config's dataclass and :class:`Family` out, which takes more
+    options and any name for a field::
+
+        @velodrome.family("wide", width=velodrome.static(velodrome.log_int(8, 64), default=16))
+        def wide(config, view, *, rngs, dynamic):
+            inner = nnx.Linear(view.pixels, config.width, rngs=rngs)
+            return nnx.Sequential(lambda image: image.reshape(len(image), -1), inner, ...)
+
+    Args:
+      name: Name to be registered under.
+      data_kind: As for :class:`Family`.
+      version: As for :class:`Family`.
+      **fields: The config's fields, each :func:`~velodrome.taskgen.space.fields.static` or
+        :func:`~velodrome.taskgen.space.fields.dynamic`.
+
+    Returns:
+      A decorator. It takes a class of Flax modules as for :class:`Family`, or a function
+      ``(config, view, *, rngs, dynamic)`` that returns a module, which is then called with images
+      or tokens alone. The decorated name becomes the family.
+
+    Raises:
+      SpecError: A field is not declared with ``static`` or ``dynamic``.
+      VelodromeError: The name is taken. (A function or class of a notebook replaces its earlier
+        self: a cell may be run again.)
+    """
+    typed = []
+    for field, value in fields.items():
+        info = declared(value)
+        if info is None:
+            raise SpecError(f"family.{field}", value, "made by static(...) or dynamic(...)")
+        numbers = (value.default, *info.allowed)
+        kind = float if any(type(number) is float for number in numbers) else type(value.default)
+        typed.append((field, kind, value))
+    config = dataclasses.make_dataclass(f"{name}_config", typed, frozen=True)
+
+    def register(network: Callable[..., Any]) -> Family:
+        made = Family(
+            name=name,
+            config=config,
+            network=network if isinstance(network, type) else _calling(network),
+            data_kind=data_kind,
+            version=version,
+        )
+        return families.register(name, made)
+
+    return register
+
+
+def _calling(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a network that calls the module of ``make`` with its input alone."""
+
+    @functools.wraps(make)  # so that the registry knows where it was defined
+    def network(*arguments: object, **keywords: object) -> object:
+        from velodrome.taskgen.nn.layers import InputOnly  # noqa: PLC0415 - imports jax and flax
+
+        return InputOnly(make(*arguments, **keywords))
+
+    return network

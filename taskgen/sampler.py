@@ -1,4 +1,4 @@
-"""Sampling task specs: a mixture over families, capped by a budget."""
+"""Sample task specs: a mixture over families, capped by a budget."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from velodrome.foundation.errors import SpecError
-from velodrome.taskgen.budget import Budget, fit_budget, load_profile
-from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.family import Family
+from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.budget import Budget, load_profile
+from velodrome.taskgen.description import cost
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.space.config import choice, config_fields, sample_config
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.config import sample_config
+from velodrome.taskgen.space.distributions import choice
+from velodrome.taskgen.space.draws import NamedRng
+from velodrome.taskgen.space.fields import config_fields
 from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.views import ImageView
 
 MIXTURE = ("mlp", "cnn", "rnn", "transformer")
 """Families that a sample is drawn from, with equal weights."""
@@ -33,7 +35,7 @@ MIRRORED = frozenset({"photos"})
 """Built-in data sets whose images may be mirrored: digits may not."""
 
 ATTEMPTS = 64
-"""Draws before a task that fits no budget is shrunk."""
+"""Draws before a task that exceeds the budget is shrunk."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ def sample(
     device: str = "v100",
     max_mflop: int | float | None = None,
 ) -> list[TaskSpec]:
-    """Samples task specs; the same on every machine, and without jax.
+    """Sample ``count`` task specs; equal on every machine, and without jax.
 
-    The k-th task of a family is the same whether the family is asked for alone or drawn from the
-    mixture, and however many tasks are asked for.
+    The k-th task of a family does not depend on how many tasks are asked for, nor on whether the
+    family is asked for alone or drawn from the mixture.
 
     Args:
-      count: How many.
+      count: At least 0.
       seed: Any integer.
       family: Name of a family; None draws each from :data:`MIXTURE`.
       data: "published" draws the published data sets; "built-in" those that come inside
@@ -75,9 +77,6 @@ def sample(
       hours: A task must do its 10,000 steps in this time on the device.
       device: Name of a device profile.
       max_mflop: Cap on the FLOPs of a training step, in units of 10^6.
-
-    Returns:
-      ``count`` specs.
 
     Raises:
       UnknownNameError: There is no such family or device.
@@ -92,7 +91,7 @@ def sample(
 def sample_recorded(
     count: int, *, seed: int, family: str | None, data: str, budget: Budget
 ) -> Iterator[Sampled]:
-    """Yields what :func:`sample` returns, one by one, with how each came about."""
+    """Yield what :func:`sample` returns, one by one, with how each came about."""
     if count < 0:
         raise SpecError("count", count, "an integer of at least 0")
     if data not in DATA:
@@ -100,59 +99,91 @@ def sample_recorded(
     mixture = choice(MIXTURE)
     seen: Counter[str] = Counter()
     for index in range(count):
-        name = family or mixture.sample(Draws(seed, "mixture", index), "family")
-        yield _sample_one(Draws(seed, "family", name, data, seen[name]), name, data, budget)
+        name = family or str(mixture.sample(NamedRng(seed, "mixture", index), "family"))
+        yield _sample_one(NamedRng(seed, "family", name, data, seen[name]), name, data, budget)
         seen[name] += 1
 
 
-def _sample_one(draws: Draws, name: str, data: str, budget: Budget) -> Sampled:
-    """Draws until a task fits the budget; then shrinks the cheapest of those drawn."""
-    family = families.get(name)
-    cheapest: tuple[int, TaskSpec, Any] | None = None
+def _sample_one(rng: NamedRng, name: str, data: str, budget: Budget) -> Sampled:
+    """Draw until a task fits the budget; then shrink the cheapest of those drawn."""
+    cheapest: tuple[int, TaskSpec] | None = None
     for attempt in range(ATTEMPTS):
-        spec, info = _draw(draws.child(attempt), family, name, data)
-        cost = family.cost(spec, info)
-        if budget.allows(cost):
+        spec = _draw(rng.child(attempt), name, data)
+        step = cost(spec)
+        if budget.allows(step):
             return Sampled(spec, attempt + 1, {})
-        if cheapest is None or cost.flops < cheapest[0]:
-            cheapest = (cost.flops, spec, info)
+        if cheapest is None or step.flops < cheapest[0]:
+            cheapest = (step.flops, spec)
     assert cheapest is not None  # ATTEMPTS is positive
-    _, drawn, info = cheapest
-    spec = fit_budget(drawn, info, budget)
-    return Sampled(_augmented(spec, info), ATTEMPTS, _changes(drawn, spec))
+    drawn = cheapest[1]
+    spec = fit_budget(drawn, budget)
+    return Sampled(_augmented(spec), ATTEMPTS, _changes(drawn, spec))
 
 
-def _draw(draws: Draws, family: Family, name: str, data: str) -> tuple[TaskSpec, Any]:
-    config = sample_config(family.config, draws)
-    dataset = choice(DATA[data][family.data_kind]).sample(draws, "data")
-    info = datasets.get(dataset).info
+def _draw(rng: NamedRng, name: str, data: str) -> TaskSpec:
+    family = families.get(name)
     spec = TaskSpec(
         family=name,
-        config=config,
-        data=DataSpec(dataset),
-        batch_size=family.batch_size.sample(draws, "batch_size"),
+        config=sample_config(family.config, rng),
+        data=DataSpec(str(choice(DATA[data][family.data_kind]).sample(rng, "data"))),
+        batch_size=int(family.batch_size.sample(rng, "batch_size")),
     )
-    return _augmented(spec, info), info
+    return _augmented(spec)
 
 
-def _augmented(spec: TaskSpec, info: Any) -> TaskSpec:
-    """Gives built-in images their random shift, of an eighth of their size, and flip.
+def _augmented(spec: TaskSpec) -> TaskSpec:
+    """Give built-in images their random shift, of an eighth of their size, and flip.
 
     The built-in sets are small: without that, a good optimizer soon knows them by heart.
     """
-    if info.kind != "image" or info.name not in DATA["built-in"]["image"]:
+    name, view = spec.data.name, spec.view
+    if not isinstance(view, ImageView) or name not in DATA["built-in"]["image"]:
         return spec
-    size = spec.family_object.view(spec.config, info).size
-    data = DataSpec(info.name, shift=max(1, size // 8), flip=info.name in MIRRORED)
+    data = DataSpec(name, shift=max(1, view.size // 8), flip=name in MIRRORED)
     return dataclasses.replace(spec, data=data)
+
+
+def fit_budget(spec: TaskSpec, budget: Budget) -> TaskSpec:
+    """Return ``spec``, shrunk until it fits.
+
+    The rule: classes that no token of the data belongs to are dropped first; then, again and
+    again, the field that is the largest multiple of its floor (``Family.shrink``; the first of
+    equals) is halved, but not below the floor. So a task keeps its proportions.
+
+    Raises:
+      VelodromeError: Nothing is left to shrink, and the task still does not fit.
+    """
+    floors = dict(spec.family_object.shrink)
+    if "vocab_size" in floors and not budget.allows(cost(spec)):
+        reachable = max(spec.info.vocab_size, floors["vocab_size"])
+        spec = _with(spec, "vocab_size", min(_value(spec, "vocab_size"), reachable))
+    while True:
+        excess = budget.excess(cost(spec))
+        if not excess:
+            return spec
+        field = max(floors, key=lambda name: _value(spec, name) / floors[name])
+        value = _value(spec, field)
+        if value <= floors[field]:
+            raise VelodromeError(
+                f"no task of family {spec.family!r} fits: the smallest has {' and '.join(excess)}. "
+                "Allow more hours or MFLOP, or name a larger device."
+            )
+        spec = _with(spec, field, max(floors[field], value // 2))
+
+
+def _value(spec: TaskSpec, field: str) -> Any:
+    in_config = field in config_fields(type(spec.config))
+    return getattr(spec.config if in_config else spec, field)
+
+
+def _with(spec: TaskSpec, field: str, value: int) -> TaskSpec:
+    if field in config_fields(type(spec.config)):
+        config = dataclasses.replace(spec.config, **{field: value})
+        return dataclasses.replace(spec, config=config)
+    return dataclasses.replace(spec, **{field: value})
 
 
 def _changes(before: TaskSpec, after: TaskSpec) -> dict[str, tuple[int, int]]:
     names = [*config_fields(type(before.config)), "batch_size"]
-    changes = {}
-    for name in names:
-        owners = (before, after) if name == "batch_size" else (before.config, after.config)
-        old, new = (getattr(owner, name) for owner in owners)
-        if old != new:
-            changes[name] = (old, new)
-    return changes
+    values = {name: (_value(before, name), _value(after, name)) for name in names}
+    return {name: (old, new) for name, (old, new) in values.items() if old != new}

@@ -11,7 +11,12 @@ from typing import Any
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
 from velodrome.taskgen.augmentation import read_augmentations
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import check_config, config_to_json, dynamic_values
+from velodrome.taskgen.views import View
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is, in words
 
@@ -24,13 +29,13 @@ def _without_defaults(spec: Any, keep: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def _require(ok: bool, field: str, value: Any, allowed: str) -> None:
+def _require(ok: bool, field: str, value: object, allowed: str) -> None:
     if not ok:
         raise SpecError(field, value, allowed)
 
 
-def _check_fields(prefix: str, values: Mapping[str, Any], rules: Mapping[str, _Rule]) -> None:
-    """Checks the values that are given; mappings are checked before anything is made of them."""
+def _check_fields(prefix: str, values: Mapping[str, object], rules: Mapping[str, _Rule]) -> None:
+    """Check the values that are given; mappings are checked before anything is made from them."""
     for name, (accepts, allowed) in rules.items():
         if name in values:
             _require(accepts(values[name]), f"{prefix}{name}", values[name], allowed)
@@ -41,22 +46,17 @@ def _integer(low: int, high: int) -> _Rule:
     return (lambda value: type(value) is int and low <= value <= high), words
 
 
-def _only(legal: Any) -> _Rule:
+def _only(legal: str) -> _Rule:
     return (lambda value: value == legal), repr(legal)
 
 
-def _check_keys(where: str, values: Any, cls: type) -> None:
+def _check_keys(where: str, values: object, cls: type) -> None:
     names = [field.name for field in dataclasses.fields(cls)]
-    _require(isinstance(values, Mapping), where, values, f"a mapping with keys of {names}")
+    if not isinstance(values, Mapping):
+        raise SpecError(where, values, f"a mapping with keys of {names}")
     for key in values:
         if key not in names:
             raise unknown_key(where, key, names)
-
-
-def _read_augmentations(values: Any) -> tuple[Any, ...]:
-    if not values:
-        return ()
-    return read_augmentations(values)
 
 
 _STRING: _Rule = (lambda value: type(value) is str), "a string"
@@ -111,12 +111,12 @@ class DataSpec:
         _check_fields("data.", vars(self), _DATA_RULES)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the name, and what is not at its default."""
+        """Return the name, and what is not at its default."""
         return _without_defaults(self, keep=("name",))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Reads what :meth:`to_json` wrote, or a checked hand-written mapping."""
+        """Read what :meth:`to_json` wrote, or check a hand-written mapping."""
         _check_keys("data", values, cls)
         _require("name" in values, "data", dict(values), "a mapping with the key 'name'")
         _check_fields("data.", values, _DATA_RULES)
@@ -141,12 +141,10 @@ class Precision:
         _check_fields("precision.", vars(self), _PRECISION_RULES)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what is not at its default."""
         return _without_defaults(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Precision:
-        """Reads what :meth:`to_json` wrote."""
         _check_keys("precision", values, cls)
         _check_fields("precision.", values, _PRECISION_RULES)
         return cls(**values)
@@ -165,14 +163,14 @@ class TaskSpec:
         one.
       precision: Number formats.
       augmentations: Wrappers around the task, the first one innermost: `Augmentation`, or its
-        name, or a mapping of its name and fields; see :mod:`velodrome.taskgen.wrappers.apply`.
+        name, or a mapping of its name and fields; see :mod:`velodrome.taskgen.augmentation`.
       grad_accumulation: Batches whose gradients are averaged for a step. Only 1 for now.
       name: A label for people. It is not part of the hash.
 
     Raises:
       UnknownNameError: There is no such family.
-      SpecError: A field has the wrong type or is out of range, or ``version`` is another one
-        than the family's.
+      SpecError: A field has the wrong type or is out of range, or ``version`` is not the
+        family's.
     """
 
     family: str
@@ -181,7 +179,7 @@ class TaskSpec:
     batch_size: int
     version: int = 0
     precision: Precision = Precision()
-    augmentations: tuple[Any, ...] = ()
+    augmentations: tuple[Any, ...] = ()  # each an Augmentation, once it is checked
     grad_accumulation: int = 1
     name: str = ""
 
@@ -190,7 +188,7 @@ class TaskSpec:
         family = self.family_object
         put = object.__setattr__  # the way to complete a frozen dataclass while it is made
         put(self, "config", check_config(family.config, self.config))
-        put(self, "augmentations", _read_augmentations(self.augmentations))
+        put(self, "augmentations", read_augmentations(self.augmentations))
         if self.version == 0:
             put(self, "version", family.version)
         _require(
@@ -198,17 +196,31 @@ class TaskSpec:
             "version",
             self.version,
             f"{family.version}, the version of the family {self.family!r} in this package; "
-            "sample or write the spec anew, or use the package it was made with",
+            "sample or write the spec again, or use the package it was made with",
         )
 
     @property
-    def family_object(self) -> Any:
-        """The registered :class:`velodrome.taskgen.family.Family`."""
-        from velodrome.taskgen.registry import (
-            families,  # here, because families are declared with specs
-        )
-
+    def family_object(self) -> Family:
+        """The registered family."""
         return families.get(self.family)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Facts about the data set.
+
+        Raises:
+          UnknownNameError: There is no such data set.
+          SpecError: It is not of the kind that the family trains on.
+        """
+        info, kind = datasets.get(self.data.name).info, self.family_object.data_kind
+        allowed = f"a data set of kind {kind!r} for family {self.family!r}"
+        _require(info.kind == kind, "data.name", self.data.name, allowed)
+        return info
+
+    @property
+    def view(self) -> View:
+        """How the task sees its data set; raises as :attr:`info` does."""
+        return self.family_object.view(self.config, self.info)
 
     @cached_property
     def hash(self) -> str:
@@ -234,7 +246,7 @@ class TaskSpec:
         return self.name or f"{self.family}-{self.hash[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the spec as JSON, without the fields that are at their default."""
+        """Return the spec as JSON, without the fields that are at their default."""
         values = _without_defaults(self, keep=("family", "batch_size", "version"))
         values["data"] = self.data.to_json()
         values["config"] = config_to_json(self.config)
@@ -244,7 +256,7 @@ class TaskSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TaskSpec:
-        """Reads what :meth:`to_json` wrote, or a hand-written mapping.
+        """Read what :meth:`to_json` wrote, or a hand-written mapping.
 
         Raises:
           SpecError: A key is unknown or missing, or a value is not allowed.
@@ -260,5 +272,5 @@ class TaskSpec:
             made["data"] = {"name": made["data"]}
         made["data"] = DataSpec.from_json(made["data"])
         made["precision"] = Precision.from_json(made.get("precision", {}))
-        made["augmentations"] = _read_augmentations(made.get("augmentations", ()))
+        made["augmentations"] = read_augmentations(made.get("augmentations", ()))
         return cls(**made)

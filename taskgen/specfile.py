@@ -1,4 +1,4 @@
-"""Files of task specs: what ``velodrome sample -o tasks.json`` writes and the runner reads."""
+"""Files of task specs, which ``velodrome sample -o tasks.json`` writes and the runner reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.foundation.files import atomic_write_json
@@ -20,15 +19,12 @@ def save_specs(
     path: str | os.PathLike[str],
     specs: Sequence[TaskSpec],
     *,
-    recorded: Sequence[Mapping[str, Any]] | None = None,
+    recorded: Sequence[Mapping[str, object]] | None = None,
 ) -> None:
-    """Writes specs to a JSON file, atomically.
+    """Write specs to a JSON file, atomically.
 
-    Args:
-      path: The file.
-      specs: The specs.
-      recorded: For each spec what is known beside it (cost, predicted seconds, versions). It is
-        not part of a spec and not in its hash.
+    ``recorded`` has, for each spec, what is known beside it (cost, predicted seconds, versions). It
+    is not part of a spec and not in its hash.
     """
     notes = [{}] * len(specs) if recorded is None else recorded
     tasks = [
@@ -39,7 +35,7 @@ def save_specs(
 
 
 def load_specs(path: str | os.PathLike[str]) -> list[TaskSpec]:
-    """Reads the specs of a JSON file, checking each, and its hash where one is given.
+    """Read the specs of a JSON file; check each, and its hash where one is given.
 
     Raises:
       SpecError: The file is missing, is no JSON, is of another kind, or holds a wrong spec.
@@ -55,7 +51,7 @@ def load_specs(path: str | os.PathLike[str]) -> list[TaskSpec]:
     return [_entry(f"{path}: tasks[{index}]", entry) for index, entry in enumerate(entries)]
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
     try:
         return json.loads(path.read_text())
     except OSError as error:
@@ -64,7 +60,7 @@ def _read(path: Path) -> Any:
         raise SpecError("file", str(path), f"a JSON text ({error})") from error
 
 
-def _entry(where: str, entry: Any) -> TaskSpec:
+def _entry(where: str, entry: object) -> TaskSpec:
     if not isinstance(entry, dict) or not isinstance(entry.get("spec"), dict):
         raise SpecError(where, _glimpse(entry), 'an object with the key "spec"')
     try:
@@ -80,6 +76,6 @@ def _entry(where: str, entry: Any) -> TaskSpec:
     return spec
 
 
-def _glimpse(value: Any) -> str:
+def _glimpse(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -41,5 +41,5 @@ def test_the_time_limit_of_tests_is_not_that_of_benchmarks():
 
 def test_types_are_checked_in_the_packages_and_in_what_runs_them():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    packages = tools["hatch"]["build"]["targets"]["wheel"]["packages"]
+    packages = tools["hatch"]["build"]["targets"]["wheel"]["only-include"]
     assert {*packages, "tests", "benchmarks"} <= set(tools["pyright"]["include"])

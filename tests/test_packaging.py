@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import site
 import subprocess
 import sys
 import tomllib
@@ -16,13 +18,28 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("foundation", "optimizers", "results", "suites", "taskgen", "velodrome")
 
 
+#: What a user's directory may well hold: names of ours as they would be without `velodrome.`.
+USERS_FILES = (
+    "results.py",
+    "optimizers/__init__.py",
+    "suites/__init__.py",
+    "taskgen/__init__.py",
+    "foundation/__init__.py",
+)
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (path,) = out.glob("velodrome-*.whl")
-    with zipfile.ZipFile(path) as archive:
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> set[str]:
+    with zipfile.ZipFile(wheel_file) as archive:
         return set(archive.namelist())
 
 
@@ -54,6 +71,63 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel):
 def test_the_wheel_has_one_name(wheel):
     tops = {name.split("/")[0] for name in wheel}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"velodrome"}
+
+
+def install(environment: Path, *what: str) -> Path:
+    """Make an environment that has our dependencies and what is named, and return its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # Folders in a .pth file are searched, but their own .pth files are not read: so an editable
+    # install of velodrome in the running environment is not seen.
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--no-cache-dir"]
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", *options]
+    subprocess.run([*pip, *what], check=True, env=clean_environment())
+    return python
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def run_in_a_directory_with_our_names(python: Path, directory: Path) -> Path:
+    """Run and report a suite from a directory with modules of our names; return our package."""
+    for name in USERS_FILES:
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"raise ImportError('{name} of the user was imported')\n")
+
+    def call(*arguments: str) -> str:
+        command = [python, *arguments]
+        done = subprocess.run(
+            command, cwd=directory, env=clean_environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    size = ("--steps", "5", "--seeds", "1", "--optimizers", "adam", "--learning-rates", "1e-3")
+    # As a module, so that the directory comes first in the search path; with a worker process.
+    call("-m", "velodrome", "run", "smoke", "--out", "store", "--workers", "1", *size)
+    call("-m", "velodrome", "report", "store")
+    assert (directory / "store" / "report" / "index.html").is_file()
+    return Path(call("-c", "import velodrome; print(velodrome.__file__)").strip()).parent
+
+
+def test_the_installed_wheel_works_where_the_user_has_modules_of_our_names(
+    wheel_file: Path, tmp_path: Path
+):
+    python = install(tmp_path / "environment", str(wheel_file))
+    package = run_in_a_directory_with_our_names(python, tmp_path / "work")
+    assert package.is_relative_to(tmp_path / "environment")
+    assert (package / "taskgen").is_dir()
+
+
+@pytest.mark.long
+def test_the_editable_install_works_where_the_user_has_modules_of_our_names(tmp_path: Path):
+    python = install(tmp_path / "environment", "--editable", str(ROOT))
+    package = run_in_a_directory_with_our_names(python, tmp_path / "work")
+    assert package == ROOT / "velodrome"
 
 
 def test_direct_imports_are_declared():

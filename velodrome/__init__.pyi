@@ -24,6 +24,7 @@ from .optimizers.velo.weights.official import fetch_weights as fetch_weights
 from .optimizers.velo.weights.store import load_weights as load_weights
 from .optimizers.velo.weights.store import save_weights as save_weights
 from .optimizers.velo.weights.tree import VeLOWeights as VeLOWeights
+from .results.analyses.reference import load_reference as load_reference
 from .results.export.write import export as export
 from .results.report.notebook import figures as figures
 from .results.report.notebook import read_results as read_results
@@ -40,33 +41,33 @@ from .taskgen.budget import load_profile as load_profile
 from .taskgen.budget import predict_seconds as predict_seconds
 from .taskgen.budget import steps_allowed as steps_allowed
 from .taskgen.build import build as build
+from .taskgen.build import open_source as open_source
 from .taskgen.cost.sheet import Cost as Cost
 from .taskgen.data.info import Dataset as Dataset
 from .taskgen.data.info import DatasetInfo as DatasetInfo
 from .taskgen.data.info import hash_arrays as hash_arrays
 from .taskgen.data.registry import datasets as datasets
-from .taskgen.data.source import open_source as open_source
-from .taskgen.declare import family as family
 from .taskgen.description import cost as cost
 from .taskgen.description import describe as describe
 from .taskgen.family import Family as Family
-from .taskgen.family import ImageView as ImageView
-from .taskgen.family import TextView as TextView
 from .taskgen.registry import families as families
+from .taskgen.registry import family as family
 from .taskgen.sampler import sample as sample
-from .taskgen.space.config import boolean as boolean
-from .taskgen.space.config import choice as choice
-from .taskgen.space.config import dynamic as dynamic
-from .taskgen.space.config import log_float as log_float
-from .taskgen.space.config import log_int as log_int
-from .taskgen.space.config import static as static
-from .taskgen.space.config import uniform_float as uniform_float
-from .taskgen.space.config import uniform_int as uniform_int
+from .taskgen.space.distributions import boolean as boolean
+from .taskgen.space.distributions import choice as choice
+from .taskgen.space.distributions import log_float as log_float
+from .taskgen.space.distributions import log_int as log_int
+from .taskgen.space.distributions import uniform_float as uniform_float
+from .taskgen.space.distributions import uniform_int as uniform_int
+from .taskgen.space.fields import dynamic as dynamic
+from .taskgen.space.fields import static as static
 from .taskgen.spec import DataSpec as DataSpec
 from .taskgen.spec import TaskSpec as TaskSpec
 from .taskgen.specfile import load_specs as load_specs
 from .taskgen.specfile import save_specs as save_specs
 from .taskgen.task import Task as Task
+from .taskgen.views import ImageView as ImageView
+from .taskgen.views import TextView as TextView
 
 __version__: str
 __all__: list[str]

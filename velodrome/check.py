@@ -1,4 +1,4 @@
-"""The contract tests, for everything registered here and for a user's own contributions."""
+"""The contract tests, for everything registered here and for users' contributions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+from velodrome.contracts import family as family_contract
+from velodrome.contracts import optimizer as optimizer_contract
+from velodrome.contracts import task as task_contract
 from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.spec import TaskSpec
+
+Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
@@ -17,10 +27,8 @@ class CheckResult:
     """How one check of a contract went.
 
     Attributes:
-      name: Name of the check.
       demand: What it asks for, in a sentence.
       problem: What was found instead; empty if the check passed.
-      seconds: How long it took.
     """
 
     name: str
@@ -30,62 +38,42 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was wrong."""
         return not self.problem
 
 
-def check_task(spec: Any) -> list[CheckResult]:
-    """Puts a task through the contract of tasks, on made-up batches of the right shape.
-
-    Args:
-      spec: A :class:`velodrome.TaskSpec`.
-
-    Returns:
-      A result for each check.
-    """
-    from velodrome.contracts import task as task_contract
-
+def check_task(spec: TaskSpec) -> list[CheckResult]:
+    """Put a task through the contract of tasks, on made-up batches of the right shape."""
     return run_checks(task_contract.CHECKS, task_contract.prepare(spec))
 
 
-def check_family(family: Any) -> list[CheckResult]:
-    """Puts a task family through the contract of families, and tasks of it through theirs.
+def check_family(family: Family | str) -> list[CheckResult]:
+    """Put a task family through the contract of families, and tasks of it through theirs.
 
     Args:
-      family: A :class:`velodrome.Family`, a registered name, or ``"path/to/file.py:object"``.
-
-    Returns:
-      A result for each check.
+      family: A family, a registered name, or ``"path/to/file.py:object"``.
     """
-    from velodrome.contracts import family as family_contract
-
-    with _registered_family(family) as found:
+    with _registered(family) as found:
         return run_checks(family_contract.CHECKS, family_contract.Subject(found))
 
 
-def check_optimizer(optimizer: Any) -> list[CheckResult]:
-    """Puts an optimizer through the contract of optimizers.
+def check_optimizer(optimizer: OptimizerSpec | str) -> list[CheckResult]:
+    """Put an optimizer through the contract of optimizers.
 
     Args:
-      optimizer: A :class:`velodrome.OptimizerSpec`, a name, an import path such as
-        ``"optax:lion"``, or ``"path/to/file.py:object"``.
-
-    Returns:
-      A result for each check.
+      optimizer: A spec, a name, an import path such as ``"optax:lion"``, or
+        ``"path/to/file.py:object"``.
     """
-    from velodrome.contracts.optimizer import CHECKS
-    from velodrome.optimizers.registry import optimizers
-
     spec = optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
-    return run_checks(CHECKS, spec)
+    return run_checks(optimizer_contract.CHECKS, spec)
 
 
-def run_checks(checks: Mapping[str, Callable[[Any], None]], subject: Any) -> list[CheckResult]:
-    """Runs named checks; each raises if something is wrong, and all of them are run.
+def run_checks(
+    checks: Mapping[str, Callable[[Subject], None]], subject: Subject
+) -> list[CheckResult]:
+    """Run all checks on ``subject``; each raises if something is wrong.
 
     Args:
-      checks: Name to check; the first line of its docstring says what it asks for.
-      subject: What is passed to each.
+      checks: Name -> check; the first line of its docstring says what it asks for.
     """
     results = []
     for name, check in checks.items():
@@ -110,11 +98,8 @@ def _describe(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _registered_family(family: Any) -> Iterator[Any]:
-    """Makes specs of the family possible while it is checked, whatever it was given as."""
-    from velodrome.taskgen.family import Family
-    from velodrome.taskgen.registry import families
-
+def _registered(family: Family | str) -> Iterator[Family]:
+    """Register the family during its checks, so that specs of it can be made."""
     found = families.get(family) if isinstance(family, str) else family
     if not isinstance(found, Family):
         raise VelodromeError(

@@ -31,8 +31,8 @@ from velodrome.optimizers.metatrain.es.unroll import Problem, batches_needed
 from velodrome.optimizers.metatrain.initial import initial_weights
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
-from velodrome.taskgen.space.config import choice
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.distributions import choice
+from velodrome.taskgen.space.draws import NamedRng
 
 
 class TrainState(NamedTuple):
@@ -61,7 +61,7 @@ class MetaTrainer:
         ]
 
     def init(self) -> TrainState:
-        key = jax.random.key(Draws(self.config.seed, "weights").word("key") >> 32)
+        key = jax.random.key(NamedRng(self.config.seed, "weights").word("key") >> 32)
         theta = initial_weights(key, self.config.architecture)
         theta = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), theta)
         return TrainState(init_state(theta, self.config.outer), {})
@@ -126,7 +126,7 @@ class MetaTrainer:
         """
         families, size = len(self.config.tasks.families), self.config.tasks.per_family
         if mixture := self.config.tasks.mixture:
-            draws = Draws(self.config.seed, "mixture", turn)
+            draws = NamedRng(self.config.seed, "mixture", turn)
             # In millionths: `choice` is exact on every machine, with integer weights.
             parts = [max(1, round(1e6 * weight)) for weight in mixture.values()]
             family = choice(tuple(mixture), weights=parts).sample(draws, "family")
@@ -134,7 +134,7 @@ class MetaTrainer:
             return row * families + self.config.tasks.families.index(family)
         round_, place = divmod(turn, families * size)
         row, family = divmod(place, families)
-        draws = Draws(self.config.seed, "order", round_, family)
+        draws = NamedRng(self.config.seed, "order", round_, family)
         order = sorted(range(size), key=lambda entry: draws.child(entry).word("rank"))
         return order[row] * families + family
 
@@ -143,7 +143,7 @@ class MetaTrainer:
 
     def restored(self, position: int, values: Record) -> Episode:
         """Return an episode of a checkpoint, with shapes in place of its carry."""
-        problems = self._problems(position, Draws(self.config.seed, *values["draws"]))
+        problems = self._problems(position, NamedRng(self.config.seed, *values["draws"]))
         windows = open_windows(self.specs[position], self.config.tasks.vary)
         return Episode.from_json(values, problems, windows, self.init().outer.theta)
 
@@ -151,7 +151,7 @@ class MetaTrainer:
         self, theta: VeLOWeights, episodes: dict[int, Episode], index: int, slot: int
     ) -> Report:
         del episodes
-        here = Draws(self.config.seed, "outer step", index, slot)
+        here = NamedRng(self.config.seed, "outer step", index, slot)
         position = self.position(index, slot)
         _, run = open_program(self.specs[position], self.config.tasks.vary, self.config.unroll)
         problems = self._problems(position, here)
@@ -163,7 +163,7 @@ class MetaTrainer:
     def _window(
         self, theta: VeLOWeights, episodes: dict[int, Episode], index: int, slot: int
     ) -> Report:
-        here = Draws(self.config.seed, "outer step", index, slot)
+        here = NamedRng(self.config.seed, "outer step", index, slot)
         position = self.position(index, slot)
         windows = open_windows(self.specs[position], self.config.tasks.vary)
         lanes, seed = self._lanes(theta, here, index)
@@ -181,7 +181,7 @@ class MetaTrainer:
         steps = episode.done - before
         return Report(slot, episode.seeds, _pairs(losses), episode.length, steps)
 
-    def _lanes(self, theta: VeLOWeights, draws: Draws, index: int) -> tuple[VeLOWeights, int]:
+    def _lanes(self, theta: VeLOWeights, draws: NamedRng, index: int) -> tuple[VeLOWeights, int]:
         estimator = self.config.estimator
         seed = draws.word("perturbations") >> 32
         lanes = make_lanes(
@@ -193,7 +193,7 @@ class MetaTrainer:
         )
         return lanes, seed
 
-    def _problems(self, position: int, draws: Draws) -> Problem:
+    def _problems(self, position: int, draws: NamedRng) -> Problem:
         unroll, spec = self.config.unroll, self.specs[position]
         if self.config.estimator.method == "full":
             inner, _ = open_program(spec, self.config.tasks.vary, unroll)
@@ -206,7 +206,7 @@ class MetaTrainer:
     def _scales(self, index: int) -> VeLOWeights:
         return scale_tree(self.config.phase(index).scales)
 
-    def _length(self, draws: Draws, index: int) -> int:
+    def _length(self, draws: NamedRng, index: int) -> int:
         phase = self.config.phase(index)
         return draw_length(draws, phase.low, phase.high)
 

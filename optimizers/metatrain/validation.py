@@ -27,7 +27,7 @@ from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import LEARNING_RATES
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 #: Rates tried at once: all fifteen as lanes outgrow the cache of a small machine.
 _RATES_AT_ONCE = 5
@@ -63,7 +63,7 @@ class Validator:
         self.tasks = [inner for inner, _ in programs]
         self._evaluate = [run for _, run in programs]
         self._seed = config.tasks.validation_seed
-        draws = Draws(self._seed, "validation")
+        draws = NamedRng(self._seed, "validation")
         self._problems = [
             draw_problems(
                 inner,

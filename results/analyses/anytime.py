@@ -28,9 +28,8 @@ SHARES = np.unique(np.round(np.geomspace(0.01, 1.0, 25), 4))
 def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
     """Return speedups of one task at :data:`SHARES` of each candidate's run, medians over seeds.
 
-    Returns:
-      ``{label, share, ratio, censored}``; saturated tasks and shares before the first evaluation
-      are left out.
+    A row is ``{label, share, ratio, censored}``. Saturated tasks and shares before the first
+    evaluation are left out.
     """
     rows: list[dict[str, object]] = []
     baseline = task.whole

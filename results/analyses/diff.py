@@ -246,9 +246,8 @@ def median_interval(
 ) -> tuple[float, float]:
     """Return the central 95% of the median over tasks, as a ratio.
 
-    Args:
-      tables: for each task the means of its draws of seeds, and their probabilities.
-      new_tasks: draw tasks too; if one is drawn twice, its seeds are drawn twice.
+    ``tables`` have for each task the means of its draws of seeds, and their probabilities. With
+    ``new_tasks`` tasks are drawn too; if one is drawn twice, its seeds are drawn twice.
     """
     which, uniform = uniforms(len(tables), new_tasks=new_tasks)
     drawn = np.empty(which.shape)

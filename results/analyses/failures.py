@@ -44,10 +44,8 @@ def failure_table(
 ) -> pd.DataFrame:
     """Return all failures; see :data:`FAILURE_COLUMNS`.
 
-    Args:
-      store: opened for reading, its curves read.
-      labels: optimizer's label by the id of the cell.
-      rows: rows of :func:`task_failures`.
+    The store's curves have been read, ``labels`` are by the cell's id, ``rows`` are those of
+    :func:`task_failures`.
     """
     tasks = {cell.id: cell.task.label for cell in store.plan.cells}
     shards = {shard.id: shard.cell for shard in store.plan.shards}

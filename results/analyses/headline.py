@@ -32,7 +32,6 @@ class Headline:
     Attributes:
       unit: see ``velodrome.results.speedup.taskresult.UNITS``.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
-      split: whose losses are compared.
       tasks: tasks with a speedup in this unit.
       planned: tasks in this scope, with the incomplete, failed and missing ones.
       seeds: the smallest number of seeds of a task.
@@ -154,11 +153,7 @@ def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggreg
 def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
     """Return ``2.5x [2.2, >=2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
 
-    Without an interval the number stands alone.
-
-    Args:
-      found: the number.
-      new_tasks: take the interval for new tasks.
+    Without an interval the number stands alone. ``new_tasks`` chooses the interval for new tasks.
     """
     if np.isnan(found.value):
         return "-"

@@ -38,10 +38,7 @@ def pairs(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
     """Return the probability of improvement of every optimizer over every other.
 
     The interval is for the same tasks and new seeds; where seeds are common, both optimizers get
-    the same draw of them.
-
-    Returns:
-      Rows of :data:`PAIR_COLUMNS`; tasks on which only one of the two has runs are left out.
+    the same draw of them. Tasks on which only one of the two has runs are left out.
     """
     by_label = [{runs.label: runs for runs in task} for task in tasks]
     rows = []

@@ -30,10 +30,7 @@ def overhead_table(
 ) -> pd.DataFrame:
     """Return one row per planned cell of a store.
 
-    Args:
-      store: opened for reading.
-      labels: optimizer's label by the id of the cell.
-      specs: task specs, by the task's index.
+    ``labels`` are by the cell's id, task ``specs`` by the task's index.
     """
     baseline = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings = store.timings

@@ -104,17 +104,16 @@ def fetch_reference(
     """Fetch published envelopes, or take them from a file, and keep them in the cache.
 
     Args:
-      kind: ``"adam"`` or ``"four-optimizers"``.
       source: A file to take instead; JSON, or JSON in gzip.
       url: Where to fetch from; by default the published address.
-      unverified: Whether to take a file whose numbers do not tell its kind.
+      unverified: Whether to take a file whose numbers do not show its kind.
       attempts: How often a dropped connection is resumed.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
       progress: Called with (bytes so far, bytes in all).
 
     Raises:
       SpecError: There is no such kind, or the file is of the other one.
-      DataError: The file is not of the published form, does not tell its kind, or has less than
+      DataError: The file is not of the published form, does not show its kind, or has less than
         what is kept already.
       DownloadError: It cannot be fetched.
     """

@@ -32,12 +32,7 @@ SINGLE = "{}, best single rate"
 def time_rows(
     task: TaskComparison, timings: Mapping[str, Mapping[str, object]]
 ) -> list[dict[str, object]]:
-    """Return rows of :data:`TIME_COLUMNS` of one task; none if the baseline's sweep is incomplete.
-
-    Args:
-      task: one task of a store.
-      timings: ``Store.timings``.
-    """
+    """Return rows of :data:`TIME_COLUMNS`; none if the baseline's sweep is incomplete."""
     baseline, base = task.whole, task.baseline
     if baseline is None or base is None:
         return []

@@ -33,18 +33,11 @@ TUNING_COLUMNS = ("label", "trials", "progress", "low", "high", "tasks")
 NEAR = 0.1
 
 
-def expected_best(
-    losses: Float[np.ndarray, "*lead trial"], *, replacement: bool = False
-) -> Float[np.ndarray, "*lead k"]:
-    """Return the expected lowest loss of k trials out of N, for k = 1 ... N.
+def expected_best(losses: Float[np.ndarray, "*lead trial"]) -> Float[np.ndarray, "*lead k"]:
+    """Return the expected lowest of k out of N finite losses, for k = 1 ... N.
 
-    Without replacement it is the mean over all subsets of k trials, and the best of all for
-    k = N, as for the points of a grid (Tang et al. 2020, arXiv 2004.13705). With replacement it
-    is the expectation under the empirical distribution (Dodge et al. 2019, arXiv 1909.03004).
-
-    Args:
-      losses: one finite number per trial, lower is better.
-      replacement: whether one trial may be drawn twice.
+    It is the mean over all subsets of k trials, and the best of all for k = N, as for the points
+    of a grid (Tang et al. 2020, arXiv 2004.13705).
 
     Example:
       >>> import numpy as np
@@ -54,12 +47,8 @@ def expected_best(
     ordered = np.sort(losses, axis=-1)
     count = ordered.shape[-1]
     rank, k = np.arange(count)[:, None], np.arange(1, count + 1)[None, :]
-    if replacement:
-        # Probability that the best of k draws is the one of this rank.
-        weights = ((count - rank) / count) ** k - ((count - rank - 1) / count) ** k
-    else:
-        weights = comb(count - rank - 1, k - 1) / comb(count, k)
-    return ordered @ weights
+    # Probability that the best of k trials is the one of this rank.
+    return ordered @ (comb(count - rank - 1, k - 1) / comb(count, k))
 
 
 def sensitivity_rows(task: TaskComparison) -> list[dict[str, object]]:
@@ -118,10 +107,8 @@ def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
 
     Losses become progress: 0 at the baseline's initial loss or above (diverged runs too), 1 at
     the lowest loss that any optimizer's seed mean ends at on the task; averaged over tasks. The
-    trial with the best seed-mean loss wins. Optimizers without a sweep have one trial.
-
-    Returns:
-      Rows of :data:`TUNING_COLUMNS`; intervals for the same tasks and new seeds.
+    trial with the best seed-mean loss wins. Optimizers without a sweep have one trial. Intervals
+    are for the same tasks and new seeds.
     """
     rows = []
     for label in optimizers(tasks):

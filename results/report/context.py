@@ -1,4 +1,4 @@
-"""What every figure and table says about itself: suite, protocol, data, weights, seeds."""
+"""The facts that stand beside every figure and table: suite, protocol, data, weights, seeds."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from rich.console import Console
 
 from velodrome.foundation.files import atomic_path, atomic_write_text
 from velodrome.results.analyses.reference import Reference
@@ -14,7 +15,7 @@ from velodrome.results.report.data import ReportData, StorePaths, collect, opene
 from velodrome.results.report.figures.contents import plots
 from velodrome.results.report.figures.drawing import draw_all, processes_for
 from velodrome.results.report.page.build import build_page
-from velodrome.results.report.text import markdown
+from velodrome.results.report.text import markdown, print_report
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class ReportFiles:
     markdown: Path
     page: Path
     data: ReportData
+
+    def print(self, console: Console) -> None:
+        """Print the tables and what they are of, as ``velodrome report`` does."""
+        print_report(self.data, console=console)
 
 
 def report(

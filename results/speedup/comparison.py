@@ -68,11 +68,8 @@ class TaskComparison:
 def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[TaskComparison]:
     """Go through the tasks in the plan's order, holding the curves of one at a time.
 
-    Nothing planned is left out: a candidate without results has an outcome that says so.
-
-    Args:
-      store: the results.
-      cells: cells of :func:`labelled_cells`, if they have been listed already.
+    Nothing planned is left out: a candidate without results has an outcome that says so. Pass
+    the cells of :func:`labelled_cells` if they have been listed already.
     """
     name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
     timings, untimed = store.timings, store.timing_failures
@@ -99,24 +96,26 @@ def _compare_task(
     timings: Mapping[str, Mapping[str, object]],
     untimed: Mapping[str, Mapping[str, object]],
 ) -> TaskComparison:
-    train = read_sweep(baseline, "train") if baseline else None
-    envelopes = _envelopes(baseline, train) if baseline and train else {}
-    # A sweep with holes is no baseline: without its best rate every candidate would win.
-    incomplete = missing_runs(baseline, train) if baseline and train else ""
+    heldout = in_heldout = None
+    envelopes: dict[str, BaselineEnvelope] = {}
+    nothing = "there is no baseline: run the suite with it among its optimizers"
+    incomplete = ""
+    if baseline is not None:
+        train, heldout = read_sweep(baseline, "train"), read_sweep(baseline, "heldout")
+        if train is None:
+            (nothing,) = absent(baseline, baseline, "the baseline").notes
+        else:
+            first = BaselineEnvelope(train, planned=baseline.horizon)
+            envelopes = {name: first.by(definition) for name, definition in DEFINITIONS.items()}
+            # A sweep with holes is no baseline: without its best rate every candidate would win.
+            incomplete = missing_runs(baseline, train)
+        if heldout is not None:
+            in_heldout = BaselineEnvelope(heldout, planned=baseline.horizon)
     saturated = bool(envelopes) and not incomplete and is_saturated(envelopes["default"])
-    heldout = read_sweep(baseline, "heldout") if baseline else None
-    in_heldout = (
-        BaselineEnvelope(heldout, budget=baseline.horizon) if baseline and heldout else None
-    )
     outcomes: list[Outcome] = []
     for cell in candidates:
-        if baseline is None:
-            why = "there is no baseline: run the suite with it among its optimizers"
-            outcomes.append(without_baseline(cell, why))
-            continue
-        if train is None:
-            (why,) = absent(cell, baseline, "the baseline").notes
-            outcomes.append(without_baseline(cell, why))
+        if baseline is None or not envelopes:
+            outcomes.append(without_baseline(cell, nothing))
             continue
         # The optimizers of a task are timed in turns: what stops one stops all of them.
         failures = (untimed[c.id] for c in (cell, baseline, *candidates) if c.id in untimed)
@@ -139,14 +138,6 @@ def _compare_task(
         outcomes=tuple(outcomes),
         incomplete=incomplete,
     )
-
-
-def _envelopes(baseline: Cell, train: Sweep) -> dict[str, BaselineEnvelope]:
-    found: dict[str, BaselineEnvelope] = {}
-    for name in DEFINITIONS:
-        first = next(iter(found.values()), None)
-        found[name] = BaselineEnvelope(train, definition=name, budget=baseline.horizon, like=first)
-    return found
 
 
 def labelled_cells(store: Store) -> list[Cell]:

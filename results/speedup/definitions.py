@@ -41,8 +41,7 @@ class Definition:
     def decay(self, candidate_evaluations: int) -> float:
         """Return the decay per evaluation of the baseline's moving average.
 
-        Args:
-          candidate_evaluations: evaluations of one candidate run, including the one at step 0.
+        It depends on the number of a candidate's evaluations, including the one at step 0.
         """
         if self.name == "paper":
             return 0.95
@@ -53,7 +52,6 @@ class Definition:
     def smooth_baseline(
         self, losses: Float[np.ndarray, "*lanes eval"], *, candidate_evaluations: int
     ) -> Float[np.ndarray, "*lanes eval"]:
-        """Smooth curves of the baseline."""
         return ema(losses, alpha=self.decay(candidate_evaluations), debias=self.debias)
 
     def smooth_candidate(
@@ -102,24 +100,14 @@ DEFINITIONS: dict[str, Definition] = {
 
 
 def definition_of(name: str) -> Definition:
-    """Return the definition of that name.
-
-    Raises:
-      UnknownNameError: there is none; the message lists close matches.
-    """
+    """Return the definition of that name; an UnknownNameError lists close matches."""
     if name not in DEFINITIONS:
         raise UnknownNameError("speedup definition", name, DEFINITIONS)
     return DEFINITIONS[name]
 
 
 def caveat(name: str, *, steps: int, eval_every: int) -> str:
-    """Return what to know before trusting a definition at this horizon; empty if nothing.
-
-    Args:
-      name: the definition's name.
-      steps: the candidate's horizon.
-      eval_every: steps between evaluations.
-    """
+    """Return what to know before trusting a definition at a horizon; empty if nothing."""
     if name != "paper" or steps >= PAPER_MIN_STEPS:
         return ""
     weight = 0.95 ** (steps / eval_every)

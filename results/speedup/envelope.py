@@ -25,9 +25,7 @@ def envelope(
 ) -> Float[np.ndarray, " eval"]:
     """Return the running minimum of smoothed seed-mean losses over rates, or of the best rate.
 
-    Args:
-      curves: a row per grid point; +inf where a rate has diverged.
-      kind: see :data:`EnvelopeKind`.
+    A rate that has diverged is +inf from there on.
     """
     best = curves.min(axis=0) if kind == "oracle" else curves[best_point(curves)]
     return np.minimum.accumulate(best)
@@ -44,14 +42,8 @@ def steps_to_loss(
     plateau that equals the target this is the plateau's first step, as with ``jnp.interp`` on the
     reversed curve; a target just below the plateau is reached only after it.
 
-    Args:
-      steps: evaluated steps.
-      reached: the envelope, non-increasing; may begin with +inf.
-      targets: losses to reach; NaN and +inf count as reached at once, so mark diverged
-        candidates before.
-
-    Returns:
-      Steps; +inf where the target is never reached.
+    +inf where the target is never reached. The envelope ``reached`` may begin with +inf. Targets
+    of NaN and +inf count as reached at once, so mark diverged candidates before.
 
     Example:
       >>> import numpy as np

@@ -12,12 +12,7 @@ from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.resample import SeedResamples, resample_seeds
-from velodrome.results.speedup.speedup import (
-    BaselineEnvelope,
-    Speedup,
-    chosen_point,
-    final_losses,
-)
+from velodrome.results.speedup.speedup import BaselineEnvelope, Speedup, chosen_point, final_losses
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Curves, Sweep
 
@@ -66,12 +61,7 @@ def outcome_of(
 ) -> Outcome:
     """Return the outcome of a candidate whose baseline has been run.
 
-    Args:
-      cell: the candidate's.
-      envelopes: the baseline's by definition.
-      timing: the candidate's record of seconds per step, if there is one.
-      timing_failure: why its task could not be timed, if that was tried.
-      saturated: whether the task is.
+    ``timing`` is its record of seconds per step, ``timing_failure`` why there is none.
     """
     train = read_sweep(cell, "train")
     if train is None:
@@ -103,16 +93,9 @@ def outcome_of(
         status = "saturated"
     elif found.censored == "right":
         status = "censored"
+    heldout = read_sweep(cell, "heldout")
     return Outcome(
-        cell,
-        status,
-        tuple(notes),
-        speedups,
-        resamples,
-        ratio,
-        train,
-        read_sweep(cell, "heldout"),
-        point=found.point,
+        cell, status, tuple(notes), speedups, resamples, ratio, train, heldout, point=found.point
     )
 
 
@@ -159,12 +142,7 @@ def without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
 
 
 def without_baseline(cell: Cell, why: str) -> Outcome:
-    """Return an outcome with the candidate's own runs and no verdict: the baseline has no runs.
-
-    Args:
-      cell: the candidate's.
-      why: what there is to say about the baseline.
-    """
+    """Return an outcome with the candidate's own runs and no verdict, for want of a baseline."""
     train = read_sweep(cell, "train")
     if train is None:
         own = absent(cell, cell, cell.label)
@@ -205,10 +183,7 @@ def median_seconds(timing: Mapping[str, object] | None, name: str = "seconds_per
 
 
 def step_time_ratio(timing: Mapping[str, object] | None) -> tuple[float | None, str]:
-    """Return the candidate's over the baseline's seconds per step, or why there is no ratio.
-
-    Both come from one measurement.
-    """
+    """Return candidate's over baseline's seconds per step in one measurement, or why not."""
     if timing is None:
         return None, "no seconds: the step time was not measured"
     ratio = median_seconds(timing) / median_seconds(timing, "baseline_seconds_per_step")
@@ -228,7 +203,6 @@ def read_sweep(cell: Cell, split: str) -> Sweep | None:
 
 
 def _reasons(cell: Cell) -> list[str]:
-    """Return what went wrong in the cell, each reason once."""
     return sorted({_reason(failure) for failure in cell.failures})
 
 

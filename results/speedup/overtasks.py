@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -96,12 +97,8 @@ class Sample:
         than: float,
     ) -> Aggregate:
         """Return the share of tasks faster than ``than``, with its intervals."""
-
-        def share(draws: _Draws) -> tuple[float, float]:
-            low, high = band((draws.medians(shift) > np.log2(than)).mean(axis=1))
-            return float(low), float(high)
-
-        return self._between(share_faster(per_task, censored, than=than), share)
+        value, least = share_faster(per_task, censored, than=than), np.log2(than)
+        return self._between(value, lambda d: band((d.medians(shift) > least).mean(axis=1)))
 
     def sorted_band(
         self, shift: Float[np.ndarray, " task"]
@@ -114,17 +111,21 @@ class Sample:
             return np.full(len(self.tables), np.nan), np.full(len(self.tables), np.nan)
         return band(np.sort(self._levels[0].medians(shift), axis=1))
 
-    def _between(self, value: Aggregate, of: Callable[[_Draws], tuple[float, float]]) -> Aggregate:
+    def _between(
+        self, value: Aggregate, of: Callable[[_Draws], tuple[SupportsFloat, SupportsFloat]]
+    ) -> Aggregate:
         return value.between(
             _interval(self._levels[0], of) if self._seeds > 1 else Interval(),
             _interval(self._levels[1], of) if len(self.tables) > 1 else Interval(),
         )
 
 
-def _interval(draws: _Draws, of: Callable[[_Draws], tuple[float, float]]) -> Interval:
+def _interval(
+    draws: _Draws, of: Callable[[_Draws], tuple[SupportsFloat, SupportsFloat]]
+) -> Interval:
     """Return the interval over the draws, and which of its ends the baseline's budget sets."""
-    low, high = of(draws)
+    low, high = map(float, of(draws))
     if draws.raised is None:
         return Interval(low, high)
-    raised_low, raised_high = of(draws.raised)
+    raised_low, raised_high = map(float, of(draws.raised))
     return Interval(low, high, low_open=raised_low > low, high_open=raised_high > high)

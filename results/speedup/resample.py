@@ -53,10 +53,8 @@ class SeedResamples:
 def multisets(count: int) -> tuple[Int[np.ndarray, "draw seed"], Float[np.ndarray, " draw"]]:
     """Return all draws of ``count`` out of ``count`` with replacement, and their probabilities.
 
-    Above ``MAX_EXACT_SEEDS`` it is a fixed random set of draws, equally probable.
-
-    Returns:
-      Positions, ascending in each row; multinomial probabilities.
+    Draws are positions, ascending in each row. Above ``MAX_EXACT_SEEDS`` they are a fixed random
+    set, equally probable.
     """
     if count > MAX_EXACT_SEEDS:
         rng = np.random.default_rng(count)
@@ -122,15 +120,8 @@ def resampled_envelopes(
 ) -> Float[np.ndarray, "draw eval"]:
     """Return the envelope under each draw of seeds, with the rates chosen again in each.
 
-    Equal to ``envelope`` of the seed means of each draw. Only those rates are averaged that some
-    draw could make the lowest: the mean over any draw lies between the lowest and the highest
-    seed.
-
-    Args:
-      losses: smoothed curves; +inf from a divergence on.
-      present: which runs there are.
-      draws: positions of the drawn seeds.
-      kind: see :data:`velodrome.results.speedup.envelope.EnvelopeKind`.
+    Equal to ``envelope`` of the seed means of each draw, where smoothed ``losses`` are +inf from a
+    divergence on.
     """
     evals = losses.shape[2]
     means = DrawnMeans(losses, present, draws)
@@ -141,6 +132,8 @@ def resampled_envelopes(
             found[best == point] = means(int(point), slice(0, evals))[best == point]
         return np.minimum.accumulate(found, axis=1)
     there = np.where(present[:, :, None], losses, np.inf)
+    # Only those rates are averaged that some draw could make the lowest: the mean over any draw
+    # lies between the lowest and the highest seed.
     lowest, bound = there.min(axis=1), there.max(axis=1).min(axis=0)
     found = np.full((len(draws), evals), np.inf)
     for start in range(0, evals, _BLOCK):

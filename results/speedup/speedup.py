@@ -7,14 +7,14 @@ its budget of K N steps gives a speedup of *at least* K: it is right-censored, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.speedup.definitions import Definition, definition_of
+from velodrome.results.speedup.definitions import DEFINITIONS, Definition, definition_of
 from velodrome.results.speedup.envelope import envelope, steps_to_loss
 from velodrome.results.store.curves import Curves, Sweep, seed_mean
 
@@ -33,10 +33,8 @@ class Speedup:
       diverged: whether the ratio is 0 because of divergence: it would not be 0 if the seeds that
         diverged had done well.
       per_seed: ratio of each candidate seed, in the order of ``seeds``.
-      seeds_diverged: how many of them diverged.
       cap: budget of the baseline over the candidate's horizon.
       point: index of the candidate's grid point (0 if it has no sweep).
-      definition: name of the definition.
     """
 
     ratio: float
@@ -95,57 +93,56 @@ def speedup(
       StoreError: a side is empty, or they were evaluated at different steps.
       UnknownNameError: no such definition.
     """
-    theirs = BaselineEnvelope(baseline.sweep(), definition=definition, budget=budget)
+    theirs = BaselineEnvelope(baseline.sweep(), definition_of(definition), budget)
     return theirs.speedup_of(candidate.sweep(), horizon=horizon)
 
 
+@dataclass(frozen=True, eq=False)
 class BaselineEnvelope:
     """The baseline's side of the comparison on one task, prepared once for many candidates.
 
-    Smoothing waits for the first candidate, because it depends on the number of its evaluations:
-    every method takes that number.
+    How it is smoothed depends on the number of a candidate's evaluations: the methods take it.
+
+    Attributes:
+      planned: planned steps, which are more than the last evaluated one only if every run
+        diverged before its end.
     """
 
-    def __init__(
-        self,
-        sweep: Sweep,
-        *,
-        definition: str = "default",
-        budget: int | None = None,
-        like: BaselineEnvelope | None = None,
-    ) -> None:
-        """Keep the sweep.
+    sweep: Sweep
+    definition: Definition = DEFINITIONS["default"]
+    planned: int | None = None
+    # Shared by the definitions of one sweep: what two of them smooth alike is smoothed once.
+    _curves: dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]], repr=False
+    )
 
-        Args:
-          sweep: all runs of the baseline.
-          definition: its name.
-          budget: planned steps; by default the last evaluated one.
-          like: another definition's envelope of this sweep: what both smooth alike is smoothed
-            once.
-        """
-        _check_axis(sweep, "the baseline")
-        self.sweep = sweep
-        # Later than the last evaluation only if every run diverged before its end.
-        self.budget = sweep.horizon if budget is None else budget
-        self.definition: Definition = definition_of(definition)
-        self._smoothed: dict[tuple[float, bool], np.ndarray] = like._smoothed if like else {}
-        self._rates: dict[tuple[float, bool], np.ndarray] = like._rates if like else {}
+    def __post_init__(self) -> None:
+        _check_axis(self.sweep, "the baseline")
+
+    @property
+    def budget(self) -> int:
+        return self.sweep.horizon if self.planned is None else self.planned
+
+    def by(self, definition: Definition) -> BaselineEnvelope:
+        """Return the envelope of these runs by another definition."""
+        return replace(self, definition=definition)
 
     def smoothed(self, evaluations: int) -> Float[np.ndarray, "point seed eval"]:
         """Return all runs, smoothed as the definition says."""
-        key = self.definition.decay(evaluations), self.definition.debias
-        if key not in self._smoothed:
-            self._smoothed[key] = self.definition.smooth_baseline(
-                self.sweep.losses, candidate_evaluations=evaluations
-            )
-        return self._smoothed[key]
+        return self._smooth(evaluations)[0]
 
     def rates(self, evaluations: int) -> Float[np.ndarray, "point eval"]:
         """Return the smoothed seed-mean curve of every rate."""
+        return self._smooth(evaluations)[1]
+
+    def _smooth(self, evaluations: int) -> tuple[np.ndarray, np.ndarray]:
         key = self.definition.decay(evaluations), self.definition.debias
-        if key not in self._rates:
-            self._rates[key] = seed_mean(self.smoothed(evaluations), self.sweep.present)
-        return self._rates[key]
+        if key not in self._curves:
+            smooth = self.definition.smooth_baseline(
+                self.sweep.losses, candidate_evaluations=evaluations
+            )
+            self._curves[key] = smooth, seed_mean(smooth, self.sweep.present)
+        return self._curves[key]
 
     def curve(self, evaluations: int) -> Float[np.ndarray, " eval"]:
         """Return the envelope that candidates are compared with."""
@@ -229,12 +226,9 @@ def median_ratio(per_seed: Float[np.ndarray, " seed"], *, cap: float) -> tuple[f
 
 
 def seconds_ratio(steps_ratio: float, step_time_ratio: float | None) -> float:
-    """Return the speedup in seconds: that in steps over the ratio of the seconds per step.
+    """Return the speedup in seconds; NaN without a ratio of the seconds per step.
 
-    Args:
-      steps_ratio: speedup in steps.
-      step_time_ratio: candidate's seconds per step over the baseline's, from one interleaved
-        measurement on one machine; without one (None) the speedup is NaN.
+    That ratio, candidate's over baseline's, comes from one interleaved measurement on one machine.
     """
     return float("nan") if step_time_ratio is None else steps_ratio / step_time_ratio
 

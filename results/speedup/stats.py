@@ -160,14 +160,9 @@ def uniforms(
 ) -> tuple[Int[np.ndarray, "repetition slot"], Float[np.ndarray, "repetition slot"]]:
     """Return random numbers of a bootstrap: the task in each slot, and a number for its draw.
 
-    Used for two optimizers, equal numbers give both the same draw of common seeds.
-
-    Args:
-      tasks: how many there are.
-      new_tasks: False, "same tasks, new seeds": every task once in every repetition. True, "new
-        tasks": as many tasks drawn with replacement, and seeds drawn again in each.
-      repetitions: repetitions of the bootstrap.
-      seed: seed of the random numbers.
+    Used for two optimizers, equal numbers give both the same draw of common seeds. With
+    ``new_tasks`` as many tasks are drawn with replacement, and seeds again in each; without, every
+    repetition has every task once ("same tasks, new seeds").
     """
     rng = np.random.default_rng(seed)
     uniform = rng.random((repetitions, tasks))

@@ -12,8 +12,8 @@ from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
 from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
 from velodrome.taskgen.data.text import count_windows
-from velodrome.taskgen.family import ImageView
 from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import ImageView
 
 DATA_CHOICES = ("stand-in", "built-in")
 
@@ -105,7 +105,7 @@ def data_bytes(suite: Suite) -> dict[str, int]:
     found = {}
     for task in suite.tasks:
         info = datasets.get(task.data.name).info
-        view = task.family_object.view(task.config, info)
+        view = task.view
         size = predicted_bytes(info, view, shift=task.data.shift)
         found[task.hash] = size if size <= limit else 0
     return found
@@ -148,7 +148,7 @@ def train_examples(task: TaskSpec) -> int | None:
     size = info.split_sizes.get("train")
     if size is None:
         return None
-    view = task.family_object.view(task.config, info)
+    view = task.view
     if isinstance(view, ImageView) or info.layout == "examples":
         return size
     return count_windows(size, view.length, f"the train split of {info.name!r}")

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.rng import EVAL_SEED, Stream, fresh_eval_seed, key_of
-from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.build import open_source
 from velodrome.taskgen.spec import TaskSpec
 
 SPLITS = ("train", "heldout")

@@ -1,4 +1,4 @@
-"""What one training step of a task costs, in integers."""
+"""The cost of one training step of a task, in integers."""
 
 from __future__ import annotations
 
@@ -38,22 +38,19 @@ class Cost:
 
     @property
     def memory_bytes(self) -> int:
-        """Device memory that training needs: parameters, optimizer state, activations.
-
-        Activations count twice: their gradients live beside them in the backward pass.
-        """
+        """Device memory that training needs: parameters, optimizer state, activations."""
+        # Activations count twice: their gradients live beside them in the backward pass.
         return BYTES_PER_FLOAT * OPTIMIZER_COPIES * self.params + 2 * self.activation_bytes
 
     def to_json(self) -> dict[str, int]:
-        """Returns the fields and ``memory_bytes``."""
         return {**asdict(self), "memory_bytes": self.memory_bytes}
 
 
 class CostSheet:
-    """Adds up the cost of a network, layer by layer, in the order of its forward pass.
+    """Add up the cost of a network, layer by layer, in the order of its forward pass.
 
-    The FLOPs are those of the program that is traced, not an estimate: a test compares them. The
-    bytes assume that every product reads and writes its operands, and that a chain of elementwise
+    The FLOPs are those of the traced program, not an estimate: a test compares them. The bytes
+    assume that every product reads and writes its operands, and that a chain of elementwise
     operations is one kernel.
     """
 
@@ -66,7 +63,6 @@ class CostSheet:
         self.kernels = 0
 
     def parameters(self, count: int) -> None:
-        """Adds trainable scalars."""
         self.params += count
 
     def product(
@@ -79,16 +75,10 @@ class CostSheet:
         gradients: int = 2,
         sequential: int = 1,
     ) -> None:
-        """Adds ``times`` products of [rows, inner] and [inner, columns] matrices.
+        """Add ``times`` products of [rows, inner] and [inner, columns] matrices.
 
-        Args:
-          rows: Rows of the result.
-          inner: The contracted size.
-          columns: Columns of the result.
-          times: How many such products.
-          gradients: For how many operands the backward pass computes a gradient: 2, or 1 where
-            the left one is data.
-          sequential: In how many pieces, one after the other, all of that is done.
+        The backward pass computes ``gradients`` for 2 operands, or for 1 where the left one is
+        data. The work is done in ``sequential`` pieces, one after the other.
         """
         flops = 2 * rows * inner * columns * times
         self.forward += flops
@@ -99,7 +89,7 @@ class CostSheet:
         self.kernels += (1 + gradients) * sequential
 
     def dense(self, rows: int, n_in: int, n_out: int, *, gradients: int = 2) -> None:
-        """Adds a linear layer with bias, its parameters included."""
+        """Add a linear layer with bias, its parameters included."""
         self.parameters(n_in * n_out + n_out)
         self.product(rows, n_in, n_out, gradients=gradients)
         self.elementwise(rows * n_out, forward=1, backward=1, saved=0)  # bias, and its gradient
@@ -107,14 +97,10 @@ class CostSheet:
     def elementwise(
         self, size: int, *, forward: int, backward: int, saved: int = 1, sequential: int = 1
     ) -> None:
-        """Adds elementwise work on ``size`` numbers.
+        """Add elementwise work on ``size`` numbers.
 
-        Args:
-          size: How many numbers.
-          forward: FLOPs for each in the forward pass.
-          backward: FLOPs for each in the backward pass.
-          saved: Numbers kept for the backward pass, for each.
-          sequential: In how many pieces, one after the other, it is done.
+        ``forward`` and ``backward`` are FLOPs for each number; ``saved`` numbers for each are kept
+        for the backward pass.
         """
         self.forward += forward * size
         self.backward += backward * size
@@ -123,12 +109,7 @@ class CostSheet:
         self.kernels += 2 * sequential
 
     def total(self, *, batch_size: int, batch_floats: int) -> Cost:
-        """Returns the cost of a step.
-
-        Args:
-          batch_size: Examples in the batch.
-          batch_floats: Numbers in the batch.
-        """
+        """Return the cost of a step on a batch of ``batch_floats`` numbers."""
         # The last term: parameters are read, and their gradients written, once more.
         moved = self.floats_moved + 2 * batch_floats + 2 * self.params
         return Cost(

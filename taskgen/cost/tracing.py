@@ -1,6 +1,6 @@
-"""Counting FLOPs and bytes in a traced program, with loop bodies times their trip count.
+"""Count FLOPs and bytes in a traced program, with loop bodies times their trip count.
 
-The compiler's own analysis counts the body of a scan once, so it says nothing of recurrent
+The compiler's own analysis counts the body of a scan once, so it says nothing about recurrent
 networks. This one reads the jaxpr, before any compilation.
 """
 
@@ -8,23 +8,73 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jaxtyping import PyTree
 
 from velodrome.foundation.errors import SpecError
-from velodrome.taskgen.cost.primitives import (
-    ARITHMETIC,
-    COMPOSITE,
-    FREE,
-    REDUCTIONS,
-    SCATTERS,
-    WINDOWS,
-)
 from velodrome.taskgen.cost.sheet import BYTES_PER_FLOAT, Cost
+
+# What the primitives of jax cost, by name. Where names differ between versions of jax, both are
+# here. What a FLOP is, `velodrome.taskgen.cost.sheet.Cost` says.
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# One FLOP for each number of the result.
+ARITHMETIC = _names(
+    """
+    add sub mul div rem max min neg abs sign floor ceil round add_any clamp nextafter
+    exp exp2 expm1 log log1p sqrt rsqrt cbrt pow integer_pow square
+    tanh tan sin cos asin acos atan atan2 sinh cosh asinh acosh atanh
+    logistic erf erfc erf_inv lgamma digamma igamma igammac igamma_grad_a random_gamma_grad
+    polygamma zeta bessel_i0e bessel_i1e regularized_incomplete_beta reduce_precision
+    """
+)
+
+# More than one FLOP for each number of the result: what older versions of jax trace as
+# ``(1 - y) * (1 + y)`` in the derivative of tanh.
+COMPOSITE = {"one_minus_square": 3}
+
+# One FLOP for each number of the operand.
+REDUCTIONS = _names(
+    "reduce_sum reduce_max reduce_min reduce_prod cumsum cumprod cummax cummin cumlogsumexp"
+)
+
+# One FLOP for each number of each window: pooling.
+WINDOWS = _names("reduce_window_sum reduce_window_max reduce_window_min")
+
+# One FLOP for each number that is combined into the operand (the third argument).
+SCATTERS = _names(
+    """
+    scatter-add scatter_add scatter-sub scatter_sub scatter-mul scatter_mul
+    scatter-min scatter_min scatter-max scatter_max
+    """
+)
+
+# No FLOP, by the definition of one: moving data (and changing its type), comparing and selecting,
+# and drawing random bits. A sort moves numbers as its comparisons say; so does what passes
+# gradients on to a maximum. Results that are no floats are free as well: indices, masks, keys.
+FREE = _names(
+    """
+    broadcast_in_dim reshape transpose squeeze expand_dims slice dynamic_slice
+    dynamic_update_slice concatenate pad gather scatter rev split tile copy copy_p device_put
+    iota convert_element_type bitcast_convert_type real imag complex conj stop_gradient
+    optimization_barrier sharding_constraint pvary pcast mesh_cast reshard
+
+    select_n select_and_gather_add sort top_k approx_top_k argmax argmin
+
+    random_bits random_gamma rng_uniform rng_bit_generator
+    """
+)
 
 
 @dataclass
@@ -44,22 +94,21 @@ class Count:
     products: int = 0
 
     def add(self, other: Count, times: int = 1) -> None:
-        """Adds ``times`` another count."""
         self.flops += times * other.flops
         self.product_bytes += times * other.product_bytes
         self.elementwise_bytes += times * other.elementwise_bytes
         self.products += times * other.products
 
 
-def count_program(function: Callable[..., Any], *args: Any) -> Count:
-    """Counts ``function(*args)`` without running or compiling it.
+def count_program(function: Callable[..., object], *args: PyTree) -> Count:
+    """Count ``function(*args)`` without running or compiling it.
 
     Args:
       function: A traceable function.
       *args: Arrays, or ``jax.ShapeDtypeStruct`` in their place.
 
     Raises:
-      SpecError: There is arithmetic in a loop whose number of trips the program does not say.
+      SpecError: A loop does arithmetic, and the program does not say how often it runs.
 
     Warns:
       UserWarning: A primitive is not known, and counts nothing.
@@ -67,7 +116,7 @@ def count_program(function: Callable[..., Any], *args: Any) -> Count:
     return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def _count(jaxpr: Any) -> Count:
+def _count(jaxpr: Jaxpr) -> Count:
     total = Count()
     for equation in jaxpr.eqns:
         name = equation.primitive.name
@@ -90,30 +139,29 @@ def _count(jaxpr: Any) -> Count:
         elif name in ("reduce", "reduce_window"):
             total.add(_reduction(equation, name))
         elif name == "select_and_scatter_add":  # the gradient of a maximum over windows
-            total.add(_floats(equation, equation.invars[0].aval.size))
-        elif inner := _inner_programs(parameters):
-            for program in inner:
-                total.add(_count(program))
+            total.add(_floats(equation, _inputs(equation)[0].size))
+        elif inner := _inner_program(parameters):
+            total.add(_count(inner))
         elif name not in FREE:
             _warn_of_unknown(equation, name)
     return total
 
 
-def _refuse_arithmetic(parameters: dict[str, Any]) -> None:
-    """Raises if a while loop computes with floats; one that counts or draws is free."""
+def _refuse_arithmetic(parameters: Mapping[str, Any]) -> None:
+    """Raise if a while loop computes with floats; one that counts or draws is free."""
     parts = [_count(parameters[name].jaxpr) for name in ("cond_jaxpr", "body_jaxpr")]
     if any(part.flops for part in parts):
         raise SpecError(
             "family.cost",
             None,
-            "given as cost=...: the program has a while loop, of which nothing says how often it "
-            "runs, so its FLOPs cannot be counted (jax.lax.scan and fori_loop with constant "
-            "bounds can be)",
+            "given as cost=...: the program has a while loop, and nothing says how often it runs, "
+            "so its FLOPs cannot be counted (jax.lax.scan and fori_loop with constant bounds can)",
         )
 
 
-def _warn_of_unknown(equation: Any, name: str) -> None:
-    if any(jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in equation.outvars):
+def _warn_of_unknown(equation: JaxprEqn, name: str) -> None:
+    results = [cast(ShapedArray, variable.aval) for variable in equation.outvars]
+    if any(jnp.issubdtype(result.dtype, jnp.inexact) for result in results):
         _warn(f"the primitive {name!r}")
 
 
@@ -125,66 +173,72 @@ def _warn(what: str) -> None:
     )
 
 
-def _inner_programs(parameters: dict[str, Any]) -> list[Any]:
-    """Returns the jaxprs that a call-like primitive (jit, remat, custom_vjp, ...) runs."""
+def _inner_program(parameters: Mapping[str, Any]) -> Jaxpr | None:
+    """Return the jaxpr that a call-like primitive (jit, remat, custom_vjp, ...) runs."""
     for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        inner = parameters.get(key)
-        if inner is not None:
-            return [getattr(inner, "jaxpr", inner)]
-    return []
+        if parameters.get(key) is not None:
+            return _open(parameters[key])
+    return None
 
 
-def _dot(equation: Any) -> Count:
-    left, right = (variable.aval for variable in equation.invars)
-    result = equation.outvars[0].aval
+def _open(jaxpr: ClosedJaxpr | Jaxpr) -> Jaxpr:
+    return jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
+
+
+def _inputs(equation: JaxprEqn) -> list[ShapedArray]:
+    return [cast(ShapedArray, variable.aval) for variable in equation.invars]
+
+
+def _result(equation: JaxprEqn) -> ShapedArray:
+    return cast(ShapedArray, equation.outvars[0].aval)
+
+
+def _dot(equation: JaxprEqn) -> Count:
+    left, right = _inputs(equation)
+    result = _result(equation)
     (contracted, _), _ = equation.params["dimension_numbers"]
     inner = math.prod(left.shape[axis] for axis in contracted)
     touched = left.size + right.size + result.size
     return Count(flops=2 * result.size * inner, product_bytes=BYTES_PER_FLOAT * touched, products=1)
 
 
-def _convolution(equation: Any) -> Count:
-    left, right = (variable.aval for variable in equation.invars)
-    result = equation.outvars[0].aval
+def _convolution(equation: JaxprEqn) -> Count:
+    left, right = _inputs(equation)
+    result = _result(equation)
     numbers = equation.params["dimension_numbers"]
-    output_features = right.shape[numbers.rhs_spec[0]]
-    taps = right.size // output_features
-    # Of a dilated input, all but one in so many numbers are zeros, which no implementation reads.
-    zeros = math.prod(equation.params["lhs_dilation"])
+    taps = right.size // right.shape[numbers.rhs_spec[0]]
+    # All but one in `dilation` numbers of a dilated input are zeros, which no implementation reads.
+    dilation = math.prod(equation.params["lhs_dilation"])
     touched = left.size + right.size + result.size
-    return Count(
-        flops=2 * result.size * taps // zeros,
-        product_bytes=BYTES_PER_FLOAT * touched,
-        products=1,
-    )
+    flops = 2 * result.size * taps // dilation
+    return Count(flops=flops, product_bytes=BYTES_PER_FLOAT * touched, products=1)
 
 
-def _elementwise(equation: Any, name: str) -> Count:
+def _elementwise(equation: JaxprEqn, name: str) -> Count:
     if name in SCATTERS:
-        flops = equation.invars[2].aval.size
+        flops = _inputs(equation)[2].size
     elif name in REDUCTIONS:
-        flops = equation.invars[0].aval.size
+        flops = _inputs(equation)[0].size
     else:
-        flops = equation.outvars[0].aval.size
+        flops = _result(equation).size
     if name in WINDOWS:
         flops *= math.prod(equation.params["window_dimensions"])
     return _floats(equation, flops)
 
 
-def _reduction(equation: Any, name: str) -> Count:
-    """Counts a reduction, whole or over windows, by an operation of the caller's own."""
-    parameters = equation.params
-    each = _count(getattr(parameters["jaxpr"], "jaxpr", parameters["jaxpr"])).flops
+def _reduction(equation: JaxprEqn, name: str) -> Count:
+    """Count a reduction, of everything or over windows, by an operation that the caller gave."""
+    each = _count(_open(equation.params["jaxpr"])).flops
     if name == "reduce_window":
-        times = equation.outvars[0].aval.size * math.prod(parameters["window_dimensions"])
+        times = _result(equation).size * math.prod(equation.params["window_dimensions"])
     else:
-        times = equation.invars[0].aval.size
+        times = _inputs(equation)[0].size
     return _floats(equation, each * times)
 
 
-def _floats(equation: Any, flops: int) -> Count:
-    """Counts arithmetic; on integers (indices, random bits) it is free."""
-    result = equation.outvars[0].aval
+def _floats(equation: JaxprEqn, flops: int) -> Count:
+    """Count arithmetic; on integers (indices, random bits) it is free."""
+    result = _result(equation)
     if jnp.issubdtype(result.dtype, jnp.complexfloating):
         _warn(f"{equation.primitive.name!r} on complex numbers")
     if not jnp.issubdtype(result.dtype, jnp.floating):
@@ -192,33 +246,32 @@ def _floats(equation: Any, flops: int) -> Count:
     return Count(flops=flops, elementwise_bytes=BYTES_PER_FLOAT * result.size)
 
 
-def traced_cost(shapes: Any, loss: Callable[..., Any], batch: Any) -> Cost:
-    """Returns the cost of a training step by tracing it.
+def traced_cost(
+    shapes: tuple[PyTree, PyTree],
+    loss: Callable[..., tuple[jax.Array, PyTree]],
+    batch: PyTree,
+) -> Cost:
+    """Return the cost of a training step by tracing it.
 
     Args:
       shapes: ``(params, state)`` of ``jax.ShapeDtypeStruct``.
       loss: ``loss(params, state, key, batch, *, train) -> (f32[], state)``.
       batch: A pytree of ``jax.ShapeDtypeStruct`` whose first axis is the batch.
     """
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    params, state = shapes
+    arguments = (*shapes, jax.eval_shape(lambda: jax.random.key(0)), batch)
 
-    def training(params: Any, state: Any, key: Any, batch: Any) -> Any:
-        function = jax.value_and_grad(loss, has_aux=True)
-        return function(params, state, key, batch, train=True)
+    def training(*arguments: PyTree) -> PyTree:
+        return jax.value_and_grad(loss, has_aux=True)(*arguments, train=True)
 
-    step = count_program(training, params, state, key, batch)
-    evaluation = count_program(
-        lambda p, s, k, b: loss(p, s, k, b, train=False), params, state, key, batch
-    )
+    step = count_program(training, *arguments)
+    evaluation = count_program(lambda *arguments: loss(*arguments, train=False), *arguments)
     leaves = jax.tree.leaves(batch)
     batch_bytes = BYTES_PER_FLOAT * sum(leaf.size for leaf in leaves)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
     return Cost(
         flops=step.flops,
         bytes=step.product_bytes + step.elementwise_bytes + 2 * batch_bytes,
-        params=parameters,
-        # What the forward pass makes is kept, in the worst case.
+        params=sum(leaf.size for leaf in jax.tree.leaves(shapes[0])),
+        # In the worst case, everything that the forward pass makes is kept.
         activation_bytes=evaluation.elementwise_bytes + evaluation.product_bytes + batch_bytes,
         eval_flops_per_example=evaluation.flops // leaves[0].shape[0],
         kernels=2 * step.products,  # a chain of elementwise work between any two products

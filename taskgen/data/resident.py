@@ -11,7 +11,7 @@ import psutil
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.family import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TextView
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 

@@ -16,12 +16,10 @@ from velodrome.foundation.text import size
 from velodrome.taskgen.data.images import Batch, as_floats, gather_images
 from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
 from velodrome.taskgen.data.order import epoch_indices
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.text import gather_text
 from velodrome.taskgen.data.view import SplitView, view_of
-from velodrome.taskgen.family import ImageView, TextView
-from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import ImageView, TextView
 
 Indices = jax.Array | np.ndarray
 
@@ -133,29 +131,6 @@ class Source:
         return self.gather(arrays, places, key, augment=key is not None)
 
 
-def open_source(spec: TaskSpec, split: str) -> Source:
-    """Open a split ("train" or "heldout") of the data set of ``spec``, as its family sees it.
-
-    The last few sources are kept: opening one of them returns the same object. Its arrays lie on
-    the default device, unless they are larger than
-    :func:`~velodrome.taskgen.data.resident.resident_limit`.
-
-    Raises:
-      UnknownNameError: There is no such data set.
-      DataError: The data are missing, are not the recorded ones, or do not fit the family.
-      SpecError: Text cannot be shifted or flipped.
-    """
-    dataset = datasets.get(spec.data.name)
-    kind = spec.family_object.data_kind
-    if dataset.kind != kind:
-        raise DataError(
-            f"family {spec.family!r} trains on data of kind {kind!r}, but {dataset.name!r} is of "
-            f"kind {dataset.kind!r}; choose another data set (`velodrome list datasets`)."
-        )
-    view = spec.family_object.view(spec.config, dataset.info)
-    return open_view(dataset, view, split, shift=spec.data.shift, flip=spec.data.flip)
-
-
 # One for the sources that tasks have open, and one for the arrays that several of them share.
 _sources: ByteCache[Source] = ByteCache(resident_limit, 8)
 _resident: ByteCache[Batch] = ByteCache(resident_limit, 8)
@@ -169,7 +144,8 @@ def open_view(
     shift: int = 0,
     flip: bool = False,
 ) -> Source:
-    """Open a split of a data set in a given view; see :func:`open_source`.
+    """Open a split of a data set in a given view; see
+    :func:`velodrome.taskgen.build.open_source`.
 
     Images are shifted by up to ``shift`` pixels and mirrored, if ``flip``, where a batch is
     augmented.

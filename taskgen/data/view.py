@@ -12,7 +12,7 @@ from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
 from velodrome.taskgen.data.info import Arrays, DatasetInfo
 from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
-from velodrome.taskgen.family import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TextView
 
 
 @dataclass(frozen=True)

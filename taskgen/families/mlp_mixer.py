@@ -1,23 +1,20 @@
 """Image classification by an MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601).
 
-There is no published family of it to sample from, only fixed tasks (``MLPMixer_*``): the
-distributions are those of the family "vit" where the fields are alike, and ours elsewhere.
+Only fixed tasks (``MLPMixer_*``) are published, and no family to sample from: the distributions
+are those of the family "vit" where the fields are alike, and ours elsewhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost, CostSheet
-from velodrome.taskgen.family import Family, deferred
+from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import costing
-from velodrome.taskgen.nn.normalizers import deep_classification
-from velodrome.taskgen.space.config import choice, log_int, static
-from velodrome.taskgen.spec import TaskSpec
-
-LAYER_NORM_EPSILON = 1e-6
+from velodrome.taskgen.space.distributions import choice, log_int
+from velodrome.taskgen.space.fields import static
+from velodrome.taskgen.views import ImageView
 
 
 @dataclass(frozen=True)
@@ -41,78 +38,16 @@ class MLPMixerConfig:
     image_size: int = static(log_int(8, 64), allowed=(1, 256), default=16)
 
 
-@deferred
-def network() -> type:
-    """Defines the network: images f32[B,H,W,C] to logits f32[B,classes]."""
-    import jax
-    from flax import nnx
-
-    from velodrome.taskgen.nn.patches import PatchEmbedding
-
-    class MLP(nnx.Module):
-        """Dense, GELU, and dense back, along the last axis."""
-
-        def __init__(self, size, hidden, rngs):
-            self.dense_in = nnx.Linear(size, hidden, rngs=rngs)  # LeCun normal, biases zero
-            self.dense_out = nnx.Linear(hidden, size, rngs=rngs)
-
-        def __call__(self, x):
-            return self.dense_out(jax.nn.gelu(self.dense_in(x), approximate=True))
-
-    class Block(nnx.Module):
-        """An MLP along the tokens and one along the channels, each after a norm and added."""
-
-        def __init__(self, config, count, rngs):
-            width = config.hidden_size
-            self.tokens_norm = nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
-            self.tokens = MLP(count, config.tokens_mlp_dim, rngs)
-            self.channels_norm = nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
-            self.channels = MLP(width, config.channels_mlp_dim, rngs)
-
-        def __call__(self, x):
-            x = x + self.tokens(self.tokens_norm(x).swapaxes(1, 2)).swapaxes(1, 2)
-            return x + self.channels(self.channels_norm(x))
-
-    class MLPMixer(nnx.Module):
-        """Patches, blocks, layer norm, mean over the tokens, dense."""
-
-        def __init__(self, config, view, *, rngs, dynamic):
-            del dynamic  # there are no dynamic choices
-            width = config.hidden_size
-            self.num_layers = config.num_layers
-            self.patches = PatchEmbedding(config.patch_size, view.channels, width, rngs=rngs)
-            for layer in range(config.num_layers):
-                setattr(self, f"block_{layer}", Block(config, tokens(config), rngs))
-            self.output_norm = nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
-            self.output = nnx.Linear(
-                width, view.num_classes, kernel_init=nnx.initializers.zeros, rngs=rngs
-            )
-
-        def __call__(self, image):
-            x = self.patches(image)
-            for layer in range(self.num_layers):
-                x = getattr(self, f"block_{layer}")(x)
-            return self.output(self.output_norm(x).mean(axis=1))
-
-    return MLPMixer
-
-
 def tokens(config: MLPMixerConfig) -> int:
-    """Returns the patches of an image.
-
-    Raises:
-      SpecError: The patch is larger than the image.
-    """
+    """Return the patches of an image; raise a SpecError if a patch is larger than the image."""
     count = (config.image_size // config.patch_size) ** 2
     if not count:
         raise SpecError("config.patch_size", config.patch_size, f"at most {config.image_size}")
     return count
 
 
-def cost(spec: TaskSpec, info: Any) -> Cost:
-    """Returns the cost of a step in closed form."""
-    config, rows = spec.config, spec.batch_size
-    view, width, count = family.view(config, info), config.hidden_size, tokens(config)
+def cost(config: MLPMixerConfig, view: ImageView, batch_size: int) -> Cost:
+    rows, width, count = batch_size, config.hidden_size, tokens(config)
     sheet = CostSheet()
     costing.patch_embedding(
         sheet,
@@ -130,13 +65,11 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
         for vectors, size, hidden in ways:
             costing.layer_norm(sheet, rows * count, width)
             sheet.dense(vectors, size, hidden)
-            costing.activation(sheet, vectors * hidden, "gelu")
+            costing.activate(sheet, vectors * hidden, "gelu")
             sheet.dense(vectors, hidden, size)
             sheet.elementwise(rows * count * width, forward=1, backward=1)  # the sum
     costing.layer_norm(sheet, rows * count, width)
-    # Mean over tokens: a sum forward; the backward pass only repeats.
-    sheet.elementwise(rows * count * width, forward=1, backward=0, saved=0)
-    sheet.elementwise(rows * width, forward=1, backward=1)
+    costing.mean_pool(sheet, rows, count, width)
     sheet.dense(rows, width, view.num_classes)
     costing.cross_entropy(sheet, rows, view.num_classes)
     return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
@@ -145,10 +78,10 @@ def cost(spec: TaskSpec, info: Any) -> Cost:
 family = Family(
     name="mlp_mixer",
     config=MLPMixerConfig,
-    network=network,
+    network="velodrome.taskgen.families.networks.patches:MLPMixer",
     batch_size=log_int(4, 256),
     cost=cost,
-    normalize=deep_classification,
+    normalize="velodrome.taskgen.nn.losses:normalize_deep_classification",
     shrink={
         "hidden_size": 16,
         "channels_mlp_dim": 32,

@@ -1,88 +1,43 @@
-"""The activations that published tasks draw from, by name or by traced index."""
+"""The activations that published tasks draw from, by traced index."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
-from velodrome.taskgen.space.config import choice, dynamic
+import jax
+import jax.numpy as jnp
 
-NAMES = (
-    "relu",
-    "relu6",
-    "selu",
-    "tanh",
-    "cos",
-    "sin",
-    "sigmoid",
-    "silu",
-    "gelu",
-    "abs_leaky_relu",
-)
-"""``gelu`` is the tanh approximation. ``abs_leaky_relu`` is the leaky ReLU with the published
-negative slope of -0.5: it maps negative x to +0.5 |x|."""
+from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.nn.choices import ACTIVATIONS
 
-WEIGHTS = (2, 1, 1, 1, 1, 1, 1, 2, 1, 1)
-"""The published list has twelve entries: relu is in it twice, and silu also as swish."""
 
-FLOPS = {
-    "relu": (1, 0),
-    "relu6": (2, 0),
-    "selu": (3, 5),
-    "tanh": (1, 4),
-    "cos": (1, 3),
-    "sin": (1, 2),
-    "sigmoid": (1, 3),
-    "silu": (2, 6),
-    "gelu": (8, 14),
-    "abs_leaky_relu": (1, 2),
+def abs_leaky_relu(x: jax.Array) -> jax.Array:
+    return jnp.where(x >= 0, x, -0.5 * x)
+
+
+_TABLE: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "selu": jax.nn.selu,
+    "tanh": jnp.tanh,
+    "cos": jnp.cos,
+    "sin": jnp.sin,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=True),
+    "abs_leaky_relu": abs_leaky_relu,
 }
-"""FLOPs for each number, in the forward and in the backward pass; a test traces them."""
+_FUNCTIONS = tuple(_TABLE[name] for name in ACTIVATIONS)
 
 
-def activation_field(default: str = "relu") -> Any:
-    """Declares the config field ``activation`` with the published distribution."""
-    return dynamic(choice(NAMES, WEIGHTS), allowed=NAMES, default=default)
+def activate(x: jax.Array, index: Scalar) -> jax.Array:
+    """Apply an activation elementwise.
 
-
-@functools.cache
-def functions() -> tuple[Callable[[Any], Any], ...]:
-    """Returns the functions in the order of :data:`NAMES`."""
-    import jax  # here, so that sampling needs no jax
-    import jax.numpy as jnp
-
-    def abs_leaky_relu(x):
-        return jnp.where(x >= 0, x, -0.5 * x)
-
-    table = {
-        "relu": jax.nn.relu,
-        "relu6": jax.nn.relu6,
-        "selu": jax.nn.selu,
-        "tanh": jnp.tanh,
-        "cos": jnp.cos,
-        "sin": jnp.sin,
-        "sigmoid": jax.nn.sigmoid,
-        "silu": jax.nn.silu,
-        "gelu": functools.partial(jax.nn.gelu, approximate=True),
-        "abs_leaky_relu": abs_leaky_relu,
-    }
-    return tuple(table[name] for name in NAMES)
-
-
-def activate(x: Any, index: Any) -> Any:
-    """Applies an activation elementwise.
-
-    Args:
-      x: Any array of floats.
-      index: Index into :data:`NAMES`. A Python integer picks one function for the compiler; a
-        traced one becomes a switch, which computes all of them under ``vmap``.
-
-    Returns:
-      An array like ``x``.
+    A Python integer ``index`` into :data:`~velodrome.taskgen.nn.choices.ACTIVATIONS` picks one
+    function for the compiler; a traced one becomes a switch, which computes all of them under
+    ``vmap``.
     """
     if isinstance(index, int):
-        return functions()[index](x)
-    import jax  # here, so that sampling needs no jax
-
-    return jax.lax.switch(index, functions(), x)
+        return _FUNCTIONS[index](x)
+    return jax.lax.switch(index, _FUNCTIONS, x)

@@ -1,23 +1,23 @@
-"""Two-dimensional convolution and pooling in the form that is fast where it runs."""
+"""Convolution, pooling and patches of images, in the form that is fast where it runs."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
-    """Returns (output size, zeros before, zeros after) of "SAME" padding along one axis."""
+    """Return (output size, zeros before, zeros after) of "SAME" padding along one axis."""
     output = -(-size // stride)
     total = max((output - 1) * stride + kernel - size, 0)
     return output, total // 2, total - total // 2
 
 
-def conv2d(image: Any, kernel: Any, *, stride: int = 1) -> Any:
-    """Convolves with "SAME" padding.
+def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Convolve with "SAME" padding.
 
     On a CPU the patches are laid out as a matrix and multiplied once (im2col): XLA:CPU runs the
     weight gradient of its own convolution 35 times slower inside ``lax.scan`` than outside, and
@@ -38,10 +38,10 @@ def conv2d(image: Any, kernel: Any, *, stride: int = 1) -> Any:
     )
 
 
-def conv2d_im2col(image: Any, kernel: Any, *, stride: int = 1) -> Any:
-    """The CPU form of :func:`conv2d`: patches as rows, and one matrix product.
+def conv2d_im2col(image: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Do as :func:`conv2d` by one matrix product, with patches as rows: the form for CPUs.
 
-    Of five forms timed inside a scan (one product, the same rematerialised, a product for each
+    Among five forms timed inside a scan (one product, the same rematerialised, a product for each
     tap, a product for each row, the native forward with a hand-written gradient) this one was
     the fastest or within the noise of the fastest; the memory of all was alike.
     """
@@ -51,27 +51,22 @@ def conv2d_im2col(image: Any, kernel: Any, *, stride: int = 1) -> Any:
     return patches @ kernel.reshape(kernel_height * kernel_width * channels, features)
 
 
-def max_pool(image: Any, *, window: int, stride: int) -> Any:
-    """The maximum over square windows, with "SAME" padding.
+def max_pool(image: jax.Array, *, window: int, stride: int) -> jax.Array:
+    """Return the maximum over square windows, with "SAME" padding.
 
-    A maximum over shifted images: XLA:CPU runs the gradient of its own pooling one number at a
-    time. Where several numbers of a window are the maximum, they share its gradient.
-
-    Args:
-      image: f32[B,H,W,C].
-      window: Height and width of a window.
-      stride: Along both axes, at least 1.
-
-    Returns:
-      f32[B, ceil(H/stride), ceil(W/stride), C].
+    It is a maximum over shifted images: XLA:CPU runs the gradient of its own pooling one number at
+    a time. Where several numbers of a window are the maximum, they share its gradient. Shapes are
+    those of :func:`conv2d`.
     """
     return functools.reduce(
         jnp.maximum, _shifted(image, (window, window), stride, padding=-jnp.inf)
     )
 
 
-def _shifted(image: Any, window: tuple[int, int], stride: int, *, padding: float) -> list[Any]:
-    """Returns, for each place in a window, what the windows of "SAME" padding have there."""
+def _shifted(
+    image: jax.Array, window: tuple[int, int], stride: int, *, padding: float
+) -> list[jax.Array]:
+    """Return, for each place in a window, what the windows of "SAME" padding have there."""
     height, top, bottom = same_padding(image.shape[1], window[0], stride)
     width, left, right = same_padding(image.shape[2], window[1], stride)
     sides = ((0, 0), (top, bottom), (left, right), (0, 0))
@@ -85,3 +80,27 @@ def _shifted(image: Any, window: tuple[int, int], stride: int, *, padding: float
         for row in range(window[0])
         for column in range(window[1])
     ]
+
+
+class PatchEmbedding(nnx.Module):
+    """A linear map of each patch: a convolution whose stride is its kernel's size, with bias.
+
+    It makes images into rows of tokens. Rows and columns of pixels that do not fill a patch are
+    left out, as the published code does; a patch larger than the image gives no tokens at all.
+    """
+
+    def __init__(self, patch_size: int, channels: int, features: int, *, rngs: nnx.Rngs):
+        self.patch_size = patch_size
+        shape = (patch_size, patch_size, channels, features)
+        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros((features,)))
+
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """Map f32[B,H,W,C] to f32[B,patches,features]."""
+        batch, height, width, channels = image.shape
+        side, features = self.patch_size, self.kernel.shape[-1]
+        rows, columns = height // side, width // side
+        cut = image[:, : rows * side, : columns * side]
+        cut = cut.reshape(batch, rows, side, columns, side, channels).transpose(0, 1, 3, 2, 4, 5)
+        patches = cut.reshape(batch, rows * columns, side * side * channels)
+        return patches @ self.kernel[...].reshape(-1, features) + self.bias[...][None, None]

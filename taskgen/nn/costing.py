@@ -1,22 +1,20 @@
-"""Costs of the pieces that families share: activations, convolutions, losses, normalisation."""
+"""Costs of the pieces that families share; each function adds one to a sheet."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from velodrome.taskgen.cost.sheet import CostSheet
-from velodrome.taskgen.nn import activations
-
-NORMALIZATIONS = ("none", "batch_norm", "layer_norm")
-"""Names of what may normalise the layers of a network."""
+from velodrome.taskgen.nn.choices import ACTIVATION_FLOPS
 
 
-def activation(sheet: CostSheet, size: int, name: str) -> None:
-    """Adds an activation of ``size`` numbers."""
-    forward, backward = activations.FLOPS[name]
+def activate(sheet: CostSheet, size: int, name: str) -> None:
+    forward, backward = ACTIVATION_FLOPS[name]
     sheet.elementwise(size, forward=forward, backward=backward)
 
 
 def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
-    """Adds softmax cross-entropy of logits [rows, classes] and the mean over the rows."""
+    """Add softmax cross-entropy of logits [rows, classes] and the mean over the rows."""
     # forward: maximum, subtract, exp, sum, subtract the logarithm;
     # backward: sum, times the softmax (from the kept exp), negate, add to the label's part
     sheet.elementwise(rows * classes, forward=5, backward=4)
@@ -24,7 +22,7 @@ def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
 
 
 def classification(sheet: CostSheet, rows: int, classes: int, loss: str) -> None:
-    """Adds the loss called ``loss``, "cross_entropy" or "mse", of logits [rows, classes]."""
+    """Add the loss called ``loss``, "cross_entropy" or "mse", of logits [rows, classes]."""
     if loss == "cross_entropy":
         cross_entropy(sheet, rows, classes)
     else:  # forward: subtract, square, sum, divide; backward: twice the difference, divided
@@ -44,13 +42,10 @@ def convolution(
     input_gradient: bool,
     bias: bool = True,
 ) -> int:
-    """Adds a square convolution with "SAME" padding, as a product of patches.
+    """Add a square convolution with "SAME" padding, as a product of patches.
 
-    Taps that fall on the padding are counted, and so is, with ``input_gradient``, adding up the
-    gradients of the patches that overlap.
-
-    Returns:
-      The size of the output, in pixels.
+    Taps that fall on the padding count. With ``input_gradient``, adding up the gradients of
+    overlapping patches counts too. Return the size of the output, in pixels.
     """
     output = -(-size // stride)
     padded = max((output - 1) * stride + kernel, size)
@@ -72,52 +67,103 @@ def convolution(
 def patch_embedding(
     sheet: CostSheet, *, batch: int, size: int, channels: int, patch: int, features: int
 ) -> int:
-    """Adds a linear map of each patch of square images; returns the patches of one image."""
+    """Add a linear map of each patch of square images; return the patches of one image."""
     count = (size // patch) ** 2
     sheet.dense(batch * count, patch * patch * channels, features, gradients=1)
     return count
 
 
 def embedding(sheet: CostSheet, *, tokens: int, vocab_size: int, size: int) -> None:
-    """Adds looking up ``tokens`` rows of a table [vocab_size, size], and adding into them back."""
+    """Add looking up ``tokens`` rows of [vocab_size, size], and adding gradients into them."""
     sheet.parameters(vocab_size * size)
     sheet.elementwise(tokens * size, forward=0, backward=1, saved=0)
     sheet.floats_moved += vocab_size * size  # the gradient is a dense table
 
 
 def language_model_loss(sheet: CostSheet, tokens: int, vocab_size: int) -> None:
-    """Adds the masked mean cross-entropy of logits [tokens, vocab_size]."""
+    """Add the masked mean cross-entropy of logits [tokens, vocab_size]."""
     cross_entropy(sheet, tokens, vocab_size)
     sheet.elementwise(tokens, forward=3, backward=1, saved=1)  # masking and counting
 
 
 def layer_norm(sheet: CostSheet, rows: int, size: int) -> None:
-    """Adds layer normalisation of [rows, size], with a scale and an offset."""
+    """Add layer normalisation of [rows, size], with a scale and an offset."""
     sheet.parameters(2 * size)
     # forward: two moments (3), centre, scale twice, offset; backward: their transposes
     sheet.elementwise(rows * size, forward=7, backward=10)
 
 
 def softmax(sheet: CostSheet, rows: int, size: int) -> None:
-    """Adds a softmax over the last axis of [rows, size]."""
+    """Add a softmax over the last axis of [rows, size]."""
     # forward: maximum, subtract, exp, sum, divide; backward: divide, multiply, sum, add, multiply
     sheet.elementwise(rows * size, forward=5, backward=5)
 
 
 def batch_norm(sheet: CostSheet, rows: int, size: int) -> None:
-    """Adds batch normalisation of [rows, size] by the batch's statistics."""
+    """Add batch normalisation of [rows, size] by the batch's statistics."""
     sheet.parameters(2 * size)
     # forward: mean, centre, square, mean, centre, scale, offset; backward: their transposes
     sheet.elementwise(rows * size, forward=7, backward=12)
 
 
-def normalization(sheet: CostSheet, rows: int, size: int, name: str) -> None:
-    """Adds the normalisation called ``name``: "none", "batch_norm" or "layer_norm"."""
+def normalize(sheet: CostSheet, rows: int, size: int, name: str) -> None:
+    """Add the normalisation called ``name``: "none", "batch_norm" or "layer_norm"."""
     if name != "none":
         {"batch_norm": batch_norm, "layer_norm": layer_norm}[name](sheet, rows, size)
 
 
-def dropout(sheet: CostSheet, size: int) -> None:
-    """Adds dropout of ``size`` numbers."""
+def drop(sheet: CostSheet, size: int) -> None:
     # Drawing the mask (scaling bits to [0, 1) takes three), and dividing.
     sheet.elementwise(size, forward=4, backward=1)
+
+
+def mean_pool(sheet: CostSheet, rows: int, places: int, features: int) -> None:
+    """Add the mean of [rows, places, features] over the places."""
+    # A sum forward; the backward pass only repeats.
+    sheet.elementwise(rows * places * features, forward=1, backward=0, saved=0)
+    sheet.elementwise(rows * features, forward=1, backward=1)
+
+
+def dense_stack(
+    sheet: CostSheet,
+    rows: int,
+    sizes: Sequence[int],
+    *,
+    activation: str,
+    normalization: str = "none",
+    dropout: float = 0.0,
+) -> None:
+    """Add a :class:`velodrome.taskgen.nn.layers.DenseStack` on ``rows`` images without gradient.
+
+    ``sizes`` are the numbers of an image, the width of each hidden layer, and the outputs.
+    """
+    *hidden, outputs = sizes[1:]
+    width, gradients = sizes[0], 1
+    for size in hidden:
+        sheet.dense(rows, width, size, gradients=gradients)
+        normalize(sheet, rows, size, normalization)
+        if dropout:
+            drop(sheet, rows * size)
+        activate(sheet, rows * size, activation)
+        width, gradients = size, 2
+    sheet.dense(rows, width, outputs, gradients=gradients)
+
+
+def attention_block(
+    sheet: CostSheet, *, rows: int, length: int, width: int, heads: int, head_dim: int, hidden: int
+) -> None:
+    """Add attention and an MLP on [rows, length, width], each after a layer norm and added."""
+    tokens, inner = rows * length, heads * head_dim
+    layer_norm(sheet, tokens, width)
+    for _ in ("query", "key", "value"):
+        sheet.dense(tokens, width, inner)
+    sheet.elementwise(tokens * inner, forward=1, backward=1, saved=0)  # scaled queries
+    sheet.product(length, head_dim, length, times=rows * heads)
+    softmax(sheet, rows * heads * length, length)
+    sheet.product(length, length, head_dim, times=rows * heads)
+    sheet.dense(tokens, inner, width)
+    sheet.elementwise(2 * tokens * width, forward=1, backward=2)  # gradients meet three times
+    layer_norm(sheet, tokens, width)
+    sheet.dense(tokens, width, hidden)
+    activate(sheet, tokens * hidden, "gelu")
+    sheet.dense(tokens, hidden, width)

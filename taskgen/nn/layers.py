@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from velodrome.taskgen.nn import activations
+from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.nn.activations import activate
+from velodrome.taskgen.nn.initializers import Initializer
 
 BATCH_NORM_DECAY = 0.9
 EPSILON = 1e-5
@@ -26,9 +27,9 @@ class BatchNorm(nnx.Module):
 
     Args:
       size: Size of the last axis.
-      axes: Axes of the input. Scale and offset have as many, as those of the published tasks do:
+      axes: Number of axes of the input. Scale and offset have as many, as in the published tasks:
         a learned optimizer may treat them otherwise than vectors.
-      scale: What the scale starts at; the offset starts at 0.
+      scale: Where the scale starts; the offset starts at 0.
     """
 
     def __init__(self, size: int, *, axes: int, scale: float = 1.0):
@@ -40,7 +41,7 @@ class BatchNorm(nnx.Module):
         self.weight = nnx.BatchStat(jnp.zeros((1,)))  # what the averages' weights add up to
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Normalises f32[..., size]; with ``train`` the moving averages take a step."""
+        """Normalise f32[..., size]; with ``train`` the moving averages take a step."""
         axes = tuple(range(x.ndim - 1))
         if train:
             mean = x.mean(axes, keepdims=True)
@@ -66,27 +67,26 @@ def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
     return vector.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def normalization(name: str, size: int, *, axes: int, rngs: Any) -> Any:
-    """Returns the layer called ``name``, "batch_norm" or "layer_norm".
+Norm = BatchNorm | nnx.LayerNorm
 
-    Args:
-      name: Of the layer.
-      size: Features, the last axis of the input.
-      axes: Axes of the input.
-      rngs: Of the network.
+
+def normalization(name: str, size: int, *, axes: int, rngs: nnx.Rngs) -> Norm:
+    """Return the layer called ``name``, "batch_norm" or "layer_norm", for ``size`` features.
+
+    ``axes`` is the number of axes of the input.
     """
     if name == "batch_norm":
         return BatchNorm(size, axes=axes)
     return nnx.LayerNorm(size, epsilon=EPSILON, rngs=rngs)
 
 
-def normalize(layer: Any, x: jax.Array, *, train: bool) -> jax.Array:
-    """Applies a layer of :func:`normalization`."""
+def normalize(layer: Norm, x: jax.Array, *, train: bool) -> jax.Array:
+    """Apply a layer of :func:`normalization`."""
     return layer(x, train=train) if isinstance(layer, BatchNorm) else layer(x)
 
 
-def dropout(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:
-    """Sets each number to zero with probability ``rate``, and divides the others by 1 - rate."""
+def dropout(x: jax.Array, rate: Scalar, key: jax.Array) -> jax.Array:
+    """Set each number to zero with probability ``rate``, and divide the others by 1 - rate."""
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), 0.0)
 
@@ -98,9 +98,9 @@ class DenseStack(nnx.Module):
 
     Args:
       sizes: Numbers of an input, width of each hidden layer, numbers of an output.
-      kernel_init: Of all kernels; biases start at 0.
+      kernel_init: Initialises all kernels; biases start at 0.
       norm: "none", or a name that :func:`normalization` takes.
-      rate: Of dropout, from 0 to below 1.
+      rate: Dropout rate, from 0 to below 1.
       rngs: Draws the kernels.
     """
 
@@ -108,7 +108,7 @@ class DenseStack(nnx.Module):
         self,
         sizes: Sequence[int],
         *,
-        kernel_init: Any,
+        kernel_init: Initializer,
         norm: str = "none",
         rate: float = 0.0,
         rngs: nnx.Rngs,
@@ -123,14 +123,17 @@ class DenseStack(nnx.Module):
                 setattr(self, f"norm_{layer}", normalization(norm, n_out, axes=2, rngs=rngs))
         self.output = nnx.Linear(*last, kernel_init=kernel_init, rngs=rngs)
 
-    def run(self, x: Any, activation: Any, *, train: bool = False, key: Any = None) -> jax.Array:
-        """Maps f32[B,inputs] to f32[B,outputs].
+    def run(
+        self,
+        x: jax.Array,
+        activation: Scalar,
+        *,
+        train: bool = False,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Map f32[B,inputs] to f32[B,outputs].
 
-        Args:
-          x: The inputs.
-          activation: As for :func:`velodrome.taskgen.nn.activations.activate`.
-          train: Whether batch statistics normalise, and dropout acts.
-          key: What dropout draws from; needed where it acts.
+        With ``train``, batch statistics normalise and dropout acts, which needs ``key``.
         """
         for layer in range(self.hidden_layers):
             x = getattr(self, f"dense_{layer}")(x)
@@ -139,5 +142,15 @@ class DenseStack(nnx.Module):
             if self.rate and train:
                 assert key is not None  # a family with dropout passes its key on
                 x = dropout(x, self.rate, jax.random.fold_in(key, layer))
-            x = activations.activate(x, activation)
+            x = activate(x, activation)
         return self.output(x)
+
+
+class InputOnly(nnx.Module):
+    """Call a module with its input alone: `nnx.Sequential` would pass all keywords on."""
+
+    def __init__(self, body: Callable[[jax.Array], jax.Array]):
+        self.body = body
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        return self.body(inputs)

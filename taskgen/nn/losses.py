@@ -1,91 +1,77 @@
 """Losses, their metrics, and the published loss normalisers.
 
-"Published" is what Metz et al. 2022 (arXiv 2211.09760) trained on: a normaliser makes losses of
-different tasks comparable, of the order of 10 where it is no better than a guess.
+"Published" are the tasks of Metz et al. 2022 (arXiv 2211.09760). A normaliser makes losses of
+different tasks comparable: about 10 where a network is no better than a guess.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.views import ImageView, TextView
 
 PAD = 0
 """The token that is no text: it is neither predicted from nor attended to."""
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns minus the log-probability of each label, in nats.
+    """Return minus the log-probability of each label, in nats: f32[...].
 
     Args:
       logits: f32[..., C].
       labels: i32[...], from 0 to C-1.
-
-    Returns:
-      f32[...].
     """
     log_probabilities = jax.nn.log_softmax(logits)
     return -jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
 
 
 def classification(
-    logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
+    logits: jax.Array, batch: Mapping[str, jax.Array], view: ImageView
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Softmax cross-entropy of image labels.
+    """Return the softmax cross-entropy in nats, and the accuracy, as {metric: (sum, count)}.
 
     Args:
       logits: f32[B,C].
       batch: With "label" i32[B].
-      view: Not needed.
-
-    Returns:
-      {metric: (sum, count)}: "loss" in nats, and "accuracy".
+      view: Not needed: the logits have its classes.
     """
-    del view  # the logits have its classes
+    del view
     labels = batch["label"]
-    count = jnp.asarray(labels.size, jnp.float32)
-    return {
-        "loss": (cross_entropy(logits, labels).sum(), count),
-        "accuracy": (_correct(logits, labels).sum(), count),
-    }
+    return _image_metrics(cross_entropy(logits, labels), logits, labels)
 
 
 def one_hot_regression(
-    outputs: jax.Array, batch: Mapping[str, jax.Array], view: Any
+    outputs: jax.Array, batch: Mapping[str, jax.Array], view: ImageView
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Squared difference of outputs and one-hot labels, averaged over the classes.
+    """Return the squared difference to one-hot labels, averaged over the classes, and accuracy.
 
-    Args:
-      outputs: f32[B,C], as they are: no softmax.
-      batch: With "label" i32[B].
-      view: With ``num_classes`` C.
-
-    Returns:
-      {metric: (sum, count)}: "loss" and "accuracy".
+    Shapes are those of :func:`classification`; there is no softmax.
     """
     labels = batch["label"]
     target = jax.nn.one_hot(labels, view.num_classes, dtype=outputs.dtype)
+    return _image_metrics(jnp.square(outputs - target).mean(axis=-1), outputs, labels)
+
+
+def _image_metrics(
+    losses: jax.Array, outputs: jax.Array, labels: jax.Array
+) -> dict[str, tuple[jax.Array, jax.Array]]:
     count = jnp.asarray(labels.size, jnp.float32)
-    return {
-        "loss": (jnp.square(outputs - target).mean(axis=-1).sum(), count),
-        "accuracy": (_correct(outputs, labels).sum(), count),
-    }
+    return {"loss": (losses.sum(), count), "accuracy": (_correct(outputs, labels).sum(), count)}
 
 
 def language_model(
-    logits: jax.Array, batch: Mapping[str, jax.Array], view: Any
+    logits: jax.Array, batch: Mapping[str, jax.Array], view: TextView
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Cross-entropy of the next token, where the present one is no padding.
+    """Return cross-entropy in nats, and accuracy, of the next token where there is no padding.
 
     Args:
       logits: f32[B,T,V].
       batch: With "obs" and "target", both i32[B,T].
-      view: With ``vocab_size`` V, which targets are folded into.
-
-    Returns:
-      {metric: (sum, count)}: "loss" in nats, and "accuracy".
+      view: Its ``vocab_size`` is V, which targets are folded into.
     """
     mask = (batch["obs"] != PAD).astype(jnp.float32)
     target = fold_tokens(batch["target"], view.vocab_size)
@@ -98,39 +84,32 @@ def language_model(
 
 
 def _correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns f32[...], 1 where the largest of f32[..., C] is that of the label."""
+    """Return f32[...], 1 where the largest of f32[..., C] is that of the label."""
     return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
 
 
 def fold_tokens(tokens: jax.Array, vocab_size: int) -> jax.Array:
-    """Maps every token into a vocabulary: those from ``vocab_size`` on wrap to 1, 2, ...
+    """Map tokens i32[...] into a vocabulary: those from ``vocab_size`` on wrap to 1, 2, ...
 
     Token 0, the padding, stays itself. The published rule left the token ``vocab_size`` out,
     which then was in no class; here it wraps like the others.
-
-    Args:
-      tokens: i32[...], non-negative.
-      vocab_size: Size of the vocabulary, at least 2.
-
-    Returns:
-      i32[...], from 0 to ``vocab_size - 1``.
     """
     return jnp.where(tokens < vocab_size, tokens, 1 + tokens % (vocab_size - 1))
 
 
-def normalize_classification(loss: jax.Array, view: Any) -> jax.Array:
-    """The published normaliser of image families with MLPs and convolutions."""
+def normalize_classification(loss: Scalar, view: ImageView) -> jax.Array:
+    """Apply the published normaliser of image families with MLPs and convolutions."""
     return _normalize(loss, view.num_classes)
 
 
-def normalize_one_hot_regression(loss: jax.Array, view: Any) -> jax.Array:
-    """The published normaliser ``10 min(L, 1)``; NaN and infinity count as 1."""
+def normalize_one_hot_regression(loss: Scalar, view: ImageView) -> jax.Array:
+    """Apply the published normaliser ``10 min(L, 1)``; NaN and infinity count as 1."""
     del view  # the mean over the classes does not grow with their number
     return 10.0 * jnp.minimum(jnp.where(jnp.isfinite(loss), loss, 1.0), 1.0)
 
 
-def normalize_deep_classification(loss: jax.Array, view: Any) -> jax.Array:
-    """The published normaliser of residual networks and of transformers on images.
+def normalize_deep_classification(loss: Scalar, view: ImageView) -> jax.Array:
+    """Apply the published normaliser of residual networks and of networks on patches.
 
     ``clip(10 L / ln 2C, 0, 10)``; NaN and infinity count as ``ln 2C``.
     """
@@ -139,13 +118,13 @@ def normalize_deep_classification(loss: jax.Array, view: Any) -> jax.Array:
     return jnp.clip(10.0 * finite / worst, 0.0, 10.0)
 
 
-def normalize_language_model(loss: jax.Array, view: Any) -> jax.Array:
-    """The published normaliser of language models."""
+def normalize_language_model(loss: Scalar, view: TextView) -> jax.Array:
+    """Apply the published normaliser of language models."""
     return _normalize(loss, view.vocab_size)
 
 
-def _normalize(loss: jax.Array, classes: int) -> jax.Array:
-    """Returns ``(clip(L, 0, ln 2C) - ln(C/5)) * 10 / ln C``; NaN and infinity count as ``ln 2C``.
+def _normalize(loss: Scalar, classes: int) -> jax.Array:
+    """Return ``(clip(L, 0, ln 2C) - ln(C/5)) * 10 / ln C``; NaN and infinity count as ``ln 2C``.
 
     For a uniform guess, ``L = ln C``, it is ``10 ln 5 / ln C``: 7 for ten classes.
     """

@@ -1,72 +1,27 @@
-"""The small vocabulary that family configs are declared with, and what is done with configs.
-
-The distributions are in :mod:`velodrome.taskgen.space.distributions`, the declaration of fields in
-:mod:`velodrome.taskgen.space.fields`; both are imported from here.
-"""
+"""Sample, check and serialise the configs that :mod:`velodrome.taskgen.space.fields` declare."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from velodrome.foundation.errors import SpecError, unknown_key
-from velodrome.taskgen.space.distributions import (
-    Choice,
-    Distribution,
-    LogFloat,
-    LogInt,
-    UniformFloat,
-    UniformInt,
-    boolean,
-    choice,
-    fixed,
-    log_float,
-    log_int,
-    uniform_float,
-    uniform_int,
-)
-from velodrome.taskgen.space.draws import Draws
-from velodrome.taskgen.space.fields import FieldInfo, config_fields, declared, dynamic, static
-
-__all__ = [
-    "Choice",
-    "Distribution",
-    "FieldInfo",
-    "LogFloat",
-    "LogInt",
-    "UniformFloat",
-    "UniformInt",
-    "boolean",
-    "check_config",
-    "check_value",
-    "choice",
-    "config_fields",
-    "config_to_json",
-    "declared",
-    "dynamic",
-    "dynamic_values",
-    "fixed",
-    "log_float",
-    "log_int",
-    "sample_config",
-    "static",
-    "static_values",
-    "uniform_float",
-    "uniform_int",
-]
+from velodrome.taskgen.space.distributions import Value
+from velodrome.taskgen.space.draws import NamedRng
+from velodrome.taskgen.space.fields import FieldInfo, config_fields
 
 Config = TypeVar("Config")
 
 
-def sample_config(cls: type[Config], draws: Draws) -> Config:
-    """Draws every field of ``cls`` from its own stream of ``draws``."""
+def sample_config(cls: type[Config], rng: NamedRng) -> Config:
+    """Draw every field of ``cls``, each by its name."""
     fields = config_fields(cls).items()
-    return cls(**{name: info.distribution.sample(draws, name) for name, (_, info, _) in fields})
+    return cls(**{name: info.distribution.sample(rng, name) for name, (_, info, _) in fields})
 
 
-def check_value(field: str, value: Any, kind: type, info: FieldInfo) -> Any:
+def check_value(field: str, value: object, kind: type, info: FieldInfo) -> object:
     """Return the value of a field, an integer as a float where ``kind`` is float.
 
     Raises:
@@ -79,20 +34,20 @@ def check_value(field: str, value: Any, kind: type, info: FieldInfo) -> Any:
     ok = type(value) is kind
     if ok and kind is str:
         ok = value in info.allowed
-    elif ok and kind is not bool:
+    elif isinstance(value, int | float) and ok and kind is not bool:
         ok = math.isfinite(value) and info.allowed[0] <= value <= info.allowed[1]
     if not ok:
         raise SpecError(field, value, info.describe_allowed(kind))
     return value
 
 
-def check_config(cls: type[Config], values: Mapping[str, Any] | Config) -> Config:
-    """Returns a checked config.
+def check_config(cls: type[Config], values: Mapping[str, object] | Config) -> Config:
+    """Return a checked config.
 
     Args:
       cls: The config class.
-      values: An instance of ``cls``, or a mapping of some of its fields; the others are at
-        their default.
+      values: An instance of ``cls``, or a mapping of some of its fields; the others take their
+        defaults.
 
     Raises:
       SpecError: A key is unknown, or a value has the wrong type or is out of range.
@@ -113,8 +68,8 @@ def check_config(cls: type[Config], values: Mapping[str, Any] | Config) -> Confi
     return cls(**checked)
 
 
-def config_to_json(config: Any) -> dict[str, Any]:
-    """Returns the fields that are not at their default."""
+def config_to_json(config: object) -> dict[str, Value]:
+    """Return the fields that are not at their default."""
     fields = config_fields(type(config)).items()
     return {
         name: getattr(config, name)
@@ -123,8 +78,8 @@ def config_to_json(config: Any) -> dict[str, Any]:
     }
 
 
-def dynamic_values(config: Any) -> dict[str, int | float]:
-    """Returns the dynamic fields as numbers: a string as its index in ``allowed``."""
+def dynamic_values(config: object) -> dict[str, int | float]:
+    """Return the dynamic fields as numbers: a string as its index in ``allowed``."""
     numbers = {}
     for name, (kind, info, _) in config_fields(type(config)).items():
         if info.dynamic:
@@ -133,7 +88,7 @@ def dynamic_values(config: Any) -> dict[str, int | float]:
     return numbers
 
 
-def static_values(config: Any) -> dict[str, Any]:
-    """Returns the static fields: what fixes the compiled program."""
+def static_values(config: object) -> dict[str, Value]:
+    """Return the static fields: what fixes the compiled program."""
     fields = config_fields(type(config)).items()
     return {name: getattr(config, name) for name, (_, info, _) in fields if not info.dynamic}

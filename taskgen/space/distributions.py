@@ -1,7 +1,7 @@
 """The distributions that fields of family configs are drawn from.
 
 All arithmetic is on integers or in ``decimal``, whose ``ln`` and ``exp`` are correctly rounded:
-the draws are the same on every machine, which ``math.exp`` does not promise.
+the samples are the same on every machine, which ``math.exp`` does not promise.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
-from velodrome.taskgen.space.draws import WORD_BITS, Draws
+from velodrome.taskgen.space.draws import WORD_BITS, NamedRng
+
+Value = bool | int | float | str
+"""What a config field may hold."""
 
 _CONTEXT = decimal.Context(prec=40)
 # A fraction of a word, exact: 2**-64 has fewer digits than the context's precision needs.
@@ -26,17 +29,17 @@ _DIGITS = 6
 class Distribution(Protocol):
     """Where a field's value is drawn from."""
 
-    def sample(self, draws: Draws, name: str) -> Any:
-        """Returns the value of the draw called ``name``."""
+    def sample(self, rng: NamedRng, name: str, /) -> Value:
+        """Return the value called ``name``."""
         ...
 
     def describe(self) -> str:
-        """Returns the distribution in words."""
+        """Return the distribution in words."""
         ...
 
 
-def _fraction(draws: Draws, name: str) -> Decimal:
-    return _CONTEXT.divide(Decimal(draws.word(name)), _WORD)
+def _fraction(rng: NamedRng, name: str) -> Decimal:
+    return _CONTEXT.divide(Decimal(rng.word(name)), _WORD)
 
 
 @functools.lru_cache(maxsize=256)
@@ -45,7 +48,7 @@ def _ln(value: int | float) -> Decimal:
 
 
 def _log_uniform(low: int | float, high: int | float, fraction: Decimal) -> Decimal:
-    """Returns ``exp(ln low + fraction * (ln high - ln low))``."""
+    """Return ``exp(ln low + fraction * (ln high - ln low))``."""
     width = _CONTEXT.subtract(_ln(high), _ln(low))
     return _CONTEXT.exp(_CONTEXT.add(_ln(low), _CONTEXT.multiply(fraction, width)))
 
@@ -54,88 +57,69 @@ def _rounded(value: Decimal) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _pick(draws: Draws, name: str, count: int) -> int:
-    """Returns an index below ``count``; the bias of at most count/2**64 is of no consequence."""
-    return draws.word(name) * count >> WORD_BITS
+def _pick(rng: NamedRng, name: str, count: int) -> int:
+    """Return an index below ``count``; the bias of at most count/2**64 is of no consequence."""
+    return rng.word(name) * count >> WORD_BITS
 
 
 @dataclass(frozen=True)
 class LogInt:
-    """See :func:`log_int`."""
-
     low: int
     high: int
 
-    def sample(self, draws: Draws, name: str) -> int:
-        """Returns an integer in [low, high)."""
-        drawn = int(_log_uniform(self.low, self.high, _fraction(draws, name)))
+    def sample(self, rng: NamedRng, name: str, /) -> int:
+        drawn = int(_log_uniform(self.low, self.high, _fraction(rng, name)))
         return max(self.low, drawn)  # exp(ln low) may be rounded to just below low
 
     def describe(self) -> str:
-        """Returns the distribution in words."""
         return f"log-uniform integer in [{self.low}, {self.high})"
 
 
 @dataclass(frozen=True)
 class UniformInt:
-    """See :func:`uniform_int`."""
-
     low: int
     high: int
 
-    def sample(self, draws: Draws, name: str) -> int:
-        """Returns an integer in [low, high]."""
-        return self.low + _pick(draws, name, self.high - self.low + 1)
+    def sample(self, rng: NamedRng, name: str, /) -> int:
+        return self.low + _pick(rng, name, self.high - self.low + 1)
 
     def describe(self) -> str:
-        """Returns the distribution in words."""
         return f"uniform integer in [{self.low}, {self.high}]"
 
 
 @dataclass(frozen=True)
 class UniformFloat:
-    """See :func:`uniform_float`."""
-
     low: float
     high: float
 
-    def sample(self, draws: Draws, name: str) -> float:
-        """Returns a float in [low, high], rounded to six significant digits."""
+    def sample(self, rng: NamedRng, name: str, /) -> float:
         low, high = Decimal(repr(self.low)), Decimal(repr(self.high))
         width = _CONTEXT.subtract(high, low)
-        return _rounded(_CONTEXT.add(low, _CONTEXT.multiply(_fraction(draws, name), width)))
+        return _rounded(_CONTEXT.add(low, _CONTEXT.multiply(_fraction(rng, name), width)))
 
     def describe(self) -> str:
-        """Returns the distribution in words."""
         return f"uniform in [{self.low}, {self.high}]"
 
 
 @dataclass(frozen=True)
 class LogFloat:
-    """See :func:`log_float`."""
-
     low: float
     high: float
 
-    def sample(self, draws: Draws, name: str) -> float:
-        """Returns a float in [low, high], rounded to six significant digits."""
-        return _rounded(_log_uniform(self.low, self.high, _fraction(draws, name)))
+    def sample(self, rng: NamedRng, name: str, /) -> float:
+        return _rounded(_log_uniform(self.low, self.high, _fraction(rng, name)))
 
     def describe(self) -> str:
-        """Returns the distribution in words."""
         return f"log-uniform in [{self.low}, {self.high}]"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """See :func:`choice`."""
-
-    values: tuple[Any, ...]
+    values: tuple[Value, ...]
     weights: tuple[int, ...]
 
-    def sample(self, draws: Draws, name: str) -> Any:
-        """Returns one of the values."""
-        index = _pick(draws, name, sum(self.weights))
+    def sample(self, rng: NamedRng, name: str, /) -> Value:
+        index = _pick(rng, name, sum(self.weights))
         for value, weight in zip(self.values, self.weights, strict=True):
             if index < weight:
                 return value
@@ -143,7 +127,6 @@ class Choice:
         raise AssertionError("unreachable: the index is below the sum of the weights")
 
     def describe(self) -> str:
-        """Returns the distribution in words."""
         if len(self.values) == 1:
             return f"always {self.values[0]}"
         if len(set(self.weights)) == 1:
@@ -154,13 +137,9 @@ class Choice:
 
 
 def log_int(low: int, high: int) -> LogInt:
-    """Log-uniform integers: ``int(exp(U(ln low, ln high)))``, truncated, so never ``high``.
+    """Draw log-uniform integers: ``int(exp(U(ln low, ln high)))``, truncated, so never ``high``.
 
     This is the rule of the published task distributions (Metz et al. 2022, arXiv 2211.09760).
-
-    Args:
-      low: Smallest value, at least 1.
-      high: Upper end, greater than ``low``, never drawn itself.
     """
     if not 1 <= low < high:
         raise ValueError(f"log_int needs 1 <= low < high, but got {low} and {high}.")
@@ -168,28 +147,28 @@ def log_int(low: int, high: int) -> LogInt:
 
 
 def uniform_int(low: int, high: int) -> UniformInt:
-    """Uniform integers from ``low`` to ``high``, both included."""
+    """Draw uniform integers from ``low`` to ``high``, both included."""
     if low > high:
         raise ValueError(f"uniform_int needs low <= high, but got {low} and {high}.")
     return UniformInt(low, high)
 
 
 def uniform_float(low: int | float, high: int | float) -> UniformFloat:
-    """Uniform floats from ``low`` to ``high``, rounded to six significant digits."""
+    """Draw uniform floats from ``low`` to ``high``, rounded to six significant digits."""
     if low > high:
         raise ValueError(f"uniform_float needs low <= high, but got {low} and {high}.")
     return UniformFloat(float(low), float(high))
 
 
 def log_float(low: int | float, high: int | float) -> LogFloat:
-    """Log-uniform floats from ``low`` > 0 to ``high``, rounded to six significant digits."""
+    """Draw log-uniform floats from ``low`` > 0 to ``high``, rounded to six significant digits."""
     if not 0 < low <= high:
         raise ValueError(f"log_float needs 0 < low <= high, but got {low} and {high}.")
     return LogFloat(float(low), float(high))
 
 
-def choice(values: Iterable[Any], weights: Iterable[int] | None = None) -> Choice:
-    """One of ``values``, with integer ``weights`` (default: all alike)."""
+def choice(values: Iterable[Value], weights: Iterable[int] | None = None) -> Choice:
+    """Draw one of ``values``, with integer ``weights`` (default: equal ones)."""
     values = tuple(values)
     chosen = (1,) * len(values) if weights is None else tuple(weights)
     if not values or len(values) != len(chosen) or min(chosen) < 0 or sum(chosen) == 0:
@@ -200,13 +179,13 @@ def choice(values: Iterable[Any], weights: Iterable[int] | None = None) -> Choic
     return Choice(values, chosen)
 
 
-def fixed(value: Any) -> Choice:
-    """Always ``value``: for what the sampler leaves alone but a user may set."""
+def fixed(value: Value) -> Choice:
+    """Always draw ``value``: for what a user may set but the sampler leaves alone."""
     return choice((value,))
 
 
 def boolean(p: int | float = 0.5) -> Choice:
-    """True with probability ``p`` (to a part in a million), else False."""
+    """Draw True with probability ``p`` (to a part in a million), else False."""
     if not 0 <= p <= 1:
         raise ValueError(f"boolean needs a probability from 0 to 1, but got {p}.")
     true = round(p * 1_000_000)

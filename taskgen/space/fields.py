@@ -1,8 +1,8 @@
-"""Declaring the fields of a family's config.
+"""Declare the fields of a family's config.
 
 A config is a frozen dataclass whose fields are made by :func:`static` (fixes the compiled
 program: shapes) or :func:`dynamic` (may be a traced array: activation, initialiser, scales).
-Each carries the distribution it is sampled from, and the range a user may set by hand, which is
+Each carries the distribution it is sampled from and the range a user may set by hand, which is
 usually wider.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from velodrome.taskgen.space.distributions import (
     LogInt,
     UniformFloat,
     UniformInt,
+    Value,
 )
 
 _METADATA = "velodrome"
@@ -37,11 +39,11 @@ class FieldInfo:
     """
 
     distribution: Distribution
-    allowed: tuple[Any, ...]
+    allowed: tuple[Any, ...]  # numbers that are compared, or strings
     dynamic: bool
 
     def describe_allowed(self, kind: type) -> str:
-        """Returns what the field accepts, in words."""
+        """Return what a field of type ``kind`` accepts, in words."""
         if kind is bool:
             return "true or false"
         if kind is str:
@@ -51,13 +53,13 @@ class FieldInfo:
 
 
 def _declare(
-    distribution: Distribution, allowed: tuple[Any, ...] | None, default: Any, dynamic: bool
+    distribution: Distribution, allowed: Sequence[Value] | None, default: Value, dynamic: bool
 ) -> Any:
     if allowed is None:
         if isinstance(distribution, Choice):
             values = distribution.values
             strings = isinstance(values[0], str)
-            allowed = values if strings else (min(values), max(values))
+            allowed = values if strings else (min(values), max(values))  # pyright: ignore[reportArgumentType]
         elif isinstance(distribution, LogInt | UniformInt | LogFloat | UniformFloat):
             allowed = (distribution.low, distribution.high)
         else:
@@ -66,10 +68,11 @@ def _declare(
     return dataclasses.field(default=default, metadata={_METADATA: info})
 
 
+# Both return Any, as dataclasses.field does: a field is annotated with the type of its value.
 def static(
-    distribution: Distribution, *, default: Any, allowed: tuple[Any, ...] | None = None
+    distribution: Distribution, *, default: Value, allowed: Sequence[Value] | None = None
 ) -> Any:
-    """Declares a config field that fixes the compiled program: a shape, a number of layers.
+    """Declare a config field that fixes the compiled program: a shape, a number of layers.
 
     Args:
       distribution: Where the sampler draws it from.
@@ -82,9 +85,9 @@ def static(
 
 
 def dynamic(
-    distribution: Distribution, *, default: Any, allowed: tuple[Any, ...] | None = None
+    distribution: Distribution, *, default: Value, allowed: Sequence[Value] | None = None
 ) -> Any:
-    """Declares a config field that may differ between the tasks of one compiled program.
+    """Declare a config field that may differ between the tasks of one compiled program.
 
     The arguments are those of :func:`static`. A string reaches the network as its index in
     ``allowed``.
@@ -92,14 +95,14 @@ def dynamic(
     return _declare(distribution, allowed, default, dynamic=True)
 
 
-def declared(field: Any) -> FieldInfo | None:
-    """Returns what :func:`static` or :func:`dynamic` declared; None if ``field`` is not of them."""
+def declared(field: object) -> FieldInfo | None:
+    """Return what :func:`static` or :func:`dynamic` declared; None for anything else."""
     return field.metadata.get(_METADATA) if isinstance(field, dataclasses.Field) else None
 
 
 @functools.cache
 def config_fields(cls: type) -> dict[str, tuple[type, FieldInfo, Any]]:
-    """Returns ``{name: (type, info, default)}`` of a config class.
+    """Return ``{name: (type, info, default)}`` of a config class.
 
     Raises:
       TypeError: ``cls`` is not a frozen dataclass of :func:`static` and :func:`dynamic` fields

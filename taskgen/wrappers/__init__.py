@@ -1,1 +1,1 @@
-"""The kinds of task augmentations and their wrappers; `velodrome.taskgen.wrappers.apply` composes them."""
+"""The wrappers of task augmentations."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
+from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.evolution import evolution_gradient, unit_noise
 from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values, changed_gradient, in_training
 
-# Tell the random numbers of the wrappers from each other's and from those of the loss.
+# Make the random numbers of the wrappers differ from each other's and from those of the loss.
 _DIRECTIONS, _ADDED = 0x64697273, 0x61646465
 
 
 def evolution(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Estimates the gradient from losses (Salimans et al. 2017, arXiv 1703.03864)."""
+    """Estimate the gradient from losses (Salimans et al. 2017, arXiv 1703.03864)."""
 
-    def gradient(plain: Any, *args: Any) -> Any:
+    def gradient(plain, *args):
         estimated = evolution_gradient(
             plain, pairs=values.config.pairs, std=lambda dynamic: values.get(dynamic, "std")
         )
@@ -28,13 +30,13 @@ def evolution(task: AugmentedTask, values: Values) -> AugmentedTask:
 
 
 def bfloat16(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Rounds parameters, real data, and gradient."""
+    """Round parameters, real data, and gradient."""
     del values
 
-    def rounded(tree: Any) -> Any:
+    def rounded(tree: PyTree) -> PyTree:
         return jax.tree.map(_round, tree)
 
-    def gradient(plain: Any, params: Any, state: Any, key: Any, batch: Any, dynamic: Any) -> Any:
+    def gradient(plain, params, state, key, batch, dynamic):
         (value, state), slope = jax.value_and_grad(plain, has_aux=True)(
             rounded(params), state, key, rounded(batch), dynamic
         )
@@ -43,7 +45,7 @@ def bfloat16(task: AugmentedTask, values: Values) -> AugmentedTask:
     return in_training(task, gradient)
 
 
-def _round(leaf: Any) -> Any:
+def _round(leaf: jax.Array) -> jax.Array:
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf
     # A pair of casts would be optimised away: XLA may keep excess precision.
@@ -51,10 +53,10 @@ def _round(leaf: Any) -> Any:
 
 
 def normalize(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Divides the gradient by its global norm."""
+    """Divide the gradient by its global norm."""
     del values
 
-    def change(slope: Any, key: Any, dynamic: Any) -> Any:
+    def change(slope: PyTree, key: jax.Array, dynamic: Dynamic | None) -> PyTree:
         del key, dynamic
         norm = optax.tree.norm(slope)
         factor = jnp.where(norm > 0, 1.0 / jnp.where(norm > 0, norm, 1.0), 0.0)
@@ -64,12 +66,12 @@ def normalize(task: AugmentedTask, values: Values) -> AugmentedTask:
 
 
 def subsample(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Replaces the gradient by the sum of its projections on random unit vectors."""
+    """Replace the gradient by the sum of its projections on random unit vectors."""
 
-    def change(slope: Any, key: Any, dynamic: Any) -> Any:
+    def change(slope: PyTree, key: jax.Array, dynamic: Dynamic | None) -> PyTree:
         key = jax.random.fold_in(key, _DIRECTIONS)
 
-        def add(index: Any, total: Any) -> Any:
+        def add(index: jax.Array, total: PyTree) -> PyTree:
             noise = unit_noise(jax.random.fold_in(key, index), slope, 1)
             direction = jax.tree.map(lambda leaf: leaf[0], noise)
             norm = optax.tree.norm(direction)
@@ -85,12 +87,44 @@ def subsample(task: AugmentedTask, values: Values) -> AugmentedTask:
 
 
 def noise(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Adds normal noise in proportion to the gradient's root mean square."""
+    """Add normal noise in proportion to the gradient's root mean square."""
 
-    def change(slope: Any, key: Any, dynamic: Any) -> Any:
+    def change(slope: PyTree, key: jax.Array, dynamic: Dynamic | None) -> PyTree:
         size = sum(leaf.size for leaf in jax.tree.leaves(slope))
         level = values.get(dynamic, "level") * optax.tree.norm(slope) / jnp.sqrt(float(size))
         drawn = unit_noise(jax.random.fold_in(key, _ADDED), slope, 1)
         return jax.tree.map(lambda leaf, extra: leaf + level * extra[0], slope, drawn)
 
     return changed_gradient(task, change)
+
+
+def delayed(task: AugmentedTask, values: Values) -> AugmentedTask:
+    """Give loss and gradient of older parameters, as asynchronous training does.
+
+    The last parameters lie in a circular buffer, which is part of the state.
+    """
+    steps = values.config.steps
+
+    def init(key: jax.Array, dynamic: Dynamic | None = None) -> tuple[PyTree, PyTree]:
+        params, state = task.init(key, dynamic)
+        stale = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (steps, *leaf.shape)), params)
+        return params, {"task": state, "stale": stale, "at": jnp.zeros((), jnp.int32)}
+
+    def evaluated(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
+        value, inner = task.loss(params, state["task"], key, batch, train=train, dynamic=dynamic)
+        return value, {**state, "task": inner}
+
+    def gradient(plain, params, state, key, batch, dynamic):
+        at = state["at"]
+        old = jax.tree.map(lambda buffer: buffer[at], state["stale"])
+        (value, after), slope = jax.value_and_grad(plain, has_aux=True)(
+            old, state, key, batch, dynamic
+        )
+        stale = jax.tree.map(lambda buffer, leaf: buffer.at[at].set(leaf), state["stale"], params)
+        return value, {**after, "stale": stale, "at": (at + 1) % steps}, slope
+
+    def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
+        return task.metrics(params, state["task"], key, batch, train=train, dynamic=dynamic)
+
+    inside = dataclasses.replace(task, init=init, loss=evaluated, metrics=metrics)
+    return in_training(inside, gradient)

@@ -3,50 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from velodrome.taskgen.augmentation import ReparamWeights
-from velodrome.taskgen.space.config import config_fields
+from velodrome.taskgen.functions import Dynamic, Scalar
+from velodrome.taskgen.space.fields import config_fields
 from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values
 
 _LEVELS = config_fields(ReparamWeights)["level"][1].allowed
 
 
 def reparam_weights(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Stores ``w / s``; the scales are part of the state, drawn when a task starts."""
+    """Store ``w / s``; the scales are part of the state, drawn when a task starts."""
 
-    def init(key: Any, dynamic: Any = None) -> Any:
+    def init(key: jax.Array, dynamic: Dynamic | None = None) -> tuple[PyTree, PyTree]:
         params, state = task.init(key, dynamic)
         scales = _scales(params, *(values.get(dynamic, f) for f in ("level", "range", "seed")))
         stored = jax.tree.map(lambda leaf, scale: leaf / scale, params, scales)
         return stored, {"task": state, "scales": scales}
 
-    def used(params: Any, state: Any) -> Any:
+    def used(params: PyTree, state: PyTree) -> PyTree:
         return jax.tree.map(lambda leaf, scale: leaf * scale, params, state["scales"])
 
-    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+    def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
         value, inner = task.loss(
             used(params, state), state["task"], key, batch, train=train, dynamic=dynamic
         )
         return value, {"task": inner, "scales": state["scales"]}
 
-    def metrics(params: Any, state: Any, key: Any, batch: Any, **options: Any) -> Any:
-        return task.metrics(used(params, state), state["task"], key, batch, **options)
+    def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
+        return task.metrics(
+            used(params, state), state["task"], key, batch, train=train, dynamic=dynamic
+        )
 
     return dataclasses.replace(task, init=init, loss=loss, metrics=metrics)
 
 
-def _scales(params: Any, level: Any, widest: Any, seed: Any) -> Any:
-    """Scales like the parameters; whatever the level, from one draw of exponents."""
+def _scales(params: PyTree, level: Scalar, widest: Scalar, seed: Scalar) -> PyTree:
+    """Return scales like the parameters, from one draw of exponents whatever the level."""
     leaves, structure = jax.tree.flatten(params)
     level = jnp.asarray(level, jnp.int32)
     log_range = jnp.log(jnp.asarray(widest, jnp.float32))
     key = jax.random.key(jnp.asarray(seed, jnp.int32))
 
-    def exponents(place: Any, shape: Any) -> Any:
+    def exponents(place: int, shape: tuple[int, ...]) -> jax.Array:
         return jax.random.uniform(jax.random.fold_in(key, place), shape, jnp.float32, -1.0, 1.0)
 
     shared = exponents(0, ())
@@ -68,23 +71,23 @@ def _scales(params: Any, level: Any, widest: Any, seed: Any) -> Any:
 
 
 def loss_scale(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Multiplies the training loss; what is evaluated is the plain one."""
+    """Multiply the training loss; evaluation sees the plain one."""
 
-    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+    def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
         value, state = task.loss(params, state, key, batch, train=train, dynamic=dynamic)
         return (value * values.get(dynamic, "scale") if train else value), state
 
-    def plain_loss(value: Any, dynamic: Any = None) -> Any:
+    def plain_loss(value: jax.Array, dynamic: Dynamic | None = None) -> jax.Array:
         return task.plain_loss(value / values.get(dynamic, "scale"), dynamic)
 
     return dataclasses.replace(task, loss=loss, plain_loss=plain_loss)
 
 
 def reduced_batch(task: AugmentedTask, values: Values) -> AugmentedTask:
-    """Trains on the first examples of each batch."""
+    """Train on the first examples of each batch."""
     fraction = values.config.fraction
 
-    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+    def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
         if train:
             batch = jax.tree.map(lambda leaf: leaf[: max(1, int(len(leaf) * fraction))], batch)
         return task.loss(params, state, key, batch, train=train, dynamic=dynamic)

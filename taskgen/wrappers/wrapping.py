@@ -8,26 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 from velodrome.taskgen.augmentation import Augmentation
+from velodrome.taskgen.functions import Dynamic, Scalar
 from velodrome.taskgen.nn.evolution import with_gradient
 from velodrome.taskgen.task import Task
 
 
-def _unchanged(loss: Any, dynamic: Any = None) -> Any:
+def _unchanged(loss: jax.Array, dynamic: Dynamic | None = None) -> jax.Array:
     del dynamic
     return loss
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AugmentedTask(Task):
     """A task inside wrappers.
 
     Attributes:
-      plain_loss: ``plain_loss(loss, dynamic=None)``: the task's own loss of a training loss.
+      plain_loss: ``plain_loss(loss, dynamic=None)``: the task's loss for a training loss of the
+        wrapped task.
     """
 
-    plain_loss: Callable[..., Any] = _unchanged
+    plain_loss: Callable[..., jax.Array] = _unchanged
 
 
 @dataclass(frozen=True)
@@ -44,29 +47,29 @@ class Values:
     config: Any
     constants: Mapping[str, int | float]
 
-    def get(self, dynamic: Mapping[str, Any] | None, field: str) -> Any:
-        """Returns a dynamic field: traced if ``dynamic`` has it, the spec's constant if not."""
+    def get(self, dynamic: Dynamic | None, field: str) -> Scalar:
+        """Return a dynamic field: traced if ``dynamic`` has it, the spec's constant if not."""
         name = f"{self.name}.{field}"
         return (dynamic or {}).get(name, self.constants[name])
 
 
 def as_augmented(task: Task) -> AugmentedTask:
-    """Returns the task with the attributes of an augmented one."""
+    """Return the task with the attributes of an augmented one."""
     fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(Task)}
     own = frozenset(task.dynamic)
 
-    def mine(dynamic: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        # The wrapped task is not shown the wrappers' values.
+    def mine(dynamic: Dynamic | None) -> Dynamic | None:
+        # The wrapped task does not see the wrappers' values.
         return None if dynamic is None else {k: v for k, v in dynamic.items() if k in own}
 
-    def init(key: Any, dynamic: Any = None) -> Any:
+    def init(key: jax.Array, dynamic: Dynamic | None = None) -> tuple[PyTree, PyTree]:
         return task.init(key, mine(dynamic))
 
-    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+    def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
         return task.loss(params, state, key, batch, train=train, dynamic=mine(dynamic))
 
-    def metrics(params: Any, state: Any, key: Any, batch: Any, *, dynamic: Any = None, **options):
-        return task.metrics(params, state, key, batch, dynamic=mine(dynamic), **options)
+    def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
+        return task.metrics(params, state, key, batch, train=train, dynamic=mine(dynamic))
 
     return AugmentedTask(**{**fields, "init": init, "loss": loss, "metrics": metrics})
 
@@ -76,17 +79,21 @@ def with_values(
     augmentation: Augmentation,
     wrap: Callable[[AugmentedTask, Values], AugmentedTask],
 ) -> AugmentedTask:
-    """Applies a wrapper and adds its dynamic values to the task's."""
+    """Apply a wrapper and add its dynamic values to the task's."""
     constants = augmentation.dynamic
     wrapped = wrap(task, Values(augmentation.name, augmentation.config, constants))
-    # Shapes are the family's; a wrapper may have a state of its own.
+    # Shapes are the family's; a wrapper may add to the state.
     return dataclasses.replace(wrapped, dynamic={**task.dynamic, **constants}, shapes=None)
 
 
+Change = Callable[[PyTree, jax.Array, Dynamic | None], PyTree]
+"""``change(gradient, key, dynamic)`` returns another gradient."""
+
+
 def in_training(
-    task: AugmentedTask, gradient: Callable[..., tuple[Any, Any, Any]]
+    task: AugmentedTask, gradient: Callable[..., tuple[jax.Array, PyTree, PyTree]]
 ) -> AugmentedTask:
-    """Replaces the gradient in training.
+    """Replace the gradient in training.
 
     Args:
       task: The task.
@@ -94,15 +101,15 @@ def in_training(
         loss, the new state, and the gradient; ``loss`` takes the other five arguments.
     """
 
-    def plain(params: Any, state: Any, key: Any, batch: Any, dynamic: Any) -> Any:
+    def plain(params, state, key, batch, dynamic):
         return task.loss(params, state, key, batch, train=True, dynamic=dynamic)
 
-    def replacement(*args: Any) -> Any:
+    def replacement(*args):
         return gradient(plain, *args)
 
     replaced = with_gradient(lambda *args: replacement(*args)[:2], replacement)
 
-    def loss(params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None):
+    def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
         if train:
             return replaced(params, state, key, batch, dynamic)
         return task.loss(params, state, key, batch, train=False, dynamic=dynamic)
@@ -110,10 +117,10 @@ def in_training(
     return dataclasses.replace(task, loss=loss)
 
 
-def changed_gradient(task: AugmentedTask, change: Callable[[Any, Any, Any], Any]) -> AugmentedTask:
-    """Puts the gradient through ``change(gradient, key, dynamic)`` in training."""
+def changed_gradient(task: AugmentedTask, change: Change) -> AugmentedTask:
+    """Put the gradient through ``change`` in training."""
 
-    def gradient(plain: Any, params: Any, state: Any, key: Any, batch: Any, dynamic: Any) -> Any:
+    def gradient(plain, params, state, key, batch, dynamic):
         (value, new_state), slope = jax.value_and_grad(plain, has_aux=True)(
             params, state, key, batch, dynamic
         )

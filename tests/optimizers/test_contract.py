@@ -31,7 +31,7 @@ def _cases():
             yield pytest.param(name, check, marks=[pytest.mark.long] if long else [])
 
 
-@pytest.mark.parametrize(("name", "check"), _cases())
+@pytest.mark.parametrize(("name", "check"), list(_cases()))
 def test_contract(name: str, check: str):
     CHECKS[check](optimizers.get(name))
 

@@ -12,13 +12,31 @@ from synthetic import Candidate, make
 from scripts.publish_results import SUMS, check_published, publish, published_stores
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import sha256_file
+from velodrome.results.report import write
+from velodrome.results.report.figures.contents import plots
 
+RATES = (1e-3, 3e-3, 1e-2)
 PUBLISHED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "results" / "published").glob(f"*/{SUMS}")
 )
 
+LONG = ("heldout-40", "heldout-8-2000", "heldout-8-width")
 
-@pytest.mark.parametrize("directory", PUBLISHED, ids=lambda path: path.name)
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_figures():
+    """Draw only the figures that are published by themselves; all of them are drawn elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        some = ("speedup_steps", "speedup_seconds")
+        patch.setattr(write, "plots", lambda data: [x for x in plots(data) if x.name in some])
+        yield
+
+
+@pytest.mark.parametrize(
+    "directory",
+    [pytest.param(x, marks=pytest.mark.long if x.name in LONG else ()) for x in PUBLISHED],
+    ids=lambda path: path.name,
+)
 def test_published_headlines_are_those_of_the_published_curves(directory: Path):
     assert check_published(directory) == []
     page = (directory / "index.html").read_text(encoding="utf-8")
@@ -57,7 +75,7 @@ def test_the_readme_has_the_numbers_of_the_published_demo():
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("published")
     candidate = Candidate("velo", [4.0, 0.5], label="VeLO (velo-tiny)")
-    store = make(directory / "store", [candidate], seeds=2).store
+    store = make(directory / "store", [candidate], seeds=2, rates=RATES).store
     publish([store.directory], directory / "mine")
     return directory / "mine"
 
@@ -109,7 +127,7 @@ def test_a_changed_curve_or_headline_is_found(published: Path, tmp_path: Path):
 
 def test_stores_of_other_optimizers_are_published_together(tmp_path: Path):
     for name in ("velo", "lion"):
-        make(tmp_path / name, [Candidate(name, [4.0, 0.5], label=name)], seeds=2)
+        make(tmp_path / name, [Candidate(name, [4.0, 0.5], label=name)], seeds=2, rates=RATES)
     publish([tmp_path / "velo", tmp_path / "lion"], tmp_path / "new")
     assert check_published(tmp_path / "new") == []
     assert [path.name for path in published_stores(tmp_path / "new")] == ["lion", "velo"]
@@ -131,6 +149,6 @@ def test_what_cannot_be_published_says_why(published: Path, tmp_path: Path):
     manifest["command"] = "velodrome run demo --out demo"
     (copy / "manifest.json").write_text(json.dumps(manifest))
     next((copy / "shards").glob("*.parquet")).unlink()
-    with pytest.raises(StoreError, match="lacks 1 shards"):
+    with pytest.raises(StoreError, match="lacks 1 shard: continue with"):
         publish([copy], tmp_path / "new")
     assert not (tmp_path / "new").exists()

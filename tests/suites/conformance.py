@@ -29,9 +29,9 @@ from velodrome.contracts.task import prepare
 from velodrome.foundation.files import atomic_write_text
 from velodrome.suites.published.tasks import NOT_HERE, group_of, in_83, published_tasks
 from velodrome.taskgen.cost.tracing import traced_cost
-from velodrome.taskgen.family import ImageView
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
+from velodrome.taskgen.views import ImageView
 
 FACTS = json.loads((Path(__file__).parent / "velodrome_facts" / "tasks.json").read_text())["tasks"]
 
@@ -162,7 +162,7 @@ def published_loss(name: str) -> float:
 
 def uniform_guess(spec: TaskSpec) -> float | None:
     """Returns the loss of guessing evenly, ln(classes); None where that is not the loss."""
-    view = spec.family_object.view(spec.config, velodrome.datasets.get(spec.data.name).info)
+    view = spec.view
     if getattr(view, "loss", "cross_entropy") != "cross_entropy" or spec.family == "autoencoder":
         return None
     return math.log(view.num_classes if isinstance(view, ImageView) else view.vocab_size)

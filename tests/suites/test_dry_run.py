@@ -104,7 +104,7 @@ def text_task(batch_size: int, length: int) -> TaskSpec:
 
 @pytest.mark.parametrize("task", [image_task(4), text_task(4, 8), text_task(4, 128)])
 def test_examples_are_counted_as_the_source_counts_them(task: TaskSpec):
-    from velodrome.taskgen.data.source import open_source
+    from velodrome.taskgen.build import open_source
 
     assert train_examples(task) == open_source(task, "train").size
 

@@ -15,7 +15,7 @@ from velodrome.suites.planning import batching
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.training.rng import Stream, fresh_eval_seed, key_of
-from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.build import open_source
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 

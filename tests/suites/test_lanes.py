@@ -22,7 +22,7 @@ from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.rng import EVAL_SEED, Stream, key_of
 from velodrome.suites.training.taskdata import TaskData
-from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.build import open_source
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 

@@ -6,8 +6,7 @@ import pytest
 from conformance import FACTS
 
 from velodrome.suites.published.tasks import published_tasks
-from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.family import ImageView
+from velodrome.taskgen.views import ImageView
 
 #: Names in tensorflow-datasets, where ours are others. Text has its tokens in the name, too.
 NAMES = {
@@ -24,7 +23,7 @@ def test_data_batch_and_sizes_are_the_published_ones(name):
     spec, facts = published_tasks()[name], FACTS[name]
     tfds: str = facts["tfds"]
     data = NAMES.get(tfds, tfds)
-    view = spec.family_object.view(spec.config, datasets.get(spec.data.name).info)
+    view = spec.view
     if isinstance(view, ImageView):
         assert [view.size, view.size] == facts["image_size"]
         assert (view.channels == 1) == (facts["grey"] or data.endswith("mnist"))

@@ -13,7 +13,7 @@ from conformance import published_loss
 
 import velodrome
 from velodrome.suites.published.tasks import published_tasks
-from velodrome.taskgen.data.source import open_source
+from velodrome.taskgen.build import open_source
 from velodrome.taskgen.data.standin.catalog import stand_in_name
 from velodrome.taskgen.spec import DataSpec
 

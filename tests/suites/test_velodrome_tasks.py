@@ -13,9 +13,9 @@ from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.suites.catalog import load_suite, slices
 from velodrome.suites.published import tasks as velodrome_tasks
 from velodrome.suites.published.tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
-from velodrome.taskgen.family import ImageView
 from velodrome.taskgen.space.config import config_to_json
 from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import ImageView
 
 # Groups whose programs take long to trace.
 LONG = ("learned_optimizer", "mlp_mixer", "resnet", "transformer_lm", "vit")
@@ -65,7 +65,7 @@ def test_parameters_and_costs_are_the_published_ones(group):
 def test_shapes_are_those_of_the_data():
     for name, spec in published_tasks().items():
         info = velodrome.datasets.get(spec.data.name).info
-        view = spec.family_object.view(spec.config, info)
+        view = spec.view
         if isinstance(view, ImageView):
             assert view.size <= info.shape[0] and view.num_classes == info.num_classes, name
             grey = "BW" in name or name.startswith("LOptPES_Adafac_Cifar")

@@ -22,10 +22,12 @@ from velodrome.suites.running.progress import Tracker
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.family import Family
+from velodrome.taskgen.functions import TaskFunctions
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.space.config import log_int, static
+from velodrome.taskgen.space.distributions import log_int
+from velodrome.taskgen.space.fields import static
 from velodrome.taskgen.spec import DataSpec, TaskSpec
-from velodrome.taskgen.task import Task
+from velodrome.taskgen.views import View
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class BowlConfig:
     image_size: int = static(log_int(4, 9), allowed=(1, 256), default=8)
 
 
-def _build(spec: TaskSpec, info: Any) -> Task:
+def _build(config: BowlConfig, view: View, precision: str) -> TaskFunctions:
     """Loss: mean of x, plus the mean pixel of the batch times 0 so that the batch is used."""
-    size = spec.config.size
+    del view, precision
+    size = config.size
 
     def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
         del dynamic
@@ -51,22 +54,15 @@ def _build(spec: TaskSpec, info: Any) -> Task:
     def metrics(params: Any, state: Any, key: Any, batch: Any, *, train=False, dynamic: Any = None):
         value, _ = loss(params, state, key, batch, train=train, dynamic=dynamic)
         count = jnp.float32(batch["image"].shape[0])
-        return {"loss": (value * count, count), "first": (jnp.mean(batch["image"][0]), 1.0)}
+        first = jnp.mean(batch["image"][0])
+        return {"loss": (value * count, count), "first": (first, jnp.float32(1))}
 
-    return Task(
-        spec=spec,
-        dynamic={},
-        cost=_cost(spec, info),
-        init=init,
-        loss=loss,
-        normalize=lambda value: value,
-        metrics=metrics,
-    )
+    return TaskFunctions(init=init, loss=loss, normalize=jnp.asarray, metrics=metrics)
 
 
-def _cost(spec: TaskSpec, info: Any) -> Cost:
-    del info
-    size = spec.config.size
+def _cost(config: BowlConfig, view: View, batch_size: int) -> Cost:
+    del view, batch_size
+    size = config.size
     return Cost(
         flops=size, bytes=4 * size, params=size, activation_bytes=4, eval_flops_per_example=1
     )
@@ -84,13 +80,15 @@ def moody() -> Family:
     training steps that its state has seen. Its cost makes evaluations go in slices of 32.
     """
 
-    def cost(spec: TaskSpec, info: Any) -> Cost:
-        return dataclasses.replace(_cost(spec, info), activation_bytes=2**22)
+    def cost(config: BowlConfig, view: View, batch_size: int) -> Cost:
+        return dataclasses.replace(_cost(config, view, batch_size), activation_bytes=2**22)
 
-    def build(spec: TaskSpec, info: Any) -> Task:
+    def build(config: BowlConfig, view: View, precision: str) -> TaskFunctions:
+        del view, precision
+
         def init(key: Any, dynamic: Any = None) -> tuple[Any, Any]:
             del key, dynamic
-            return {"x": jnp.zeros(spec.config.size)}, {"seen": jnp.float32(0)}
+            return {"x": jnp.zeros(config.size)}, {"seen": jnp.float32(0)}
 
         def loss(
             params: Any, state: Any, key: Any, batch: Any, *, train: bool, dynamic: Any = None
@@ -107,7 +105,7 @@ def moody() -> Family:
             count = jnp.float32(batch["image"].shape[0])
             return {"loss": (value * count, count)}
 
-        return Task(spec, {}, cost(spec, info), init, loss, lambda value: value, metrics)
+        return TaskFunctions(init=init, loss=loss, normalize=jnp.asarray, metrics=metrics)
 
     return Family(name="moody", config=BowlConfig, build=build, cost=cost)
 

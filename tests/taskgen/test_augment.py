@@ -15,7 +15,7 @@ from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.augmentation import KINDS, PUBLISHED, Augmentation, sample_augmentations
 from velodrome.taskgen.build import build
 from velodrome.taskgen.description import cost
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.wrappers.wrapping import AugmentedTask
 
@@ -244,7 +244,7 @@ def test_wrong_augmentations_are_refused_by_name(augmentations, words):
 
 
 def test_they_are_sampled_with_the_published_probabilities():
-    draws = Draws(0, "augmentations")
+    draws = NamedRng(0, "augmentations")
     count = 1000
     drawn = [sample_augmentations(draws.child(index), "mlp") for index in range(count)]
     for name, probability in PUBLISHED.items():

@@ -10,7 +10,6 @@ from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeEr
 from velodrome.taskgen.budget import (
     Budget,
     DeviceProfile,
-    fit_budget,
     load_profile,
     predict_seconds,
     profile_names,
@@ -18,7 +17,7 @@ from velodrome.taskgen.budget import (
     steps_allowed,
 )
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.sampler import fit_budget
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 PROFILE = DeviceProfile(
@@ -105,8 +104,7 @@ def test_a_damaged_profile_is_refused(tmp_path, change):
 
 
 def fit(spec, max_mflop):
-    info = datasets.get(spec.data.name).info
-    return fit_budget(spec, info, Budget(load_profile("v100"), max_mflop=max_mflop))
+    return fit_budget(spec, Budget(load_profile("v100"), max_mflop=max_mflop))
 
 
 def test_shrinking_keeps_what_fits():

@@ -13,17 +13,10 @@ from flax import nnx
 
 import velodrome
 from velodrome.foundation.errors import SpecError, VelodromeError
-from velodrome.taskgen.declare import family
 from velodrome.taskgen.family import Family
-from velodrome.taskgen.registry import families
-from velodrome.taskgen.space.config import (
-    choice,
-    config_fields,
-    dynamic,
-    log_float,
-    log_int,
-    static,
-)
+from velodrome.taskgen.registry import families, family
+from velodrome.taskgen.space.distributions import choice, log_float, log_int
+from velodrome.taskgen.space.fields import config_fields, dynamic, static
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
@@ -133,8 +126,9 @@ def test_what_is_no_field_and_names_that_are_taken_are_refused():
 
 CELL = """
 from flax import nnx
-from velodrome.taskgen.declare import family
-from velodrome.taskgen.space.config import log_int, static
+from velodrome.taskgen.registry import family
+from velodrome.taskgen.space.distributions import log_int
+from velodrome.taskgen.space.fields import static
 
 @family("cell", width=static(log_int(4, 64), default={width}))
 def {name}(config, view, *, rngs, dynamic):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from velodrome.taskgen.nn import activations, losses
-from velodrome.taskgen.registry import ImageView, TextView
+from velodrome.taskgen.nn import activations, choices, losses
+from velodrome.taskgen.views import ImageView, TextView
 
 
 def test_classification_by_hand():
@@ -67,9 +67,11 @@ def test_the_published_normalizer(classes):
 def test_activations_traced_and_constant_agree_and_have_their_quirks():
     x = jnp.linspace(-4, 4, 41)
     traced = jax.vmap(activations.activate, in_axes=(None, 0))(x, jnp.arange(10))
-    by_name = {name: activations.activate(x, index) for index, name in enumerate(activations.NAMES)}
-    for row, name in zip(traced, activations.NAMES, strict=True):
+    by_name = {
+        name: activations.activate(x, index) for index, name in enumerate(choices.ACTIVATIONS)
+    }
+    for row, name in zip(traced, choices.ACTIVATIONS, strict=True):
         np.testing.assert_allclose(row, by_name[name], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(by_name["abs_leaky_relu"], np.where(x < 0, 0.5 * abs(x), x))
     np.testing.assert_allclose(by_name["silu"], x / (1 + np.exp(-x)), rtol=1e-5, atol=1e-6)
-    assert sum(activations.WEIGHTS) == 12
+    assert sum(choices._ACTIVATION_WEIGHTS) == 12

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 from dataclasses import dataclass
 
 import jax
@@ -15,7 +17,8 @@ import velodrome
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.space.config import log_float, log_int, static
+from velodrome.taskgen.space.distributions import log_float, log_int
+from velodrome.taskgen.space.fields import static
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,44 @@ def test_its_cost_is_traced(registered):
     assert cost.bytes > 0 and cost.activation_bytes > 0 and cost.kernels > 0
 
 
+def no_cost(config, view, batch_size):
+    return velodrome.Cost(1, 1, 1, 1, 1)
+
+
+def test_functions_may_be_import_strings(monkeypatch, key):
+    """The module is imported when a task is built, not before."""
+    module = types.ModuleType("lazily_named")
+    module.__dict__.update(Network=Network, normalize=lambda loss, view: loss * 0 + 3)
+    by_name = Family(
+        "own", Config, "lazily_named:Network", cost=no_cost, normalize="lazily_named:normalize"
+    )
+    with families.temporarily("own", by_name):
+        spec = velodrome.TaskSpec("own", {}, velodrome.DataSpec("digits"), 4)
+        assert velodrome.cost(spec).flops == 1
+        with pytest.raises(ModuleNotFoundError, match="lazily_named"):
+            velodrome.build(spec)
+        monkeypatch.setitem(sys.modules, "lazily_named", module)
+        task = velodrome.build(spec)
+    assert set(task.init(key)[0]) == {"hidden", "norm", "output"}
+    assert task.normalize(jnp.float32(1)) == 3
+
+
+def test_a_family_that_builds_itself_must_return_functions():
+    family = Family("own", Config, build=lambda config, view, precision: 1, cost=no_cost)
+    with families.temporarily("own", family):
+        spec = velodrome.TaskSpec("own", {}, velodrome.DataSpec("digits"), 4)
+        with pytest.raises(VelodromeError, match="'own' returns a int, but must.*TaskFunctions"):
+            velodrome.build(spec)
+
+
 def test_families_that_cannot_work_are_refused():
     with pytest.raises(SpecError, match="data_kind.*'sound'.*image, text"):
         Family("bad", Config, Network, data_kind="sound")
     with pytest.raises(SpecError, match="network"):
         Family("bad", Config)
+    with pytest.raises(SpecError, match=r"family.cost: got '\(spec, info\)'.*batch_size\)"):
+        Family("bad", Config, Network, cost=lambda spec, info: velodrome.Cost(1, 1, 1, 1, 1))
+    with pytest.raises(SpecError, match=r"family.build.*function build\(config, view, precision\)"):
+        Family("bad", Config, build=lambda spec, info: None, cost=no_cost)
     with pytest.raises(VelodromeError, match="must be a velodrome.Family"):
         families.register("bad", Network)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def test_samples_are_the_golden_ones():
 
 def test_sampling_and_costs_need_no_jax():
     program = """
-import sys, taskgen
+import sys, velodrome
 specs = velodrome.sample(40, seed=1) + velodrome.sample(8, seed=1, data="built-in", max_mflop=6)
 for spec in specs:
     velodrome.cost(spec), velodrome.describe(spec)

@@ -13,7 +13,8 @@ from velodrome.foundation.errors import SpecError, UnknownNameError
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import MIXTURE
-from velodrome.taskgen.space.config import config_fields, static, uniform_int
+from velodrome.taskgen.space.distributions import uniform_int
+from velodrome.taskgen.space.fields import config_fields, static
 from velodrome.taskgen.spec import DataSpec, Precision, TaskSpec
 
 # Looked up here: a strategy should not import modules.

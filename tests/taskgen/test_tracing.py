@@ -7,7 +7,7 @@ from flax import nnx
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.tracing import count_program
-from velodrome.taskgen.nn import activations
+from velodrome.taskgen.nn import activations, choices
 
 X = jax.ShapeDtypeStruct((5, 7), jnp.float32)
 W = jax.ShapeDtypeStruct((7, 3), jnp.float32)
@@ -116,7 +116,7 @@ def test_moving_comparing_and_drawing_count_nothing():
     assert flops(lambda x: jnp.cumsum(x) + jax.lax.cummax(x.reshape(-1)), X) == 3 * 35
 
 
-def test_what_is_not_known_is_told():
+def test_unknown_primitives_warn():
     with pytest.warns(UserWarning, match="FLOPs of the primitive 'svd' .* give its family cost="):
         assert flops(lambda x: jnp.linalg.svd(x, compute_uv=False), X) == 0
     with pytest.warns(UserWarning, match="'mul' on complex numbers"):
@@ -124,12 +124,12 @@ def test_what_is_not_known_is_told():
 
 
 def test_the_table_of_activation_flops_is_what_is_traced():
-    for index, name in enumerate(activations.NAMES):
+    for index, name in enumerate(choices.ACTIVATIONS):
 
         def both(x, cotangent, index=index):
             value, pull = jax.vjp(lambda x: activations.activate(x, index), x)
             return value, pull(cotangent)
 
-        forward, backward = activations.FLOPS[name]
+        forward, backward = choices.ACTIVATION_FLOPS[name]
         assert flops(lambda x, index=index: activations.activate(x, index), X) == 35 * forward
         assert flops(both, X, X) == 35 * (forward + backward), name

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from velodrome import cli
-from velodrome.commands import _progress
-from velodrome.commands import data as data_command
+from velodrome.commands import _data, _progress
 from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.prepared import Record, SplitRecord
 from velodrome.taskgen.data.published.sources import RawFile
@@ -24,13 +23,13 @@ COUNTS = {"train": 20, "test": 10}
 
 
 # Reading all suites takes long, and they do not change.
-suites_by_data = functools.cache(data_command._suites_by_data)
+suites_by_data = functools.cache(_data.suites_by_data)
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(data_command, "_suites_by_data", suites_by_data)
+    monkeypatch.setattr(_data, "suites_by_data", suites_by_data)
 
 
 @pytest.fixture

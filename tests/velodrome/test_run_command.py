@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
+import velodrome
 from velodrome import cli
-from velodrome.suites.running import run as running
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Puts a run that only notes what it is asked in the place of the real one."""
+    """Replace the real run by one that notes its arguments."""
     noted: list[Any] = []
 
     def run(*arguments: Any, **options: Any) -> Any:
         noted.append((arguments, options))
         return SimpleNamespace(failed={})
 
-    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(velodrome, "run", run)
     return noted
 
 
@@ -52,7 +52,7 @@ def test_failed_shards_are_told_and_exit_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     failed = {"0123456789abcdef": {"message": "out of memory"}}
-    monkeypatch.setattr(running, "run", lambda *_, **__: SimpleNamespace(failed=failed))
+    monkeypatch.setattr(velodrome, "run", lambda *_, **__: SimpleNamespace(failed=failed))
     assert cli.main(["run", "demo", "--out", "x"]) == 1
     told = capsys.readouterr().err
     assert "shard 0123456789abcdef failed: out of memory" in told

@@ -1,18 +1,25 @@
-"""Progress bars on a terminal; elsewhere a line now and then."""
+"""Progress bars on a terminal; elsewhere a line every half minute."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TransferSpeedColumn,
+)
 
 LINE_SECONDS = 30.0
-"""Where there is no terminal: seconds between two lines."""
 
 
 class ProgressBars:
-    """Shows on the standard error how far things are, while a ``with`` block runs.
+    """Show on the standard error how far things are, while a ``with`` block runs.
 
     Args:
       in_bytes: Whether amounts are bytes; else they are examples.
@@ -20,15 +27,11 @@ class ProgressBars:
 
     def __init__(self, *, in_bytes: bool = True):
         self._in_bytes = in_bytes
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-        self._told = time.monotonic()
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> ProgressBars:
-        """Starts to show bars, if the standard error is a terminal."""
-        from rich.console import Console
-        from rich.progress import DownloadColumn, MofNCompleteColumn, Progress, TransferSpeedColumn
-
         if sys.stderr.isatty():
             columns = (
                 (DownloadColumn(), TransferSpeedColumn())
@@ -45,15 +48,14 @@ class ProgressBars:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Removes the bars."""
         if self._bars is not None:
             self._bars.stop()
 
-    def tell(self, what: str, done: int, total: int) -> None:
-        """Shows that ``done`` of ``total`` (0 if unknown) of something is done."""
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` (0 if unknown) are done."""
         if self._bars is None:
-            if time.monotonic() - self._told >= LINE_SECONDS:
-                self._told = time.monotonic()
+            if time.monotonic() - self._last_line >= LINE_SECONDS:
+                self._last_line = time.monotonic()
                 of = f" of {total:,}" if total else ""
                 print(f"{what}: {done:,}{of}", file=sys.stderr, flush=True)
             return
@@ -62,5 +64,5 @@ class ProgressBars:
         self._bars.update(self._tasks[what], completed=done, total=total or None)
 
     def of(self, what: str) -> Callable[[int, int], None]:
-        """Returns ``progress(done, total)`` for one thing."""
-        return lambda done, total: self.tell(what, done, total)
+        """Return ``progress(done, total)`` for one thing."""
+        return lambda done, total: self.show(what, done, total)

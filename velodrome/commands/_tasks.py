@@ -1,19 +1,20 @@
-"""Finds the tasks that a user's text stands for."""
+"""Find the tasks that a user's text stands for."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
-
-if TYPE_CHECKING:
-    from velodrome.taskgen.spec import TaskSpec
+from velodrome.foundation.registry import load_module_file
+from velodrome.suites.catalog import is_path, load_suite, suites
+from velodrome.suites.published.tasks import refuse_missing
+from velodrome.taskgen.spec import TaskSpec
 
 
 def find_tasks(text: str) -> list[TaskSpec]:
-    """Returns the task specs that ``text`` stands for.
+    """Return the task specs that ``text`` stands for.
 
     Args:
       text: A file of tasks or of one spec, a suite's name, one task of either
@@ -25,10 +26,6 @@ def find_tasks(text: str) -> list[TaskSpec]:
       SpecError: A spec is wrong.
       PlanError: It is a published task that is not implemented.
     """
-    from velodrome.suites.catalog import suites
-    from velodrome.suites.published.tasks import refuse_missing
-    from velodrome.taskgen.spec import TaskSpec
-
     if text.lstrip().startswith("{"):
         return [TaskSpec.from_json(_parse(text, "the text given"))]
     if ".py:" in text:
@@ -46,7 +43,7 @@ def find_tasks(text: str) -> list[TaskSpec]:
 
 
 def find_task(text: str) -> TaskSpec:
-    """Returns the one task spec that ``text`` stands for; see :func:`find_tasks`.
+    """Return the one task spec that ``text`` stands for; see :func:`find_tasks`.
 
     Raises:
       VelodromeError: It stands for several.
@@ -61,17 +58,12 @@ def find_task(text: str) -> TaskSpec:
 
 def _is_collection(name: str) -> bool:
     """Whether it names a suite, a part of one such as ``velodrome-83/mlp``, or a file."""
-    from velodrome.suites.catalog import is_path, suites
-
     if name.endswith(".json") or name in suites:
         return True
     return bool(name) and ":" not in name and is_path(name)
 
 
 def _members(name: str) -> list[TaskSpec]:
-    from velodrome.suites.catalog import load_suite, suites
-    from velodrome.taskgen.spec import TaskSpec
-
     if name.endswith(".json") or (name not in suites and Path(name).is_file()):
         try:
             content = _parse(Path(name).read_text(encoding="utf-8"), name)
@@ -85,7 +77,7 @@ def _members(name: str) -> list[TaskSpec]:
 
 
 def _usable_members(suite: str) -> list[TaskSpec]:
-    """Returns a suite's tasks; none if another package's suite cannot be loaded."""
+    """Return a suite's tasks; none if another package's suite cannot be loaded."""
     try:
         return _members(suite)
     except VelodromeError:
@@ -104,9 +96,6 @@ def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:
 
 
 def _from_python(text: str) -> TaskSpec:
-    from velodrome.foundation.registry import load_module_file
-    from velodrome.taskgen.spec import TaskSpec
-
     path, _, attribute = text.rpartition(":")
     module = load_module_file(path)
     found = getattr(module, attribute, None)
@@ -116,7 +105,7 @@ def _from_python(text: str) -> TaskSpec:
     return found
 
 
-def _parse(text: str, where: str) -> dict:
+def _parse(text: str, where: str) -> Mapping[str, object]:
     try:
         content = json.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""``velodrome calibrate``: measures this machine and stores a device profile."""
+"""``velodrome calibrate``: measure this machine, and store a device profile."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
-    return run_command(calibrate, arguments, name="calibrate", examples=EXAMPLES)
+    """Parse the arguments and run the command."""
+    return run_command(measure, arguments, name="calibrate", examples=EXAMPLES)
 
 
-def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "here") -> int:
+def measure(*, name: Annotated[str, arg(metavar="PROFILE")] = "here") -> int:
     """Measure this machine, and store a profile that predicts the seconds of a training step.
 
     Takes about a minute; leave the machine alone meanwhile.
@@ -31,9 +31,9 @@ def calibrate(*, name: Annotated[str, arg(metavar="PROFILE")] = "here") -> int:
     Args:
       name: Name of the profile; `--device` of other commands takes it.
     """
-    from velodrome.taskgen.calibrate import calibrate as measure
+    from velodrome.taskgen.calibrate import calibrate  # noqa: PLC0415 - imports scipy
 
-    profile = measure(name=name)
+    profile = calibrate(name=name)
     print_pairs(
         [
             ("profile", profile.name),

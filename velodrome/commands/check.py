@@ -1,4 +1,4 @@
-"""``velodrome check``: the contract tests, for one's own contributions too."""
+"""``velodrome check``: the contract tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+import velodrome
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_table
+from velodrome.commands._tasks import find_task
 from velodrome.foundation.text import duration
 
 EXAMPLES = (
@@ -20,7 +22,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(check, arguments, name="check", examples=EXAMPLES)
 
 
@@ -39,14 +41,12 @@ def check(
       name: A registered name, an entry point, or path/to/file.py:object. For tasks also what
         `velodrome show` takes.
     """
-    import velodrome.check as checks
-
     if kind == "task":
-        from velodrome.commands._tasks import find_task
-
-        results = checks.check_task(find_task(name))
+        results = velodrome.check_task(find_task(name))
+    elif kind == "family":
+        results = velodrome.check_family(name)
     else:
-        results = {"family": checks.check_family, "optimizer": checks.check_optimizer}[kind](name)
+        results = velodrome.check_optimizer(name)
     print_table(
         ("check", "result", "#time", "what it asks for, or what is wrong"),
         (

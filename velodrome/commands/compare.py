@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console, print_table
+from velodrome.foundation.files import atomic_path
 
 EXAMPLES = (
     "velodrome compare runs/before runs/after",
@@ -45,12 +47,10 @@ def compare(
       after: The directory of the second one.
       out: Where tables of all tasks go as CSV files: `tasks.csv` and `optimizers.csv`.
     """
-    from velodrome.foundation.files import atomic_path
-    from velodrome.results.analyses.diff import WORSE, compare_stores, only_in
-    from velodrome.results.store.combined import open_stores
+    from velodrome.results.analyses import diff  # noqa: PLC0415 - help needs no pandas
 
-    first, second = open_stores([before]), open_stores([after])
-    tasks, totals = compare_stores(first, second)
+    first, second = (velodrome.Store.open(path, read_only=True) for path in (before, after))
+    tasks, totals = diff.compare_stores(first, second)
     rows = tasks.to_dict("records")
     unchanged = ("equal", "same", "not run")
     changed = [_task(row) for row in rows if row["verdict"] not in unchanged]
@@ -66,7 +66,7 @@ def compare(
         f"change, {alike['not run']} without runs in either.",
         markup=False,
     )
-    for where, names in (("A", only_in(first, second)), ("B", only_in(second, first))):
+    for where, names in (("A", diff.only_in(first, second)), ("B", diff.only_in(second, first))):
         if names:
             console().print(f"only in {where}: {', '.join(names)}", markup=False)
     console().print()
@@ -80,7 +80,7 @@ def compare(
             with atomic_path(out / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
         console().print(f"all of it is in {out}", markup=False)
-    return int(any(row["verdict"] in WORSE for row in rows))
+    return int(any(row["verdict"] in diff.WORSE for row in rows))
 
 
 def _task(row: dict[Any, Any]) -> tuple[str, ...]:

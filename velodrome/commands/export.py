@@ -52,15 +52,12 @@ def export(
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("an export of several stores needs a place: add --out DIR")
-    # Help needs no pandas.
-    from velodrome.results.analyses.reference import load_reference  # noqa: PLC0415 - see above
-
     files = velodrome.export(
         stores,
         out,
         parts=names(parts) or (),
         formats=names(formats) or (),
-        reference=load_reference(),
+        reference=velodrome.load_reference(),
     )
     rows = [(path.name, f"{count:,}") for paths, count in files.tables.values() for path in paths]
     if rows:

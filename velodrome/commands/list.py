@@ -1,17 +1,22 @@
-"""``velodrome list``: what there is, by kind."""
+"""``velodrome list``: families, data sets, optimizers, suites, or tasks."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import print_table
+from velodrome.commands._tasks import find_tasks
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import short
+from velodrome.suites.catalog import load_suite, slices, suites
+from velodrome.taskgen.registry import families
+from velodrome.taskgen.space.fields import config_fields
 
 EXAMPLES = (
     "velodrome list families     # what tasks can be sampled from",
@@ -19,11 +24,11 @@ EXAMPLES = (
     "velodrome list tasks demo   # the tasks of a suite or of a file",
 )
 
-Rows = Iterator[Sequence[object]]
+Row = Sequence[object]
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(list_things, arguments, name="list", examples=EXAMPLES)
 
 
@@ -41,13 +46,22 @@ def list_things(
     if where is not None and kind != "tasks":
         raise VelodromeError(f"`velodrome list {kind}` takes nothing more; leave out {where!r}.")
     columns, rows = {
-        "families": (("family", "data", "#version", "config"), _families),
+        "families": (
+            ("family", "data", "#version", "config"),
+            lambda: _each("family", families.names(), _family),
+        ),
         "datasets": (
             ("data set", "kind", "shape", "#classes", "#train", "#held out", "from"),
-            _datasets,
+            lambda: _each("data set", velodrome.datasets.names(), _dataset),
         ),
-        "optimizers": (("optimizer", "label", "sweep", "#points", "needs"), _optimizers),
-        "suites": (("suite", "#tasks", "#steps", "#seeds", "optimizers", "hash"), _suites),
+        "optimizers": (
+            ("optimizer", "label", "sweep", "#points", "needs"),
+            lambda: _each("optimizer", velodrome.optimizers.names(), _optimizer),
+        ),
+        "suites": (
+            ("suite", "#tasks", "#steps", "#seeds", "optimizers", "hash"),
+            lambda: _each("suite", suites.names(), _suite),
+        ),
         "tasks": (
             ("task", "family", "data", "#batch", "#parameters", "#FLOPs a step"),
             lambda: _tasks(where),
@@ -57,89 +71,48 @@ def list_things(
     return 0
 
 
-def _each(registry: Any, describe: Callable[[str, Any], Sequence[object]]) -> Rows:
-    """Describes all entries; one that cannot be loaded is told on stderr, with the reason."""
-    for name in registry.names():
+def _each(
+    kind: str, names: Sequence[str], rows_of: Callable[[str], Iterator[Row]]
+) -> Iterator[Row]:
+    """Yield the rows of all names; say on stderr which cannot be loaded, and why."""
+    for name in names:
         try:
-            yield describe(name, registry.get(name))
+            yield from rows_of(name)
         except VelodromeError as error:
-            print(f"velodrome: {registry.kind} {name!r} cannot be used: {error}", file=sys.stderr)
+            print(f"velodrome: {kind} {name!r} cannot be used: {error}", file=sys.stderr)
 
 
-def _families() -> Rows:
-    from velodrome.taskgen.registry import families
-    from velodrome.taskgen.space.config import config_fields
-
-    return _each(
-        families,
-        lambda name, family: (
-            name,
-            family.data_kind,
-            family.version,
-            ", ".join(config_fields(family.config)),
-        ),
-    )
+def _family(name: str) -> Iterator[Row]:
+    family = families.get(name)
+    yield name, family.data_kind, family.version, ", ".join(config_fields(family.config))
 
 
-def _datasets() -> Rows:
-    from velodrome.taskgen.data.registry import datasets
-
-    def describe(name: str, dataset: Any) -> Sequence[object]:
-        info = dataset.info
-        shape = "x".join(map(str, info.shape)) if info.shape else ""
-        sizes = info.split_sizes
-        return (
-            name,
-            info.kind,
-            shape,
-            info.num_classes or info.vocab_size,
-            sizes.get("train", ""),
-            sizes.get("heldout", ""),
-            info.provenance,
-        )
-
-    return _each(datasets, describe)
+def _dataset(name: str) -> Iterator[Row]:
+    info = velodrome.datasets.get(name).info
+    shape = "x".join(map(str, info.shape)) if info.shape else ""
+    sizes = (info.split_sizes.get(split, "") for split in ("train", "heldout"))
+    classes = info.num_classes or info.vocab_size
+    yield name, info.kind, shape, classes, *sizes, info.provenance
 
 
-def _optimizers() -> Rows:
-    from velodrome.optimizers.registry import optimizers
-
-    return _each(
-        optimizers,
-        lambda name, spec: (
-            name,
-            spec.label,
-            ", ".join(spec.grid) or "none",
-            len(spec.points),
-            ", ".join(sorted(spec.needs)),
-        ),
-    )
+def _optimizer(name: str) -> Iterator[Row]:
+    spec = velodrome.optimizers.get(name)
+    sweep = ", ".join(spec.grid) or "none"
+    yield name, spec.label, sweep, len(spec.points), ", ".join(sorted(spec.needs))
 
 
-def _suites() -> Rows:
-    from velodrome.suites.catalog import load_suite, slices, suites
-    from velodrome.suites.suite import Suite
-
-    def describe(name: str, suite: Any) -> Sequence[object]:
-        protocol = suite.protocol
-        names = ", ".join(suite.optimizers)
-        return name, len(suite.tasks), protocol.steps, protocol.seeds, names, suite.hash[:12]
-
-    for row in _each(suites, lambda name, _: (name, load_suite(name))):
-        name, suite = cast(tuple[str, Suite], tuple(row))
-        yield describe(name, suite)
-        for part, members in slices(suite).items():
-            yield describe(part, members)
+def _suite(name: str) -> Iterator[Row]:
+    suite = load_suite(name)
+    for part, members in {name: suite, **slices(suite)}.items():
+        protocol = members.protocol
+        names = ", ".join(members.optimizers)
+        yield part, len(members.tasks), protocol.steps, protocol.seeds, names, members.hash[:12]
 
 
-def _tasks(where: str | None) -> Rows:
-    from velodrome.commands._tasks import find_tasks
-    from velodrome.suites.catalog import suites
-    from velodrome.taskgen.description import cost
-
+def _tasks(where: str | None) -> Iterator[Row]:
     for name in suites.names() if where is None else [where]:
         for spec in find_tasks(name):
-            price = cost(spec)
+            cost = velodrome.cost(spec)
             label = spec.label if where else f"{name}:{spec.label}"
-            size = (short(price.params), short(price.flops))
-            yield (label, spec.family, spec.data.name, spec.batch_size, *size)
+            size = (short(cost.params), short(cost.flops))
+            yield label, spec.family, spec.data.name, spec.batch_size, *size

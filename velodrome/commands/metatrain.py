@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import SpecError
@@ -58,23 +59,22 @@ def metatrain(
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from velodrome.optimizers.metatrain.loop import metatrain as train  # noqa: PLC0415 - jax
-    from velodrome.optimizers.metatrain.search.search import search_numbers  # noqa: PLC0415 - jax
-    from velodrome.suites.training.jax_config import (  # noqa: PLC0415 - jax
-        numerics,
-        use_compilation_cache,
-    )
+    from velodrome.suites.training import jax_config  # noqa: PLC0415 - help needs no jax
 
     settings = load_plan(config)
     if isinstance(settings, SearchConfig) and workers:
         raise SpecError("--workers", workers, "0: a search runs in this process alone")
-    use_compilation_cache()
+    jax_config.use_compilation_cache()
     seconds = None if max_minutes is None else 60.0 * max_minutes
-    with numerics():
+    with jax_config.numerics():
         if isinstance(settings, SearchConfig):
-            result = search_numbers(settings, out, resume=not restart, max_seconds=seconds)
+            result = velodrome.search_numbers(
+                settings, out, resume=not restart, max_seconds=seconds
+            )
         else:
-            result = train(settings, out, resume=not restart, max_seconds=seconds, workers=workers)
+            result = velodrome.metatrain(
+                settings, out, resume=not restart, max_seconds=seconds, workers=workers
+            )
     if result.finished:
         console().print(f"the weights are in {result.path}", markup=False)
     else:

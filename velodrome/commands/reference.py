@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_table
 from velodrome.foundation.errors import VelodromeError
+
+if TYPE_CHECKING:
+    from velodrome.results.analyses.reference import Reference
 
 EXAMPLES = (
     "velodrome reference fetch                           # 3.5 MB over HTTPS, into the cache",
@@ -20,7 +23,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(reference, arguments, name="reference", examples=EXAMPLES)
 
 
@@ -44,31 +47,30 @@ def reference(
       source: A file to take instead of fetching it: JSON, or that in gzip.
       unverified: Take also a file whose numbers do not tell its kind, as one of a few tasks.
     """
-    if action == "list":
-        if source is not None or unverified:
-            raise VelodromeError(
-                "`velodrome reference list` takes no --from and no --unverified; leave them out."
-            )
-        print_table(("reference", "#tasks", "#last step", "from"), _list())
-        return 0
-    from velodrome.results.analyses.reference import WORDS, fetch_reference
+    if action == "list" and (source is not None or unverified):
+        raise VelodromeError(
+            "`velodrome reference list` takes no --from and no --unverified; leave them out."
+        )
+    from velodrome.results.analyses import reference as published  # noqa: PLC0415 - help needs no numpy
 
-    found = fetch_reference(kind, source=source, unverified=unverified)
-    last = max(envelope.steps[-1] for envelope in found.envelopes.values())
+    if action == "list":
+
+        def row(kind: str) -> Sequence[object]:
+            found = published.load_reference(kind)
+            if found is None:
+                return kind, "", "", f"not here yet: velodrome reference fetch --kind {kind}"
+            return kind, len(found.envelopes), f"{_last_step(found):,.0f}", found.origin
+
+        print_table(("reference", "#tasks", "#last step", "from"), map(row, published.WORDS))
+        return 0
+    found = published.fetch_reference(kind, source=source, unverified=unverified)
     console().print(
-        f"{len(found.envelopes)} tasks, {WORDS[kind]}, to step {last:,.0f}; from {found.origin}",
+        f"{len(found.envelopes)} tasks, {published.WORDS[kind]}, to step {_last_step(found):,.0f}; "
+        f"from {found.origin}",
         markup=False,
     )
     return 0
 
 
-def _list() -> Iterator[Sequence[object]]:
-    from velodrome.results.analyses.reference import WORDS, load_reference
-
-    for kind in WORDS:
-        found = load_reference(kind)
-        if found is None:
-            yield kind, "", "", f"not here yet: velodrome reference fetch --kind {kind}"
-            continue
-        last = max(envelope.steps[-1] for envelope in found.envelopes.values())
-        yield kind, len(found.envelopes), f"{last:,.0f}", found.origin
+def _last_step(found: Reference) -> float:
+    return max(envelope.steps[-1] for envelope in found.envelopes.values())

@@ -46,12 +46,8 @@ def report(
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("a report of several stores needs a place: add --out DIR")
-    # Help needs neither pandas nor matplotlib.
-    from velodrome.results.analyses.reference import load_reference  # noqa: PLC0415 - see above
-    from velodrome.results.report import print_report  # noqa: PLC0415 - see above
-
-    files = velodrome.report(stores, out, reference=load_reference())
-    print_report(files.data, console=console())
+    files = velodrome.report(stores, out, reference=velodrome.load_reference())
+    files.print(console())
     console().print(
         f"\nthe page is {files.page}; the figures, CSV files and report.md are beside it",
         markup=False,

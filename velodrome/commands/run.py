@@ -9,6 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+import velodrome
 from velodrome.commands._parsing import names, numbers, option, run_command
 
 EXAMPLES = (
@@ -65,9 +66,7 @@ def run(
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
         calibrate`. Default: this machine, roughly.
     """
-    from velodrome.suites.running.run import run as run_suite
-
-    result = run_suite(
+    result = velodrome.run(
         suite,
         out,
         optimizers=names(optimizers),

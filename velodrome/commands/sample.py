@@ -1,4 +1,4 @@
-"""``velodrome sample``: task specs from the families' distributions, into a file."""
+"""``velodrome sample``: draw task specs from the families' distributions into a file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import SpecError
 from velodrome.foundation.text import plural
+from velodrome.taskgen.budget import Budget, load_profile
 
 EXAMPLES = (
     "velodrome sample --count 8 --seed 0 --data built-in --max-mflop 6 -o tasks.json",
@@ -19,7 +21,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(sample, arguments, name="sample", examples=EXAMPLES)
 
 
@@ -45,25 +47,22 @@ def sample(
       seed: Which draw, 0 or more.
       family: Only this family. Default: a mixture of all.
       data: Data sets to draw from: those inside installed packages, or the published ones.
-      hours: A task must do its steps within so many hours on the device.
+      hours: A task must do its steps within this many hours on the device.
       device: Device profile that predicts the time.
-      max_mflop: At most so many million FLOPs a training step. Default: no limit.
+      max_mflop: At most this many million FLOPs a training step. Default: no limit.
     """
     if count < 1:
         raise SpecError("--count", count, "an integer of at least 1")
     if seed < 0:
         raise SpecError("--seed", seed, "an integer of at least 0")
-    import velodrome
-    from velodrome.taskgen.budget import Budget, load_profile
-    from velodrome.taskgen.description import describe
-    from velodrome.taskgen.sampler import sample_recorded
+    from velodrome.taskgen.sampler import sample_recorded  # noqa: PLC0415 - imports numpy
 
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
     drawn = list(sample_recorded(count, seed=seed, family=family, data=data, budget=budget))
     specs = [sampled.spec for sampled in drawn]
     recorded = []
     for sampled in drawn:
-        facts = describe(sampled.spec, device=device, hours=hours, max_mflop=max_mflop)
+        facts = velodrome.describe(sampled.spec, device=device, hours=hours, max_mflop=max_mflop)
         kept = ("cost", "predicted_seconds", "device", "hours", "steps_allowed")
         recorded.append(
             {

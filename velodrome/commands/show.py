@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+import velodrome
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_pairs
 from velodrome.commands._tasks import find_tasks
 from velodrome.foundation.text import duration, short, size
-
-if TYPE_CHECKING:
-    from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 EXAMPLES = (
     "velodrome show tasks.json        # every task of a file",
@@ -25,7 +24,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(show, arguments, name="show", examples=EXAMPLES)
 
 
@@ -43,7 +42,7 @@ def show(
       task: A file of tasks or of one spec, a suite, FILE_OR_SUITE:NUMBER_OR_LABEL, the label of a
         task of a suite, or the JSON of a spec.
       device: Device profile that predicts the time.
-      hours: Count the steps that so many hours allow.
+      hours: Count the steps that this many hours allow.
       json_only: Print the specs as JSON and nothing else.
     """
     specs = find_tasks(task)
@@ -51,12 +50,10 @@ def show(
         content = [spec.to_json() for spec in specs]
         print(json.dumps(content[0] if len(content) == 1 else content, indent=1))
         return 0
-    from velodrome.taskgen.description import describe
-
     for number, spec in enumerate(specs):
         if number:
             console().print()
-        _print(spec, describe(spec, device=device, hours=hours))
+        _print(spec, velodrome.describe(spec, device=device, hours=hours))
     return 0
 
 

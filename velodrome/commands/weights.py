@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
+import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, print_pairs, print_table
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import short
-from velodrome.optimizers.velo.weights.official import fetch_weights
-from velodrome.optimizers.velo.weights.store import read_weights, weights_names, weights_path
 
 EXAMPLES = (
     "velodrome weights list",
@@ -41,42 +40,35 @@ def weights(
       action: What to do.
       name: For fetch: velo. For verify: a name that `list` shows, or a path.
     """
-    if action == "list":
-        if name is not None:
-            raise VelodromeError(
-                f"`velodrome weights list` takes nothing more; leave out {name!r}."
-            )
-        print_table(("weights", "label", "#parameters", "LSTM, bank", "where"), _list())
-        return 0
-    if name is None:
+    if action == "list" and name is not None:
+        raise VelodromeError(f"`velodrome weights list` takes nothing more; leave out {name!r}.")
+    if action != "list" and name is None:
         example = "velo" if action == "fetch" else "velo-tiny"
         raise VelodromeError(f"say which weights: velodrome weights {action} {example}")
-    return _fetch(name) if action == "fetch" else _verify(name)
+    from velodrome.optimizers.velo.weights import store  # noqa: PLC0415 - help needs no numpy
 
+    if name is None:
 
-def _list() -> Iterator[Sequence[object]]:
-    for name in weights_names():
-        path = weights_path(name)
-        if not path.is_file():
-            yield name, f"not here yet: velodrome weights fetch {name}", "", "", path
-            continue
-        try:
-            found = read_weights(name)
-        except VelodromeError as error:
-            yield name, f"unusable: {error}", "", "", path
-            continue
-        size = f"{found.weights.hidden_size}, {found.weights.bank_size}"
-        yield name, found.label, short(found.parameters), size, path
+        def row(known: str) -> Sequence[object]:
+            path = store.weights_path(known)
+            if not path.is_file():
+                return known, f"not here yet: velodrome weights fetch {known}", "", "", path
+            try:
+                found = store.read_weights(known)
+            except VelodromeError as error:
+                return known, f"unusable: {error}", "", "", path
+            size = f"{found.weights.hidden_size}, {found.weights.bank_size}"
+            return known, found.label, short(found.parameters), size, path
 
-
-def _fetch(name: str) -> int:
-    with ProgressBars() as bars:
-        fetch_weights(name, progress=bars.of("fetching"))
-    return _verify(name)
-
-
-def _verify(name: str) -> int:
-    found = read_weights(name)
+        print_table(
+            ("weights", "label", "#parameters", "LSTM, bank", "where"),
+            map(row, store.weights_names()),
+        )
+        return 0
+    if action == "fetch":
+        with ProgressBars() as bars:
+            velodrome.fetch_weights(name, progress=bars.of("fetching"))
+    found = store.read_weights(name)
     print_pairs(
         [
             ("label", found.label),

@@ -11,20 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
 from velodrome.contracts import task as task_contract
-from velodrome.contracts.task import prepare, require
+from velodrome.contracts.task import prepare, quick, require
 from velodrome.foundation.errors import SpecError, VelodromeError
-from velodrome.taskgen.description import cost
 from velodrome.taskgen.family import Family
-from velodrome.taskgen.space.config import (
-    FieldInfo,
-    config_fields,
-    dynamic_values,
-    sample_config,
-    static_values,
-)
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.space.config import dynamic_values, sample_config
+from velodrome.taskgen.space.distributions import Value
+from velodrome.taskgen.space.draws import NamedRng
+from velodrome.taskgen.space.fields import FieldInfo, config_fields
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 _SAMPLES = 12
@@ -49,13 +46,13 @@ class Subject:
     family: Family
 
     def sampled(self, index: int) -> TaskSpec:
-        """Returns the spec of that index, drawn as the sampler draws."""
-        draws = Draws(0, "check", self.family.name, index)
-        config = sample_config(self.family.config, draws.child("config"))
-        return self.spec(config, self.family.batch_size.sample(draws, "batch_size"))
+        """Return the spec of that index, drawn as the sampler draws."""
+        rng = NamedRng(0, "check", self.family.name, index)
+        config = sample_config(self.family.config, rng.child("config"))
+        return self.spec(config, int(self.family.batch_size.sample(rng, "batch_size")))
 
-    def spec(self, config: Any, batch_size: int = _SMALL_BATCH) -> TaskSpec:
-        """Returns a spec on built-in data; ``{}`` is the default config."""
+    def spec(self, config: object, batch_size: int = _SMALL_BATCH) -> TaskSpec:
+        """Return a spec on built-in data; ``{}`` is the default config."""
         data = DataSpec(_DATA[self.family.data_kind])
         return TaskSpec(self.family.name, config, data, batch_size)
 
@@ -66,15 +63,20 @@ class Subject:
 
     @cached_property
     def small(self) -> task_contract.Subject:
-        """The cheapest of the sampled tasks, with a small batch and default dynamic values."""
-        cheapest = min(self.specs, key=lambda spec: cost(spec).flops)
-        return prepare(self.spec(static_values(cheapest.config)))
+        """The default task with a small batch, every field shrunk as far as the family allows."""
+        fields = config_fields(self.family.config)
+        floors = {
+            name: min(floor, fields[name][2])
+            for name, floor in self.family.shrink.items()
+            if name in fields
+        }
+        return prepare(self.spec(floors))
 
 
 def check_sampling(subject: Subject) -> None:
-    """The same draws give the same spec, and other draws another one."""
+    """Sampling again gives equal specs, and other draws give others."""
     again = [subject.sampled(index) for index in range(_SAMPLES)]
-    require(subject.specs == again, "the same draws give different specs")
+    require(subject.specs == again, "sampling again gives different specs")
     require(len({spec.hash for spec in again}) > 1, "all sampled specs are the same")
 
 
@@ -102,7 +104,7 @@ def check_cost(subject: Subject) -> None:
 
 
 def check_dynamic(subject: Subject) -> None:
-    """Eight dynamic variants run through one compiled program, and give each task's own numbers."""
+    """Eight dynamic variants are lanes of one program, and have the losses of their own tasks."""
     fields = config_fields(subject.family.config)
     names = [name for name, (_, info, _) in fields.items() if info.dynamic]
     if not names:
@@ -112,17 +114,20 @@ def check_dynamic(subject: Subject) -> None:
         any(change != changes[0] for change in changes),
         f"the dynamic fields {', '.join(names)} allow a single value; declare them static",
     )
-    losses, variants = _losses_of_variants(subject.small, changes)
-    if _alike(losses):
-        # The cheapest config may have no use for them, such as a network without layers.
-        losses, variants = _losses_of_variants(prepare(subject.spec({})), changes)
+    base = subject.small.task.spec
+    variants = [
+        dataclasses.replace(base, config={**vars(base.config), **change}) for change in changes
+    ]
+    values = [dynamic_values(spec.config) for spec in variants]
+    lanes = {name: jnp.asarray([value[name] for value in values]) for name in names}
+    losses = quick(jax.vmap(partial(_loss_at_start, subject.small)))(lanes)
     require(
-        not _alike(losses),
+        bool((losses != losses[0]).any()),
         f"with all {_VARIANTS} dynamic variants of the default config the loss is "
         f"{losses[0]:.6g}: the network does not use them",
     )
     for spec, loss in list(zip(variants, losses, strict=True))[:_COMPARED]:
-        own = jax.jit(partial(_loss_at_start, prepare(spec), None))()
+        own = quick(partial(_loss_at_start, prepare(spec), None))()
         require(
             bool(jnp.allclose(loss, own, rtol=1e-4, atol=1e-5, equal_nan=True)),
             f"with the dynamic values {dynamic_values(spec.config)} traced the loss is {loss:.6g}, "
@@ -130,8 +135,8 @@ def check_dynamic(subject: Subject) -> None:
         )
 
 
-def _variant(subject: Subject, names: list[str], index: int) -> dict[str, Any]:
-    """Returns values for dynamic fields: drawn, or, where the sampler draws one only, spread."""
+def _variant(subject: Subject, names: list[str], index: int) -> dict[str, Value]:
+    """Return values for dynamic fields: drawn, or, where the sampler draws one only, spread."""
     fields, drawn = config_fields(subject.family.config), subject.specs[index].config
     chosen = {}
     for name in names:
@@ -141,8 +146,8 @@ def _variant(subject: Subject, names: list[str], index: int) -> dict[str, Any]:
     return chosen
 
 
-def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Any:
-    """Returns an allowed value near the default, another one for each index if there is one."""
+def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Value:
+    """Return an allowed value near the default, another one for each index if there is one."""
     if kind is bool:
         return bool(index % 2)
     if kind is str:
@@ -154,30 +159,7 @@ def _spread(kind: type, info: FieldInfo, default: Any, index: int) -> Any:
     return min(max(round(value), info.allowed[0]), info.allowed[1]) if kind is int else value
 
 
-def _losses_of_variants(
-    small: task_contract.Subject, changes: list[dict[str, Any]]
-) -> tuple[list[jax.Array], list[TaskSpec]]:
-    """Returns the losses at the start, from one program, and the specs of the variants."""
-    base, traces = small.task.spec, []
-    variants = [
-        dataclasses.replace(base, config={**vars(base.config), **change}) for change in changes
-    ]
-
-    def evaluate(dynamic: Any) -> jax.Array:
-        traces.append(dynamic)
-        return _loss_at_start(small, dynamic)
-
-    one = jax.jit(evaluate)
-    losses = [one(_as_arrays(dynamic_values(spec.config))) for spec in variants]
-    require(len(traces) == 1, f"{_VARIANTS} dynamic variants needed {len(traces)} programs")
-    return losses, variants
-
-
-def _alike(losses: list[jax.Array]) -> bool:
-    return all(bool(loss == losses[0]) for loss in losses)
-
-
-def _loss_at_start(small: task_contract.Subject, dynamic: Any) -> jax.Array:
+def _loss_at_start(small: task_contract.Subject, dynamic: Dynamic | None) -> jax.Array:
     params, state = small.task.init(jax.random.key(0), dynamic)
     # A last layer that starts at zero would hide what comes before it.
     leaves, structure = jax.tree.flatten(params)
@@ -196,8 +178,8 @@ def check_learning(subject: Subject) -> None:
     task, key = subject.small, jax.random.key(1)
     adam, batch = optax.scale_by_adam(), task.batch()
 
-    @jax.jit
-    def update(gradient: Any, state: Any, params: Any, rate: jax.Array) -> Any:
+    @quick
+    def update(gradient: PyTree, state: PyTree, params: PyTree, rate: jax.Array) -> PyTree:
         updates, state = adam.update(gradient, state, params)
         return jax.tree.map(lambda p, u: p - rate * u, params, updates), state
 
@@ -216,7 +198,7 @@ def check_learning(subject: Subject) -> None:
 
 
 def _of_task(name: str) -> Callable[[Subject], None]:
-    """Makes a check of a family from the check of tasks called ``name``."""
+    """Make a check of a family from the check of tasks called ``name``."""
     check = task_contract.CHECKS[name]
 
     def check_small_task(subject: Subject) -> None:
@@ -238,7 +220,3 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "dynamic": check_dynamic,
     "learning": check_learning,
 }
-
-
-def _as_arrays(values: dict[str, int | float]) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(value) for name, value in values.items()}

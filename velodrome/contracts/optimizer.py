@@ -39,7 +39,7 @@ def extra_arguments(
 
 
 def toy_params() -> dict[str, PyTree]:
-    """Return a matrix, a vector, a scalar and a convolution kernel, away from the optimum at zero."""
+    """Return a matrix, a vector, a scalar and a convolution kernel, away from the optimum at 0."""
     keys = jax.random.split(jax.random.key(0), 3)
     return {
         "dense": {

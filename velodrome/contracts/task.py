@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
-from velodrome.taskgen.build import batch_shapes
+from velodrome.taskgen.build import build
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
-from velodrome.taskgen.family import TextView
+from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
+from velodrome.taskgen.views import TextView
 
 _FLOPS_TOLERANCE = 0.10
 # Two programs for the same numbers differ by rounding, which depth amplifies.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
+
+T = TypeVar("T")
+
+
+def quick(function: Callable[..., T]) -> Callable[..., T]:
+    """Compile with little care: checks compile much and compute little."""
+    # Only the CPU's compiler has been found to be faster so.
+    cpu = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": 0} if cpu else None
+    return jax.jit(function, compiler_options=options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +51,7 @@ class Subject:
     classes: int
 
     def batch(self, seed: int = 0) -> dict[str, jax.Array]:
-        """Returns a made-up batch."""
+        """Return a made-up batch."""
         generator = np.random.Generator(np.random.Philox(seed))
 
         def make(shape: jax.ShapeDtypeStruct) -> jax.Array:
@@ -52,45 +64,41 @@ class Subject:
     # Compiled once and used by all checks: compiling is nearly all of their time.
 
     @cached_property
-    def init(self) -> Callable[..., Any]:
+    def init(self) -> Callable[..., tuple[PyTree, PyTree]]:
         """The task's init, compiled."""
-        return jax.jit(self.task.init)
+        return quick(self.task.init)
 
     @cached_property
-    def evaluate(self) -> Callable[..., Any]:
+    def evaluate(self) -> Callable[..., tuple[jax.Array, PyTree]]:
         """The task's loss in evaluation mode, compiled."""
-        return jax.jit(partial(self.task.loss, train=False))
+        return quick(partial(self.task.loss, train=False))
 
     @cached_property
-    def step(self) -> Callable[..., Any]:
+    def step(self) -> Callable[..., PyTree]:
         """The compiled ``(params, state, key, batch) -> ((loss, state), gradient)``."""
-        return jax.jit(self.gradient)
+        return quick(self.gradient)
 
     @cached_property
-    def initial(self) -> tuple[Any, Any]:
+    def initial(self) -> tuple[PyTree, PyTree]:
         """Parameters and state, from the key 0."""
         return self.init(jax.random.key(0))
 
-    def gradient(self, params: Any, state: Any, key: Any, batch: Any) -> Any:
-        """Returns ``((loss, state), gradient)`` of a training step."""
+    @cached_property
+    def first(self) -> PyTree:
+        """What :attr:`step` returns for the initial parameters and the key 1."""
+        return self.step(*self.initial, jax.random.key(1), self.batch())
+
+    def gradient(self, params: PyTree, state: PyTree, key: jax.Array, batch: PyTree) -> PyTree:
+        """Return ``((loss, state), gradient)`` of a training step."""
         function = jax.value_and_grad(self.task.loss, has_aux=True)
         return function(params, state, key, batch, train=True)
 
 
 def prepare(spec: TaskSpec) -> Subject:
-    """Builds the task of ``spec``, with what is needed to make batches for it."""
-    from velodrome.taskgen.data.registry import datasets
-
-    family, info = spec.family_object, datasets.get(spec.data.name).info
-    require(
-        info.kind == family.data_kind,
-        f"the family {family.name!r} trains on {family.data_kind} data, and {info.name!r} is "
-        f"{info.kind}",
-    )
-    view = family.view(spec.config, info)
-    classes = info.vocab_size if isinstance(view, TextView) else view.num_classes
-    # Not `taskgen.build`, which remembers tasks by spec: the family may be another one since.
-    return Subject(family.build(spec, info), batch_shapes(family, spec, info), classes)
+    """Build the task of ``spec``, with what is needed to make batches for it."""
+    view = spec.view
+    classes = spec.info.vocab_size if isinstance(view, TextView) else view.num_classes
+    return Subject(build(spec), batch_shapes(view, spec.batch_size), classes)
 
 
 def check_spec(subject: Subject) -> None:
@@ -127,7 +135,7 @@ def check_loss(subject: Subject) -> None:
         require(shape == "float32[]", f"loss(train={train}) must be a float32 scalar, is {shape}")
         same = jax.tree.map(_form, after) == jax.tree.map(_form, state)
         require(same, f"loss(train={train}) changes shapes or types of the state")
-    (training, _), _ = subject.step(*arguments)
+    (training, _), _ = subject.first
     evaluation, _ = subject.evaluate(*arguments)
     for train, loss in ((True, training), (False, evaluation)):
         require(bool(jnp.isfinite(loss)), f"loss(train={train}) is {loss} at the start")
@@ -139,7 +147,7 @@ def check_metrics(subject: Subject) -> None:
     """Metrics are (sum, count) pairs with "loss", which agrees with the loss in evaluation mode."""
     params, state = subject.initial
     arguments = (params, state, jax.random.key(1), subject.batch())
-    metrics = jax.jit(subject.task.metrics)(*arguments)
+    metrics = quick(subject.task.metrics)(*arguments)
     require("loss" in metrics, f"the metrics {sorted(metrics)} lack 'loss'")
     total, count = metrics["loss"]
     loss, _ = subject.evaluate(*arguments)
@@ -151,25 +159,24 @@ def check_metrics(subject: Subject) -> None:
 
 def check_gradients(subject: Subject) -> None:
     """Gradients are finite, and not all zero."""
-    params, state = subject.initial
-    _, gradient = subject.step(params, state, jax.random.key(1), subject.batch())
+    _, gradient = subject.first
     leaves = jax.tree.leaves(gradient)
     require(all(bool(jnp.isfinite(leaf).all()) for leaf in leaves), "a gradient is not finite")
     require(any(bool((leaf != 0).any()) for leaf in leaves), "all gradients are zero")
 
 
 def check_seeds(subject: Subject) -> None:
-    """The same keys give the same numbers, bit for bit; other keys give other parameters.
-
-    Or other losses: the rate that a task tunes may start at one value, but not the training.
-    """
+    """Equal keys give equal numbers, bit for bit; other keys give other parameters or losses."""
     params, state = subject.initial
     again, _ = subject.init(jax.random.key(0))
     require(_equal(params, again), "init is not deterministic")
     other, _ = subject.init(jax.random.key(1))
-    runs = [subject.step(params, state, jax.random.key(key), subject.batch()) for key in (1, 1, 2)]
-    require(_equal(*runs[:2]), "loss and gradients differ between equal calls")
-    same = _equal(params, other) and _equal(*runs[1:])
+    second, third = (
+        subject.step(params, state, jax.random.key(key), subject.batch()) for key in (1, 2)
+    )
+    require(_equal(subject.first, second), "loss and gradients differ between equal calls")
+    # The rates that a task tunes may all start at one value, but then the training differs.
+    same = _equal(params, other) and _equal(second, third)
     require(not same, "init gives the same parameters for every key")
 
 
@@ -179,11 +186,11 @@ def check_vmap(subject: Subject) -> None:
     batches = [subject.batch(seed) for seed in range(2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
 
-    def initial_loss(key: jax.Array, batch: Any) -> jax.Array:
+    def initial_loss(key: jax.Array, batch: PyTree) -> jax.Array:
         params, state = subject.task.init(key)
         return subject.task.loss(params, state, key, batch, train=True)[0]
 
-    lanes = jax.jit(jax.vmap(initial_loss))(keys, stacked)
+    lanes = quick(jax.vmap(initial_loss))(keys, stacked)
     single = (
         subject.step(*subject.init(k), k, b)[0][0] for k, b in zip(keys, batches, strict=True)
     )
@@ -195,13 +202,13 @@ def check_scan(subject: Subject) -> None:
     """Training steps run inside `jax.lax.scan`, and give what single steps give."""
     keys, batch = jax.random.split(jax.random.key(3), 2), subject.batch()
 
-    def step(gradient: Any, carry: Any, key: jax.Array) -> Any:
+    def step(gradient: Callable[..., PyTree], carry: PyTree, key: jax.Array) -> PyTree:
         params, state = carry
         (loss, state), slope = gradient(params, state, key, batch)
         return (jax.tree.map(lambda p, g: p - 1e-6 * g, params, slope), state), loss
 
     inside = partial(step, subject.gradient)
-    _, scanned = jax.jit(lambda carry: jax.lax.scan(inside, carry, keys))(subject.initial)
+    _, scanned = quick(lambda carry: jax.lax.scan(inside, carry, keys))(subject.initial)
     losses, carry = [], subject.initial
     for key in keys:
         carry, loss = step(subject.step, carry, key)
@@ -211,7 +218,7 @@ def check_scan(subject: Subject) -> None:
 
 
 def compare_costs(closed: Cost, traced: Cost) -> None:
-    """Raises if a closed form is not what the traced program costs."""
+    """Raise if a closed form is not what the traced program costs."""
     require(
         closed.params == traced.params,
         f"cost says {closed.params:,} parameters, the program has {traced.params:,}",
@@ -224,7 +231,7 @@ def compare_costs(closed: Cost, traced: Cost) -> None:
 
 
 def require(condition: bool, problem: str) -> None:
-    """Raises a VelodromeError with ``problem`` unless ``condition`` holds."""
+    """Raise a VelodromeError with ``problem`` unless ``condition`` holds."""
     if not condition:
         raise VelodromeError(f"{problem}.")
 
@@ -243,19 +250,19 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
 }
 
 
-def _close(one: Any, other: Any) -> bool:
+def _close(one: jax.Array, other: jax.Array) -> bool:
     return bool(jnp.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE))
 
 
-def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
-    return jnp.shape(leaf), jnp.result_type(leaf).name
+def _form(leaf: jax.Array | jax.ShapeDtypeStruct) -> tuple[tuple[int, ...], str]:
+    return leaf.shape, leaf.dtype.name
 
 
-def _is_nested_dict(tree: Any) -> bool:
+def _is_nested_dict(tree: PyTree) -> bool:
     if isinstance(tree, dict):
         return all(_is_nested_dict(value) for value in tree.values())
     return isinstance(tree, jax.Array)
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(one: PyTree, other: PyTree) -> bool:
     return jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), one, other))

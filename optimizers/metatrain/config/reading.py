@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from velodrome.foundation.errors import SpecError, unknown_key
-from velodrome.taskgen.space.config import check_value, fixed, static
-from velodrome.taskgen.space.fields import FieldInfo, declared
+from velodrome.taskgen.space.config import check_value
+from velodrome.taskgen.space.distributions import fixed
+from velodrome.taskgen.space.fields import FieldInfo, declared, static
 
 Config = TypeVar("Config")
 

@@ -15,13 +15,15 @@ from velodrome.foundation.errors import SpecError, UnknownNameError
 from velodrome.optimizers.metatrain.config.inner import FIRST_TRAINING_SEED, TasksConfig
 from velodrome.optimizers.metatrain.es.unroll import Problem
 from velodrome.taskgen.augmentation import Augmentation, sample_augmentations
-from velodrome.taskgen.build import build
+from velodrome.taskgen.build import build, open_source
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.source import Source, open_source
+from velodrome.taskgen.data.source import Source
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.space.config import config_fields, dynamic_values, log_int, sample_config
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.config import dynamic_values, sample_config
+from velodrome.taskgen.space.distributions import log_int
+from velodrome.taskgen.space.draws import NamedRng
+from velodrome.taskgen.space.fields import config_fields
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
 
@@ -67,7 +69,7 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
 
 def augmented(spec: TaskSpec, config: TasksConfig) -> TaskSpec:
     """Return the spec with augmentations drawn with the config's probabilities."""
-    draws = Draws(config.seed, "augmentations", spec.hash)
+    draws = NamedRng(config.seed, "augmentations", spec.hash)
     chosen = sample_augmentations(draws, spec.family, config.augmentations)
     return dataclasses.replace(spec, augmentations=chosen)
 
@@ -123,13 +125,13 @@ def check_vary(vary: Sequence[str], family_names: Sequence[str]) -> None:
             raise SpecError("tasks.vary", name, f"among {', '.join(sorted(known))}")
 
 
-def draw_length(draws: Draws, low: int, high: int) -> int:
+def draw_length(draws: NamedRng, low: int, high: int) -> int:
     """Return a log-uniform length, a multiple of 10 if that is not below ``low``."""
     length = log_int(low, high + 1).sample(draws, "length")
     return max(low, length - length % _LENGTH_STEP)
 
 
-def draw_problems(inner: InnerTask, draws: Draws, *, count: int, batches: int) -> Problem:
+def draw_problems(inner: InnerTask, draws: NamedRng, *, count: int, batches: int) -> Problem:
     """Return ``count`` problems of a task, along a leading axis: a pure function of ``draws``.
 
     Problems differ in their initialisation, batches, varied dynamic values, and dynamic values of
@@ -147,7 +149,7 @@ def draw_problems(inner: InnerTask, draws: Draws, *, count: int, batches: int) -
     return Problem(key=keys, indices=jnp.asarray(indices), dynamic=_dynamic(inner, rows))
 
 
-def _dynamic(inner: InnerTask, rows: Sequence[Draws]) -> dict[str, jax.Array]:
+def _dynamic(inner: InnerTask, rows: Sequence[NamedRng]) -> dict[str, jax.Array]:
     cls = type(inner.spec.config)
     sampled = [dynamic_values(sample_config(cls, row.child("dynamic"))) for row in rows]
     columns = {name: [values[name] for values in sampled] for name in inner.vary}

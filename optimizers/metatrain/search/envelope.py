@@ -21,7 +21,7 @@ from velodrome.optimizers.metatrain.es.program import make_particles, repeat_all
 from velodrome.optimizers.metatrain.es.tasks import InnerTask, draw_problems, open_task
 from velodrome.optimizers.metatrain.es.unroll import batches_needed
 from velodrome.optimizers.metatrain.validation import adam
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.spec import TaskSpec
 
 #: Logarithms of speedups are cut here, so that no task outweighs all others.
@@ -69,7 +69,7 @@ class Envelope:
         return float(np.clip(time - math.log2(steps), -MOST, MOST))
 
 
-def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: Draws) -> Envelope:
+def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: NamedRng) -> Envelope:
     """Train a task with Adam at all rates, once at each length, and return its envelope.
 
     All runs share one problem, made from ``draws``.
@@ -117,7 +117,7 @@ def envelopes(
             continue
         if stop():
             break
-        draws = Draws(seed, "envelope", spec.hash)
+        draws = NamedRng(seed, "envelope", spec.hash)
         kept[spec.hash] = measure_envelope(open_task(spec, vary=()), config, draws)
         say(f"Adam on {spec.label}, {at + 1} of {len(specs)}")
         rows = {name: dataclasses.asdict(envelope) for name, envelope in kept.items()}

@@ -18,7 +18,7 @@ from velodrome.optimizers.metatrain.search.envelope import Envelope
 from velodrome.optimizers.velo.handmade.features import featured_weights
 from velodrome.optimizers.velo.handmade.numbers import Numbers, moved, numbers_from
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.spec import TaskSpec
 
 
@@ -74,7 +74,7 @@ class Searcher:
         weights = _stacked([searched_weights(self.config, numbers)] * count)
         means = np.empty(len(self.specs))
         for at, spec in enumerate(self.specs):
-            draws = Draws(self.config.seed, "check", spec.hash)
+            draws = NamedRng(self.config.seed, "check", spec.hash)
             means[at] = np.mean(self._speedups(spec, weights, length, draws, problems=count))
         of = np.array([spec.family for spec in self.specs])
         families = {name: np.mean(means[of == name]) for name in self.config.tasks.families}
@@ -86,9 +86,9 @@ class Searcher:
             "mean_by_family": {name: round(float(mean), 3) for name, mean in families.items()},
         }
 
-    def draw(self, index: int, slot: int) -> tuple[TaskSpec, int, Draws]:
+    def draw(self, index: int, slot: int) -> tuple[TaskSpec, int, NamedRng]:
         """Return the task and the length of a slot of a generation, and draws for its problem."""
-        draws = Draws(self.config.seed, "generation", index, slot)
+        draws = NamedRng(self.config.seed, "generation", index, slot)
         families = self.config.tasks.families
         turn = index * self.config.strategy.tasks + slot
         mine = [spec for spec in self.specs if spec.family == families[turn % len(families)]]
@@ -98,7 +98,7 @@ class Searcher:
         return spec, length, draws.child("problem")
 
     def _speedups(
-        self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: Draws, *, problems: int
+        self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: NamedRng, *, problems: int
     ) -> np.ndarray:
         inner, run = open_program(spec, (), self._unroll)
         batches = batches_needed(self._unroll)
@@ -116,7 +116,7 @@ def pool(config: SearchConfig) -> list[TaskSpec]:
 
 def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:
     """Return the weights of a config's size and seed that are made with ``numbers``."""
-    key = jax.random.key(Draws(config.seed, "weights").word("key") >> 32)
+    key = jax.random.key(NamedRng(config.seed, "weights").word("key") >> 32)
     size = config.architecture
     return featured_weights(key, hidden=size.hidden, bank=size.bank, numbers=numbers)
 

@@ -32,11 +32,6 @@ def limits(
     )
 
 
-def tick(power: int) -> str:
-    """``4x``, ``1/4x``."""
-    return f"{2**power}x" if power >= 0 else f"1/{2**-power}x"
-
-
 def set_log2(
     axes: Axes,
     low: int,
@@ -59,7 +54,8 @@ def set_log2(
     # At most 9 labels: a horizontal axis has no room for more.
     stride = max(1, math.ceil((high - low + 1) / (9 if which == "x" else 14)))
     powers = [p for p in range(low, high + 1) if p % stride == 0]
-    ticks, names = [float(p) for p in powers], [tick(p) for p in powers]
+    ticks = [float(power) for power in powers]
+    names = [f"{2**power}x" if power >= 0 else f"1/{2**-power}x" for power in powers]
     if floor:
         # On a long axis the lowest power's label would touch the floor's.
         if high - low > 9 and ticks[0] == low:

@@ -50,7 +50,6 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 
 def _meaning(table: pd.DataFrame) -> str:
-    """What the drawn panels show."""
     against = " and ".join(_sizes(table).values())
     parts = [
         "Seconds per step over those of {baseline}: one warm run at a time, in turns, in one "

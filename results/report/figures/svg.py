@@ -54,10 +54,9 @@ def page_figure(plot: Plot, document: str) -> PageFigure:
     root.attrib |= {"role": "img", "aria-labelledby": f"figure-{plot.name}-alt"}
     _drop(root, {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"})
     _rename(root, prefix=f"figure-{plot.name}")
-    ElementTree.register_namespace("", _SVG)
     fixed = plot.name.partition("_")[0] in _COLOUR_SCALES
-    _shorten(root)
-    colours = set() if fixed else _recolour(root)
+    colours = _simplify(root, recolour=not fixed)
+    ElementTree.register_namespace("", _SVG)
     text = ElementTree.tostring(root, encoding="unicode")
     # Inside HTML the namespace goes without saying.
     text = text.replace(f' xmlns="{_SVG}"', "", 1)
@@ -93,28 +92,22 @@ def _rename(root: ElementTree.Element, *, prefix: str) -> None:
         name = element.attrib.pop("id", None)
         if name in used:
             element.attrib["id"] = f"{prefix}-{name}"
-        if "style" in element.attrib:
-            # The page's font: a reader's machine need not have matplotlib's.
-            kept = _FONT.sub(_size, element.attrib["style"]).strip()
-            element.attrib["style"] = kept
-            if not kept:
-                del element.attrib["style"]
 
 
-def _shorten(root: ElementTree.Element) -> None:
-    """Round paths to hundredths of a point: more is not seen."""
-    for element in root.iter():
-        if "d" in element.attrib:
-            element.attrib["d"] = _FRACTION.sub(r"\1", " ".join(element.attrib["d"].split()))
-
-
-def _recolour(root: ElementTree.Element) -> set[str]:
-    """Put variables in the place of colours, and return these."""
+def _simplify(root: ElementTree.Element, *, recolour: bool) -> set[str]:
+    """Shorten paths, leave fonts and, with ``recolour``, colours to the page; return these."""
     colours: set[str] = set()
     for element in root.iter():
+        if "d" in element.attrib:
+            # More than hundredths of a point is not seen.
+            element.attrib["d"] = _FRACTION.sub(r"\1", " ".join(element.attrib["d"].split()))
         if "style" in element.attrib:
-            element.attrib["style"], found = variables(element.attrib["style"])
+            # A reader's machine need not have matplotlib's font.
+            style = _FONT.sub(_size, element.attrib["style"]).strip()
+            element.attrib["style"], found = variables(style) if recolour else (style, set())
             colours |= found
+            if not style:
+                del element.attrib["style"]
     return colours
 
 

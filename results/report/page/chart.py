@@ -73,7 +73,7 @@ def chart(curves: pd.DataFrame, horizon: int, styles: Mapping[str, SeriesStyle])
     lines, crosses = [], []
     for curve in found.curves:
         across, down = x(curve.steps), Chart.height - y(curve.losses)
-        # What leaves the drawing may leave it by much; browsers need not know by how much.
+        # Lines that leave the drawing may leave it by far; browsers need not know how far.
         down = np.clip(down, -Chart.height, 2 * Chart.height)
         colour = variable(styles[curve.label].color) if curve.series == "seed" else ""
         lines.append(Line(curve.series, colour, path(across, down)))

@@ -1,4 +1,4 @@
-"""What the per-parameter networks among the update rules see of a parameter.
+"""The features of a parameter that the per-parameter networks among the update rules see.
 
 Metz et al. 2020 (arXiv 2009.11243) for the momenta; Metz et al. 2022 (arXiv 2203.11860) for the
 features of Adafactor.
@@ -7,7 +7,7 @@ features of Adafactor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,11 @@ RMS_DECAYS = (0.999,)
 FACTORED_DECAYS = (0.9, 0.99, 0.999)
 
 
+Memory = dict[str, jax.Array]
+
+
 class Features(NamedTuple):
-    """What a per-parameter network sees.
+    """The input of a per-parameter network.
 
     Attributes:
       count: Features of a parameter.
@@ -29,13 +32,13 @@ class Features(NamedTuple):
     """
 
     count: int
-    init: Callable[[], dict[str, Any]]
-    start: Callable[[Any], dict[str, Any]]
-    look: Callable[..., tuple[Any, dict[str, Any]]]
+    init: Callable[[], Memory]
+    start: Callable[[jax.Array], Memory]
+    look: Callable[[Memory, Memory, jax.Array, jax.Array], tuple[jax.Array, Memory]]
 
 
 def mlp_features() -> Features:
-    """Gradient, parameter, and momenta at six fixed time scales."""
+    """Return gradient, parameter, and momenta at six fixed time scales."""
 
     def start(p):
         return {"momentum": jnp.zeros((len(MLP_DECAYS), *p.shape))}
@@ -48,7 +51,7 @@ def mlp_features() -> Features:
 
 
 def adafactor_features() -> Features:
-    """Momenta, second moments and factored ones (Shazeer and Stern 2018, arXiv 1804.04235).
+    """Return momenta, second moments and factored ones (Shazeer and Stern 2018, arXiv 1804.04235).
 
     The decays are trained, as offsets.
     """
@@ -111,23 +114,23 @@ def adafactor_features() -> Features:
 
 
 def factored_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Returns the second largest and the largest axis (of equals, the later); None for vectors."""
+    """Return the second largest and the largest axis (the later of equals); None for vectors."""
     if len(shape) < 2:
         return None
     order = sorted(range(len(shape)), key=lambda axis: shape[axis])
     return order[-2], order[-1]
 
 
-def _trained_decays(offsets: Any, decays: tuple[float, ...]) -> Any:
-    """Returns ``1 - (1 - d) exp(10 offset)``."""
+def _trained_decays(offsets: jax.Array, decays: tuple[float, ...]) -> jax.Array:
+    """Return ``1 - (1 - d) exp(10 offset)``."""
     return 1 - (1 - jnp.asarray(decays)) * jnp.exp(10 * offsets)
 
 
-def _averaged(average: Any, value: Any, decays: Any) -> Any:
-    """Returns moving averages, one for each decay along the first axis."""
+def _averaged(average: jax.Array, value: jax.Array, decays: jax.Array) -> jax.Array:
+    """Return moving averages, one for each decay along the first axis."""
     decays = decays.reshape(-1, *(1,) * value.ndim)
     return decays * average + (1 - decays) * value[None]
 
 
-def _safe_rsqrt(x: Any) -> Any:
+def _safe_rsqrt(x: jax.Array) -> jax.Array:
     return jax.lax.rsqrt(jnp.maximum(x, 1e-9))

@@ -8,22 +8,27 @@ sees the inner parameters as a list of tensors; its memory is a dictionary of ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from velodrome.taskgen.families.learned_optimizer.features import (
     Features,
     adafactor_features,
     mlp_features,
 )
-from velodrome.taskgen.nn import initializers
+from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.nn.initializers import fan_in_truncated_normal
+
+Weights = dict[str, jax.Array]
+Tensors = list[jax.Array]
 
 HORIZONS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
-"""Time scales, in steps, of the features that tell a rule how long it has been training."""
+"""Time scales, in steps, of the features of how long a rule has been training."""
 
 _NORMALIZER_EPSILON = 1e-5
 _ADAM_EPSILON_ROOT = 1e-8
@@ -40,18 +45,15 @@ class Rule(NamedTuple):
         before this one.
     """
 
-    init: Callable[[Any], dict[str, Any]]
-    start: Callable[[list[Any]], dict[str, Any]]
-    update: Callable[..., tuple[list[Any], dict[str, Any]]]
+    init: Callable[[jax.Array], Weights]
+    start: Callable[[Tensors], PyTree]
+    update: Callable[..., tuple[Tensors, PyTree]]
 
 
 def make_rule(name: str, *, hidden_size: int, hidden_layers: int) -> Rule:
-    """Returns the rule of that name.
+    """Return a rule of :data:`velodrome.taskgen.families.learned_optimizer.config.RULES`.
 
-    Args:
-      name: One of :data:`velodrome.taskgen.families.learned_optimizer.inner.RULES`.
-      hidden_size: Width of a network's hidden layers; the others have none.
-      hidden_layers: Number of them.
+    Only rules with a network have hidden layers.
     """
     if name in ("mlp", "adafactor_mlp"):
         features = mlp_features() if name == "mlp" else adafactor_features()
@@ -70,7 +72,7 @@ def _sgd() -> Rule:
 
 
 def _momentum() -> Rule:
-    """Gradient descent with heavy-ball momentum, both of whose numbers are trained."""
+    """Gradient descent with heavy-ball momentum; both numbers are trained."""
 
     def start(tensors):
         return {"trace": _named(jnp.zeros_like(p) for p in tensors)}
@@ -89,7 +91,7 @@ def _momentum() -> Rule:
 
 
 def _adam() -> Rule:
-    """Adam (Kingma and Ba 2014, arXiv 1412.6980) whose four numbers are trained."""
+    """Adam (Kingma and Ba 2014, arXiv 1412.6980); its four numbers are trained."""
 
     def start(tensors):
         zeros = [jnp.zeros_like(p) for p in tensors]
@@ -125,11 +127,11 @@ def _adam() -> Rule:
 
 
 def _network_rule(features: Features, hidden: list[int]) -> Rule:
-    """A network for each parameter, with the same weights: features to direction and magnitude."""
+    """One network for every parameter: features to direction and magnitude."""
     sizes = [features.count + len(HORIZONS), *hidden, 2]
 
     def init(key):
-        kernel_init = initializers.fan_in_truncated_normal()
+        kernel_init = fan_in_truncated_normal()
         weights = features.init()
         for layer, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             weights[f"kernel_{layer}"] = kernel_init(jax.random.fold_in(key, layer), shape)
@@ -145,7 +147,7 @@ def _network_rule(features: Features, hidden: list[int]) -> Rule:
             look, kept = features.look(weights, kept, _at_least_vector(p), _at_least_vector(g))
             seen.append(_normalized(look.reshape(features.count, -1)))
             after.append(kept)
-        # Time is the same for all parameters, so its part of the first layer is done once.
+        # All parameters share the time, so its part of the first layer is done once.
         first, time = weights["kernel_0"], _time_features(iteration)
         x = first[: features.count].T @ jnp.concatenate(seen, axis=1)
         x = x + (time @ first[features.count :] + weights["bias_0"])[:, None]
@@ -159,29 +161,29 @@ def _network_rule(features: Features, hidden: list[int]) -> Rule:
     return Rule(init, start, update)
 
 
-def _normalized(x: Any) -> Any:
-    """Divides each row by the root of its mean square."""
+def _normalized(x: jax.Array) -> jax.Array:
+    """Divide each row by the root of its mean square."""
     square = jnp.mean(x * x, axis=1, keepdims=True)
     return x * jax.lax.rsqrt(_NORMALIZER_EPSILON + square)
 
 
-def _time_features(iteration: Any) -> Any:
+def _time_features(iteration: Scalar) -> jax.Array:
     time = jnp.asarray(iteration, jnp.float32)
     return jnp.tanh(time / jnp.asarray(HORIZONS, jnp.float32) - 1)
 
 
-def _at_least_vector(x: Any) -> Any:
+def _at_least_vector(x: jax.Array) -> jax.Array:
     return x.reshape(1) if x.ndim == 0 else x
 
 
-def _log(value: float) -> Any:
+def _log(value: float) -> jax.Array:
     return jnp.asarray(math.log(value), jnp.float32)
 
 
-def _named(values: Any) -> dict[str, Any]:
-    """A list as a dictionary, which tasks' states consist of; the order is that of the keys."""
+def _named(values: Iterable[PyTree]) -> dict[str, PyTree]:
+    """Return a list as a dictionary, as tasks' states must be; sorted keys keep the order."""
     return {f"{index:03d}": value for index, value in enumerate(values)}
 
 
-def _listed(values: dict[str, Any]) -> list[Any]:
+def _listed(values: dict[str, PyTree]) -> list[PyTree]:
     return [values[name] for name in sorted(values)]

@@ -44,12 +44,6 @@ def test_expected_best_is_the_mean_over_all_subsets():
     np.testing.assert_allclose(expected_best(np.stack([losses, losses]))[1], expected)
 
 
-def test_expected_best_with_replacement_by_hand():
-    """Two of {1, 3}: 1 with three quarters."""
-    found = expected_best(np.array([3.0, 1.0]), replacement=True)
-    np.testing.assert_allclose(found, [2.0, 0.75 * 1 + 0.25 * 3])
-
-
 def test_median_steps_count_seeds_that_never_arrive():
     steps = np.array([0, 10, 20])
     curves = np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 1.0], [3.0, 3.0, 3.0]])

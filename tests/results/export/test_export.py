@@ -127,7 +127,7 @@ def test_speedups_are_those_of_the_summary(exported: Path):
         if pd.notna(mine[f"speedup_steps_{row['definition']}"]):
             assert row["censored"] == mine[f"censored_{row['definition']}"]
     at_cap = train.loc[(train["definition"] == "default") & (train["censored"] == "right")]
-    # Of the true speedups these two, 8 and 3, lie beyond the budget of 2.
+    # Two true speedups, 8 and 3, lie beyond the budget of 2.
     assert {(1, "VeLO"), (2, "50% Lion")} <= set(zip(at_cap["index"], at_cap["label"], strict=True))
     np.testing.assert_allclose(at_cap["speedup"], at_cap["cap"])
     default = train.loc[train["definition"] == "default"]
@@ -167,7 +167,7 @@ def test_a_run_that_differs_in_two_stores_is_refused(tmp_path: Path, store: Path
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_damaged_shard_is_left_out_and_told(tmp_path: Path):
+def test_a_damaged_shard_is_left_out_and_reported(tmp_path: Path):
     made = make(tmp_path / "s", [Candidate("velo", (2.0,))], steps=50, multiple=2, rates=(1e-3,))
     path = sorted((tmp_path / "s" / "shards").iterdir())[0]
     content = bytearray(path.read_bytes())

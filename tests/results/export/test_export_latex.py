@@ -26,7 +26,7 @@ _PRINTED = {
 
 
 def printed(latex: str) -> str:
-    """What LaTeX prints for a cell; any other command is an error."""
+    """The text that LaTeX prints for a cell; any other command is an error."""
     pattern = "|".join(map(re.escape, _PRINTED)) + r"|[\\&%$#_{}~^<>]"
     return re.sub(pattern, lambda found: _PRINTED[found[0]], latex)
 

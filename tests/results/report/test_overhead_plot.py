@@ -22,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
 
 
 @pytest.mark.parametrize(
-    ("blank", "titles", "told", "untold"),
+    ("blank", "titles", "present", "absent"),
     [
         (
             [],
@@ -51,10 +51,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     ],
 )
 def test_the_caption_names_what_is_drawn(
-    data: ReportData, blank: list[str], titles: list[str], told: list[str], untold: list[str]
+    data: ReportData, blank: list[str], titles: list[str], present: list[str], absent: list[str]
 ):
     table = data.overhead.assign(**dict.fromkeys(blank, float("nan")))
     (plot,) = plots(dataclasses.replace(data, overhead=pd.DataFrame(table)))
     assert [axes.get_xlabel() for axes in plot.draw().axes] == titles
-    assert all(words in plot.caption for words in told)
-    assert not any(words in plot.caption for words in untold)
+    assert all(words in plot.caption for words in present)
+    assert not any(words in plot.caption for words in absent)

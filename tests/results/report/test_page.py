@@ -137,7 +137,7 @@ def test_it_can_be_read_by_everyone(page: Page):
     assert len(drawings) >= 6
     for found in drawings:
         assert found["role"] == "img" and (found.get("aria-label") or found.get("aria-labelledby"))
-    # What scrolls can be reached and is named.
+    # Regions that scroll can be reached and have names.
     regions = [found for found in page.all("div") if found.get("role") == "region"]
     assert all(found["tabindex"] == "0" for found in regions)
     assert all(found.get("aria-label") or found.get("aria-labelledby") for found in regions)
@@ -155,7 +155,7 @@ def test_the_kind_of_data_is_in_plain_sight(page: Page):
         assert expected in words, expected
 
 
-def test_the_dialog_has_a_key_of_its_own(text: str):
+def test_the_dialog_has_a_key_too(text: str):
     dialog = text[text.index("<dialog") : text.index("</dialog>")]
     for words in ("Adam, each rate", "envelope over rates", "VeLO (velo-tiny), each seed"):
         assert words in dialog, words
@@ -288,8 +288,8 @@ def test_tables():
     assert [cell.sort for cell in table.rows[1]] == ["", "", "5"]
 
 
-@pytest.mark.parametrize(("speedup", "told"), [(50.0, "≥5x [≥5.00, ≥5.00]"), (2.0, "x [2.")])
-def test_the_ends_of_an_interval_may_be_lower_bounds(tmp_path: Path, speedup: float, told: str):
+@pytest.mark.parametrize(("speedup", "shown"), [(50.0, "≥5x [≥5.00, ≥5.00]"), (2.0, "x [2.")])
+def test_the_ends_of_an_interval_may_be_lower_bounds(tmp_path: Path, speedup: float, shown: str):
     made = make(tmp_path, [Candidate("mine", [speedup])], seeds=5, noise=0.0)
     page = build_page(collect(made.store), [])
-    assert told in page and (speedup > 5 or "≥2" not in page)
+    assert shown in page and (speedup > 5 or "≥2" not in page)

@@ -18,11 +18,11 @@ def races(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Baseline [2 rates x 2 seeds, eval] and candidate [3 seeds, eval], some of it diverged."""
     evals = draw(st.integers(3, 12))
     multiple = draw(st.integers(1, 4))
-    loss = st.integers(1, 64).map(lambda k: k / 8)  # ties and plateaus are common
 
     def block(lanes: int, length: int) -> np.ndarray:
-        flat = draw(st.lists(loss, min_size=lanes * length, max_size=lanes * length))
-        return np.array(flat).reshape(lanes, length)
+        """Multiples of 1/8 up to 8, so that ties and plateaus are common."""
+        drawn = draw(st.binary(min_size=lanes * length, max_size=lanes * length))
+        return (np.frombuffer(drawn, np.uint8).reshape(lanes, length) % 64 + 1) / 8
 
     baseline, candidate = block(4, multiple * (evals - 1) + 1), block(3, evals)
     if draw(st.booleans()):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import RATES, exponential
 
+from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.resample import SeedResamples, _pairs, multisets, resample_seeds
 from velodrome.results.speedup.speedup import BaselineEnvelope, speedup
 from velodrome.results.speedup.stats import (
@@ -123,7 +124,7 @@ def renamed(curves: Curves, draw: np.ndarray) -> Curves:
 def test_resampling_equals_comparing_anew(name: str, diverge: bool):
     """The table is what a full comparison gives, rates chosen again, on each draw of seeds."""
     baseline, candidate = noisy_race(3, diverge=diverge)
-    envelope = BaselineEnvelope(baseline.sweep(), definition=name)
+    envelope = BaselineEnvelope(baseline.sweep(), DEFINITIONS[name])
     found = resample_seeds(envelope, candidate.sweep(), horizon=200)
     draws, _ = multisets(3)
     for draw, row in zip(draws, found.log2, strict=True):

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError, SpecError
+from velodrome.taskgen.build import open_source
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.source import open_source, open_view
+from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import fold
-from velodrome.taskgen.family import ImageView, TextView
 from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.views import ImageView, TextView
 
 
 def spec(data: DataSpec | str = "digits", **config) -> TaskSpec:

@@ -13,7 +13,7 @@ from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import example_rows
-from velodrome.taskgen.family import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TextView
 
 
 def texts(count: int = 40, *, example_tokens: int = 0) -> Dataset:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from velodrome.taskgen.build import batch_shapes
-from velodrome.taskgen.data.registry import datasets
+import velodrome
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 SMALL = {
@@ -51,10 +53,16 @@ def small_spec(family: str, **changes) -> TaskSpec:
     return TaskSpec(family, {**config, **changes}, DataSpec(data), 4)
 
 
+def traced(spec: TaskSpec) -> Cost:
+    """What the program of a task costs; nothing is compiled."""
+    task = velodrome.build(spec)
+    return traced_cost(task.shapes, task.loss, batch_shapes(spec.view, spec.batch_size))
+
+
 def random_batch(spec: TaskSpec, key):
-    info = datasets.get(spec.data.name).info
+    info = spec.info
     batch = {}
-    for name, shape in batch_shapes(spec.family_object, spec, info).items():
+    for name, shape in batch_shapes(spec.view, spec.batch_size).items():
         key, draw = jax.random.split(key)
         if shape.dtype == jnp.float32:
             batch[name] = jax.random.uniform(draw, shape.shape)

@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from image_variants import VARIANTS, quick, ready, variant
-from small_tasks import random_batch
+from small_tasks import random_batch, traced
 
 import velodrome
-from velodrome.taskgen.build import batch_shapes, trace_network_cost
-from velodrome.taskgen.cost.tracing import count_program
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import TaskSpec
 
@@ -58,15 +56,11 @@ def test_contract(name, key, strict_dtypes):
 
 def assert_cost_is_traced(spec):
     """FLOPs of a step within 10%, parameters exactly; nothing is compiled."""
-    info = datasets.get(spec.data.name).info
-    task, key = velodrome.build(spec), jax.eval_shape(lambda: jax.random.key(0))
-
-    def step(*arguments):
-        return jax.value_and_grad(task.loss, has_aux=True)(*arguments, train=True)
-
-    found = count_program(step, *task.shapes, key, batch_shapes(spec.family_object, spec, info))
-    assert velodrome.cost(spec).flops == pytest.approx(found.flops, rel=0.1), spec
-    assert velodrome.cost(spec).params == sum(leaf.size for leaf in jax.tree.leaves(task.shapes[0]))
+    closed, found = velodrome.cost(spec), traced(spec)
+    assert closed.flops == pytest.approx(found.flops, rel=0.1), spec
+    assert closed.params == found.params
+    assert found.bytes / 5 < closed.bytes < 5 * found.bytes
+    assert all(type(value) is int and value > 0 for value in closed.to_json().values())
 
 
 @pytest.mark.parametrize("family", NEW)
@@ -77,12 +71,7 @@ def test_closed_forms_are_the_traced_program(family):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_closed_forms_of_variants(name):
-    spec = variant(name, batch_size=32)
-    assert_cost_is_traced(spec)
-    closed = velodrome.cost(spec)
-    traced = trace_network_cost(spec.family_object, spec, datasets.get("photos").info)
-    assert traced.bytes / 5 < closed.bytes < 5 * traced.bytes
-    assert all(type(value) is int and value > 0 for value in closed.to_json().values())
+    assert_cost_is_traced(variant(name, batch_size=32))
 
 
 # A sample stands for results: these change only with the version of the family.
@@ -140,11 +129,12 @@ def test_the_logarithmic_autoencoder(key):
     spec = variant("autoencoder-log", num_layers=0, constrain_output=False)
     task = velodrome.build(spec)
     params, state = task.init(key)
-    image = np.asarray(random_batch(spec, key)["image"])
+    batch = random_batch(spec, key)
+    image = np.asarray(batch["image"])
     x = 2 * (image - 0.5)
     output = x.reshape(8, -1) @ np.asarray(params["output"]["kernel"])
     columns = np.square(output.reshape(x.shape) - x).mean(axis=1)
-    loss, _ = task.loss(params, state, key, {"image": image, "label": None}, train=True)
+    loss, _ = task.loss(params, state, key, batch, train=True)
     assert float(loss) == pytest.approx(np.log(columns + 1e-8).mean(), rel=1e-4)
     assert float(task.normalize(loss)) == pytest.approx(10 + 0.5 * float(loss), rel=1e-6)
     assert float(task.normalize(jnp.inf)) == 10.5

@@ -11,6 +11,7 @@ from image_variants import quick, ready, variant
 import velodrome
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.families.mlp import MLPView
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +145,5 @@ def test_a_mixer_needs_a_patch():
 
 
 def test_grey_images_have_one_channel():
-    spec = variant("mlp-layer_norm")
-    view = spec.family_object.view(spec.config, datasets.get("photos").info)
-    assert (view.size, view.channels) == (8, 1)
+    view = variant("mlp-layer_norm").view
+    assert view == MLPView(8, 1, datasets.get("photos").info.num_classes)

@@ -9,7 +9,9 @@ from small_tasks import random_batch, small_spec
 
 import velodrome
 from velodrome.contracts.task import check_cost, prepare
-from velodrome.taskgen.families.learned_optimizer.inner import RULES, deal, inner_spec
+from velodrome.taskgen.families.learned_optimizer.config import RULES, inner_config
+from velodrome.taskgen.families.learned_optimizer.inner import deal
+from velodrome.taskgen.spec import TaskSpec
 
 
 def examples(batch, rows):
@@ -37,7 +39,9 @@ def test_batches_are_dealt_in_order_and_again():
 def test_the_loss_is_that_of_an_unroll(key):
     """Rewritten with optax: the mean of the losses before each update, from a fresh start."""
     task, batch = build(rule="adam")
-    inner = velodrome.build(inner_spec(task.spec))
+    config = task.spec.config
+    spec = TaskSpec(config.inner, inner_config(config), task.spec.data, config.inner_batch_size)
+    inner = velodrome.build(spec)
     weights, state = task.init(key)
     found, after = jax.jit(lambda w: task.loss(w, state, key, batch, train=True))(weights)
     assert after == {}

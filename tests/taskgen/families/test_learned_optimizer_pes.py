@@ -8,7 +8,7 @@ import pytest
 from small_tasks import random_batch, small_spec
 
 import velodrome
-from velodrome.taskgen.families.learned_optimizer.pes import LearnedOptimizerPESConfig, restarts
+from velodrome.taskgen.families.learned_optimizer.config import LearnedOptimizerPESConfig
 
 
 def build(**changes):
@@ -111,7 +111,7 @@ def test_evaluation_forgets(key):
 )
 def test_restarts(length, unroll, expected):
     config = LearnedOptimizerPESConfig(problem_length=length, unroll_length=unroll)
-    assert restarts(config) == expected
+    assert config.restarts == expected
     # Counted: the most new starts from any point of a problem.
     found = 0
     for counter in range(length + 1):

@@ -4,12 +4,10 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from small_tasks import logit_gaps, random_batch, small_spec
+from small_tasks import logit_gaps, random_batch, small_spec, traced
 
 import velodrome
-from velodrome.taskgen.build import trace_network_cost
-from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.families.rnn import cell
+from velodrome.taskgen.families.networks.rnn import CELLS
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
@@ -38,7 +36,7 @@ def reference_step(name, p, state, x):
 
 @pytest.mark.parametrize("name", ["vanilla", "irnn", "gru", "lstm"])
 def test_each_cell_is_the_one_it_names(name, key):
-    made = cell(name, 3, 5, initial=(5,), rngs=nnx.Rngs(key))
+    made = CELLS[name](3, 5, initial=(5,), rngs=nnx.Rngs(key))
     params = jax.tree.map(
         lambda leaf: leaf + 0.1 * jax.random.normal(key, leaf.shape),  # so that no bias is 0
         nnx.to_pure_dict(nnx.split(made)[1]),
@@ -59,7 +57,7 @@ def test_each_cell_is_the_one_it_names(name, key):
 
 
 def test_the_irnn_starts_at_the_identity(key):
-    made = cell("irnn", 3, 5, initial=(5,), rngs=nnx.Rngs(key))
+    made = CELLS["irnn"](3, 5, initial=(5,), rngs=nnx.Rngs(key))
     np.testing.assert_array_equal(made.hidden.kernel[...], np.eye(5))
 
 
@@ -83,9 +81,8 @@ def test_published_parameter_counts(name, units, embed, vocab, params):
 @pytest.mark.parametrize("name", ["vanilla", "irnn", "gru", "lstm"])
 def test_closed_form_of_every_cell(name):
     spec = small_spec("rnn", cell=name)
-    traced = trace_network_cost(spec.family_object, spec, datasets.get("kjv").info)
-    assert velodrome.cost(spec).params == traced.params
-    assert velodrome.cost(spec).flops == pytest.approx(traced.flops, rel=0.1)
+    assert velodrome.cost(spec).params == traced(spec).params
+    assert velodrome.cost(spec).flops == pytest.approx(traced(spec).flops, rel=0.1)
 
 
 def test_a_prediction_depends_on_the_past_alone(key):

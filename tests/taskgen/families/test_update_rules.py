@@ -10,8 +10,8 @@ import numpy as np
 import optax
 import pytest
 
+from velodrome.taskgen.families.learned_optimizer.config import RULES
 from velodrome.taskgen.families.learned_optimizer.features import factored_axes
-from velodrome.taskgen.families.learned_optimizer.inner import RULES
 from velodrome.taskgen.families.learned_optimizer.rules import HORIZONS, make_rule
 
 SHAPES = [(3, 4), (5,), ()]

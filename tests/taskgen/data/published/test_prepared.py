@@ -25,7 +25,7 @@ from velodrome.taskgen.data.published.prepared import missing, prepared_dir
 from velodrome.taskgen.data.published.readers.base import SplitReader
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_view
-from velodrome.taskgen.family import ImageView
+from velodrome.taskgen.views import ImageView
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -1,4 +1,4 @@
-"""What figures say beside what they draw: counts, bounds, seeds, and the numbers in their files."""
+"""The words and files of figures: counts, bounds, seeds, and the numbers that are drawn."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_captions_name_the_seeds_that_there_are(data: ReportData):
     assert sorted_speedup._seeds(fewer.assign(seeds=5)) == "5 seeds"
 
 
-def test_bounds_are_told_by_families(data: ReportData):
+def test_families_mark_lower_bounds(data: ReportData):
     steps, _ = families_plot.plots(data)
     (family,) = data.summary.loc[data.summary["index"] == 0, "family"].unique()
     (task,) = data.summary.loc[data.summary["index"] == 0, "task"].unique()
@@ -110,7 +110,7 @@ def test_the_files_hold_what_is_drawn(data: ReportData):
     assert len(first.table) == len(data.time_to_loss)
 
 
-def test_what_is_never_reached_is_not_told_as_a_speedup(data: ReportData):
+def test_a_loss_that_is_never_reached_is_no_speedup(data: ReportData):
     times = data.time_to_loss.copy()
     times.loc[times["label"] == "Lion", ["steps", "seconds"]] = np.inf
     first, *_ = time_plot.plots(dataclasses.replace(data, time_to_loss=times))

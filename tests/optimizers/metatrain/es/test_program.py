@@ -20,7 +20,7 @@ from velodrome.optimizers.metatrain.es.tasks import draw_problems
 from velodrome.optimizers.metatrain.es.unroll import Outcome
 from velodrome.optimizers.metatrain.log import Events
 from velodrome.optimizers.metatrain.trainer import MetaTrainer
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 
 def test_one_program_serves_all_problems_lengths_and_phases(toy_config, monkeypatch):
@@ -60,7 +60,7 @@ def test_particles_are_spread_over_the_local_devices(toy_config):
     assert len(jax.local_devices()) == 2  # of the CPU, see tests/conftest.py
     spec = MetaTrainer(toy_config).specs[0]
     inner, _ = open_program(spec, (), toy_config.unroll)
-    problems = repeat_each(draw_problems(inner, Draws(0, "devices"), count=1, batches=20), 2)
+    problems = repeat_each(draw_problems(inner, NamedRng(0, "devices"), count=1, batches=20), 2)
 
     def make_sgd(rate, steps):
         del steps

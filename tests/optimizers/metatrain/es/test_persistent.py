@@ -19,7 +19,7 @@ from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
 from velodrome.optimizers.metatrain.es.unroll import Steps, make_unroll, make_window
 from velodrome.optimizers.metatrain.trainer import MetaTrainer
 from velodrome.taskgen.nn.evolution import unit_noise
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 # Influence balancing (Tallec and Ollivier 2017, arXiv 1702.05043; Vicol et al. 2021): the parameter
 # pushes 10 states up and 13 down; near ones are felt first, far ones more in the end.
@@ -150,7 +150,7 @@ def _sgd(rate, steps):
 
 def test_windows_of_one_optimizer_are_one_unroll(config):
     inner = open_task(MetaTrainer(config).specs[0], vary=())
-    problems = draw_problems(inner, Draws(1, "windows"), count=1, batches=20)
+    problems = draw_problems(inner, NamedRng(1, "windows"), count=1, batches=20)
     problem = jax.tree.map(lambda leaf: leaf[0], problems)
     steps = Steps(inner.task, inner.source.gather, _sgd)
     rate, arrays = jnp.float32(0.1), inner.source.arrays

@@ -15,7 +15,7 @@ from velodrome.optimizers.metatrain.es.tasks import open_task
 from velodrome.optimizers.metatrain.search import envelope
 from velodrome.optimizers.metatrain.search.envelope import MOST, Envelope
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 ENVELOPE = Envelope((100, 200, 400), (2.0, 1.0, 0.5))
 
@@ -50,7 +50,7 @@ def test_measured_envelopes_fall_and_have_the_best_rate(monkeypatch):
     # One program for all measurements, because each has two rates.
     monkeypatch.setattr(envelope, "make_particles", functools.cache(make_particles))
     spec = sample(1, seed=3, family="mlp", data="built-in", max_mflop=0.05)[0]
-    inner, draws = open_task(spec, vary=()), Draws(0, "test")
+    inner, draws = open_task(spec, vary=()), NamedRng(0, "test")
 
     def measured(*rates: float) -> Envelope:
         config = EnvelopeConfig(rates=rates, lengths=(20, 40, 80))

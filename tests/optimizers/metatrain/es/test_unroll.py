@@ -14,7 +14,7 @@ from velodrome.optimizers.metatrain.config.inner import TasksConfig, UnrollConfi
 from velodrome.optimizers.metatrain.es.program import make_particles, repeat_all, repeat_each
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task, sample_pool
 from velodrome.optimizers.metatrain.es.unroll import Steps, batches_needed, make_unroll
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 
 STEPS = 12
 
@@ -29,7 +29,7 @@ def inner():
 
 def _problems(inner, config):
     batches = batches_needed(config)
-    return draw_problems(inner, Draws(0, "unroll"), count=2, batches=batches)
+    return draw_problems(inner, NamedRng(0, "unroll"), count=2, batches=batches)
 
 
 def _steps(inner) -> Steps:

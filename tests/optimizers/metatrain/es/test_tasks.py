@@ -29,7 +29,7 @@ from velodrome.optimizers.metatrain.es.tasks import (
 )
 from velodrome.suites.catalog import load_suite
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.space.draws import Draws
+from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.spec import TaskSpec
 
 WEIGHTS = Path(velodrome.optimizers.velo.weights.__file__).parent / "builtin"
@@ -109,7 +109,7 @@ def inner():
 
 def test_problems_are_a_pure_function_and_differ(inner):
     def make(seed: int):
-        return draw_problems(inner, Draws(seed, "test"), count=3, batches=7)
+        return draw_problems(inner, NamedRng(seed, "test"), count=3, batches=7)
 
     one, same, other = make(1), make(1), make(2)
     for a, b, c in zip(*map(jax.tree.leaves, (one, same, other)), strict=True):
@@ -133,7 +133,7 @@ def test_augmentations_follow_from_the_spec_and_their_values_from_the_problem():
     assert all("reparam_weights" in some for some in names)
     assert 0 < sum("es" in some for some in names) < len(names)
     inner = open_task(first[0], vary=())
-    problems = draw_problems(inner, Draws(3, "test"), count=64, batches=1)
+    problems = draw_problems(inner, NamedRng(3, "test"), count=64, batches=1)
     levels = np.asarray(problems.dynamic["reparam_weights.level"])
     assert set(levels) == {0, 1, 2, 3}
     assert len(set(np.asarray(problems.dynamic["reparam_weights.seed"]))) == 64

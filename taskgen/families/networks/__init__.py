@@ -1,0 +1,1 @@
+"""The networks of the families: what needs jax, imported when the first one is made."""

@@ -1,0 +1,167 @@
+"""Networks on patches of images f32[B,H,W,C], to logits f32[B,classes]: ViT and MLP-Mixer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from velodrome.taskgen.families.mlp_mixer import MLPMixerConfig, tokens
+from velodrome.taskgen.families.vit import ViTConfig
+from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.nn.conv import PatchEmbedding
+from velodrome.taskgen.nn.layers import dropout
+from velodrome.taskgen.views import ImageView
+
+LAYER_NORM_EPSILON = 1e-6
+POSITION_STD = 0.02
+MLP_BIAS_STD = 1e-6
+XAVIER = nnx.initializers.xavier_uniform()
+
+Keys = Iterator[jax.Array] | None
+"""What dropout draws from; None where nothing is dropped."""
+
+
+def _drop(x: jax.Array, rate: float, keys: Keys) -> jax.Array:
+    return dropout(x, rate, next(keys)) if rate and keys is not None else x
+
+
+def _layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
+
+
+class Attention(nnx.Module):
+    """Multi-head attention, f32[B,T,d] to f32[B,T,d]; kernels are [d,heads,head_dim]."""
+
+    def __init__(self, config: ViTConfig, rngs: nnx.Rngs):
+        self.rate, self.scale = config.attention_dropout, config.head_dim**-0.5
+        width, heads = config.hidden_size, (config.num_heads, config.head_dim)
+
+        def kernel(shape: tuple[int, ...]) -> nnx.Param:
+            # Drawn as the matrix that it acts as: its two sizes give the variance.
+            return nnx.Param(XAVIER(rngs.params(), (width, width)).reshape(shape))
+
+        for name in ("query", "key", "value"):
+            setattr(self, name, kernel((width, *heads)))
+            setattr(self, f"{name}_bias", nnx.Param(jnp.zeros(heads)))
+        self.out = kernel((*heads, width))
+        self.out_bias = nnx.Param(jnp.zeros((width,)))
+
+    def project(self, x: jax.Array, name: str) -> jax.Array:
+        kernel, bias = getattr(self, name), getattr(self, f"{name}_bias")
+        return jnp.einsum("btd,dhk->bthk", x, kernel[...]) + bias[...][None, None]
+
+    def __call__(self, x: jax.Array, keys: Keys) -> jax.Array:
+        query = self.project(x, "query") * self.scale
+        scores = jnp.einsum("bthk,bshk->bhts", query, self.project(x, "key"))
+        weights = _drop(jax.nn.softmax(scores), self.rate, keys)
+        mixed = jnp.einsum("bhts,bshk->bthk", weights, self.project(x, "value"))
+        bias = self.out_bias[...][None, None]
+        return jnp.einsum("bthk,hkd->btd", mixed, self.out[...]) + bias
+
+
+class AttentionBlock(nnx.Module):
+    """Attention and MLP, each after a layer norm and added to its input."""
+
+    def __init__(self, config: ViTConfig, rngs: nnx.Rngs):
+        self.rate = config.dropout
+        width, bias_init = config.hidden_size, nnx.initializers.normal(MLP_BIAS_STD)
+
+        def dense(n_in: int, n_out: int) -> nnx.Linear:
+            return nnx.Linear(n_in, n_out, kernel_init=XAVIER, bias_init=bias_init, rngs=rngs)
+
+        self.attention_norm = _layer_norm(width, rngs)
+        self.mlp_norm = _layer_norm(width, rngs)
+        self.attention = Attention(config, rngs)
+        self.mlp_in = dense(width, config.mlp_dim)
+        self.mlp_out = dense(config.mlp_dim, width)
+
+    def __call__(self, x: jax.Array, keys: Keys) -> jax.Array:
+        x = x + _drop(self.attention(self.attention_norm(x), keys), self.rate, keys)
+        hidden = jax.nn.gelu(self.mlp_in(self.mlp_norm(x)), approximate=True)
+        hidden = self.mlp_out(_drop(hidden, self.rate, keys))
+        return x + _drop(hidden, self.rate, keys)
+
+
+class ViT(nnx.Module):
+    """Patches and a class token with positions, blocks, layer norm, dense on the token."""
+
+    def __init__(self, config: ViTConfig, view: ImageView, *, rngs: nnx.Rngs, dynamic: Dynamic):
+        del dynamic  # the published family has no dynamic choices
+        width = config.hidden_size
+        self.num_layers, self.rate = config.num_layers, config.dropout
+        self.dropping = bool(config.dropout or config.attention_dropout)
+        self.patches = PatchEmbedding(config.patch_size, view.channels, width, rngs=rngs)
+        self.class_token = nnx.Param(jnp.zeros((1, 1, width)))
+        count = (view.size // config.patch_size) ** 2 + 1
+        positions = nnx.initializers.normal(POSITION_STD)(rngs.params(), (1, count, width))
+        self.positions = nnx.Param(positions)
+        for layer in range(config.num_layers):
+            setattr(self, f"block_{layer}", AttentionBlock(config, rngs))
+        self.output_norm = _layer_norm(width, rngs)
+        self.output = nnx.Linear(
+            width, view.num_classes, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+
+    def __call__(self, image: jax.Array, *, train: bool, key: jax.Array) -> jax.Array:
+        dropping = train and self.dropping
+        keys = iter(jax.random.split(key, 1 + 4 * self.num_layers)) if dropping else None
+        token = self.class_token[...]
+        tokens = jnp.broadcast_to(token, (image.shape[0], *token.shape[1:]))
+        x = jnp.concatenate([tokens, self.patches(image)], axis=1) + self.positions[...]
+        x = _drop(x, self.rate, keys)
+        for layer in range(self.num_layers):
+            x = getattr(self, f"block_{layer}")(x, keys)
+        return self.output(self.output_norm(x)[:, 0])
+
+
+class TwoLayers(nnx.Module):
+    """Dense, GELU, and dense back, along the last axis."""
+
+    def __init__(self, size: int, hidden: int, rngs: nnx.Rngs):
+        self.dense_in = nnx.Linear(size, hidden, rngs=rngs)  # LeCun normal, biases zero
+        self.dense_out = nnx.Linear(hidden, size, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.dense_out(jax.nn.gelu(self.dense_in(x), approximate=True))
+
+
+class MixerBlock(nnx.Module):
+    """An MLP along the tokens and one along the channels, each after a norm and added."""
+
+    def __init__(self, config: MLPMixerConfig, count: int, rngs: nnx.Rngs):
+        width = config.hidden_size
+        self.tokens_norm = _layer_norm(width, rngs)
+        self.tokens = TwoLayers(count, config.tokens_mlp_dim, rngs)
+        self.channels_norm = _layer_norm(width, rngs)
+        self.channels = TwoLayers(width, config.channels_mlp_dim, rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x + self.tokens(self.tokens_norm(x).swapaxes(1, 2)).swapaxes(1, 2)
+        return x + self.channels(self.channels_norm(x))
+
+
+class MLPMixer(nnx.Module):
+    """Patches, blocks, layer norm, mean over the tokens, dense."""
+
+    def __init__(
+        self, config: MLPMixerConfig, view: ImageView, *, rngs: nnx.Rngs, dynamic: Dynamic
+    ):
+        del dynamic  # there are no dynamic choices
+        width = config.hidden_size
+        self.num_layers = config.num_layers
+        self.patches = PatchEmbedding(config.patch_size, view.channels, width, rngs=rngs)
+        for layer in range(config.num_layers):
+            setattr(self, f"block_{layer}", MixerBlock(config, tokens(config), rngs))
+        self.output_norm = _layer_norm(width, rngs)
+        self.output = nnx.Linear(
+            width, view.num_classes, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+
+    def __call__(self, image: jax.Array) -> jax.Array:
+        x = self.patches(image)
+        for layer in range(self.num_layers):
+            x = getattr(self, f"block_{layer}")(x)
+        return self.output(self.output_norm(x).mean(axis=1))

@@ -1,0 +1,134 @@
+"""From a family's network to the functions of a task."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import PyTree
+
+from velodrome.foundation.errors import VelodromeError
+from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.family import Family
+from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar, TaskFunctions
+from velodrome.taskgen.nn import losses
+from velodrome.taskgen.space.config import dynamic_values
+from velodrome.taskgen.views import TextView, View
+
+T = TypeVar("T")
+
+
+def task_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
+    """Return the functions of a family's task; ``precision`` is that of matrix products."""
+    if family.build is None:
+        return _network_functions(family, config, view, precision)
+    made = _imported(family.build)(config, view, precision)
+    if not isinstance(made, TaskFunctions):
+        raise VelodromeError(
+            f"build of the family {family.name!r} returns a {type(made).__name__}, but must return "
+            "velodrome.taskgen.functions.TaskFunctions."
+        )
+    return made
+
+
+def _imported(function: Callable[..., T] | str) -> Callable[..., T]:
+    return pkgutil.resolve_name(function) if isinstance(function, str) else function
+
+
+_OBJECTIVES = {"image": losses.classification, "text": losses.language_model}
+_NORMALIZERS = {
+    "image": losses.normalize_classification,
+    "text": losses.normalize_language_model,
+}
+
+
+def _network_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
+    assert family.network is not None  # Family checks that what has no network builds itself
+    network = _imported(family.network)
+    objective = _imported(family.objective or _OBJECTIVES[family.data_kind])
+    normalize = _imported(family.normalize or _NORMALIZERS[family.data_kind])
+    constants = dynamic_values(config)
+
+    def values(dynamic: Dynamic | None) -> dict[str, Scalar]:
+        return {**constants, **(dynamic or {})}
+
+    # Set here, because a GPU may round products to TF32 by default.
+    exactly = functools.partial(jax.default_matmul_precision, precision)
+
+    def make(key: jax.Array, dynamic: Dynamic | None) -> nnx.Module:
+        return network(config, view, rngs=nnx.Rngs(key), dynamic=values(dynamic))
+
+    # The structure, once, without computing anything; parameters and state come and go as dicts.
+    abstract = nnx.eval_shape(lambda: make(jax.random.key(0), None))
+    graph, *abstract_values = nnx.split(abstract, nnx.Param, ...)
+    params, state = (nnx.to_pure_dict(values) for values in abstract_values)
+    accepted = _keywords(abstract)
+
+    def init(key: jax.Array, dynamic: Dynamic | None = None) -> tuple[PyTree, PyTree]:
+        with exactly():
+            _, params, state = nnx.split(make(key, dynamic), nnx.Param, ...)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
+
+    def measure(params, state, key, batch, train, dynamic) -> tuple[Metrics, PyTree]:
+        module = nnx.merge(graph, params, state)
+        given = {"train": train, "key": key, "dynamic": values(dynamic)}
+        with exactly():
+            inputs = _inputs(batch, view)
+            logits = module(inputs, **{name: given[name] for name in accepted})
+        _, _, new_state = nnx.split(module, nnx.Param, ...)
+        return objective(logits, batch, view), nnx.to_pure_dict(new_state)
+
+    def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
+        found, new_state = measure(params, state, key, batch, train, dynamic)
+        total, count = found["loss"]
+        return total / count, new_state
+
+    def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
+        return measure(params, state, key, batch, train, dynamic)[0]
+
+    return TaskFunctions(
+        init=init,
+        loss=loss,
+        normalize=lambda value: normalize(value, view),
+        metrics=metrics,
+        shapes=(params, state),
+    )
+
+
+def _inputs(batch: Batch, view: View) -> Scalar:
+    if isinstance(view, TextView):
+        return losses.fold_tokens(batch["obs"], view.vocab_size)
+    return batch["image"]
+
+
+def _keywords(module: nnx.Module) -> tuple[str, ...]:
+    """Return which of train, key and dynamic the network's ``__call__`` takes."""
+    parameters = inspect.signature(type(module).__call__).parameters.values()
+    names = {parameter.name for parameter in parameters}
+    everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return tuple(name for name in ("train", "key", "dynamic") if everything or name in names)
+
+
+def batch_shapes(view: View, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return shapes and types of a training batch."""
+    if isinstance(view, TextView):
+        tokens = jax.ShapeDtypeStruct((batch_size, view.length), jnp.int32)
+        return {"obs": tokens, "target": tokens}
+    shape = (batch_size, view.size, view.size, view.channels)
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return {"image": image, "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32)}
+
+
+def traced_family_cost(
+    family: Family, config: object, view: View, batch_size: int, precision: str
+) -> Cost:
+    """Return the cost of a step by tracing the task, for a family without a closed form."""
+    made = task_functions(family, config, view, precision)
+    return traced_cost(made.shapes, made.loss, batch_shapes(view, batch_size))

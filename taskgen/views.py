@@ -1,0 +1,42 @@
+"""How a task sees a data set: images of one size, or sequences of one length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """How a task sees an image data set.
+
+    Attributes:
+      size: Height and width in pixels that images are resized to.
+      channels: Colour channels.
+      num_classes: Number of labels.
+    """
+
+    size: int
+    channels: int
+    num_classes: int
+
+    @property
+    def pixels(self) -> int:
+        """Numbers in an image."""
+        return self.size * self.size * self.channels
+
+
+@dataclass(frozen=True)
+class TextView:
+    """How a task sees a text data set.
+
+    Attributes:
+      length: Tokens that a sequence is predicted for.
+      vocab_size: Classes that the task predicts. It may differ from the data set's: larger tokens
+        are folded, see :func:`velodrome.taskgen.nn.losses.fold_tokens`.
+    """
+
+    length: int
+    vocab_size: int
+
+
+View = ImageView | TextView

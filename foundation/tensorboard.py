@@ -1,5 +1,8 @@
 """Event files of TensorBoard, written by tensorboardX: no TensorFlow, no torch."""
 
+# tensorboardX has no types.
+# pyright: basic
+
 from __future__ import annotations
 
 import time

@@ -1,7 +1,7 @@
 """Record the losses that built-in weights reach on three small tasks of ``heldout-40``.
 
 ``python scripts/recorded_losses.py`` trains them (two minutes) and writes the losses beside the
-weights. Run it whenever weights change: a test trains them again and compares.
+weights. Run it when weights change. A test trains the tasks again and compares.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Sample training tasks, train them with learned and tuned optimizers, draw the speedups.
 
-Every public name is here, and loads when it is first used: ``import velodrome`` imports no jax.
+All public names are here. Each is loaded when it is first used, so ``import velodrome`` imports no
+jax.
 
 Example:
   >>> import velodrome

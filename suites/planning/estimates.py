@@ -80,7 +80,7 @@ def overview(
 
     Args:
       plan: The plan.
-      protocol: The suite's protocol.
+      protocol: The protocol of its suite.
       data_bytes: Memory that a task's data take, by the task's hash.
       profile: The device that seconds are predicted for; by default one core of a server, or a
         large GPU, roughly.

@@ -83,10 +83,6 @@ class ShardRunner:
     def run_shard(self, shard_id: str, control: Control) -> Path:
         """Train the lanes of a shard, from its checkpoint if there is one, and write its file.
 
-        Args:
-          shard_id: Id of a shard of the store's plan.
-          control: Gets reports, and may ask to stop.
-
         Returns:
           The path of the Parquet file.
 
@@ -215,14 +211,8 @@ class CompiledTask:
     ) -> LaneBatch:
         """Return lanes with their programs: one lane, or with ``vmap`` all seeds x points.
 
-        Args:
-          optimizer: The optimizer.
-          horizon: Updates of each lane.
-          seeds: One seed, or the first axis of the lanes.
-          points: One point of the hyperparameters, or the second axis of the lanes.
-          numbers: Numbers of the lanes.
-          vmap: Whether there are two lane axes.
-          eval_slice: Examples that an evaluation looks at together; the batching rule's by default.
+        ``numbers`` are those of the lanes in their cell. ``eval_slice`` (the examples that an
+        evaluation looks at together) is the batching rule's by default.
         """
         if eval_slice is None:
             spec = self.task.spec

@@ -257,11 +257,11 @@ published tasks that are implemented. Not implemented are {missing}.
   parameters.
 {unchecked}
 {table}
-"""
+"""  # noqa: E501 - a page, whose lines are wrapped where its numbers are filled in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the table of all tasks; returns 1 if something does not conform."""
+    """Write the table of all tasks; return 1 if something does not conform."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", default="", help="names that contain this")

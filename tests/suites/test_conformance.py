@@ -16,8 +16,6 @@ from scripts.published_tasks_table import with_tables
 from velodrome.foundation.errors import DataError
 from velodrome.suites.published.tasks import group_of, published_tasks
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 
 # Each with how far its first loss may be off the published one: cross-entropies by that, others
@@ -48,7 +46,19 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
+# One of each layer that sets a first loss; the others differ in size and data.
+QUICK = (
+    "ImageMLP_Cifar10_8_Relu32",
+    "ImageMLPAE_Mnist_128x32x128_bs128",
+    "ESWrapped_1pair_ImageMLP_Cifar10BW8_Relu32",
+    "RNNLM_lm1bbytes_Patch32_GRU128_Embed64",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in TASKS],
+)
 def test_the_first_loss_is_the_published_one_and_training_moves(name):
     spec = published_tasks()[name]
     exact = group_of(name) in ("resnet", "vit", "mlp_mixer")  # their last layer starts at zero
@@ -77,7 +87,7 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
             "Conv_Cifar10_32x64x64_batchnorm",
             {"conv_1/kernel": TRUNCATED / (9 * 32) ** 0.5, "norm_1/offset": 0.0},
         ),
-        (
+        pytest.param(
             "Resnet_MultiRuntime_0",
             {
                 "stem": TRUNCATED / 27**0.5,
@@ -85,8 +95,9 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
                 "block_0/projection": TRUNCATED / 64**0.5,
                 "output/kernel": 0.0,
             },
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "VIT_Cifar100_wideshallow",
             {
                 "patches/kernel": 1 / (16 * 16 * 3) ** 0.5,
@@ -98,8 +109,9 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
                 "class_token": 0.0,
                 "output/kernel": 0.0,
             },
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "MLPMixer_Cifar100_tiny16",
             {
                 "patches/kernel": 1 / (16 * 16 * 3) ** 0.5,
@@ -107,6 +119,7 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
                 "block_2/channels/dense_in/kernel": 1 / 512**0.5,
                 "output/kernel": 0.0,
             },
+            marks=pytest.mark.long,
         ),
     ],
 )

@@ -37,7 +37,7 @@ def run_with_kills(out: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_kills_change_no_bit(tmp_path):
     run_with_kills(tmp_path / "undisturbed", 0, 0)
     run_with_kills(tmp_path / "killed", 20, 1)

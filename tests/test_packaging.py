@@ -133,7 +133,7 @@ def test_the_editable_install_works_where_the_user_has_modules_of_our_names(tmp_
 def test_direct_imports_are_declared():
     """Third-party modules that the packages import are dependencies, not luck."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # What is imported of these extras is imported where its absence is told.
+    # The packages import these extras only where they report a missing one.
     extras = project["optional-dependencies"]
     names = ("prepare", "ray", "search", "tensorboard")
     optional = [line for name in names for line in extras[name]]

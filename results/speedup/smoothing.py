@@ -6,6 +6,8 @@ from typing import cast
 
 import numpy as np
 from jaxtyping import Float
+
+# scipy has no type stubs.
 from scipy.signal import lfilter  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 

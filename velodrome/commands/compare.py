@@ -21,7 +21,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(compare, arguments, name="compare", examples=EXAMPLES)
 
 

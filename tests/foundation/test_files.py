@@ -82,7 +82,7 @@ def test_a_cache_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
 
 def test_a_cache_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
-    # Whoever runs the tests may be allowed to write everywhere, so the answer is played.
+    # The user who runs the tests may write everywhere, so the answer is played.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(WriteError, match="xla: Permission denied.*VELODROME_CACHE"):
         files.writable_cache_dir("xla")

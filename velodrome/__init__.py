@@ -19,7 +19,8 @@ import lazy_loader
 __version__ = "0.1.0"
 
 # In a checkout the subpackages are folders at its root; in a wheel they lie in this folder.
-if not (Path(__file__).parent / "taskgen").is_dir():
-    __path__.append(str(Path(__file__).parents[1]))
+_ROOT = Path(__file__).parents[1]
+if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "taskgen").is_dir():
+    __path__.append(str(_ROOT))
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.batching import choose_eval_slice
-from velodrome.suites.planning.plan import split_static
+from velodrome.suites.planning.plan import split_static, static_key
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.environment import device_description, versions
@@ -186,7 +186,7 @@ class CompiledTask:
         eval_slice: int,
     ) -> LanePrograms:
         """Return the programs of an optimizer, made once."""
-        key = (optimizer.name, horizon, tuple(sorted(static.items())), lanes, eval_slice)
+        key = (optimizer.name, horizon, static_key(static), lanes, eval_slice)
         if key not in self._programs:
             shared = lanes, eval_slice
             if shared not in self._shared:

@@ -55,8 +55,6 @@ class EventFile:
 
         Args:
           tag: Its name; a slash ends the name of a section.
-          value: The number.
-          step: Its step.
           at: Seconds since 1970. None: now.
         """
         number = self._summaries.Summary.Value(tag=tag, simple_value=value)

@@ -32,7 +32,7 @@ from velodrome.taskgen.spec import TaskSpec
 
 FAMILIES = ("mlp", "cnn", "rnn", "transformer")
 PER_FAMILY = 10
-#: Below `FIRST_TRAINING_SEED` of `velodrome.optimizers.metatrain.config`: reserved for evaluation.
+#: Below `velodrome.optimizers.metatrain.config.inner.FIRST_TRAINING_SEED`: reserved for evaluation.
 SEED = 40
 MIN_FLOPS, MAX_MFLOP = 1_000_000, 20.0
 

@@ -1,4 +1,4 @@
-"""Make the frozen lists of suites: ``python scripts/freeze_suites.py demo``.
+"""Make the frozen lists in suites/lists: ``python scripts/freeze_suites.py demo``.
 
 The command gives the same file, byte for byte, on every machine; a test makes the lists again and
 compares. A list is frozen once results on it are published: then a change needs a new name.

@@ -35,7 +35,6 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
     """Return the plan of a suite; a pure function of the suite, the registries and ``backend``.
 
     Args:
-      suite: The suite.
       backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``: the batching depends on it.
       without_data: Whether published data that are not prepared may be missing. Such a plan is
         only for looking at: the cells of such data have no content hash, and other ids later.

@@ -53,7 +53,7 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
     if store.plan.backend != backend:
         yield (
             f"The plan of {store.directory} was made for {store.plan.backend!r}; it is used "
-            f"unchanged on {backend!r}, where its numbers agree only until chaos sets in."
+            f"unchanged on {backend!r}, where its losses agree only for the first steps."
         )
     then, now = store.manifest.get("versions", {}), versions()
     changed = [name for name, version in now.items() if then.get(name) != version]

@@ -42,7 +42,6 @@ def load(path: Path, like: PyTree) -> tuple[dict[str, np.ndarray], PyTree]:
     """Return the named arrays and the tree of a checkpoint.
 
     Args:
-      path: The file.
       like: A pytree with the structure, shapes and types of the stored one.
 
     Raises:

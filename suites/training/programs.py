@@ -164,8 +164,6 @@ class LanePrograms:
     """Programs of one optimizer on one task.
 
     Args:
-      task: The programs of the task.
-      optimizer: The optimizer.
       horizon: Updates that the run makes; optimizers that need ``num_steps`` get it.
       static: Hyperparameters that are Python values; the others are arguments.
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.

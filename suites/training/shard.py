@@ -52,7 +52,6 @@ class ShardRunner:
     """Runs shards, and keeps data and compiled programs of the last few tasks between them.
 
     Args:
-      store: The store whose plan is run.
       checkpoint_seconds: Seconds between checkpoints; 0 saves at every opportunity.
     """
 

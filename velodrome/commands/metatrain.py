@@ -80,7 +80,7 @@ def metatrain(
     else:
         console().print(
             f"stopped early, after {result.totals.steps} of {_steps(settings)}: the same command"
-            f"{', without --restart,' if restart else ''} goes on. The weights so far are in "
+            f"{', without --restart,' if restart else ''} resumes it. The weights so far are in "
             f"{result.path}",
             markup=False,
         )

@@ -41,7 +41,6 @@ class Subject:
     """A task under test.
 
     Attributes:
-      task: The task.
       shapes: Shapes and types of its training batches.
       classes: Labels and tokens are below this number.
     """

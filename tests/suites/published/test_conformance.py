@@ -132,7 +132,7 @@ def test_initial_deviations_are_the_published_ones(name, deviations, key):
         for part in path.split("/"):
             leaf = leaf[part]
         values = np.asarray(leaf)
-        # Five standard errors of the deviation of so many normal numbers, and of their mean.
+        # Five standard errors of the deviation of as many normal numbers, and of their mean.
         error = 5 / math.sqrt(2 * values.size)
         assert values.std() == pytest.approx(expected, rel=error, abs=1e-12), path
         assert abs(values.mean()) <= 5 * expected / math.sqrt(values.size), path

@@ -45,7 +45,7 @@ def test_the_83_are_those_of_the_commit_that_had_83():
 def test_parameters_and_costs_are_the_published_ones(group):
     """Nothing is compiled: the arrays' shapes, the closed form, and the traced program.
 
-    Of tasks that differ in data, batch and length alone, one is traced; `make conformance` does
+    One is traced of all tasks that differ only in data, batch and length; `make conformance` does
     all.
     """
     traced = set()

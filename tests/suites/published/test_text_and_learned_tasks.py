@@ -87,7 +87,7 @@ def test_initialisers_of_recurrent_networks():
     check_truncated(lstm["cell"]["kernel"], (64 + 128) ** -0.5)
     check_zero(lstm["output"]["bias"], lstm["cell"]["bias"], *lstm["cell"]["initial"].values())
     gru = initial("RNNLM_lm1bbytes_Patch32_GRU128_Embed64")
-    # Of the real variance 1/fan_in.
+    # The variance is really 1/fan_in.
     assert spread(gru["cell"]["input"]["kernel"]) == pytest.approx(64**-0.5, rel=0.04)
     assert spread(gru["cell"]["hidden_kernel"]) == pytest.approx(128**-0.5, rel=0.04)
     vanilla = initial("RNNLM_lm1bbytes_Patch32_VanillaRNN128_Embed64")["cell"]

@@ -15,7 +15,7 @@ ROOT = HERE.parent.parent
 
 
 def run_with_kills(out: Path, kills: int, seed: int) -> None:
-    # A session of its own, so that whatever happens nothing of it goes on afterwards.
+    # A separate session, so that nothing of it survives, whatever happens.
     process = subprocess.Popen(
         [sys.executable, str(HERE / "killing.py"), str(out), str(kills), str(seed)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -261,6 +261,6 @@ def test_workers_may_share_an_accelerator(tmp_path, monkeypatch):
     result = run("smoke", tmp_path, workers=2, progress="silent", timing=False)
     assert not result.failed and result.done == len(Store.open(tmp_path).plan.shards)
     assert Store.open(tmp_path).plan.backend == "gpu"
-    # Of one thread each, and not of this process.
+    # Each worker has one thread; this process has another number.
     assert {shard.metadata["device"]["threads"] for shard in Store.open(tmp_path).shards()} == {1}
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"

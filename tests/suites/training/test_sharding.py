@@ -130,7 +130,7 @@ def test_each_device_holds_its_own_lanes_only():
 
 
 def test_lanes_that_fill_up_say_nothing():
-    """Three lanes on two devices: the fourth, a copy of the last, diverges and is not told."""
+    """Three lanes on two devices get a fourth, a copy of the last: nothing reports its end."""
     optimizer = dataclasses.replace(toys.exploding(), grid={"at": (0, 12, 7)})
     with numerics():
         loop = loop_of(optimizer, seeds=1, points=3)

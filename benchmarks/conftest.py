@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lifts the time limit of every benchmark that does not set one of its own."""
+    """Lift the time limit of every benchmark that does not set one itself."""
     for item in items:
         # The hook gets the items of the whole run, which may have tests among them.
         if HERE in item.path.parents and item.get_closest_marker("timeout") is None:

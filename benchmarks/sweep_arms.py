@@ -1,4 +1,4 @@
-"""The runner's way to train the lanes of a task, a competent user's, and those to choose from."""
+"""Ways to train the lanes of a task: the runner's, a competent user's, and some alternatives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from velodrome.taskgen.build import open_source
 
 
 def ours(name: str) -> Any:
-    """What a worker process does with a shard, without reading and writing the store."""
+    """Train as a worker process does, without reading and writing the store."""
     suite = suite_of(name)
     compiled = CompiledTask(suite, 0)
     adam, steps = optimizers.get("adam"), suite.protocol.steps
@@ -38,7 +38,7 @@ def ours(name: str) -> Any:
 
 
 def user(name: str) -> Any:
-    """What a competent user writes."""
+    """Train with the loop that a competent user writes."""
     suite = suite_of(name)
     spec, protocol = suite.tasks[0], suite.protocol
     task = velodrome.build(spec)
@@ -100,7 +100,7 @@ def user(name: str) -> Any:
 
 
 def modes(name: str) -> dict[str, Any]:
-    """Measures ways to train lanes of a task; CPU microseconds a step and lane."""
+    """Measure ways to train lanes of a task, in CPU microseconds a step and lane."""
     of_demo = name.startswith("demo-")
     suite = load_suite("demo") if of_demo else suite_of(name)
     index = int(name.removeprefix("demo-")) if of_demo else 0
@@ -112,7 +112,7 @@ def modes(name: str) -> dict[str, Any]:
     single = [jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], block) for at in range(every)]
     calls: dict[str, tuple[Any, int]] = {}
     compiled: dict[str, float] = {}
-    # vmapped over so many lanes; or one lane, in a compiled loop or stepped from Python
+    # vmapped over 5 or 15 lanes; or one lane, in a compiled loop or stepped from Python
     for mode, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
         group = of_task.group(
             adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")

@@ -1,4 +1,4 @@
-"""Processes that train the lanes of a benchmark's task whenever they are told to."""
+"""Processes that train the lanes of a benchmark's task on request."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], str, int, int, float]] = {
 
 
 class Worker:
-    """A process that trains `LANES` lanes whenever it is told to."""
+    """A process that trains `LANES` lanes on request."""
 
     def __init__(self, arm: str, name: str, cores: list[int]):
         threads = {"NPROC": "1", "OMP_NUM_THREADS": "1"} if cores else {}

@@ -1,7 +1,7 @@
-"""Batching: ``pytest benchmarks/test_batching_modes.py --benchmark-enable -s``.
+"""Measure batching: ``pytest benchmarks/test_batching_modes.py --benchmark-enable -s``.
 
-What the batching rule rests on (docs/running.md): the ways to train lanes in one thread, in CPU
-time, which is steady on a machine that others use.
+The batching rule rests on these numbers (docs/running.md): the ways to train lanes in one thread,
+in CPU time, which is steady on a machine that others use.
 """
 
 from __future__ import annotations

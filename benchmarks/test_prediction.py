@@ -23,7 +23,7 @@ REPEATS = 9
 
 
 def chosen_specs() -> list[TaskSpec]:
-    """Returns the twelve tasks, by rule and not by hand."""
+    """Return the twelve tasks, by rule and not by hand."""
     chosen = []
     for family in MIXTURE:
         budget = Budget(load_profile("v100"), max_mflop=LIMITS[1] / 1e6)

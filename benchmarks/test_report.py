@@ -33,7 +33,7 @@ print(processor, memory, files.page.stat().st_size / 1e6, seconds)
 
 @pytest.fixture(scope="module")
 def measured() -> dict[int, tuple[float, float, float]]:
-    """Seconds of processor time, megabytes of memory and of the page, by number of tasks."""
+    """Return seconds of processor time, megabytes of memory and of the page, by number of tasks."""
     return {}
 
 

@@ -1,8 +1,8 @@
-"""Sweep throughput: ``pytest benchmarks/test_sweep_throughput.py --benchmark-enable -s``.
+"""Measure sweeps: ``pytest benchmarks/test_sweep_throughput.py --benchmark-enable -s``.
 
-The runner's lanes against what a competent user writes on the same tasks, data and evaluations:
-one jitted and donated step, evaluation in one jitted call, nothing in the loop that waits for the
-device, one run after another, and all cores for it. Both arms are warm, and take turns.
+The runner's lanes against a competent user's loop on equal tasks, data and evaluations: one jitted
+and donated step, evaluation in one jitted call, nothing in the loop that waits for the device, one
+run after another, and all cores for it. Both arms are warm, and take turns.
 
 The runner's arm is what its worker processes do with a shard: one process for each core, pinned,
 five lanes of one seed each. The user's arm is one process without limits.

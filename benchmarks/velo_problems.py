@@ -17,7 +17,7 @@ from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 # The oracle lives with the tests that use it.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "optimizers" / "velo"))
-import oracle  # noqa: E402  # pyright: ignore[reportMissingImports]
+import oracle  # noqa: E402 - needs the path  # pyright: ignore[reportMissingImports] - likewise
 
 NUM_STEPS = 1000
 HIDDEN, BANK = 512, 256

@@ -38,7 +38,6 @@ def save(path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray
     """Write a checkpoint; after a crash the old one or the new one is there.
 
     Args:
-      path: The file.
       meta: JSON.
       arrays: Arrays of plain numbers, bfloat16 included; stored bit for bit.
 

@@ -211,7 +211,9 @@ def _download(
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             discard(part)
             raise _Dropped("the server continued at another place")
-        kept = {name: response.headers.get_all(name) or [] for name in keep_headers}
+        kept: dict[str, list[str]] = {
+            name: response.headers.get_all(name) or [] for name in keep_headers
+        }
         etag = response.headers.get("ETag", "")
         if etag.startswith("W/"):
             etag = ""  # a weak one may stand for other bytes, and If-Range does not accept it

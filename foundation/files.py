@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from velodrome.foundation.errors import StoreError, WriteError
@@ -16,7 +16,7 @@ _LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     """Yield a temporary path beside ``path``, which takes its name if the block succeeds.
 
     A reader sees the old file or the whole new one, never a part. If the block raises, the
@@ -75,7 +75,7 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def exclusive_directory(directory: Path) -> Iterator[None]:
+def exclusive_directory(directory: Path) -> Generator[None, None, None]:
     """Keep other runs out of a directory while the block or this process lives.
 
     A missing directory is made.

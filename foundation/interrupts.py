@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 
 #: What terminals send on Ctrl-C, and what batch systems and `kill` send.
@@ -16,7 +16,7 @@ _Handlers = dict[signal.Signals, _Handler | int]
 
 
 @contextlib.contextmanager
-def interrupts(first: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
+def interrupts(first: Callable[[], None] = lambda: None) -> Generator[threading.Event, None, None]:
     """Set an event and call ``first`` at the first signal; a second one acts as before.
 
     An exception raised by a signal can be lost, as in a callback of a library; an event cannot.
@@ -39,7 +39,7 @@ def interrupts(first: Callable[[], None] = lambda: None) -> Iterator[threading.E
 
 
 @contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Generator[None, None, None]:
     """Let SIGTERM raise a KeyboardInterrupt, as Ctrl-C does."""
     before: _Handlers = {}
     try:
@@ -50,7 +50,7 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handlers_kept() -> Iterator[None]:
+def handlers_kept() -> Generator[None, None, None]:
     """Put back the handlers that a library replaces inside the block."""
     before: _Handlers = {}
     try:

@@ -7,7 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
@@ -105,7 +105,7 @@ class Registry(Generic[T]):
         return iter(self.names())
 
     @contextlib.contextmanager
-    def temporarily(self, name: str, value: T) -> Iterator[T]:
+    def temporarily(self, name: str, value: T) -> Generator[T, None, None]:
         """Register ``value`` inside a ``with`` block, for tests and notebooks."""
         before = {known: self._values[known] for known in [name] if known in self._values}
         self.register(name, value)

@@ -1,5 +1,8 @@
 """Event files of TensorBoard, written by tensorboardX: no TensorFlow, no torch."""
 
+# tensorboardX has no types.
+# pyright: basic
+
 from __future__ import annotations
 
 import time
@@ -52,8 +55,6 @@ class EventFile:
 
         Args:
           tag: Its name; a slash ends the name of a section.
-          value: The number.
-          step: Its step.
           at: Seconds since 1970. None: now.
         """
         number = self._summaries.Summary.Value(tag=tag, simple_value=value)

@@ -44,6 +44,8 @@ def duration(seconds: int | float) -> str:
 
     >>> duration(0.00123), duration(4.4), duration(42.4), duration(185), duration(7800)
     ('1.23 ms', '4.4 s', '42 s', '3 min 5 s', '2 h 10 min')
+    >>> duration(float("nan"))
+    '?'
     """
     if math.isnan(seconds):
         return "?"

@@ -143,7 +143,7 @@ legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 # %%
 cells = list(velodrome.Store.open(store, read_only=True).cells())
 task = compared.dropna().index[0]
-here = [cell for cell in cells if cell.task["label"] == task]
+here = [cell for cell in cells if cell.task.label == task]
 candidate = next(cell for cell in here if cell.label == first)
 baseline = max(
     (cell for cell in here if cell.name == results.context.protocol["baseline"]),

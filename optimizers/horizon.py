@@ -41,7 +41,6 @@ def with_declared_horizon(spec: OptimizerSpec, factor: float, *, name: str) -> O
     Args:
       spec: An optimizer that needs ``num_steps``.
       factor: Positive; the declared number is rounded, and at least 1.
-      name: The name of the new one.
 
     Raises:
       SpecError: The optimizer does not need ``num_steps``.
@@ -58,6 +57,7 @@ def with_declared_horizon(spec: OptimizerSpec, factor: float, *, name: str) -> O
     return dataclasses.replace(
         spec,
         name=name,
+        # Stores that were published contain this label: do not reword it.
         label=f"{spec.label}, told {factor:g} x the steps",
         factory=declared,
         identity={**spec.identity, "horizon_factor": factor},

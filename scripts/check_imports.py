@@ -22,7 +22,7 @@ def lay_out(target: Path) -> None:
     only_code = shutil.ignore_patterns("__pycache__", "published", "partial")
     shutil.copytree(ROOT / "velodrome", target / "velodrome", ignore=only_code)
     for folder in FOLDERS:
-        # Of `results`, `published` is data; of the others it is code.
+        # `results/published` is data; a folder `published` anywhere else is code.
         ignore = only_code if folder == "results" else shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, target / "velodrome" / folder, ignore=ignore)
 

@@ -1,12 +1,12 @@
-"""``heldout-40``: the tasks that meta-trained weights are judged on, and how they were chosen.
+"""Choose the tasks of ``heldout-40``, on which meta-trained weights are judged.
 
 Ten tasks of each of four families, from a sampler seed that no meta-training may use, between 1
-and 20 MFLOP a step. Left out are saturated tasks, by a probe: Adam at three rates, 2,000 steps of
-one run; a classification task is saturated if at the best of them the mean training loss over the
-last tenth is below a twentieth of the loss of a blind guess. Language models are not probed: in
-2,000 steps none of them learns its text by heart.
+and 20 MFLOP a step. A probe leaves out saturated tasks: Adam at three rates, 2,000 steps of one
+run; a classification task is saturated if at the best rate the mean training loss over the last
+tenth is below a twentieth of the loss of a blind guess. Language models are not probed: in 2,000
+steps none of them learns its text by heart.
 
-``python scripts/choose_heldout.py`` makes the probe again (minutes) and prints what it finds;
+``python scripts/choose_heldout.py`` makes the probe (minutes) and prints its results;
 ``python scripts/freeze_suites.py heldout-40`` writes the list.
 
 ``heldout-8`` and ``heldout-8-width`` are a small part of it, with fewer rates and a shorter
@@ -16,10 +16,10 @@ baseline, for runs of other lengths and for wider networks.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.metatrain.config.inner import HELD_OUT_DATA
@@ -32,19 +32,19 @@ from velodrome.taskgen.spec import TaskSpec
 
 FAMILIES = ("mlp", "cnn", "rnn", "transformer")
 PER_FAMILY = 10
-#: Below `velodrome.optimizers.metatrain.config.config.FIRST_TRAINING_SEED`: reserved for evaluation.
+#: Below `velodrome.optimizers.metatrain.config.inner.FIRST_TRAINING_SEED`: reserved for evaluation.
 SEED = 40
 MIN_FLOPS, MAX_MFLOP = 1_000_000, 20.0
 
 STEPS = 2_000
 PROBE_RATES = (1e-3, 3e-3, 1e-2)
-#: Of the loss of a blind guess, the logarithm of the number of classes.
+#: As a part of the loss of a blind guess, the logarithm of the number of classes.
 SATURATED_FRACTION = 0.05
 
 #: First 16 digits of the hashes of the candidates that the probe found saturated.
 SATURATED: frozenset[str] = frozenset({"74c23387d3076443"})
 
-#: Of ``heldout-8``: for each family how many tasks, and the field that makes it wider.
+#: For ``heldout-8``: tasks of each family, and the field that makes a family wider.
 FEW = 2
 WIDTH_FIELDS = {
     "mlp": "hidden_size",
@@ -58,15 +58,16 @@ FEW_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 _MOST_SPECS = 64
 
 
+@functools.cache
 def candidates(family: str) -> list[TaskSpec]:
-    """Returns the specs of a family within the limits, no two with one program, in their order."""
+    """Return the specs of a family within the limits, in order, each program once."""
     drawn = sample(_MOST_SPECS, seed=SEED, family=family, data="built-in", max_mflop=MAX_MFLOP)
     large = [spec for spec in drawn if cost(spec).flops >= MIN_FLOPS]
     return list({spec.static_hash: spec for spec in large}.values())
 
 
 def heldout_40() -> Suite:
-    """The first ten candidates of each family that are not saturated.
+    """Return the first ten candidates of each family that are not saturated.
 
     Tasks on data that no meta-training uses are named ``...-new-data``: the others are new
     architectures on data that weights may have been trained with.
@@ -86,12 +87,12 @@ def heldout_40() -> Suite:
 
 
 def heldout_8() -> Suite:
-    """The first two tasks of each family of ``heldout-40`` that have a hidden layer."""
-    tasks: list[TaskSpec] = []
+    """Return the first two tasks of each family of ``heldout-40`` that have a hidden layer."""
+    known, tasks = heldout_40().tasks, []
     for family in FAMILIES:
         deep = [
             task
-            for task in heldout_40().tasks
+            for task in known
             if task.family == family and getattr(task.config, "num_layers", 1) > 0
         ]
         tasks += deep[:FEW]
@@ -101,37 +102,44 @@ def heldout_8() -> Suite:
     )
 
 
-def _protocol(**changes: Any) -> Protocol:
-    """Half as many evaluations as by default: with small batches these take most of the time."""
-    return Protocol(steps=STEPS, seeds=3, eval_every=20, heldout_every=200, **changes)
+def _protocol(
+    *, baseline_multiple: int, learning_rates: tuple[float, ...] | None = None
+) -> Protocol:
+    return Protocol(
+        steps=STEPS,
+        seeds=3,
+        baseline_multiple=baseline_multiple,
+        # Half as many as by default: with small batches evaluations take most of the time.
+        eval_every=20,
+        heldout_every=200,
+        learning_rates=learning_rates,
+    )
 
 
 def heldout_8_width() -> Suite:
-    """The tasks of ``heldout-8`` with hidden layers of 1, 4 and 16 times their size."""
+    """Return the tasks of ``heldout-8`` with hidden layers of 1, 4 and 16 times their size."""
     few = heldout_8()
     tasks = tuple(wider(task, times) for times in WIDTHS for task in few.tasks)
     return dataclasses.replace(few, name="heldout-8-width", tasks=tasks)
 
 
 def wider(task: TaskSpec, times: int) -> TaskSpec:
-    """Returns a task with its hidden layers some times as large, and ``-xTIMES`` in its name."""
+    """Return a task with its hidden layers ``times`` as large, and ``-xTIMES`` in its name."""
     name = WIDTH_FIELDS[task.family]
     config = dataclasses.replace(task.config, **{name: times * getattr(task.config, name)})
     return dataclasses.replace(task, config=config, name=f"{task.name}-x{times}")
 
 
 def named(spec: TaskSpec, index: int) -> TaskSpec:
-    """Returns the spec with its name in the list: family, number, data set, and if that is new."""
+    """Name a spec for the list: family, number, data set, and whether the data are new."""
     suffix = "-new-data" if spec.data.name in HELD_OUT_DATA else ""
     return dataclasses.replace(spec, name=f"{spec.family}-{index:02d}-{spec.data.name}{suffix}")
 
 
 def probe(family: str, wanted: int = PER_FAMILY) -> Iterator[tuple[TaskSpec, float]]:
-    """Yields candidates with Adam's loss as a fraction of a blind guess's, until enough are good.
+    """Yield candidates of an image family, with Adam's loss as a fraction of a blind guess's.
 
-    Args:
-      family: A family of image classification.
-      wanted: Stop after so many that are not saturated.
+    It stops after ``wanted`` candidates that are not saturated.
     """
     good = 0
     for spec in candidates(family):
@@ -145,7 +153,7 @@ def probe(family: str, wanted: int = PER_FAMILY) -> Iterator[tuple[TaskSpec, flo
 
 
 def _adam_loss(spec: TaskSpec) -> float:
-    """Returns Adam's mean training loss (nats) over the last tenth, at the best probe rate."""
+    """Return Adam's mean training loss (nats) over the last tenth, at the best probe rate."""
     import jax.numpy as jnp
     import numpy as np
 
@@ -170,7 +178,7 @@ def _adam_loss(spec: TaskSpec) -> float:
 
 
 def main() -> int:
-    """Probes the image families and prints a line for each candidate."""
+    """Probe the image families and print a line for each candidate."""
     from velodrome.suites.training.jax_config import numerics
 
     with numerics():

@@ -1,20 +1,24 @@
-"""Makes the frozen lists of this package: ``python scripts/freeze_suites.py demo``.
+"""Make the frozen lists in suites/lists: ``python scripts/freeze_suites.py demo``.
 
-The same command gives the same file, byte for byte, on every machine; a test makes them again and
+The command gives the same file, byte for byte, on every machine; a test makes the lists again and
 compares. A list is frozen once results on it are published: then a change needs a new name.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable, Sequence
 
+from scripts import choose_heldout as heldout
 from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import atomic_write_json
 from velodrome.suites.catalog import LISTS
 from velodrome.suites.protocol import Protocol
+from velodrome.suites.published import tasks as published
 from velodrome.suites.suite import Suite
+from velodrome.taskgen.sampler import sample
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 #: The families of the demo, in the order of its report.
@@ -23,18 +27,16 @@ DEMO_TASKS_PER_FAMILY = 2
 DEMO_SEED = 0
 DEMO_MAX_MFLOP = 6.0
 
-#: More specs than this are not looked through for two of each family.
+#: Most specs that are searched for two of each family.
 _MOST_SPECS = 1024
 
 
 def demo() -> Suite:
-    """The first two tasks of each family that the sampler gives on built-in data.
+    """Return the first two tasks of each family that the sampler gives on built-in data.
 
-    The same as the first two per family of
+    They are the first two per family of
     ``velodrome sample --seed 0 --data built-in --max-mflop 6``.
     """
-    from velodrome.taskgen.sampler import sample
-
     count = 16
     while count <= _MOST_SPECS:
         specs = sample(count, seed=DEMO_SEED, data="built-in", max_mflop=DEMO_MAX_MFLOP)
@@ -54,7 +56,7 @@ def demo() -> Suite:
 
 
 def smoke() -> Suite:
-    """Two tiny tasks, Adam against SGD at three rates: seconds, also where nothing is compiled."""
+    """Return two tiny tasks, Adam against SGD at three rates: they take seconds, compiling too."""
     image = TaskSpec(
         family="mlp",
         config={"hidden_size": 8, "num_layers": 1, "image_size": 8},
@@ -91,8 +93,7 @@ def smoke() -> Suite:
 
 
 #: The protocol of Metz et al. 2022 (arXiv 2211.09760) for the published curves, with Adam's over
-#: 100,000 steps. Theirs differs in this: an evaluation is on three splits, and the last one is
-#: over ten batches.
+#: 100,000 steps. Theirs evaluates on three splits, and for the last time over ten batches.
 PUBLISHED_PROTOCOL = Protocol(
     steps=10_000,
     seeds=5,
@@ -107,57 +108,24 @@ PUBLISHED_PROTOCOL = Protocol(
 
 
 def _published(name: str, *, in_83: bool) -> Suite:
-    from velodrome.suites.published import tasks as velodrome_tasks
-
-    tasks = velodrome_tasks.published_tasks().items()
-    chosen = [spec for task, spec in tasks if velodrome_tasks.in_83(task) == in_83]
+    tasks = published.published_tasks().items()
+    chosen = [spec for task, spec in tasks if published.in_83(task) == in_83]
     return Suite(name=name, tasks=tuple(chosen), protocol=PUBLISHED_PROTOCOL)
-
-
-def velodrome_83() -> Suite:
-    """The tasks taken for the 83 of the VeLO paper."""
-    return _published("velodrome-83", in_83=True)
-
-
-def velodrome_extended() -> Suite:
-    """The other published tasks that are implemented."""
-    return _published("velodrome-extended", in_83=False)
-
-
-def heldout_40() -> Suite:
-    """The tasks that meta-trained weights are judged on."""
-    from scripts import choose_heldout as heldout
-
-    return heldout.heldout_40()
-
-
-def heldout_8() -> Suite:
-    """Some of them, for runs of other lengths."""
-    from scripts import choose_heldout as heldout
-
-    return heldout.heldout_8()
-
-
-def heldout_8_width() -> Suite:
-    """The same with wider networks."""
-    from scripts import choose_heldout as heldout
-
-    return heldout.heldout_8_width()
 
 
 RECIPES: dict[str, Callable[[], Suite]] = {
     "demo": demo,
     "smoke": smoke,
-    "heldout-40": heldout_40,
-    "heldout-8": heldout_8,
-    "heldout-8-width": heldout_8_width,
-    "velodrome-83": velodrome_83,
-    "velodrome-extended": velodrome_extended,
+    "heldout-40": heldout.heldout_40,
+    "heldout-8": heldout.heldout_8,
+    "heldout-8-width": heldout.heldout_8_width,
+    "velodrome-83": functools.partial(_published, "velodrome-83", in_83=True),
+    "velodrome-extended": functools.partial(_published, "velodrome-extended", in_83=False),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the named lists; returns the exit status."""
+    """Write the named lists; return the exit status."""
     parser = argparse.ArgumentParser(prog="python scripts/freeze_suites.py", description=__doc__)
     parser.add_argument("names", nargs="+", choices=sorted(RECIPES))
     for name in parser.parse_args(arguments).names:

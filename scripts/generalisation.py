@@ -1,7 +1,8 @@
-"""``python scripts/generalisation.py STORE ...``: other lengths, widths and declared horizons.
+"""Print a table of other lengths, widths and declared horizons.
 
-Prints a Markdown table with a row for each store, width and optimizer: of ``heldout-8`` run for
-other numbers of steps or with ``horizon:FACTOR:...``, and of ``heldout-8-width``.
+``python scripts/generalisation.py STORE ...`` prints a Markdown table with a row for each store,
+width and optimizer; the stores are ``heldout-8`` run for other numbers of steps or with
+``horizon:FACTOR:...``, and ``heldout-8-width``.
 """
 
 from __future__ import annotations
@@ -27,14 +28,11 @@ COLUMNS = (
 
 
 def rows(directory: Path) -> Iterator[tuple[str, ...]]:
-    """Yields the rows of a store.
+    """Yield the rows of a store, or of a folder of stores with other optimizers.
 
-    Speedups are in steps, with intervals for the same tasks and new seeds. A loss is that at the
-    end over the one that the baseline's best rate has after as many steps, in the geometric mean
-    over tasks (those that end in no finite loss are left out).
-
-    Args:
-      directory: The store, or a folder of stores with other optimizers.
+    Speedups are in steps, with intervals for these tasks and new seeds. A loss is the last one
+    over that of the baseline's best rate after as many steps, in the geometric mean over tasks
+    (without those that end in no finite loss).
     """
     # A folder of stores if the baseline was run by itself.
     results = collect(open_stores(published_stores(directory) or [directory]), points=2).results
@@ -59,7 +57,7 @@ def rows(directory: Path) -> Iterator[tuple[str, ...]]:
 
 
 def width(task: str) -> int:
-    """Returns how many times as wide a task is as the one it was made from, by its name."""
+    """Return how many times as wide a task is as the one it was made from, by its name."""
     found = re.search(r"-x(\d+)$", task)
     return int(found[1]) if found else 1
 
@@ -79,7 +77,7 @@ def _loss_ratio(results: Sequence[TaskResult]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit status."""
+    """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python scripts/generalisation.py", description=__doc__)
     parser.add_argument("stores", nargs="+", type=Path, metavar="STORE")
     stores = parser.parse_args(arguments).stores

@@ -1,7 +1,8 @@
-"""The table of the published tasks in the documents: ``python scripts/published_tasks_table.py``.
+"""Write the table of the published tasks into its document.
 
-It rewrites what stands between two marks in ``docs/velodrome-83.md``; a test makes it again and
-compares. Nothing is measured: sizes, costs and times are predictions from the specs.
+``python scripts/published_tasks_table.py`` rewrites the text between two marks in
+``docs/velodrome-83.md``; a test makes it again and compares. Nothing is measured: sizes, costs and
+times are predictions from the specs.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _HEADER = (
 
 
 def tables(device: str = DEVICE, hours: float = HOURS) -> str:
-    """Returns the tables of both suites as Markdown.
+    """Return the tables of both suites as Markdown.
 
     Args:
       device: Name of the device profile.
-      hours: The time in which a task shall do its steps.
+      hours: The time in which a task should do its steps.
     """
     profile = load_profile(device)
     parts = []
@@ -77,7 +78,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def with_tables(text: str) -> str:
-    """Returns a document with the tables between its marks made anew.
+    """Return a document with new tables between its marks.
 
     Raises:
       DataError: The document lacks the marks.
@@ -90,7 +91,7 @@ def with_tables(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rewrites the tables of a document; returns the exit status."""
+    """Rewrite the tables of a document; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python scripts/published_tasks_table.py", description=__doc__
     )

@@ -1,13 +1,14 @@
-"""Losses that built-in weights are recorded to reach on three small tasks of ``heldout-40``.
+"""Record the losses that built-in weights reach on three small tasks of ``heldout-40``.
 
-``python scripts/recorded_losses.py`` trains them again (two minutes) and writes them beside the weights: to
-be done whenever weights change. A test trains them again too, and compares.
+``python scripts/recorded_losses.py`` trains them (two minutes) and writes the losses beside the
+weights. Run it when weights change. A test trains the tasks again and compares.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,12 @@ STEPS = 50
 
 
 def record_path(weights: str) -> Path:
-    """Returns where the losses of built-in weights are recorded."""
+    """Return where the losses of built-in weights are recorded."""
     return weights_path(weights).with_suffix(".losses.json")
 
 
-def measure(weights: str) -> dict[str, Any]:
-    """Trains each task once with built-in weights.
-
-    Args:
-      weights: Their name.
+def measure(weights: str, labels: Sequence[str] = TASKS) -> dict[str, Any]:
+    """Train tasks of ``heldout-40`` once with built-in weights.
 
     Returns:
       The hash of the weights, the steps, and for each task its hash and its train losses (nats)
@@ -38,7 +36,7 @@ def measure(weights: str) -> dict[str, Any]:
     """
     known = {task.label: task for task in load_suite("heldout-40").tasks}
     rows = []
-    for label in TASKS:
+    for label in labels:
         curve = train(known[label], f"velo:{weights}", steps=STEPS)
         losses = [float(f"{loss:.6g}") for loss in curve["train loss"]]
         rows.append({"task": label, "hash": known[label].hash, "losses": losses})
@@ -46,7 +44,7 @@ def measure(weights: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measures and writes; returns the exit status."""
+    """Measure and write; return the exit status."""
     for weights in WEIGHTS:
         record = measure(weights)
         atomic_write_json(record_path(weights), record)

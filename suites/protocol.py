@@ -62,42 +62,36 @@ class Protocol:
     def __post_init__(self) -> None:
         for name in ("steps", "seeds", "baseline_multiple", "eval_every", "eval_examples"):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise SpecError(f"protocol.{name}", value, "an integer of at least 1")
-        if type(self.eval_batch_count) is not int or self.eval_batch_count < 0:
-            raise SpecError(
-                "protocol.eval_batch_count",
-                self.eval_batch_count,
-                "an integer of at least 1, or 0 for eval_examples examples together",
-            )
-        if type(self.heldout_every) is not int or self.heldout_every < self.eval_every:
-            raise SpecError(
-                "protocol.heldout_every", self.heldout_every, "a positive multiple of eval_every"
-            )
-        if self.heldout_every % self.eval_every:
-            raise SpecError(
-                "protocol.heldout_every",
-                self.heldout_every,
-                f"a multiple of eval_every ({self.eval_every})",
-            )
-        if self.steps % self.eval_every:
-            raise SpecError(
-                "protocol.steps",
-                self.steps,
-                f"a multiple of eval_every ({self.eval_every}), so that the last evaluation is "
-                "after the last update",
-            )
-        if self.eval_batches not in EVAL_BATCHES:
-            raise SpecError("protocol.eval_batches", self.eval_batches, f"one of {EVAL_BATCHES}")
-        if self.eval_mode not in EVAL_MODES:
-            raise SpecError("protocol.eval_mode", self.eval_mode, f"one of {EVAL_MODES}")
-        if self.version != 1:
-            raise SpecError(
-                "protocol.version", self.version, "1, the only version that this package knows"
-            )
+            self._require(name, type(value) is int and value >= 1, "an integer of at least 1")
+        self._require(
+            "eval_batch_count",
+            type(self.eval_batch_count) is int and self.eval_batch_count >= 0,
+            "an integer of at least 1, or 0 for eval_examples examples together",
+        )
+        self._require(
+            "heldout_every",
+            type(self.heldout_every) is int
+            and self.heldout_every >= self.eval_every
+            and self.heldout_every % self.eval_every == 0,
+            f"a positive multiple of eval_every ({self.eval_every})",
+        )
+        self._require(
+            "steps",
+            self.steps % self.eval_every == 0,
+            f"a multiple of eval_every ({self.eval_every}), so that the last evaluation is after "
+            "the last update",
+        )
+        self._require("eval_batches", self.eval_batches in EVAL_BATCHES, f"one of {EVAL_BATCHES}")
+        self._require("eval_mode", self.eval_mode in EVAL_MODES, f"one of {EVAL_MODES}")
+        known = "1, the only version that this package knows"
+        self._require("version", self.version == 1, known)
         if self.learning_rates is not None:
             rates = _checked_rates(self.learning_rates)
             object.__setattr__(self, "learning_rates", rates)
+
+    def _require(self, field: str, fine: bool, allowed: str) -> None:
+        if not fine:
+            raise SpecError(f"protocol.{field}", getattr(self, field), allowed)
 
     def examples(self, batch_size: int) -> int:
         """Return how many examples an evaluation of a task of that batch size has."""

@@ -99,20 +99,19 @@ class Suite:
         Raises:
           SpecError: It is no suite, a spec is wrong, or a spec has another hash than recorded.
         """
-        if content.get("kind") != KIND:
-            raise SpecError("suite.kind", content.get("kind"), f"{KIND!r}")
-        if content.get("schema") != SCHEMA:
-            raise SpecError("suite.schema", content.get("schema"), f"{SCHEMA}")
-        for key in ("name", "protocol", "tasks"):
+        for key, expected in (("kind", KIND), ("schema", SCHEMA)):
+            if content.get(key) != expected:
+                raise SpecError(f"suite.{key}", content.get(key), repr(expected))
+        optimizers = content.get("optimizers", ["adam", "velo"])
+        for key, kind, allowed in (
+            ("name", str, "a string"),
+            ("tasks", list, "a list of tasks"),
+            ("protocol", Mapping, "a mapping of fields"),
+        ):
             if key not in content:
                 raise SpecError("suite", sorted(content), f"a mapping with the key {key!r}")
-        if not isinstance(content["name"], str):
-            raise SpecError("suite.name", content["name"], "a string")
-        if not isinstance(content["tasks"], list):
-            raise SpecError("suite.tasks", content["tasks"], "a list of tasks")
-        if not isinstance(content["protocol"], Mapping):
-            raise SpecError("suite.protocol", content["protocol"], "a mapping of fields")
-        optimizers = content.get("optimizers", ["adam", "velo"])
+            if not isinstance(content[key], kind):
+                raise SpecError(f"suite.{key}", content[key], allowed)
         if not isinstance(optimizers, list) or not all(isinstance(o, str) for o in optimizers):
             raise SpecError("suite.optimizers", optimizers, "a list of names")
         tasks = []

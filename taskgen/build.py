@@ -20,7 +20,7 @@ from velodrome.taskgen.wrappers.apply import augment
 def build(spec: TaskSpec) -> Task:
     """Build the task of a spec, without loading data.
 
-    The same spec gives the same object, so that compiled programs are reused.
+    Equal specs give one object, so that compiled programs are reused.
 
     Raises:
       UnknownNameError: There is no such data set.
@@ -43,8 +43,8 @@ def _build(spec: TaskSpec, family: Family) -> Task:  # by family: a notebook may
 def open_source(spec: TaskSpec, split: str) -> Source:
     """Open a split, "train" or "heldout", of the data set of ``spec``, as its family sees it.
 
-    Opening the same again gives the same object, as long as it is among the last few. The arrays
-    lie on the default device, unless they are larger than
+    Opening it again gives the same object, as long as it is among the last few. The arrays lie on
+    the default device, unless they are larger than
     :func:`velodrome.taskgen.data.resident.resident_limit`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is known about a task without building it."""
+"""Facts about a task, without building it."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ def describe(
     """Return facts about a task, as JSON.
 
     Args:
-      spec: The spec.
-      device: Name of a device profile.
       hours: Time for the steps.
       max_mflop: Cap on the FLOPs of a training step, in units of 10^6.
 

@@ -43,7 +43,6 @@ class Sampled:
     """A sampled spec, and how it came about.
 
     Attributes:
-      spec: The spec.
       attempts: Draws it took; more than one if the first ones were over the budget.
       shrunk: {field: (drawn, now)} of what was shrunk to fit.
     """

@@ -157,7 +157,6 @@ class TaskSpec:
     Args:
       family: Name of a registered task family.
       config: The family's config; a mapping is checked and completed with defaults.
-      data: The data set.
       batch_size: Examples in a training batch, from 1 to 65536.
       version: Version of the family that gives this spec its meaning. 0 stands for the present
         one.

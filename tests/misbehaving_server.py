@@ -36,7 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride] - only `Server` uses it
 
     def do_GET(self) -> None:
         server, asked = self.server, self.headers.get("Range")

@@ -118,7 +118,7 @@ def test_add_a_task_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert list(summary["provenance"]) == ["built-in", "stand-in"]
     assert (summary["candidate_train"] < 0.9 * summary["initial_train"]).all()
     assert "stand-in" in velodrome.figures(names["results"])["learning_curves"].caption
-    # Whoever changes a cell runs it again, together with those below.
+    # A reader who changes a cell runs it again, together with those below.
     for source in code_cells(ROOT / "notebooks/add_a_task_family.py"):
         if "register" in source or "velodrome.family" in source:
             run_cell(source, names)

@@ -91,7 +91,7 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
-def run_in_a_directory_with_our_names(python: Path, directory: Path) -> Path:
+def run_in_a_directory_with_our_names(python: Path, directory: Path, workers: str) -> Path:
     """Run and report a suite from a directory with modules of our names; return our package."""
     for name in USERS_FILES:
         file = directory / name
@@ -107,8 +107,8 @@ def run_in_a_directory_with_our_names(python: Path, directory: Path) -> Path:
         return done.stdout
 
     size = ("--steps", "5", "--seeds", "1", "--optimizers", "adam", "--learning-rates", "1e-3")
-    # As a module, so that the directory comes first in the search path; with a worker process.
-    call("-m", "velodrome", "run", "smoke", "--out", "store", "--workers", "1", *size)
+    # As a module, so that the directory comes first in the search path.
+    call("-m", "velodrome", "run", "smoke", "--out", "store", "--workers", workers, *size)
     call("-m", "velodrome", "report", "store")
     assert (directory / "store" / "report" / "index.html").is_file()
     return Path(call("-c", "import velodrome; print(velodrome.__file__)").strip()).parent
@@ -118,7 +118,7 @@ def test_the_installed_wheel_works_where_the_user_has_modules_of_our_names(
     wheel_file: Path, tmp_path: Path
 ):
     python = install(tmp_path / "environment", str(wheel_file))
-    package = run_in_a_directory_with_our_names(python, tmp_path / "work")
+    package = run_in_a_directory_with_our_names(python, tmp_path / "work", workers="0")
     assert package.is_relative_to(tmp_path / "environment")
     assert (package / "taskgen").is_dir()
 
@@ -126,14 +126,14 @@ def test_the_installed_wheel_works_where_the_user_has_modules_of_our_names(
 @pytest.mark.long
 def test_the_editable_install_works_where_the_user_has_modules_of_our_names(tmp_path: Path):
     python = install(tmp_path / "environment", "--editable", str(ROOT))
-    package = run_in_a_directory_with_our_names(python, tmp_path / "work")
+    package = run_in_a_directory_with_our_names(python, tmp_path / "work", workers="1")
     assert package == ROOT / "velodrome"
 
 
 def test_direct_imports_are_declared():
     """Third-party modules that the packages import are dependencies, not luck."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # What is imported of these extras is imported where its absence is told.
+    # The packages import these extras only where they report a missing one.
     extras = project["optional-dependencies"]
     names = ("prepare", "ray", "search", "tensorboard")
     optional = [line for name in names for line in extras[name]]

@@ -1,6 +1,7 @@
 """Sample training tasks, train them with learned and tuned optimizers, draw the speedups.
 
-Every public name is here, and loads when it is first used: ``import velodrome`` imports no jax.
+All public names are here. Each is loaded when it is first used, so ``import velodrome`` imports no
+jax.
 
 Example:
   >>> import velodrome
@@ -18,7 +19,8 @@ import lazy_loader
 __version__ = "0.1.0"
 
 # In a checkout the subpackages are folders at its root; in a wheel they lie in this folder.
-if not (Path(__file__).parent / "taskgen").is_dir():
-    __path__.append(str(Path(__file__).parents[1]))
+_ROOT = Path(__file__).parents[1]
+if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "taskgen").is_dir():
+    __path__.append(str(_ROOT))
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

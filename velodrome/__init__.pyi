@@ -1,4 +1,4 @@
-"""The public names and their homes; `__init__.py` reads this file and imports them lazily."""
+"""The public names and where they are defined; `__init__.py` imports them lazily from here."""
 
 from . import optimizers as optimizers
 from . import suites as suites

@@ -1,4 +1,4 @@
-"""``python -m velodrome`` is the command line."""
+"""The command line, as ``python -m velodrome``."""
 
 from __future__ import annotations
 

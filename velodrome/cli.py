@@ -1,7 +1,7 @@
-"""The command line ``velodrome``: finds the command, runs it, and tells errors in one line.
+"""The command line ``velodrome``: find the command, run it, and report errors in one line.
 
-Only the module of the command asked for is imported; each of them imports what it needs when it
-runs, so that help is instant and ``velodrome report`` needs no jax.
+Only the module of the given command is imported, and it imports numpy, pandas or jax when it runs:
+so help is quick, and ``velodrome report`` needs no jax.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from velodrome.foundation.errors import UnknownNameError, VelodromeError
 from velodrome.foundation.files import cache_hint
 from velodrome.foundation.interrupts import terminated_as_interrupted
 
-#: Command -> what it does, in the order of the help. Each is a module of velodrome.commands.
+#: Command -> what it does, in the order of the help. Each has a module in velodrome.commands.
 COMMANDS = {
     "list": "List families, datasets, optimizers, suites, or tasks.",
     "sample": "Sample task specs into a file.",
@@ -26,8 +26,8 @@ COMMANDS = {
     "run": "Train the tasks of a suite with its optimizers; resumable.",
     "report": "Draw tables, figures, and a page from stores of results.",
     "export": "Write results for other programs: tables, LaTeX, TensorBoard.",
-    "compare": "Tell what differs between two stores of one suite.",
-    "reference": "Fetch the published curves of Adam, to compare ours with.",
+    "compare": "Compare two stores of one suite.",
+    "reference": "Fetch the published curves of Adam, for comparison with ours.",
     "check": "Put a task, family, or optimizer through its contract tests.",
     "data": "Show which data sets are here; prepare a published one.",
     "weights": "List, fetch, or verify the weights of learned optimizers.",
@@ -49,14 +49,11 @@ Set VELODROME_TRACEBACK=1 to see where an error comes from."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code.
-
-    Args:
-      arguments: What follows ``velodrome``; by default what the program was called with.
+    """Run the command line, by default with the arguments of this process.
 
     Returns:
-      0 for success, 1 if a check failed, 2 for an error of the user's or of the surroundings,
-      130 if interrupted, by Ctrl-C or by SIGTERM.
+      The exit code: 0 for success, 1 if a check or a run failed, 2 if the user or the machine is
+      at fault, 130 after Ctrl-C or SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = (given[0], given[1:]) if given else ("--help", [])
@@ -69,17 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_interrupted(name, given), file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has left, as `head` does. Python must not flush into it again.
+        # The reader of a pipe has closed it, as `head` does. Python must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     except VelodromeError as error:
-        return _tell(" ".join(str(error).split()))
+        return _report(" ".join(str(error).split()))
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         hint = cache_hint(error.filename) if isinstance(error.filename, str) else ""
-        return _tell(f"{where}{error.strerror}.{hint}")
+        return _report(f"{where}{error.strerror}.{hint}")
 
 
 def _dispatch(name: str, rest: list[str]) -> int:
@@ -94,8 +91,8 @@ def _dispatch(name: str, rest: list[str]) -> int:
     return import_module(f"velodrome.commands.{name}").command(rest)
 
 
-def _tell(message: str) -> int:
-    """Prints an error that is being handled, as one line, and returns the exit code."""
+def _report(message: str) -> int:
+    """Print the error that is being handled as one line, and return the exit code."""
     if os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0"):
         traceback.print_exc()
     print(f"velodrome: {message}", file=sys.stderr)

@@ -29,7 +29,6 @@ def load_checkpoint(path: Path, template: State) -> State:
     """Return the state that `save_checkpoint` wrote.
 
     Args:
-      path: The file.
       template: A state of the same structure, shapes and types; its numbers are not used.
 
     Raises:

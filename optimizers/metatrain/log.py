@@ -114,7 +114,6 @@ class Events:
     """TensorBoard's events of an evolution, in the folder ``events`` of its directory.
 
     Args:
-      directory: The run's directory.
       first_step: TensorBoard forgets what earlier files say from this outer step on.
     """
 

@@ -40,7 +40,7 @@ class TrainState(NamedTuple):
 
     Attributes:
       outer: The weights, their average, and the outer optimizer.
-      episodes: Of persistent ES: the inner problems that are under way, by position in the pool.
+      episodes: Inner problems under way, by position in the pool; only persistent ES has any.
     """
 
     outer: OuterState

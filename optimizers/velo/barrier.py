@@ -38,7 +38,6 @@ def materialised(always: Bool[Array, ""], function: Callable[[], T], *, zeros: T
 
     Args:
       always: True, in a way that the compiler cannot know, and `same_in_all_lanes`.
-      function: What to compute.
       zeros: Something of the same shapes and dtypes; it is never returned.
     """
     if jax.default_backend() != "cpu":  # nothing to gain, and a branch costs a GPU a round trip

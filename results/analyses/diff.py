@@ -73,8 +73,8 @@ class Change:
 
     Attributes:
       logs: ln(B / A) of the losses of the common seeds.
-      low: lower end of the 95% interval of B over A, NaN with few seeds.
-      high: its upper end.
+      low: Lower end of the 95% interval of B over A, NaN with few seeds.
+      high: Its upper end.
     """
 
     label: str
@@ -94,7 +94,7 @@ def compare_stores(first: Store, second: Store) -> tuple[pd.DataFrame, pd.DataFr
       (:data:`TOTAL_COLUMNS`).
 
     Raises:
-      StoreError: the stores are not of the same tasks and protocol, or share no optimizer.
+      StoreError: The stores are not of the same tasks and protocol, or share no optimizer.
     """
     check_same_question(first, second)
     rows: list[dict[str, object]] = []

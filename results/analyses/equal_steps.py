@@ -23,16 +23,16 @@ class EqualSteps:
     """One optimizer on one task after N steps. Losses are smoothed as in ``default``.
 
     Attributes:
-      losses: final loss of each seed at its best rate; +inf if it diverged.
-      time: steps to the target: by the baseline's seed-mean curve; for a candidate the median
+      losses: Final loss of each seed at its best rate; +inf if it diverged.
+      time: Steps to the target: by the baseline's seed-mean curve; for a candidate the median
         over seeds. +inf if not within N.
       loss_draws: ``losses`` under each draw of seeds, the rate chosen again.
       time_draws: ``time`` under each draw, the target's rate chosen again too.
-      initial: seed-mean loss at step 0 of its best rate.
-      rate_losses: seed-mean final loss of every rate, ascending in the rate.
+      initial: Seed-mean loss at step 0 of its best rate.
+      rate_losses: Seed-mean final loss of every rate, ascending in the rate.
       rate_loss_draws: ``rate_losses`` under each draw.
-      probability: of each draw.
-      paired: whether it has the baseline's seeds, so that one draw of seeds serves both.
+      probability: Probability of each draw.
+      paired: Whether it has the baseline's seeds, so that one draw of seeds serves both.
     """
 
     label: str

@@ -30,15 +30,15 @@ class Headline:
     """One optimizer over a set of tasks, on one split, in one unit.
 
     Attributes:
-      unit: see ``velodrome.results.speedup.taskresult.UNITS``.
+      unit: See ``velodrome.results.speedup.taskresult.UNITS``.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
-      tasks: tasks with a speedup in this unit.
-      planned: tasks in this scope, with the incomplete, failed and missing ones.
-      seeds: the smallest number of seeds of a task.
-      median: median over tasks of the tasks' medians over seeds.
-      iqm: interquartile mean over all tasks and seeds.
-      faster: share of tasks faster than the key.
-      counts: tasks that are censored, diverged, saturated, incomplete, failed, missing.
+      tasks: Tasks with a speedup in this unit.
+      planned: Tasks in this scope, with the incomplete, failed and missing ones.
+      seeds: The smallest number of seeds of a task.
+      median: Median over tasks of the tasks' medians over seeds.
+      iqm: Interquartile mean over all tasks and seeds.
+      faster: Share of tasks faster than the key.
+      counts: Tasks that are censored, diverged, saturated, incomplete, failed, missing.
     """
 
     label: str

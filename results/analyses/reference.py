@@ -57,8 +57,8 @@ class Envelope:
     """The envelope of one task.
 
     Attributes:
-      steps: training steps, ascending from 0.
-      losses: lowest smoothed train loss by then, never rising.
+      steps: Training steps, ascending from 0.
+      losses: Lowest smoothed train loss by then, never rising.
     """
 
     steps: Float[np.ndarray, " point"]
@@ -75,9 +75,9 @@ class Reference:
 
     Attributes:
       kind: ``"adam"`` or ``"four-optimizers"``.
-      origin: where the file came from; it also says if nothing but the user's word gives the kind.
-      sha256: hash of the file.
-      envelopes: by published name of the task.
+      origin: Where the file came from; it also says if nothing but the user's word gives the kind.
+      sha256: Hash of the file.
+      envelopes: Envelopes, by published name of the task.
     """
 
     kind: str

@@ -30,11 +30,11 @@ class EventFiles:
     evaluations, where the step was timed.
 
     Args:
-      directory: where the folders go.
-      timings: timing records by cell id.
+      directory: Where the folders go.
+      timings: Timing records by cell id.
 
     Raises:
-      VelodromeError: tensorboardX is not installed.
+      VelodromeError: TensorboardX is not installed.
     """
 
     def __init__(self, directory: Path, *, timings: Mapping[str, Mapping[str, object]]):
@@ -75,13 +75,13 @@ class EventFiles:
 
 
 def run_name(label: str, lane: LaneInfo) -> str:
-    """``Adam, learning_rate=0.001, seed=0``: a name that every system allows."""
+    """Return such as ``Adam, learning_rate=0.001, seed=0``: a name that every system allows."""
     values = [f"{name}={value}" for name, value in sorted(lane.hyperparameters.items())]
     return quote(", ".join([label, *values, f"seed={lane.seed}"]), safe=" ,=()[]+")
 
 
 def _time(started: object) -> float:
-    """Seconds since 1970; 0 where it is not known."""
+    """Return seconds since 1970; 0 where it is not known."""
     try:
         return datetime.fromisoformat(str(started)).timestamp()
     except ValueError:

@@ -15,7 +15,7 @@ def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:
     """Write ``headline.md`` and ``headline.tex``.
 
     Raises:
-      VelodromeError: they cannot be written.
+      VelodromeError: They cannot be written.
     """
     found = headline_table(data)
     # Without the baseline there are no speedups, and no definitions to explain.

@@ -18,7 +18,7 @@ _ESCAPED = str.maketrans(
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX, without commands in it; ``>=`` becomes the sign."""
+    """Write plain text as LaTeX, without commands in it; ``>=`` becomes the sign."""
     parts = (part.translate(_ESCAPED) for part in text.split(">="))
     return r"$\geq$".join(parts)
 
@@ -31,7 +31,7 @@ def latex_table(
     label: str,
     comments: Sequence[str] = (),
 ) -> str:
-    """A ``table*`` that can be included as it is; all texts are plain.
+    """Return a ``table*`` that can be included as it is; all texts are plain.
 
     The first cell of a row is the title of a group of rows, and gets a whole line; the second names
     the row; the others are flushed right. ``label`` is for ``\\ref``; ``comments`` are for those

@@ -25,7 +25,7 @@ the 95% interval over draws of the seeds, for the definition ``default`` alone, 
 
 
 def speedup_table(results: Sequence[TaskResult]) -> pd.DataFrame:
-    """One row per task, optimizer, definition, split and unit; see :data:`SPEEDUP_COLUMNS`.
+    """Return one row per task, optimizer, definition, split and unit: :data:`SPEEDUP_COLUMNS`.
 
     Held-out losses are compared by the definition ``default`` alone, and have no rows where there
     are none at the candidate's horizon.

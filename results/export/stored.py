@@ -19,11 +19,10 @@ class ShardRows:
     """Numbers of some runs of one cell.
 
     Attributes:
-      cell: the cell.
-      shard: where they were read.
-      lanes: the runs.
-      run: for each row the position of its run in ``lanes``.
-      table: columns ``step``, ``split``, ``metric``, ``value``.
+      shard: Where they were read.
+      lanes: The runs.
+      run: For each row the position of its run in ``lanes``.
+      table: Columns ``step``, ``split``, ``metric``, ``value``.
     """
 
     cell: Cell
@@ -40,7 +39,7 @@ def stored_rows(cells: Iterable[Cell]) -> Iterator[ShardRows]:
     first whole one is taken.
 
     Raises:
-      StoreError: a run has different losses in two stores.
+      StoreError: A run has different losses in two stores.
     """
     for cell in cells:
         _check_runs(cell)

@@ -20,12 +20,12 @@ class TableFiles:
     """Writes tables into a directory.
 
     Args:
-      directory: where the files go.
+      directory: Where the files go.
       formats: ``"parquet"``, ``"csv"`` or both.
-      about: facts about the store, kept as JSON in the metadata of a Parquet file.
+      about: Facts about the store, kept as JSON in the metadata of a Parquet file.
 
     Attributes:
-      written: tables by name, with their files and their numbers of rows.
+      written: Tables by name, with their files and their numbers of rows.
     """
 
     def __init__(self, directory: Path, formats: Sequence[str], about: Mapping[str, object]):
@@ -38,7 +38,7 @@ class TableFiles:
         """Give a function that appends rows to the files of a table.
 
         Raises:
-          VelodromeError: a file cannot be written; what was there before is untouched.
+          VelodromeError: A file cannot be written; what was there before is untouched.
         """
         metadata = {**(schema.metadata or {}), METADATA_KEY: self._about}
         paths = tuple(self._directory / f"{name}.{kind}" for kind in self._formats)
@@ -66,7 +66,7 @@ class TableFiles:
 
 
 def from_pandas(frame: pd.DataFrame) -> pa.Table:
-    """A table whose columns have one type each; what is missing is null."""
+    """Return a table whose columns have one type each; what is missing is null."""
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
@@ -75,10 +75,11 @@ def _writer(path: Path, schema: pa.Schema) -> pyarrow.csv.CSVWriter | pq.Parquet
         return pyarrow.csv.CSVWriter(path, schema)
     # Measured numbers hardly ever repeat; everything else does.
     measured = [field.name for field in schema if field.type == pa.float32()]
+    # The stubs of pyarrow declare a bool; a list of columns is documented too.
     return pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
-        use_dictionary=[name for name in schema.names if name not in measured],  # pyright: ignore
-        column_encoding=dict.fromkeys(measured, "BYTE_STREAM_SPLIT") or None,  # pyright: ignore
+        use_dictionary=[name for name in schema.names if name not in measured],  # pyright: ignore[reportArgumentType]
+        column_encoding=dict.fromkeys(measured, "BYTE_STREAM_SPLIT") or None,
     )

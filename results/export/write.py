@@ -36,11 +36,11 @@ class ExportFiles:
     """The files of an export.
 
     Attributes:
-      directory: where everything is.
-      tables: tables by name, with their files and their numbers of rows.
-      headline: the table as Markdown and as LaTeX.
-      runs: number of event files of TensorBoard, in ``tensorboard``.
-      problems: files of the stores that were skipped.
+      directory: The folder that everything is in.
+      tables: Tables by name, with their files and their numbers of rows.
+      headline: The table as Markdown and as LaTeX.
+      runs: Number of event files of TensorBoard, in ``tensorboard``.
+      problems: Files of the stores that were skipped.
     """
 
     directory: Path
@@ -61,20 +61,20 @@ def export(
     """Write the results of a store for other programs; files of the same names are replaced.
 
     Args:
-      directory: the store; or several of the same tasks and protocol, with other optimizers or
+      directory: The store; or several of the same tasks and protocol, with other optimizers or
         more seeds.
-      out: where to write; by default ``export`` inside the (first) store.
-      parts: of :data:`PARTS`. ``tables``: everything that the report computes, every run, every
-        speedup; ``curves``: every number that was measured; ``headline``: as Markdown and LaTeX;
-        ``tensorboard``: the curves as event files, which takes the extra ``tensorboard``.
-      formats: of :data:`FORMATS`, for tables and curves.
-      reference: published envelopes of the baseline, to compare it with; see
+      out: Where to write; by default ``export`` inside the (first) store.
+      parts: Some of :data:`PARTS`. ``tables``: everything that the report computes, every run,
+        every speedup; ``curves``: every number that was measured; ``headline``: as Markdown and
+        LaTeX; ``tensorboard``: the curves as event files, which takes the extra ``tensorboard``.
+      formats: Some of :data:`FORMATS`, for tables and curves.
+      reference: Published envelopes of the baseline, to compare it with; see
         ``velodrome.results.analyses.reference.load_reference``.
 
     Raises:
-      StoreError: there is no readable store, or several do not belong together.
-      UnknownNameError: no such part or format.
-      VelodromeError: a file cannot be written, or tensorboardX is not installed.
+      StoreError: There is no readable store, or several do not belong together.
+      UnknownNameError: No such part or format.
+      VelodromeError: A file cannot be written, or tensorboardX is not installed.
     """
     _check(parts, "part of an export", PARTS)
     _check(formats, "format of tables", FORMATS)
@@ -121,7 +121,7 @@ def _tables(
 
 
 def _about(store: Store, cells: Sequence[Cell]) -> dict[str, object]:
-    """Facts about a store that a file must say when it is read alone."""
+    """Return facts about a store that a file must say when it is read alone."""
     manifest = store.manifest
     kinds = {cell.data.provenance for cell in cells}
     names = ("protocol", "protocol_hash", "plan_hash", "created", "command", "versions", KEY)

@@ -20,18 +20,18 @@ class Context:
     """Facts about a store that belong next to its results.
 
     Attributes:
-      suite: its name.
-      steps: horizon N of the candidates.
-      budget: last step of the baseline.
-      eval_every: steps between evaluations.
-      baseline: its label.
-      rates: number of learning rates of its sweep.
-      seeds: planned seeds.
-      data: kinds of data used, in words.
-      labels: candidates' labels, with the weights of the learned ones, in a fixed order.
-      tasks: planned tasks.
-      baseline_ran: whether there is any run of the baseline; without one there are no speedups.
-      meta_training: its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
+      suite: Its name.
+      steps: Horizon N of the candidates.
+      budget: Last step of the baseline.
+      eval_every: Steps between evaluations.
+      baseline: Its label.
+      rates: Number of learning rates of its sweep.
+      seeds: Planned seeds.
+      data: Kinds of data used, in words.
+      labels: Candidates' labels, with the weights of the learned ones, in a fixed order.
+      tasks: Planned tasks.
+      baseline_ran: Whether there is any run of the baseline; without one there are no speedups.
+      meta_training: Its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
     """
 
     suite: str
@@ -50,17 +50,17 @@ class Context:
 
     @property
     def multiple(self) -> float:
-        """How many times as long the baseline ran: no speedup in steps can exceed it."""
+        """Return how many times as long the baseline ran: no speedup in steps can exceed it."""
         return self.budget / self.steps if self.steps else float("nan")
 
     @property
     def tuned(self) -> str:
-        """The baseline in words."""
+        """Return the baseline in words."""
         return f"LR-tuned {self.baseline}" if self.rates > 1 else self.baseline
 
     @property
     def line(self) -> str:
-        """One line for captions."""
+        """Return one line for captions."""
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
         ran = f"{self.baseline}{sweep}, {self.budget:,} steps"
@@ -71,17 +71,17 @@ class Context:
         )
 
     def caption(self, text: str, counts: str = "", **facts: object) -> str:
-        """The line, counts, and ``text`` with its ``{baseline}``, ``{steps}``, ... filled in."""
+        """Return the line, counts, and ``text`` with ``{baseline}``, ``{steps}``, ... filled in."""
         known = {"baseline": self.baseline, "steps": self.steps, "budget": self.budget}
         return " ".join(filter(None, [self.line, counts, text.format(**known, **facts)]))
 
 
 def data_text(kinds: Iterable[object]) -> str:
-    """Kinds of data in words; stand-ins are always named."""
+    """Return kinds of data in words; stand-ins are always named."""
     words = sorted({DATA_KINDS.get(str(kind), f"data of kind {kind}") for kind in kinds if kind})
     return " and ".join(words) or "data of unknown kind"
 
 
 def times(multiple: float) -> str:
-    """``5x``, ``2.5x``."""
+    """Return a multiple in words: ``5x``, ``2.5x``."""
     return f"{multiple:.10g}x" if multiple == round(multiple, 3) else f"{multiple:.3g}x"

@@ -93,11 +93,11 @@ class ReportData:
     reference: Reference | None = None
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """All tables by name, those without rows too."""
+        """Return all tables by name, those without rows too."""
         return {name: v for name, v in vars(self).items() if isinstance(v, pd.DataFrame)}
 
     def saved_tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """The tables that are written to files, each with the kind of data of its rows.
+        """Return the tables that are written to files, each with the kind of data of its rows.
 
         The curves are left out, which are smoothed and thinned for drawing; and the published
         baseline where there is no reference.
@@ -117,11 +117,11 @@ class ReportData:
 
     @property
     def counts(self) -> str:
-        """How many tasks of each optimizer are censored, saturated, ...: for captions."""
+        """Return how many tasks of each optimizer are censored, saturated, ...: for captions."""
         return " ".join(self.counts_of(label, brief=True) for label in self.context.labels)
 
     def counts_of(self, label: str, *, brief: bool = False) -> str:
-        """``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
+        """Return such as ``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
 
         ``brief`` leaves out what is zero, save for the censored tasks.
         """
@@ -141,7 +141,7 @@ def opened(stores: StorePaths) -> Store:
     """Open stores for reading, several as one.
 
     Raises:
-      StoreError: there is no readable store, or several do not belong together.
+      StoreError: There is no readable store, or several do not belong together.
     """
     return open_stores([stores] if isinstance(stores, str | os.PathLike) else stores)
 
@@ -152,9 +152,9 @@ def collect(
     """Read a store once, one task at a time, and keep only reduced tables of each.
 
     Args:
-      store: opened for reading.
-      points: most points of a drawn curve; by default 400, and 120 for more than 12 tasks.
-      reference: published envelopes to compare the baseline with.
+      store: Opened for reading.
+      points: Most points of a drawn curve; by default 400, and 120 for more than 12 tasks.
+      reference: Published envelopes to compare the baseline with.
     """
     planned = len({cell.task.hash for cell in store.plan.cells})
     points = points or (400 if planned <= 12 else 120)
@@ -229,7 +229,7 @@ def _split(found: Speedup, resamples: SeedResamples) -> SplitResult:
 
 
 def _trials(task: TaskComparison, outcome: Outcome) -> float:
-    """Trials of the baseline's sweep for each of the candidate's."""
+    """Return the number of trials of the baseline's sweep for each of the candidate's."""
     if not task.envelopes or outcome.train is None:
         return 1.0
     return len(task.envelopes["default"].sweep.points) / len(outcome.train.points)

@@ -12,16 +12,16 @@ def read_results(directory: StorePaths, *, reference: Reference | None = None) -
     """Read everything that a report of a store says, and write nothing.
 
     Args:
-      directory: the store; or several of the same tasks and protocol, with other optimizers or
+      directory: The store; or several of the same tasks and protocol, with other optimizers or
         more seeds.
-      reference: published envelopes, as for ``velodrome.report``.
+      reference: Published envelopes, as for ``velodrome.report``.
 
     Returns:
       Tidy tables in pandas, such as ``summary`` (a row per task and optimizer), ``headline`` and
       ``curves``; ``tables()`` has all of them by name.
 
     Raises:
-      StoreError: there is no readable store, or several do not belong together.
+      StoreError: There is no readable store, or several do not belong together.
     """
     return collect(opened(directory), reference=reference)
 

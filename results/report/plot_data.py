@@ -37,7 +37,7 @@ _LOG_FROM = 6.0
 def learning_curves(
     task: TaskComparison, *, points: int, reference: Reference | None = None
 ) -> pd.DataFrame:
-    """Train losses of one task, smoothed as in the default definition.
+    """Return train losses of one task, smoothed as in the default definition.
 
     Returns:
       Rows of ``series`` "rate" (seed mean of one baseline rate), "envelope", "best" (the rate
@@ -102,11 +102,11 @@ class Panel:
     """The learning curves of one task, as matplotlib and the page draw them.
 
     Attributes:
-      curves: in the order of drawing.
-      last: the last step.
-      low: lower end of the axis of losses.
-      high: its upper end; what diverges leaves the panel.
-      log: whether that axis is logarithmic.
+      curves: In the order of drawing.
+      last: The last step.
+      low: Lower end of the axis of losses.
+      high: Its upper end; what diverges leaves the panel.
+      log: Whether that axis is logarithmic.
     """
 
     curves: tuple[Curve, ...]
@@ -116,7 +116,7 @@ class Panel:
     log: bool
 
     def loss_locator(self, most: int) -> LogLocator | MaxNLocator:
-        """Where the axis of losses has ticks: about ``most`` of them."""
+        """Choose about ``most`` ticks for the axis of losses."""
         if not self.log:
             return MaxNLocator(most)
         wide = self.high / self.low
@@ -128,8 +128,8 @@ def panel(curves: pd.DataFrame, horizon: int) -> Panel:
     """Lay out the curves of one task.
 
     Args:
-      curves: rows of :func:`learning_curves`, at least one.
-      horizon: last step of the candidates.
+      curves: Rows of :func:`learning_curves`, at least one.
+      horizon: Last step of the candidates.
     """
     lines = []
     for _, part in curves.groupby(["series", "label", "rate", "seed"], sort=False, dropna=False):
@@ -153,7 +153,7 @@ def panel(curves: pd.DataFrame, horizon: int) -> Panel:
 def sorted_speedups(
     results: Sequence[TaskResult], *, unit: Unit = "steps", split: Split = "train"
 ) -> pd.DataFrame:
-    """Speedups by the default definition, sorted for each optimizer.
+    """Return speedups by the default definition, sorted for each optimizer.
 
     Saturated tasks are left out, and so are tasks without a speedup in this unit. The task of
     rank i (from 0) of n stands at percentile ``100 (i + 1/2) / n``.
@@ -194,6 +194,6 @@ def sorted_speedups(
 
 
 def is_censored(summary: pd.DataFrame, label: str, task: str) -> bool:
-    """Whether an optimizer's speedup on a task is a lower bound, by the default definition."""
+    """Say whether an optimizer's speedup on a task is a lower bound, by the default definition."""
     mine = (summary["label"] == label) & (summary["task"] == task)
     return bool((summary.loc[mine, "censored_default"] == "right").any())

@@ -17,7 +17,7 @@ from velodrome.results.store.provenance import UNKNOWN
 
 
 def definition_lines(data: ReportData) -> list[str]:
-    """The definitions, with their medians and what to know before believing them."""
+    """List the definitions, with their medians and what to know before believing them."""
     lines = []
     for name, definition in DEFINITIONS.items() if data.context.labels else ():
         medians = "; ".join(
@@ -42,7 +42,7 @@ def _over_default(data: ReportData, label: str, name: str) -> str:
 
 
 def published_line(data: ReportData) -> str:
-    """The meaning of the table beside the published baseline, and the file it comes from."""
+    """Explain the table beside the published baseline, and name the file it comes from."""
     assert data.reference is not None  # the table has rows
     return (
         f"{data.context.baseline} in this store ({data.context.data}) beside the published "
@@ -54,7 +54,7 @@ def published_line(data: ReportData) -> str:
 
 
 def count_lines(data: ReportData) -> list[str]:
-    """The meaning of the intervals, and how many tasks are censored, saturated, incomplete, ..."""
+    """Explain the intervals, and count the tasks that are censored, saturated, incomplete, ..."""
     context = data.context
     if not context.labels:
         return [f"There are no speedups: no optimizer besides {context.baseline}."]
@@ -76,7 +76,7 @@ def count_lines(data: ReportData) -> list[str]:
 
 
 def _interval_lines(data: ReportData) -> Iterator[str]:
-    """The meaning of the intervals, with the number of seeds that there are, not those planned."""
+    """Explain the intervals, with the number of seeds that there are, not those planned."""
     known = [found for found in data.headlines if found.tasks]
     if not known:
         return
@@ -92,7 +92,7 @@ def _interval_lines(data: ReportData) -> Iterator[str]:
 
 
 def _left_out_lines(data: ReportData) -> Iterator[str]:
-    """How many tasks are saturated, and on how many the baseline diverged at every rate."""
+    """Count tasks that are saturated, and those on which the baseline diverged at every rate."""
     planned, baseline = data.context.tasks, data.context.baseline
     tasks = data.summary.drop_duplicates("index")
     saturated = int(np.sum(tasks["saturated"].eq(True).to_numpy()))
@@ -122,7 +122,7 @@ def _unpaired_lines(data: ReportData) -> Iterator[str]:
 
 
 def meta_training_lines(data: ReportData) -> list[str]:
-    """The cost of meta-training of each optimizer that has one, and that it is not counted."""
+    """Report the cost of meta-training of each optimizer that has one; it is not counted."""
     outside = "paid once, and not counted in any number here"
     costs = data.context.meta_training
     if not costs:
@@ -136,7 +136,7 @@ def meta_training_lines(data: ReportData) -> list[str]:
 
 
 def _new_task_lines(data: ReportData) -> list[str]:
-    """The wider intervals, in steps: for a claim beyond these tasks."""
+    """Report the wider intervals, in steps: for a claim beyond these tasks."""
     return [
         f"{found.label}, for new tasks and new seeds (two-level bootstrap): median in steps "
         f"{ratio_text(found.median, new_tasks=True)}, IQM {ratio_text(found.iqm, new_tasks=True)}."
@@ -147,7 +147,7 @@ def _new_task_lines(data: ReportData) -> list[str]:
 
 
 def problem_lines(data: ReportData) -> list[str]:
-    """Every note on a task, every task that is not ok, every file that was skipped."""
+    """List every note on a task, every task that is not ok, and every file that was skipped."""
     lines = []
     for row in data.summary.to_dict("records"):
         if row["notes"] or row["status"] not in ("ok", "censored"):

@@ -27,12 +27,12 @@ class TextTable(NamedTuple):
 
 
 def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> TextTable:
-    """One row per task and optimizer.
+    """Return a table with one row per task and optimizer.
 
     Args:
-      summary: see ``velodrome.results.analyses.summary.COLUMNS``.
-      baseline: its label.
-      full: with held-out losses and all definitions; too wide for many consoles.
+      summary: See ``velodrome.results.analyses.summary.COLUMNS``.
+      baseline: Its label.
+      full: With held-out losses and all definitions; too wide for many consoles.
     """
     many = len(set(summary["label"])) > 1
     header = ["task", "family", *(["optimizer"] if many else []), "best rate", "start"]
@@ -59,7 +59,7 @@ def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> T
 
 
 def headline_table(data: ReportData) -> TextTable:
-    """One row per optimizer and unit; all tasks only where some are saturated."""
+    """Return one row per optimizer and unit; all tasks only where some are saturated."""
     header = ["optimizer", "speedup in", "tasks", "median [95%]", "IQM [95%]"]
     header += [*(f">{than:g}x" for than in FASTER_THAN), "censored"]
     rows = []
@@ -85,7 +85,7 @@ def headline_table(data: ReportData) -> TextTable:
 
 
 def more_tables(data: ReportData) -> Iterator[tuple[str, TextTable]]:
-    """Headings and tables for which a console has no room: families, pairs, failures, ..."""
+    """Yield headings and tables for which a console has no room: families, pairs, failures, ..."""
     families = [
         [
             row["label"], row["unit"], row["family"], str(row["tasks"]),
@@ -123,7 +123,7 @@ def _interval(row: Row, name: str, digits: int) -> str:
 
 
 def published_comparison(table: pd.DataFrame) -> TextTable:
-    """Our baseline beside the published one: one row per task and number of steps."""
+    """Put our baseline beside the published one: one row per task and number of steps."""
     rows = [
         [
             str(row["task"]),
@@ -138,7 +138,7 @@ def published_comparison(table: pd.DataFrame) -> TextTable:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown; a line break in a cell is a space."""
+    """Return a table as Markdown; a line break in a cell becomes a space."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
@@ -147,12 +147,12 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def family_median(row: Row) -> Aggregate:
-    """The median in a row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``."""
+    """Return the median in a row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``."""
     return Aggregate.from_row(row, value="median")
 
 
 def speedup_text(row: Row, unit: str, definition: str) -> str:
-    """A speedup in a row of the summary: ``>=5x``, ``diverged``."""
+    """Return a speedup in a row of the summary: ``>=5x``, ``diverged``."""
     ratio = row[f"speedup_{unit}_{definition}"]
     if ratio is None or np.isnan(ratio):
         return NOTHING
@@ -161,12 +161,12 @@ def speedup_text(row: Row, unit: str, definition: str) -> str:
 
 
 def loss_text(value: object) -> str:
-    """A loss in three digits."""
+    """Return a loss in three digits."""
     if not isinstance(value, float) or np.isnan(value):
         return NOTHING
     return f"{value:.3g}" if np.isfinite(value) else "inf"
 
 
 def best_rate_text(value: object) -> str:
-    """The baseline's best rate, if any is."""
+    """Return the rate, if there is one."""
     return rate_text(value) if isinstance(value, float) and value > 0 else NOTHING

@@ -58,7 +58,7 @@ def render(data: ReportData) -> RenderableType:
 
 
 def _table(found: TextTable, *, left: Collection[str]) -> Table:
-    """A table without lines; columns are flushed right, save those with a title in ``left``."""
+    """Return a table without lines, flushed right save for columns with a title in ``left``."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name in found.header:
         table.add_column(name, justify="left" if name in left else "right", overflow="fold")
@@ -71,7 +71,7 @@ def _table(found: TextTable, *, left: Collection[str]) -> Table:
 
 
 def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
-    """The report as Markdown, with more tables and columns than a console has room for."""
+    """Return the report as Markdown, with more tables and columns than a console has room for."""
     parts = [f"# {title}", data.context.line]
     lines = "\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))
     if data.context.labels:

@@ -23,12 +23,12 @@ class ReportFiles:
     """The files of a report.
 
     Attributes:
-      directory: where everything is.
+      directory: The folder that everything is in.
       figures: PNG, PDF and SVG files.
       tables: CSV files: the summary, and the numbers of each figure under the figure's name.
-      markdown: the page of text.
-      page: the page of HTML, which needs nothing beside it.
-      data: the tables in memory, for printing.
+      markdown: The page of text.
+      page: The page of HTML, which needs nothing beside it.
+      data: The tables in memory, for printing.
     """
 
     directory: Path
@@ -52,15 +52,15 @@ def report(
     """Draw the report of a store, from the store alone.
 
     Args:
-      directory: the store; or several of the same tasks and protocol, with other optimizers or
+      directory: The store; or several of the same tasks and protocol, with other optimizers or
         more seeds.
-      out: where to write; by default ``report`` inside the (first) store.
-      reference: published envelopes, to be drawn and compared with the baseline's; see
+      out: Where to write; by default ``report`` inside the (first) store.
+      reference: Published envelopes, to be drawn and compared with the baseline's; see
         ``velodrome.results.analyses.reference.load_reference``.
 
     Raises:
-      StoreError: there is no readable store, or several do not belong together.
-      VelodromeError: the files cannot be written.
+      StoreError: There is no readable store, or several do not belong together.
+      VelodromeError: The files cannot be written.
     """
     store = opened(directory)
     target = Path(out) if out is not None else store.directory / "report"

@@ -31,12 +31,12 @@ class TaskComparison:
     """All candidates on one task.
 
     Attributes:
-      baseline: the baseline's cell, None if it was not planned.
-      envelopes: the baseline's by definition; empty when it has no curves.
-      heldout: the baseline's runs on the held-out split.
-      saturated: see ``SATURATED_BELOW``; False when the sweep is incomplete.
-      outcomes: one per candidate, in the plan's order.
-      incomplete: why some planned runs of the baseline are not there; empty when all are.
+      baseline: The baseline's cell, None if it was not planned.
+      envelopes: The baseline's by definition; empty when it has no curves.
+      heldout: The baseline's runs on the held-out split.
+      saturated: See ``SATURATED_BELOW``; False when the sweep is incomplete.
+      outcomes: One per candidate, in the plan's order.
+      incomplete: Why some planned runs of the baseline are not there; empty when all are.
     """
 
     task: TaskRef

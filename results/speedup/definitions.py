@@ -23,7 +23,7 @@ class Definition:
     """How curves are smoothed, which baseline to beat, and how seeds are combined.
 
     Attributes:
-      summary: one sentence for tables and figures.
+      summary: One sentence for tables and figures.
       seeds: ``"median"``: each candidate seed has a speedup, the task has their median;
         ``"mean-curve"``: the task has the speedup of the candidate's seed-mean curve.
     """

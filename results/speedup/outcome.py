@@ -27,15 +27,15 @@ class Outcome:
       status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
         of the baseline's sweep, or nothing of it) have no speedup; otherwise the first that holds
         of ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
-      notes: what a reader should know: missing runs, why there are no seconds, ...
-      speedups: by definition; empty when there are none.
-      resamples: the default speedup under other draws of the seeds.
-      step_time_ratio: seconds per step over the baseline's, None if not measured.
-      train: runs of the candidate on the train split.
-      heldout: its runs on the held-out split.
-      heldout_speedup: the default speedup of held-out losses, None without them at the horizon.
-      heldout_resamples: that speedup under other draws of the seeds.
-      point: the grid point of ``train`` that stands for the candidate, None without runs.
+      notes: What a reader should know: missing runs, why there are no seconds, ...
+      speedups: Speedups by definition; empty when there are none.
+      resamples: The default speedup under other draws of the seeds.
+      step_time_ratio: Seconds per step over the baseline's, None if not measured.
+      train: Runs of the candidate on the train split.
+      heldout: Its runs on the held-out split.
+      heldout_speedup: The default speedup of held-out losses, None without them at the horizon.
+      heldout_resamples: That speedup under other draws of the seeds.
+      point: The grid point of ``train`` that stands for the candidate, None without runs.
     """
 
     cell: Cell

@@ -39,10 +39,10 @@ class SeedResamples:
     """What a task's speedup would have been with other draws of the same seeds.
 
     Attributes:
-      log2: log2 speedup of every drawn candidate seed, -inf when it diverged; censored values
+      log2: Log2 speedup of every drawn candidate seed, -inf when it diverged; censored values
         stand at the cap.
-      probability: of each draw; sums to 1.
-      cap_log2: log2 of the largest speedup that can be observed.
+      probability: Probability of each draw; they sum to 1.
+      cap_log2: Log2 of the largest speedup that can be observed.
     """
 
     log2: Float[np.ndarray, "draw seed"]

@@ -6,6 +6,8 @@ from typing import cast
 
 import numpy as np
 from jaxtyping import Float
+
+# scipy has no type stubs.
 from scipy.signal import lfilter  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 
@@ -22,9 +24,8 @@ def ema(
     averages. +inf stays +inf from its first evaluation on.
 
     Args:
-      values: curves, without NaN.
-      alpha: decay per evaluation, 0 <= alpha < 1; 0 returns the values.
-      debias: whether to debias.
+      values: Curves, without NaN.
+      alpha: Decay per evaluation, 0 <= alpha < 1; 0 returns the values.
     """
     if not 0 <= alpha < 1:
         raise ValueError(f"alpha must be in [0, 1), got {alpha}")

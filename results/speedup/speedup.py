@@ -26,15 +26,15 @@ class Speedup:
     """The speedup of one candidate on one task.
 
     Attributes:
-      ratio: the task's speedup in steps; equal to ``cap`` when right-censored, 0 when the
+      ratio: The task's speedup in steps; equal to ``cap`` when right-censored, 0 when the
         candidate diverged or is no better than the untrained network.
       censored: ``"right"``: the ratio is a lower bound; ``"left"``: the candidate's loss is not
         below the baseline's first, the ratio is 0; ``"no"``.
-      diverged: whether the ratio is 0 because of divergence: it would not be 0 if the seeds that
+      diverged: Whether the ratio is 0 because of divergence: it would not be 0 if the seeds that
         diverged had done well.
-      per_seed: ratio of each candidate seed, in the order of ``seeds``.
-      cap: budget of the baseline over the candidate's horizon.
-      point: index of the candidate's grid point (0 if it has no sweep).
+      per_seed: Ratio of each candidate seed, in the order of ``seeds``.
+      cap: Budget of the baseline over the candidate's horizon.
+      point: Index of the candidate's grid point (0 if it has no sweep).
     """
 
     ratio: float
@@ -83,15 +83,15 @@ def speedup(
     with a sweep is represented by its rate with the lowest seed-mean last loss.
 
     Args:
-      baseline: all rates and seeds, up to the budget.
-      candidate: its lanes up to its horizon, evaluated at the same steps.
+      baseline: All rates and seeds, up to the budget.
+      candidate: Its lanes up to its horizon, evaluated at the same steps.
       definition: ``"default"``, ``"paper"`` or ``"strict"``.
-      horizon: the candidate's planned steps; needed if all its lanes may have ended early.
-      budget: the baseline's planned steps; needed for the same reason.
+      horizon: The candidate's planned steps; needed if all its lanes may have ended early.
+      budget: The baseline's planned steps; needed for the same reason.
 
     Raises:
-      StoreError: a side is empty, or they were evaluated at different steps.
-      UnknownNameError: no such definition.
+      StoreError: A side is empty, or they were evaluated at different steps.
+      UnknownNameError: No such definition.
     """
     theirs = BaselineEnvelope(baseline.sweep(), definition_of(definition), budget)
     return theirs.speedup_of(candidate.sweep(), horizon=horizon)
@@ -104,7 +104,7 @@ class BaselineEnvelope:
     How it is smoothed depends on the number of a candidate's evaluations: the methods take it.
 
     Attributes:
-      planned: planned steps, which are more than the last evaluated one only if every run
+      planned: Planned steps, which are more than the last evaluated one only if every run
         diverged before its end.
     """
 

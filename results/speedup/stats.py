@@ -43,9 +43,9 @@ class Aggregate:
     """One number over tasks, as a ratio (or share); NaN without tasks.
 
     Attributes:
-      lower_bound: print the value as ">=".
-      same_tasks: interval for the same tasks and new seeds.
-      new_tasks: interval for new tasks and new seeds.
+      lower_bound: Print the value as ">=".
+      same_tasks: Interval for the same tasks and new seeds.
+      new_tasks: Interval for new tasks and new seeds.
     """
 
     value: float

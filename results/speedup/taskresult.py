@@ -29,10 +29,10 @@ class SplitResult:
     """Speedup in steps of one candidate on one task, on one split, by the default definition.
 
     Attributes:
-      ratio: the task's speedup, at the cap when censored.
-      censored: whether it is right-censored.
-      log2_seeds: log2 speedup of every seed, at the cap when censored, -inf when diverged.
-      resamples: the speedup under other draws of the seeds.
+      ratio: The task's speedup, at the cap when censored.
+      censored: Whether it is right-censored.
+      log2_seeds: Log2 speedup of every seed, at the cap when censored, -inf when diverged.
+      resamples: The speedup under other draws of the seeds.
     """
 
     ratio: float
@@ -50,9 +50,9 @@ class TaskResult:
     """What the headline needs of one candidate on one task.
 
     Attributes:
-      row: its row of the summary.
-      splits: its speedups; a split without one is left out.
-      trials: runs of the baseline's sweep for each of the candidate's, seeds not counted.
+      row: Its row of the summary.
+      splits: Its speedups; a split without one is left out.
+      trials: Runs of the baseline's sweep for each of the candidate's, seeds not counted.
     """
 
     row: Mapping[str, object]
@@ -75,12 +75,11 @@ class Measured:
     """Those results that have a speedup on a split, in a unit.
 
     Attributes:
-      places: their positions among the results.
-      results: they themselves.
-      splits: their speedups in steps.
-      shift: log2 of what turns these into the unit.
-      log2: log2 of their speedups in the unit, -inf for 0, at the cap when censored.
-      censored: whether they are right-censored.
+      places: Their positions among the results.
+      splits: Their speedups in steps.
+      shift: Log2 of what turns these into the unit.
+      log2: Log2 of their speedups in the unit, -inf for 0, at the cap when censored.
+      censored: Whether they are right-censored.
     """
 
     places: tuple[int, ...]

@@ -12,7 +12,7 @@ from velodrome.foundation.errors import StoreError
 
 T = TypeVar("T")
 
-#: A JSON object as it was read: whoever uses a value checks it.
+#: A JSON object as it was read: the code that uses a value checks it.
 Json = Mapping[str, Any]
 
 

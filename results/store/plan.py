@@ -163,8 +163,6 @@ class Plan:
     """Everything that a store is to hold.
 
     Attributes:
-      suite_hash: Hash of the suite.
-      protocol_hash: Hash of its protocol.
       rule: Version and constants of the rule that grouped the lanes, and the ``backend`` that it
         was for.
       cells: Task by task, in the suite's order of optimizers.

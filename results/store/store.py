@@ -114,8 +114,7 @@ class Store:
         """Open an existing store; write nothing.
 
         Args:
-          directory: The store.
-          read_only: Whether the writing methods refuse to write.
+              read_only: Whether the writing methods refuse to write.
 
         Raises:
           StoreError: There is no store, its JSON is damaged, it has another schema, or its plan

@@ -65,7 +65,6 @@ def check_same(directory: Path, *, there: tuple[Json, Json], asked: tuple[Json, 
     The message says what differs: fields of the protocol, optimizers, tasks.
 
     Args:
-      directory: The store.
       there: Its manifest and its suite.
       asked: Those that it would be made with now.
     """

@@ -48,14 +48,7 @@ def choose(
 ) -> Batching:
     """Return the batching of a cell; a pure function of its arguments.
 
-    Args:
-      cost: Cost of a step of one lane.
-      batch_size: Examples in a training batch.
-      horizon: Steps of a lane.
-      seeds: Repetitions in the cell.
-      points: Grid points in the cell.
-      eval_examples: Examples in an evaluation.
-      backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
+    ``cost`` is that of a step of one lane; ``backend`` is ``"cpu"``, ``"gpu"`` or ``"tpu"``.
     """
     if backend == "cpu":
         eval_slice = choose_eval_slice(cost, batch_size, eval_examples, backend)

@@ -79,8 +79,6 @@ def overview(
     """Return an overview of each cell, in the plan's order.
 
     Args:
-      plan: The plan.
-      protocol: The suite's protocol.
       data_bytes: Memory that a task's data take, by the task's hash.
       profile: The device that seconds are predicted for; by default one core of a server, or a
         large GPU, roughly.
@@ -129,8 +127,8 @@ def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:
     return (
         f"{len(large)} of {len(cells)} cells may not fit in memory: {worst.task} / "
         f"{worst.optimizer} is predicted to take {size(worst.memory_bytes)}, and "
-        f"{size(free_bytes)} are free. What the system kills is recorded, and the others "
-        "go on."
+        f"{size(free_bytes)} are free. Runs that the system kills are recorded; the others "
+        "continue."
     )
 
 

@@ -35,7 +35,6 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
     """Return the plan of a suite; a pure function of the suite, the registries and ``backend``.
 
     Args:
-      suite: The suite.
       backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``: the batching depends on it.
       without_data: Whether published data that are not prepared may be missing. Such a plan is
         only for looking at: the cells of such data have no content hash, and other ids later.
@@ -106,6 +105,16 @@ def split_static(
     return static, {name: value for name, value in point.items() if name not in static}
 
 
+def static_key(static: Hyperparameters) -> tuple[tuple[str, str], ...]:
+    """Return a key of hyperparameters that a program is compiled for.
+
+    >>> static_key({"nesterov": True, "betas": [0.9, 0.99]})
+    (('betas', '[0.9, 0.99]'), ('nesterov', 'True'))
+    """
+    # By `repr`: a value may be a list, and 1, 1.0 and True are equal but not the same program.
+    return tuple((name, repr(value)) for name, value in sorted(static.items()))
+
+
 def cell_id(
     task: TaskSpec,
     data: DataRef,
@@ -166,10 +175,10 @@ def _groups(
     points: Sequence[Hyperparameters], optimizer: OptimizerSpec, batching: Batching
 ) -> Iterator[list[int]]:
     """Split grid points, by position; points of a ``vmap`` shard share one compiled program."""
-    programs: dict[tuple[tuple[str, object], ...], list[int]] = {}
+    programs: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for at, point in enumerate(points):
         static, _ = split_static(optimizer, point)
-        key = tuple(sorted(static.items())) if batching.mode == "vmap" else ()
+        key = static_key(static) if batching.mode == "vmap" else ()
         programs.setdefault(key, []).append(at)
     for members in programs.values():
         for start in range(0, len(members), batching.points):

@@ -30,7 +30,6 @@ def with_data(suite: Suite, choice: str | None) -> Suite:
     as they are.
 
     Args:
-      suite: The suite.
       choice: ``"stand-in"``: a generated data set replaces every published one. ``"built-in"``:
         real data inside an installed package do. None: nothing is replaced.
 

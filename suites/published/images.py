@@ -157,7 +157,7 @@ def resnet() -> dict[str, TaskSpec]:
     return made
 
 
-# Of transformers and mixers: data set and image size, by what names of tasks call it.
+# For transformers and mixers: data set and image size, by the name in the names of tasks.
 _PATCHED_DATA = {
     "Cifar100": ("cifar100", 32),
     "Food101_64": ("food101_64", 64),

@@ -22,11 +22,9 @@ def describe(
 ) -> Iterator[str]:
     """Yield lines that say what running a plan would take.
 
-    Args:
-      plan: The plan.
-      cells: Its overview.
-      profile: The device that seconds are predicted for; by default roughly this machine.
-      backend: What a run here would compute on; a line says so if the plan is for another.
+    ``cells`` is the overview of the plan, for the device of ``profile`` (by default roughly this
+    machine). ``backend`` is what a run here would compute on: a line says so if the plan is for
+    another.
     """
     where = "one core or device" if profile is None else profile.label
     width = max(len(f"{cell.task} / {cell.optimizer}") for cell in cells)

@@ -71,13 +71,7 @@ class _Watch:
 
 
 class Estimate:
-    """Watches the jobs of a run.
-
-    Args:
-      cells: The cells of the plan.
-      jobs: The jobs to do.
-      clock: Returns seconds.
-    """
+    """Estimates the time left from the jobs of a run; ``clock`` returns seconds."""
 
     def __init__(
         self,

@@ -24,16 +24,10 @@ STALE_SECONDS = 3600.0
 def jobs_left(
     store: Store, suite: Suite, memory: Mapping[str, int], *, timing: bool
 ) -> tuple[list[Job], int]:
-    """Return the jobs of a store's plan that are still to do.
+    """Return the jobs of a store's plan that are still to do, and how many shards are done.
 
-    Args:
-      store: The store.
-      suite: Its suite.
-      memory: By cell, the predicted bytes of its largest shard.
-      timing: Whether cells are to be timed too.
-
-    Returns:
-      The jobs, shards first, and how many shards are already in the store.
+    Shards come first; ``timing`` says whether cells are to be timed too. ``memory`` has the
+    predicted bytes of each cell's largest shard.
     """
     plan = store.plan
     task_of = {cell.id: cell.task.index for cell in plan.cells}

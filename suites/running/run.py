@@ -169,8 +169,8 @@ def run(
         except KeyboardInterrupt:
             display.end()
             display.say(
-                f"Stopped. What was finished is kept in {store.directory}; the same command goes "
-                "on."
+                f"Stopped. Finished work is kept in {store.directory}; run the same command again "
+                "to continue."
             )
             raise
         finally:

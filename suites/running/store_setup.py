@@ -20,10 +20,7 @@ from velodrome.suites.training.environment import command_line, device_descripti
 def open_store(suite: Suite, out: str | os.PathLike[str], plan: Plan) -> Store:
     """Make the store of a suite, or open the existing one, which keeps its plan.
 
-    Args:
-      suite: The suite.
-      out: The directory.
-      plan: The plan of the suite as it would be made now.
+    ``plan`` is the suite's plan as it would be made now.
 
     Raises:
       StoreError: It holds another suite or protocol, or cells that would have other numbers now.
@@ -55,8 +52,8 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
         yield f"Skipped {problem.path}: {problem.reason}"
     if store.plan.backend != backend:
         yield (
-            f"The plan of {store.directory} was made for {store.plan.backend!r}; it goes on "
-            f"unchanged on {backend!r}, where its numbers agree only until chaos sets in."
+            f"The plan of {store.directory} was made for {store.plan.backend!r}; it is used "
+            f"unchanged on {backend!r}, where its losses agree only for the first steps."
         )
     then, now = store.manifest.get("versions", {}), versions()
     changed = [name for name, version in now.items() if then.get(name) != version]

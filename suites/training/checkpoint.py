@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from velodrome.foundation import checkpoint
 from velodrome.foundation.errors import StoreError
@@ -16,7 +17,7 @@ _COLUMN, _LEAF = "column.", "leaf."
 
 
 def save(
-    path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray], tree: Any
+    path: Path, meta: Mapping[str, object], arrays: Mapping[str, np.ndarray], tree: PyTree
 ) -> None:
     """Write JSON, named arrays and the leaves of a pytree, atomically.
 
@@ -37,11 +38,10 @@ def load_meta(path: Path) -> dict[str, Any] | None:
         return None  # a checkpoint only saves time: without it the shard starts from the beginning
 
 
-def load(path: Path, like: Any) -> tuple[dict[str, np.ndarray], Any]:
+def load(path: Path, like: PyTree) -> tuple[dict[str, np.ndarray], PyTree]:
     """Return the named arrays and the tree of a checkpoint.
 
     Args:
-      path: The file.
       like: A pytree with the structure, shapes and types of the stored one.
 
     Raises:
@@ -63,15 +63,15 @@ def load(path: Path, like: Any) -> tuple[dict[str, np.ndarray], Any]:
     return columns, jax.tree.unflatten(structure, restored)
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: jax.Array) -> bool:
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _data(leaf: Any) -> Any:
+def _data(leaf: jax.Array) -> jax.Array:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _placed(stored: np.ndarray, leaf: Any) -> jax.Array:
+def _placed(stored: np.ndarray, leaf: jax.Array) -> jax.Array:
     if _is_key(leaf):
         return jax.random.wrap_key_data(jax.device_put(stored), impl=jax.random.key_impl(leaf))
     return jax.device_put(stored)

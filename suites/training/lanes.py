@@ -33,7 +33,6 @@ class LaneBatch:
     """Lanes that one call of a program advances: one lane, or ``[seed, point]`` of them.
 
     Args:
-      programs: The compiled programs.
       seeds: Seeds of the lanes; one, or the first axis of the lanes.
       points: Traced hyperparameters of the lanes; one, or the second axis of the lanes.
       numbers: Numbers of the lanes in the cell, ``[seed, point]`` in C order.

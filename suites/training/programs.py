@@ -100,11 +100,9 @@ class TimedJit(Generic[Result]):
 
 
 class TaskPrograms:
-    """Programs that only the task determines: the lanes of all optimizers share them.
+    """Programs that only the task and the protocol determine: all optimizers share them.
 
     Args:
-      task: The task.
-      protocol: Says in which mode it is evaluated.
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
       eval_slice: Examples that an evaluation looks at together; 0 is all of them.
     """
@@ -166,9 +164,7 @@ class LanePrograms:
     """Programs of one optimizer on one task.
 
     Args:
-      task: The programs of the task.
-      optimizer: The optimizer.
-      horizon: Updates that the run makes; given to optimizers that need ``num_steps``.
+      horizon: Updates that the run makes; optimizers that need ``num_steps`` get it.
       static: Hyperparameters that are Python values; the others are arguments.
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
     """

@@ -18,7 +18,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.batching import choose_eval_slice
-from velodrome.suites.planning.plan import split_static
+from velodrome.suites.planning.plan import split_static, static_key
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.environment import device_description, versions
@@ -52,7 +52,6 @@ class ShardRunner:
     """Runs shards, and keeps data and compiled programs of the last few tasks between them.
 
     Args:
-      store: The store whose plan is run.
       checkpoint_seconds: Seconds between checkpoints; 0 saves at every opportunity.
     """
 
@@ -82,10 +81,6 @@ class ShardRunner:
 
     def run_shard(self, shard_id: str, control: Control) -> Path:
         """Train the lanes of a shard, from its checkpoint if there is one, and write its file.
-
-        Args:
-          shard_id: Id of a shard of the store's plan.
-          control: Gets reports, and may ask to stop.
 
         Returns:
           The path of the Parquet file.
@@ -190,7 +185,7 @@ class CompiledTask:
         eval_slice: int,
     ) -> LanePrograms:
         """Return the programs of an optimizer, made once."""
-        key = (optimizer.name, horizon, tuple(sorted(static.items())), lanes, eval_slice)
+        key = (optimizer.name, horizon, static_key(static), lanes, eval_slice)
         if key not in self._programs:
             shared = lanes, eval_slice
             if shared not in self._shared:
@@ -215,14 +210,8 @@ class CompiledTask:
     ) -> LaneBatch:
         """Return lanes with their programs: one lane, or with ``vmap`` all seeds x points.
 
-        Args:
-          optimizer: The optimizer.
-          horizon: Updates of each lane.
-          seeds: One seed, or the first axis of the lanes.
-          points: One point of the hyperparameters, or the second axis of the lanes.
-          numbers: Numbers of the lanes.
-          vmap: Whether there are two lane axes.
-          eval_slice: Examples that an evaluation looks at together; the batching rule's by default.
+        ``numbers`` are those of the lanes in their cell. ``eval_slice`` (the examples that an
+        evaluation looks at together) is the batching rule's by default.
         """
         if eval_slice is None:
             spec = self.task.spec

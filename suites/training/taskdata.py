@@ -24,12 +24,7 @@ T = TypeVar("T")
 
 
 class TaskData:
-    """Batches of a task for training and evaluation.
-
-    Args:
-      spec: The task.
-      protocol: Says how evaluations choose their examples.
-    """
+    """Batches of a task for training, and for evaluations as the protocol asks for them."""
 
     def __init__(self, spec: TaskSpec, protocol: Protocol):
         self.batch_size = spec.batch_size
@@ -105,10 +100,8 @@ class TaskData:
 class Prefetch(Generic[T]):
     """Copies blocks of batches to the device, in a thread, while earlier ones are trained on.
 
-    A block is a pure function of its indices, so fetching ahead changes no number.
-
-    Args:
-      fetch: Returns the block of some indices, as ``Source.block`` does.
+    ``fetch`` is `Source.block`. A block is a pure function of its indices, so fetching ahead
+    changes no number.
     """
 
     def __init__(self, fetch: Callable[[np.ndarray], T]):
@@ -119,9 +112,7 @@ class Prefetch(Generic[T]):
     def begin(self, key: tuple[int, int], indices: np.ndarray) -> None:
         """Start to fetch a block; until it is taken it stays in memory.
 
-        Args:
-          key: ``(seed, step)``. A block of this seed that nobody took is dropped.
-          indices: The rows of the block.
+        The key is ``(seed, step)``. A block of this seed that nobody took is dropped.
         """
         for known in [known for known in self._begun if known[0] == key[0]]:
             self._begun.pop(known)[1].cancel()

@@ -104,7 +104,6 @@ class Dataset:
     """A data set: its facts, and how to load it.
 
     Args:
-      info: The facts.
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
         (f32 from 0 to 255 for images that were resized and not rounded), ``{"tokens": int[N]}``,
         or for separate texts ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be

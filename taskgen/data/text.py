@@ -63,7 +63,7 @@ def example_rows(
 ) -> Arrays:
     """Copy the first tokens of the examples ``indices`` (None: of all), padded with 0 at the end.
 
-    Nothing is put before or after the text, as in the published tasks. Of ``{"tokens": int[M],
+    Nothing is put before or after the text, as in the published tasks. In ``{"tokens": int[M],
     "offsets": i64[N+1]}``, example i is ``tokens[offsets[i]:offsets[i+1]]``, and may be empty.
 
     Returns:

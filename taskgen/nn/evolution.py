@@ -1,4 +1,4 @@
-"""Losses whose gradient is estimated from values alone, by evolution strategies."""
+"""Gradients estimated from losses alone, by evolution strategies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PlainLoss = Callable[[PyTree, PyTree, jax.Array, Batch, Dynamic | None], tuple[j
 Gradient = Callable[..., tuple[jax.Array, PyTree, PyTree]]
 """``gradient(params, *args) -> (f32[], auxiliary, gradient like params)``."""
 
-# Makes the perturbations' random numbers differ from those of the loss.
+# Makes the random numbers of perturbations differ from those of the loss.
 _NOISE = 0x6E6F6973
 
 # On a CPU, pairs of at least this many numbers are tried one after the other. For the published MLP

@@ -1,6 +1,6 @@
 """Random numbers that are the same on every machine, in every version, and in every order.
 
-Each number is a hash of its own name: the first 64 bits of SHA-256 over the seed and the path of
+Each number is a hash of its name: the first 64 bits of SHA-256 over the seed and the path of
 the number. No generator is advanced, so adding a field to a config changes no other field.
 """
 

@@ -59,6 +59,7 @@ def _declare(
         if isinstance(distribution, Choice):
             values = distribution.values
             strings = isinstance(values[0], str)
+            # The values of a choice are of one kind, which their type does not say.
             allowed = values if strings else (min(values), max(values))  # pyright: ignore[reportArgumentType]
         elif isinstance(distribution, LogInt | UniformInt | LogFloat | UniformFloat):
             allowed = (distribution.low, distribution.high)

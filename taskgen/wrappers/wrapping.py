@@ -96,7 +96,6 @@ def in_training(
     """Replace the gradient in training.
 
     Args:
-      task: The task.
       gradient: ``gradient(loss, params, state, key, batch, dynamic)`` returns the value of the
         loss, the new state, and the gradient; ``loss`` takes the other five arguments.
     """

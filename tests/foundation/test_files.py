@@ -26,7 +26,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path):
     target = tmp_path / "result.txt"
     with (
         pytest.raises(WriteError, match=r"cannot write .*result.txt: No space left.*make room"),
@@ -37,7 +37,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match="cannot write .*choose a place that you may write"):
         files.atomic_write_text(tmp_path / "file" / "below.txt", "x")
@@ -82,7 +82,7 @@ def test_a_cache_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
 
 def test_a_cache_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
-    # Whoever runs the tests may be allowed to write everywhere, so the answer is played.
+    # The user who runs the tests may write everywhere, so the answer is played.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(WriteError, match="xla: Permission denied.*VELODROME_CACHE"):
         files.writable_cache_dir("xla")
@@ -101,7 +101,7 @@ def test_two_cannot_be_in_one_directory(tmp_path):
         pass
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+def test_a_directory_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(WriteError, match="cannot write to"),

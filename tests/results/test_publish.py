@@ -65,8 +65,8 @@ def test_the_readme_has_the_numbers_of_the_published_demo():
         )
         row = published.loc[task]
         assert float(rate) == row["best_rate_at_steps"]
-        for told, column in ((adam, "baseline_train"), (velo, "candidate_train")):
-            assert float(told) == float(f"{row[column]:.3g}")
+        for printed, column in ((adam, "baseline_train"), (velo, "candidate_train")):
+            assert float(printed) == float(f"{row[column]:.3g}")
         assert steps == f"{row['speedup_steps_default']:.2f}x"
         assert seconds == f"{row['speedup_seconds_default']:.2f}x"
 

@@ -2,7 +2,7 @@
 
 ``python tests/suites/conformance.py docs/conformance.md`` checks all tasks and writes the table. It
 takes about an hour; what it has found is kept beside the page until that is written, so that the
-same command goes on after an interruption.
+same command resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -207,13 +207,12 @@ def rows(names: Iterable[str], *, say: Any = print) -> Iterable[list[str]]:
 
 
 def kept_rows(names: Iterable[str], found: Path, *, say: Any = print) -> list[list[str]]:
-    """Returns the rows of tasks, of which those that ``found`` has are not checked again.
+    """Return the rows of tasks; those that ``found`` already has are not checked again.
 
     Args:
-      names: Of the tasks.
       found: A line of JSON for each row, which is written as soon as the task is checked; rows of
         other specs and of other versions of jax do not count, nor does half a line.
-      say: Is told each new row.
+      say: Is called with each new row.
     """
     known = {}
     for line in found.read_text(encoding="utf-8").splitlines() if found.is_file() else ():
@@ -257,11 +256,11 @@ published tasks that are implemented. Not implemented are {missing}.
   parameters.
 {unchecked}
 {table}
-"""
+"""  # noqa: E501 - a page, whose lines are wrapped where its numbers are filled in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the table of all tasks; returns 1 if something does not conform."""
+    """Write the table of all tasks; return 1 if something does not conform."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", default="", help="names that contain this")

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import jax  # noqa: F401 - imported before the forks
-import optax  # noqa: F401
-import pyarrow.parquet  # noqa: F401
-from flax import nnx  # noqa: F401
+import optax  # noqa: F401 - imported before the forks
+import pyarrow.parquet  # noqa: F401 - imported before the forks
+from flax import nnx  # noqa: F401 - imported before the forks
 
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import make_plan
@@ -84,9 +84,9 @@ def fork(out: Path) -> tuple[int, int]:
 
 
 def run_once(out: Path, *, beats: int | None, delay: float) -> bool:
-    """Runs a child, killed ``delay`` seconds after so many beats (None: never).
+    """Run a child, killed ``delay`` seconds after ``beats`` beats (None: never).
 
-    Returns whether it was killed.
+    Return whether it was killed.
     """
     process, reader = fork(out)
     with os.fdopen(reader, "rb", buffering=0) as pulse:

@@ -70,7 +70,13 @@ def test_widths_differ_in_the_hidden_layers_alone():
         assert times * cost(one).flops / 3 < cost(task).flops < 3e9
 
 
-@pytest.mark.parametrize("name", builtin_configs())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "velo-tiny" else [pytest.mark.long])
+        for name in builtin_configs()
+    ],
+)
 def test_no_built_in_config_trains_on_a_held_out_program(name, suite):
     tasks = load_plan(name).tasks
     used = {

@@ -180,7 +180,7 @@ def bowl_suite(*names: str, **protocol: Any) -> Suite:
 
 
 class Recorder(Tracker):
-    """A display that remembers what it was told."""
+    """A display that keeps the messages it was given."""
 
     def __init__(self) -> None:
         super().__init__()

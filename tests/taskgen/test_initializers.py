@@ -47,7 +47,7 @@ def test_orthogonal_kernels_are_the_positive_qr_of_a_normal_matrix(shape, key):
     matrix = np.asarray(kernel).reshape(-1, shape[-1]) / 3.0
     gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-5)
-    # The same as LAPACK's, once the signs of R's diagonal are made positive.
+    # It equals LAPACK's, once the signs of R's diagonal are made positive.
     long, short = max(matrix.shape), min(matrix.shape)
     normal = np.asarray(jax.random.normal(key, (short, long))).T
     q, r = np.linalg.qr(normal)

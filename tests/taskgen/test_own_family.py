@@ -116,4 +116,4 @@ def test_families_that_cannot_work_are_refused():
     with pytest.raises(SpecError, match=r"family.build.*function build\(config, view, precision\)"):
         Family("bad", Config, build=lambda spec, info: None, cost=no_cost)
     with pytest.raises(VelodromeError, match="must be a velodrome.Family"):
-        families.register("bad", Network)  # type: ignore[arg-type]
+        families.register("bad", Network)  # type: ignore[arg-type] - wrong on purpose

@@ -189,7 +189,7 @@ def test_no_permission_to_write_keeps_nothing_half_written(tell, tmp_path: Path,
     def refuse(**where: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    # Whoever runs the tests may be allowed to write everywhere, so the system call is played.
+    # The user who runs the tests may write everywhere, so the system call is played.
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
     for words in (
         ("sample", "--count", "1", "--data", "built-in", "-o", "tasks.json"),

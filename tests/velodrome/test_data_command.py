@@ -54,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def use(monkeypatch: pytest.MonkeyPatch, files: tuple[RawFile, ...]) -> None:
     whole = recipes.RECIPES["mnist"]
     small = recipes.Recipe(whole.tfds, whole.parts, COUNTS, files, whole.layout)
-    monkeypatch.setitem(recipes.RECIPES, "mnist", small)  # type: ignore[arg-type]
+    monkeypatch.setitem(recipes.RECIPES, "mnist", small)  # type: ignore[arg-type] - typed as a Mapping, but it is a dict
 
 
 @pytest.fixture

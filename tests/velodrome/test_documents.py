@@ -80,6 +80,7 @@ def parse_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             del args, kwargs
             return 0
 
+        # `inspect` reads this attribute, which functions are not declared to have.
         nothing.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         return real(nothing, **options)
 

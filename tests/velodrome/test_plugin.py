@@ -1,4 +1,4 @@
-"""A second package, installed by pip into a folder of its own, adds by entry points alone."""
+"""A second package, which pip installs into another folder, adds by entry points alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "plugin_package"
+from velodrome import cli
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tests" / "plugin_package"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("site")
-    # A copy, because building leaves files behind; no index, because nothing is to be fetched.
+    # A copy, because building leaves files behind; no index, because nothing may be fetched.
     source = tmp_path_factory.mktemp("source") / "plugin"
     _copy(PACKAGE, source)
     subprocess.run(
@@ -38,58 +41,63 @@ def _copy(source: Path, target: Path) -> None:
             copy.write_bytes(path.read_bytes())
 
 
-def velodrome(installed: Path | None, folder: Path, *commands: list[str]) -> str:
-    """Runs commands in one fresh interpreter and returns what they printed."""
-    code = (
-        "import json, sys\nfrom velodrome import cli\n"
-        "for words in json.loads(sys.argv[1]):\n"
-        "    code = cli.main(words)\n"
-        "    assert code == 0, (words, code)\n"
-    )
-    environment = dict(os.environ)
-    if installed is not None:
-        environment["PYTHONPATH"] = str(installed)
+#: In a fresh interpreter: entry points are read once. Prints what each command printed.
+PROGRAM = """
+import contextlib, io, json, sys
+from velodrome import cli
+printed = {}
+for name, words in json.loads(sys.argv[1]).items():
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = cli.main(words)
+    assert code == 0, (words, code)
+    printed[name] = out.getvalue()
+print(json.dumps(printed))
+"""
+KINDS = ("families", "datasets", "optimizers", "suites")
+TASK = {"family": "logistic", "data": "stripes", "batch_size": 8}
+SWEEP = ("--learning-rates", "1e-3,1e-2", "--workers", "0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def printed(installed: Path, folder: Path) -> dict[str, str]:
+    commands = {
+        **{kind: ["list", kind] for kind in KINDS},
+        "check": ["check", "optimizer", "signum"],
+        "show": ["show", json.dumps(TASK)],
+        "run": ["run", "plugged-in", "--out", "runs", *SWEEP],
+        "report": ["report", "runs"],
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(commands)],
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)])},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return json.loads(done.stdout)
 
 
-def test_lists_show_what_the_package_adds(installed: Path, tmp_path: Path):
-    kinds = ("families", "datasets", "optimizers", "suites")
-    commands = [["list", kind] for kind in kinds]
-    without = velodrome(None, tmp_path, *commands).split()
-    listed = velodrome(installed, tmp_path, *commands).split()
-    for name in ("logistic", "stripes", "signum", "plugged-in"):
-        assert name in listed
-        assert name not in without
+def test_lists_show_what_the_package_adds(
+    printed: dict[str, str], capsys: pytest.CaptureFixture[str]
+):
+    for kind, name in zip(KINDS, ("logistic", "stripes", "signum", "plugged-in"), strict=True):
+        assert cli.main(["list", kind]) == 0
+        assert name not in capsys.readouterr().out.split()
+        assert name in printed[kind].split()
 
 
-def test_its_optimizer_is_checked_and_its_family_priced(installed: Path, tmp_path: Path):
-    spec = {"family": "logistic", "data": "stripes", "batch_size": 8}
-    shown = velodrome(
-        installed,
-        tmp_path,
-        ["check", "optimizer", "signum"],
-        ["show", json.dumps(spec)],
-    )
-    assert "all checks passed" in shown
-    assert "logistic (version 1)" in shown
+def test_its_optimizer_is_checked_and_its_family_priced(printed: dict[str, str]):
+    assert "all checks passed" in printed["check"]
+    assert "logistic (version 1)" in printed["show"]
 
 
-@pytest.mark.slow
-def test_its_suite_runs_from_tasks_to_figures(installed: Path, tmp_path: Path):
-    shown = velodrome(
-        installed,
-        tmp_path,
-        ["run", "plugged-in", "--out", "runs", "--learning-rates", "1e-3,1e-2", "--workers", "0"],
-        ["report", "runs"],
-    )
-    assert "Signum" in shown
-    figures = {path.suffix for path in (tmp_path / "runs" / "report").iterdir()}
+def test_its_suite_runs_from_tasks_to_figures(printed: dict[str, str], folder: Path):
+    assert "Signum" in printed["report"]
+    figures = {path.suffix for path in (folder / "runs" / "report").iterdir()}
     assert {".png", ".pdf", ".csv"} <= figures

@@ -1,4 +1,4 @@
-"""What a user may say for a suite or an optimizer, and what is told when it is none."""
+"""What a user may give for a suite or an optimizer, and the messages when it is none."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands, a module each; ``command(arguments)`` parses, runs, and returns the exit code."""
+"""The commands, a module each: ``command(arguments)`` parses, runs and returns the exit code."""

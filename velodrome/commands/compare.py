@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(compare, arguments, name="compare", examples=EXAMPLES)
 
 
@@ -83,7 +83,7 @@ def compare(
     return int(any(row["verdict"] in diff.WORSE for row in rows))
 
 
-def _task(row: dict[Any, Any]) -> tuple[str, ...]:
+def _task(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     return (
         str(row["task"]),
         str(row["label"]),
@@ -98,7 +98,7 @@ def _task(row: dict[Any, Any]) -> tuple[str, ...]:
     )
 
 
-def _total(row: dict[Any, Any]) -> tuple[str, ...]:
+def _total(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     return (
         str(row["label"]),
         str(row["tasks"]),

@@ -43,8 +43,8 @@ def metatrain(
     """Train a learned optimizer over sampled tasks: evolution strategies, or a search.
 
     A config with the method "search" searches the few numbers of hand-made weights; any other
-    evolves all weights. Ctrl-C and SIGTERM stop it after the current step; the command, given again,
-    resumes it.
+    evolves all weights. Ctrl-C and SIGTERM stop it after the current step; the same command resumes
+    it.
 
     Args:
       config: The name of a built-in config, or a JSON file.
@@ -80,7 +80,7 @@ def metatrain(
     else:
         console().print(
             f"stopped early, after {result.totals.steps} of {_steps(settings)}: the same command"
-            f"{', without --restart,' if restart else ''} goes on. The weights so far are in "
+            f"{', without --restart,' if restart else ''} resumes it. The weights so far are in "
             f"{result.path}",
             markup=False,
         )

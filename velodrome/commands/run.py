@@ -1,4 +1,4 @@
-"""``velodrome run``: trains the tasks of a suite with its optimizers."""
+"""``velodrome run``: train the tasks of a suite with its optimizers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command."""
+    """Parse the arguments and run the command."""
     return run_command(run, arguments, name="run", examples=EXAMPLES)
 
 
@@ -44,10 +44,10 @@ def run(
 ) -> int:
     """Train the tasks of a suite with its optimizers, and store the curves.
 
-    Can be interrupted at any time: the same command goes on where it stopped, and the curves are
-    those of an undisturbed run. A store holds one suite under one protocol. Exits with 1 if some
-    runs failed; the others are kept. Results on stand-in data say so everywhere, and never mix
-    with others.
+    You can interrupt it at any time: the same command resumes it, and the curves
+    are those of an undisturbed run. A store holds one suite under one protocol. The exit status is
+    1 if some runs failed; the others are kept. Results on stand-in data say so everywhere, and
+    never mix with others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
@@ -58,12 +58,11 @@ def run(
       learning_rates: The sweep of every optimizer that has a learning rate, with commas between.
         Default: its published one.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
-      data: Data to use in the place of published data sets: generated stand-ins of the same shapes,
-        or the real data that is built in (5,000 images for mnist). Default: what the tasks name.
+      data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
+        real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
-      dry_run: Only say what would be trained, and about how long it would take: cells,
-        shards, time, memory, disk, the data that are missing, and how far the store is if it is
-        there.
+      dry_run: Only say what would be trained, and about how long it would take: cells, shards,
+        time, memory, disk, missing data, and how far an existing store is.
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
         calibrate`. Default: this machine, roughly.
     """

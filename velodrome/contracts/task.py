@@ -41,7 +41,6 @@ class Subject:
     """A task under test.
 
     Attributes:
-      task: The task.
       shapes: Shapes and types of its training batches.
       classes: Labels and tokens are below this number.
     """
@@ -155,6 +154,12 @@ def check_metrics(subject: Subject) -> None:
         _close(total / count, loss),
         f"the metric 'loss' is {total / count:.6g}, the loss is {loss:.6g}",
     )
+    if "accuracy" in metrics:
+        right, labels = metrics["accuracy"]
+        require(
+            bool(0 <= right <= labels),
+            f"the metric 'accuracy' counts {right:.6g} right answers of {labels:.6g} labels",
+        )
 
 
 def check_gradients(subject: Subject) -> None:

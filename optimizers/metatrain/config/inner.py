@@ -61,8 +61,9 @@ class TasksConfig:
       use_held_out_data: Lift that: then no evaluation shows what the weights do on new data.
       vary: Dynamic fields of the configs (such as the initialiser) that every problem draws
         afresh; all others are the spec's. An activation that varies is computed ten times over.
-      augmentations: For each task augmentation (see `taskgen.augmentation`) the probability that
-        a static config has it; its dynamic fields are drawn afresh for every problem.
+      augmentations: For each task augmentation (see `velodrome.taskgen.augmentation`), the
+        probability that a static config has it; its dynamic fields are drawn afresh for every
+        problem.
     """
 
     families: tuple[str, ...] = FAMILIES

@@ -75,8 +75,6 @@ def advance_episode(
     """Make the next window; return the episode after it and each particle's meta-loss.
 
     Args:
-      episode: The episode.
-      windows: The task's programs.
       lanes: Weights of the particles: plus and minus of each pair.
       seed: The seed of the perturbations in ``lanes``.
       most: Inner steps of a window; the last one may be shorter.

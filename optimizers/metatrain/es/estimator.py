@@ -52,7 +52,6 @@ def perturb(theta: Tree, perturbations: Tree, scales: PyTree, *, sigma: ArrayLik
     """Return the weights of all particles, with leading axes pair and sign (first plus).
 
     Args:
-      theta: The weights.
       perturbations: Standard normal, with a leading axis of pairs, from `unit_noise`.
       scales: A pytree like ``theta`` of scalars.
       sigma: Standard deviation of the perturbations where the scale is 1.

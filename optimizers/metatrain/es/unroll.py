@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     """What fixes an inner problem besides its program; members of a pair share it.
 
     Attributes:
-      key: Of initialisation, data augmentation and dropout.
+      key: Randomness of initialisation, data augmentation and dropout.
       indices: Examples of each batch: those of the longest unroll, then those of the final
         objective.
       dynamic: The task's dynamic values that differ between the problems of a program.

@@ -132,7 +132,6 @@ def save_weights(
 
     Args:
       path: Where to; the suffix becomes ``.safetensors`` if it is another.
-      weights: The VeLOWeights.
       card: What should be known about them: ``name``, ``training``, ``results``, ...;
         ``architecture`` and the hashes are added.
 

@@ -19,12 +19,12 @@ def variables(text: str) -> tuple[str, set[str]]:
 
 
 def variable(colour: str) -> str:
-    """``var(--c0072b2)`` for ``#0072B2``."""
+    """Return ``var(--c0072b2)`` for ``#0072B2``."""
     return f"var(--c{colour[1:].lower()})"
 
 
 def dark(colour: str) -> str:
-    """The counterpart, on a dark page, of a light page's colour.
+    """Return the counterpart, on a dark page, of a light page's colour.
 
     Greys are mirrored, so that black on white becomes light on dark. Others keep their hue and are
     mixed with white until they stand out as graphical objects must.
@@ -46,7 +46,7 @@ def dark(colour: str) -> str:
 
 
 def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    """Return contrast ratio of two colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
     low, high = sorted((_luminance(first), _luminance(second)))
     return (high + 0.05) / (low + 0.05)
 

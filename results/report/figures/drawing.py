@@ -42,7 +42,7 @@ def draw(plot: Plot, target: Path) -> Drawn:
     """Draw one figure into a directory.
 
     Raises:
-      VelodromeError: a file cannot be written.
+      VelodromeError: A file cannot be written.
     """
     with velodrome_style():
         figure = plot.draw()
@@ -60,7 +60,7 @@ def draw_all(plots: Iterable[Plot], target: Path, *, processes: int = 1) -> list
 
 
 def processes_for(tasks: int) -> int:
-    """How many processes draw the report of a number of tasks."""
+    """Return how many processes draw the report of a number of tasks."""
     return joblib.cpu_count() if tasks >= PARALLEL_FROM else 1
 
 

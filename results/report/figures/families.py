@@ -63,11 +63,11 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 
 def worst_text(row: Row, summary: pd.DataFrame) -> str:
-    """``cnn-4fb404f7 (>=5x)``: a family's worst task, a lower bound where it is censored.
+    """Return a family's worst task: ``cnn-4fb404f7 (>=5x)``, a lower bound where it is censored.
 
     Args:
-      row: of ``velodrome.results.analyses.families.FAMILY_COLUMNS``.
-      summary: see ``velodrome.results.analyses.summary.COLUMNS``.
+      row: A row of ``velodrome.results.analyses.families.FAMILY_COLUMNS``.
+      summary: See ``velodrome.results.analyses.summary.COLUMNS``.
     """
     censored = is_censored(summary, row["label"], row["worst_task"])
     ratio = format_ratio(row["worst"], censored="right" if censored else "no")
@@ -75,7 +75,7 @@ def worst_text(row: Row, summary: pd.DataFrame) -> str:
 
 
 def with_medians(tasks: pd.DataFrame, medians: pd.DataFrame) -> pd.DataFrame:
-    """The marks, and beside each what is drawn of its family: ``family_median``, ..."""
+    """Return the marks, and beside each what is drawn of its family: ``family_median``, ..."""
     shared = medians[["label", "family"]].assign(**{f"family_{x}": medians[x] for x in _SHARED})
     return tasks.merge(shared, on=["label", "family"], how="left")
 
@@ -86,10 +86,10 @@ def draw(
     """Draw a row for each family, in it a line for each optimizer.
 
     Args:
-      tasks: see ``velodrome.results.report.plot_data.sorted_speedups``.
-      medians: see ``velodrome.results.analyses.families.FAMILY_COLUMNS``, in ``unit``.
-      context: names the baseline and the optimizers.
-      unit: of the speedups.
+      tasks: See ``velodrome.results.report.plot_data.sorted_speedups``.
+      medians: See ``velodrome.results.analyses.families.FAMILY_COLUMNS``, in ``unit``.
+      context: Names the baseline and the optimizers.
+      unit: Unit of the speedups.
     """
     styles = series_styles(context.labels, tasks["label"])
     families = list(dict.fromkeys(medians["family"]))
@@ -114,7 +114,7 @@ def draw(
 
 
 def _count(medians: pd.DataFrame, family: str) -> str:
-    """``5``; ``3 to 5`` where optimizers differ in their number of tasks."""
+    """Return such as ``5``, or ``3 to 5`` where optimizers differ in their number of tasks."""
     tasks = medians.loc[medians["family"] == family, "tasks"]
     low, high = int(tasks.min()), int(tasks.max())
     return f"{low}" if low == high else f"{low} to {high}"

@@ -27,13 +27,13 @@ class Plot:
     """One figure, not drawn yet.
 
     Attributes:
-      name: stem of its files, such as ``speedup_steps``.
-      section: a key of ``velodrome.results.report.figures.contents.SECTIONS``.
-      title: a few words.
-      caption: everything a reader needs, with the line on suite, protocol and data.
-      alt: the main numbers in words, for those who do not see the figure.
-      table: its numbers, tidy, saved as CSV beside it.
-      draw: makes the figure without its caption, in matplotlib's present style; :meth:`figure`
+      name: Stem of its files, such as ``speedup_steps``.
+      section: A key of ``velodrome.results.report.figures.contents.SECTIONS``.
+      title: A few words.
+      caption: Everything a reader needs, with the line on suite, protocol and data.
+      alt: The main numbers in words, for those who do not see the figure.
+      table: Its numbers, tidy, saved as CSV beside it.
+      draw: Makes the figure without its caption, in matplotlib's present style; :meth:`figure`
         draws it in the report's style.
     """
 

@@ -73,9 +73,9 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     """Draw a row for each unit, with all optimizers in it.
 
     Args:
-      table: medians and interquartile means, with the columns of
+      table: Medians and interquartile means, with the columns of
         ``velodrome.results.analyses.headline.HEADLINE_COLUMNS``.
-      context: names the baseline and the optimizers.
+      context: Names the baseline and the optimizers.
     """
     styles = series_styles(context.labels, table["label"])
     kinds = {(str(u), str(s)) for u, s in zip(table["unit"], table["split"], strict=True)}

@@ -93,9 +93,9 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figur
     """Draw one panel per task.
 
     Args:
-      curves: see ``velodrome.results.report.plot_data.learning_curves``.
-      summary: see ``velodrome.results.analyses.summary.COLUMNS``.
-      context: names the baseline and the optimizers.
+      curves: See ``velodrome.results.report.plot_data.learning_curves``.
+      summary: See ``velodrome.results.analyses.summary.COLUMNS``.
+      context: Names the baseline and the optimizers.
     """
     table = summary if len(summary) else curves
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
@@ -175,7 +175,7 @@ def _panel(
 
 
 def _verdict(row: Row, *, short: bool) -> str:
-    """The speedup, or why there is none; the reason in at most 5 letters if ``short``."""
+    """Return the speedup, or why there is none; the reason in at most 5 letters if ``short``."""
     text = str(row["status"])
     if np.isfinite(row["speedup_steps_default"]):
         text = format_ratio(

@@ -16,7 +16,7 @@ MARGIN = 0.45
 
 
 def log2(values: np.ndarray | pd.Series | pd.DataFrame) -> np.ndarray:
-    """Logarithms of ratios, without a warning about the -inf of 0x."""
+    """Return logarithms of ratios, without a warning about the -inf of 0x."""
     with np.errstate(divide="ignore"):
         return np.log2(np.asarray(values, dtype=float))
 
@@ -24,7 +24,7 @@ def log2(values: np.ndarray | pd.Series | pd.DataFrame) -> np.ndarray:
 def limits(
     values: Iterable[float], *, low: int = LOWEST, high: int = HIGHEST, deepest: int = DEEPEST
 ) -> tuple[int, int]:
-    """Whole powers of two around the finite values, at least ``low`` to ``high``."""
+    """Return whole powers of two around the finite values, at least ``low`` to ``high``."""
     finite = [value for value in values if math.isfinite(value)]
     return (
         min([low, *(math.floor(max(value, deepest)) for value in finite)]),
@@ -44,12 +44,10 @@ def set_log2(
     """Set limits and ticks of an axis whose data are in log2, and draw a line at 1x.
 
     Args:
-      axes: where.
-      low: lowest power shown.
-      high: highest power shown.
-      floor: whether to add a place for 0x, at ``low - MARGIN``.
-      zero: the name of that place.
-      which: the axis.
+      low: Lowest power shown.
+      high: Highest power shown.
+      floor: Whether to add a place for 0x, at ``low - MARGIN``.
+      zero: The name of that place.
     """
     # At most 9 labels: a horizontal axis has no room for more.
     stride = max(1, math.ceil((high - low + 1) / (9 if which == "x" else 14)))

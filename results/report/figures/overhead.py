@@ -63,7 +63,7 @@ def _meaning(table: pd.DataFrame) -> str:
 
 
 def _sizes(table: pd.DataFrame) -> dict[str, str]:
-    """Columns against which ratios are drawn, and their titles."""
+    """Return columns against which ratios are drawn, and their titles."""
     known = {name: words for name, words in _SIZES.items() if bool(table[name].notna().any())}
     return known or {"index": "task"}
 
@@ -76,8 +76,8 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     """Draw the ratio against sizes, memory against parameters, and a strip of compile times.
 
     Args:
-      table: see ``velodrome.results.analyses.overhead.OVERHEAD_COLUMNS``.
-      context: names the baseline and the optimizers.
+      table: See ``velodrome.results.analyses.overhead.OVERHEAD_COLUMNS``.
+      context: Names the baseline and the optimizers.
     """
     styles = series_styles(context.labels, table["label"])
     sizes, compiled = _sizes(table), _compiled(table)
@@ -102,7 +102,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
 
 
 def _memory_ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Memory over the baseline's on the same task, where both were measured."""
+    """Return memory over the baseline's on the same task, where both were measured."""
     of_baseline = table["baseline"].astype(bool)
     base = table.loc[of_baseline].dropna(subset=["memory_bytes"]).drop_duplicates("index")
     found = table.loc[~of_baseline].assign(

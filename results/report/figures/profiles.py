@@ -77,9 +77,9 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
     """Draw the profiles as steps.
 
     Args:
-      table: see ``velodrome.results.analyses.profiles.PROFILE_COLUMNS``.
-      scores: see ``velodrome.results.analyses.profiles.SCORE_COLUMNS``.
-      context: names the optimizers.
+      table: See ``velodrome.results.analyses.profiles.PROFILE_COLUMNS``.
+      scores: See ``velodrome.results.analyses.profiles.SCORE_COLUMNS``.
+      context: Names the optimizers.
     """
     styles = series_styles(context.labels)
     figure = new_figure(4.6, 2.6)

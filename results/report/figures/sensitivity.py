@@ -84,7 +84,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw a row for each task, a column for each rate.
 
     Args:
-      table: see ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``, for one optimizer and
+      table: See ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``, for one optimizer and
         number of steps.
     """
     rates = sorted(set(table["rate"].dropna()))

@@ -81,7 +81,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 
 def _seeds(table: pd.DataFrame) -> str:
-    """The number of seeds of each optimizer, its smallest over tasks, and whether that is few."""
+    """Return the seeds of each optimizer, the fewest over tasks, and whether they are few."""
     labels = dict.fromkeys(table["label"])
     fewest = {x: int(np.min(table.loc[table["label"] == x, "seeds"])) for x in labels}
     each = set(fewest.values())
@@ -93,7 +93,7 @@ def _seeds(table: pd.DataFrame) -> str:
 
 
 def _multiple(data: ReportData, unit: Unit) -> float:
-    """The largest speedup that can be observed, NaN where tasks differ in it."""
+    """Return the largest speedup that can be observed, NaN where tasks differ in it."""
     if unit == "steps":
         return data.context.multiple
     if unit == "cost":
@@ -118,10 +118,10 @@ def draw(
     """Draw the curve.
 
     Args:
-      table: see ``velodrome.results.report.plot_data.sorted_speedups``.
-      context: names the baseline and the optimizers.
-      words: the unit in words.
-      ceiling: the largest speedup that can be observed; NaN if there is no common one.
+      table: See ``velodrome.results.report.plot_data.sorted_speedups``.
+      context: Names the baseline and the optimizers.
+      words: The unit in words.
+      ceiling: The largest speedup that can be observed; NaN if there is no common one.
     """
     styles = series_styles(context.labels, table["label"])
     figure = new_figure(_WIDTH, _HEIGHT)

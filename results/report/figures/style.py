@@ -50,8 +50,8 @@ def series_styles(
     """Choose the style of each optimizer of a report.
 
     Args:
-      labels: all of them, so that an optimizer looks the same in all figures of a report.
-      shown: leave out those that are not in here.
+      labels: All of them, so that an optimizer looks the same in all figures of a report.
+      shown: Leave out those that are not in here.
     """
     taken: dict[str, int] = {}
     for label in labels:
@@ -72,12 +72,12 @@ def series_styles(
 
 
 def slots(count: int, width: float = 0.8) -> np.ndarray:
-    """Centres of ``count`` marks that share a row or column of this width, around 0."""
+    """Return centres of ``count`` marks that share a row or column of this width, around 0."""
     return (np.arange(count) - (count - 1) / 2) * width / count
 
 
 def handles(styles: Mapping[str, SeriesStyle], **line: Any) -> list[Line2D]:
-    """Legend entries, by default marks without a line; ``line`` is passed to ``Line2D``."""
+    """Return legend entries, by default marks without a line; ``line`` goes to ``Line2D``."""
     line = line or {"markersize": 4, "linestyle": ""}
     names = short_labels(list(styles))
     return [
@@ -107,12 +107,12 @@ def _without_middle(text: str) -> str:
 
 
 def letters_of(inches: float, size: float) -> int:
-    """How many letters of a font of ``size`` points fit side by side."""
+    """Return how many letters of a font of ``size`` points fit side by side."""
     return max(1, int(inches * 72 / (_LETTER * size)))
 
 
 def inches_of(letters: int, size: float) -> float:
-    """Width of some letters of a font of ``size`` points."""
+    """Return the width of some letters of a font of ``size`` points."""
     return letters * _LETTER * size / 72
 
 

@@ -26,11 +26,10 @@ class PageFigure:
     """A figure on the page.
 
     Attributes:
-      plot: its title, caption, and description in words.
-      svg: the drawing.
-      colours: those in it, as ``#rrggbb``, that a dark page replaces.
-      fixed: whether its colours stand for numbers, so that it stays light on a dark page.
-      width: in CSS pixels as drawn; a page may show it smaller.
+      plot: Its title, caption, and description in words.
+      colours: Those in it, as ``#rrggbb``, that a dark page replaces.
+      fixed: Whether its colours stand for numbers, so that it stays light on a dark page.
+      width: In CSS pixels as drawn; a page may show it smaller.
     """
 
     plot: Plot
@@ -41,7 +40,7 @@ class PageFigure:
 
     @property
     def broad(self) -> bool:
-        """Whether it needs a whole row, and on a narrow screen scrolls."""
+        """Say whether it needs a whole row, and on a narrow screen scrolls."""
         return self.width > _BROAD
 
 

@@ -78,11 +78,11 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 
 def time_ratios(table: pd.DataFrame, context: Context) -> pd.DataFrame:
-    """Quartiles over tasks of the baseline's time over a candidate's, by fraction.
+    """Return quartiles over tasks of the baseline's time over a candidate's, by fraction.
 
     Args:
-      table: see ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
-      context: names the baseline and the optimizers.
+      table: See ``velodrome.results.analyses.time_to_loss.TIME_COLUMNS``.
+      context: Names the baseline and the optimizers.
 
     Returns:
       Rows of :data:`RATIO_COLUMNS`; 0 where the candidate does not get there. Losses that the
@@ -117,7 +117,7 @@ def time_ratios(table: pd.DataFrame, context: Context) -> pd.DataFrame:
 
 
 def with_quartiles(table: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
-    """The times of every task, and beside them what is drawn: ``steps_median``, ..."""
+    """Return the times of every task, and beside them what is drawn: ``steps_median``, ..."""
     for unit, mine in ratios.groupby("unit", sort=False):
         shown = mine[["label", "fraction"]].assign(**{f"{unit}_{x}": mine[x] for x in _QUARTILES})
         table = table.merge(shown, on=["label", "fraction"], how="left")
@@ -156,8 +156,8 @@ def draw_anytime(table: pd.DataFrame, context: Context) -> Figure:
     """Draw medians over tasks against the share of the run.
 
     Args:
-      table: see ``velodrome.results.analyses.anytime.ANYTIME_COLUMNS``.
-      context: names the baseline and the optimizers.
+      table: See ``velodrome.results.analyses.anytime.ANYTIME_COLUMNS``.
+      context: Names the baseline and the optimizers.
     """
     styles = series_styles(context.labels, table["label"])
     figure = new_figure(4.6, 2.5)

@@ -20,7 +20,7 @@ class Axis:
     log: bool = False
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Positions of values, which may lie outside."""
+        """Return positions of values, which may lie outside."""
         low, high = self.low, self.high
         if self.log:
             low, high = math.log(low), math.log(high)
@@ -30,14 +30,14 @@ class Axis:
     def ticks(
         self, locator: Locator, label: Callable[[float], str] = "{:g}".format
     ) -> list[tuple[float, str]]:
-        """Positions and labels of the ticks inside the axis."""
+        """Return positions and labels of the ticks inside the axis."""
         values = locator.tick_values(self.low, self.high)
         inside = [float(v) for v in values if self.low <= v <= self.high * (1 + 1e-9)]
         return [(float(self(np.array(v))), label(v)) for v in inside]
 
 
 def path(x: Sequence[float | int] | np.ndarray, y: Sequence[float | int] | np.ndarray) -> str:
-    """SVG path data of a line in whole units, by differences: a third of the plain length.
+    """Return SVG path data of a line in whole units, by differences: a third of the plain length.
 
     Example:
       >>> path([0, 10, 20], [5.2, 4.9, 40])

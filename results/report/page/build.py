@@ -88,5 +88,5 @@ def _sections(data: ReportData, figures: Sequence[PageFigure]) -> list[Section]:
 
 
 def _integrity(script: str) -> str:
-    """The hash by which the page's policy knows its own scripts; others do not run."""
+    """Return the hash by which the page's policy knows its own scripts; others do not run."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -61,9 +61,9 @@ def chart(curves: pd.DataFrame, horizon: int, styles: Mapping[str, SeriesStyle])
     """Lay out the curves of one task; None when there are none.
 
     Args:
-      curves: rows of ``velodrome.results.report.plot_data.learning_curves``.
-      horizon: last step of the candidates.
-      styles: of the optimizers.
+      curves: Rows of ``velodrome.results.report.plot_data.learning_curves``.
+      horizon: Last step of the candidates.
+      styles: Style of each optimizer.
     """
     if not len(curves):
         return None

@@ -76,7 +76,7 @@ class Summary:
 
 
 def headlines(data: ReportData) -> tuple[Summary, ...]:
-    """One card per optimizer."""
+    """Make one card per optimizer."""
     found = []
     for label in data.context.labels:
         median = {
@@ -115,7 +115,7 @@ def _families(data: ReportData) -> PageTable:
 
 
 def notes(data: ReportData, section: str) -> tuple[str, ...]:
-    """Paragraphs of a section."""
+    """Return the paragraphs of a section."""
     if section == "headline":
         lines = (*count_lines(data), *definition_lines(data))
         return tuple(readable(line).replace("`", "") for line in lines)

@@ -47,7 +47,7 @@ class PageTable:
 
 
 def text_table(caption: str, table: TextTable) -> PageTable:
-    """A table of texts; a column is one of numbers if every cell begins like one."""
+    """Make a table of texts; a column is one of numbers if every cell begins like one."""
     found = [[readable(cell) for cell in row] for row in table.rows]
     columns = []
     for place, title in enumerate(table.header):
@@ -60,7 +60,7 @@ def text_table(caption: str, table: TextTable) -> PageTable:
 def frame_table(
     caption: str, frame: pd.DataFrame, titles: Mapping[str, str], *, minor: Collection[str] = ()
 ) -> PageTable:
-    """The columns of a frame that ``titles`` names and that are there, in its order.
+    """Return the columns of a frame that ``titles`` names and that are there, in its order.
 
     Columns named in ``minor`` may be left out on narrow screens.
     """
@@ -77,7 +77,7 @@ def frame_table(
 
 
 def plain(value: object) -> Cell:
-    """A number in four digits, or a text."""
+    """Return a number in four digits, or a text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return Cell(NOTHING, "")
     if isinstance(value, bool):
@@ -90,12 +90,12 @@ def plain(value: object) -> Cell:
 
 
 def loss(value: object) -> Cell:
-    """A loss in three digits."""
+    """Return a loss in three digits."""
     return _number(loss_text(value), value)
 
 
 def ratio(row: Row, unit: str, definition: str) -> Cell:
-    """A speedup of the summary, as ``≥5x`` where it is a lower bound."""
+    """Return a speedup of the summary, as ``≥5x`` where it is a lower bound."""
     value = row[f"speedup_{unit}_{definition}"]
     # At the ceiling what is censored comes after what is exactly that.
     nudge = 1e-6 if row[f"censored_{definition}"] == "right" else 0.0
@@ -103,7 +103,7 @@ def ratio(row: Row, unit: str, definition: str) -> Cell:
 
 
 def rate(row: Row) -> Cell:
-    """The baseline's best rate, marked where it is at the edge of the grid."""
+    """Return the baseline's best rate, marked where it is at the edge of the grid."""
     edge = " (edge)" if row["best_rate_at_edge"] is True else ""
     return _number(best_rate_text(row["best_rate"]), row["best_rate"], edge)
 
@@ -115,7 +115,7 @@ def _number(text: str, value: object, mark: str = "") -> Cell:
 
 
 def readable(text: str) -> str:
-    """``≥`` for ``>=``."""
+    """Replace ``>=`` by ``≥``."""
     return text.replace(">=", "≥")
 
 

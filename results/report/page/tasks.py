@@ -57,7 +57,7 @@ class TaskPart:
 
 
 def columns(data: ReportData) -> tuple[Column, ...]:
-    """Columns of the table of tasks; those before "status" are attributes of ``TaskRow``."""
+    """Return columns of the table of tasks; those before "status" are attributes of ``TaskRow``."""
     baseline = data.context.baseline
     return (
         Column("Task"),
@@ -78,7 +78,7 @@ def columns(data: ReportData) -> tuple[Column, ...]:
 
 
 def task_rows(data: ReportData) -> tuple[TaskRow, ...]:
-    """One row per task and optimizer, in the order of the suite."""
+    """Make one row per task and optimizer, in the order of the suite."""
     return tuple(_row(row) for row in data.summary.to_dict("records"))
 
 
@@ -157,7 +157,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _words(rows: Sequence[Row], curves: pd.DataFrame, baseline: str) -> str:
-    """The chart for those who do not see it."""
+    """Describe the chart for those who do not see it."""
     if not len(curves):
         return "No results."
     first = rows[0]

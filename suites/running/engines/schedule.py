@@ -16,7 +16,6 @@ class Schedule:
     beside the running ones waits, unless nothing runs. No number depends on the order.
 
     Args:
-      jobs: All jobs.
       memory_bytes: What all jobs that run may take together; None: no limit.
     """
 

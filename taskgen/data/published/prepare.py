@@ -1,4 +1,4 @@
-"""Prepares published data sets: finds or fetches them, decodes them once, records what they are."""
+"""Prepare published data sets: find or fetch them, decode them once, record what they are."""
 
 from __future__ import annotations
 
@@ -54,7 +54,6 @@ def prepare(
     Without ``source`` and ``fetch``, TFDS fetches and prepares it, which needs TensorFlow.
 
     Args:
-      name: The data set.
       source: A TFDS ``data_dir``, or a folder with the original files.
       fetch: Whether to download the original files.
       vocabulary: The SentencePiece model of T5, for the ``_32k`` data sets.

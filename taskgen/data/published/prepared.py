@@ -42,14 +42,14 @@ class SplitRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """What is recorded when a data set is prepared.
+    """The record that preparing a data set leaves.
 
     Attributes:
       form: See :class:`~velodrome.taskgen.data.published.readers.base.Reader`; ``files``,
         ``published`` and ``notes`` likewise.
       splits: By name.
       prepared: The time, in ISO 8601.
-      versions: Of the packages that decided the arrays.
+      versions: Versions of the packages that decided the arrays.
     """
 
     form: str
@@ -129,6 +129,7 @@ class PublishedDataset(Dataset):
         put(self, "verified", True)
 
     @property
+    # A property in place of the field: the record is read at each use.
     def info(self) -> DatasetInfo:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Facts; with sizes and content hashes if the data are prepared and the record is whole."""
         try:

@@ -26,7 +26,7 @@ class RawFile:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is recorded about a file that was read: its size and its SHA-256."""
+    """The size and the SHA-256 of a file that was read."""
 
     bytes: int
     sha256: str

@@ -1,4 +1,4 @@
-"""Writes the arrays of a split, a chunk of examples at a time; resumes where it was interrupted."""
+"""Write the arrays of a split, a chunk of examples at a time; resume where it was interrupted."""
 
 from __future__ import annotations
 
@@ -33,8 +33,6 @@ def write_split(
     """Write a split as ``.npy`` files; resume what an earlier call left, if of the same source.
 
     Args:
-      folder: Where to.
-      reader: What to write.
       source: What identifies the source, as JSON.
       progress: Called with (examples so far, examples in all).
 

@@ -31,7 +31,7 @@ class Features(NamedTuple):
       look: ``look(weights, memory, p, g)`` returns f32[count, *p.shape] and the new memory.
     """
 
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - a tuple has such a method
     init: Callable[[], Memory]
     start: Callable[[jax.Array], Memory]
     look: Callable[[Memory, Memory, jax.Array, jax.Array], tuple[jax.Array, Memory]]

@@ -109,7 +109,7 @@ def test_a_store_equals_itself(tmp_path: Path):
         assert (row["same"], row["better"], row["worse"]) == (2, 0, 0)
 
 
-def test_what_became_worse_is_told(tmp_path: Path):
+def test_what_became_worse_is_named(tmp_path: Path):
     truth, later = [4.0, 2.0, 1.0, 3.0, 2.0, 2.0], [1.0, 4.0, 1.0, 1.0, 2.0, 2.0]
     before = store(tmp_path / "a", Candidate("velo", truth), noise=0.001)
     after = store(

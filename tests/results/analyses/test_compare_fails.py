@@ -93,7 +93,7 @@ def changes(*logs: list[float]) -> list[Change]:
 
 
 def test_a_task_drawn_twice_has_its_seeds_drawn_twice():
-    """Of two equal tasks a draw is 1 once in ten times: both are once in 100, which is under 2.5%.
+    """A draw of two equal tasks is 1 once in ten times: both are once in 100, under 2.5%.
 
     With the same draw in both slots of a task that is drawn twice it would be 5.5%.
     """

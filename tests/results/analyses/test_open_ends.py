@@ -61,7 +61,7 @@ def test_an_end_at_the_cap_is_open():
 
 
 def test_an_end_is_open_exactly_if_a_longer_budget_would_move_it():
-    """The same bootstrap of the uncapped speedups: every end that differs is marked, no other."""
+    """Every end that differs from a bootstrap of the uncapped speedups is marked, and no other."""
     uncapped = [SeedResamples(np.full((3, 2), np.log2(t)), np.ones(3) / 3, 99.0) for t in SPEEDUPS]
     free = Sample(uncapped)
     capped = in_steps(NINE)
@@ -111,7 +111,7 @@ def test_the_tables_say_so():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Of nine tasks two are beyond the budget."""
+    """Two of nine tasks are beyond the budget."""
     candidate = Candidate("velo", SPEEDUPS, label="VeLO")
     directory = tmp_path_factory.mktemp("s")
     return make(directory, [candidate], seeds=2, steps=100, rates=(1e-3, 3e-3)).store

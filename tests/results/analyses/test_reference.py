@@ -90,7 +90,7 @@ def test_unreadable_files(tmp_path: Path):
             read_envelopes(tmp_path / name)
 
 
-def test_the_kinds_are_told_apart_by_their_numbers(cache: Path):
+def test_the_kinds_are_recognised_by_their_numbers(cache: Path):
     for kind in (ADAM, FOUR):
         path = write(cache / f"{kind}.json", published(kind))
         assert kind_of(read_envelopes(path)) == kind
@@ -116,11 +116,11 @@ def test_what_does_not_tell_its_kind_is_taken_only_on_request(cache: Path, conte
     with pytest.raises(DataError, match="nothing shows whether .* give --unverified"):
         fetch_reference(ADAM, source=unknown)
     assert load_reference() is None
-    told = f"{unknown}, whose numbers do not tell its kind"
-    assert fetch_reference(ADAM, source=unknown, unverified=True).origin == told
+    origin = f"{unknown}, whose numbers do not tell its kind"
+    assert fetch_reference(ADAM, source=unknown, unverified=True).origin == origin
     found = load_reference()
     assert found is not None and set(found.envelopes) == set(content)
-    assert found.origin == told  # which the report prints
+    assert found.origin == origin  # which the report prints
     record = json.loads(reference_path(ADAM).with_name("adam.record.json").read_text())
     assert record["verified"] is False
 

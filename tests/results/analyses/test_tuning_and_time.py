@@ -128,7 +128,7 @@ def test_every_table_has_a_name(data: ReportData, tmp_path: Path):
     tables["headline"].to_parquet(tmp_path / "headline.parquet")
 
 
-def test_a_median_that_the_baseline_never_reaches_is_told(tmp_path: Path):
+def test_a_median_that_the_baseline_never_reaches_is_marked(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [4.0])], rates=RATES, seeds=1, noise=0.0, multiple=1)
     data = collect(made.store)
     ratios = time_plot.time_ratios(data.time_to_loss, data.context)

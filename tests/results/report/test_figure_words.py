@@ -126,7 +126,8 @@ def test_the_line_of_speedups_has_a_gap_where_one_is_censored(data: ReportData):
     mine["censored"] = ["no", "right", "no"]
     with velodrome_style():
         drawn = sorted_speedup.draw(mine, data.context)
-    solid = [line for line in drawn.axes[0].lines if len(line.get_xdata()) == 3]  # type: ignore
+    # `get_xdata` is declared as anything that converts to an array.
+    solid = [line for line in drawn.axes[0].lines if len(line.get_xdata()) == 3]  # type: ignore[arg-type]
     assert any(np.isnan(np.asarray(line.get_ydata(), float)).tolist() == [False, True, False]
                for line in solid)  # fmt: skip
 

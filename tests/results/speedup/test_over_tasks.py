@@ -72,7 +72,7 @@ def test_positions_follow_the_probabilities():
 
 
 def test_the_interval_of_a_task_by_hand():
-    """Of values 0 ... 9 with a tenth each, the 2.5% and 97.5% quantiles are the ends."""
+    """The 2.5% and 97.5% quantiles of 0 ... 9, a tenth each, are the two ends."""
     values, tenth = np.arange(10.0)[::-1], np.full(10, 0.1)
     assert weighted_interval(values, tenth) == (0.0, 9.0)
     rare = np.array([0.02, 0.96, 0.02])
@@ -184,7 +184,7 @@ def test_families_name_their_worst_task():
 def test_intervals_hold_their_level():
     """Medians over 30 noisy tasks: the interval for new tasks holds the truth in most repetitions.
 
-    Each of 30 experiments draws its tasks anew around a true median of 1; a 95% interval may miss
+    Each of 30 experiments draws new tasks around a true median of 1; a 95% interval may miss
     a few of them, one for the same tasks misses many.
     """
     rng = np.random.default_rng(3)
@@ -204,7 +204,7 @@ def test_an_interval_needs_no_interpolation():
 
 
 def test_bands_are_values_that_occurred():
-    """Of 40 values the first is at 2.5% and the 39th at 97.5%; -inf stays what it is."""
+    """The first of 40 values is at 2.5% and the 39th at 97.5%; -inf stays -inf."""
     values = np.array([[-np.inf, 3.0]] + [[float(n), 3.0] for n in range(1, 40)])
     low, high = band(values)
     assert low.tolist() == [-np.inf, 3.0] and high.tolist() == [38.0, 3.0]

@@ -135,7 +135,7 @@ def test_seconds():
     ],
 )
 def test_format(ratio: float, kwargs: dict[str, object], text: str):
-    assert format_ratio(ratio, **kwargs) == text  # type: ignore[arg-type]
+    assert format_ratio(ratio, **kwargs) == text  # type: ignore[arg-type] - mixed types
 
 
 def test_bad_input():

@@ -121,7 +121,7 @@ def renamed(curves: Curves, draw: np.ndarray) -> Curves:
 
 @pytest.mark.parametrize("name", ["default", "strict", "paper"])
 @pytest.mark.parametrize("diverge", [False, True])
-def test_resampling_equals_comparing_anew(name: str, diverge: bool):
+def test_resampling_equals_comparing_again(name: str, diverge: bool):
     """The table is what a full comparison gives, rates chosen again, on each draw of seeds."""
     baseline, candidate = noisy_race(3, diverge=diverge)
     envelope = BaselineEnvelope(baseline.sweep(), DEFINITIONS[name])
@@ -163,7 +163,7 @@ def outcome(ratios: np.ndarray) -> tuple[float, ...]:
 
 
 def test_many_pairs_of_draws_are_drawn_by_their_probabilities():
-    """Of 5 seeds the draw of all five different ones has 120/3125, that of one alone 1/3125."""
+    """The draw of five different seeds has 120/3125, the draw of one seed alone 1/3125."""
     baseline, candidate = noisy_race(5)
     lanes = tuple(LaneInfo(seed=s + 7) for s in range(5))
     other = Curves(candidate.steps, candidate.values, lanes)
@@ -178,7 +178,7 @@ def test_many_pairs_of_draws_are_drawn_by_their_probabilities():
 
 
 def drawn(tables: list[SeedResamples]) -> np.ndarray:
-    """Seeds drawn anew in the same tasks: [task, repetition, seed]."""
+    """New seeds in the same tasks: [task, repetition, seed]."""
     return gather(tables, *uniforms(len(tables), new_tasks=False)).swapaxes(0, 1)
 
 

@@ -56,7 +56,7 @@ def test_a_store_that_does_not_plan_a_baseline(tmp_path: Path):
     assert "there is no baseline" in outcome.notes[0] and not outcome.speedups
 
 
-def test_missing_runs_are_told_beside(tmp_path: Path):
+def test_missing_runs_are_noted(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0])], rates=RATES, missing=[("adam", 0)])
     cell = next(cell for cell in made.store.cells() if cell.name == "velo")
     plan = with_shard(made.store.plan, cell.id, seed=9)

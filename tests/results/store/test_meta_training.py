@@ -1,4 +1,4 @@
-"""The cost of meta-training: told beside the numbers, once, as far as it is recorded."""
+"""The cost of meta-training: reported beside the numbers, once, as far as it is recorded."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def told(store: Store) -> list[str]:
     return [line for line in count_lines(collect(store)) if "meta-training" in line]
 
 
-def test_a_recorded_cost_is_told_wherever_the_headline_is(tmp_path: Path):
+def test_a_recorded_cost_is_reported_wherever_the_headline_is(tmp_path: Path):
     store = store_of(tmp_path / "a", weights="77")
     add_costs(store, [TINY])
     data = collect(Store.open(store.directory))

@@ -227,7 +227,7 @@ def test_facts_are_checked():
     with pytest.raises(DataError, match="vocab_size=0"):
         DatasetInfo("x", "text", "none", "none", "stand-in")
     with pytest.raises(VelodromeError, match="not a data set"):
-        datasets.register("wrong", good)  # type: ignore[arg-type]
+        datasets.register("wrong", good)  # type: ignore[arg-type] - wrong on purpose
 
 
 def test_importing_is_light():

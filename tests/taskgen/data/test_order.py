@@ -21,7 +21,7 @@ def take(size: int, start: int, count: int, batch: int, seed: int = 7) -> np.nda
 
 
 def test_golden_order():
-    """The same on every machine and version: Philox's words are defined by its publication."""
+    """Every machine and version gives this order: its publication defines Philox's words."""
     assert permutation(10, 0, 0).tolist() == GOLDEN_TEN
     digest = hashlib.sha256(permutation(5000, 2**64 - 1, 3).astype("<i4").tobytes()).hexdigest()
     assert digest == GOLDEN_HASH

@@ -41,6 +41,7 @@ def test_has_the_recorded_bytes(name: str):
         arrays = dataset.load(split)
         assert hash_arrays(arrays) == info.split_hashes[split]
         assert all(isinstance(array, np.memmap) for array in arrays.values())
+        assert not any(array.flags.writeable for array in arrays.values())
         if info.kind == "image":
             assert arrays["image"].shape == (info.split_sizes[split], *info.shape)
             real_type = np.float32 if info.name.endswith("food101_64") else np.uint8

@@ -36,7 +36,7 @@ def problem(key):
 
 @pytest.mark.parametrize("pairs", [1, 8])
 def test_the_estimate_is_unbiased_on_a_quadratic(pairs, problem, key, strict_dtypes):
-    """Of a quadratic, smoothing by a Gaussian leaves the gradient as it is."""
+    """Smoothing a quadratic by a Gaussian leaves its gradient as it is."""
     params, batch = problem
     estimated = with_gradient(
         quadratic, evolution_gradient(quadratic, pairs=pairs, std=lambda dynamic: STD)

@@ -32,7 +32,7 @@ def test_batch_norm_sees_the_batch_in_training_and_averages_in_evaluation(name, 
     )
     for leaf, kept in zip(jax.tree.leaves(after), jax.tree.leaves(once[1]), strict=True):
         np.testing.assert_array_equal(leaf, kept)  # an evaluation leaves them alone
-    # Of one example alone, training sees a variance of zero; evaluation does not care.
+    # Training on a single example sees a variance of zero; evaluation does not care.
     one = {name: leaf[:1] for name, leaf in batch.items()}
     rest = {name: leaf[1:] for name, leaf in batch.items()}
     parts = [float(loss(params, after, key, part, train=False)[0]) for part in (one, rest)]

@@ -75,7 +75,7 @@ def test_problems_are_averaged_and_differ(key):
         return together, singles
 
     together, singles = quick(jax.vmap(both))(jax.random.split(key, 200))
-    assert len(np.unique(singles)) == singles.size  # every evaluation starts anew
+    assert len(np.unique(singles)) == singles.size  # every evaluation starts again
     # A single problem splits its key once more, so that only the distributions are the same.
     error = np.sqrt(together.var() / 200 + singles.var() / 600)
     assert abs(together.mean() - singles.mean()) < 4.5 * error
@@ -118,7 +118,7 @@ def test_the_estimated_gradient_points_along_the_true_one(key):
 
 
 def test_evaluation_is_an_unroll_on_its_own_examples(key):
-    """Of any number of examples, also fewer than an unroll needs."""
+    """Evaluate any number of examples, also fewer than an unroll needs."""
     task, batch = build(rule="adafactor_mlp")
     weights, state = quick(task.init)(key)
     few = jax.tree.map(lambda leaf: leaf[:2], batch)

@@ -23,7 +23,7 @@ def training(task, batch):
     return quick(lambda weights, state, key: task.loss(weights, state, key, batch, train=True))
 
 
-def test_problems_start_spread_and_start_anew_in_turn(key):
+def test_problems_start_spread_and_start_again_in_turn(key):
     """Steps are counted; the step after the last of a problem starts the next."""
     task, batch = build()
     config = task.spec.config
@@ -68,18 +68,18 @@ def test_perturbations_add_up_until_a_new_start(key):
         )
         # The first goes on.
         np.testing.assert_allclose(sums[0], noise[0] + newest[0], rtol=1e-5)
-        # The second began anew with the last step of the first truncation: what had perturbed
+        # The second began again with the last step of the first truncation: what had perturbed
         # the rule until then is forgotten.
         assert noise[1] == newest[1] == 0 != sums[1]
-        # The third begins anew with the first step of the second truncation.
+        # The third begins again with the first step of the second truncation.
         assert noise[2] != 0 != sums[2] and sums[2] == newest[2]
 
 
-def test_the_step_that_starts_anew_gives_no_loss(key):
+def test_the_step_that_starts_again_gives_no_loss(key):
     task, batch = build(problems=1, problem_length=50)
     weights, state = quick(task.init)(key)
     step = training(task, batch)
-    state["counter"] = jnp.asarray([50])  # the very next step starts anew
+    state["counter"] = jnp.asarray([50])  # the very next step starts again
     output = state["carries"]["params"]["output"]
     values = []
     for abandoned in (0.0, 1e3, jnp.nan):  # if the abandoned problem counted, this would show

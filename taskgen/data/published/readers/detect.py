@@ -1,4 +1,4 @@
-"""Finds out in which form a published data set lies in a folder."""
+"""Find out in which form a published data set lies in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speedups over an envelope of Adam, against answers that can be had by hand."""
+"""Speedups over an envelope of Adam, against answers computed by hand."""
 
 from __future__ import annotations
 

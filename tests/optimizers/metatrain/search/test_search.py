@@ -225,7 +225,7 @@ def test_the_command_runs_a_search(whole, config, tmp_path, capsys):
     assert "the weights are in" in capsys.readouterr().out
     assert cli.main([*words[:-1], str(tmp_path / "new"), "--max-minutes", "0"]) == 0
     assert (
-        "stopped early, after 0 of 8 generations: the same command goes on"
+        "stopped early, after 0 of 8 generations: the same command resumes it"
         in capsys.readouterr().out
     )
     made = load_weights(str(tmp_path / "weights.safetensors"))

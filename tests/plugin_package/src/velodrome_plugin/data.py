@@ -10,7 +10,7 @@ SIZES = {"train": 512, "heldout": 128}
 
 
 def load(split):
-    """Returns the arrays of a split."""
+    """Return the arrays of a split."""
     first = 0 if split == "train" else SIZES["train"]
     number = np.arange(first, first + SIZES[split])
     label = number % 4

@@ -8,7 +8,6 @@ import velodrome
 
 
 def make_signum(learning_rate, decay):
-    """Returns the optax transformation."""
     return optax.chain(
         optax.trace(decay), optax.scale_by_sign(), optax.scale_by_learning_rate(learning_rate)
     )

@@ -6,7 +6,7 @@ import velodrome
 
 
 def suite():
-    """Returns the suite; a function, so that importing it builds nothing."""
+    # A function, so that importing this module builds nothing.
     tasks = tuple(
         velodrome.TaskSpec("logistic", {"image_size": size}, velodrome.DataSpec("digits"), 32)
         for size in (4, 8)

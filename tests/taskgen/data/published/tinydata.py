@@ -32,7 +32,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch, name: str, *, classes: int = 0, **ch
     if "counts" in changes:
         changes = {"class_counts": {}, **changes}
     recipe = dataclasses.replace(recipes.RECIPES[name], **changes)
-    monkeypatch.setitem(recipes.RECIPES, name, recipe)  # type: ignore[arg-type]
+    monkeypatch.setitem(recipes.RECIPES, name, recipe)  # type: ignore[arg-type] - typed as a Mapping, but it is a dict
 
 
 def random_images(count: int, side: int, channels: int, *, seed: int = 0) -> np.ndarray:

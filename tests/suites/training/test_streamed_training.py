@@ -106,12 +106,12 @@ def test_training_on_published_data_end_to_end(tmp_path: Path, monkeypatch: pyte
     small = recipes.RECIPES["mnist"]
     counts = {"train": 150, "test": 50}
     monkeypatch.setitem(
-        recipes.RECIPES,  # type: ignore[arg-type]
+        recipes.RECIPES,  # type: ignore[arg-type] - typed as a Mapping, but it is a dict
         "mnist",
         type(small)(small.tfds, small.parts, counts, small.files, small.layout),
     )
     text = dataclasses.replace(recipes.RECIPES["lm1b_bytes"], counts={"train": 60, "test": 60})
-    monkeypatch.setitem(recipes.RECIPES, "lm1b_bytes", text)  # type: ignore[arg-type]
+    monkeypatch.setitem(recipes.RECIPES, "lm1b_bytes", text)  # type: ignore[arg-type] - typed as a Mapping, but it is a dict
     tasks = (
         TaskSpec("mlp", {"hidden_size": 8, "image_size": 8}, DataSpec("mnist"), 16),
         TaskSpec("rnn", RNN, DataSpec("lm1b_bytes"), 8),

@@ -13,8 +13,6 @@ from velodrome.suites.catalog import load_suite
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 
-pytestmark = pytest.mark.slow
-
 ADAM, BOTH = ("adam",), ("adam", "velo")
 
 # The cheapest of each family. What VeLO adds does not depend on the family, and takes long to
@@ -34,6 +32,10 @@ TASKS = {
 }
 
 
+# Networks of every kind on every kind of data take minutes to compile; these stand for them.
+QUICK = ("ImageMLP_Cifar10_8_Relu32", "ImageMLPAE_Mnist_128x32x128_bs128")
+
+
 def published():
     """The published tasks by name, and their protocol."""
     whole = [load_suite("velodrome-83"), load_suite("velodrome-extended")]
@@ -45,7 +47,10 @@ def test_every_family_is_here():
     assert {tasks[name].family for name in TASKS} == {task.family for task in tasks.values()}
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in TASKS],
+)
 def test_a_published_task_is_trained(tmp_path, name):
     tasks, protocol = published()
     protocol = dataclasses.replace(

@@ -17,7 +17,8 @@ from velodrome.taskgen.space.config import config_to_json
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView
 
-pytestmark = pytest.mark.slow
+# Groups whose programs take long to trace.
+LONG = ("learned_optimizer", "mlp_mixer", "resnet", "transformer_lm", "vit")
 
 
 def test_every_published_name_is_here_or_said_to_be_missing():
@@ -31,17 +32,20 @@ def test_every_published_name_is_here_or_said_to_be_missing():
         velodrome_tasks.group_of("ImageMLP")
 
 
-def test_the_83_are_those_of_the_commit_that_had_so_many():
+def test_the_83_are_those_of_the_commit_that_had_83():
     chosen = {name for name in published_tasks() if in_83(name)}
     assert chosen == {name for name, facts in FACTS.items() if facts["in_83"]}
     assert len(chosen) == 83
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    "group",
+    [pytest.param(group, marks=[pytest.mark.long] if group in LONG else []) for group in GROUPS],
+)
 def test_parameters_and_costs_are_the_published_ones(group):
     """Nothing is compiled: the arrays' shapes, the closed form, and the traced program.
 
-    Of tasks that differ in data, batch and length alone, one is traced; `make conformance` does
+    One is traced of all tasks that differ only in data, batch and length; `make conformance` does
     all.
     """
     traced = set()

@@ -64,7 +64,7 @@ def test_messages():
         with_data(suite("mnist"), "fake")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_table_figure_and_file_says_stand_in_data(tmp_path):
     run(
         suite("mnist"),

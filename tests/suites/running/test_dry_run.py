@@ -1,4 +1,4 @@
-"""What is told before anything is trained."""
+"""Messages before anything is trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def go(out: Path, *, suite: Suite | None = None, **options) -> list[str]:
-    """Runs, or looks at, two runs of one bowl; returns what was told."""
+    """Run, or only look at, two runs of one bowl; return the messages."""
     display = toys.Recorder()
     options = {"workers": 0, "timing": False, "progress": display, **options}
     with toys.registered(counting=toys.counting(), other=toys.counting(name="other")):

@@ -4,18 +4,21 @@ import dataclasses
 import json
 from functools import partial
 
+import optax
 import pytest
 import toys
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, PlanError, SpecError, UnknownNameError
 from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import DataRef, Plan
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning import batching
 from velodrome.suites.planning.plan import cell_id, grid_points, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
+from velodrome.suites.training.shard import CompiledTask
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
@@ -100,6 +103,23 @@ def test_vmap_shards_share_one_program():
         assert shard.mode == "vmap"
         assert len({lane.hyperparameters["b1"] for lane in shard.lanes}) == 1
         assert len(shard.lanes) == 4
+
+
+def test_static_values_that_are_lists_or_equal_numbers_have_programs_of_their_own():
+    swept = OptimizerSpec(
+        name="swept",
+        label="swept",
+        factory=lambda betas, nesterov: optax.adam(1e-3, *betas, nesterov=bool(nesterov)),
+        grid={"betas": ((0.9, 0.99), (0.8, 0.9)), "nesterov": (True, 1)},
+        static=frozenset({"betas", "nesterov"}),
+    )
+    with toys.registered(swept=swept):
+        suite = Suite("x", (spec(),), Protocol(steps=100, seeds=1), ("swept",))
+        plan = make_plan(suite, backend="gpu")
+        task = CompiledTask(suite, 0)
+        read = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+        programs = {id(task.groups(shard, read.cells[0])[0].programs) for shard in read.shards}
+    assert len(plan.shards) == len(programs) == 4
 
 
 def test_batching_rule():

@@ -17,8 +17,6 @@ from velodrome.taskgen.build import open_source
 from velodrome.taskgen.data.standin.catalog import stand_in_name
 from velodrome.taskgen.spec import DataSpec
 
-pytestmark = pytest.mark.slow
-
 #: Standard deviation of a standard normal number that is cut off at two.
 CUT = 0.8796
 
@@ -47,12 +45,14 @@ def first_loss(spec, seeds=3):
     [
         ("RNNLM_lm1bbytes_Patch32_LSTM128_Embed64", 0.05),
         ("RNNLM_lm1bbytes_Patch32_GRU128_Embed64", 0.05),
-        ("RNNLM_lm1bbytes_Patch32_VanillaRNN128_Embed64", 0.2),
+        pytest.param("RNNLM_lm1bbytes_Patch32_VanillaRNN128_Embed64", 0.2, marks=pytest.mark.long),
         # Its state adds up what it reads, so the scale depends on the text.
         ("RNNLM_lm1bbytes_Patch32_IRNN128_Embed64", 2.5),
-        ("RNNLM_wikipediaenbytes_Patch32_LSTM256_Embed128", 0.05),
+        pytest.param(
+            "RNNLM_wikipediaenbytes_Patch32_LSTM256_Embed128", 0.05, marks=pytest.mark.long
+        ),
         # ln 32100 = 10.38, and half the variance of the logits of normalised activations, 0.39.
-        ("TransformerLM_LM1B_MultiRuntime_3", 0.15),
+        pytest.param("TransformerLM_LM1B_MultiRuntime_3", 0.15, marks=pytest.mark.long),
     ],
 )
 def test_first_losses_of_language_models(name, tolerance):
@@ -87,7 +87,7 @@ def test_initialisers_of_recurrent_networks():
     check_truncated(lstm["cell"]["kernel"], (64 + 128) ** -0.5)
     check_zero(lstm["output"]["bias"], lstm["cell"]["bias"], *lstm["cell"]["initial"].values())
     gru = initial("RNNLM_lm1bbytes_Patch32_GRU128_Embed64")
-    # Of the real variance 1/fan_in.
+    # The variance is really 1/fan_in.
     assert spread(gru["cell"]["input"]["kernel"]) == pytest.approx(64**-0.5, rel=0.04)
     assert spread(gru["cell"]["hidden_kernel"]) == pytest.approx(128**-0.5, rel=0.04)
     vanilla = initial("RNNLM_lm1bbytes_Patch32_VanillaRNN128_Embed64")["cell"]
@@ -111,6 +111,7 @@ def test_initialisers_of_transformers():
         check_zero(dense["bias"])
 
 
+@pytest.mark.long
 def test_initialisers_of_rules():
     rule = initial("LOpt_MLPLOpt_FahionMnist_50")
     for layer, (fan_in, width) in enumerate(((19, 32), (32, 32), (32, 2))):
@@ -136,10 +137,10 @@ def test_initialisers_of_rules():
 @pytest.mark.parametrize(
     "name",
     [
-        "LOpt_AdafacMLPLOpt_FashionMnist_20",
-        "LOpt_ES4_AdafacMLPLOpt_FashionMnist_20",
+        pytest.param("LOpt_AdafacMLPLOpt_FashionMnist_20", marks=pytest.mark.long),
+        pytest.param("LOpt_ES4_AdafacMLPLOpt_FashionMnist_20", marks=pytest.mark.long),
         "LOpt_MLPLOpt_FahionMnist_10",
-        "LOptPES_Adafac_Cifar_OuterBS4_Length50_Trunc5",
+        pytest.param("LOptPES_Adafac_Cifar_OuterBS4_Length50_Trunc5", marks=pytest.mark.long),
     ],
 )
 def test_learned_optimizers_start_and_train(name):
@@ -149,6 +150,7 @@ def test_learned_optimizers_start_and_train(name):
     assert start.initial == pytest.approx(published_loss(name), abs=0.06)
 
 
+@pytest.mark.long
 def test_a_learnable_adam_starts_with_adams_progress():
     """Fifty inner steps at 1e-3 lower the mean loss of the unroll a little: published by 0.02.
 

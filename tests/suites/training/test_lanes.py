@@ -261,7 +261,7 @@ def small_transformer(**config: Any) -> TaskSpec:
     return TaskSpec("transformer", {**sizes, **config}, DataSpec("kjv"), 4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dropout_is_on_in_training_loss_mode_and_off_in_evaluation(tmp_path):
     spec = small_transformer(dropout=0.5)
     task, first = velodrome.build(spec), {}

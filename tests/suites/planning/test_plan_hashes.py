@@ -32,7 +32,14 @@ PLAN_HASHES = {
 }
 
 
-@pytest.mark.parametrize(("name", "backend"), PLAN_HASHES)
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        pytest.param(name, backend, marks=[pytest.mark.long] if long else [])
+        for name, backend in PLAN_HASHES
+        for long in [backend == "gpu" and name.startswith("velodrome")]
+    ],
+)
 def test_the_plan_of_a_frozen_suite_has_its_hash(tmp_path, monkeypatch, name, backend):
     monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))  # no published data
     plan = make_plan(load_suite(name), backend=backend, without_data=True)

@@ -19,6 +19,7 @@ from velodrome.foundation.errors import (
 )
 from velodrome.foundation.files import exclusive_directory
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.report.data import collect
 from velodrome.results.store.store import Store
 from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
@@ -54,20 +55,19 @@ def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
     assert velodrome.report(tmp_path).data.summary.empty
 
 
-@pytest.mark.slow
 def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
     with toys.registered(other=toys.counting()):
         # Evaluated on the held-out split at 0, 10 and 20; the candidate's last step is 15.
         go(tmp_path, suite=toys.bowl_suite("counting", "other", steps=15, baseline_multiple=2))
-    (row,) = velodrome.report(tmp_path).data.summary.to_dict("records")
+    (row,) = collect(Store.open(tmp_path)).summary.to_dict("records")
     assert row["candidate_heldout"] == row["candidate_heldout"]
     assert row["baseline_heldout"] != row["baseline_heldout"]
 
 
-def test_a_candidate_without_its_baseline_is_told(tmp_path):
+def test_a_candidate_without_its_baseline_is_incomplete(tmp_path):
     with toys.registered(other=toys.counting()):
         go(tmp_path, suite=toys.bowl_suite("counting", baseline="adam"))
-    (row,) = velodrome.report(tmp_path).data.summary.to_dict("records")
+    (row,) = collect(Store.open(tmp_path)).summary.to_dict("records")
     assert row["status"] == "incomplete" and "no baseline" in row["notes"]
 
 
@@ -81,7 +81,7 @@ def test_a_second_run_finds_everything_done(tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
 
 
-def test_a_truncated_shard_is_reported_and_made_anew(tmp_path):
+def test_a_truncated_shard_is_reported_and_replaced(tmp_path):
     go(tmp_path)
     expected = toys.contents(tmp_path)
     path = next(iter((tmp_path / "shards").glob("*.parquet")))
@@ -223,7 +223,7 @@ def test_ctrl_c_in_this_process_leaves_a_resumable_store(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run(suite, tmp_path / "out", workers=0, timing=False, progress=display)
         thread.join()
-        assert any("the same command goes on" in line for line in display.told)
+        assert any("run the same command again" in line for line in display.told)
         (saved,) = (tmp_path / "out" / "checkpoints").glob("*.npz")
         from velodrome.suites.training import checkpoint
 

@@ -16,9 +16,7 @@ from scripts.published_tasks_table import with_tables
 from velodrome.foundation.errors import DataError
 from velodrome.suites.published.tasks import group_of, published_tasks
 
-pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # Each with how far its first loss may be off the published one: cross-entropies by that, others
 # by that part. What data look like matters more to the squared errors; and with normalised layers
@@ -48,7 +46,19 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
+# One of each layer that sets a first loss; the others differ in size and data.
+QUICK = (
+    "ImageMLP_Cifar10_8_Relu32",
+    "ImageMLPAE_Mnist_128x32x128_bs128",
+    "ESWrapped_1pair_ImageMLP_Cifar10BW8_Relu32",
+    "RNNLM_lm1bbytes_Patch32_GRU128_Embed64",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in TASKS],
+)
 def test_the_first_loss_is_the_published_one_and_training_moves(name):
     spec = published_tasks()[name]
     exact = group_of(name) in ("resnet", "vit", "mlp_mixer")  # their last layer starts at zero
@@ -77,7 +87,7 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
             "Conv_Cifar10_32x64x64_batchnorm",
             {"conv_1/kernel": TRUNCATED / (9 * 32) ** 0.5, "norm_1/offset": 0.0},
         ),
-        (
+        pytest.param(
             "Resnet_MultiRuntime_0",
             {
                 "stem": TRUNCATED / 27**0.5,
@@ -85,8 +95,9 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
                 "block_0/projection": TRUNCATED / 64**0.5,
                 "output/kernel": 0.0,
             },
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "VIT_Cifar100_wideshallow",
             {
                 "patches/kernel": 1 / (16 * 16 * 3) ** 0.5,
@@ -98,8 +109,9 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
                 "class_token": 0.0,
                 "output/kernel": 0.0,
             },
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "MLPMixer_Cifar100_tiny16",
             {
                 "patches/kernel": 1 / (16 * 16 * 3) ** 0.5,
@@ -107,6 +119,7 @@ TRUNCATED = 0.8796  # deviation of a normal that is cut at two, in units of the 
                 "block_2/channels/dense_in/kernel": 1 / 512**0.5,
                 "output/kernel": 0.0,
             },
+            marks=pytest.mark.long,
         ),
     ],
 )
@@ -119,7 +132,7 @@ def test_initial_deviations_are_the_published_ones(name, deviations, key):
         for part in path.split("/"):
             leaf = leaf[part]
         values = np.asarray(leaf)
-        # Five standard errors of the deviation of so many normal numbers, and of their mean.
+        # Five standard errors of the deviation of as many normal numbers, and of their mean.
         error = 5 / math.sqrt(2 * values.size)
         assert values.std() == pytest.approx(expected, rel=error, abs=1e-12), path
         assert abs(values.mean()) <= 5 * expected / math.sqrt(values.size), path

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import toys
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ROOT = HERE.parent.parent
 
 
 def run_with_kills(out: Path, kills: int, seed: int) -> None:
-    # A session of its own, so that whatever happens nothing of it goes on afterwards.
+    # A separate session, so that nothing of it survives, whatever happens.
     process = subprocess.Popen(
         [sys.executable, str(HERE / "killing.py"), str(out), str(kills), str(seed)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -37,7 +37,7 @@ def run_with_kills(out: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_kills_change_no_bit(tmp_path):
     run_with_kills(tmp_path / "undisturbed", 0, 0)
     run_with_kills(tmp_path / "killed", 20, 1)

@@ -78,8 +78,15 @@ class StopAfter:
         return self.left <= 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "block"), [("adam", 0), ("exploding", 0), ("adam", 1)])
+@pytest.mark.parametrize(
+    ("optimizer", "block"),
+    [
+        ("exploding", 0),
+        # Each start compiles Adam again.
+        pytest.param("adam", 0, marks=pytest.mark.long),
+        pytest.param("adam", 1, marks=pytest.mark.long),
+    ],
+)
 def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch, optimizer, block):
     if block:  # one step in a call, so that most stops are between two evaluations
         monkeypatch.setattr(batching, "CPU_BLOCK_FLOPS", 0)

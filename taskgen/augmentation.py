@@ -178,11 +178,8 @@ class Augmentation:
             close = difflib.get_close_matches(str(self.name), KINDS, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise SpecError("augmentations", self.name, f"one of {', '.join(KINDS)}{hint}")
-        try:
-            checked = check_config(KINDS[self.name].config, self.config)
-        except SpecError as error:
-            field = error.field.replace("config", f"augmentations.{self.name}", 1)
-            raise SpecError(field, error.value, error.allowed) from error
+        where = f"augmentations.{self.name}"
+        checked = check_config(KINDS[self.name].config, self.config, where=where)
         object.__setattr__(self, "config", checked)
 
     @property

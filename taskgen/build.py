@@ -14,7 +14,7 @@ from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.space.config import dynamic_values
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
-from velodrome.taskgen.wrappers.apply import augment
+from velodrome.taskgen.wrappers.wrapping import augment
 
 
 def build(spec: TaskSpec) -> Task:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import pkgutil
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +22,13 @@ from velodrome.taskgen.nn import losses
 from velodrome.taskgen.space.config import dynamic_values
 from velodrome.taskgen.views import TextView, View
 
-T = TypeVar("T")
-
 
 def task_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
     """Return the functions of a family's task; ``precision`` is that of matrix products."""
-    if family.build is None:
+    build = _function(family, "build")
+    if build is None:
         return _network_functions(family, config, view, precision)
-    made = _imported(family.build)(config, view, precision)
+    made = build(config, view, precision)
     if not isinstance(made, TaskFunctions):
         raise VelodromeError(
             f"build of the family {family.name!r} returns a {type(made).__name__}, but must return "
@@ -38,8 +37,17 @@ def task_functions(family: Family, config: object, view: View, precision: str) -
     return made
 
 
-def _imported(function: Callable[..., T] | str) -> Callable[..., T]:
-    return pkgutil.resolve_name(function) if isinstance(function, str) else function
+def _function(family: Family, field: str) -> Callable[..., Any] | None:
+    """Return a function of a family, imported if it is given as a string."""
+    function = getattr(family, field)
+    if not isinstance(function, str):
+        return function
+    try:
+        return pkgutil.resolve_name(function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise VelodromeError(
+            f"{field} of the family {family.name!r} cannot be loaded from {function!r}: {error}."
+        ) from error
 
 
 _OBJECTIVES = {"image": losses.classification, "text": losses.language_model}
@@ -50,10 +58,10 @@ _NORMALIZERS = {
 
 
 def _network_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
-    assert family.network is not None  # Family checks that what has no network builds itself
-    network = _imported(family.network)
-    objective = _imported(family.objective or _OBJECTIVES[family.data_kind])
-    normalize = _imported(family.normalize or _NORMALIZERS[family.data_kind])
+    network = _function(family, "network")
+    assert network is not None  # Family checks that what has no network builds itself
+    objective = _function(family, "objective") or _OBJECTIVES[family.data_kind]
+    normalize = _function(family, "normalize") or _NORMALIZERS[family.data_kind]
     constants = dynamic_values(config)
 
     def values(dynamic: Dynamic | None) -> dict[str, Scalar]:

@@ -41,13 +41,16 @@ def check_value(field: str, value: object, kind: type, info: FieldInfo) -> objec
     return value
 
 
-def check_config(cls: type[Config], values: Mapping[str, object] | Config) -> Config:
+def check_config(
+    cls: type[Config], values: Mapping[str, object] | Config, *, where: str = "config"
+) -> Config:
     """Return a checked config.
 
     Args:
       cls: The config class.
       values: An instance of ``cls``, or a mapping of some of its fields; the others take their
         defaults.
+      where: Name of the config in messages.
 
     Raises:
       SpecError: A key is unknown, or a value has the wrong type or is out of range.
@@ -56,12 +59,12 @@ def check_config(cls: type[Config], values: Mapping[str, object] | Config) -> Co
     if isinstance(values, cls):
         values = {name: getattr(values, name) for name in fields}
     if not isinstance(values, Mapping):
-        raise SpecError("config", values, f"a mapping with fields of {cls.__name__}")
+        raise SpecError(where, values, f"a mapping with fields of {cls.__name__}")
     for name in values:
         if name not in fields:
-            raise unknown_key("config", name, fields, "fields")
+            raise unknown_key(where, name, fields, "fields")
     checked = {
-        name: check_value(f"config.{name}", values[name], kind, info)
+        name: check_value(f"{where}.{name}", values[name], kind, info)
         for name, (kind, info, _) in fields.items()
         if name in values
     }

@@ -1,16 +1,17 @@
-"""What every wrapper needs: its values, a state beside the task's, another gradient."""
+"""Wrap a task in its augmentations, and what every wrapper needs for that."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
-from velodrome.taskgen.augmentation import Augmentation
+from velodrome.taskgen.augmentation import KINDS, Augmentation
 from velodrome.taskgen.functions import Dynamic, Scalar
 from velodrome.taskgen.nn.evolution import with_gradient
 from velodrome.taskgen.task import Task
@@ -51,6 +52,17 @@ class Values:
         """Return a dynamic field: traced if ``dynamic`` has it, the spec's constant if not."""
         name = f"{self.name}.{field}"
         return (dynamic or {}).get(name, self.constants[name])
+
+
+def augment(task: Task, augmentations: Sequence[Augmentation]) -> Task:
+    """Return the task inside its wrappers, the first one innermost."""
+    if not augmentations:
+        return task
+    wrapped = as_augmented(task)
+    for augmentation in augmentations:
+        wrap = pkgutil.resolve_name(KINDS[augmentation.name].wrapper)
+        wrapped = with_values(wrapped, augmentation, wrap)
+    return wrapped
 
 
 def as_augmented(task: Task) -> AugmentedTask:

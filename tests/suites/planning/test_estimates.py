@@ -15,7 +15,7 @@ from velodrome.suites.running.jobs import timing_seconds
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
-RUNNING = Path(__file__).parents[2] / "docs" / "running.md"
+RUNNING = Path(__file__).parents[3] / "docs" / "running.md"
 
 # The tasks of that table which are no part of the demo.
 NAMED = {

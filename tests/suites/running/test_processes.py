@@ -20,7 +20,7 @@ from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 from velodrome.suites.running.engines.schedule import Schedule
 from velodrome.suites.running.run import run
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 # Adds 1 at each update, like toys.counting; and the first time, kills its own process.
 DEADLY = """
@@ -29,7 +29,7 @@ from pathlib import Path
 import jax, jax.numpy as jnp, optax
 from velodrome.foundation.errors import DataError
 
-MARK = Path(__file__).parent
+MARK = Path(__file__).parents[1]
 
 def _die_once(name):
     mark = MARK / name

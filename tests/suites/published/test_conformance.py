@@ -16,7 +16,7 @@ from scripts.published_tasks_table import with_tables
 from velodrome.foundation.errors import DataError
 from velodrome.suites.published.tasks import group_of, published_tasks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # Each with how far its first loss may be off the published one: cross-entropies by that, others
 # by that part. What data look like matters more to the squared errors; and with normalised layers

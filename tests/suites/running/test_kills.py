@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import toys
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ROOT = HERE.parent.parent
 
 

@@ -27,12 +27,13 @@ def ours(name: str) -> Any:
     points = [{"learning_rate": rate} for rate in RATES]
 
     def train_lanes() -> None:
-        groups = [
-            compiled.group(adam, steps, [0], [point], [lane]) for lane, point in enumerate(points)
+        lane_batches = [
+            compiled.lane_batch(adam, steps, [0], [point], [lane])
+            for lane, point in enumerate(points)
         ]
-        loop = LaneLoop(compiled.data, groups, horizon=steps)
+        loop = LaneLoop(compiled.data, lane_batches, horizon=steps)
         loop.run(lambda _: True)
-        assert len(loop.records.columns({})["value"]) > 0
+        assert len(loop.buffer.columns({})["value"]) > 0
 
     return train_lanes
 
@@ -114,16 +115,16 @@ def modes(name: str) -> dict[str, Any]:
     compiled: dict[str, float] = {}
     # vmapped over 5 or 15 lanes; or one lane, in a compiled loop or stepped from Python
     for mode, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
-        group = of_task.group(
+        lane_batch = of_task.lane_batch(
             adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")
         )
-        group.start(*group.initialize())
+        lane_batch.start(*lane_batch.initialize())
 
-        def call(group: Any = group, mode: str = mode) -> Any:
+        def call(lane_batch: Any = lane_batch, mode: str = mode) -> Any:
             batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])
             for batch in batches:
-                group.train(batch, 0)
-            return group.state
+                lane_batch.train(batch, 0)
+            return lane_batch.state
 
         start = time.process_time()
         jax.block_until_ready(call())

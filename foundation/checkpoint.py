@@ -24,9 +24,7 @@ class Shaped(Protocol):
     """An array, or a description of one."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-        ...
+    def shape(self) -> tuple[int, ...]: ...
 
     @property
     def dtype(self) -> Any:

@@ -66,7 +66,6 @@ class EventFile:
         self._writer.flush()
 
     def close(self) -> None:
-        """Close the file."""
         self._writer.close()
 
     def _write(self, at: float, **fields: Any) -> None:

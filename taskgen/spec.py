@@ -200,7 +200,7 @@ class TaskSpec:
 
     @property
     def family_object(self) -> Family:
-        """The registered family."""
+        """Return the registered family."""
         return families.get(self.family)
 
     @property

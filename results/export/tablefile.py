@@ -60,7 +60,6 @@ class TableFiles:
         self.written[name] = paths, rows
 
     def write(self, name: str, table: pa.Table) -> None:
-        """Write a whole table."""
         with self.open(name, table.schema) as append:
             append(table)
 

@@ -20,8 +20,6 @@ _UNITS = {"steps": "steps", "seconds": "seconds", "cost": "total tuning cost"}
 
 
 class TextTable(NamedTuple):
-    """A table of texts."""
-
     header: list[str]
     rows: list[list[str]]
 

@@ -77,7 +77,6 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The optimizer's name."""
         return self.optimizer.name
 
     @property

@@ -108,7 +108,6 @@ def _differences(there: tuple[Json, Json], asked: tuple[Json, Json]) -> Iterator
 
 
 def _tasks(suite: Json) -> dict[str, str]:
-    """Return the labels of a suite's tasks by hash."""
     found = {}
     for entry in suite.get("tasks", ()):
         spec, digest = entry.get("spec", {}), str(entry.get("hash"))

@@ -152,7 +152,6 @@ class Estimate:
         return (watch.last if watch.over else self._clock()) - watch.began
 
     def _left(self) -> dict[str, float]:
-        """Return the seconds left by job."""
         watches = self._all()
         shards = [watch for watch in watches if watch.job.kind == SHARD]
         work = _Pace((watch, *watch.measured_work()) for watch in shards)

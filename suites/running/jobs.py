@@ -57,7 +57,6 @@ def timing_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
 
 
 def is_done(store: Store, job: Job) -> bool:
-    """Whether the result of a job is in the store."""
     return store.has_shard(job.id) if job.kind == SHARD else job.id in store.timings
 
 

@@ -126,32 +126,34 @@ class LaneLoop:
 
     Args:
       data: The task's batches.
-      groups: The lanes; together they are the shard.
+      lane_batches: The lanes; together they are the shard.
       horizon: Updates that each lane makes.
       block: Updates in one call of a program, a divisor of the protocol's ``eval_every``; 0 is
         all from one evaluation to the next.
 
     Attributes:
       step: Updates made.
-      records: The values measured so far.
+      buffer: The values measured so far.
     """
 
-    def __init__(self, data: TaskData, groups: list[LaneBatch], *, horizon: int, block: int = 0):
+    def __init__(
+        self, data: TaskData, lane_batches: list[LaneBatch], *, horizon: int, block: int = 0
+    ):
         self.data = data
         self.block = block or data.protocol.eval_every
-        self.groups = groups
+        self.lane_batches = lane_batches
         self.horizon = horizon
         self.step = 0
         self.finished = False
-        self.records = CurveBuffer()
+        self.buffer = CurveBuffer()
         self._diverged: dict[int, int] = {}
         self._heldout = set(data.protocol.evaluations(horizon, "heldout"))
         initial: dict[tuple[int, ...], tuple[PyTree, PyTree]] = {}
-        for group in groups:
-            seeds = tuple(group.seeds)
+        for lane_batch in lane_batches:
+            seeds = tuple(lane_batch.seeds)
             if seeds not in initial:
-                initial[seeds] = group.initialize()
-            group.start(*initial[seeds])
+                initial[seeds] = lane_batch.initialize()
+            lane_batch.start(*initial[seeds])
 
     def run(self, mark: Callable[[LaneLoop], bool]) -> bool:
         """Train to the horizon.
@@ -182,76 +184,78 @@ class LaneLoop:
     def diverged_at(self) -> dict[int, int]:
         """Return the step of divergence of each lane that has diverged."""
         found = dict(self._diverged)
-        for group in self.groups:
-            found.update(group.diverged_at())
-        for lane, step in self.records.divergence().items():
+        for lane_batch in self.lane_batches:
+            found.update(lane_batch.diverged_at())
+        for lane, step in self.buffer.divergence().items():
             found[lane] = min(step, found.get(lane, step))
         return found
 
     def save(self, path: Path, meta: Mapping[str, object]) -> None:
         """Write a checkpoint, from which :meth:`restore` continues bit for bit."""
-        codes = self.records.codes()
+        codes = self.buffer.codes()
         position = {
             "step": self.step,
             "finished": self.finished,
-            "metrics": self.records.metrics,
-            "alive": [group.alive for group in self.groups],
+            "metrics": self.buffer.metrics,
+            "alive": [lane_batch.alive for lane_batch in self.lane_batches],
             "diverged": sorted(self._diverged.items()),
         }
-        states = [group.state for group in self.groups if group.alive]
+        states = [lane_batch.state for lane_batch in self.lane_batches if lane_batch.alive]
         checkpoint.save(path, {**meta, "position": position}, codes, states)
 
     def restore(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; ``meta`` is what `load_meta` returned for it."""
         position = meta["position"]
         alive = [
-            group for group, lives in zip(self.groups, position["alive"], strict=True) if lives
+            lane_batch
+            for lane_batch, lives in zip(self.lane_batches, position["alive"], strict=True)
+            if lives
         ]
-        codes, states = checkpoint.load(path, [group.state for group in alive])
-        for group in self.groups:
-            group.drop()
-        for group, state in zip(alive, states, strict=True):
-            group.resume(state)
+        codes, states = checkpoint.load(path, [lane_batch.state for lane_batch in alive])
+        for lane_batch in self.lane_batches:
+            lane_batch.drop()
+        for lane_batch, state in zip(alive, states, strict=True):
+            lane_batch.resume(state)
         self.step = position["step"]
         self.finished = position["finished"]
-        self.records = CurveBuffer(codes, position["metrics"])
+        self.buffer = CurveBuffer(codes, position["metrics"])
         self._diverged = {int(lane): int(step) for lane, step in position["diverged"]}
 
     def _advance(self) -> None:
         """Evaluate if the present step is one to do so at, then make the updates of a block."""
-        groups = [group for group in self.groups if group.alive]
+        lane_batches = [lane_batch for lane_batch in self.lane_batches if lane_batch.alive]
         if self.step % self.data.protocol.eval_every == 0:
-            self._evaluate(groups)
+            self._evaluate(lane_batches)
         if self.step == self.horizon:
             self.finished = True
             return
         blocks = _Shared(
             lambda seed: self.data.training_block(seed, self.step, self.block, self.horizon)
         )
-        for group in groups:
-            group.train(blocks.of(group), self.step)
+        for lane_batch in lane_batches:
+            lane_batch.train(blocks.of(lane_batch), self.step)
         self.step += self.block
 
-    def _evaluate(self, groups: list[LaneBatch]) -> None:
+    def _evaluate(self, lane_batches: list[LaneBatch]) -> None:
         evaluation = self.step // self.data.protocol.eval_every
         for split in ("train", "heldout"):
             if split == "heldout" and self.step not in self._heldout:
                 continue
             batches = _Shared(lambda seed, s=split: self.data.eval_batch(s, seed, evaluation))
-            for group in groups:
-                values = group.evaluate(split, batches.of(group), self.step)
-                self.records.add(group.numbers, self.step, split, values)
+            for lane_batch in lane_batches:
+                values = lane_batch.evaluate(split, batches.of(lane_batch), self.step)
+                self.buffer.add(lane_batch.numbers, self.step, split, values)
 
     def _fetch(self) -> None:
-        """Bring values to the host, and drop groups whose lanes have all diverged."""
-        self.records.fetch()
-        for group in self.groups:
-            diverged = group.diverged_at()
-            if group.alive and len(diverged) == group.size:
+        """Bring values to the host, and drop lane batches whose lanes have all diverged."""
+        self.buffer.fetch()
+        for lane_batch in self.lane_batches:
+            diverged = lane_batch.diverged_at()
+            if lane_batch.alive and len(diverged) == lane_batch.size:
                 # Its evaluations up to the step of divergence are made: that step is passed.
                 self._diverged.update(diverged)
-                group.drop()
-        if not any(group.alive for group in self.groups):
+                lane_batch.drop()
+        if not any(lane_batch.alive for lane_batch in self.lane_batches):
             self.finished = True
 
 
@@ -263,18 +267,18 @@ class _Shared:
         self._of_seed: dict[int, PyTree] = {}
         self._stacked: dict[tuple[int, ...], PyTree] = {}
 
-    def of(self, group: LaneBatch) -> PyTree:
-        """Return the batches of a group; with lane axes, stacked on an axis of seeds."""
-        for seed in group.seeds:
+    def of(self, lane_batch: LaneBatch) -> PyTree:
+        """Return the data for a batch of lanes; with lane axes, stacked on an axis of seeds."""
+        for seed in lane_batch.seeds:
             if seed not in self._of_seed:
                 self._of_seed[seed] = self._make(seed)
-        if not group.vmap:
-            return self._of_seed[group.seeds[0]]
-        together = tuple(group.seeds)
+        if not lane_batch.vmap:
+            return self._of_seed[lane_batch.seeds[0]]
+        together = tuple(lane_batch.seeds)
         if together not in self._stacked:
-            parts = [self._of_seed[seed] for seed in group.seeds]
+            parts = [self._of_seed[seed] for seed in lane_batch.seeds]
             stacked = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *parts)
-            self._stacked[together] = group.layout.place_seeds(stacked)
+            self._stacked[together] = lane_batch.layout.place_seeds(stacked)
         return self._stacked[together]
 
 

@@ -104,8 +104,8 @@ class ShardRunner:
         begun = time.monotonic()
         with numerics():
             task = self.task(cell.task.index)
-            groups = task.groups(shard, cell)
-            loop = LaneLoop(task.data, groups, horizon=cell.horizon, block=shard.block)
+            lane_batches = task.lane_batches(shard, cell)
+            loop = LaneLoop(task.data, lane_batches, horizon=cell.horizon, block=shard.block)
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
@@ -117,7 +117,7 @@ class ShardRunner:
 
             def mark(loop: LaneLoop) -> bool:
                 nonlocal saved
-                control.report(fraction=loop.step / loop.horizon, last_loss=loop.records.last_loss)
+                control.report(fraction=loop.step / loop.horizon, last_loss=loop.buffer.last_loss)
                 if loop.finished:
                     return True
                 stop = control.should_stop()
@@ -162,7 +162,7 @@ class ShardRunner:
             "started": started,
             "seconds": round(seconds, 3),
         }
-        return self.store.write_shard(shard.id, loop.records.columns(diverged), metadata)
+        return self.store.write_shard(shard.id, loop.buffer.columns(diverged), metadata)
 
 
 class CompiledTask:
@@ -197,7 +197,7 @@ class CompiledTask:
             )
         return self._programs[key]
 
-    def group(
+    def lane_batch(
         self,
         optimizer: OptimizerSpec,
         horizon: int,
@@ -225,16 +225,16 @@ class CompiledTask:
         )
         return LaneBatch(programs, seeds, [traced for _, traced in split], numbers, vmap=vmap)
 
-    def groups(self, shard: Shard, cell: PlannedCell) -> list[LaneBatch]:
+    def lane_batches(self, shard: Shard, cell: PlannedCell) -> list[LaneBatch]:
         """Return the lanes of a shard: all in one batch, or each in a batch."""
         optimizer = optimizers.get(cell.optimizer.name)
         vmap = shard.mode == "vmap"
-        groups = []
+        lane_batches = []
         for members in [shard.lanes] if vmap else [(lane,) for lane in shard.lanes]:
             seeds = list(dict.fromkeys(lane.seed for lane in members))
             of_first_seed = members[: len(members) // len(seeds)]
-            groups.append(
-                self.group(
+            lane_batches.append(
+                self.lane_batch(
                     optimizer,
                     cell.horizon,
                     seeds,
@@ -244,4 +244,4 @@ class CompiledTask:
                     eval_slice=shard.eval_slice,
                 )
             )
-        return groups
+        return lane_batches

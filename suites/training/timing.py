@@ -105,25 +105,31 @@ class _Timer:
     def __init__(self, task: CompiledTask, cell: PlannedCell):
         optimizer = optimizers.get(cell.optimizer.name)
         points = grid_points(optimizer, task.suite.protocol)
-        self._group = task.group(optimizer, cell.horizon, [0], [points[len(points) // 2]], [0])
+        self._lane_batch = task.lane_batch(
+            optimizer, cell.horizon, [0], [points[len(points) // 2]], [0]
+        )
         self._data = task.data
         self.optimizer = cell.optimizer.name
         self.steps = cell.batching.block or task.suite.protocol.eval_every
-        self.programs = self._group.programs
+        self.programs = self._lane_batch.programs
         self.samples: list[float] = []
         self._batches = task.data.training_block(0, 0, self.steps, cell.horizon)
-        self._group.start(*self._group.initialize())
+        self._lane_batch.start(*self._lane_batch.initialize())
         self._call()  # compiles, if the shards have not done so
-        jax.block_until_ready(self._group.state)
+        jax.block_until_ready(self._lane_batch.state)
 
     def _call(self) -> None:
-        self._group.train(self._batches, 0)
+        self._lane_batch.train(self._batches, 0)
 
     def memory_bytes(self) -> int:
         """Return the bytes that the training program needs."""
-        group = self._group
+        lane_batch = self._lane_batch
         return self.programs.train.memory_bytes(
-            group.state, group.traced, self._batches, group.seed_argument, np.int32(0)
+            lane_batch.state,
+            lane_batch.traced,
+            self._batches,
+            lane_batch.seed_argument,
+            np.int32(0),
         )
 
     def calls_per_sample(self) -> int:
@@ -132,7 +138,7 @@ class _Timer:
 
     def sample(self, calls: int) -> float:
         """Return the seconds per step of ``calls`` calls."""
-        return _seconds(self._call, lambda: self._group.state, calls) / self.steps
+        return _seconds(self._call, lambda: self._lane_batch.state, calls) / self.steps
 
     def eval_seconds(self) -> float:
         """Return the seconds of an evaluation on the train split."""
@@ -140,7 +146,7 @@ class _Timer:
         values: dict[str, jax.Array] = {}
 
         def evaluate() -> None:
-            values.update(self._group.evaluate("train", batch, 0))
+            values.update(self._lane_batch.evaluate("train", batch, 0))
 
         evaluate()
         first = _seconds(evaluate, lambda: values, 1)

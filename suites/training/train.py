@@ -69,8 +69,8 @@ def train(
     )
     with numerics():
         compiled = CompiledTask(Suite(spec.label, (spec,), protocol, (chosen.name,)), 0)
-        group = compiled.group(chosen, steps, [seed], [hyperparameters], [0])
-        loop = LaneLoop(compiled.data, [group], horizon=steps)
+        lane_batch = compiled.lane_batch(chosen, steps, [seed], [hyperparameters], [0])
+        loop = LaneLoop(compiled.data, [lane_batch], horizon=steps)
         loop.run(lambda _: True)
     diverged = loop.diverged_at()
     for step in diverged.values():  # of the one lane
@@ -80,7 +80,7 @@ def train(
             UserWarning,
             stacklevel=2,
         )
-    return _table(loop.records.columns(diverged))
+    return _table(loop.buffer.columns(diverged))
 
 
 def _task_spec(task: object) -> TaskSpec:

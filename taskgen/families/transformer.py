@@ -47,7 +47,6 @@ class TransformerConfig:
 
     @property
     def d_model(self) -> int:
-        """The model's width."""
         return self.num_heads * self.d_model_per_head
 
 

@@ -104,7 +104,6 @@ def _one_by_one(params: PyTree) -> bool:
 
 
 def moved(params: PyTree, direction: PyTree, size: Scalar) -> PyTree:
-    """Return ``params + size * direction``."""
     return jax.tree.map(lambda leaf, step: leaf + size * step, params, direction)
 
 

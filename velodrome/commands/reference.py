@@ -51,21 +51,25 @@ def reference(
         raise VelodromeError(
             "`velodrome reference list` takes no --from and no --unverified; leave them out."
         )
-    from velodrome.results.analyses import reference as published  # noqa: PLC0415 - help needs no numpy
+    from velodrome.results.analyses.reference import (  # noqa: PLC0415 - help needs no numpy
+        WORDS,
+        fetch_reference,
+        load_reference,
+    )
 
     if action == "list":
 
         def row(kind: str) -> Sequence[object]:
-            found = published.load_reference(kind)
+            found = load_reference(kind)
             if found is None:
                 return kind, "", "", f"not here yet: velodrome reference fetch --kind {kind}"
             return kind, len(found.envelopes), f"{_last_step(found):,.0f}", found.origin
 
-        print_table(("reference", "#tasks", "#last step", "from"), map(row, published.WORDS))
+        print_table(("reference", "#tasks", "#last step", "from"), map(row, WORDS))
         return 0
-    found = published.fetch_reference(kind, source=source, unverified=unverified)
+    found = fetch_reference(kind, source=source, unverified=unverified)
     console().print(
-        f"{len(found.envelopes)} tasks, {published.WORDS[kind]}, to step {_last_step(found):,.0f}; "
+        f"{len(found.envelopes)} tasks, {WORDS[kind]}, to step {_last_step(found):,.0f}; "
         f"from {found.origin}",
         markup=False,
     )

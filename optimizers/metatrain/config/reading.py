@@ -116,7 +116,6 @@ def check_scales(name: str, scales: Mapping[str, float]) -> None:
 
 
 def _field(cls: type, where: str, name: str, value: Any) -> Any:
-    """Return the value of a field of ``cls``, checked."""
     info = declared(cls.__dataclass_fields__[name])
     full_name = f"{where}.{name}" if where else name
     return _made(full_name, typing.get_type_hints(cls)[name], value, info)

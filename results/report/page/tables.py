@@ -9,10 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from velodrome.results.report.data import Row
-from velodrome.results.report.tables import NOTHING as MISSING
-from velodrome.results.report.tables import TextTable, best_rate_text, loss_text, speedup_text
+from velodrome.results.report.tables import (
+    NOTHING,
+    TextTable,
+    best_rate_text,
+    loss_text,
+    speedup_text,
+)
 
-NOTHING = "–"
+DASH = "–"
 """Stands in cells without a value."""
 
 
@@ -79,7 +84,7 @@ def frame_table(
 def plain(value: object) -> Cell:
     """Return a number in four digits, or a text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return Cell(NOTHING, "")
+        return Cell(DASH, "")
     if isinstance(value, bool):
         return Cell("yes" if value else "no")
     if isinstance(value, int):
@@ -109,15 +114,14 @@ def rate(row: Row) -> Cell:
 
 
 def _number(text: str, value: object, mark: str = "") -> Cell:
-    if text == MISSING or not isinstance(value, float):
-        return Cell(NOTHING, "")
+    if text == NOTHING or not isinstance(value, float):
+        return Cell(DASH, "")
     return Cell(readable(text).replace("inf", "∞") + mark, repr(float(value)))
 
 
 def readable(text: str) -> str:
-    """Replace ``>=`` by ``≥``."""
     return text.replace(">=", "≥")
 
 
 def _like_a_number(text: str) -> bool:
-    return text in ("-", NOTHING, "") or text.lstrip("≥<>~ ")[:1].isdigit()
+    return text in ("-", DASH, "") or text.lstrip("≥<>~ ")[:1].isdigit()

@@ -33,7 +33,7 @@ class Schedule:
 
     @property
     def running(self) -> dict[int, Job]:
-        """Jobs that run, by worker."""
+        """Return the jobs that run, by worker."""
         return dict(self._running)
 
     def take(self, worker: int) -> Job | None:

@@ -20,7 +20,6 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """Name of the file."""
         return self.url.rpartition("/")[2]
 
 
@@ -33,7 +32,6 @@ class FileFacts:
 
     @classmethod
     def of(cls, path: Path) -> FileFacts:
-        """Return the facts of a file."""
         return cls(path.stat().st_size, sha256_file(path))
 
 

@@ -57,7 +57,6 @@ _TIME_FEATURES = 11
 
 
 def _start_flops(config: InnerConfig, seen: ImageView, params: int) -> int:
-    """Return the FLOPs of initialising the inner parameters."""
     if config.initializer != "orthogonal":
         return 6 * params  # to draw a number
     inner = inner_config(config)

@@ -118,7 +118,9 @@ def test_static_values_that_are_lists_or_equal_numbers_have_programs_of_their_ow
         plan = make_plan(suite, backend="gpu")
         task = CompiledTask(suite, 0)
         read = Plan.from_json(json.loads(json.dumps(plan.to_json())))
-        programs = {id(task.groups(shard, read.cells[0])[0].programs) for shard in read.shards}
+        programs = {
+            id(task.lane_batches(shard, read.cells[0])[0].programs) for shard in read.shards
+        }
     assert len(plan.shards) == len(programs) == 4
 
 

@@ -11,8 +11,14 @@ import velodrome
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.suites.catalog import load_suite, slices
-from velodrome.suites.published import tasks as velodrome_tasks
-from velodrome.suites.published.tasks import GROUPS, NOT_HERE, group_tasks, in_83, published_tasks
+from velodrome.suites.published.tasks import (
+    GROUPS,
+    NOT_HERE,
+    group_of,
+    group_tasks,
+    in_83,
+    published_tasks,
+)
 from velodrome.taskgen.space.config import config_to_json
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView
@@ -29,7 +35,7 @@ def test_every_published_name_is_here_or_said_to_be_missing():
     with pytest.raises(UnknownNameError, match="resnet"):
         group_tasks("resne")
     with pytest.raises(UnknownNameError, match="published task"):
-        velodrome_tasks.group_of("ImageMLP")
+        group_of("ImageMLP")
 
 
 def test_the_83_are_those_of_the_commit_that_had_83():

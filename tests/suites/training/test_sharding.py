@@ -68,19 +68,19 @@ def compiled() -> CompiledTask:
 
 def loop_of(optimizer: OptimizerSpec, *, seeds: int, points: int, steps: int = STEPS) -> LaneLoop:
     numbers = list(range(seeds * points))
-    group = compiled().group(
+    lane_batch = compiled().lane_batch(
         optimizer, steps, list(range(seeds)), optimizer.points[-points:], numbers, vmap=True
     )
-    return LaneLoop(compiled().data, [group], horizon=steps)
+    return LaneLoop(compiled().data, [lane_batch], horizon=steps)
 
 
 def curves(loop: LaneLoop) -> dict[str, np.ndarray]:
-    return loop.records.columns(loop.diverged_at())
+    return loop.buffer.columns(loop.diverged_at())
 
 
 def devices_of(loop: LaneLoop) -> list[set[Any]]:
-    (group,) = loop.groups
-    return [leaf.sharding.device_set for leaf in jax.tree.leaves(group.state)]
+    (lane_batch,) = loop.lane_batches
+    return [leaf.sharding.device_set for leaf in jax.tree.leaves(lane_batch.state)]
 
 
 def on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,8 @@ def test_each_device_holds_its_own_lanes_only():
     with numerics():
         loop = loop_of(toys.counting(), seeds=2, points=1)
         loop.run(lambda _: True)
-    (group,) = loop.groups
-    for leaf in jax.tree.leaves(group.state):
+    (lane_batch,) = loop.lane_batches
+    for leaf in jax.tree.leaves(lane_batch.state):
         assert [shard.data.shape[0] for shard in leaf.addressable_shards] == [1, 1]
 
 
@@ -134,10 +134,10 @@ def test_lanes_that_fill_up_say_nothing():
     optimizer = dataclasses.replace(toys.exploding(), grid={"at": (0, 12, 7)})
     with numerics():
         loop = loop_of(optimizer, seeds=1, points=3)
-        assert loop.groups[0].numbers.tolist() == [0, 1, 2, -1]
+        assert loop.lane_batches[0].numbers.tolist() == [0, 1, 2, -1]
         loop.run(lambda _: True)
         assert loop.diverged_at() == {1: 12, 2: 7}
-        assert set(loop.records.last_loss) == {0, 1, 2}
+        assert set(loop.buffer.last_loss) == {0, 1, 2}
         doomed = dataclasses.replace(optimizer, grid={"at": (3, 4, 2)})
         loop = loop_of(doomed, seeds=1, points=3, steps=1000)
         loop.run(lambda _: True)

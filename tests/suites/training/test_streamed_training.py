@@ -19,8 +19,8 @@ from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.taskdata import Prefetch
 from velodrome.taskgen.data import resident
-from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import recipes
+from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
@@ -121,8 +121,8 @@ def test_training_on_published_data_end_to_end(tmp_path: Path, monkeypatch: pyte
         curves(suite, tmp_path / "none")
     write_mnist(tmp_path / "idx")
     write_lm1b(tmp_path / "lm1b")
-    preparing.prepare("mnist", source=tmp_path / "idx")
-    preparing.prepare("lm1b_bytes", source=tmp_path / "lm1b")
+    prepare("mnist", source=tmp_path / "idx")
+    prepare("lm1b_bytes", source=tmp_path / "lm1b")
     found = curves(suite, tmp_path / "store")
     loss = found[(found["metric"] == "loss") & (found["split"] == "train")]
     for _, lane in loss.groupby([(loss["step"] == 0).cumsum()]):
@@ -140,7 +140,7 @@ def test_training_on_published_data_end_to_end(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "idx" / "t10k-labels-idx1-ubyte.gz").write_bytes(
         gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 50]) + bytes(50))
     )
-    preparing.prepare("mnist", source=tmp_path / "idx")
-    preparing.prepare("lm1b_bytes", source=tmp_path / "lm1b")
+    prepare("mnist", source=tmp_path / "idx")
+    prepare("lm1b_bytes", source=tmp_path / "lm1b")
     with pytest.raises(StoreError, match="other data"):
         curves(suite, tmp_path / "store")

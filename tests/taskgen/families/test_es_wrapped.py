@@ -12,7 +12,7 @@ from small_tasks import quick, random_batch, small_spec
 
 import velodrome
 from velodrome.taskgen.families.mlp import MLPConfig
-from velodrome.taskgen.nn import evolution as _evolution
+from velodrome.taskgen.nn import evolution
 from velodrome.taskgen.nn.evolution import evolution_gradient, with_gradient
 from velodrome.taskgen.space.fields import config_fields
 from velodrome.taskgen.spec import TaskSpec
@@ -88,7 +88,7 @@ def test_pairs_one_by_one_give_what_pairs_side_by_side_give(problem, key, monkey
     )
     found = []
     for large in (1, 100):
-        monkeypatch.setattr(_evolution, "_LARGE", large)
+        monkeypatch.setattr(evolution, "_LARGE", large)
         found.append(jax.grad(estimated, has_aux=True)(params, {}, key, batch, None)[0])
     one, other = found
     assert abs(one["y"]) > 0.1

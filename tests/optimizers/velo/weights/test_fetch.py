@@ -14,7 +14,7 @@ import pytest
 from misbehaving_server import Server, serving
 from official_tree import official_tree
 
-from velodrome.foundation import download as downloading
+from velodrome.foundation import download
 from velodrome.foundation.errors import UnknownNameError, WeightsError
 from velodrome.optimizers.velo.weights import official, store
 from velodrome.optimizers.velo.weights.official import crc32c, fetch_weights, parse_goog_hash
@@ -53,7 +53,7 @@ def server(body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(official, "OFFICIAL_BYTES", len(body))
     monkeypatch.setattr(official, "OFFICIAL_HIDDEN_SIZE", 6)
     monkeypatch.setattr(official, "OFFICIAL_BANK_SIZE", 3)
-    monkeypatch.setattr(downloading, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1000)
     with serving(Server(body, name="params")) as server:
         server.headers = checksums(crc_of(body), md5_of(body))
         yield server

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velodrome.taskgen.data.published import prepare as preparing
-from velodrome.taskgen.data.published import recipes
+from velodrome.taskgen.data.published import prepare, recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
 from velodrome.taskgen.data.registry import datasets
 
@@ -26,9 +25,9 @@ def shrink(monkeypatch: pytest.MonkeyPatch, name: str, *, classes: int = 0, **ch
     if classes:
         infos = [
             dataclasses.replace(info, num_classes=classes) if info.name == name else info
-            for info in preparing.INFOS
+            for info in prepare.INFOS
         ]
-        monkeypatch.setattr(preparing, "INFOS", tuple(infos))
+        monkeypatch.setattr(prepare, "INFOS", tuple(infos))
     if "counts" in changes:
         changes = {"class_counts": {}, **changes}
     recipe = dataclasses.replace(recipes.RECIPES[name], **changes)

@@ -69,7 +69,6 @@ class Suite:
         evaluation cadence: the cadence is never adapted silently.
 
         Args:
-          optimizers: Names of optimizers.
           **protocol: Fields of `Protocol`.
         """
         changes: dict[str, Any] = {k: value for k, value in protocol.items() if value is not None}

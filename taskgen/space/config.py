@@ -45,7 +45,6 @@ def check_config(cls: type[Config], values: Mapping[str, object] | Config) -> Co
     """Return a checked config.
 
     Args:
-      cls: The config class.
       values: An instance of ``cls``, or a mapping of some of its fields; the others take their
         defaults.
 

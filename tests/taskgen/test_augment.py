@@ -34,7 +34,7 @@ def batch():
 
 
 def first_step(task, key, batch, dynamic=None):
-    """Returns loss, state and gradient of the first training step, and the parameters."""
+    """Return loss, state and gradient of the first training step, and the parameters."""
 
     @jax.jit
     def step(key):

@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden" / "samples.json"
 
 
 def golden_now():
-    """Returns what the golden file holds: python -m tests.taskgen.test_sampler writes it."""
+    """Return what the golden file holds: python -m tests.taskgen.test_sampler writes it."""
     specs = velodrome.sample(1000, seed=0)
     lines = "\n".join(canonical_json(spec.to_json()) for spec in specs)
     built_in = velodrome.sample(20, seed=0, data="built-in", max_mflop=6)

@@ -48,7 +48,7 @@ def quick(function, **options):
 
 
 def ready(spec, key):
-    """Returns the task of a spec, with parameters, state and a batch."""
+    """Return the task of a spec, with parameters, state and a batch."""
     task = velodrome.build(spec)
     params, state = quick(task.init)(key)
     return task, params, state, random_batch(spec, key)

@@ -1,1 +1,1 @@
-"""What is trained: task families, specs, the sampler, and the cost of a step."""
+"""Training tasks: families, specs, the sampler, and the cost of a step."""

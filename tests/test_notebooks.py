@@ -138,7 +138,7 @@ def test_speedup_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     definitions = names["results"].definitions.set_index("definition")["median"]
     assert definitions["paper"] > 1.2 * definitions["default"]
     assert Path("speedup.pdf").read_bytes().startswith(b"%PDF")
-    # With a store of one's own nothing is trained, and everything is the same.
+    # With the reader's own store nothing is trained, and everything is the same.
     monkeypatch.setenv("VELODROME_STORE", str(Path(names["store"]).resolve()))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -204,7 +204,6 @@ def restore(path: Path, trainer: MetaTrainer, config: MetaTrainConfig) -> tuple[
 
 
 def _kept_hash(path: Path) -> str | None:
-    """Return the hash of the config in a directory; None if none can be read."""
     try:
         return MetaTrainConfig.from_json(json.loads(path.read_text())).hash
     except (OSError, ValueError, SpecError):

@@ -1,7 +1,7 @@
 """Runs a suite in children that are killed: ``python killing.py STORE KILLS SEED``.
 
 Children are forked after the imports and before jax starts anything, so that each is up in a
-moment; every one trains for real, in a process of its own, and dies by a real SIGKILL.
+moment; every one trains for real, in a separate process, and dies by a real SIGKILL.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def fit(
 
 
 def _raw(array: np.ndarray) -> np.ndarray:
-    """Types that .npz does not know (bfloat16, ...) are stored as bytes."""
+    # Types that .npz does not know (bfloat16, ...) are stored as bytes.
     array = np.ascontiguousarray(array).reshape(np.shape(array))
     return array if array.dtype.isbuiltin == 1 else array[..., None].view(np.uint8)
 

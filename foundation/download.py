@@ -43,7 +43,6 @@ def download(
     The download goes to ``target.part``, which replaces ``target`` only when both agree.
 
     Args:
-      url: Where from.
       target: Where to. Its directory is made.
       size: In bytes.
       sha256: 64 hexadecimal digits.
@@ -119,12 +118,9 @@ def download_part(
     cannot be noticed, so nothing is resumed, unless ``unversioned``.
 
     Args:
-      url: Where from.
-      part: Where to.
       size: In bytes, if known: a longer file is not read to its end.
       unversioned: Resume also where the server names no version. The caller must know the hash,
         because the pieces may come from two files.
-      keep_headers: Names of the headers to return.
       attempts: How often to try if the connection drops, at least 1.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
       progress: Called after each chunk.

@@ -38,7 +38,7 @@ MIN_FLOPS, MAX_MFLOP = 1_000_000, 20.0
 
 STEPS = 2_000
 PROBE_RATES = (1e-3, 3e-3, 1e-2)
-#: As a part of the loss of a blind guess, the logarithm of the number of classes.
+#: A fraction of the loss of a blind guess, which is the logarithm of the number of classes.
 SATURATED_FRACTION = 0.05
 
 #: First 16 digits of the hashes of the candidates that the probe found saturated.

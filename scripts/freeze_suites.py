@@ -16,7 +16,7 @@ from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import atomic_write_json
 from velodrome.suites.catalog import LISTS
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.published import tasks as published
+from velodrome.suites.published.tasks import in_83, published_tasks
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.sampler import sample
 from velodrome.taskgen.spec import DataSpec, TaskSpec
@@ -107,9 +107,8 @@ PUBLISHED_PROTOCOL = Protocol(
 )
 
 
-def _published(name: str, *, in_83: bool) -> Suite:
-    tasks = published.published_tasks().items()
-    chosen = [spec for task, spec in tasks if published.in_83(task) == in_83]
+def _published(name: str, *, of_83: bool) -> Suite:
+    chosen = [spec for task, spec in published_tasks().items() if in_83(task) == of_83]
     return Suite(name=name, tasks=tuple(chosen), protocol=PUBLISHED_PROTOCOL)
 
 
@@ -119,8 +118,8 @@ RECIPES: dict[str, Callable[[], Suite]] = {
     "heldout-40": heldout.heldout_40,
     "heldout-8": heldout.heldout_8,
     "heldout-8-width": heldout.heldout_8_width,
-    "velodrome-83": functools.partial(_published, "velodrome-83", in_83=True),
-    "velodrome-extended": functools.partial(_published, "velodrome-extended", in_83=False),
+    "velodrome-83": functools.partial(_published, "velodrome-83", of_83=True),
+    "velodrome-extended": functools.partial(_published, "velodrome-extended", of_83=False),
 }
 
 

@@ -83,7 +83,7 @@ def as_suite(suite: Suite | str) -> Suite:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name that is not registered means a file: there is one, or it has a slash."""
+    """Return whether a name that is not registered means a file: it exists, or has a slash."""
     return "/" in name or Path(name).is_file()
 
 

@@ -67,10 +67,6 @@ class Suite:
 
         A None changes nothing. It is an error if ``steps`` is no longer a multiple of the
         evaluation cadence: the cadence is never adapted silently.
-
-        Args:
-          optimizers: Names of optimizers.
-          **protocol: Fields of `Protocol`.
         """
         changes: dict[str, Any] = {k: value for k, value in protocol.items() if value is not None}
         if "learning_rates" in changes:

@@ -231,7 +231,6 @@ def sample_augmentations(
     """Draw each augmentation independently of the others, in the published order.
 
     Args:
-      rng: Source of the randomness.
       family: Family of the task: batches of learned-optimizer tasks are not reduced.
       probabilities: Probability of each kind; 0 for kinds that are not named.
     """

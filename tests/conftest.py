@@ -24,7 +24,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keeps the user's cache out of the tests, and lets the tests share one of their own."""
+    """Keep the user's cache out of the tests, and let the tests share one of theirs."""
     before = os.environ.get("VELODROME_CACHE")
     os.environ["VELODROME_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield Path(os.environ["VELODROME_CACHE"])
@@ -45,7 +45,7 @@ def _strict_jax():
 
 @pytest.fixture
 def strict_dtypes():
-    """Makes mixed dtypes an error, for tests of code that is wholly ours."""
+    """Make mixed dtypes an error, for tests of code that is wholly ours."""
     import jax
 
     with jax.numpy_dtype_promotion("strict"):

@@ -35,7 +35,7 @@ def code_cells(path: Path) -> list[str]:
 
 
 def run_cell(source: str, names: dict[str, Any]) -> Any:
-    """Runs a cell and returns the value of its last line, if that is an expression."""
+    """Run a cell and return the value of its last line, if that is an expression."""
     tree = ast.parse(source)
     last = tree.body[-1]
     if not isinstance(last, ast.Expr):
@@ -62,7 +62,7 @@ def shown_as(value: Any) -> str:
 def run_notebook(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[str, Any], list[str]]:
-    """Runs a notebook in an empty folder; returns its names, and what its cells show."""
+    """Run a notebook in an empty folder; return its names, and what its cells show."""
     monkeypatch.chdir(folder)
     # What a notebook registers is not there for the next test.
     for registry in (velodrome.families, velodrome.datasets, optimizers):
@@ -138,7 +138,7 @@ def test_speedup_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     definitions = names["results"].definitions.set_index("definition")["median"]
     assert definitions["paper"] > 1.2 * definitions["default"]
     assert Path("speedup.pdf").read_bytes().startswith(b"%PDF")
-    # With a store of one's own nothing is trained, and everything is the same.
+    # With the reader's own store nothing is trained, and everything is the same.
     monkeypatch.setenv("VELODROME_STORE", str(Path(names["store"]).resolve()))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -61,7 +61,6 @@ def metatrain(
     ``weights.safetensors`` with its card, the averaged weights, renewed with every checkpoint.
 
     Args:
-      config: What to do.
       out_dir: A directory for this run alone; it is made if it is missing.
       resume: Resume from the checkpoint in ``out_dir`` if there is one; the numbers are those of
         an undisturbed run. False: start again, and delete what another run left (Adam's results
@@ -205,7 +204,6 @@ def restore(path: Path, trainer: MetaTrainer, config: MetaTrainConfig) -> tuple[
 
 
 def _kept_hash(path: Path) -> str | None:
-    """Return the hash of the config in a directory; None if none can be read."""
     try:
         return MetaTrainConfig.from_json(json.loads(path.read_text())).hash
     except (OSError, ValueError, SpecError):

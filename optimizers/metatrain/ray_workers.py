@@ -65,7 +65,6 @@ class RayTrainer(MetaTrainer):
     problems under way); it is replaced, and counted in ``lost`` of the step's record.
 
     Args:
-      config: The run's config.
       workers: How many; task positions are dealt out to them in turn.
       make_trainer: Makes the trainer of each worker; it is sent there.
 
@@ -141,7 +140,7 @@ class RayTrainer(MetaTrainer):
             self._ray.shutdown()
 
     def _shares(self, index: int) -> list[list[int]]:
-        """Slots of each worker: by position, so that episodes stay where they are."""
+        """Return slots of each worker: by position, so that episodes stay where they are."""
         shares: list[list[int]] = [[] for _ in self._actors]
         for slot in range(self.config.estimator.tasks_per_step):
             shares[self.position(index, slot) % len(shares)].append(slot)

@@ -42,7 +42,6 @@ class MatrixGroup(_Group):
     """Tensors of one shape with two or more dimensions.
 
     Args:
-      shape: The shape of each tensor.
       order: The transposition that puts the factored dimensions last.
       rows: Size of the last dimension but one after it.
       columns: Size of the last.

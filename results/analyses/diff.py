@@ -130,7 +130,6 @@ def _names(store: Store) -> set[str]:
 
 
 def _runs(task: TaskComparison) -> Iterator[tuple[str, _Runs]]:
-    """Yield what is compared of one task, by the optimizer's name."""
     if task.baseline is not None:
         losses = {}
         if task.envelopes:

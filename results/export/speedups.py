@@ -20,7 +20,7 @@ SPEEDUP_COLUMNS = (
 ``unit`` is one of ``velodrome.results.speedup.taskresult.UNITS``. ``censored`` is "right" (at least
 ``speedup``), "left" or "no"; ``cap`` is the largest value there can be. ``low`` and ``high`` are
 the 95% interval over draws of the seeds, for the definition ``default`` alone, null under 5 seeds.
-``seeds`` and ``seeds_diverged`` count those of the train split. What is not known is null.
+``seeds`` and ``seeds_diverged`` count those of the train split. Unknown values are null.
 """
 
 

@@ -82,7 +82,7 @@ def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[Ta
 
 
 def is_saturated(envelope: BaselineEnvelope) -> bool:
-    """Whether the best baseline falls below 2% of its initial train loss within its budget.
+    """Return whether the best baseline falls below 2% of its initial train loss within its budget.
 
     Taken from the default definition's oracle envelope at the baseline's own length.
     """

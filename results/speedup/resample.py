@@ -71,7 +71,7 @@ def multisets(count: int) -> tuple[Int[np.ndarray, "draw seed"], Float[np.ndarra
 
 
 def paired(first: Sweep, second: Sweep) -> bool:
-    """Whether both have the same seeds, so that one draw of seeds serves both.
+    """Return whether both have the same seeds, so that one draw of seeds serves both.
 
     If only some are common, the two are drawn independently all the same: draws of the common
     ones would have to be of fewer seeds than either has.

@@ -131,7 +131,6 @@ class CombinedStore(Store):
         return found
 
     def _joined_plan(self) -> Plan:
-        """Return a plan with every cell and shard once."""
         chosen = set(self._ids.values())
         cells = {c.id: c for store in self._stores for c in store.plan.cells if c.id in chosen}
         shards = {shard.id: shard for store in self._stores for shard in store.plan.shards}
@@ -203,7 +202,6 @@ def _key(cell: Cell) -> tuple[str, ...]:
 
 
 def _tasks(store: Store) -> dict[str, str]:
-    """Return the labels of the planned tasks by hash, in the plan's order."""
     return {cell.task.hash: cell.task.label for cell in store.plan.cells}
 
 

@@ -98,7 +98,7 @@ def task_specs(store: Store) -> list[Json]:
 
 
 def _other_versions(known: Json, shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
-    """Versions of runs that differ from the manifest's, such as after an upgrade halfway."""
+    """Return versions of runs that differ from the manifest's, such as after an upgrade halfway."""
     others: dict[str, set[str]] = {}
     for shard in shards:
         for name, version in (shard.metadata.get("versions") or {}).items():
@@ -164,5 +164,5 @@ def cost_text(cost: Json) -> str:
 
 
 def _key(optimizer: OptimizerRef) -> str:
-    """What makes two optimizers the same one; labels do not count."""
+    """Return what makes two optimizers the same one; labels do not count."""
     return canonical_json([optimizer.name, optimizer.version, dict(optimizer.identity)])

@@ -163,7 +163,6 @@ class Store:
         """Write one shard atomically and clear the record of its earlier failure.
 
         Args:
-          shard_id: Its id in the plan.
           columns: ``lane``, ``step``, ``split``, ``metric``, ``value``; equally long arrays.
           metadata: ``cell``, ``lanes``, ``data`` and whatever else is known; ``schema``,
             ``shard``, ``suite_hash`` and ``protocol_hash`` are filled in.
@@ -201,7 +200,6 @@ class Store:
         """Write why a cell could not be timed, until :meth:`write_timing` clears it.
 
         Args:
-          cell_id: Its id in the plan.
           kind: What went wrong in one word, such as ``oom``, ``killed``, ``error``.
           message: For the reader of the report.
 
@@ -219,7 +217,7 @@ class Store:
     # Reading
 
     def has_shard(self, shard_id: str) -> bool:
-        """Whether a valid file of this shard is there; a bad one is added to the problems."""
+        """Return whether a valid file of this shard is there; add a bad one to the problems."""
         path = self._shard_path(shard_id)
         return path.exists() and self._record(path) is not None
 

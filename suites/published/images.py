@@ -157,7 +157,7 @@ def resnet() -> dict[str, TaskSpec]:
     return made
 
 
-# For transformers and mixers: data set and image size, by the name in the names of tasks.
+# Data set and image size of transformers and mixers, by the word in the names of tasks.
 _PATCHED_DATA = {
     "Cifar100": ("cifar100", 32),
     "Food101_64": ("food101_64", 64),

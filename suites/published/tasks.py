@@ -91,5 +91,5 @@ def group_of(name: str) -> str:
 
 
 def in_83(name: str) -> bool:
-    """Whether a published task is among those that we take for the 83."""
+    """Return whether a published task is among those that we take for the 83."""
     return name not in LATER_TASKS and group_of(name) not in LATER_GROUPS

@@ -125,7 +125,6 @@ class LaneLoop:
     """The lanes of a shard at some step.
 
     Args:
-      data: The task's batches.
       lane_batches: The lanes; together they are the shard.
       horizon: Updates that each lane makes.
       block: Updates in one call of a program, a divisor of the protocol's ``eval_every``; 0 is

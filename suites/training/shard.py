@@ -40,7 +40,7 @@ class Control(Protocol):
         """Report how much of the shard is done (0 to 1), and the last train loss by lane."""
 
     def should_stop(self) -> bool:
-        """Whether to save a checkpoint and stop as soon as possible."""
+        """Return whether to save a checkpoint and stop as soon as possible."""
         ...
 
 

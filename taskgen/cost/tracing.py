@@ -104,7 +104,6 @@ def count_program(function: Callable[..., object], *args: PyTree) -> Count:
     """Count ``function(*args)`` without running or compiling it.
 
     Args:
-      function: A traceable function.
       *args: Arrays, or ``jax.ShapeDtypeStruct`` in their place.
 
     Raises:

@@ -56,7 +56,7 @@ def prepare_images(raw: Arrays, *, size: int, channels: int, shift: int) -> Arra
 
 
 def stays_bytes(image: np.ndarray, *, size: int, channels: int) -> bool:
-    """Whether images need neither resizing nor greyscale, and are bytes."""
+    """Return whether images need neither resizing nor greyscale, and are bytes."""
     return image.dtype == np.uint8 and image.shape[1:] == (size, size, channels)
 
 

@@ -47,7 +47,6 @@ def check_config(
     """Return a checked config.
 
     Args:
-      cls: The config class.
       values: An instance of ``cls``, or a mapping of some of its fields; the others take their
         defaults.
       where: Name of the config in messages.

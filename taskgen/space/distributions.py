@@ -48,7 +48,6 @@ def _ln(value: int | float) -> Decimal:
 
 
 def _log_uniform(low: int | float, high: int | float, fraction: Decimal) -> Decimal:
-    """Return ``exp(ln low + fraction * (ln high - ln low))``."""
     width = _CONTEXT.subtract(_ln(high), _ln(low))
     return _CONTEXT.exp(_CONTEXT.add(_ln(low), _CONTEXT.multiply(fraction, width)))
 

@@ -43,6 +43,6 @@ def plan_of(cells: Sequence[Mapping[str, Any]], shards: Sequence[Mapping[str, An
 
 
 def with_shard(plan: Plan, cell: str, *, seed: int) -> Plan:
-    """Returns the plan with one more shard, which has one run."""
+    """Return the plan with one more shard, which has one run."""
     shard = Shard("extra", cell, "sequential", 0, 0, (Lane(99, seed, {}),))
     return replace(plan, shards=(*plan.shards, shard))

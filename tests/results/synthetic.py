@@ -84,7 +84,7 @@ def make(
     provenance: str = "built-in",
     rate_shards: bool = False,
 ) -> Made:
-    """Writes a store of ``len(candidates[0].speedups)`` tasks.
+    """Write a store of ``len(candidates[0].speedups)`` tasks.
 
     Args:
       directory: a new directory.

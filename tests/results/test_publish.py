@@ -81,7 +81,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sign(directory: Path, name: str) -> None:
-    """Writes the hash of a changed file as if the change were meant."""
+    """Write the hash of a changed file as if the change were meant."""
     lines = (directory / SUMS).read_text().splitlines()
     lines = [line for line in lines if not line.endswith(f"  {name}")]
     (directory / SUMS).write_text(

@@ -72,7 +72,7 @@ class Start:
 
 
 def made_up_batch(spec: TaskSpec, seed: int, batch_size: int) -> dict[str, Any]:
-    """Returns a batch whose pixels have the moments of the task's data set; text is uniform."""
+    """Return a batch whose pixels have the moments of the task's data set; text is uniform."""
     subject = prepare(dataclasses.replace(spec, batch_size=batch_size))
     generator = np.random.Generator(np.random.Philox(seed))
     batch: dict[str, Any] = subject.batch(seed)
@@ -97,7 +97,7 @@ def made_up_batch(spec: TaskSpec, seed: int, batch_size: int) -> dict[str, Any]:
 
 
 def start_of(spec: TaskSpec, *, batch_size: int, seeds: int = SEEDS) -> Start:
-    """Initialises a task with some seeds, and trains the first for a few steps of Adam."""
+    """Initialise a task with some seeds, and train the first for a few steps of Adam."""
     spec = dataclasses.replace(spec, batch_size=batch_size)
     task = velodrome.build(spec)
     optimizer = optax.adam(LEARNING_RATE)
@@ -140,7 +140,7 @@ def _finite(tree: Any) -> jax.Array:
 
 
 def flops_error(spec: TaskSpec) -> float:
-    """Returns how far the closed form of a step's FLOPs is off the traced program's."""
+    """Return how far the closed form of a step's FLOPs is off the traced program's."""
     subject = prepare(spec)
     task: Task = subject.task
     shapes = task.shapes or jax.eval_shape(task.init, jax.random.key(0))
@@ -148,20 +148,20 @@ def flops_error(spec: TaskSpec) -> float:
 
 
 def parameters_of(spec: TaskSpec) -> tuple[int, int]:
-    """Returns the number of parameters by the closed form, and in the task's own arrays."""
+    """Return the number of parameters by the closed form, and in the task's own arrays."""
     task = velodrome.build(spec)
     params, _ = task.shapes or jax.eval_shape(task.init, jax.random.key(0))
     return task.cost.params, sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def published_loss(name: str) -> float:
-    """Returns the first loss of the published curve of Adam, or of four optimizers."""
+    """Return the first loss of the published curve of Adam, or of four optimizers."""
     losses = FACTS[name]["loss_0"]
     return losses["four_optimizers"] if losses["adam"] is None else losses["adam"]
 
 
 def uniform_guess(spec: TaskSpec) -> float | None:
-    """Returns the loss of guessing evenly, ln(classes); None where that is not the loss."""
+    """Return the loss of guessing evenly, ln(classes); None where that is not the loss."""
     view = spec.view
     if getattr(view, "loss", "cross_entropy") != "cross_entropy" or spec.family == "autoencoder":
         return None
@@ -169,7 +169,7 @@ def uniform_guess(spec: TaskSpec) -> float | None:
 
 
 def batch_size_for(spec: TaskSpec) -> int:
-    """Returns a batch size at which a step is cheap, and the initial loss well enough known."""
+    """Return a batch size at which a step is cheap, and the initial loss well enough known."""
     if group_of(spec.name) == "learned_optimizer":
         return spec.batch_size  # a batch is all the data of an unrolled inner training
     cost = velodrome.cost(spec)
@@ -178,7 +178,7 @@ def batch_size_for(spec: TaskSpec) -> int:
 
 
 def rows(names: Iterable[str], *, say: Any = print) -> Iterable[list[str]]:
-    """Checks tasks one after the other; yields a row of the table for each."""
+    """Check tasks one after the other; yield a row of the table for each."""
     for name in names:
         spec = published_tasks()[name]
         closed, found = parameters_of(spec)
@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def document(made: Sequence[Sequence[str]]) -> str:
-    """Returns the page with these rows, as Markdown."""
+    """Return the page with these rows, as Markdown."""
     lines = [list(HEADER), ["---"] * len(HEADER), *made]
     there = {row[0] for row in made}
     absent = [name for name in published_tasks() if name not in there]

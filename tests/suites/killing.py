@@ -1,7 +1,7 @@
 """Runs a suite in children that are killed: ``python killing.py STORE KILLS SEED``.
 
 Children are forked after the imports and before jax starts anything, so that each is up in a
-moment; every one trains for real, in a process of its own, and dies by a real SIGKILL.
+moment; every one trains for real, in a separate process, and dies by a real SIGKILL.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Beat:
 
 
 def child(out: Path, pipe: int) -> None:
-    """Trains all shards that are not there, saving at every mark."""
+    """Train all shards that are not there, saving at every mark."""
     lanes.MARK_SECONDS = 0.03
     use_compilation_cache()
     if not (out / "manifest.json").exists():
@@ -68,7 +68,7 @@ def child(out: Path, pipe: int) -> None:
 
 
 def fork(out: Path) -> tuple[int, int]:
-    """Starts a child; returns its process id and the pipe with its heartbeat."""
+    """Start a child; return its process id and the pipe with its heartbeat."""
     reader, writer = os.pipe()
     process = os.fork()
     if process:

@@ -115,7 +115,7 @@ BOWL = Family(name="bowl", config=BowlConfig, build=_build, cost=_cost)
 
 @contextmanager
 def registered(**extra: OptimizerSpec) -> Iterator[None]:
-    """Makes the family ``bowl`` and some optimizers known for the length of a test."""
+    """Make the family ``bowl`` and some optimizers known for the length of a test."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:
@@ -126,7 +126,7 @@ def registered(**extra: OptimizerSpec) -> Iterator[None]:
 
 
 def counting(**fields: Any) -> OptimizerSpec:
-    """Adds 1 to every parameter at each update: the loss is the number of updates."""
+    """Add 1 to every parameter at each update: the loss is the number of updates."""
 
     def factory() -> optax.GradientTransformationExtraArgs:
         def init(params: Any) -> Any:
@@ -143,7 +143,7 @@ def counting(**fields: Any) -> OptimizerSpec:
 
 
 def exploding() -> OptimizerSpec:
-    """Adds 1 at each update, and NaN at the update number ``at`` (never, if it is 0)."""
+    """Add 1 at each update, and NaN at the update number ``at`` (never, if it is 0)."""
 
     def factory(at: Any) -> optax.GradientTransformationExtraArgs:
         def init(params: Any) -> Any:

@@ -35,7 +35,7 @@ def batch():
 
 
 def first_step(task, key, batch, dynamic=None):
-    """Returns loss, state and gradient of the first training step, and the parameters."""
+    """Return loss, state and gradient of the first training step, and the parameters."""
 
     @quick
     def step(key):

@@ -139,7 +139,7 @@ def {name}(config, view, *, rngs, dynamic):
 
 
 def run_cell(module: str = "__main__", *, name: str = "mine", width: int = 8, factor: int = 1):
-    """Runs a cell of a notebook, whose functions are those of the module ``__main__``."""
+    """Run a cell of a notebook, whose functions are those of the module ``__main__``."""
     names: dict[str, Any] = {"__name__": module}
     exec(CELL.format(name=name, width=width, factor=factor), names)
     return names[name]

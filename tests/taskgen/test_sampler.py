@@ -25,7 +25,7 @@ def first_thousand():
 
 
 def golden_now():
-    """Returns what the golden file holds: python -m tests.taskgen.test_sampler writes it."""
+    """Return what the golden file holds: python -m tests.taskgen.test_sampler writes it."""
     specs = first_thousand()
     lines = "\n".join(canonical_json(spec.to_json()) for spec in specs)
     built_in = velodrome.sample(20, seed=0, data="built-in", max_mflop=6)

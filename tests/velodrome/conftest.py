@@ -12,7 +12,7 @@ from velodrome import cli
 def tell(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., str]:
-    """Runs a command that must fail, in an empty folder, and returns the one line it tells."""
+    """Run a command that must fail, in an empty folder, and return the one line it prints."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> str:

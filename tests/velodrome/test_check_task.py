@@ -42,7 +42,7 @@ Changes = Callable[[Any], dict[str, Any]]
 
 
 def with_loss(change: Callable[..., Any]) -> Changes:
-    """Puts ``change(loss, state)`` in place of what a task's loss returns."""
+    """Put ``change(loss, state)`` in place of what a task's loss returns."""
 
     def make(task: Any) -> dict[str, Any]:
         def loss(params, state, key, batch, *, train, dynamic=None):
@@ -54,7 +54,7 @@ def with_loss(change: Callable[..., Any]) -> Changes:
 
 
 def with_params(change: Callable[[Any], Any]) -> Changes:
-    """Puts ``change(params)`` in place of what a task's init returns."""
+    """Put ``change(params)`` in place of what a task's init returns."""
 
     def make(task: Any) -> dict[str, Any]:
         def init(key, dynamic=None):

@@ -14,7 +14,7 @@ from velodrome.foundation.errors import VelodromeError
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch):
-    """Makes the command `run` raise what the test says."""
+    """Make the command `run` raise what the test says."""
 
     def install(error: BaseException) -> None:
         def command(arguments: list[str]) -> int:
@@ -26,7 +26,7 @@ def failing(monkeypatch: pytest.MonkeyPatch):
 
 
 def python(code: str) -> str:
-    """Runs code in a fresh interpreter and returns what it printed."""
+    """Run code in a fresh interpreter and return what it printed."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -71,7 +71,7 @@ def is_cheap(words: list[str]) -> bool:
 
 
 def parse_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes commands parse their arguments and do nothing; returns what undoes that."""
+    """Make commands parse their arguments and do nothing; return what undoes that."""
     real = tyro.cli
 
     def cli_of_nothing(function: Callable[..., int], **options: Any) -> int:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def load(path: Path) -> ModuleType:
-    """Imports a file that is in no package."""
+    """Import a file that is in no package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

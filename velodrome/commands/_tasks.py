@@ -57,7 +57,7 @@ def find_task(text: str) -> TaskSpec:
 
 
 def _is_collection(name: str) -> bool:
-    """Whether it names a suite, a part of one such as ``velodrome-83/mlp``, or a file."""
+    """Return whether it names a suite, a part of one such as ``velodrome-83/mlp``, or a file."""
     if name.endswith(".json") or name in suites:
         return True
     return bool(name) and ":" not in name and is_path(name)

@@ -44,10 +44,10 @@ def run(
 ) -> int:
     """Train the tasks of a suite with its optimizers, and store the curves.
 
-    You can interrupt it at any time: the same command resumes it, and the curves
-    are those of an undisturbed run. A store holds one suite under one protocol. The exit status is
-    1 if some runs failed; the others are kept. Results on stand-in data say so everywhere, and
-    never mix with others.
+    You can interrupt it at any time: the same command resumes it, and the curves are those of an
+    undisturbed run. A store holds one suite under one protocol. The exit status is 1 if some runs
+    failed; the others are kept. Results on stand-in data say so everywhere, and never mix with
+    others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.

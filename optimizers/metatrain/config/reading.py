@@ -34,7 +34,7 @@ def require(ok: bool, name: str, value: object, allowed: str) -> None:
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a finite number in the range of floats, and no boolean."""
+    """Return whether ``value`` is a finite number in the range of floats, and no boolean."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:

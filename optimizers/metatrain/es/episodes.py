@@ -76,7 +76,6 @@ def advance_episode(
 
     Args:
       lanes: Weights of the particles: plus and minus of each pair.
-      seed: The seed of the perturbations in ``lanes``.
       most: Inner steps of a window; the last one may be shorter.
     """
     end = min(episode.done + most, episode.length)

@@ -56,7 +56,6 @@ def search_numbers(
     ``weights.safetensors`` with its card, which lists the numbers, made when the call ends.
 
     Args:
-      config: What to do.
       out_dir: A directory for this search alone; it is made if it is missing.
       resume: Resume the search in ``out_dir``; the numbers are those of an undisturbed one.
         False: start again, and delete what another run left (Adam's envelopes are kept, if they
@@ -183,7 +182,7 @@ def _restore(out: Path, config: SearchConfig) -> tuple[list[Record], list[Record
 
 
 def _is_generation(record: Record, config: SearchConfig) -> bool:
-    """Whether a record has what `Strategy.replay` and `_totals` read."""
+    """Return whether a record has what `Strategy.replay` and `_totals` read."""
     aims = record.get("aims")
     return (
         isinstance(aims, list)

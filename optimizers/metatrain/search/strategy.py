@@ -26,7 +26,6 @@ class Strategy:
     Args:
       config: How candidates are made.
       dimensions: How many numbers a candidate has; the first candidates are around 0.
-      seed: Seed of the generator.
     """
 
     def __init__(self, config: StrategyConfig, dimensions: int, *, seed: int):

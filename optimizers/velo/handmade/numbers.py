@@ -77,14 +77,14 @@ class Unit:
 def _average(
     name: str, candidate: Mapping[int, float], bias: float = 0.0, *, rate: float = 0.1
 ) -> Unit:
-    """A unit that holds the average of its candidate over about ``1 / rate`` updates."""
+    """Make a unit that holds the average of its candidate over about ``1 / rate`` updates."""
     # Written half as strongly again, so that the cell uses more of the range of tanh.
     biases = (bias, _logit(1.5 * rate))
     return Unit(name, candidate, forget=_logit(1.0 - rate) - 1.0, read=_OPEN, biases=biases)
 
 
 def _counter(name: str, scale: float) -> Unit:
-    """A unit that counts updates in the first 3% of the run, and then holds their number."""
+    """Make a unit that counts updates in the first 3% of the run, and then holds their number."""
     biases = (math.atanh(1.0 / scale), 0.0)
     return Unit(name, {}, write={FRACTION: -30.0}, forget=12.0, read=_OPEN, biases=biases)
 

@@ -118,7 +118,7 @@ def refuse_change(sha256: str, *, where: str) -> None:
 
 
 def is_official(sha256: str) -> bool:
-    """Whether a file of this hash is, byte for byte, what was fetched from the official place.
+    """Return whether a file of this hash is, bit for bit, what was fetched officially.
 
     A copy that someone put there is not recognised until it was fetched once: the architecture
     alone does not tell whose weights they are.
@@ -143,7 +143,6 @@ def fetch_weights(
 
     Args:
       name: ``"velo"``, the official checkpoint.
-      url: Where from.
       attempts: How often to try in all if the connection drops, at least 1.
       pause_seconds: Wait before the second attempt; doubled for each one after it.
       progress: Called with (bytes so far, bytes in all).

@@ -19,7 +19,7 @@ _CARD_KEY = "velodrome"
 
 
 def is_safetensors(data: bytes) -> bool:
-    """Whether ``data`` begins as a safetensors file does: 8 bytes of length, then JSON."""
+    """Return whether ``data`` begins as a safetensors file does: 8 bytes of length, then JSON."""
     return data[8:9] == b"{"
 
 

@@ -89,7 +89,6 @@ def draw(
       tasks: See ``velodrome.results.report.plot_data.sorted_speedups``.
       medians: See ``velodrome.results.analyses.families.FAMILY_COLUMNS``, in ``unit``.
       context: Names the baseline and the optimizers.
-      unit: Unit of the speedups.
     """
     styles = series_styles(context.labels, tasks["label"])
     families = list(dict.fromkeys(medians["family"]))

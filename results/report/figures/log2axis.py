@@ -44,10 +44,7 @@ def set_log2(
     """Set limits and ticks of an axis whose data are in log2, and draw a line at 1x.
 
     Args:
-      low: Lowest power shown.
-      high: Highest power shown.
       floor: Whether to add a place for 0x, at ``low - MARGIN``.
-      zero: The name of that place.
     """
     # At most 9 labels: a horizontal axis has no room for more.
     stride = max(1, math.ceil((high - low + 1) / (9 if which == "x" else 14)))

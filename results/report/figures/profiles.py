@@ -79,7 +79,6 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
     Args:
       table: See ``velodrome.results.analyses.profiles.PROFILE_COLUMNS``.
       scores: See ``velodrome.results.analyses.profiles.SCORE_COLUMNS``.
-      context: Names the optimizers.
     """
     styles = series_styles(context.labels)
     figure = new_figure(4.6, 2.6)

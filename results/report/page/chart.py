@@ -63,7 +63,6 @@ def chart(curves: pd.DataFrame, horizon: int, styles: Mapping[str, SeriesStyle])
     Args:
       curves: Rows of ``velodrome.results.report.plot_data.learning_curves``.
       horizon: Last step of the candidates.
-      styles: Style of each optimizer.
     """
     if not len(curves):
         return None

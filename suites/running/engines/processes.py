@@ -39,7 +39,6 @@ class ProcessEngine:
     """Runs jobs in worker processes.
 
     Args:
-      workers: Number of processes.
       threads: Threads that each computes with.
       checkpoint_seconds: Seconds between checkpoints of a running shard.
       platform: jax platform of the workers; empty: as in this process.

@@ -111,7 +111,6 @@ def _append(path: Path, size: int, array: np.ndarray) -> int:
 
 
 def _finish(path: Path, size: int) -> None:
-    """Write the number of rows into the header of a file."""
     with path.open("r+b") as file:
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_2_0(file)

@@ -122,12 +122,10 @@ def factored_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
 
 
 def _trained_decays(offsets: jax.Array, decays: tuple[float, ...]) -> jax.Array:
-    """Return ``1 - (1 - d) exp(10 offset)``."""
     return 1 - (1 - jnp.asarray(decays)) * jnp.exp(10 * offsets)
 
 
 def _averaged(average: jax.Array, value: jax.Array, decays: jax.Array) -> jax.Array:
-    """Return moving averages, one for each decay along the first axis."""
     decays = decays.reshape(-1, *(1,) * value.ndim)
     return decays * average + (1 - decays) * value[None]
 

@@ -127,7 +127,7 @@ def _adam() -> Rule:
 
 
 def _network_rule(features: Features, hidden: list[int]) -> Rule:
-    """One network for every parameter: features to direction and magnitude."""
+    """Build one network for every parameter: features to direction and magnitude."""
     sizes = [features.count + len(HORIZONS), *hidden, 2]
 
     def init(key):

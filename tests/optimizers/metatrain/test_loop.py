@@ -38,7 +38,7 @@ def _steps(directory) -> list[dict]:
 
 
 def _terminate_in(step: int):
-    """Sends SIGTERM once the step is done: the run ends before the next one."""
+    """Send SIGTERM once the step is done: the run ends before the next one."""
 
     def report(line: str) -> None:
         if line.split()[:2] in (["measuring", "Adam"], ["stopping", "when"]):

@@ -57,7 +57,7 @@ def init(weights: VeLOWeights, params: Any, num_steps: int) -> OracleState:
 def update(
     weights: VeLOWeights, state: OracleState, params: Any, grads: Any, loss: Any, num_steps: int
 ) -> tuple[Any, OracleState, dict[str, jax.Array]]:
-    """Returns new parameters, new state, and what went in and out of the LSTM."""
+    """Return new parameters, new state, and what went in and out of the LSTM."""
     iteration = state.iteration
     means, running_min, from_loss = loss_features(state, loss)
     p_leaves, structure = jax.tree.flatten(params)
@@ -252,7 +252,7 @@ def _bias(bias, like):
 
 
 def jitted(weights: VeLOWeights, num_steps: int):
-    """Returns ``(params, state, grads, loss) -> (params, state)``, compiled."""
+    """Return ``(params, state, grads, loss) -> (params, state)``, compiled."""
 
     @jax.jit
     def run(params, state, grads, loss):

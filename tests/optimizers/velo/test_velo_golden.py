@@ -21,7 +21,7 @@ from velodrome.optimizers.velo.tensor_statistics import lstm_inputs
 def train(
     golden: Golden, tx: optax.GradientTransformationExtraArgs
 ) -> Iterator[tuple[int, Any, Any]]:
-    """Yields step, parameters and state after each of the golden steps."""
+    """Yield step, parameters and state after each of the golden steps."""
     params: Any = golden.params(0)
     state: Any = jax.jit(tx.init)(params)
     update = jax.jit(tx.update)
@@ -77,7 +77,7 @@ def test_oracle_is_right_too(make):
 
 
 def tensor_order(golden: Golden) -> list[int]:
-    """Returns where each row of our state is among the leaves."""
+    """Return where each row of our state is among the leaves."""
     groups = make_groups([leaf.shape for leaf in jax.tree.leaves(golden.params(0))])
     return [member for group in groups for member in group.members]
 

@@ -21,7 +21,7 @@ def transformer(width: int, layers: int, vocabulary: int) -> dict:
 
 
 def temporary_bytes(shapes: dict) -> tuple[int, int]:
-    """Returns temporary and parameter bytes of an update, compiled without making an array."""
+    """Return temporary and parameter bytes of an update, compiled without making an array."""
     params = jax.tree.map(
         lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
         shapes,

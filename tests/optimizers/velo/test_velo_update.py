@@ -24,7 +24,7 @@ from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 
 def weights(seed: int = 0, hidden: int = 8, bank: int = 4) -> VeLOWeights:
-    """Returns made-up weights whose steps can be seen and do not diverge."""
+    """Return made-up weights whose steps can be seen and do not diverge."""
     made = init_weights(jax.random.key(seed), hidden, bank)
     keys = jax.random.split(jax.random.key(seed + 1), len(made))
     noisy = [x + 0.05 * jax.random.normal(key, x.shape) for x, key in zip(made, keys, strict=True)]
@@ -33,7 +33,7 @@ def weights(seed: int = 0, hidden: int = 8, bank: int = 4) -> VeLOWeights:
 
 
 def problem(shapes: dict, steps: int, seed: int = 0):
-    """Returns parameters, and gradients and losses of each step; the losses rise and fall."""
+    """Return parameters, and gradients and losses of each step; the losses rise and fall."""
     rng = np.random.default_rng(seed)
     params = {n: jnp.asarray(rng.normal(0, 0.3, s), jnp.float32) for n, s in shapes.items()}
     scales = 10.0 ** rng.uniform(-3, 1, steps)

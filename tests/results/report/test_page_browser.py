@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, address: str):
-    """Opens the page with the options of a context; what the console says is an error."""
+    """Open the page with the options of a context; what the console says is an error."""
     said: list[str] = []
     contexts = []
 

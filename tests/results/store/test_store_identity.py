@@ -22,7 +22,7 @@ TASKS = [
 
 
 def create(path: Path, *, tasks: Any = (0, 1), optimizers: Any = ("adam",), **fields: Any) -> Store:
-    """Makes a store as a run does, whose hashes follow from what it is of."""
+    """Make a store as a run does, whose hashes follow from what it is of."""
     protocol = {"steps": 20, "learning_rates": None, **fields}
     suite = {"tasks": [TASKS[at] for at in tasks], "optimizers": list(optimizers)}
     manifest = {

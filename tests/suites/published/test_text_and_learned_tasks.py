@@ -28,7 +28,7 @@ def on_stand_in(name, batch_size):
 
 
 def first_loss(spec, seeds=3):
-    """Returns the mean initial loss on batches of the spec's data."""
+    """Return the mean initial loss on batches of the spec's data."""
     source, task = open_source(spec, "train"), velodrome.build(spec)
 
     def loss(key, batch):

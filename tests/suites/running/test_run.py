@@ -139,7 +139,7 @@ def test_wrong_arguments_are_named(tmp_path):
 
 @pytest.fixture
 def fail_once(monkeypatch):
-    """Makes the first shard that is run raise something; returns the list of its id."""
+    """Make the first shard that is run raise something; return the list of its id."""
 
     def install(error: Exception) -> list[str]:
         original = ShardRunner.run_shard

@@ -28,7 +28,7 @@ from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
 def train(suite: Suite, out) -> list:
-    """Runs a suite in this process and returns its cells."""
+    """Run a suite in this process and return its cells."""
     display = toys.Recorder()
     run(suite, out, workers=0, timing=False, progress=display)
     assert display.failures == []
@@ -36,7 +36,7 @@ def train(suite: Suite, out) -> list:
 
 
 def vmapped(monkeypatch: pytest.MonkeyPatch, *, seeds: int, points: int) -> None:
-    """Makes plans whose shards run all lanes in one program."""
+    """Make plans whose shards run all lanes in one program."""
     batching = Batching("vmap", seeds=seeds, points=points)
     monkeypatch.setattr(planning, "choose", lambda cost, **kwargs: batching)
 

@@ -42,7 +42,7 @@ def variant(name: str, *, batch_size: int = 8, data: str = "photos", **changes) 
 
 
 def ready(spec, key):
-    """Returns the task of a spec, with parameters, state and a batch."""
+    """Return the task of a spec, with parameters, state and a batch."""
     task = velodrome.build(spec)
     params, state = quick(task.init)(key)
     return task, params, state, random_batch(spec, key)

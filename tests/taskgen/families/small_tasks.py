@@ -78,7 +78,7 @@ def random_batch(spec: TaskSpec, key):
 
 
 def logit_gaps(task, params, state, obs):
-    """Returns logit 2 minus logit 1 at each time, read off the loss by changing one target.
+    """Return logit 2 minus logit 1 at each time, read off the loss by changing one target.
 
     Returns:
       f32[T], for the whole batch together.

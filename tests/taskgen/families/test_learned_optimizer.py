@@ -23,7 +23,7 @@ def gradient_of(task, params, state, key, batch):
 
 
 def build(**changes):
-    """Returns a task that is quick to compile, and its batch."""
+    """Return a task that is quick to compile, and its batch."""
     config = {"rule": "sgd", "num_layers": 0, **changes}
     spec = small_spec("learned_optimizer", **config)
     return velodrome.build(spec), random_batch(spec, jax.random.key(7))

@@ -12,14 +12,14 @@ from velodrome.taskgen.families.learned_optimizer.config import LearnedOptimizer
 
 
 def build(**changes):
-    """Returns a task that is quick to compile, and a batch of it."""
+    """Return a task that is quick to compile, and a batch of it."""
     config = {"rule": "sgdm", "num_layers": 0, **changes}
     spec = small_spec("learned_optimizer_pes", **config)
     return velodrome.build(spec), random_batch(spec, jax.random.key(7))
 
 
 def training(task, batch):
-    """Returns ``step(weights, state, key)``, compiled."""
+    """Return ``step(weights, state, key)``, compiled."""
     return quick(lambda weights, state, key: task.loss(weights, state, key, batch, train=True))
 
 

@@ -25,7 +25,7 @@ def tensors(key, scale=1.0):
 
 
 def run(rule, weights, gradients, start):
-    """Returns the tensors after each of the steps."""
+    """Return the tensors after each of the steps."""
     memory, now, after = rule.start(start), start, []
     for iteration, gradient in enumerate(gradients):
         now, memory = rule.update(weights, memory, now, gradient, jnp.int32(iteration), STEP, EXP)

@@ -33,7 +33,7 @@ SETTLED = np.cumsum(_PUSHES[::-1])[::-1].astype(np.float32)
 
 
 def _advance(theta, state):
-    """Returns the state after a window and the window's mean loss."""
+    """Return the state after a window and the window's mean loss."""
     signs = jnp.where(jnp.arange(STATES) < POSITIVE, 1.0, -1.0).astype(jnp.float32)
 
     def step(state, _):
@@ -53,7 +53,7 @@ def _total(theta):
 
 
 def _estimates(key):
-    """Returns the sums over windows of the truncated and of the persistent estimate."""
+    """Return the sums over windows of the truncated and of the persistent estimate."""
     theta = {"theta": jnp.asarray(THETA, jnp.float32)}
     options = {"sigma": SIGMA, "shaping": "raw"}
 

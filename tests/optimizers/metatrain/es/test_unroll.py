@@ -42,7 +42,7 @@ def _sgd(rate, steps):
 
 
 def _train_plainly(inner, problem, rate):
-    """Returns the losses of 12 steps and the parameters after them."""
+    """Return the losses of 12 steps and the parameters after them."""
     start, loop = jax.random.split(problem.key)
     params, state = inner.task.init(start)
     losses = []

@@ -35,7 +35,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def run(weights):
-    """Runs the LSTM over a run; returns what its units tell and the steps' sizes, update by update.
+    """Run the LSTM over a run; return what its units say and the steps' sizes, update by update.
 
     Sizes are of a matrix, a vector and a convolution, in units of the parameters' own.
     """

@@ -10,7 +10,7 @@ from velodrome.optimizers.velo.weights.tree import INPUT_GROUPS, VeLOWeights
 
 
 def official_tree(weights: VeLOWeights) -> dict[str, Any]:
-    """Returns the official key tree of the weights; the layer that is never used is zero."""
+    """Return the official key tree of the weights; the layer that is never used is zero."""
     starts = [sum(INPUT_GROUPS[:i]) for i in range(len(INPUT_GROUPS))]
     bank = {
         f"w0__{i}": weights.bank_w0[:, start : start + size]

@@ -23,7 +23,7 @@ def packb(value: object, **options: Any) -> bytes:
 
 
 def pack_official(tree: dict) -> bytes:
-    """Writes a tree as flax.serialization does: arrays as msgpack extension 1."""
+    """Write a tree as flax.serialization does: arrays as msgpack extension 1."""
 
     def default(array: np.ndarray) -> msgpack.ExtType:
         array = np.asarray(array)

@@ -25,7 +25,7 @@ class Item:
         self.markers.append(marker)
 
 
-def test_the_time_limit_of_tests_is_not_that_of_benchmarks():
+def test_benchmarks_have_no_time_limit_of_tests():
     path = ROOT / "benchmarks" / "conftest.py"
     spec = importlib.util.spec_from_file_location("benchmarks_conftest", path)
     assert spec is not None and spec.loader is not None

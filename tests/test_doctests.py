@@ -1,4 +1,4 @@
-"""Runs the examples in docstrings: an example that is wrong is worse than none."""
+"""Run the examples in docstrings: a wrong example is worse than none."""
 
 from __future__ import annotations
 

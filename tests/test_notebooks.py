@@ -1,8 +1,7 @@
-"""Executes the notebooks cell by cell, and asks whether what they show is true.
+"""Execute the notebooks cell by cell, and check that what they show is true.
 
-A cell is run as a kernel would run it, and what its last line gives is shown as a notebook would
-show it. That takes jupytext alone; with a kernel (nbclient) the names that a notebook leaves behind
-could not be looked at.
+A cell runs as in a kernel, and the value of its last line is shown as in a notebook. This takes
+only jupytext; with a real kernel the tests could not see the names that a notebook defines.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def run_cell(source: str, names: dict[str, Any]) -> Any:
 
 
 def shown_as(value: Any) -> str:
-    """What a notebook shows of a value: a picture, a table, or text."""
+    """Return how a notebook shows a value: a picture, a table, or text."""
     if hasattr(value, "_repr_png_"):
         picture, page = value._repr_png_()
         assert picture.startswith(PNG)
@@ -64,7 +63,7 @@ def run_notebook(
 ) -> tuple[dict[str, Any], list[str]]:
     """Run a notebook in an empty folder; return its names, and what its cells show."""
     monkeypatch.chdir(folder)
-    # What a notebook registers is not there for the next test.
+    # The next test does not see what a notebook registers.
     for registry in (velodrome.families, velodrome.datasets, optimizers):
         for part in ("_values", "_lazy"):
             monkeypatch.setattr(registry, part, dict(getattr(registry, part)))

@@ -1,4 +1,4 @@
-"""What an editable install would not notice: whether the wheel holds all that is needed."""
+"""The wheel holds everything it needs, and installs work beside modules of our names."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         download(url, tmp_path / "data.bin", size=1, sha256=SHA256)
 
 
-def test_headers_asked_for_are_given_also_of_what_was_there(server: Server, tmp_path: Path):
+def test_headers_are_returned_also_for_a_file_that_was_there(server: Server, tmp_path: Path):
     part = tmp_path / "data.bin.part"
     for _ in range(2):
         headers = download_part(server.url, part, size=len(BODY), keep_headers=("X-Answer",))

@@ -6,17 +6,17 @@ MANY = [f"thing-{number:03}" for number in range(200)]
 
 
 def test_close_names_come_first():
-    told = str(UnknownNameError("optimizer", "thing-0001", MANY))
-    assert told.startswith("there is no optimizer named 'thing-0001'. Did you mean 'thing-0")
-    assert told.count("thing-") == 4
+    message = str(UnknownNameError("optimizer", "thing-0001", MANY))
+    assert message.startswith("there is no optimizer named 'thing-0001'. Did you mean 'thing-0")
+    assert message.count("thing-") == 4
 
 
 def test_a_long_list_is_cut_and_says_where_the_rest_is():
-    told = str(UnknownNameError("optimizer", "q", MANY))
-    assert "Known: thing-000, thing-001, " in told
-    assert told.endswith("thing-011 and 188 more; see `velodrome list optimizers`.")
-    told = str(UnknownNameError("optimizer (the baseline)", "q", MANY))
-    assert told.endswith("and 188 more; see `velodrome list optimizers`.")
+    message = str(UnknownNameError("optimizer", "q", MANY))
+    assert "Known: thing-000, thing-001, " in message
+    assert message.endswith("thing-011 and 188 more; see `velodrome list optimizers`.")
+    message = str(UnknownNameError("optimizer (the baseline)", "q", MANY))
+    assert message.endswith("and 188 more; see `velodrome list optimizers`.")
     assert str(UnknownNameError("thing", "q", MANY)).endswith("thing-011 and 188 more.")
 
 

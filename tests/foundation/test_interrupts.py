@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as wishes to stop."""
+"""Ctrl-C and SIGTERM as graceful stops."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def _heeds_sigint():
 @pytest.mark.usefixtures("_heeds_sigint")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_a_wish_and_the_second_an_order(number):
-    told = []
+    noted = []
     before = [signal.getsignal(known) for known in SIGNALS]
-    with terminated_as_interrupted(), interrupts(lambda: told.append("stopping")) as interrupted:
+    with terminated_as_interrupted(), interrupts(lambda: noted.append("stopping")) as interrupted:
         assert not interrupted.is_set()
         signal.raise_signal(number)
         assert interrupted.is_set()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
-    assert told == ["stopping"]
+    assert noted == ["stopping"]
     assert [signal.getsignal(known) for known in SIGNALS] == before
 
 

@@ -9,7 +9,7 @@ from velodrome import cli
 
 
 @pytest.fixture
-def tell(
+def error_of(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., str]:
     """Run a command that must fail, in an empty folder, and return the one line it prints."""
@@ -18,10 +18,10 @@ def tell(
     def run(*words: str) -> str:
         capsys.readouterr()
         assert cli.main(words) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("velodrome: ")
-        assert told.count("\n") == 1
-        assert "Traceback" not in told
-        return told
+        message = capsys.readouterr().err
+        assert message.startswith("velodrome: ")
+        assert message.count("\n") == 1
+        assert "Traceback" not in message
+        return message
 
     return run

@@ -1,4 +1,4 @@
-"""One test on the message for each class of bad input, as a user meets it on the command line."""
+"""One test on the error for each class of bad input, as a user meets it on the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def with_config(**config: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "words, message",
+    "words, error",
     [
         (["sample", "--family", "mpl"], "no family named 'mpl'. Did you mean 'mlp'"),
         (["run", "smok", "--out", "x"], "no suite named 'smok'. Did you mean 'smoke'"),
@@ -42,14 +42,14 @@ def with_config(**config: Any) -> str:
         (["check", "family", "rn"], "no family named 'rn'. Did you mean 'rnn'"),
     ],
 )
-def test_an_unknown_name_gets_the_close_ones(tell, words: list[str], message: str):
+def test_an_unknown_name_gets_the_close_ones(error_of, words: list[str], error: str):
     if words[0] == "sample":
         words = [*words, "--count", "1", "-o", "tasks.json"]
-    assert re.search(message, tell(*words))
+    assert re.search(error, error_of(*words))
 
 
 @pytest.mark.parametrize(
-    "spec, message",
+    "spec, error",
     [
         (with_config(hidden_size=0), "config.hidden_size: got 0, but it must be an integer from 1"),
         (with_config(hidden_size="big"), "config.hidden_size: got 'big', but it must be an int"),
@@ -62,24 +62,24 @@ def test_an_unknown_name_gets_the_close_ones(tell, words: list[str], message: st
         ('{"family": ', r"spec: .*JSON \(.*line 1"),
     ],
 )
-def test_a_wrong_spec_names_field_value_and_range(tell, spec: str, message: str):
-    assert re.search(message, tell("show", spec))
+def test_a_wrong_spec_names_field_value_and_range(error_of, spec: str, error: str):
+    assert re.search(error, error_of("show", spec))
 
 
-def test_a_wrong_file_of_tasks_says_where(tell, tmp_path: Path):
+def test_a_wrong_file_of_tasks_says_where(error_of, tmp_path: Path):
     path = tmp_path / "tasks.json"
     entries = [{"spec": SPEC}, {"spec": {**SPEC, "batch_size": -4}}]
     path.write_text(json.dumps({"schema": 1, "kind": "velodrome-tasks", "tasks": entries}))
-    assert re.search(r"tasks\[1\].batch_size: got -4", tell("show", "tasks.json"))
+    assert re.search(r"tasks\[1\].batch_size: got -4", error_of("show", "tasks.json"))
     path.write_text("{")
-    assert "tasks.json" in tell("show", "tasks.json")
+    assert "tasks.json" in error_of("show", "tasks.json")
     path.unlink()
-    assert "tasks.json" in tell("run", "tasks.json", "--out", "x")
+    assert "tasks.json" in error_of("run", "tasks.json", "--out", "x")
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "options, error",
     [
         (["--steps", "0"], "protocol.steps: got 0, but it must be an integer of at least 1"),
         (["--steps", "17"], "protocol.steps: got 17, but it must be a multiple of eval_every"),
@@ -88,23 +88,23 @@ def test_a_wrong_file_of_tasks_says_where(tell, tmp_path: Path):
         (["--learning-rates", "1e-3,1e-3"], "protocol.learning_rates: .*different rates"),
     ],
 )
-def test_a_wrong_protocol_names_field_value_and_range(tell, options: list[str], message: str):
-    assert re.search(message, tell("run", "smoke", "--out", "x", *options))
+def test_a_wrong_protocol_names_field_value_and_range(error_of, options: list[str], error: str):
+    assert re.search(error, error_of("run", "smoke", "--out", "x", *options))
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "options, error",
     [
         (["--count", "0"], "--count: got 0, but it must be an integer of at least 1"),
         (["--count", "1", "--seed", "-1"], "--seed: got -1"),
     ],
 )
-def test_wrong_sampling_options_are_named(tell, options: list[str], message: str):
-    assert message in tell("sample", *options, "-o", "tasks.json")
+def test_wrong_sampling_options_are_named(error_of, options: list[str], error: str):
+    assert error in error_of("sample", *options, "-o", "tasks.json")
 
 
 @pytest.mark.parametrize(
-    "words, message",
+    "words, error",
     [
         (["sample", "--count", "1", "--hours", "nan", "-o", "x"], "hours: got nan, but it must be"),
         (["sample", "--count", "1", "--max-mflop", "0", "-o", "x"], "max_mflop: got 0.0, but it"),
@@ -120,72 +120,76 @@ def test_wrong_sampling_options_are_named(tell, options: list[str], message: str
         (["run", "smoke", "--out", "x", "--optimizers", ","], "one or more names of optimizers"),
     ],
 )
-def test_other_options_out_of_range_are_named(tell, tmp_path, words: list[str], message: str):
-    assert message in tell(*words)
+def test_other_options_out_of_range_are_named(error_of, tmp_path, words: list[str], error: str):
+    assert error in error_of(*words)
     assert not list(tmp_path.iterdir())
 
 
-def test_data_of_the_wrong_kind_are_named(tell):
+def test_data_of_the_wrong_kind_are_named(error_of):
     spec = json.dumps({**SPEC, "data": "kjv"})
-    message = "data.name: got 'kjv', but it must be a data set of kind 'image' for family 'mlp'"
-    assert message in tell("show", spec)
-    assert "'mlp' trains on image data, and 'kjv' is text" in tell("check", "task", spec)
-    assert message in _run_spec(tell, spec)
+    error = "data.name: got 'kjv', but it must be a data set of kind 'image' for family 'mlp'"
+    assert error in error_of("show", spec)
+    assert error in error_of("check", "task", spec)
+    assert error in _run_spec(error_of, spec)
 
 
-def test_a_file_that_is_no_text_is_named(tell, tmp_path: Path):
+def test_a_file_that_is_no_text_is_named(error_of, tmp_path: Path):
     (tmp_path / "tasks.json").write_bytes(b"\xff\xfe\x00")
-    assert "file: got 'tasks.json', but it must be text in UTF-8" in tell("show", "tasks.json")
-    assert "'tasks.json', but it must be a JSON file" in tell("run", "tasks.json", "--out", "x")
-    assert "tasks.json is not JSON" in tell("metatrain", "--config", "tasks.json", "--out", "x")
+    assert "file: got 'tasks.json', but it must be text in UTF-8" in error_of("show", "tasks.json")
+    assert "'tasks.json', but it must be a JSON file" in error_of("run", "tasks.json", "--out", "x")
+    assert "tasks.json is not JSON" in error_of("metatrain", "--config", "tasks.json", "--out", "x")
 
 
-def test_a_task_number_beyond_the_end_is_named(tell):
-    assert re.search(r"task number: got 99, but it must be from 0 to \d+", tell("show", "smoke:99"))
-    assert re.search(r"task number: got -1, but it must be from 0", tell("show", "smoke:-1"))
+def test_a_task_number_beyond_the_end_is_named(error_of):
+    assert re.search(
+        r"task number: got 99, but it must be from 0 to \d+", error_of("show", "smoke:99")
+    )
+    assert re.search(r"task number: got -1, but it must be from 0", error_of("show", "smoke:-1"))
 
 
-def test_a_published_task_that_is_not_implemented_says_what_is_missing(tell):
-    told = tell("show", "JAXNeRF_LegoBlenderTask")
-    assert "the published task JAXNeRF_LegoBlenderTask is not implemented: it needs the ren" in told
+def test_a_published_task_that_is_not_implemented_says_what_is_missing(error_of):
+    error = error_of("show", "JAXNeRF_LegoBlenderTask")
+    assert (
+        "the published task JAXNeRF_LegoBlenderTask is not implemented: it needs the ren" in error
+    )
 
 
-def test_data_that_cannot_be_loaded_say_so(tell):
+def test_data_that_cannot_be_loaded_say_so(error_of):
     spec = json.dumps({**SPEC, "data": "cifar10"})
-    assert re.search("cifar10.*has no content hash|cifar10.*not", _run_spec(tell, spec))
+    assert re.search("cifar10.*has no content hash|cifar10.*not", _run_spec(error_of, spec))
 
 
-def _run_spec(tell, spec: str) -> str:
+def _run_spec(error_of, spec: str) -> str:
     content = {"schema": 1, "kind": "velodrome-tasks", "tasks": [{"spec": json.loads(spec)}]}
     Path("tasks.json").write_text(json.dumps(content))
-    return tell("run", "tasks.json", "--out", "x", "--optimizers", "adam,sgd")
+    return error_of("run", "tasks.json", "--out", "x", "--optimizers", "adam,sgd")
 
 
-def test_wrong_and_damaged_weights_say_what_was_expected_and_found(tell, tmp_path: Path):
+def test_wrong_and_damaged_weights_say_what_was_expected_and_found(error_of, tmp_path: Path):
     (tmp_path / "params").write_bytes(b"\x80\x04 a pickle")
-    assert "is a pickle, which is never opened" in tell("weights", "verify", "./params")
+    assert "is a pickle, which is never opened" in error_of("weights", "verify", "./params")
     (tmp_path / "params").write_bytes(b"\x83\xa6params")
-    assert re.search("expected .* found 8 bytes", tell("weights", "verify", "./params"))
-    assert "cannot read the weights" in tell("weights", "verify", "./nothing")
-    told = tell("run", "smoke", "--out", "x", "--optimizers", "velo:./params")
-    assert re.search("expected .* found 8 bytes", told)
+    assert re.search("expected .* found 8 bytes", error_of("weights", "verify", "./params"))
+    assert "cannot read the weights" in error_of("weights", "verify", "./nothing")
+    error = error_of("run", "smoke", "--out", "x", "--optimizers", "velo:./params")
+    assert re.search("expected .* found 8 bytes", error)
 
 
-def test_a_store_that_is_none_is_named(tell, tmp_path: Path):
-    assert "nowhere" in tell("report", "nowhere")
+def test_a_store_that_is_none_is_named(error_of, tmp_path: Path):
+    assert "nowhere" in error_of("report", "nowhere")
     (tmp_path / "manifest.json").write_text("{")
-    assert "manifest.json" in tell("report", ".")
+    assert "manifest.json" in error_of("report", ".")
 
 
-def test_a_place_that_cannot_be_written_keeps_nothing_half_written(tell, tmp_path: Path):
+def test_a_place_that_cannot_be_written_keeps_nothing_half_written(error_of, tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
-    told = tell("sample", "--count", "1", "--data", "built-in", "-o", "file/tasks.json")
-    assert "cannot write file/tasks.json" in told
-    assert "file" in tell("run", "smoke", "--out", "file/x")
+    error = error_of("sample", "--count", "1", "--data", "built-in", "-o", "file/tasks.json")
+    assert "cannot write file/tasks.json" in error
+    assert "file" in error_of("run", "smoke", "--out", "file/x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_no_permission_to_write_keeps_nothing_half_written(tell, tmp_path: Path, monkeypatch):
+def test_no_permission_to_write_keeps_nothing_half_written(error_of, tmp_path: Path, monkeypatch):
     def refuse(**where: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -195,36 +199,36 @@ def test_no_permission_to_write_keeps_nothing_half_written(tell, tmp_path: Path,
         ("sample", "--count", "1", "--data", "built-in", "-o", "tasks.json"),
         ("run", "smoke", "--out", "x", "--workers", "0"),
     ):
-        told = tell(*words)
-        assert re.search(r"cannot write \S+: Permission denied\. .* a place that you may wr", told)
+        error = error_of(*words)
+        assert re.search(r"cannot write \S+: Permission denied\. .* a place that you may wr", error)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_full_disk_leaves_nothing_half_written(tell, tmp_path: Path, monkeypatch):
+def test_a_full_disk_leaves_nothing_half_written(error_of, tmp_path: Path, monkeypatch):
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "tasks.json").write_text("the old file")
     monkeypatch.setattr(os, "fsync", full)
-    told = tell("sample", "--count", "1", "--data", "built-in", "-o", "tasks.json")
-    assert re.search("cannot write tasks.json: No space left on device.*make room", told)
+    error = error_of("sample", "--count", "1", "--data", "built-in", "-o", "tasks.json")
+    assert re.search("cannot write tasks.json: No space left on device.*make room", error)
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.json"]
     assert (tmp_path / "tasks.json").read_text() == "the old file"
 
 
-def test_a_contribution_that_is_none_says_what_was_expected(tell, tmp_path: Path):
+def test_a_contribution_that_is_none_says_what_was_expected(error_of, tmp_path: Path):
     (tmp_path / "mine.py").write_text("family = 3\noptimizer = 'adam'\n")
-    assert "must be a velodrome.Family" in tell("check", "family", "mine.py:family")
-    assert "not an optimizer" in tell("check", "optimizer", "mine.py:optimizer")
-    assert "TaskSpec in mine.py named 'family'" in tell("check", "task", "mine.py:family")
-    assert "Did you mean 'family'" in tell("check", "family", "mine.py:famly")
-    assert "there is no file no.py" in tell("check", "family", "no.py:family")
+    assert "must be a velodrome.Family" in error_of("check", "family", "mine.py:family")
+    assert "not an optimizer" in error_of("check", "optimizer", "mine.py:optimizer")
+    assert "TaskSpec in mine.py named 'family'" in error_of("check", "task", "mine.py:family")
+    assert "Did you mean 'family'" in error_of("check", "family", "mine.py:famly")
+    assert "there is no file no.py" in error_of("check", "family", "no.py:family")
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    told = tell("check", "family", "broken.py:family")
-    assert "running broken.py failed: ZeroDivisionError" in told
+    error = error_of("check", "family", "broken.py:family")
+    assert "running broken.py failed: ZeroDivisionError" in error
 
 
-def test_a_wrong_meta_training_config_is_named(tell, tmp_path: Path):
+def test_a_wrong_meta_training_config_is_named(error_of, tmp_path: Path):
     (tmp_path / "config.json").write_text('{"no_such_section": 1}')
-    assert "no_such_section" in tell("metatrain", "--config", "config.json", "--out", "x")
-    assert "nothing.json" in tell("metatrain", "--config", "nothing.json", "--out", "x")
+    assert "no_such_section" in error_of("metatrain", "--config", "config.json", "--out", "x")
+    assert "nothing.json" in error_of("metatrain", "--config", "nothing.json", "--out", "x")

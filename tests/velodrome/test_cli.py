@@ -55,9 +55,9 @@ def test_version(capsys: pytest.CaptureFixture[str]):
 
 def test_an_unknown_command_gets_the_close_ones(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["reprot"]) == 2
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        told
+        message
         == "velodrome: there is no command named 'reprot'. Did you mean 'report' or 'export'?\n"
     )
 
@@ -79,9 +79,9 @@ def test_the_traceback_is_there_for_the_asking(
     failing(VelodromeError("the cat sat on it."))
     monkeypatch.setenv("VELODROME_TRACEBACK", "1")
     assert cli.main(["run"]) == 2  # as without it
-    told = capsys.readouterr().err
-    assert told.startswith("Traceback") and "in command" in told
-    assert told.endswith("\nvelodrome: the cat sat on it.\n")
+    message = capsys.readouterr().err
+    assert message.startswith("Traceback") and "in command" in message
+    assert message.endswith("\nvelodrome: the cat sat on it.\n")
 
 
 def test_a_file_error_names_the_file(failing, capsys: pytest.CaptureFixture[str]):
@@ -96,8 +96,8 @@ def test_a_file_of_the_cache_says_how_to_move_it(
     monkeypatch.setenv("VELODROME_CACHE", "/data/cache")
     failing(PermissionError(13, "Permission denied", "/data/cache/x"))
     assert cli.main(["run"]) == 2
-    told = capsys.readouterr().err
-    assert "velodrome's cache, /data/cache: the environment variable VELODROME_CACHE" in told
+    message = capsys.readouterr().err
+    assert "velodrome's cache, /data/cache: the environment variable VELODROME_CACHE" in message
 
 
 def test_a_bug_keeps_its_traceback(failing):
@@ -109,8 +109,8 @@ def test_a_bug_keeps_its_traceback(failing):
 def test_ctrl_c_says_how_to_go_on(failing, capsys: pytest.CaptureFixture[str]):
     failing(KeyboardInterrupt())
     assert cli.main(["run", "demo", "--out", "my runs"]) == 130
-    told = capsys.readouterr().err
-    assert told.endswith("run the same command again: velodrome run demo --out 'my runs'\n")
+    message = capsys.readouterr().err
+    assert message.endswith("run the same command again: velodrome run demo --out 'my runs'\n")
     assert cli.main(["show", "x"]) == 130
     assert capsys.readouterr().err == "velodrome: interrupted.\n"
 

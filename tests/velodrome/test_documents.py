@@ -1,4 +1,4 @@
-"""Runs the code blocks of the documents: all Python, and the console commands that are cheap."""
+"""Run the code blocks of the documents: all Python, and the console commands that are cheap."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def blocks(document: Path) -> list[Block]:
 
 
 def commands(block: Block) -> list[list[str]]:
-    """The ``velodrome`` commands of a bash block, or of a console block (lines with ``$``)."""
+    """Return the commands of a bash block, or of a console block (lines with ``$``)."""
     text = block.text.replace("\\\n", " ")
     if block.language == "console":
         text = "\n".join(line[2:] for line in text.splitlines() if line.startswith("$ "))

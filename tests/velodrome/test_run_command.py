@@ -42,30 +42,30 @@ def test_options_reach_the_run(calls: list[Any]):
     }
 
 
-def test_what_is_not_said_is_the_suites(calls: list[Any]):
+def test_options_that_are_left_out_are_those_of_the_suite(calls: list[Any]):
     assert cli.main(["run", "demo", "--out", "x"]) == 0
     ((_, options),) = calls
     assert set(options.values()) == {None, False}
 
 
-def test_failed_shards_are_told_and_exit_with_1(
+def test_failed_shards_are_printed_and_exit_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     failed = {"0123456789abcdef": {"message": "out of memory"}}
     monkeypatch.setattr(velodrome, "run", lambda *_, **__: SimpleNamespace(failed=failed))
     assert cli.main(["run", "demo", "--out", "x"]) == 1
-    told = capsys.readouterr().err
-    assert "shard 0123456789abcdef failed: out of memory" in told
-    assert "run the same command again" in told
+    shown = capsys.readouterr().err
+    assert "shard 0123456789abcdef failed: out of memory" in shown
+    assert "run the same command again" in shown
 
 
 def test_the_plan_of_all_83_on_another_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Nothing is here but the package: no data, no GPU."""
     options = ["--out", str(tmp_path / "x"), "--dry-run", "--device", "v100"]
     assert cli.main(["run", "velodrome-83", *options]) == 0
-    told = "".join(capsys.readouterr())
-    assert "166 cells, " in told and "6,640 runs" in told and "v100 (not measured)" in told
-    assert "75 runs x 100,000 steps" in told and "Missing data: imagenet64, for 5 tasks" in told
+    shown = "".join(capsys.readouterr())
+    assert "166 cells, " in shown and "6,640 runs" in shown and "v100 (not measured)" in shown
+    assert "75 runs x 100,000 steps" in shown and "Missing data: imagenet64, for 5 tasks" in shown
     assert not (tmp_path / "x").exists()
     assert cli.main(["run", "smoke", "--out", str(tmp_path / "x"), "--device", "v100"]) == 2
     assert "--dry-run" in capsys.readouterr().err

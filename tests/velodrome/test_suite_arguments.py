@@ -37,7 +37,7 @@ def _mine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "error"),
     [
         ("raises", "the function raises that makes the suite 'mine.py:raises' raised KeyError: 't"),
         ("leaves", "the function leaves .* raised SystemExit: enough"),
@@ -46,23 +46,23 @@ def _mine(tmp_path: Path) -> None:
         ("constant", "'mine.py:constant' is not a suite"),
     ],
 )
-def test_a_suite_of_ones_own_that_fails_is_named(tell, name: str, message: str):
-    assert re.search(message, tell("run", f"mine.py:{name}", "--out", "x"))
+def test_a_suite_from_a_file_that_fails_is_named(error_of, name: str, error: str):
+    assert re.search(error, error_of("run", f"mine.py:{name}", "--out", "x"))
     assert not Path("x").exists()
 
 
-def test_the_trace_of_a_suite_of_ones_own_is_there_for_the_asking(
-    tell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_variable_shows_the_trace_of_a_suite_that_fails(
+    error_of, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("VELODROME_TRACEBACK", "1")
     Path("mine.py").rename("traced.py")  # registries remember what a name stood for
     assert cli.main(["run", "traced.py:raises", "--out", "x"]) == 2
-    told = capsys.readouterr().err
-    assert 'return {}["task"]' in told
-    assert told.splitlines()[-1].startswith("velodrome: the function raises")
+    error = capsys.readouterr().err
+    assert 'return {}["task"]' in error
+    assert error.splitlines()[-1].startswith("velodrome: the function raises")
 
 
-def test_files_need_no_ending(tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_files_need_no_ending(error_of, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     spec = {"family": "mlp", "data": "digits", "batch_size": 32}
     content = {"schema": 1, "kind": "velodrome-tasks", "tasks": [{"spec": spec}]}
     (tmp_path / "tasks").write_text(json.dumps(content))
@@ -74,21 +74,21 @@ def test_files_need_no_ending(tell, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["run", "tasks", *more]) == 0
     assert "1 cell, " in capsys.readouterr().err
     (tmp_path / "text").write_text("hello")
-    assert "suite: got 'text', but it must be a JSON file" in tell("run", "text", *more)
+    assert "suite: got 'text', but it must be a JSON file" in error_of("run", "text", *more)
 
 
-def test_a_missing_file_is_said_to_be_taken_for_one(tell):
-    told = tell("run", "my/tasks", "--out", "x")
-    assert "a file that can be read (No such file or directory; as no suite has that name" in told
-    assert "as no suite has that name" not in tell("run", "my/tasks.json", "--out", "x")
-    assert "no suite named 'smok'. Did you mean 'smoke'" in tell("run", "smok", "--out", "x")
-    assert "my/tasks" in tell("show", "my/tasks")
-    assert "no part of a suite named 'velodrome-83/mlpp'" in tell("show", "velodrome-83/mlpp")
+def test_a_missing_file_is_said_to_be_taken_for_one(error_of):
+    error = error_of("run", "my/tasks", "--out", "x")
+    assert "a file that can be read (No such file or directory; as no suite has that name" in error
+    assert "as no suite has that name" not in error_of("run", "my/tasks.json", "--out", "x")
+    assert "no suite named 'smok'. Did you mean 'smoke'" in error_of("run", "smok", "--out", "x")
+    assert "my/tasks" in error_of("show", "my/tasks")
+    assert "no part of a suite named 'velodrome-83/mlpp'" in error_of("show", "velodrome-83/mlpp")
 
 
-def test_velo_without_weights_says_how_to_name_them(tell):
-    told = tell("run", "smoke", "--out", "x", "--optimizers", "velo:")
-    assert "got 'velo:', but it must be velo: with the name or path of weights after the" in told
+def test_velo_without_weights_says_how_to_name_them(error_of):
+    error = error_of("run", "smoke", "--out", "x", "--optimizers", "velo:")
+    assert "got 'velo:', but it must be velo: with the name or path of weights after the" in error
 
 
 def test_help_joins_the_lines_of_a_description():

@@ -43,9 +43,9 @@ from .taskgen.budget import steps_allowed as steps_allowed
 from .taskgen.build import build as build
 from .taskgen.build import open_source as open_source
 from .taskgen.cost.sheet import Cost as Cost
+from .taskgen.data.arrays import hash_arrays as hash_arrays
 from .taskgen.data.info import Dataset as Dataset
 from .taskgen.data.info import DatasetInfo as DatasetInfo
-from .taskgen.data.info import hash_arrays as hash_arrays
 from .taskgen.data.registry import datasets as datasets
 from .taskgen.description import cost as cost
 from .taskgen.description import describe as describe

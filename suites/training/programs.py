@@ -18,7 +18,7 @@ from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.jax_config import cache_hits
 from velodrome.suites.training.rng import Stream, key_of
-from velodrome.taskgen.data.images import as_floats
+from velodrome.taskgen.data.gather import as_floats
 from velodrome.taskgen.task import Task
 
 Metrics = dict[str, jax.Array]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from velodrome.foundation.errors import DataError, VelodromeError
+
+# Families name this module, and help lists families: numpy is needed for the type alone.
+if TYPE_CHECKING:
+    from velodrome.taskgen.data.arrays import Arrays
 
 SPLITS = ("train", "heldout")
 PROVENANCES = ("real", "built-in", "stand-in")
 DTYPES = ("uint8", "float32")
 LAYOUTS = ("stream", "examples")
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class DatasetInfo:
       example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
       split_sizes: Examples (images, separate texts) or tokens (a stream) of each split; a split
         whose size is not known is left out.
-      split_hashes: Content hash of each split's arrays, see :func:`hash_arrays`; empty if the
-        data cannot be loaded.
+      split_hashes: Content hash of each split's arrays, see :func:`velodrome.hash_arrays`; empty
+        if the data cannot be loaded.
       class_names: Images: what the labels stand for, in order; may be empty.
 
     Raises:
@@ -140,23 +140,3 @@ def check_split(name: str, split: str) -> None:
     """Raise a :class:`DataError` unless ``split`` is "train" or "heldout"."""
     if split not in SPLITS:
         raise DataError(f"data set {name!r} has the splits 'train' and 'heldout', not {split!r}.")
-
-
-def map_arrays(folder: Path, names: Iterable[str]) -> Arrays:
-    """Map arrays in ``.npy`` files into memory; damaged files raise what numpy raises."""
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-
-
-def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of named arrays: names, types, shapes and bytes.
-
-    Bytes are hashed in C order and little-endian, so the result does not depend on the machine.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        shape = ",".join(str(length) for length in arrays[name].shape)
-        digest.update(f"{name} {array.dtype.str.lstrip('<|')} {shape}\n".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

@@ -13,11 +13,11 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
-from velodrome.taskgen.data.images import Batch, as_floats, gather_images
-from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo, check_split, hash_arrays
+from velodrome.taskgen.data.arrays import Arrays, hash_arrays
+from velodrome.taskgen.data.gather import Batch, as_floats, gather_images, gather_text
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
-from velodrome.taskgen.data.text import gather_text
 from velodrome.taskgen.data.view import SplitView, view_of
 from velodrome.taskgen.views import ImageView, TextView
 

@@ -13,14 +13,8 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError, VelodromeError
 from velodrome.foundation.files import atomic_path, cache_dir
-from velodrome.taskgen.data.info import (
-    Arrays,
-    Dataset,
-    DatasetInfo,
-    check_split,
-    hash_arrays,
-    map_arrays,
-)
+from velodrome.taskgen.data.arrays import Arrays, hash_arrays, map_arrays
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split
 
 _log = logging.getLogger(__name__)
 

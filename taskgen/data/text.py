@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.images import Batch
-from velodrome.taskgen.data.info import Arrays
+from velodrome.taskgen.data.arrays import Arrays
 
 INDEX_LIMIT = 2**31
 """Examples and tokens are counted with 32-bit numbers on the device."""
@@ -80,24 +77,3 @@ def example_rows(
         taken = tokens[np.minimum(start, len(tokens) - 1)]
         rows[at : at + _CHUNK] = np.where(inside, fold(taken, vocab_size), 0)
     return {"rows": rows}
-
-
-def gather_text(
-    arrays: Batch, indices: jax.Array, key: jax.Array | None, *, augment: bool, length: int
-) -> Batch:
-    """Take the sequences ``indices`` i32[B] out of ``{"rows": int[N,T+1]}`` or a stream.
-
-    Returns:
-      ``{"obs": i32[B,T], "target": i32[B,T]}``; ``target[:, i]`` follows ``obs[:, i]``.
-    """
-    del key, augment  # text has no augmentation
-    if "rows" in arrays:
-        rows = arrays["rows"].at[indices].get(mode="promise_in_bounds").astype(jnp.int32)
-        return {"obs": rows[:, :-1], "target": rows[:, 1:]}
-    tokens = arrays["tokens"]
-
-    def take(index: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(tokens, (index * length,), (length + 1,))
-
-    window = jax.vmap(take)(indices).astype(jnp.int32)
-    return {"obs": window[:, :-1], "target": window[:, 1:]}

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
-from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
 from velodrome.taskgen.views import ImageView, TextView
 

@@ -10,7 +10,6 @@ from tyro.conf import Positional, arg
 import velodrome
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_table
-from velodrome.commands._tasks import find_task
 from velodrome.foundation.text import duration
 
 EXAMPLES = (
@@ -42,6 +41,8 @@ def check(
         `velodrome show` takes.
     """
     if kind == "task":
+        from velodrome.commands._tasks import find_task  # noqa: PLC0415 - help needs no numpy
+
         results = velodrome.check_task(find_task(name))
     elif kind == "family":
         results = velodrome.check_family(name)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-import velodrome
 from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import print_table
-from velodrome.commands._tasks import find_tasks
 from velodrome.foundation.errors import VelodromeError
-from velodrome.foundation.text import short
-from velodrome.suites.catalog import load_suite, slices, suites
-from velodrome.taskgen.registry import families
-from velodrome.taskgen.space.fields import config_fields
 
 EXAMPLES = (
     "velodrome list families     # what tasks can be sampled from",
     "velodrome list optimizers   # names for `velodrome run --optimizers`",
     "velodrome list tasks demo   # the tasks of a suite or of a file",
 )
-
-Row = Sequence[object]
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -45,74 +36,7 @@ def list_things(
     """
     if where is not None and kind != "tasks":
         raise VelodromeError(f"`velodrome list {kind}` takes nothing more; leave out {where!r}.")
-    columns, rows = {
-        "families": (
-            ("family", "data", "#version", "config"),
-            lambda: _each("family", families.names(), _family),
-        ),
-        "datasets": (
-            ("data set", "kind", "shape", "#classes", "#train", "#held out", "from"),
-            lambda: _each("data set", velodrome.datasets.names(), _dataset),
-        ),
-        "optimizers": (
-            ("optimizer", "label", "sweep", "#points", "needs"),
-            lambda: _each("optimizer", velodrome.optimizers.names(), _optimizer),
-        ),
-        "suites": (
-            ("suite", "#tasks", "#steps", "#seeds", "optimizers", "hash"),
-            lambda: _each("suite", suites.names(), _suite),
-        ),
-        "tasks": (
-            ("task", "family", "data", "#batch", "#parameters", "#FLOPs a step"),
-            lambda: _tasks(where),
-        ),
-    }[kind]
-    print_table(columns, rows())
+    from velodrome.commands import _list  # noqa: PLC0415 - help needs no numpy
+
+    print_table(*_list.table(kind, where))
     return 0
-
-
-def _each(
-    kind: str, names: Sequence[str], rows_of: Callable[[str], Iterator[Row]]
-) -> Iterator[Row]:
-    """Yield the rows of all names; say on stderr which cannot be loaded, and why."""
-    for name in names:
-        try:
-            yield from rows_of(name)
-        except VelodromeError as error:
-            print(f"velodrome: {kind} {name!r} cannot be used: {error}", file=sys.stderr)
-
-
-def _family(name: str) -> Iterator[Row]:
-    family = families.get(name)
-    yield name, family.data_kind, family.version, ", ".join(config_fields(family.config))
-
-
-def _dataset(name: str) -> Iterator[Row]:
-    info = velodrome.datasets.get(name).info
-    shape = "x".join(map(str, info.shape)) if info.shape else ""
-    sizes = (info.split_sizes.get(split, "") for split in ("train", "heldout"))
-    classes = info.num_classes or info.vocab_size
-    yield name, info.kind, shape, classes, *sizes, info.provenance
-
-
-def _optimizer(name: str) -> Iterator[Row]:
-    spec = velodrome.optimizers.get(name)
-    sweep = ", ".join(spec.grid) or "none"
-    yield name, spec.label, sweep, len(spec.points), ", ".join(sorted(spec.needs))
-
-
-def _suite(name: str) -> Iterator[Row]:
-    suite = load_suite(name)
-    for part, members in {name: suite, **slices(suite)}.items():
-        protocol = members.protocol
-        names = ", ".join(members.optimizers)
-        yield part, len(members.tasks), protocol.steps, protocol.seeds, names, members.hash[:12]
-
-
-def _tasks(where: str | None) -> Iterator[Row]:
-    for name in suites.names() if where is None else [where]:
-        for spec in find_tasks(name):
-            cost = velodrome.cost(spec)
-            label = spec.label if where else f"{name}:{spec.label}"
-            size = (short(cost.params), short(cost.flops))
-            yield label, spec.family, spec.data.name, spec.batch_size, *size

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 import velodrome
 from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_pairs
-from velodrome.commands._tasks import find_tasks
 from velodrome.foundation.text import duration, short, size
-from velodrome.taskgen.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from velodrome.taskgen.spec import TaskSpec
 
 EXAMPLES = (
     "velodrome show tasks.json        # every task of a file",
@@ -45,6 +46,8 @@ def show(
       hours: Count the steps that this many hours allow.
       json_only: Print the specs as JSON and nothing else.
     """
+    from velodrome.commands._tasks import find_tasks  # noqa: PLC0415 - help needs no numpy
+
     specs = find_tasks(task)
     if json_only:
         content = [spec.to_json() for spec in specs]

@@ -6,7 +6,8 @@ import gzip
 
 import numpy as np
 
-from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 DIGITS_INFO = DatasetInfo(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.stored import package_file, stored_dataset
 
 _QUOTES = '"""'

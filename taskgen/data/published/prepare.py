@@ -13,7 +13,8 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.download import DownloadError, download
 from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir
-from velodrome.taskgen.data.info import SPLITS, DatasetInfo, hash_arrays, map_arrays
+from velodrome.taskgen.data.arrays import hash_arrays, map_arrays
+from velodrome.taskgen.data.info import SPLITS, DatasetInfo
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.published.prepared import (
     Record,

@@ -16,15 +16,8 @@ from typing import Any
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import cache_dir
-from velodrome.taskgen.data.info import (
-    SPLITS,
-    Arrays,
-    Dataset,
-    DatasetInfo,
-    check_split,
-    hash_arrays,
-    map_arrays,
-)
+from velodrome.taskgen.data.arrays import Arrays, hash_arrays, map_arrays
+from velodrome.taskgen.data.info import SPLITS, Dataset, DatasetInfo, check_split
 from velodrome.taskgen.data.published.recipes import how_to_get
 from velodrome.taskgen.data.published.sources import FileFacts
 

@@ -12,7 +12,8 @@ import functools
 
 import numpy as np
 
-from velodrome.taskgen.data.info import Arrays, Dataset, DatasetInfo
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.published.facts import BYTES, EXAMPLE_TOKENS, INFOS
 from velodrome.taskgen.data.standin.images import make_images
 from velodrome.taskgen.data.standin.text import make_text

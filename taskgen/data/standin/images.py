@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from velodrome.taskgen.data.info import Arrays
+from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.standin.words import random_below, random_bytes
 
 JITTER = 3

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
+from velodrome.taskgen.data.arrays import hash_arrays
 from velodrome.taskgen.data.builtin import digits, photos
-from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
+from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import package_file, stored_dataset
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.images import as_floats, gather_images, prepare_images, resize_bilinear
+from velodrome.taskgen.data.gather import as_floats, gather_images
+from velodrome.taskgen.data.images import prepare_images, resize_bilinear
 
 
 def column(*values: float) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.taskgen.build import open_source
-from velodrome.taskgen.data.info import Dataset, DatasetInfo, hash_arrays
+from velodrome.taskgen.data.arrays import hash_arrays
+from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import fold

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from velodrome.taskgen.data.info import hash_arrays
+from velodrome.taskgen.data.arrays import hash_arrays
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.standin.catalog import stand_in_name

@@ -10,7 +10,8 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.text import plural
-from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.sources import FileFacts
 from velodrome.taskgen.data.published.splits import part_order

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from velodrome.foundation.errors import DataError
+from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.images import squash
-from velodrome.taskgen.data.info import Arrays, DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
 from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
 from velodrome.taskgen.data.published.recipes import RECIPES, Recipe

@@ -12,7 +12,7 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import sha256_file
-from velodrome.taskgen.data.info import Arrays
+from velodrome.taskgen.data.arrays import Arrays
 
 PIECES = 32_000
 """Pieces of the vocabulary ``cc_all.32000`` of T5; its 100 extra ids are never in text."""

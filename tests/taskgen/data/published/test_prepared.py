@@ -17,7 +17,7 @@ from tinydata import (
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import sha256_file
-from velodrome.taskgen.data.info import hash_arrays
+from velodrome.taskgen.data.arrays import hash_arrays
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published import writer
 from velodrome.taskgen.data.published.prepare import prepare

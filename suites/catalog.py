@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.files import resolved
 from velodrome.foundation.registry import Registry
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.published.tasks import group_of, published_tasks, refuse_missing
@@ -50,13 +51,13 @@ def load_suite(name: str) -> Suite:
       PlanError: The function that makes the suite raised something, or returned something else.
     """
     if name.endswith(".json"):
-        return _from_file(Path(name))
+        return _from_file(resolved(name))
     if name not in suites and ".py:" not in name:
         whole, slash, group = name.partition("/")
         if slash and whole in suites:
             return part_of_suite(load_suite(whole), group)
         if is_path(name):
-            return _from_file(Path(name))
+            return _from_file(resolved(name))
     found = suites.get(name)
     made = _call(name, found) if callable(found) else found
     if not isinstance(made, Suite):
@@ -84,7 +85,7 @@ def as_suite(suite: Suite | str) -> Suite:
 
 def is_path(name: str) -> bool:
     """Return whether a name that is not registered means a file: it exists, or has a slash."""
-    return "/" in name or Path(name).is_file()
+    return "/" in name or (bool(name) and resolved(name).is_file())
 
 
 def frozen(name: str) -> Suite:

@@ -5,10 +5,29 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from velodrome.foundation.errors import SpecError
+from velodrome.foundation.files import resolved
+
+_registry = ConstructorRegistry()
+
+
+@_registry.primitive_rule
+def _path(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """Resolve every path that a command is given, by the one rule for paths."""
+    if kind.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda given: resolved(given[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
 
 
 def run_command(
@@ -32,6 +51,7 @@ def run_command(
             description=f"{summary}\n\nexamples:\n{listed}",
             args=list(arguments),
             config=(tyro.conf.FlagCreatePairsOff,),
+            registry=_registry,
         )
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else 2

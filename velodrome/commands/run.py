@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 import velodrome
 from velodrome.commands._parsing import names, numbers, option, run_command
+from velodrome.foundation.text import plural
 
 EXAMPLES = (
     "velodrome run demo --out runs/demo",
@@ -46,8 +47,8 @@ def run(
 
     You can interrupt it at any time: the same command resumes it, and the curves are those of an
     undisturbed run. A store holds one suite under one protocol. The exit status is 1 if some runs
-    failed; the others are kept. Results on stand-in data say so everywhere, and never mix with
-    others.
+    failed or are not in the store; the others are kept. Results on stand-in data say so everywhere,
+    and never mix with others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
@@ -79,9 +80,16 @@ def run(
         dry_run=dry_run,
         device=device,
     )
-    if not result.failed:
+    if not result.missing:
         return 0
-    for shard, record in sorted(result.failed.items()):
+    failed = result.failed or {}
+    for shard, record in sorted(failed.items()):
         print(f"velodrome: shard {shard} failed: {record.get('message')}", file=sys.stderr)
+    if others := result.missing - len(failed):
+        print(
+            f"velodrome: {plural(others, 'shard')} of {result.directory} cannot be read back; "
+            "`velodrome report` names the files and what is wrong with them.",
+            file=sys.stderr,
+        )
     print("velodrome: run the same command again to try these once more.", file=sys.stderr)
     return 1

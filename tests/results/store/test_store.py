@@ -214,10 +214,10 @@ def test_damage_inside_a_page_is_found(tmp_path: Path):
 def test_timings_and_failures(store: Store):
     store.write_timing("c0", {"ratio": 2.0})
     store.write_failure("s1", {"kind": "oom", "message": "m"})
-    assert store.timings["c0"]["ratio"] == 2.0
-    assert store.failures["s1"]["kind"] == "oom"
+    assert store.timings["c0"].get("ratio") == 2.0
+    assert store.failures["s1"].get("kind") == "oom"
     _, cell = store.cells()
-    assert cell.failures[0]["message"] == "m"
+    assert cell.failures[0].get("message") == "m"
     (store.directory / "timings" / "c1.json").write_text("{")
     assert set(store.timings) == {"c0"}
     assert "c1.json" in {problem.path.name for problem in store.problems}

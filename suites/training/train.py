@@ -18,6 +18,8 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.shard import CompiledTask
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.verify import hash_problem
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
 
@@ -59,6 +61,9 @@ def train(
       UnknownNameError: There is no optimizer of that name.
     """
     spec = _task_spec(task)
+    if problem := hash_problem(datasets.get(spec.data.name)):
+        how = "`velodrome.check_data` has the hashes to declare; `velodrome.run` needs them."
+        warnings.warn(f"{problem} {how}", UserWarning, stacklevel=2)
     chosen = _optimizer_spec(optimizer, needs, hyperparameters)
     protocol = Protocol(
         steps=steps,

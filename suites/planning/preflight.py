@@ -6,6 +6,7 @@ import dataclasses
 
 from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
 from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.registry import datasets
@@ -135,9 +136,10 @@ def check_suite(suite: Suite) -> list[str]:
       PlanError: The batch of a task is larger than its train split.
     """
     _check_batches(suite)
+    notes = [note for name in suite.optimizers if (note := static_note(optimizers.get(name)))]
     baseline = suite.protocol.baseline
     if baseline in suite.optimizers:
-        return []
+        return notes
     try:
         optimizers.get(baseline)
     except UnknownNameError as error:
@@ -146,9 +148,21 @@ def check_suite(suite: Suite) -> list[str]:
         ) from error
     with_it = ",".join([*suite.optimizers, baseline])
     return [
+        *notes,
         f"The baseline {baseline} is not among the optimizers ({', '.join(suite.optimizers)}), so "
-        f"the report will have no speedups. To run it too: --optimizers {with_it}"
+        f"the report will have no speedups. To run it too: --optimizers {with_it}",
     ]
+
+
+def static_note(optimizer: OptimizerSpec) -> str:
+    """Return a sentence about a sweep that takes a program for each rate; else the empty string."""
+    count = len(optimizer.grid.get("learning_rate", ()))
+    if "learning_rate" not in optimizer.static or count < 2:
+        return ""
+    return (
+        f"The learning rate of {optimizer.label} is static, because it cannot be traced or is "
+        f"declared so: each of its {count} rates is compiled as a program of its own."
+    )
 
 
 def train_examples(task: TaskSpec) -> int | None:

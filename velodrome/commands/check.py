@@ -44,9 +44,10 @@ def check(
       name: A registered name, an entry point, or path/to/file.py:object. For tasks also what
         `velodrome show` takes.
     """
-    if kind == "task":
-        from velodrome.commands._tasks import find_task  # noqa: PLC0415 - help needs no numpy
+    from velodrome.commands._tasks import find_task  # noqa: PLC0415 - help needs no numpy
+    from velodrome.suites.planning.preflight import static_note  # noqa: PLC0415 - likewise
 
+    if kind == "task":
         results = velodrome.check_task(find_task(name))
     elif kind == "data":
         results = velodrome.check_data(name)
@@ -71,6 +72,8 @@ def check(
         ),
     )
     failed = sum(not result.passed for result in results)
+    if kind == "optimizer" and (note := static_note(velodrome.optimizers.get(name))):
+        console().print(note, markup=False)
     verdict = f"{failed} of {len(results)} checks failed" if failed else "all checks passed"
     console().print(f"{kind} {name}: {verdict}", markup=False)
     return 1 if failed else 0

@@ -59,7 +59,12 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
             "factory."
         )
     if not parameters:
-        made = found()
+        try:
+            made = found()
+        except Exception as error:  # a user's function may raise anything
+            raise VelodromeError(
+                f"the factory of the optimizer {name!r} failed: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(made, OptimizerSpec):
             return made
     swept = "learning_rate" in parameters

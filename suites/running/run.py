@@ -152,8 +152,10 @@ def run(
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if Store.exists(out):
             lines.insert(-1, describe_store(look_into_store(chosen, out, plan)))
+        # What is asked for goes to the standard output; reports about work do not.
+        say = print if progress == "auto" else display.say
         for line in [*lines[:-1], *notes, lines[-1]]:
-            display.say(line)
+            say(line)
         return RunResult(Path(out), cells, dry_run=True)
     check_data(chosen)
     store = open_store(chosen, out, plan)

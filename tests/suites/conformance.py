@@ -251,9 +251,9 @@ published tasks that are implemented. Not implemented are {missing}.
 - **first loss**: our loss at initialisation, the mean of {seeds} seeds, on made-up data. These are
   blocky images whose pixels have the mean and the deviation of the data set's, or uniform tokens.
 - **published**: the first value of the published envelope of Adam. The 12 tasks that have no such
-  envelope show that of four optimizers, and seven have neither. It is the minimum over rates, and so a little lower. On real
-  data our loss would be closer. Where the data matter (autoencoders, squared error), only the scale
-  can agree.
+  envelope show that of four optimizers, and seven have neither. It is the minimum over rates, and
+  so a little lower. On real data our loss would be closer. Where the data matter (autoencoders,
+  squared error), only the scale can agree.
 - **{steps} steps**: losses, gradients and parameters are finite, and every step moves the
   parameters.
 {unchecked}

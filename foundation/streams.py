@@ -28,7 +28,7 @@ def prepare_streams() -> None:
     null = Path(os.devnull)
     sys.stdin = sys.stdin or null.open(encoding="utf-8")
     for name in ("stdout", "stderr"):
-        stream: TextIO | None = getattr(sys, name)
+        stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, null.open("w", encoding="utf-8"))
         elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -49,6 +49,6 @@ def drop_output() -> None:
                 os.close(null)
 
 
-def is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: io.TextIOBase | TextIO | None) -> bool:
     """Return whether there is such a stream, and it shows on a terminal."""
     return stream is not None and not stream.closed and stream.isatty()

@@ -82,14 +82,18 @@ def run(
     )
     if not result.missing:
         return 0
-    failed = result.failed or {}
-    for shard, record in sorted(failed.items()):
-        print(f"velodrome: shard {shard} failed: {record.get('message')}", file=sys.stderr)
-    if others := result.missing - len(failed):
+    failed = len(result.failed or ())
+    if failed:
         print(
-            f"velodrome: {plural(others, 'shard')} of {result.directory} cannot be read back; "
+            f"velodrome: {plural(failed, 'shard')} failed; why is said above, and kept in "
+            f"{result.directory / 'failures'}. Run the same command again to try "
+            f"{'it' if failed == 1 else 'them'} once more.",
+            file=sys.stderr,
+        )
+    if lost := result.missing - failed:
+        print(
+            f"velodrome: {plural(lost, 'shard')} cannot be read back from {result.directory}; "
             "`velodrome report` names the files and what is wrong with them.",
             file=sys.stderr,
         )
-    print("velodrome: run the same command again to try these once more.", file=sys.stderr)
     return 1

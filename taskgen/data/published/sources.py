@@ -69,9 +69,7 @@ _IDX_FILES = (
 )
 
 
-def _files(
-    base: str, names: Sequence[str], *facts: tuple[int, str] | tuple[int, str, str]
-) -> tuple[RawFile, ...]:
+def _files(base: str, names: Sequence[str], *facts: tuple[int, str, str]) -> tuple[RawFile, ...]:
     return tuple(RawFile(base + name, *fact) for name, fact in zip(names, facts, strict=True))
 
 
@@ -126,22 +124,22 @@ FASHION_MNIST = _files(
 LM1B = _files(
     "http://www.statmt.org/lm-benchmark/",
     ["1-billion-word-language-modeling-benchmark-r13output.tar.gz"],
-    (1_792_209_805, "01ba60381110baf7f189dfd2b8374de371e8c9a340835793f190bdae9e90a34e"),
+    (1_792_209_805, "01ba60381110baf7f189dfd2b8374de371e8c9a340835793f190bdae9e90a34e", ""),
 )
 CIFAR10 = _files(
     "https://www.cs.toronto.edu/~kriz/",
     ["cifar-10-binary.tar.gz"],
-    (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
+    (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", ""),
 )
 CIFAR100 = _files(
     "https://www.cs.toronto.edu/~kriz/",
     ["cifar-100-binary.tar.gz"],
-    (168_513_733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),
+    (168_513_733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec", ""),
 )
 FOOD101 = _files(
     "http://data.vision.ee.ethz.ch/cvl/",
     ["food-101.tar.gz"],
-    (4_996_278_331, "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4"),
+    (4_996_278_331, "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4", ""),
 )
 
 

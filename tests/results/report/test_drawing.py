@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,23 @@ def test_files_are_what_matplotlib_saves(tmp_path: Path, drawing: list[Plot]):
             metadata = without.get(path.suffix, {"Date": None, "Creator": None})
             figure.savefig(tmp_path / "theirs", format=path.suffix[1:], metadata=metadata)
             assert path.read_bytes() == (tmp_path / "theirs").read_bytes(), path.suffix
+
+
+@pytest.mark.parametrize("backend", ["module://no_such.backend", "svg"])
+def test_the_backend_of_the_environment_is_no_matter(backend: str, tmp_path: Path):
+    """Jupyter names its own, also for commands of another Python, which may not have it."""
+    code = (
+        "import os, velodrome.results.report, matplotlib\n"
+        "from velodrome.results.report.figures.drawing import save\n"
+        "from velodrome.results.report.figures.style import new_figure\n"
+        f"save(new_figure(1, 1), __import__('pathlib').Path({str(tmp_path / 'f')!r}))\n"
+        "print(os.environ['MPLBACKEND'], matplotlib.rcParams['backend'])"
+    )
+    environment = {**os.environ, "MPLBACKEND": backend}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    kept, chosen = done.stdout.split()
+    assert kept == backend and (chosen == "svg") == (backend == "svg")
+    assert (tmp_path / "f.pdf").is_file()

@@ -63,8 +63,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise WriteError(
-            f"cannot write {target}: {reason}. Nothing was left half-written; make room or "
-            f"choose a place that you may write to, and run the command again.{cache_hint(target)}"
+            f"cannot write {os.fspath(path)}: {reason}. Nothing was left half-written; make room "
+            f"or choose a place that you may write to, and run the command again.{cache_hint(target)}"
         ) from error
     finally:
         if temporary is not None:

@@ -51,13 +51,13 @@ def load_suite(name: str) -> Suite:
       PlanError: The function that makes the suite raised something, or returned something else.
     """
     if name.endswith(".json"):
-        return _from_file(resolved(name))
+        return _from_file(Path(name))
     if name not in suites and ".py:" not in name:
         whole, slash, group = name.partition("/")
         if slash and whole in suites:
             return part_of_suite(load_suite(whole), group)
         if is_path(name):
-            return _from_file(resolved(name))
+            return _from_file(Path(name))
     found = suites.get(name)
     made = _call(name, found) if callable(found) else found
     if not isinstance(made, Suite):
@@ -150,12 +150,12 @@ def _call(name: str, function: Callable[[], object]) -> object:
 
 
 def _from_file(path: Path) -> Suite:
-    if (path / "suite.json").is_file():
+    if resolved(path / "suite.json").is_file():
         raise SpecError(
             "suite", str(path), f"a file; this is a store, its suite is {path / 'suite.json'}"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(resolved(path).read_text(encoding="utf-8"))
     except OSError as error:
         taken = (
             "" if path.suffix == ".json" else "; as no suite has that name, it is read as a file"

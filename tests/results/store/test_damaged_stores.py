@@ -206,13 +206,13 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_mutation_of_a_file_is_a_traceback(damaged: Path):
-    found = [outcome(damaged, number, int(number % 100 == 0)) for number in range(500)]
-    assert min(found.count("read"), found.count("refused")) > 50
+    found = [outcome(damaged, number, int(number % 100 == 0)) for number in range(200)]
+    assert min(found.count("read"), found.count("refused")) > 30
 
 
 @pytest.mark.long
 def test_no_mutation_of_ten_thousand_is_a_traceback(damaged: Path):
-    for number in range(500, 10_500):
+    for number in range(200, 10_200):
         outcome(damaged, number, 2 if number % 1000 == 1 else int(number % 200 == 0))
 
 

@@ -59,7 +59,7 @@ def read_pickle(content: bytes, *, key: str, what: str) -> tuple[np.ndarray, np.
     A pickle is a program, and running it can do anything; here its instructions are only read. The
     longest text in it are the pixels, and the numbers after the text ``key`` are the labels.
     """
-    pixels, labels, last = b"", [], ""
+    pixels, labels, last, by_columns = b"", [], "", False
     try:
         for code, value, _ in pickletools.genops(content):
             if isinstance(value, str | bytes | bytearray):
@@ -68,8 +68,10 @@ def read_pickle(content: bytes, *, key: str, what: str) -> tuple[np.ndarray, np.
                 last = data[:32].decode("latin1")
             elif last == key and code.name in ("BININT1", "BININT", "BININT2", "INT"):
                 labels.append(value)
-            elif code.name == "NEWTRUE":
-                raise ValueError("its arrays are stored by columns")
+            elif code.name in ("NEWTRUE", "NEWFALSE") and not pixels:
+                by_columns = code.name == "NEWTRUE"  # the last one before the pixels
+        if by_columns:
+            raise ValueError("its pixels are stored by columns")
         image = np.frombuffer(pixels, np.uint8).reshape(len(labels), 3, 32, 32)
         label = np.array(labels, np.uint8)
     except (ValueError, OverflowError) as error:

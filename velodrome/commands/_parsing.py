@@ -128,7 +128,7 @@ def _options(function: Callable[..., int]) -> Iterator[str]:
 
 def _initials(option: str) -> str:
     """Return ``--lr`` for ``--learning-rates``."""
-    return "--" + "".join(word[0] for word in option.removeprefix("--").split("-"))
+    return "--" + "".join(word[:1] for word in option.removeprefix("--").split("-"))
 
 
 def _option_of(arguments: Sequence[str], word: str) -> str:

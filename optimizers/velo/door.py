@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
-from jax.sharding import AbstractMesh, AxisType, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, use_abstract_mesh
 from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
@@ -118,12 +118,9 @@ def _sharded_by_the_compiler(
     def automatic(
         gradients: PyTree, state: PyTree, params: PyTree, value: ArrayLike
     ) -> tuple[PyTree, PyTree]:
-        shardings = specs(params), specs(state)
-        concrete = isinstance(mesh, Mesh)
-        with jax.set_mesh(mesh) if concrete else jax.sharding.use_abstract_mesh(mesh):
-            return jax.sharding.auto_axes(update, out_sharding=shardings)(
-                gradients, state, params, value
-            )
+        shard = jax.sharding.auto_axes(out_sharding=(specs(params), specs(state)))
+        with jax.set_mesh(mesh) if isinstance(mesh, Mesh) else use_abstract_mesh(mesh):
+            return shard(update)(gradients, state, params, value)
 
     return automatic
 
@@ -133,5 +130,7 @@ def _explicit_mesh(params: Sequence[jax.Array]) -> Mesh | AbstractMesh | None:
     for leaf in params:
         abstract = jax.typeof(leaf).sharding.mesh
         if AxisType.Explicit in abstract.axis_types:
-            return abstract if isinstance(leaf, Tracer) else leaf.sharding.mesh
+            if isinstance(leaf, Tracer) or not isinstance(leaf.sharding, NamedSharding):
+                return abstract
+            return leaf.sharding.mesh
     return None

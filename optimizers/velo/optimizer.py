@@ -29,7 +29,7 @@ def velo(
     num_steps: ArrayLike,
     *,
     weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny",
-    weight_decay: ArrayLike = 0.0,
+    weight_decay: float | Array = 0.0,
     max_training_steps: ArrayLike = MAX_TRAINING_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
     """Return VeLO (Metz et al. 2022, arXiv 2211.09760): learned, with no learning rate to tune.
@@ -77,7 +77,7 @@ def velo_from_theta(
     theta: VeLOWeights,
     num_steps: ArrayLike,
     *,
-    weight_decay: ArrayLike = 0.0,
+    weight_decay: float | Array = 0.0,
     max_training_steps: ArrayLike = MAX_TRAINING_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
     """Return `velo` with weights that may be traced, vmapped or differentiated (meta-training).
@@ -170,7 +170,7 @@ def average_gradients(
 
 
 def add_weight_decay(
-    inner: optax.GradientTransformationExtraArgs, weight_decay: ArrayLike
+    inner: optax.GradientTransformationExtraArgs, weight_decay: float | Array
 ) -> optax.GradientTransformationExtraArgs:
     """Add an L2 penalty to the gradients and to the loss that ``inner`` sees; see `velo`."""
 

@@ -100,6 +100,11 @@ def check_types(name: str, tx: Any, params: Any) -> None:
     assert types(state) == types(new)
 
 
+def _multi_steps(every: Any) -> optax.GradientTransformationExtraArgs:
+    # Its own method `gradient_transformation` passes no keywords on.
+    return optax.GradientTransformationExtraArgs(every.init, every.update)
+
+
 MASK = {"b": False, "s": True, "w": True}
 LABELS = {"b": "other", "s": "this", "w": "this"}
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
@@ -110,9 +115,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "flatten": optax.flatten,
     "masked": lambda tx: optax.masked(tx, MASK),
     "partition": lambda tx: optax.partition({"this": tx, "other": optax.sgd(0.1)}, LABELS),
-    "MultiSteps": lambda tx: optax.GradientTransformationExtraArgs(
-        (steps := optax.MultiSteps(tx, 2)).init, steps.update
-    ),
+    "MultiSteps": lambda tx: _multi_steps(optax.MultiSteps(tx, 2)),
     "schedule_free": lambda tx: optax.contrib.schedule_free(tx, 1.0),
 }
 

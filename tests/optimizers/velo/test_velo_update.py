@@ -243,11 +243,11 @@ def test_derivatives_go_through_an_update(shapes):
 
     theta = weights()
     compiled = jax.jit(jax.value_and_grad(size_of_step, (0, 1, 2)))  # one program for all
-    at = (0.0, params, gradient)
+    at: Any = (0.0, params, gradient)
     slopes = compiled(*at)[1]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
-    def difference(argument, move):
+    def difference(argument: int, move: Any) -> Any:
         above, below = (
             compiled(*at[:argument], move(at[argument], sign * 0.01), *at[argument + 1 :])[0]
             for sign in (1, -1)

@@ -28,7 +28,7 @@ from velodrome.results.store.store import Store
 
 PUBLISHED = Path(__file__).with_name("fashion_mnist_envelopes.json")
 STEPS = (1_000, 2_000, 5_000, 10_000)
-HEADER = ("task", "seeds", "steps", "published", "ours", "difference")
+HEADER = ("task", "seeds", "rates", "steps", "published", "ours", "difference")
 
 
 def curves(stores: Sequence[Path]) -> pd.DataFrame:
@@ -48,8 +48,9 @@ def curves(stores: Sequence[Path]) -> pd.DataFrame:
             published = known[name]
             steps, reached = at_published_steps(ours, task.evaluations, published)
             theirs = np.interp(steps, published.steps, published.losses)
+            runs = {"seeds": len(ours.sweep.seeds), "rates": len(ours.sweep.points)}
             part = {"step": steps, "published": theirs, "ours": reached}
-            parts.append(pd.DataFrame({"task": name, "seeds": len(ours.sweep.seeds), **part}))
+            parts.append(pd.DataFrame({"task": name, **runs, **part}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -58,7 +59,8 @@ def table(found: pd.DataFrame) -> str:
     rows = [HEADER, (":--", *["--:"] * (len(HEADER) - 1))]
     for task in dict.fromkeys(found["task"]):
         part = found[found["task"] == task]
-        seeds, at = np.asarray(part["seeds"])[0], np.asarray(part["step"], float)
+        runs = [str(np.asarray(part[name])[0]) for name in ("seeds", "rates")]
+        at = np.asarray(part["step"], float)
         for steps in STEPS:
             if steps > at[-1]:
                 continue
@@ -67,7 +69,7 @@ def table(found: pd.DataFrame) -> str:
                 for side in ("published", "ours")
             )
             losses = (f"{theirs:.4g}", f"{ours:.4g}", f"{100 * (ours / theirs - 1):+.1f}%")
-            rows.append((f"`{task}`", str(seeds), f"{steps:,}", *losses))
+            rows.append((f"`{task}`", *runs, f"{steps:,}", *losses))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     found = curves(chosen.stores)
     if chosen.curves:
-        atomic_write_text(chosen.curves, found.to_csv(index=False, float_format="%.6g"))
+        atomic_write_text(chosen.curves, found.to_csv(index=False, float_format="%.8g"))
     print(table(found), end="")
     return 0
 

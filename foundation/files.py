@@ -64,7 +64,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
         reason = error.strerror or str(error)
         raise WriteError(
             f"cannot write {os.fspath(path)}: {reason}. Nothing was left half-written; make room "
-            f"or choose a place that you may write to, and run the command again.{cache_hint(target)}"
+            "or choose a place that you may write to, and run the command again."
+            f"{cache_hint(target)}"
         ) from error
     finally:
         if temporary is not None:

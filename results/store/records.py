@@ -115,7 +115,7 @@ class _ShardMetadata(TypedDict):
     shard: str
     cell: _ShardCell
     lanes: tuple[LaneInfo, ...]
-    data: _ShardData
+    data: ShardData
     suite_hash: str
     protocol_hash: str
 
@@ -126,10 +126,15 @@ class _ShardData(TypedDict):
     provenance: str
 
 
+class ShardData(_ShardData, total=False):
+    splits: Mapping[str, str]
+
+
 class ShardMetadata(_ShardMetadata, total=False):
     """What a shard's file says about itself."""
 
     plan_hash: str | None
+    protocol: Mapping[str, object]
     versions: Mapping[str, str]
     device: Device
     started: str
@@ -151,9 +156,9 @@ class Timing(TypedDict, total=False):
     seconds_per_step: Seconds
     baseline_seconds_per_step: Seconds | None
     ratio: float | None
-    compile_seconds: float | None
-    memory_bytes: float | None
-    eval_seconds: float | None
+    compile_seconds: float
+    memory_bytes: float
+    eval_seconds: float
     device: Device
     threads: int
 

@@ -18,7 +18,7 @@ HEADLINE_COLUMNS = (
     "label", "split", "unit", "scope", "statistic", "value", "low", "high", "low_new_tasks",
     "high_new_tasks", "lower_bound", "low_open", "high_open", "low_new_tasks_open",
     "high_new_tasks_open", "tasks", "planned", "seeds", "censored", "diverged",
-    "saturated", "incomplete", "failed", "missing",
+    "saturated", "no_progress", "incomplete", "failed", "missing",
 )  # fmt: skip
 """``lower_bound`` says that ``value`` is at least that much, ``*_open`` that an end of an interval
 is, because it would be larger if the baseline had been run for longer."""
@@ -119,7 +119,7 @@ def _counts(results: Sequence[TaskResult], censored: np.ndarray) -> dict[str, in
         "censored": int(censored.sum()),
         "diverged": status.count("diverged"),
         "saturated": sum(bool(result.row["saturated"]) for result in results),
-        **{name: status.count(name) for name in ("incomplete", "failed", "missing")},
+        **{name: status.count(name) for name in ("no progress", "incomplete", "failed", "missing")},
     }
 
 
@@ -133,8 +133,9 @@ def headline_table(found: Sequence[Headline]) -> pd.DataFrame:
             name: getattr(headline, name)
             for name in ("label", "split", "unit", "scope", "tasks", "planned", "seeds")
         }
+        counts = {name.replace(" ", "_"): count for name, count in headline.counts.items()}
         rows += [
-            {**about, **headline.counts, "statistic": statistic, **number.row()}
+            {**about, **counts, "statistic": statistic, **number.row()}
             for statistic, number in numbers.items()
         ]
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))

@@ -19,7 +19,7 @@ from velodrome.results.store.curves import Sweep, seed_mean
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
-    "saturated", "notes", "steps", "budget", "seeds", "seeds_diverged", "paired",
+    "saturated", "baseline_progress", "candidate_progress", "notes", "steps", "budget", "seeds", "seeds_diverged", "paired",
     "best_rate", "best_rate_at_edge", "best_rate_at_steps",
     "initial_train", "baseline_train", "baseline_train_at_budget", "candidate_train",
     "initial_heldout", "baseline_heldout", "baseline_heldout_at_budget", "candidate_heldout",
@@ -33,6 +33,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the summary.
 
+``*_progress`` says whether that side makes progress; see ``velodrome.results.speedup.progress``.
 ``steps`` is the candidate's horizon N, ``budget`` the baseline's last step. ``best_rate`` has the
 lowest seed-mean loss at the budget, ``best_rate_at_steps`` at N; ``best_rate_at_edge`` says that it
 is the first or last of the grid, so that a better one may lie outside. Where every rate has
@@ -45,7 +46,8 @@ are drawn together. ``trials`` and ``candidate_trials`` are grid points of eithe
 ``speedup_low`` and ``speedup_high`` are the 95% interval of the default speedup in steps over draws
 of the seeds, blank under 5 seeds; ``speedup_steps_heldout`` is the default speedup of held-out
 losses.
-Where the baseline's sweep is incomplete, its columns and the speedups are blank.
+Where the baseline's sweep is incomplete, its columns and the speedups are blank; where neither side
+makes progress, the speedups are.
 """
 
 
@@ -76,6 +78,9 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     }
     if task.whole is not None:
         row |= _baseline_losses(task.whole, task.heldout, cell.horizon)
+        row["baseline_progress"] = task.whole.progress
+        if outcome.compared:
+            row["candidate_progress"] = outcome.progress
         if outcome.speedups and outcome.train is not None:
             row["paired"] = paired(outcome.train, task.whole.sweep)
     return row | _candidate_losses(outcome) | _speedups(outcome)

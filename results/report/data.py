@@ -173,7 +173,7 @@ def collect(
         published += published_rows(task, reference) if reference else []
         failures += task_failures(task)
         sensitivity += sensitivity_rows(task)
-        equal += [] if task.saturated else [after_equal_steps(task)]
+        equal.append(after_equal_steps(task))
         times += time_rows(task, timings)
         anytime += anytime_rows(task)
         if task.envelopes:

@@ -25,7 +25,7 @@ from velodrome.results.report.tables import (
 )
 
 _STYLES = {
-    "ok": "green", "censored": "green", "saturated": "yellow", "diverged": "red",
+    "ok": "green", "censored": "green", "saturated": "yellow", "no progress": "yellow", "diverged": "red",
     "incomplete": "red", "failed": "red", "missing": "red",
 }  # fmt: skip
 _LEGEND = """\

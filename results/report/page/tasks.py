@@ -17,6 +17,7 @@ STATUS_MEANING = {
     "ok": "has a speedup",
     "censored": "faster than can be measured: the speedup is a lower bound",
     "saturated": "the baseline's loss falls to nearly nothing: not in the headline",
+    "no progress": "neither side learns anything: nothing to compare, not in the headline",
     "diverged": "the loss became infinite: a speedup of 0",
     "incomplete": "runs of the baseline are missing: no speedup",
     "failed": "could not be run",

@@ -55,13 +55,24 @@ def test_equal_steps_choose_the_rate_after_as_many_steps(store: Store):
     first, second, *_ = (after_equal_steps(task) for task in compare(store))
     adam, velo = first
     assert adam.baseline and adam.paired and velo.paired and adam.label == "Adam"
-    assert adam.time == pytest.approx(200, abs=1) and len(adam.rate_losses) == 4
+    assert adam.times == pytest.approx([50, 100, 150]) and len(adam.rate_losses) == 4
     assert np.argmin(adam.rate_losses) == 2
-    # Four times as fast: the same exponential reaches Adam's loss at a quarter of the steps.
-    assert velo.time == pytest.approx(50, rel=0.03)
+    # Four times as fast: the same exponential reaches Adam's losses at a quarter of the steps.
+    assert velo.times == pytest.approx([12.5, 25, 37.5], rel=0.03)
     assert (velo.losses < adam.losses).all() and velo.loss_draws.shape == (126, 5)
-    # Half as fast does not come there within as many steps.
-    assert np.isinf(second[1].time)
+    # Half as fast reaches only the first two within as many steps.
+    assert second[1].times == pytest.approx([100, 200, np.inf], rel=0.03)
+
+
+def test_who_is_faster_and_ends_a_trace_higher_scores_higher(tmp_path: Path):
+    quick = Candidate("quick", [2.0], above=0.06)
+    slow = Candidate("slow", [0.6])
+    data = collect(make(tmp_path, [quick, slow], rates=RATES, noise=0.0, multiple=1).store)
+    lost = data.pairs.set_index(["label", "other"])["probability"]
+    assert lost["quick", "Adam"] == 0.0  # it ends higher on every seed
+    score = data.profile_scores.set_index(["label", "against"])["score"]
+    assert score["quick", "all"] == 1.0 > score["Adam", "all"] > score["slow", "all"] > 0.0
+    assert score["quick", "Adam"] > score["Adam", "quick"]
 
 
 def test_sensitivity_marks_the_best_rate(data: ReportData):

@@ -28,7 +28,7 @@ def test_the_headline(files: ReportFiles):
     headline = found["headline", "steps"]
     assert (headline.tasks, headline.planned, headline.seeds) == (5, 7, 3)
     assert headline.counts == {
-        "censored": 1, "diverged": 1, "saturated": 0, "incomplete": 0, "failed": 1, "missing": 1,
+        "censored": 1, "diverged": 1, "saturated": 0, "no progress": 0, "incomplete": 0, "failed": 1, "missing": 1,
     }  # fmt: skip
     # Diverged, 1, 2, 4 and at least 5.
     assert headline.median.value == pytest.approx(2.0, rel=0.05)

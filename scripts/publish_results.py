@@ -2,9 +2,9 @@
 
 ``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder with the files of
 the store (several stores have a folder each), the headline, the summary, the report as a page and
-as text, and ``SHA256SUMS`` of them all. ``--refresh DIRECTORY ...`` writes the reports of such folders
-again, from the stores in them. :func:`check_published` computes the headline again from the stored
-curves.
+as text, and ``SHA256SUMS`` of them all. ``--refresh DIRECTORY ...`` writes the reports of such
+folders again, from the stores in them. :func:`check_published` computes the headline again from the
+stored curves.
 """
 
 from __future__ import annotations

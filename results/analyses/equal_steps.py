@@ -19,7 +19,6 @@ from velodrome.results.speedup.envelope import steps_to_loss
 from velodrome.results.speedup.resample import DrawnMeans, multisets, paired
 from velodrome.results.store.curves import Sweep
 
-
 TARGETS = (0.25, 0.5, 0.75)
 """Shares of N after which the tuned baseline's loss is a target."""
 

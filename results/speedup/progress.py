@@ -8,9 +8,11 @@ from jaxtyping import Bool, Float
 NOISE_MULTIPLE = 3.0
 """A run makes progress if its loss falls by more than this multiple of its evaluation noise ..."""
 LEAST_FALL = 0.001
-"""... and by more than this share of its first loss. Tuned Adam falls by at least 0.25% of it within
-2,000 steps on each of the 110 tasks with published curves of Adam (the next lowest falls by 1.1%),
-while float32 losses resolve about a millionth of it."""
+"""... and by more than this share of its first loss.
+
+Tuned Adam falls by at least 0.25% of it within 2,000 steps on each of the 110 tasks with published
+curves of Adam (the next lowest falls by 1.1%); losses in float32 resolve about a millionth of it.
+"""
 # Upper quartile of the difference of two draws from a normal distribution, over its deviation.
 _QUARTILE = 0.6745 * np.sqrt(2)
 _LOWEST = 0.1

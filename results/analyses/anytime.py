@@ -44,7 +44,7 @@ def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
         smooth = baseline.definition.smooth_candidate(losses)
         at = np.unique(np.round(SHARES * (len(sweep.steps) - 1)).astype(int))
         at = at[at > 0]
-        reached, steps = baseline.to_beat(baseline.curve(len(sweep.steps))), baseline.sweep.steps
+        reached, steps = baseline.to_beat(baseline.curve(len(sweep.steps))), baseline.steps
         for index in at:
             targets, step = smooth[:, index], int(sweep.steps[index])
             moved = makes_progress(losses, targets)

@@ -8,7 +8,6 @@ its budget of K N steps gives a speedup of *at least* K: it is right-censored, n
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -123,6 +122,7 @@ class BaselineEnvelope:
     _curves: dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]] = field(
         default_factory=dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]], repr=False
     )
+    _progress: list[bool] = field(default_factory=list[bool], repr=False)
 
     def __post_init__(self) -> None:
         _check_axis(self.sweep, "the baseline")
@@ -131,10 +131,12 @@ class BaselineEnvelope:
     def budget(self) -> int:
         return self.sweep.horizon if self.planned is None else self.planned
 
-    @cached_property
+    @property
     def progress(self) -> bool:
         """Whether some rate makes progress on most of its seeds."""
-        return sweep_makes_progress(self.sweep.losses, self.sweep.present)
+        if not self._progress:
+            self._progress.append(sweep_makes_progress(self.sweep.losses, self.sweep.present))
+        return self._progress[0]
 
     def by(self, definition: Definition) -> BaselineEnvelope:
         """Return the envelope of these runs by another definition."""

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Generic, TypeVar, cast
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.errors import UnknownNameError, VelodromeError, which_object
 
 T = TypeVar("T")
 
@@ -133,6 +133,8 @@ class Registry(Generic[T]):
 
     def _from_entry_point(self, name: str) -> T:
         points = [point for point in self._points() if point.name == name]
+        if not points and name.endswith(".py"):
+            raise which_object(name)
         if not points:
             raise UnknownNameError(self.kind, name, self.names())
         targets = sorted({point.value for point in points})
@@ -147,9 +149,11 @@ class Registry(Generic[T]):
         module_name, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except (Exception, SystemExit) as error:  # another package may raise anything
+            what = "" if isinstance(error, ImportError | AttributeError) else type(error).__name__
             raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded from {target!r}: {error}."
+                f"the {self.kind} {name!r} cannot be loaded from {target!r}: "
+                f"{what}{': ' * bool(what)}{error}."
             ) from error
 
     def _from_file(self, name: str) -> T:

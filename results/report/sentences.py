@@ -14,6 +14,7 @@ from velodrome.results.analyses.verdict import advice, lead, ranked, significanc
 from velodrome.results.report.context import times
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
+from velodrome.results.speedup.progress import LEAST_FALL, NOISE_MULTIPLE
 from velodrome.results.speedup.stats import BAND_SEEDS, FEW_TASKS, Aggregate
 from velodrome.results.store.provenance import UNKNOWN
 
@@ -174,7 +175,7 @@ def _interval_lines(data: ReportData) -> Iterator[str]:
 
 
 def _left_out_lines(data: ReportData) -> Iterator[str]:
-    """Count tasks that are saturated, and those on which the baseline diverged at every rate."""
+    """Count tasks that are saturated, without progress, or lost by every rate of the baseline."""
     planned, baseline = data.context.tasks, data.context.baseline
     tasks = data.summary.drop_duplicates("index")
     saturated = int(np.sum(tasks["saturated"].eq(True).to_numpy()))
@@ -182,6 +183,15 @@ def _left_out_lines(data: ReportData) -> Iterator[str]:
         f"Saturated tasks ({saturated} of {planned}) are left out of all medians, shares and "
         "intervals, except in the rows of all tasks."
     )
+    still = len(set(data.summary.loc[data.summary["status"] == "no progress", "index"]))
+    if still:
+        yield (
+            f"On {still} of {plural(planned, 'task')} an optimizer makes no progress, nor does "
+            f"{baseline}: such a task is left out for that optimizer. A run makes progress if its "
+            f"loss falls below its own first one by more than {LEAST_FALL:.1%} of it and by more "
+            f"than {NOISE_MULTIPLE:g} times its evaluation noise (docs/speedup.md says where these "
+            "come from)."
+        )
     diverged = int(np.isposinf(tasks["baseline_train_at_budget"].to_numpy(float)).sum())
     if diverged:
         yield (

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, PyTree
@@ -28,7 +29,9 @@ from velodrome.optimizers.velo.loss_averages import (
     loss_features,
     update_averages,
 )
-from velodrome.optimizers.velo.network import ACCUMULATORS, PARAMETER, prepare
+from velodrome.optimizers.velo.network import prepare
+from velodrome.optimizers.velo.pruning import prune
+from velodrome.optimizers.velo.reads import ACCUMULATORS, MOMENTUM, PARAMETER, Reads
 from velodrome.optimizers.velo.tensor_statistics import Statistics, initial_statistics, lstm_inputs
 
 GroupState = matrices.MatrixState | vectors.VectorState
@@ -52,8 +55,10 @@ def scale_by_velo(
 ) -> optax.GradientTransformationExtraArgs:
     """Return VeLO itself: without weight decay, accumulation and the checks of their arguments.
 
-    ``num_steps``, the updates of the run, may be traced.
+    ``num_steps``, the updates of the run, may be traced. What the controller's weights do not read
+    is neither computed nor kept.
     """
+    controller, reads = prune(controller)
 
     def init(params: PyTree) -> VeLOState:
         groups = make_groups([_check_leaf(leaf).shape for leaf in jax.tree.leaves(params)])
@@ -63,7 +68,7 @@ def scale_by_velo(
             loss=init_averages(num_steps),
             lstm=initial_state(controller, tensors),
             statistics=initial_statistics(tensors),
-            groups=tuple(_module(group).init_state(group) for group in groups),
+            groups=tuple(_module(group).init_state(group, reads) for group in groups),
         )
 
     def update(
@@ -87,6 +92,7 @@ def scale_by_velo(
         observed = [
             _module(group).observe(
                 group,
+                reads,
                 old,
                 group.stack(group.pick(gradients)),
                 group.stack(group.pick(parameters)),
@@ -97,8 +103,14 @@ def scale_by_velo(
         accumulated = tuple(new for new, _, _ in observed)
         means = jnp.concatenate([means for _, means, _ in observed], axis=1)
         squares = jnp.concatenate([squares for _, _, squares in observed], axis=1)
-        mean_square = squares[PARAMETER]
-        statistics = Statistics(means=means, variances=squares[ACCUMULATORS])
+        mean_square = squares[reads.measured.index(PARAMETER)]
+        # Mean squares of all channels: what `squares` has of the accumulators are variances.
+        measured = [channel for channel in ACCUMULATORS if channel in reads.measured]
+        rows_of = np.asarray([reads.measured.index(channel) for channel in measured], int)
+        accumulators = np.asarray(measured, int) - MOMENTUM
+        variances = jnp.zeros_like(means).at[accumulators].set(squares[rows_of])
+        about_zero = squares.at[rows_of].add(means[accumulators] ** 2)
+        statistics = Statistics(means=means, variances=variances)
 
         iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32), state.iteration)
@@ -111,15 +123,14 @@ def scale_by_velo(
             loss=loss_features(loss, iteration),
         )
         networks, lstm = control(controller, inputs, state.lstm)
-        # Mean squares of all channels: what `squares` has of the accumulators are variances.
-        about_zero = squares.at[ACCUMULATORS].add(means**2)
-        networks = prepare(networks, about_zero, mean_square)
+        networks = prepare(reads, networks, about_zero, mean_square)
 
         always = same_in_all_lanes(iteration > 0)
         changes = list(gradients)
         for group, new, row in zip(groups, accumulated, rows, strict=True):
             steps = _steps(
                 group,
+                reads,
                 always,
                 new,
                 group.pick(gradients),
@@ -176,6 +187,7 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
 
 def _steps(
     group: Group,
+    reads: Reads,
     always: Array,
     new: GroupState,
     gradients: list[Array],
@@ -189,9 +201,9 @@ def _steps(
     """
     if len(group.members) == 1:
         stacks = group.stack(gradients), group.stack(parameters)
-        return group.shape_back([_module(group).steps(group, new, *stacks, networks)[0]])
+        return group.shape_back([_module(group).steps(group, reads, new, *stacks, networks)[0]])
 
-    zeros = jnp.zeros_like(new.second)
+    zeros = jnp.zeros(jax.eval_shape(group.stack, gradients).shape, jnp.float32)
 
     def steps() -> Array:
         # Stacked once more, inside the branch: so these stacks take memory only while it runs.
@@ -199,6 +211,6 @@ def _steps(
             materialised(always, partial(group.stack, members), zeros=zeros)
             for members in (gradients, parameters)
         )
-        return _module(group).steps(group, new, *stacks, networks)
+        return _module(group).steps(group, reads, new, *stacks, networks)
 
     return group.shape_back(take_apart(always, materialised(always, steps, zeros=zeros)))

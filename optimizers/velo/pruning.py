@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Bool
 
 from velodrome.optimizers.velo.controller import Controller
-from velodrome.optimizers.velo.reads import (
-    EVERYTHING,
-    PARTS,
-    STARTS,
-    Reads,
-)
+from velodrome.optimizers.velo.reads import EVERYTHING, PARTS, STARTS, Reads
 from velodrome.optimizers.velo.weights.tree import WIDTH
 
 _GATES = 4
@@ -46,9 +43,10 @@ def prune(controller: Controller) -> tuple[Controller, Reads]:
         head_w=arrays.head_w[units][:, network],
         head_b=arrays.head_b[network],
     )
-    return pruned, Reads(
-        tuple(np.flatnonzero(network).tolist()), tuple(np.flatnonzero(read).tolist())
-    )
+    positions, inputs = (tuple(np.flatnonzero(alive).tolist()) for alive in (network, read))
+    # Constants, even where a transformation is built inside a traced function.
+    with jax.ensure_compile_time_eval():
+        return Controller(*map(jnp.asarray, pruned)), Reads(positions, inputs)
 
 
 def _live_numbers(written: Bool[np.ndarray, " flat"]) -> Bool[np.ndarray, " flat"]:

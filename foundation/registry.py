@@ -147,9 +147,11 @@ class Registry(Generic[T]):
         module_name, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except (Exception, SystemExit) as error:  # another package may raise anything
+            what = "" if isinstance(error, ImportError | AttributeError) else type(error).__name__
             raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded from {target!r}: {error}."
+                f"the {self.kind} {name!r} cannot be loaded from {target!r}: "
+                f"{what}{': ' * bool(what)}{error}."
             ) from error
 
     def _from_file(self, name: str) -> T:

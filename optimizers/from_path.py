@@ -12,15 +12,6 @@ from velodrome.foundation.errors import UnknownNameError, VelodromeError
 from velodrome.foundation.files import sha256_file
 from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec, required_arguments
 
-#: What optax's own optimizers need at each update; their signatures do not show it.
-_OPTAX_NEEDS: dict[str, frozenset[str]] = {
-    "lbfgs": frozenset({"value", "grad", "value_fn"}),
-    "polyak_sgd": frozenset({"value"}),
-    "contrib.momo": frozenset({"value"}),
-    "contrib.momo_adam": frozenset({"value"}),
-    "contrib.reduce_on_plateau": frozenset({"value"}),
-}
-
 
 def load(name: str) -> Any:
     """Return the object at ``"module:attribute"``; the attribute may have dots.
@@ -68,7 +59,12 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
             "factory."
         )
     if not parameters:
-        made = found()
+        try:
+            made = found()
+        except Exception as error:  # a user's function may raise anything
+            raise VelodromeError(
+                f"the factory of the optimizer {name!r} failed: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(made, OptimizerSpec):
             return made
     swept = "learning_rate" in parameters
@@ -77,10 +73,8 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
         needs |= {"num_steps"}
     module, _, attribute = name.partition(":")
     eval_params = getattr(found, "eval_params", None)
-    if module == "optax":
-        needs |= _OPTAX_NEEDS.get(attribute, frozenset())
-        if attribute.startswith("contrib.schedule_free"):
-            eval_params = load("optax:contrib.schedule_free_eval_params")
+    if module == "optax" and attribute.startswith("contrib.schedule_free"):
+        eval_params = load("optax:contrib.schedule_free_eval_params")
     return OptimizerSpec(
         name=name,
         label=attribute.rpartition(".")[2] or name,

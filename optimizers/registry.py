@@ -60,14 +60,20 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
             _check(name, found)
         else:
             found = super().get(name)
-        return from_path.as_spec(name, found)
+        spec = from_path.as_spec(name, found)
+        if name in BUILT_IN or (spec is found and not spec.traced):
+            return spec
+        from velodrome.optimizers.probe import probed  # noqa: PLC0415 - imports jax
+
+        return probed(spec)
 
 
-optimizers = OptimizerRegistry()
-for _name in (
+BUILT_IN = (
     *("adam", "adam_sqrt_decay", "adam_exp_decay", "adamw", "radam", "adabelief", "yogi", "lamb"),
     *("sgd", "sgdm", "rmsprop", "rmsprop_momentum", "adagrad", "adafactor", "lars", "fromage"),
-    *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw"),
-):
+    *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw", "velo"),
+)
+optimizers = OptimizerRegistry()
+for _name in BUILT_IN[:-1]:
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned:velo_tiny")

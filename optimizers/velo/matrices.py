@@ -53,8 +53,7 @@ class MatrixState(NamedTuple):
 
 
 def init_state(group: MatrixGroup, reads: Reads) -> MatrixState:
-    tensor = (len(group.members), group.batch, group.rows, group.columns)
-    factored = len(reads.factored)
+    tensor, factored = group.stacked, len(reads.factored)
     return MatrixState(
         momentum=jnp.zeros((len(reads.momenta), *tensor), jnp.float32),
         second=jnp.zeros(tensor, jnp.float32) if reads.second else None,

@@ -46,7 +46,7 @@ class VectorState(NamedTuple):
 
 
 def init_state(group: VectorGroup, reads: Reads) -> VectorState:
-    tensor = (len(group.members), group.chunks, group.chunk)
+    tensor = group.stacked
     return VectorState(
         momentum=jnp.zeros((len(reads.momenta), *tensor), jnp.float32),
         second=jnp.zeros(tensor, jnp.float32) if reads.second else None,
@@ -112,10 +112,23 @@ def _channels(
     channels |= {FACTORED_GRADIENT + d: gradient * safe_rsqrt(x + 1e-9) for d, x in squares.items()}
     # The only channels without an epsilon: TINY alone keeps them finite.
     channels |= {
-        FACTORED_MOMENTUM + d: momenta[d] * jax.lax.rsqrt(x)
-        for d, x in squares.items()
-        if d in momenta
+        FACTORED_MOMENTUM + d: _over_root(momenta[d], x) for d, x in squares.items() if d in momenta
     }
     for start in (ROW, COLUMN):
         channels |= rank_one_channels(state.squares, reads.factored, start=start)
     return channels
+
+
+@jax.custom_jvp
+def _over_root(momentum: Array, squares: Array) -> Array:
+    return momentum * jax.lax.rsqrt(squares)
+
+
+@_over_root.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    # The third power of the inverse root is infinite where all gradients were zero, and there it
+    # is multiplied by zero: so it is never computed.
+    momentum, squares = primals
+    inverse = jax.lax.rsqrt(squares)
+    quotient = momentum * inverse
+    return quotient, inverse * (tangents[0] - 0.5 * quotient * (inverse * tangents[1]))

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import DataError, PlanError
+from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import (
@@ -28,6 +28,7 @@ from velodrome.taskgen import description
 from velodrome.taskgen.data.published.prepared import missing
 from velodrome.taskgen.data.published.recipes import how_to_get
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.verify import hash_problem, verify
 from velodrome.taskgen.spec import TaskSpec
 
 
@@ -42,7 +43,8 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
     Raises:
       UnknownNameError: An optimizer, family or data set is not registered.
       PlanError: A cell exists twice.
-      DataError: A data set has no content hash, so that results could not name their data.
+      DataError: A data set has no content hash, so that results could not name their data; the
+        message has the hash to declare.
     """
     protocol = suite.protocol
     specs = {name: optimizers.get(name) for name in suite.optimizers}
@@ -186,16 +188,12 @@ def _groups(
 
 
 def _data(task: TaskSpec, *, without_data: bool) -> DataRef:
-    info = datasets.get(task.data.name).info
-    published = bool(how_to_get(info.name))
-    if not info.content_hash and published and not without_data:
+    dataset = datasets.get(task.data.name)
+    info = dataset.info
+    if not info.content_hash and how_to_get(info.name) and not without_data:
         raise missing(info, "train")
-    if not info.content_hash and not published:
-        raise DataError(
-            f"the data set {info.name!r} of task {task.label} has no content hash, so nobody could "
-            "see whether two results are on the same data. Use a built-in data set "
-            "(`velodrome list datasets`), or register one with a content hash."
-        )
+    if hash_problem(dataset):
+        verify(dataset)  # raises, and says which hashes to declare
     return DataRef(info.name, info.content_hash, info.provenance)
 
 

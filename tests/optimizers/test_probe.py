@@ -159,6 +159,11 @@ def test_any_keyword_of_the_factory_can_be_given():
         adamw.make({"learning_rate": 1.0, "weight_dekay": 0.1}, num_steps=None)
 
 
+def test_learned_optimizers_take_a_weight_decay():
+    with pytest.raises(SpecError, match="weight_decay: got -1.0"):
+        optimizers.get("velo").make({"weight_decay": -1.0}, num_steps=10)
+
+
 def test_keywords_are_those_of_a_partial_too():
     spec = OptimizerSpec("p", "P", functools.partial(optax.sgd, 1e-2))
     with pytest.raises(SpecError, match="among .*'momentum'"):

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Generic, TypeVar, cast
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.errors import UnknownNameError, VelodromeError, which_object
 
 T = TypeVar("T")
 
@@ -133,6 +133,8 @@ class Registry(Generic[T]):
 
     def _from_entry_point(self, name: str) -> T:
         points = [point for point in self._points() if point.name == name]
+        if not points and name.endswith(".py"):
+            raise which_object(name)
         if not points:
             raise UnknownNameError(self.kind, name, self.names())
         targets = sorted({point.value for point in points})

@@ -72,9 +72,6 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
     if "num_steps" in parameters:
         needs |= {"num_steps"}
     module, _, attribute = name.partition(":")
-    eval_params = getattr(found, "eval_params", None)
-    if module == "optax" and attribute.startswith("contrib.schedule_free"):
-        eval_params = load("optax:contrib.schedule_free_eval_params")
     return OptimizerSpec(
         name=name,
         label=attribute.rpartition(".")[2] or name,
@@ -83,7 +80,7 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
         traced=frozenset({"learning_rate"}) if swept else frozenset(),
         needs=needs,
         identity={"file": sha256_file(Path(module).expanduser())} if module.endswith(".py") else {},
-        eval_params=eval_params,
+        eval_params=getattr(found, "eval_params", None),
     )
 
 

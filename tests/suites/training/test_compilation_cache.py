@@ -5,7 +5,7 @@ import time
 import zlib
 from pathlib import Path
 
-from velodrome.suites.training.jax_config import _drop_damaged
+from velodrome.suites.training.compilation_cache import _drop_damaged
 
 
 def test_programs_that_were_cut_short_are_deleted(tmp_path: Path):

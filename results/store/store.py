@@ -176,7 +176,7 @@ class Store:
         Args:
           columns: ``lane``, ``step``, ``split``, ``metric``, ``value``; equally long arrays.
           metadata: ``cell``, ``lanes``, ``data`` and whatever else is known; ``schema``,
-            ``shard``, ``suite_hash`` and ``protocol_hash`` are filled in.
+            ``shard`` and the hashes of suite, protocol and plan are filled in.
 
         Returns:
           The path of the file.
@@ -186,12 +186,13 @@ class Store:
           VelodromeError: It cannot be written; nothing is left half-written.
         """
         self._check_writable()
-        path = self._shard_path(shard_id)
+        path, plan_hash = self._shard_path(shard_id), self.manifest.get("plan_hash")
         full = {
             "schema": shard_file.SCHEMA,
             "shard": shard_id,
             "suite_hash": self.manifest["suite"]["hash"],
             "protocol_hash": self.manifest["protocol_hash"],
+            **({"plan_hash": plan_hash} if plan_hash else {}),
             **metadata,
         }
         reason = self._foreign(shard_id, checked(ShardMetadata, full, path))

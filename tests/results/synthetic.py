@@ -156,7 +156,6 @@ def make(
         "device": {"name": "none"},
     }  # fmt: skip
     plan = plan_of(cells, shards)
-    manifest["plan_hash"] = plan.hash
     store = Store.create(directory, manifest=manifest, plan=plan, suite=suite)
     of_name = {c.name: c for c in candidates}
     cell_of = {cell["id"]: cell for cell in cells}
@@ -217,7 +216,7 @@ def make(
             {
                 "cell": cell,
                 "lanes": metadata_lanes,
-                "plan_hash": plan.hash,
+                "plan_hash": "p",
                 "data": cell["data"],
             },  # fmt: skip
         )

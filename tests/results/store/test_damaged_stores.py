@@ -56,7 +56,8 @@ def base_store(directory: Path) -> Store:
         failed=[("x", 0)], untimed=[("x", 0)],
     ).store  # fmt: skip
     about = {"versions": {"jax": "0.10"}, "device": DEVICE, "command": "velodrome run x --out y"}
-    _rewrite(directory / "manifest.json", **about, meta_training=[COST])
+    manifest = directory / "manifest.json"
+    _rewrite(manifest, **about, meta_training=[COST], plan_hash=store.plan.hash)
     suite = json.loads((directory / "suite.json").read_text())
     tasks = [
         {"spec": {"family": task["family"], "batch_size": 8}, "hash": task["hash"]}
@@ -69,8 +70,9 @@ def base_store(directory: Path) -> Store:
     store.write_timing_failure(untimed, "oom", "out of memory")
     for path in (directory / "shards").glob("*.parquet"):
         said = {"versions": {"jax": "0.9"}, "device": DEVICE, "started": "2026-01-01", "seconds": 3}
+        said["plan_hash"] = store.plan.hash
         _reseal(path, lambda metadata, said=said: json.dumps({**metadata, **said}).encode())
-    return store
+    return Store.open(directory)
 
 
 def _rewrite(path: Path, **fields: object) -> None:

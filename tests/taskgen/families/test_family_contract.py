@@ -12,7 +12,7 @@ import pytest
 from small_tasks import SMALL, quick, random_batch, small_spec
 
 import velodrome
-from velodrome.suites.catalog import suites
+from velodrome.suites.catalog import frozen
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.sampler import MIXTURE
 from velodrome.taskgen.spec import TaskSpec
@@ -75,8 +75,8 @@ PUBLISHED = (
 
 
 def _wide_kinds() -> list[TaskSpec]:
-    published = {task.label: task for task in suites.get("velodrome-extended")().tasks}
-    published |= {task.label: task for task in suites.get("velodrome-83")().tasks}
+    published = {task.label: task for task in frozen("velodrome-extended").tasks}
+    published |= {task.label: task for task in frozen("velodrome-83").tasks}
     return [
         *map(small_spec, SMALL),
         *(small_spec("rnn", cell=cell) for cell in ("vanilla", "lstm", "irnn")),

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from velodrome.foundation.errors import VelodromeError, WriteError
 from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import SHARD, Job, failure_of
-from velodrome.suites.training.jax_config import use_compilation_cache
+from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import Control, ShardRunner, Stopped
 from velodrome.suites.training.timing import time_task
 

@@ -52,8 +52,8 @@ TOTAL_COLUMNS = (
 
 ``change`` is the median over tasks of the tasks' changes; ``low`` and ``high`` are its 95% interval
 for the same tasks and new seeds, ``*_new_tasks`` for new tasks too; one seed has no interval, nor
-have fewer than five tasks. ``p`` is from Wilcoxon's signed-rank test over tasks, ``p_holm`` is after Holm's
-correction for the number of optimizers.
+have fewer than five tasks. ``p`` is from Wilcoxon's signed-rank test over tasks, ``p_holm`` is
+after Holm's correction for the number of optimizers.
 """
 _NAN = float("nan")
 

@@ -45,7 +45,7 @@ def _best_in_steps(data: ReportData, first: list[Headline]) -> str:
     text += f"; then {second.label}, {second.median_text()}"
     if found.undecided:
         return text + f" (which of the two is faster is not decided within {tuned}'s budget)."
-    if np.isnan(found.ratio.new_tasks.low):
+    if np.isnan(found.ratio.new_tasks.low) or not np.isfinite(found.ratio.value):
         return text + "."
     sure = "significant" if significance(found.ratio) else "not significant"
     ratio = f"{best.label} over it on {plural(found.tasks, 'task')}: {ratio_text(found.ratio)}"

@@ -60,6 +60,15 @@ def test_the_first_three_lines_answer_from_the_numbers(data: ReportData):
     assert first < page.index(data.context.line) < page.index('class="cards"')
 
 
+def test_a_lead_over_an_optimizer_that_diverges_has_no_end(tmp_path: Path):
+    """Every seed but one diverges on three of five tasks: in many draws the median is 0."""
+    lost = [("lion", task, seed) for task in range(3) for seed in range(task < 2, 3)]
+    candidates = [Candidate(name, [2.0] * 5, label=name) for name in ("velo", "lion")]
+    data = collect(make(tmp_path, candidates, rates=RATES, diverged=lost).store)
+    assert np.isinf(lead(data.results, "velo", "lion").ratio.new_tasks.high)
+    assert "then lion, 0.00x" in verdict_lines(data)[0]
+
+
 def test_significance_is_that_of_the_interval_for_new_tasks():
     def found(low: float, high: float, **ends: bool) -> Aggregate:
         return Aggregate(1.0, same_tasks=Interval(1.1, 1.2), new_tasks=Interval(low, high, **ends))

@@ -7,7 +7,12 @@ from pathlib import Path
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.export.latex import latex_table
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.sentences import count_lines, definition_lines, verdict_lines
+from velodrome.results.report.sentences import (
+    count_lines,
+    definition_lines,
+    meta_training_lines,
+    verdict_lines,
+)
 from velodrome.results.report.tables import headline_table, markdown_table
 
 
@@ -19,7 +24,11 @@ def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:
     """
     found = headline_table(data)
     # Without the baseline there are no speedups, and no definitions to explain.
-    lines = [*(definition_lines(data) if found.rows else ()), *count_lines(data)]
+    lines = [
+        *(definition_lines(data) if found.rows else ()),
+        *count_lines(data),
+        *meta_training_lines(data),
+    ]
     text = [
         *verdict_lines(data),
         data.context.line,

@@ -14,7 +14,7 @@ import velodrome
 from velodrome.results.export.headline import write_headline
 from velodrome.results.report.data import collect
 from velodrome.results.report.page.contents import notes
-from velodrome.results.report.sentences import count_lines
+from velodrome.results.report.sentences import meta_training_lines
 from velodrome.results.report.text import markdown
 from velodrome.results.store.combined import open_stores
 from velodrome.results.store.provenance import KEY, add_costs, cost_text
@@ -42,7 +42,7 @@ def store_of(directory: Path, **fields: Any) -> Store:
 
 
 def told(store: Store) -> list[str]:
-    return [line for line in count_lines(collect(store)) if "meta-training" in line]
+    return meta_training_lines(collect(store))
 
 
 def test_a_recorded_cost_is_reported_wherever_the_headline_is(tmp_path: Path):
@@ -51,7 +51,7 @@ def test_a_recorded_cost_is_reported_wherever_the_headline_is(tmp_path: Path):
     data = collect(Store.open(store.directory))
     assert told(store) == [LINE]
     assert markdown(data).count(LINE) == 1
-    assert sum(LINE in note for note in notes(data, "headline")) == 1
+    assert sum(LINE in note for note in notes(data, "cost")) == 1
     provenance = dict(data.provenance.itertuples(index=False))
     text = "0.78 CPU hours (650 outer steps; by the card of its weights)"
     assert provenance["meta-training of VeLO (tiny)"] == text

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.place import Place
 from velodrome.foundation.registry import Registry
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.published.tasks import group_of, published_tasks, refuse_missing
@@ -51,7 +52,8 @@ def load_suite(name: str) -> Suite:
     """
     if name.endswith(".json"):
         return _from_file(Path(name))
-    if name not in suites and ".py:" not in name:
+    place = Place.of(name)
+    if name not in suites and not (place and place.is_file):
         whole, slash, group = name.partition("/")
         if slash and whole in suites:
             return part_of_suite(load_suite(whole), group)
@@ -185,3 +187,4 @@ suites: Registry[Suite | Callable[[], object]] = Registry(
 )
 for _name in FROZEN:
     suites.register(_name, functools.partial(frozen, _name))
+suites.complete()

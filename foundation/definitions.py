@@ -6,9 +6,9 @@ import functools
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, is_dataclass
+from dataclasses import MISSING, Field, dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.source import (
@@ -67,16 +67,20 @@ class _Walk:
             return repr(value)
         kind = [type(value).__module__, type(value).__qualname__]
         if isinstance(value, tuple):
-            return [*kind, [self.describe(item) for item in value]]
+            items = cast("tuple[object, ...]", value)
+            return [*kind, [self.describe(item) for item in items]]
         if id(value) in self._seen:
             return f"number {self._seen[id(value)][0]}"
         self._seen[id(value)] = len(self._seen), value
         if isinstance(value, Mapping):
-            return [*kind, [[self.describe(k), self.describe(v)] for k, v in value.items()]]
+            pairs = cast("Mapping[object, object]", value).items()
+            return [*kind, [[self.describe(key), self.describe(part)] for key, part in pairs]]
         if isinstance(value, set | frozenset):
-            return [*kind, sorted(canonical_json(self.describe(item)) for item in value)]
+            members = cast("set[object]", value)
+            return [*kind, sorted(canonical_json(self.describe(member)) for member in members)]
         if isinstance(value, list):
-            return [*kind, [self.describe(item) for item in value]]
+            listed = cast("list[object]", value)
+            return [*kind, [self.describe(item) for item in listed]]
         if isinstance(value, CodeType):
             return self._compiled(value)
         if isinstance(value, ModuleType | ModuleName):
@@ -86,18 +90,19 @@ class _Walk:
         if isinstance(value, property):
             return ["property", *map(self.describe, (value.fget, value.fset, value.fdel))]
         if isinstance(value, functools.partial):
-            return ["partial", *map(self.describe, (value.func, value.args, value.keywords))]
+            made = cast("functools.partial[object]", value)
+            return ["partial", *map(self.describe, (made.func, made.args, made.keywords))]
         if isinstance(value, MethodType):
             return ["method", self.describe(value.__func__), self.describe(value.__self__)]
         if isinstance(value, FunctionType):
             return self._function(value)
         if isinstance(value, type):
-            return self._class(value)
+            return self._class(cast("type[object]", value))
         if hasattr(value, "tobytes"):  # an array
             array: Any = value
             return [str(array.dtype), list(array.shape), array.tobytes().hex()]
-        if callable(inspect.unwrap(value)) and inspect.unwrap(value) is not value:  # as of jax.jit
-            return [*kind, self.describe(inspect.unwrap(value))]
+        if hasattr(value, "__wrapped__"):  # as of jax.jit
+            return [*kind, self.describe(cast("Any", value).__wrapped__)]
         self._note(type(value).__module__)
         return [*kind, self._parts(getattr(value, "__dict__", {}).items())]
 
@@ -129,11 +134,11 @@ class _Walk:
         used = [(name, function.__globals__[name]) for name in names]
         return ["function", code, defaults, enclosed, self._parts(used)]
 
-    def _class(self, kind: type) -> object:
-        fields = getattr(kind, "__dataclass_fields__", {}) if is_dataclass(kind) else {}
-        defaults = [
-            [name, [] if one.default is MISSING else self.describe(one.default)]
-            for name, one in fields.items()
+    def _class(self, kind: type[object]) -> object:
+        declared: dict[str, Field[object]] = getattr(kind, "__dataclass_fields__", {})
+        defaults: list[object] = [
+            [name, None if one.default is MISSING else [self.describe(one.default)]]
+            for name, one in declared.items()
         ]
         if not self._note(kind.__module__):
             return ["class", kind.__module__, kind.__qualname__, defaults]
@@ -156,10 +161,13 @@ class _Walk:
 
 
 def _constant(value: object) -> object:
-    if isinstance(value, tuple | frozenset):
-        items = [canonical_json(_constant(item)) for item in value]
-        return [type(value).__name__, items if isinstance(value, tuple) else sorted(items)]
-    return [type(value).__name__, repr(value)]
+    kind = type(value).__name__
+    if isinstance(value, tuple):
+        return [kind, [_constant(item) for item in cast("tuple[object, ...]", value)]]
+    if isinstance(value, frozenset):
+        members = cast("frozenset[object]", value)
+        return [kind, sorted(canonical_json(_constant(member)) for member in members)]
+    return [kind, repr(value)]
 
 
 def _enclosed(function: FunctionType) -> list[object]:

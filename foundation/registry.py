@@ -52,7 +52,7 @@ class Registry(Generic[T]):
         self.group = group
         self._check = check
         self._definition = definition
-        self._parts = parts or (lambda value: [value])
+        self._parts = parts
         self._modules = modules
         self._values: dict[str, T] = {}
         self._lazy: dict[str, str] = {}
@@ -181,7 +181,7 @@ class Registry(Generic[T]):
         point = self._entry_point(name)
         if point and getattr(sys.modules.get(point.module), point.attr, None) is value:
             return _code_at(point)  # a plugin whose module registers it too
-        return code_of(*self._parts(value))
+        return code_of(*([value] if self._parts is None else self._parts(value)))
 
     def _entry_point(self, name: str) -> importlib.metadata.EntryPoint | None:
         if name not in self._plugins:

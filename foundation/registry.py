@@ -205,9 +205,11 @@ class Registry(Generic[T]):
         module_name, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except (Exception, SystemExit) as error:  # another package may raise anything
+            what = "" if isinstance(error, ImportError | AttributeError) else type(error).__name__
             raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded from {target!r}: {error}."
+                f"the {self.kind} {name!r} cannot be loaded from {target!r}: "
+                f"{what}{': ' * bool(what)}{error}."
             ) from error
 
     def _member(self, module: ModuleType, place: Place) -> T:
@@ -227,9 +229,10 @@ class Registry(Generic[T]):
             return load_file(place.where)
         try:
             return importlib.import_module(place.where)
-        except ImportError as error:
+        except (Exception, SystemExit) as error:  # a user's module may raise anything
+            what = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
             raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded: {error}. Give module:object, with "
+                f"the {self.kind} {name!r} cannot be loaded: {what}{error}. Give module:object, with "
                 "the module installed, or path/to/file.py:object."
             ) from error
 

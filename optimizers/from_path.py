@@ -10,15 +10,6 @@ from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.place import Place, portable
 from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec, required_arguments
 
-#: What optax's own optimizers need at each update; their signatures do not show it.
-_OPTAX_NEEDS: dict[str, frozenset[str]] = {
-    "lbfgs": frozenset({"value", "grad", "value_fn"}),
-    "polyak_sgd": frozenset({"value"}),
-    "contrib.momo": frozenset({"value"}),
-    "contrib.momo_adam": frozenset({"value"}),
-    "contrib.reduce_on_plateau": frozenset({"value"}),
-}
-
 
 def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSpec:
     """Make an `OptimizerSpec` of the object found under ``name``.
@@ -41,7 +32,12 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
             "factory."
         )
     if not parameters:
-        made = found()
+        try:
+            made = found()
+        except Exception as error:  # a user's function may raise anything
+            raise VelodromeError(
+                f"the factory of the optimizer {name!r} failed: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(made, OptimizerSpec):
             return made
     swept = "learning_rate" in parameters
@@ -50,12 +46,10 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
         needs |= {"num_steps"}
     place = Place.of(name) or Place("", name)
     eval_params = getattr(found, "eval_params", None)
-    if place.where == "optax":
-        needs |= _OPTAX_NEEDS.get(place.attribute, frozenset())
-        if place.attribute.startswith("contrib.schedule_free"):
-            from optax.contrib import schedule_free_eval_params  # noqa: PLC0415 - imports jax
+    if place.where == "optax" and place.attribute.startswith("contrib.schedule_free"):
+        from optax.contrib import schedule_free_eval_params  # noqa: PLC0415 - imports jax
 
-            eval_params = schedule_free_eval_params
+        eval_params = schedule_free_eval_params
     return OptimizerSpec(
         name=portable(name),
         label=place.attribute.rpartition(".")[2],

@@ -64,9 +64,13 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
                 return resolve(name, self.get)
         found, code = self.load(name)
         spec = from_path.as_spec(name, found)
-        if not code:
+        if code:
+            spec = dataclasses.replace(spec, identity={**spec.identity, "code": code})
+        if self.is_own(name) or (isinstance(found, OptimizerSpec) and not spec.traced):
             return spec
-        return dataclasses.replace(spec, identity={**spec.identity, "code": code})
+        from velodrome.optimizers.probe import probed  # noqa: PLC0415 - imports jax
+
+        return probed(spec)
 
     @staticmethod
     def portable(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from velodrome.foundation.canonical import canonical_json
-from velodrome.foundation.errors import SpecError
+from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.optimizers.metacost import MetaTrainingCost
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ LEARNING_RATES = tuple(float(f"{digit}e{power}") for power in range(-7, 0) for d
 
 #: What an optimizer may ask of the engine: ``num_steps`` when it is made, the rest at each update.
 NEEDS = frozenset({"value", "num_steps", "grad", "value_fn", "grad_fn", "key"})
+
+_BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 #: A point of a grid: a value for each hyperparameter.
 Point: TypeAlias = dict[str, Any]
@@ -80,6 +82,7 @@ class OptimizerSpec:
         for name, values in self.grid.items():
             if not isinstance(values, tuple) or not values:
                 raise SpecError(f"grid.{name}", values, "a tuple with at least one value")
+            _check_values(f"grid.{name}", values, traced=name in self.traced)
         try:
             canonical_json(dict(self.identity))
         except (TypeError, ValueError) as error:
@@ -98,20 +101,22 @@ class OptimizerSpec:
         """Return the optimizer at one point of its hyperparameter space.
 
         Args:
-          hyperparameters: Values that replace the factory's defaults. Those of ``traced`` may be
-            tracers.
+          hyperparameters: Values that replace the factory's defaults, of any of its keywords.
+            Those of ``traced`` may be tracers.
           num_steps: How many updates the run will make; used only if the optimizer needs it.
 
         Raises:
           SpecError: A hyperparameter is unknown; or one without a default, or ``num_steps``, is
             missing.
+          VelodromeError: The factory returns something else than an optax transformation.
         """
         import optax  # noqa: PLC0415 - listing optimizers needs no jax
 
         allowed = self.traced | self.static
+        known = allowed | _keywords(self.factory) - {"num_steps"}
         field_name = f"{self.name} hyperparameters"
-        if unknown := set(hyperparameters) - allowed:
-            raise SpecError(field_name, sorted(unknown), f"among {sorted(allowed)}")
+        if unknown := set(hyperparameters) - known:
+            raise SpecError(field_name, sorted(unknown), f"among {sorted(known)}")
         if missing := sorted((required_arguments(self.factory) & allowed) - set(hyperparameters)):
             values = self.grid.get(missing[0], ("...",))
             example = f"{missing[0]}={values[len(values) // 2]}"
@@ -125,7 +130,38 @@ class OptimizerSpec:
             if num_steps is None:
                 raise SpecError(f"{self.name} num_steps", None, "the number of updates of the run")
             arguments["num_steps"] = num_steps
-        return optax.with_extra_args_support(self.factory(**arguments))
+        made = self.factory(**arguments)
+        if not is_transformation(made):
+            hint = " (its `return` may be missing)" if made is None else ""
+            raise VelodromeError(
+                f"the factory of the optimizer {self.name!r} returned {made!r:.80}{hint}; it must "
+                "return an optax transformation."
+            )
+        return optax.with_extra_args_support(made)
+
+
+def _check_values(field_name: str, values: tuple[object, ...], *, traced: bool) -> None:
+    for value in values:
+        if traced and not isinstance(value, bool | int | float):
+            raise SpecError(field_name, value, "Python numbers, because it is traced")
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError) as error:
+            raise SpecError(
+                field_name, value, f"finite numbers, or other JSON ({error})"
+            ) from error
+    if len({(type(value), repr(value)) for value in values}) < len(values):
+        raise SpecError(field_name, values, "different values")
+
+
+def is_transformation(found: object) -> bool:
+    """Return whether something is an optax transformation: they share no class, only methods."""
+    return all(callable(getattr(found, method, None)) for method in ("init", "update"))
+
+
+def _keywords(factory: Callable[..., object]) -> set[str]:
+    parameters = inspect.signature(factory).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind in _BY_NAME}
 
 
 def required_arguments(factory: Callable[..., object]) -> set[str]:

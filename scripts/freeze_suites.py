@@ -101,7 +101,7 @@ PUBLISHED_PROTOCOL = Protocol(
     baseline_multiple=10,
     eval_every=10,
     heldout_every=100,
-    eval_batches="fresh",
+    eval_batches="stream",
     eval_mode="training-loss",
     eval_batch_count=5,
 )

@@ -11,7 +11,7 @@ from typing import Any
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
 
-EVAL_BATCHES = ("fixed", "fresh")
+EVAL_BATCHES = ("fixed", "fresh", "stream")
 EVAL_MODES = ("eval", "training-loss")
 
 
@@ -37,6 +37,9 @@ class Protocol:
         training (Metz et al. 2022 take 5).
       eval_batches: ``"fixed"``: the same examples at every evaluation, for every optimizer and
         seed. ``"fresh"``: other ones at every evaluation, the same for every optimizer.
+        ``"stream"``: on the train split, the next ``eval_batch_count`` batches of the stream that
+        training takes its batches from, so that no evaluated example has been trained on in this
+        epoch (as Metz et al. 2022 evaluate); held out as ``"fresh"``.
       eval_mode: ``"eval"``: as the model is used. ``"training-loss"``: the loss as it is trained
         on, dropout included (as Metz et al. 2022, arXiv 2211.09760, evaluate).
       learning_rates: If given, they replace the rates of every optimizer that sweeps them.
@@ -82,6 +85,11 @@ class Protocol:
             "the last update",
         )
         self._require("eval_batches", self.eval_batches in EVAL_BATCHES, f"one of {EVAL_BATCHES}")
+        self._require(
+            "eval_batch_count",
+            self.eval_batch_count > 0 or self.eval_batches != "stream",
+            "at least 1 with eval_batches='stream': that many batches of the stream are evaluated",
+        )
         self._require("eval_mode", self.eval_mode in EVAL_MODES, f"one of {EVAL_MODES}")
         known = "1, the only version that this package knows"
         self._require("version", self.version == 1, known)
@@ -100,6 +108,16 @@ class Protocol:
     def examples_together(self, batch_size: int) -> int:
         """Return how many of them the model must see at once, as far as the protocol says."""
         return batch_size if self.eval_batch_count else self.eval_examples
+
+    def batch_number(self, step: int) -> int:
+        """Return which batch of the seed's stream an update trains on, from its number.
+
+        With ``eval_batches="stream"`` the batches of an evaluation come just before that of the
+        next update.
+        """
+        if self.eval_batches != "stream":
+            return step
+        return step + (step // self.eval_every + 1) * self.eval_batch_count
 
     def horizon(self, optimizer: str) -> int:
         """Return how many updates the optimizer of that name makes."""

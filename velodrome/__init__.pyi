@@ -2,6 +2,7 @@
 
 from . import optimizers as optimizers
 from . import suites as suites
+from .check import check_data as check_data
 from .check import check_family as check_family
 from .check import check_optimizer as check_optimizer
 from .check import check_task as check_task

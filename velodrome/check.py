@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from velodrome.contracts import data as data_contract
 from velodrome.contracts import family as family_contract
 from velodrome.contracts import optimizer as optimizer_contract
 from velodrome.contracts import task as task_contract
 from velodrome.foundation.errors import VelodromeError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.taskgen.data.info import Dataset
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import TaskSpec
@@ -42,8 +45,18 @@ class CheckResult:
 
 
 def check_task(spec: TaskSpec) -> list[CheckResult]:
-    """Put a task through the contract of tasks, on made-up batches of the right shape."""
+    """Put a task through the contract of tasks, on its data and on made-up batches."""
     return run_checks(task_contract.CHECKS, task_contract.prepare(spec))
+
+
+def check_data(dataset: Dataset | str) -> list[CheckResult]:
+    """Load a data set, and compare it with everything that it declares.
+
+    Args:
+      dataset: A data set, a registered name, or ``"path/to/file.py:object"``.
+    """
+    found = datasets.get(dataset) if isinstance(dataset, str) else dataset
+    return run_checks(data_contract.CHECKS, data_contract.Subject(found))
 
 
 def check_family(family: Family | str) -> list[CheckResult]:

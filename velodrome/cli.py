@@ -28,7 +28,7 @@ COMMANDS = {
     "export": "Write results for other programs: tables, LaTeX, TensorBoard.",
     "compare": "Compare two stores of one suite.",
     "reference": "Fetch the published curves of Adam, for comparison with ours.",
-    "check": "Put a task, family, or optimizer through its contract tests.",
+    "check": "Put a task, data set, family, or optimizer through its contract tests.",
     "data": "Show which data sets are here; prepare a published one.",
     "weights": "List, fetch, or verify the weights of learned optimizers.",
     "calibrate": "Measure this machine, for predictions of seconds.",

@@ -44,7 +44,7 @@ def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
         at = np.unique(np.round(SHARES * (len(sweep.steps) - 1)).astype(int))
         at = at[at > 0]
         reached = baseline.curve(len(sweep.steps))
-        found = steps_to_loss(baseline.sweep.steps, reached, smooth[:, at])
+        found = steps_to_loss(baseline.steps, reached, smooth[:, at])
         found = np.where(np.isfinite(smooth[:, at]), found, 0.0) / sweep.steps[at]
         for place, index in enumerate(at):
             step = float(sweep.steps[index])

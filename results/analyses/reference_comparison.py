@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from velodrome.results.analyses.reference import Reference
+from velodrome.results.analyses.reference import Envelope, Reference
 from velodrome.results.speedup.comparison import TaskComparison
+from velodrome.results.speedup.speedup import BaselineEnvelope
 
 PUBLISHED_COLUMNS = ("index", "task", "steps", "loss", "published_steps", "ratio", "censored")
 """Columns of :func:`published_rows`.
@@ -22,9 +23,9 @@ lower bound; and "left" where ours is no lower than the published first loss.
 def published_rows(task: TaskComparison, reference: Reference) -> list[dict[str, object]]:
     """Compare the baseline's envelope with the published one of the task's name.
 
-    Ours is smoothed as the published one is (definition ``paper``). The loss that ours has
-    reached after N steps, the candidates' horizon, and at the end of its budget, is looked up in
-    the published envelope.
+    Ours is smoothed as the published one is (definition ``paper``), and taken at its steps. The
+    loss that ours has reached after N steps, the candidates' horizon, and at the end of its budget,
+    is looked up in the published envelope.
 
     Returns:
       Rows of :data:`PUBLISHED_COLUMNS`, at most two; none if the task has no published name or an
@@ -34,13 +35,11 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict[str,
     published = reference.envelopes.get(str(task.about["task"]))
     if ours is None or published is None or task.incomplete:
         return []
-    reached = ours.curve(task.evaluations)
     rows: list[dict[str, object]] = []
     for steps in sorted({outcome.cell.horizon for outcome in task.outcomes} | {ours.budget}):
-        at = np.flatnonzero(ours.sweep.steps == steps)
-        if not len(at) or not np.isfinite(reached[at[0]]):
+        loss = loss_at(ours, task.evaluations, published, steps)
+        if not np.isfinite(loss):
             continue
-        loss = float(reached[at[0]])
         found = float(published.steps_to(np.array([loss]))[0])
         never = not np.isfinite(found)
         found = float(published.steps[-1]) if never else found
@@ -55,6 +54,20 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict[str,
             }
         )
     return rows
+
+
+def loss_at(ours: BaselineEnvelope, evaluations: int, published: Envelope, steps: int) -> float:
+    """Return what our envelope has reached at a step, taken at the steps of the published one.
+
+    Between the steps of a coarse grid a falling curve is interpolated from above: on a finer one,
+    ours would look faster than it is. NaN if ours ends before.
+    """
+    last = float(ours.sweep.steps[-1])
+    if steps > last:
+        return float("nan")
+    grid = np.append(published.steps[published.steps < last], last)
+    reached = ours.curve(evaluations, onto=(ours.sweep.steps, grid))
+    return float(np.interp(steps, grid, reached))
 
 
 def published_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def learning_curves(
         if not task.incomplete:
             best = best_point(rates)
             add("best", baseline, steps, rates[best], rate=rate_of(envelope.sweep.points[best]))
-            add("envelope", baseline, steps, envelope.curve(task.evaluations))
+            add("envelope", baseline, envelope.steps, envelope.curve(task.evaluations))
         published = reference and reference.envelopes.get(str(name["task"]))
         if published:
             within = published.steps <= steps[-1]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from velodrome.foundation.errors import UnknownNameError
-from velodrome.results.speedup.envelope import EnvelopeKind
+from velodrome.results.speedup.envelope import EnvelopeKind, Steps
 from velodrome.results.speedup.smoothing import decay_of, ema
 
 PAPER_MIN_STEPS = 5_000
@@ -26,17 +26,26 @@ class Definition:
       summary: One sentence for tables and figures.
       seeds: ``"median"``: each candidate seed has a speedup, the task has their median;
         ``"mean-curve"``: the task has the speedup of the candidate's seed-mean curve.
+      points: If not 0, and there are more evaluations, the envelope is taken at this many evenly
+        spaced steps, by linear interpolation.
     """
 
     name: DefinitionName
     summary: str
     envelope: EnvelopeKind
     seeds: Literal["median", "mean-curve"]
+    points: int = 0
 
     @property
     def debias(self) -> bool:
         """Whether the first value of a moving average weighs no more than any other."""
         return self.name != "paper"
+
+    def grid(self, steps: Steps) -> Steps:
+        """Return the steps at which the envelope is taken, from those of the evaluations."""
+        if not 0 < self.points < len(steps):
+            return steps
+        return np.linspace(float(steps[0]), float(steps[-1]), self.points)
 
     def decay(self, candidate_evaluations: int) -> float:
         """Return the decay per evaluation of the baseline's moving average.
@@ -80,11 +89,12 @@ DEFINITIONS: dict[str, Definition] = {
             name="paper",
             summary=(
                 "as in Metz et al. 2022: envelope over learning rates of seed-mean losses after "
-                "a moving average (0.95, not debiased); last loss of the candidate's seed-mean "
-                "curve, not smoothed"
+                "a moving average (0.95, not debiased), taken at 512 steps; last loss of the "
+                "candidate's seed-mean curve, not smoothed"
             ),
             envelope="oracle",
             seeds="mean-curve",
+            points=512,
         ),
         Definition(
             name="strict",

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+Steps = Int[np.ndarray, " _steps"] | Float[np.ndarray, " _steps"]
+Resampling = tuple[Steps, Steps]
 EnvelopeKind = Literal["oracle", "single"]
 """``oracle``: the best rate at every step, which no single run attains. ``single``: the one rate
 whose seed-mean loss is lowest at the end."""
@@ -21,14 +23,35 @@ def best_point(curves: Float[np.ndarray, "point eval"]) -> int:
 
 
 def envelope(
-    curves: Float[np.ndarray, "point eval"], *, kind: EnvelopeKind = "oracle"
-) -> Float[np.ndarray, " eval"]:
+    curves: Float[np.ndarray, "point eval"],
+    *,
+    kind: EnvelopeKind = "oracle",
+    onto: Resampling | None = None,
+) -> Float[np.ndarray, " step"]:
     """Return the running minimum of smoothed seed-mean losses over rates, or of the best rate.
 
-    A rate that has diverged is +inf from there on.
+    A rate that has diverged is +inf from there on. With ``onto``, see :func:`falling`.
     """
-    best = curves.min(axis=0) if kind == "oracle" else curves[best_point(curves)]
-    return np.minimum.accumulate(best)
+    return falling(curves.min(axis=0) if kind == "oracle" else curves[best_point(curves)], onto)
+
+
+def falling(
+    values: Float[np.ndarray, "*lanes eval"], onto: Resampling | None = None
+) -> Float[np.ndarray, "*lanes step"]:
+    """Return the running minimum along the last axis.
+
+    With ``onto``, the steps of the values and other steps between them, it runs over the values
+    at the other steps, interpolated linearly (+inf beside an infinite one).
+    """
+    if onto is not None:
+        steps, at = onto
+        after = np.searchsorted(steps, at)
+        before = np.maximum(after - 1, 0)
+        share = (steps[after] - at) / np.maximum(steps[after] - steps[before], 1)
+        # Infinities are left out where they have no share, because 0 * inf would be NaN.
+        earlier = np.where(share > 0, values[..., before], 0.0)
+        values = share * earlier + (1 - share) * values[..., after]
+    return np.minimum.accumulate(values, axis=-1)
 
 
 def steps_to_loss(

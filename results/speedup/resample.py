@@ -15,7 +15,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from velodrome.results.speedup.envelope import EnvelopeKind
+from velodrome.results.speedup.envelope import EnvelopeKind, Resampling, falling
 from velodrome.results.speedup.speedup import (
     BaselineEnvelope,
     check_comparable,
@@ -98,7 +98,11 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
     # Draws of the baseline may recur among pairs; each is computed once.
     distinct, where = np.unique(ours, axis=0, return_inverse=True)
     reached = resampled_envelopes(
-        baseline.smoothed(len(candidate.steps)), sweep.present, distinct, kind=definition.envelope
+        baseline.smoothed(len(candidate.steps)),
+        sweep.present,
+        distinct,
+        kind=definition.envelope,
+        onto=baseline.onto,
     )
     result = np.empty((len(theirs), len(candidate.seeds)))
     for row, (at, seeds) in enumerate(zip(where.ravel(), theirs, strict=True)):
@@ -106,7 +110,7 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
         chosen = drawn[int(np.argmin(drawn.mean(axis=1)))]
         if definition.seeds == "mean-curve":
             chosen = np.full(chosen.shape, chosen.mean())
-        result[row] = ratios(sweep.steps, reached[at], chosen, horizon=horizon)
+        result[row] = ratios(baseline.steps, reached[at], chosen, horizon=horizon)
     with np.errstate(divide="ignore"):
         return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))
 
@@ -117,7 +121,8 @@ def resampled_envelopes(
     draws: Int[np.ndarray, "draw seed"],
     *,
     kind: EnvelopeKind = "oracle",
-) -> Float[np.ndarray, "draw eval"]:
+    onto: Resampling | None = None,
+) -> Float[np.ndarray, "draw step"]:
     """Return the envelope under each draw of seeds, with the rates chosen again in each.
 
     Equal to ``envelope`` of the seed means of each draw, where smoothed ``losses`` are +inf from a
@@ -130,7 +135,7 @@ def resampled_envelopes(
         found = np.empty((len(draws), evals))
         for point in np.unique(best):
             found[best == point] = means(int(point), slice(0, evals))[best == point]
-        return np.minimum.accumulate(found, axis=1)
+        return falling(found, onto)
     there = np.where(present[:, :, None], losses, np.inf)
     # Only those rates are averaged that some draw could make the lowest: the mean over any draw
     # lies between the lowest and the highest seed.
@@ -140,7 +145,7 @@ def resampled_envelopes(
         block = slice(start, min(start + _BLOCK, evals))
         for point in np.flatnonzero((lowest[:, block] <= bound[block]).any(axis=1)):
             np.minimum(found[:, block], means(int(point), block), out=found[:, block])
-    return np.minimum.accumulate(found, axis=1)
+    return falling(found, onto)
 
 
 class DrawnMeans:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from velodrome.foundation.errors import StoreError
 from velodrome.results.speedup.definitions import DEFINITIONS, Definition, definition_of
-from velodrome.results.speedup.envelope import envelope, steps_to_loss
+from velodrome.results.speedup.envelope import Resampling, Steps, envelope, steps_to_loss
 from velodrome.results.store.curves import Curves, Sweep, seed_mean
 
 Censored = Literal["no", "right", "left"]
@@ -144,9 +144,20 @@ class BaselineEnvelope:
             self._curves[key] = smooth, seed_mean(smooth, self.sweep.present)
         return self._curves[key]
 
-    def curve(self, evaluations: int) -> Float[np.ndarray, " eval"]:
-        """Return the envelope that candidates are compared with."""
-        return envelope(self.rates(evaluations), kind=self.definition.envelope)
+    @property
+    def steps(self) -> Steps:
+        """Steps of :meth:`curve`."""
+        return self.definition.grid(self.sweep.steps)
+
+    @property
+    def onto(self) -> Resampling | None:
+        """How the envelope is resampled; None if it is taken at every evaluation."""
+        return None if self.steps is self.sweep.steps else (self.sweep.steps, self.steps)
+
+    def curve(self, evaluations: int, onto: Resampling | None = None) -> Float[np.ndarray, " step"]:
+        """Return the envelope that candidates are compared with, at :attr:`steps` or ``onto``."""
+        rates, kind = self.rates(evaluations), self.definition.envelope
+        return envelope(rates, kind=kind, onto=self.onto if onto is None else onto)
 
     def speedup_of(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
         """Return the candidate's speedup; see :func:`speedup`."""
@@ -154,7 +165,7 @@ class BaselineEnvelope:
         horizon = candidate.horizon if horizon is None else horizon
         targets = final_losses(candidate, self.definition, horizon=horizon)
         point = chosen_point(targets, candidate.present)
-        reached, steps = self.curve(len(candidate.steps)), self.sweep.steps
+        reached, steps = self.curve(len(candidate.steps)), self.steps
         present = candidate.present[point]
         targets = targets[point][present]
         per_seed = ratios(steps, reached, targets, horizon=horizon)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import DataError, PlanError
+from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import (
@@ -26,10 +26,10 @@ from velodrome.suites.planning.batching import choose, rule
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.taskgen import description
-from velodrome.taskgen.data.info import SPLITS
 from velodrome.taskgen.data.published.prepared import missing
 from velodrome.taskgen.data.published.recipes import how_to_get
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.verify import hash_problem, verify
 from velodrome.taskgen.spec import TaskSpec
 
 
@@ -58,7 +58,8 @@ def make_plan(
     Raises:
       UnknownNameError: An optimizer, family or data set is not registered.
       PlanError: A cell exists twice.
-      DataError: A data set has no content hash, so that results could not name their data.
+      DataError: A data set has no content hash, so that results could not name their data; the
+        message has the hash to declare.
     """
     loaded = suite if isinstance(suite, LoadedSuite) else LoadedSuite.of(suite)
     suite, protocol = loaded.suite, loaded.suite.protocol
@@ -220,16 +221,12 @@ def _groups(
 
 
 def _data(task: TaskSpec, *, without_data: bool) -> DataRef:
-    info = datasets.get(task.data.name).info
-    published = bool(how_to_get(info.name))
-    if not info.content_hash and published and not without_data:
+    dataset = datasets.get(task.data.name)
+    info = dataset.info
+    if not info.content_hash and how_to_get(info.name) and not without_data:
         raise missing(info, "train")
-    if not published and not set(SPLITS) <= set(info.split_hashes):
-        raise DataError(
-            f"the data set {info.name!r} of task {task.label} has no content hash, so nobody could "
-            "see whether two results are on the same data. Use a built-in data set "
-            "(`velodrome list datasets`), or register one with a content hash."
-        )
+    if hash_problem(dataset):
+        verify(dataset)  # raises, and says which hashes to declare
     return DataRef(info.name, info.content_hash, info.provenance)
 
 

@@ -6,12 +6,14 @@ import dataclasses
 
 from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
 from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
 from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
 from velodrome.taskgen.data.text import count_windows
+from velodrome.taskgen.data.verify import verify
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView
 
@@ -110,6 +112,19 @@ def data_bytes(suite: Suite) -> dict[str, int]:
     return found
 
 
+def check_data(suite: Suite) -> None:
+    """Compare the data sets of a suite whose loaders verify nothing with what they declare.
+
+    Raises:
+      DataError: One is not what it declares; the message names the first bad example.
+    """
+    for name in dict.fromkeys(task.data.name for task in suite.tasks):
+        # Large published data have been verified when they were prepared; processes that train
+        # on them compare the hash.
+        if not (dataset := datasets.get(name)).verified:
+            verify(dataset)
+
+
 def check_suite(suite: Suite) -> list[str]:
     """Find problems that would otherwise appear during the run, or in its report.
 
@@ -121,9 +136,10 @@ def check_suite(suite: Suite) -> list[str]:
       PlanError: The batch of a task is larger than its train split.
     """
     _check_batches(suite)
+    notes = [note for name in suite.optimizers if (note := static_note(optimizers.get(name)))]
     baseline = suite.protocol.baseline
     if baseline in suite.optimizers:
-        return []
+        return notes
     try:
         optimizers.get(baseline)
     except UnknownNameError as error:
@@ -132,9 +148,21 @@ def check_suite(suite: Suite) -> list[str]:
         ) from error
     with_it = ",".join([*suite.optimizers, baseline])
     return [
+        *notes,
         f"The baseline {baseline} is not among the optimizers ({', '.join(suite.optimizers)}), so "
-        f"the report will have no speedups. To run it too: --optimizers {with_it}"
+        f"the report will have no speedups. To run it too: --optimizers {with_it}",
     ]
+
+
+def static_note(optimizer: OptimizerSpec) -> str:
+    """Return a sentence about a sweep that takes a program for each rate; else the empty string."""
+    count = len(optimizer.grid.get("learning_rate", ()))
+    if "learning_rate" not in optimizer.static or count < 2:
+        return ""
+    return (
+        f"The learning rate of {optimizer.label} is static, because it cannot be traced or is "
+        f"declared so: each of its {count} rates is compiled as a program of its own."
+    )
 
 
 def train_examples(task: TaskSpec) -> int | None:

@@ -43,11 +43,14 @@ def mlp() -> dict[str, TaskSpec]:
     for batch_size in (128, 256, 64):
         name = f"ImageMLP_Cifar10_128x128x128_Tanh_bs{batch_size}"
         add(name, "cifar10", 32, {**three, "activation": "tanh"}, batch_size)
-    for width in (256, 1024, 4096, 8192):
+    for width in (256, 1024, 4096, 8192, 16_384):
         name = f"ImageMLP_Cifar10_{width}x{width}_Relu"
         add(name, "cifar10", 32, {"hidden_size": width, "num_layers": 2})
+    add("ImageMLP_Cifar10_256x256_Relu_BS32", "cifar10", 32, {**two, "hidden_size": 256}, 32)
     add("ImageMLP_Cifar10_8_Relu32", "cifar10", 8, small)
-    add("ImageMLP_FashionMnist8_Relu32", "fashion_mnist", 8, small)
+    add("ImageMLP_Cifar10BW8_Relu32", "cifar10", 8, {**small, "grey": True})
+    for size in (8, 16, 32):
+        add(f"ImageMLP_FashionMnist{size}_Relu32", "fashion_mnist", size, small)
     add("ImageMLP_FashionMnist_Relu128x128", "fashion_mnist", 28, two)
     add("ImageMLP_Imagenet16_Relu256x256x256", "imagenet16", 16, wide)
     add("ImageMLP_Mnist_128x128x128_Relu", "mnist", 28, three)
@@ -90,10 +93,14 @@ def autoencoder() -> dict[str, TaskSpec]:
 _CONV = {"first_hidden_size": 32, "hidden_size": 64, "num_layers": 3}
 _WIDE_CONV = {"first_hidden_size": 64, "hidden_size": 128, "num_layers": 4}
 
+_SMALL_CONV = {"first_hidden_size": 16, "hidden_size": 32, "num_layers": 2}
+
 # Data set, image size, and the rest of the config.
 _CONVOLUTIONS: dict[str, tuple[str, int, Config]] = {
     "Conv_Cifar100_32x64x64": ("cifar100", 32, _CONV),
+    "Conv_Cifar100_32x64x64_BS32": ("cifar100", 32, _CONV),
     "Conv_Cifar100_32x64x64_Tanh": ("cifar100", 32, {**_CONV, "activation": "tanh"}),
+    "Conv_Cifar10_8_16x32": ("cifar10", 8, _SMALL_CONV),
     "Conv_Cifar10_16_32x64x64": ("cifar10", 16, _CONV),
     "Conv_Cifar10_32x64x64": ("cifar10", 32, _CONV),
     "Conv_Cifar10_32x64x64_Tanh": ("cifar10", 32, {**_CONV, "activation": "tanh"}),
@@ -113,7 +120,8 @@ def conv() -> dict[str, TaskSpec]:
     made = {}
     for name, (data, size, chosen) in _CONVOLUTIONS.items():
         config = {"image_size": size, "num_stride2": 1, **KERNEL, **chosen}
-        made[name] = TaskSpec("cnn", config, DataSpec(data), 128, name=name)
+        batch_size = 32 if name.endswith("_BS32") else 128
+        made[name] = TaskSpec("cnn", config, DataSpec(data), batch_size, name=name)
     return made
 
 

@@ -143,6 +143,7 @@ def _persistent() -> dict[str, TaskSpec]:
             "problem_length": length,
             "unroll_length": truncation,
             "std": STD,
+            "credit": "published",
         }
         made[name] = TaskSpec(
             "learned_optimizer_pes",

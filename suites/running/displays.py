@@ -45,8 +45,9 @@ class PlainProgress(Tracker):
             self._line(cell)
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        if message not in self.reasons:  # one mistake is said once
+            self.say(failure_text(self.cells[job.cell], job, kind, message, again))
         super().job_failed(job, kind, message, again=again)
-        self.say(failure_text(self.cells[job.cell], job, kind, message, again))
 
     def say(self, message: str) -> None:
         print(message, file=self._out, flush=True)
@@ -80,8 +81,9 @@ class LiveProgress(Tracker):
         self._live.stop()
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        if message not in self.reasons:  # one mistake is said once
+            self.say(failure_text(self.cells[job.cell], job, kind, message, again))
         super().job_failed(job, kind, message, again=again)
-        self.say(failure_text(self.cells[job.cell], job, kind, message, again))
 
     def say(self, message: str) -> None:
         """Write the message above the table."""

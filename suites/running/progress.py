@@ -60,10 +60,12 @@ class Tracker:
 
     Attributes:
       cells: The state of each cell by id, in the plan's order.
+      reasons: The messages of all failures.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.cells: dict[str, CellState] = {}
+        self.reasons: set[str] = set()
         self._clock = clock
         self._started = clock()
         self._lanes: dict[str, int] = {}
@@ -100,7 +102,8 @@ class Tracker:
         self.cells[job.cell].active -= 1
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        del kind, message
+        del kind
+        self.reasons.add(message)
         self._estimate.fail(job, again=again)
         self._count(job, 0.0)
         self.cells[job.cell].active -= 1

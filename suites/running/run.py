@@ -18,7 +18,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
-from velodrome.suites.planning.preflight import check_suite, data_bytes, with_data
+from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
@@ -124,6 +124,7 @@ def run(
       StoreError: ``out`` holds another suite or protocol, or optimizers, data or weights that
         have changed since; or another run is at work in it.
       PlanError: Nothing can be run as asked.
+      DataError: Data are missing, have no hash, or are not what their data set declares.
       SpecError: An argument is not allowed.
       UnknownNameError: A suite, optimizer, family or data set is not known.
       VelodromeError: Nothing can be written to ``out``.
@@ -161,9 +162,12 @@ def run(
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if Store.exists(out):
             lines.insert(-1, describe_store(look_into_store(loaded, out, plan)))
+        # What is asked for goes to the standard output; reports about work do not.
+        say = print if progress == "auto" else display.say
         for line in [*lines[:-1], *notes, lines[-1]]:
-            display.say(line)
+            say(line)
         return RunResult(Path(out), cells, dry_run=True)
+    check_data(chosen)
     store = open_store(loaded, out, plan)
     with exclusive_directory(store.directory):
         notes += take_up(store, loaded, plan, rerun_changed=rerun_changed)

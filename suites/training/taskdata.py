@@ -74,17 +74,21 @@ class TaskData:
 
     def eval_batch(self, split: str, seed: int, evaluation: int) -> PyTree:
         """Return the examples of evaluation number ``evaluation`` of the run ``seed``."""
-        if self.protocol.eval_batches == "fresh":
-            return self._evaluated(split, fresh_eval_seed(seed), evaluation)
+        batches = self.protocol.eval_batch_count or 1
+        if self.protocol.eval_batches == "stream" and split == "train":
+            following = self.protocol.batch_number(evaluation * self.protocol.eval_every)
+            return self._evaluated(split, seed, following - batches)
+        if self.protocol.eval_batches != "fixed":
+            return self._evaluated(split, fresh_eval_seed(seed), evaluation * batches)
         if split not in self._fixed:
             self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
 
-    def _evaluated(self, split: str, seed: int, evaluation: int) -> PyTree:
-        """Gather the examples of an evaluation; if it has several batches, in a row."""
+    def _evaluated(self, split: str, seed: int, first: int) -> PyTree:
+        """Gather the examples of an evaluation: its batches in a row, from number ``first`` on."""
         source, batches = self.sources[split], self.protocol.eval_batch_count or 1
         size = min(self.protocol.examples_together(self.batch_size), source.size)
-        rows = source.indices(seed, evaluation * batches, batches, size).reshape(-1)
+        rows = source.indices(seed, first, batches, size).reshape(-1)
         return self._gather_eval[split](*source.block(rows))
 
     def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:
@@ -92,7 +96,11 @@ class TaskData:
         first, block = self._blocks.get(seed, (0, np.empty((0, 0), np.int32)))
         if not first <= start <= start + count <= first + len(block):
             ahead = max(count, min(horizon - start, _INDEX_BLOCK // self.batch_size))
-            first, block = start, self.sources["train"].indices(seed, start, ahead, self.batch_size)
+            steps = range(start, start + ahead)
+            places = np.array([self.protocol.batch_number(step) for step in steps])
+            begin, end = int(places[0]), int(places[-1]) + 1
+            stream = self.sources["train"].indices(seed, begin, end - begin, self.batch_size)
+            first, block = start, stream[places - begin]
             self._blocks[seed] = first, block
         return block[start - first : start - first + count]
 

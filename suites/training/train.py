@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -11,13 +13,16 @@ import optax
 import pandas as pd
 
 from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.probe import required_keywords
 from velodrome.optimizers.registry import optimizers
-from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.optimizers.spec import OptimizerSpec, is_transformation, required_arguments
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.shard import CompiledTask
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.verify import hash_problem
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
 
@@ -29,7 +34,7 @@ def train(
     steps: int,
     seed: int = 0,
     eval_every: int = 10,
-    needs: Iterable[str] = ("value",),
+    needs: Iterable[str] | None = None,
     **hyperparameters: object,
 ) -> pd.DataFrame:
     """Train a task once and return its curve; nothing is stored.
@@ -44,8 +49,10 @@ def train(
       seed: Determines initial parameters, batches and all other randomness.
       eval_every: Updates between evaluations (held out: five times as many).
       needs: Which of ``value`` (the loss), ``grad``, ``value_fn``, ``grad_fn`` and ``key`` the
-        transformation's update takes as keywords; ignored if the optimizer is a name.
-      **hyperparameters: For an optimizer given by its name, such as ``learning_rate=1e-3``.
+        transformation's update takes as keywords. Default: ``value``, and what it cannot do
+        without; ignored if the optimizer is a name.
+      **hyperparameters: For an optimizer given by its name: any keywords of its factory, such as
+        ``learning_rate=1e-3`` or ``weight_decay=0.1``.
 
     Returns:
       One row for each evaluated step (the index), and columns "train loss", "heldout loss" and
@@ -59,6 +66,9 @@ def train(
       UnknownNameError: There is no optimizer of that name.
     """
     spec = _task_spec(task)
+    if problem := hash_problem(datasets.get(spec.data.name)):
+        how = "`velodrome.check_data` has the hashes to declare; `velodrome.run` needs them."
+        warnings.warn(f"{problem} {how}", UserWarning, stacklevel=2)
     chosen = _optimizer_spec(optimizer, needs, hyperparameters)
     protocol = Protocol(
         steps=steps,
@@ -91,18 +101,16 @@ def _task_spec(task: object) -> TaskSpec:
 
 
 def _optimizer_spec(
-    optimizer: object, needs: Iterable[str], hyperparameters: Mapping[str, object]
+    optimizer: object, needs: Iterable[str] | None, hyperparameters: Mapping[str, object]
 ) -> OptimizerSpec:
     if isinstance(optimizer, str):
-        return optimizers.get(optimizer)
-    # Transformations of optax share no class, only their methods.
-    if not all(callable(getattr(optimizer, method, None)) for method in ("init", "update")):
-        name = getattr(optimizer, "__name__", "")
-        call = f" (call {name} first, as in {name}(1e-3))" if callable(optimizer) and name else ""
+        spec = optimizers.get(optimizer)
+        # What is not swept may be of any type: it is given as it is, and not traced.
+        return dataclasses.replace(spec, static=spec.static | hyperparameters.keys() - spec.traced)
+    if not is_transformation(optimizer):
+        allowed = 'the name of an optimizer, such as "adam"'
         raise SpecError(
-            "optimizer",
-            optimizer,
-            f'an optax transformation{call}, or the name of an optimizer, such as "adam"',
+            "optimizer", optimizer, f"an optax transformation{_call_hint(optimizer)}, or {allowed}"
         )
     if hyperparameters:
         raise SpecError(
@@ -110,12 +118,24 @@ def _optimizer_spec(
             sorted(hyperparameters),
             "left out: they are for an optimizer given by its name, and this one is made already",
         )
+    made = cast(optax.GradientTransformation, optimizer)
     return OptimizerSpec(
         name="given",
         label="given",
-        factory=lambda: cast(optax.GradientTransformation, optimizer),
-        needs=frozenset(needs),
+        factory=lambda: made,
+        needs=frozenset({"value"} | required_keywords(made) if needs is None else needs),
     )
+
+
+def _call_hint(factory: object) -> str:
+    name = getattr(factory, "__name__", "")
+    if not callable(factory) or not name:
+        return ""
+    examples = {"learning_rate": "1e-3", "num_steps": "num_steps=1000"}
+    required = required_arguments(factory)
+    given = ", ".join(examples.get(argument, f"{argument}=...") for argument in sorted(required))
+    optional = "learning_rate" in inspect.signature(factory).parameters
+    return f" (call {name} first, as in {name}({given or '1e-3' * optional}))"
 
 
 def _table(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:

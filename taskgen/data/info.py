@@ -41,12 +41,12 @@ class DatasetInfo:
       split_sizes: Examples (images, separate texts) or tokens (a stream) of each split; a split
         whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see :func:`velodrome.hash_arrays`; empty
-        if the data cannot be loaded.
+        if the data cannot be loaded. `velodrome check data` prints those of what it loads.
       class_names: Images: what the labels stand for, in order; may be empty.
 
     Raises:
-      DataError: ``kind``, ``dtype``, ``layout`` or ``provenance`` is unknown, or a size that the
-        kind needs is missing.
+      DataError: ``kind``, ``dtype``, ``layout``, ``provenance`` or a split is unknown, a size that
+        the kind needs is missing, or there is not a name for each class.
     """
 
     name: str
@@ -82,11 +82,18 @@ class DatasetInfo:
                     f"data set {self.name!r}: {field_name} is one of {', '.join(allowed)}, "
                     f"not {found!r}."
                 )
+        for split in (*self.split_sizes, *self.split_hashes):
+            check_split(self.name, split)
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise DataError(
+                f"data set {self.name!r}: class_names has {len(self.class_names)} names for "
+                f"{self.num_classes} classes."
+            )
 
     @property
     def content_hash(self) -> str:
-        """One hash for all splits; the empty string for data that cannot be loaded."""
-        if not self.split_hashes:
+        """One hash for all splits; the empty string unless all have one."""
+        if not all(split in self.split_hashes for split in SPLITS):
             return ""
         lines = "".join(f"{name}={self.split_hashes[name]}\n" for name in sorted(self.split_hashes))
         return hashlib.sha256(lines.encode()).hexdigest()
@@ -107,8 +114,7 @@ class Dataset:
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
         (f32 from 0 to 255 for images that were resized and not rounded), ``{"tokens": int[N]}``,
         or for separate texts ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
-        memory-mapped and read-only. It raises a :class:`~velodrome.DataError` if it cannot, or
-        if the arrays are not those that ``info.split_hashes`` records.
+        memory-mapped and read-only. Whoever uses them compares them with ``info`` first.
       verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
     """
 

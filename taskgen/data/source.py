@@ -13,11 +13,12 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
-from velodrome.taskgen.data.arrays import Arrays, hash_arrays
+from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.gather import Batch, as_floats, gather_images, gather_text
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
+from velodrome.taskgen.data.verify import load, verify_split
 from velodrome.taskgen.data.view import SplitView, view_of
 from velodrome.taskgen.views import ImageView, TextView
 
@@ -185,19 +186,10 @@ def _open(
 
 @functools.lru_cache(maxsize=32)
 def _raw(dataset: Dataset, split: str, recorded: str) -> tuple[Arrays, str]:
-    """Load a split with its content hash, and make sure that the hash is the recorded one."""
+    """Load a split with its content hash, and make sure that it is what is declared."""
     del recorded  # data whose recorded hash has changed are loaded again
-    arrays = dataset.load(split)
-    expected = dataset.info.split_hashes.get(split)
-    if dataset.verified and expected:
-        return arrays, expected
-    found = hash_arrays(arrays)
-    if expected is not None and found != expected:
-        raise DataError(
-            f"the {split!r} split of {dataset.name!r} has the content hash {found}, but {expected} "
-            "is recorded for it; load the recorded data, or give the changed data another name."
-        )
-    return arrays, found
+    arrays = load(dataset, split)
+    return arrays, verify_split(dataset, split, arrays)
 
 
 def _put(arrays: Arrays) -> Batch:

@@ -54,7 +54,7 @@ class ResNetConfig:
     Attributes:
       version: "v1": convolution, norm, activation, with a rectifier after each sum; the scale of
         a block's last norm starts at 0. "v2": norm, rectifier, convolution, and a last norm and
-        rectifier before the pooling.
+        activation before the pooling.
       blocks_1: Blocks of the first group; likewise of the second to fourth group, whose first
         block has stride 2.
       base_channels: Output channels of the groups, times ``channel_pattern``.
@@ -63,7 +63,7 @@ class ResNetConfig:
       stem_channels: Output channels of the first convolution.
       max_pool: Whether a 3x3 maximum with stride 2 follows it.
       image_size: Height and width in pixels that images are resized to.
-      activation: After the first norm of "v1", and nowhere else: blocks use rectifiers.
+      activation: After the first norm of "v1" and the last of "v2": blocks use rectifiers.
     """
 
     version: str = static(fixed("v1"), allowed=("v1", "v2"), default="v1")
@@ -168,7 +168,7 @@ def cost(config: ResNetConfig, view: ImageView, batch_size: int) -> Cost:
         )
     features = blocks(config)[-1].features
     if preactivated:
-        norm(size, features, "relu")
+        norm(size, features, config.activation)
     costing.mean_pool(sheet, rows, size * size, features)
     sheet.dense(rows, features, view.num_classes)
     costing.cross_entropy(sheet, rows, view.num_classes)

@@ -111,3 +111,24 @@ def test_entry_points(registry, monkeypatch):
     points.append(importlib.metadata.EntryPoint("five", "errno:EPERM", "test.numbers"))
     with pytest.raises(VelodromeError, match="more than one installed package .*'five'"):
         registry.get("five")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise RuntimeError('no GPU here')", "RuntimeError: no GPU here"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("def broken(:", "SyntaxError: "),
+        ("import no_such_package", "No module named 'no_such_package'"),
+        ("pass", "has no attribute 'value'"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_named(registry, monkeypatch, tmp_path, code, reason):
+    module = f"plugin_{abs(hash(code))}"
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = [importlib.metadata.EntryPoint("bad", f"{module}:value", "test.numbers")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    with pytest.raises(VelodromeError, match=f"number 'bad' cannot be loaded from .*{reason}"):
+        registry.get("bad")
+    assert registry.get("seven") == 7

@@ -52,6 +52,27 @@ def _stateful(learning_rate: float) -> optax.GradientTransformation:
     )
 
 
+@pytest.mark.parametrize(
+    ("factory", "rates"),
+    [(optax.lion, (1e-4, 1e-3, 1e-2)), (optax.adam, (1e-7, 1e-6)), (optax.sgd, (1e-5,))],
+)
+def test_the_contract_does_not_depend_on_the_scale_of_rates(factory, rates: tuple[float, ...]):
+    CHECKS["sweep"](_spec(factory, grid={"learning_rate": rates}))
+
+
+def test_static_rates_are_all_tried():
+    # Only the lowest rate goes down: at the others every update makes it larger.
+    rate = frozenset({"learning_rate"})
+    grid = {"learning_rate": (0.1, 20.0, 30.0, 40.0, 50.0)}
+    CHECKS["sweep"](_spec(optax.sgd, grid=grid, traced=frozenset(), static=rate))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("check", CHECKS)
+def test_an_optimizer_that_calls_the_loss_passes(check: str):
+    CHECKS[check](optimizers.get("optax:lbfgs"))
+
+
 def _spec(factory, **fields) -> OptimizerSpec:
     fields = {
         "grid": {"learning_rate": (0.1, 1.0)},

@@ -55,6 +55,7 @@ def test_the_baseline_runs_longer():
         ({"steps": 200, "heldout_every": 15}, "protocol.heldout_every"),
         ({"steps": 200, "eval_mode": "both"}, "protocol.eval_mode"),
         ({"steps": 200, "eval_batches": "some"}, "protocol.eval_batches"),
+        ({"steps": 200, "eval_batches": "stream"}, "protocol.eval_batch_count"),
         ({"steps": 200, "learning_rates": []}, "protocol.learning_rates"),
         ({"steps": 200, "learning_rates": [0.1, 0.1]}, "protocol.learning_rates"),
         ({"steps": 200, "version": 2}, "protocol.version"),

@@ -23,8 +23,8 @@ GOLDEN = {
     "heldout-40": "6a3a7dc7a67bb93c48d8d18d1b0f5e45aa294b65ef9359cc8f7d2e54632530ce",
     "heldout-8": "6473c9ec480aee8566df3080ff470ba8dad49aca98282d225be0efcad9b9b748",
     "heldout-8-width": "331956f933c186142958ab7e770cbebf19bb21dc95682816ae7cdce1f300ccf8",
-    "velodrome-83": "cbfa912a61b93efef26e718954a5b59094e85b8031f2fb3998e3a59bcdd6d9a2",
-    "velodrome-extended": "e6cdf4fa2a63bf5fac1864a90ee464836eff051772583c6f0d392df4cd27e058",
+    "velodrome-83": "9a469615745faf5dbe6ed9ec21d241ea6b407354622c2a61f171e97c1293f670",
+    "velodrome-extended": "7df116fbc842ead0de3153c70415a711afe15a3bfbf7ba6cae584aacba913d15",
 }
 
 

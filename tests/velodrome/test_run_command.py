@@ -48,22 +48,26 @@ def test_options_that_are_left_out_are_those_of_the_suite(calls: list[Any]):
     assert set(options.values()) == {None, False}
 
 
-def test_failed_shards_are_printed_and_exit_with_1(
+def test_failed_shards_are_counted_and_exit_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    failed = {"0123456789abcdef": {"message": "out of memory"}}
-    monkeypatch.setattr(velodrome, "run", lambda *_, **__: SimpleNamespace(failed=failed))
+    result = SimpleNamespace(
+        failed=dict.fromkeys(("0123", "4567"), {"message": "out of memory"}), directory=Path("x")
+    )
+    monkeypatch.setattr(velodrome, "run", lambda *_, **__: result)
     assert cli.main(["run", "demo", "--out", "x"]) == 1
     shown = capsys.readouterr().err
-    assert "shard 0123456789abcdef failed: out of memory" in shown
-    assert "run the same command again" in shown
+    assert "2 shards failed; why is said above, and kept in x/failures" in shown
+    assert "Run the same command again to try them once more" in shown
+    assert "out of memory" not in shown  # the display has said it, once
 
 
 def test_the_plan_of_all_83_on_another_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Nothing is here but the package: no data, no GPU."""
     options = ["--out", str(tmp_path / "x"), "--dry-run", "--device", "v100"]
     assert cli.main(["run", "velodrome-83", *options]) == 0
-    shown = "".join(capsys.readouterr())
+    shown, errors = capsys.readouterr()
+    assert errors == ""
     assert "166 cells, " in shown and "6,640 runs" in shown and "v100 (not measured)" in shown
     assert "75 runs x 100,000 steps" in shown and "Missing data: imagenet64, for 5 tasks" in shown
     assert not (tmp_path / "x").exists()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from velodrome.commands._progress import ProgressBars
-from velodrome.commands._tables import console, print_pairs, print_table
+from velodrome.commands._tables import console, each_usable, print_pairs, print_table
 from velodrome.foundation import text
 from velodrome.foundation.errors import DataError
 from velodrome.suites.planning.preflight import suites_by_data
@@ -50,8 +50,8 @@ def prepare(name: str, source: Path | None, download: bool, vocabulary: Path | N
 
 def status() -> int:
     needed, problems = suites_by_data()
-    infos = {name: datasets.get(name).info for name in datasets.names()}
-    infos = {name: info for name, info in infos.items() if not name.startswith(PREFIX)}
+    names = [name for name in datasets.names() if not name.startswith(PREFIX)]
+    infos = dict(each_usable("data set", names, lambda name: [(name, datasets.get(name).info)]))
 
     def row(name: str, info: DatasetInfo) -> Sequence[object]:
         suites = ", ".join(needed.get(name, ()))

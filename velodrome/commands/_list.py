@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import velodrome
+from velodrome.commands._tables import each_usable
 from velodrome.commands._tasks import find_tasks
-from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import short
 from velodrome.suites.catalog import load_suite, slices, suites
 from velodrome.taskgen.registry import families
@@ -21,19 +20,19 @@ def table(kind: str, where: str | None) -> tuple[Sequence[str], Iterator[Row]]:
     columns, rows = {
         "families": (
             ("family", "data", "#version", "config"),
-            lambda: _each("family", families.names(), _family),
+            lambda: each_usable("family", families.names(), _family),
         ),
         "datasets": (
             ("data set", "kind", "shape", "#classes", "#train", "#held out", "from"),
-            lambda: _each("data set", velodrome.datasets.names(), _dataset),
+            lambda: each_usable("data set", velodrome.datasets.names(), _dataset),
         ),
         "optimizers": (
             ("optimizer", "label", "sweep", "#points", "needs"),
-            lambda: _each("optimizer", velodrome.optimizers.names(), _optimizer),
+            lambda: each_usable("optimizer", velodrome.optimizers.names(), _optimizer),
         ),
         "suites": (
             ("suite", "#tasks", "#steps", "#seeds", "optimizers", "hash"),
-            lambda: _each("suite", suites.names(), _suite),
+            lambda: each_usable("suite", suites.names(), _suite),
         ),
         "tasks": (
             ("task", "family", "data", "#batch", "#parameters", "#FLOPs a step"),
@@ -41,17 +40,6 @@ def table(kind: str, where: str | None) -> tuple[Sequence[str], Iterator[Row]]:
         ),
     }[kind]
     return columns, rows()
-
-
-def _each(
-    kind: str, names: Sequence[str], rows_of: Callable[[str], Iterator[Row]]
-) -> Iterator[Row]:
-    """Yield the rows of all names; say on stderr which cannot be loaded, and why."""
-    for name in names:
-        try:
-            yield from rows_of(name)
-        except VelodromeError as error:
-            print(f"velodrome: {kind} {name!r} cannot be used: {error}", file=sys.stderr)
 
 
 def _family(name: str) -> Iterator[Row]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from velodrome.foundation.errors import VelodromeError
+
+T = TypeVar("T")
 
 _PIPE_WIDTH = 400  # so that nothing is folded through a pipe
 
@@ -22,6 +27,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*(_plain(cell) for cell in row))
     console().print(table)
+
+
+def each_usable(
+    kind: str, names: Iterable[str], rows_of: Callable[[str], Iterable[T]]
+) -> Iterator[T]:
+    """Yield the rows of all names; say on stderr which cannot be loaded, and why."""
+    for name in names:
+        try:
+            yield from rows_of(name)
+        except Exception as error:  # another package may hold anything
+            what = "" if isinstance(error, VelodromeError) else f"{type(error).__name__}: "
+            reason = " ".join(f"{what}{error}".split())
+            print(f"velodrome: {kind} {name!r} cannot be used: {reason}", file=sys.stderr)
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

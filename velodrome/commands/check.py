@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,10 +12,14 @@ from velodrome.commands._parsing import run_command
 from velodrome.commands._tables import console, print_table
 from velodrome.foundation.text import duration
 
+if TYPE_CHECKING:
+    from velodrome.check import CheckResult
+
 EXAMPLES = (
     "velodrome check family mlp",
     "velodrome check family my_family.py:family   # an object in a file of yours",
     "velodrome check optimizer optax:lion         # any optax factory",
+    "velodrome check data my_data.py:dataset       # labels, pixels, sizes, and the hash",
     "velodrome check task tasks.json:0",
 )
 
@@ -26,11 +30,11 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def check(
-    kind: Positional[Literal["task", "family", "optimizer"]],
+    kind: Positional[Literal["task", "data", "family", "optimizer"]],
     name: Positional[Annotated[str, arg(metavar="NAME")]],
     /,
 ) -> int:
-    """Put a task, family, or optimizer through its contract tests.
+    """Put a task, data set, family, or optimizer through its contract tests.
 
     Exits with 0 if all checks pass and with 1 if one fails. VELODROME_TRACEBACK=1 shows where the
     first failure comes from.
@@ -40,27 +44,36 @@ def check(
       name: A registered name, an entry point, or path/to/file.py:object. For tasks also what
         `velodrome show` takes.
     """
-    if kind == "task":
-        from velodrome.commands._tasks import find_task  # noqa: PLC0415 - help needs no numpy
+    from velodrome.commands._tasks import find_task  # noqa: PLC0415 - help needs no numpy
+    from velodrome.suites.planning.preflight import static_note  # noqa: PLC0415 - likewise
 
+    if kind == "task":
         results = velodrome.check_task(find_task(name))
+    elif kind == "data":
+        results = velodrome.check_data(name)
     elif kind == "family":
         results = velodrome.check_family(name)
     else:
         results = velodrome.check_optimizer(name)
+    # Checks that fail for the same reason share a row.
+    rows: dict[str, list[CheckResult]] = {}
+    for result in results:
+        rows.setdefault(result.problem or result.demand, []).append(result)
     print_table(
         ("check", "result", "#time", "what it asks for, or what is wrong"),
         (
             (
-                result.name,
-                "pass" if result.passed else "FAIL",
-                duration(result.seconds),
-                result.problem or result.demand,
+                ", ".join(result.name for result in group),
+                "pass" if group[0].passed else "FAIL",
+                duration(sum(result.seconds for result in group)),
+                text,
             )
-            for result in results
+            for text, group in rows.items()
         ),
     )
     failed = sum(not result.passed for result in results)
+    if kind == "optimizer" and (note := static_note(velodrome.optimizers.get(name))):
+        console().print(note, markup=False)
     verdict = f"{failed} of {len(results)} checks failed" if failed else "all checks passed"
     console().print(f"{kind} {name}: {verdict}", markup=False)
     return 1 if failed else 0

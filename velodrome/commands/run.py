@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 import velodrome
 from velodrome.commands._parsing import names, numbers, option, run_command
+from velodrome.foundation.text import plural
 
 EXAMPLES = (
     "velodrome run demo --out runs/demo",
@@ -85,7 +86,11 @@ def run(
     )
     if not result.failed:
         return 0
-    for shard, record in sorted(result.failed.items()):
-        print(f"velodrome: shard {shard} failed: {record.get('message')}", file=sys.stderr)
-    print("velodrome: run the same command again to try these once more.", file=sys.stderr)
+    failed = len(result.failed)
+    print(
+        f"velodrome: {plural(failed, 'shard')} failed; why is said above, and kept in "
+        f"{result.directory / 'failures'}. Run the same command again to try "
+        f"{'it' if failed == 1 else 'them'} once more.",
+        file=sys.stderr,
+    )
     return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
@@ -69,6 +69,7 @@ def _print(spec: TaskSpec, facts: Mapping[str, Any]) -> None:
             ("hash", facts["hash"]),
             ("family", f"{spec.family} (version {spec.version})"),
             ("data", json.dumps(spec.data.to_json())),
+            *_missing_hash(spec.data.name),
             ("batch size", spec.batch_size),
             *((f"  {name}", value) for name, value in vars(spec.config).items()),
             ("parameters", f"{cost['params']:,}"),
@@ -81,3 +82,10 @@ def _print(spec: TaskSpec, facts: Mapping[str, Any]) -> None:
             *(("  too expensive", excess) for excess in facts["over_budget"]),
         ]
     )
+
+
+def _missing_hash(name: str) -> Iterator[tuple[str, str]]:
+    from velodrome.taskgen.data.verify import hash_problem  # noqa: PLC0415 - help needs no numpy
+
+    if problem := hash_problem(velodrome.datasets.get(name)):
+        yield "", f"{problem} `velodrome check data {name}` prints it."

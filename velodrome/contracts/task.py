@@ -1,4 +1,4 @@
-"""What every task must do, as a table of checks on made-up batches."""
+"""What every task must do, as a table of checks: on its data, and on made-up batches."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
-from velodrome.taskgen.build import build
+from velodrome.taskgen.build import build, open_source
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.verify import verify
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
@@ -222,6 +224,15 @@ def check_scan(subject: Subject) -> None:
     require(_close(scanned, alone), f"in a scan the losses are {scanned}, step by step {alone}")
 
 
+def check_data(subject: Subject) -> None:
+    """The data are what their data set declares, and the loss of a batch of them is finite."""
+    spec = subject.task.spec
+    verify(datasets.get(spec.data.name))
+    batch = open_source(spec, "train").batch(0, 0, spec.batch_size)
+    loss, _ = subject.evaluate(*subject.initial, jax.random.key(1), batch)
+    require(bool(jnp.isfinite(loss)), f"the loss of the first batch of the data is {loss}")
+
+
 def compare_costs(closed: Cost, traced: Cost) -> None:
     """Raise if a closed form is not what the traced program costs."""
     require(
@@ -252,6 +263,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "seeds": check_seeds,
     "vmap": check_vmap,
     "scan": check_scan,
+    "data": check_data,
 }
 
 

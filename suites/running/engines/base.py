@@ -13,6 +13,10 @@ from velodrome.results.store.store import Store
 SHARD = "shard"
 TIMING = "timing"
 
+#: When so many shards of a cell have failed with one message, and none was trained, the others
+#: are not tried.
+ALIKE = 2
+
 #: Default seconds between checkpoints of a running shard.
 CHECKPOINT_SECONDS = 120.0
 
@@ -85,7 +89,42 @@ def failure_of(error: BaseException) -> tuple[str, str]:
     return "error", f"{type(error).__name__}: {text}"
 
 
-def record_failure(store: Store, job: Job, kind: str, message: str) -> None:
+class Failures:
+    """Records what fails, and gives a cell up when all its shards fail alike."""
+
+    def __init__(self, store: Store, listener: Listener):
+        self._store = store
+        self._listener = listener
+        self._trained = {shard.cell for shard in store.plan.shards if store.has_shard(shard.id)}
+        self._messages: dict[str, list[str]] = {}
+
+    def succeeded(self, job: Job) -> None:
+        self._trained.add(job.cell)
+        self._listener.job_finished(job)
+
+    def failed(self, job: Job, kind: str, message: str, *, again: bool = False) -> None:
+        """Record a failure and report it; ``again`` says whether it will be tried once more."""
+        _record(self._store, job, kind, message)
+        if job.kind == SHARD and kind == "error":
+            self._messages.setdefault(job.cell, []).append(message)
+        self._listener.job_failed(job, kind, message, again=again)
+
+    def hopeless(self, job: Job) -> bool:
+        """Return whether a job is not worth trying."""
+        messages = self._messages.get(job.cell, ())
+        alike = len(messages) >= ALIKE and len(set(messages)) == 1
+        return job.kind == SHARD and alike and job.cell not in self._trained
+
+    def give_up(self, job: Job) -> None:
+        """Record that a job was not tried, and why."""
+        message = self._messages[job.cell][0]
+        why = f"not tried, because {ALIKE} shards of its cell had failed alike: {message}"
+        _record(self._store, job, "error", why)
+        self._listener.job_started(job)
+        self._listener.job_failed(job, "error", why, again=False)
+
+
+def _record(store: Store, job: Job, kind: str, message: str) -> None:
     """Write to the store why a shard, or the timing of a task, failed."""
     if job.kind == SHARD:
         now = datetime.now(UTC).isoformat(timespec="seconds")

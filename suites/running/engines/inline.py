@@ -11,10 +11,10 @@ from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import (
     CHECKPOINT_SECONDS,
+    Failures,
     Job,
     Listener,
     failure_of,
-    record_failure,
 )
 from velodrome.suites.running.engines.serve import do_job
 from velodrome.suites.training.jax_config import use_compilation_cache
@@ -32,10 +32,14 @@ class InlineEngine:
         """Run all jobs in their order; see `Engine`."""
         use_compilation_cache()
         runner = ShardRunner(store, self.loaded, checkpoint_seconds=self.checkpoint_seconds)
+        outcomes = Failures(store, listener)
         with interrupts() as interrupted:
             for job in jobs:
                 if interrupted.is_set():
                     raise KeyboardInterrupt
+                if outcomes.hopeless(job):
+                    outcomes.give_up(job)
+                    continue
                 listener.job_started(job)
                 try:
                     do_job(runner, job, _InlineControl(job, listener, interrupted))
@@ -44,11 +48,9 @@ class InlineEngine:
                 except WriteError:
                     raise  # the next shard would meet the same
                 except Exception as error:  # recorded as the shard's outcome; others go on
-                    kind, message = failure_of(error)
-                    record_failure(store, job, kind, message)
-                    listener.job_failed(job, kind, message, again=False)
+                    outcomes.failed(job, *failure_of(error))
                 else:
-                    listener.job_finished(job)
+                    outcomes.succeeded(job)
 
 
 class _InlineControl:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from velodrome.foundation.errors import PlanError, WriteError
 from velodrome.results.store.store import Store
-from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener, record_failure
+from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Failures, Job, Listener
 from velodrome.suites.running.engines.schedule import Schedule
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import core_numbers
@@ -93,6 +93,7 @@ class _Pool:
         self.engine = engine
         self.store = store
         self.listener = listener
+        self.outcomes = Failures(store, listener)
         self.schedule = Schedule(jobs, memory_bytes=engine.memory_bytes)
         self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self.workers: dict[int, _Worker] = {}
@@ -144,7 +145,7 @@ class _Pool:
         elif kind == "done":
             self.schedule.release(number)
             self.idle.add(number)
-            self.listener.job_finished(job)
+            self.outcomes.succeeded(job)
         elif kind == "failed":
             if event["unwritable"]:
                 raise WriteError(event["message"])
@@ -185,8 +186,9 @@ class _Pool:
             # Else it has died, and the event that says so, on its way, frees the job again.
 
     def _failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        record_failure(self.store, job, kind, message)
-        self.listener.job_failed(job, kind, message, again=again)
+        self.outcomes.failed(job, kind, message, again=again)
+        for hopeless in self.schedule.drop(self.outcomes.hopeless):
+            self.outcomes.give_up(hopeless)
 
     def _stop(self) -> None:
         for worker in self.workers.values():

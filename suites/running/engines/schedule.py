@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from velodrome.suites.running.engines.base import SHARD, Job
 
@@ -52,6 +52,12 @@ class Schedule:
         if job is not None and again:
             self._waiting.insert(0, job)
         return job
+
+    def drop(self, unwanted: Callable[[Job], bool]) -> list[Job]:
+        """Remove waiting jobs, and return them."""
+        dropped = [job for job in self._waiting if unwanted(job)]
+        self._waiting = [job for job in self._waiting if job not in dropped]
+        return dropped
 
     def forget(self, worker: int) -> None:
         """A worker is gone, and with it its compiled programs."""

@@ -93,12 +93,16 @@ class LearnedOptimizerPESConfig(InnerConfig):
       unroll_length: Inner steps in a truncation; published from 1 on, but then the first estimate
         is zero, because the first loss precedes the first update.
       std: Standard deviation of the perturbations.
+      credit: "exact": every loss is credited to the perturbations that it is due to. "published":
+        as the code of Metz et al. 2022 does, see
+        :mod:`velodrome.taskgen.families.learned_optimizer.pes`.
     """
 
     problems: int = static(log_int(8, 64), allowed=(1, 4096), default=4)
     problem_length: int = static(log_int(10, 10_000), allowed=(1, 1_000_000), default=50)
     unroll_length: int = static(log_int(2, 100), allowed=(2, 100_000), default=5)
     std: float = static(fixed(0.01), allowed=(1e-6, 10.0), default=0.01)
+    credit: str = static(fixed("exact"), allowed=("exact", "published"), default="exact")
 
     @property
     def restarts(self) -> int:

@@ -9,6 +9,12 @@ stand.
 An inner problem ends after ``problem_length`` steps; the next step starts a new one and gives no
 loss. At first the problems are spread over their lengths, so that they do not start together.
 
+In the published code a problem counts as new from its last step on. So with
+``credit="published"`` the loss of that step is credited to the newest perturbation alone, although
+the earlier ones have led to it; and the sum begins again with the truncation of that step, also if
+the new problem starts only in the next one and has not seen its perturbation. With "exact" there is
+no such bias.
+
 Evaluation continues from the state by one truncation with perturbed rules, as published, and
 forgets where that led. (The published tasks evaluate all splits on training data; here each split
 uses its data.)
@@ -31,6 +37,7 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
     inner = open_inner(config, view, precision)
     per_problem = config.unroll_length * config.inner_batch_size
     signs = jnp.asarray([1.0, -1.0])
+    published = config.credit == "published"
 
     def init(key: jax.Array, dynamic: Dynamic | None = None) -> tuple[PyTree, PyTree]:
         weights_key, start_key, counter_key = jax.random.split(key, 3)
@@ -52,15 +59,16 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
         """Advance one inner problem, with both of its rules.
 
         Returns:
-          carries, counter, number of new starts; and for each step its losses f32[unroll, 2],
-          1 if it counts, and 1 if it comes before any new start, both f32[unroll].
+          carries, counter, number of new starts, whether the sum of perturbations begins again;
+          and for each step its losses f32[unroll, 2], 1 if it counts, and 1 if the sum is its
+          cause, both f32[unroll].
         """
         fresh_key, loop_key = jax.random.split(key)
         fresh_keys = jax.random.split(fresh_key, config.restarts)
         fresh = jax.vmap(inner.start, in_axes=(0, None))(fresh_keys, dynamic)
 
         def step(state, index: jax.Array):
-            carries, counter, started = state
+            carries, counter, started, renewed = state
             rows = first + index * config.inner_batch_size + jnp.arange(config.inner_batch_size)
             moved, values = jax.vmap(inner.step, in_axes=(0, 0, None, None, None))(
                 pair,
@@ -74,14 +82,16 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
                 lambda new, old: jnp.where(over, new[started][None], old), fresh, moved
             )
             counter = jnp.where(over, 0, counter + 1)
-            counts, before = jnp.where(over, 0.0, 1.0), jnp.where(started > 0, 0.0, 1.0)
-            return (carries, counter, jnp.where(over, started + 1, started)), (
+            counts = jnp.where(over, 0.0, 1.0)
+            renewed |= counter == config.problem_length if published else over
+            before = jnp.where(renewed, 0.0, 1.0)
+            return (carries, counter, jnp.where(over, started + 1, started), renewed), (
                 values,
                 counts,
                 before,
             )
 
-        start = (carries, counter, jnp.int32(0))
+        start = (carries, counter, jnp.int32(0), jnp.bool_(False))
         end, steps = jax.lax.scan(step, start, jnp.arange(config.unroll_length))
         return *end, *steps
 
@@ -95,7 +105,7 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
             weights,
             noise,
         )
-        carries, counter, started, values, counts, before = jax.vmap(
+        carries, counter, _, renewed, values, counts, before = jax.vmap(
             truncation, in_axes=(0, 0, 0, 0, None, 0, None)
         )(
             pairs,
@@ -109,7 +119,7 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
         share = counts / jnp.maximum(counts.sum(1, keepdims=True), 1.0)
         value = (share * values.mean(-1)).sum(1).mean()
         differences = share * (values[..., 0] - values[..., 1])
-        # A loss after a new start is due to the newest perturbation alone.
+        # The loss of a new problem is due to the newest perturbation alone.
         old, new = (differences * before).sum(1), differences.sum(1)
         scale = 1 / (2 * config.std * config.problems)
         gradient = jax.tree.map(
@@ -120,10 +130,11 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
             noise,
         )
         # A new start forgets the earlier perturbations, and in the last step this one too.
+        unseen = jnp.zeros_like(renewed) if published else counter == 0
         sums = jax.tree.map(
             lambda sums, step: (
-                jnp.where(_column(counter == 0, step[0]), 0.0, step)
-                + jnp.where(_column(started > 0, step[0]), 0.0, sums)
+                jnp.where(_column(unseen, step[0]), 0.0, step)
+                + jnp.where(_column(renewed, step[0]), 0.0, sums)
             ),
             state["perturbations"],
             noise,

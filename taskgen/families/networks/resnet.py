@@ -95,5 +95,5 @@ class ResNet(nnx.Module):
         for index in range(self.count):
             x = getattr(self, f"block_{index}")(x, train)
         if self.preactivated:
-            x = jax.nn.relu(self.output_norm(x, train=train))
+            x = activate(self.output_norm(x, train=train), dynamic["activation"])
         return self.output(x.mean(axis=(1, 2)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from synthetic import Candidate, make
 
 from velodrome.results.analyses.reference import ADAM, Envelope, Reference
+from velodrome.results.analyses.reference_comparison import loss_at
 from velodrome.results.report.data import collect
 from velodrome.results.report.text import markdown
 from velodrome.results.speedup.comparison import compare
@@ -33,7 +35,8 @@ def test_our_baseline_beside_the_published_one(tmp_path: Path):
     table = data.published
     assert list(table["task"]) == [first, first, second, second]
     assert list(table["steps"]) == [200, 1000] * 2
-    np.testing.assert_allclose(np.asarray(table["ratio"])[:3], 3.0, rtol=1e-6)
+    # Not exactly 3, because ours is taken at every third step, as the published one.
+    np.testing.assert_allclose(np.asarray(table["ratio"])[:3], 3.0, rtol=1e-3)
     assert list(table["censored"]) == ["no", "no", "no", "right"]
     assert float(np.asarray(table["ratio"])[3]) == published[second][0][-1] / 1000
     drawn = data.curves[data.curves["series"] == "published"]
@@ -41,3 +44,17 @@ def test_our_baseline_beside_the_published_one(tmp_path: Path):
     text = markdown(data)
     assert "Beside the published baseline" in text and "built-in real data" in text
     assert "published" in dict(data.saved_tables())
+
+
+def test_ours_is_taken_at_the_steps_of_the_published_one(tmp_path: Path):
+    store = make(tmp_path, [Candidate("velo", [2.0])], noise=0.0, rates=RATES).store
+    (task,) = compare(store)
+    ours = task.envelopes["paper"]
+    dense = dict(zip(ours.sweep.steps.tolist(), ours.curve(21), strict=True))
+    coarse = Envelope(np.array([0.0, 400.0, 800.0, 1200.0]), np.array([3.0, 2.0, 1.0, 0.5]))
+    assert loss_at(ours, 21, coarse, 200) == pytest.approx((dense[0] + dense[400]) / 2)
+    assert abs(loss_at(ours, 21, coarse, 200) / dense[200] - 1) > 0.03
+    # Ours ends at 1,000 steps, between two of its steps.
+    assert loss_at(ours, 21, coarse, 900) == pytest.approx((dense[800] + dense[1000]) / 2)
+    assert loss_at(ours, 21, coarse, 1000) == dense[1000]
+    assert np.isnan(loss_at(ours, 21, coarse, 1010))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from velodrome.results.speedup.definitions import DEFINITIONS
-from velodrome.results.speedup.envelope import best_point, envelope, steps_to_loss
+from velodrome.results.speedup.envelope import best_point, envelope, falling, steps_to_loss
 from velodrome.results.speedup.smoothing import decay_of, ema
 
 
@@ -46,6 +46,15 @@ def test_envelope_by_hand():
     np.testing.assert_array_equal(envelope(rates), [3.0, 2.0, 2.0, 1.0])
     assert best_point(rates) == 2
     np.testing.assert_array_equal(envelope(rates, kind="single"), [3.0, 2.9, 2.8, 1.0])
+
+
+def test_falling_at_other_steps_by_hand():
+    steps, at = np.array([0, 10, 20, 30]), np.array([0.0, 5.0, 10.0, 25.0, 30.0])
+    values = np.array([[4.0, 2.0, 3.0, 1.0], [4.0, 2.0, np.inf, np.inf]])
+    found = falling(values, (steps, at))
+    np.testing.assert_array_equal(found, [[4, 3, 2, 2, 1], [4, 3, 2, 2, 2]])
+    late = falling(np.array([np.inf, np.inf, 3.0, 1.0]), (steps, at))
+    np.testing.assert_array_equal(late, [np.inf, np.inf, np.inf, 2, 1])
 
 
 def test_ema_by_hand():

@@ -7,8 +7,15 @@ import pytest
 from handmade import curves, race
 
 from velodrome.foundation.errors import StoreError, UnknownNameError
-from velodrome.results.speedup.definitions import caveat
-from velodrome.results.speedup.speedup import format_ratio, median_ratio, seconds_ratio, speedup
+from velodrome.results.speedup.definitions import DEFINITIONS, caveat
+from velodrome.results.speedup.envelope import envelope, steps_to_loss
+from velodrome.results.speedup.speedup import (
+    BaselineEnvelope,
+    format_ratio,
+    median_ratio,
+    seconds_ratio,
+    speedup,
+)
 from velodrome.results.store.curves import Curves, LaneInfo
 
 
@@ -38,6 +45,49 @@ def test_paper_by_hand():
     higher = speedup(baseline, curves([[2.0, 1.94], [2.0, 1.92]]), definition="paper")
     assert higher.ratio == pytest.approx(1 + (1.95 - 1.93) / (smooth[1] - smooth[2]))
     assert higher.censored == "no"
+
+
+def plateau(seed: int) -> tuple[Curves, Curves]:
+    """Adam at two rates to 100,000 steps, on a plateau after a tenth of them, and a candidate."""
+    rng = np.random.default_rng(seed)
+    long = np.arange(0, 100_001, 10)
+    fall = 2.3 * np.exp(-long / 3_000) + 0.5 - 0.01 * long / 100_000
+    noisy = [fall + 0.05 * rng.standard_normal(long.size) for _ in range(2)]
+    slower = [2.3 * np.exp(-long / 30_000) + 0.6 for _ in range(2)]
+    ends = fall[4_000] + 0.003 * rng.standard_normal(2)
+    candidate = curves([[2.8] * 1_000 + [end] for end in ends], every=10)
+    return curves(np.stack(noisy + slower), rates=[0.1, 0.2], every=10), candidate
+
+
+def as_published(baseline: Curves, candidate: Curves) -> float:
+    """Rewritten from the published procedure, step by step."""
+    means = baseline.values.reshape(2, 2, -1).mean(axis=1)
+    smooth = means.copy()
+    for at in range(1, smooth.shape[1]):
+        smooth[:, at] = 0.95 * smooth[:, at - 1] + 0.05 * means[:, at]
+    grid = np.linspace(0, 100_000, 512)
+    reached = np.minimum.accumulate(np.interp(grid, baseline.steps, smooth.min(axis=0)))
+    loss = candidate.values[:, -1].mean()
+    if loss < reached[-1]:
+        return 10.0
+    return float(np.interp(loss, reached[::-1], grid[::-1])) / 10_000
+
+
+def test_paper_takes_the_envelope_at_512_steps():
+    """Between these steps, dips of the smoothed losses count for nothing: on plateaus, much."""
+    unlike = 0
+    for seed in range(4):
+        baseline, candidate = plateau(seed)
+        found = speedup(baseline, candidate, definition="paper")
+        assert found.ratio == pytest.approx(as_published(baseline, candidate), rel=1e-9)
+        paper = BaselineEnvelope(baseline.sweep(), DEFINITIONS["paper"])
+        dense = envelope(paper.rates(1_001))
+        loss = np.array([candidate.values[:, -1].mean()])
+        unlike += abs(steps_to_loss(baseline.steps, dense, loss)[0] / 1e4 / found.ratio - 1) > 0.03
+    assert unlike
+    # As many evaluations as that, or fewer, are all taken.
+    steps = np.arange(512)
+    assert DEFINITIONS["paper"].grid(steps) is steps
 
 
 def test_a_diverged_candidate_is_zero_and_flagged():

@@ -21,13 +21,13 @@ PLAN_HASHES = {
     ("heldout-8-width", "gpu"): "773568a3e44125998524e6e21aca76c0f9a89a626412c491984b46c38ef70f4b",
     ("smoke", "cpu"): "867d76c0328cd0c9f3b7805f43356648366c66380f1a6f5ea0af8f6524fb5980",
     ("smoke", "gpu"): "285d48c37eb599c6199eff3f4495132c55ae7d2bc5e7109f13a9b763496b9614",
-    ("velodrome-83", "cpu"): "865e97b39430d967020287ec1c4c72ec7847a8ccd9a2518bafcce76b49e1b841",
-    ("velodrome-83", "gpu"): "49fa45e8601965eee35066ca1ccd28f3696df8292816d6a07fade848748f0125",
+    ("velodrome-83", "cpu"): "73b31ed7753ae7dece889430cf6b4dea48d44750012a524dd42b54b27a70c033",
+    ("velodrome-83", "gpu"): "b4b45cc654c388efcf5fc021c9acb5fbd3fc17e97964cddce39ad1b48f230f09",
     ("velodrome-extended", "cpu"): (
-        "4dc30736edc1628358a1985a8fc8af7293c7c3474c0049a076d0cc38c152715f"
+        "56f805d88ddf8011e3e17df5d2107f80a735ad78193f5a8596d3355b49d96109"
     ),
     ("velodrome-extended", "gpu"): (
-        "e29aff617f8d29402719893d6867954392cedd5ccdc831f9d8993565a98fd3f1"
+        "d1562a50f7ffd2d5c4a64ae0261b574ad68a0fc498d8c9cff2d385cfc551be76"
     ),
 }
 

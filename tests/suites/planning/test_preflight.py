@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
+import optax
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import velodrome
 from velodrome.foundation.errors import DataError, PlanError, SpecError
-from velodrome.suites.planning.preflight import with_data
+from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.planning.preflight import check_suite, with_data
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
@@ -99,3 +104,16 @@ def test_a_plan_can_be_seen_without_the_data(tmp_path, monkeypatch, capsys):
     with pytest.raises(DataError, match="velodrome data prepare mnist --download"):
         run(suite("mnist", "cifar10"), tmp_path / "store", progress="silent")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_rate_that_cannot_be_traced_is_said_before_a_run():
+    def warmed_up(learning_rate, num_steps):
+        return optax.sgd(optax.warmup_cosine_decay_schedule(0.0, learning_rate, 2, num_steps))
+
+    with optimizers.temporarily("warmed_up", cast(OptimizerSpec, warmed_up)):
+        mine = suite("digits").override(optimizers=("adam", "warmed_up"), learning_rates=(0.1,))
+        (note,) = check_suite(mine)
+        assert "learning rate of warmed_up is static" in note
+        shards = make_plan(mine).shards
+    assert check_suite(suite("digits")) == []
+    assert len(shards) == 2

@@ -66,6 +66,7 @@ def test_the_first_loss_is_the_published_one_and_training_moves(name):
     start = start_of(spec, batch_size=min(32, batch_size_for(spec)), seeds=seeds)
     assert start.finite and start.moved
     published, guess = published_loss(name), uniform_guess(spec)
+    assert published is not None
     tolerance = TASKS[name] * (1 if guess is not None else published)
     assert start.initial == pytest.approx(published, abs=tolerance)
     if exact:

@@ -28,7 +28,9 @@ LONG = ("learned_optimizer", "mlp_mixer", "resnet", "transformer_lm", "vit")
 
 
 def test_every_published_name_is_here_or_said_to_be_missing():
-    assert set(published_tasks()) | set(NOT_HERE) == set(FACTS) and len(FACTS) == 125
+    assert set(published_tasks()) | set(NOT_HERE) == set(FACTS) and len(FACTS) == 132
+    without_curves = {name for name, facts in FACTS.items() if not any(facts["loss_0"].values())}
+    assert len(without_curves) == 7 and not any(in_83(name) for name in without_curves)
     assert not set(published_tasks()) & set(NOT_HERE)
     assert all(spec.name == name for name, spec in published_tasks().items())
     assert len({spec.hash for spec in published_tasks().values()}) == len(published_tasks())
@@ -73,7 +75,9 @@ def test_shapes_are_those_of_the_data():
         info = velodrome.datasets.get(spec.data.name).info
         view = spec.view
         if isinstance(view, ImageView):
-            assert view.size <= info.shape[0] and view.num_classes == info.num_classes, name
+            # One is published with images that are made larger.
+            assert view.size <= info.shape[0] or name == "ImageMLP_FashionMnist32_Relu32", name
+            assert view.num_classes == info.num_classes, name
             grey = "BW" in name or name.startswith("LOptPES_Adafac_Cifar")
             assert view.channels == (1 if grey else info.shape[2]), name
         else:
@@ -122,8 +126,8 @@ def test_networks_see_what_the_names_say(key):
         ),
         (
             "velodrome-extended",
-            39,
-            {"mlp": 4, "conv": 1, "es_wrapped": 2, "mlp_mixer": 9, "learned_optimizer": 23},
+            46,
+            {"mlp": 9, "conv": 3, "es_wrapped": 2, "mlp_mixer": 9, "learned_optimizer": 23},
         ),
     ],
 )
@@ -162,4 +166,4 @@ def test_the_protocol_is_the_published_one():
     protocol = load_suite("velodrome-83").protocol
     assert (protocol.steps, protocol.seeds, protocol.eval_every) == (10_000, 5, 10)
     assert protocol.horizon("adam") == 100_000 and protocol.learning_rates is None
-    assert (protocol.eval_mode, protocol.eval_batches) == ("training-loss", "fresh")
+    assert (protocol.eval_mode, protocol.eval_batches) == ("training-loss", "stream")

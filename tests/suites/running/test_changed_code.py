@@ -228,7 +228,7 @@ def data_by_path(folder: Path, *, wrong: str = "", classes: int = 4) -> str:
     return f"{write(folder / 'data.py', DATA.format(wrong=wrong, classes=classes))}:made"
 
 
-def test_a_corrected_data_hash_leaves_other_results_as_they_are(tmp_path):
+def test_a_corrected_data_hash_leaves_other_results_as_they_are(tmp_path, monkeypatch):
     out, name = tmp_path / "out", data_by_path(tmp_path, wrong="0" * 64)
     with toys.registered(counting=toys.counting()):
         tasks = (
@@ -237,7 +237,9 @@ def test_a_corrected_data_hash_leaves_other_results_as_they_are(tmp_path):
         )
         protocol = Protocol(steps=10, seeds=2, baseline="counting", baseline_multiple=1)
         suite = Suite("two", tasks, protocol, ("counting",))
-        result, _ = go(suite, out)
+        with monkeypatch.context() as patch:  # as data that become wrong while they are used
+            patch.setattr("velodrome.suites.running.run.check_data", lambda suite: None)
+            result, _ = go(suite, out)
         assert (result.done, len(result.failed or {})) == (2, 2)
         good = toys.contents(out)
         data_by_path(tmp_path)

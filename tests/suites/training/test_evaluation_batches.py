@@ -15,6 +15,7 @@ from velodrome.suites.planning import batching
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.training.rng import Stream, fresh_eval_seed, key_of
+from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.build import open_source
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import DataSpec, TaskSpec
@@ -42,6 +43,31 @@ def test_each_batch_of_an_evaluation_has_its_own_statistics_and_noise(tmp_path):
         keys = jax.random.split(key_of(0, Stream.EVAL, int(step)), 3)
         noise = np.mean([float(toys.noise(key)) for key in keys])
         np.testing.assert_allclose(value, step + np.var(labels, axis=1).mean() + noise, rtol=1e-5)
+
+
+def test_evaluation_and_training_take_turns_on_one_stream():
+    """In turns as published: five batches are evaluated, then ten are trained on."""
+    spec = TaskSpec("mlp", {"image_size": 8}, DataSpec("digits"), batch_size=16)
+    protocol = Protocol(steps=40, eval_batches="stream", eval_batch_count=5)
+    data, source = TaskData(spec, protocol), open_source(spec, "train")
+    seen = []
+    for step in range(0, 40, 10):
+        seen.append(data.eval_batch("train", 3, step // 10)["image"].reshape(5, 16, 8, 8, 1))
+        seen += [data.training_block(3, step + 5 * half, 5, 40)["image"] for half in (0, 1)]
+    rows = source.indices(3, 0, 60, 16)
+    pixels = np.asarray(source.arrays["image"])[rows]
+    assert len(np.unique(rows)) == rows.size  # less than an epoch: nothing comes twice
+    for index, part in enumerate(np.split(np.arange(60), 12)):
+        found = np.asarray(seen[index])
+        scale = 255 if found.dtype == np.float32 else 1
+        np.testing.assert_allclose(found * scale, pixels[part], atol=1e-3)
+    # Held out as "fresh", and other blocks give the same batches.
+    fresh = TaskData(spec, dataclasses.replace(protocol, eval_batches="fresh"))
+    again = TaskData(spec, protocol).training_block(3, 17, 3, 40)["image"]
+    np.testing.assert_array_equal(again, pixels[17 + 10 :][:3])
+    for heldout in (0, 2):
+        one, other = (x.eval_batch("heldout", 3, heldout)["image"] for x in (data, fresh))
+        np.testing.assert_array_equal(one, other)
 
 
 def test_examples_of_an_evaluation():

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+import velodrome
 from velodrome.foundation.errors import SpecError, UnknownNameError
 from velodrome.results.store.store import Store
 from velodrome.suites.protocol import Protocol
@@ -49,6 +50,21 @@ def test_takes_any_optax_optimizer_and_gives_it_the_loss():
     assert curve["heldout accuracy"].notna().tolist() == [True, False, False, False, True]
 
 
+def test_what_an_update_cannot_do_without_is_given():
+    curve = train(spec(), optax.lbfgs(), steps=10)
+    assert curve["train loss"].iloc[-1] < curve["train loss"].iloc[0]
+    given = _optimizer_spec(optax.lbfgs(), None, {})
+    assert given.needs == {"value", "grad", "value_fn"}
+    assert _optimizer_spec(optax.adam(1e-3), None, {}).needs == {"value"}
+
+
+def test_every_keyword_of_a_named_optimizer_can_be_given():
+    options = {"learning_rate": 1e-2, "weight_decay": 0.5, "nesterov": True}
+    named = train(spec(), "adamw", steps=20, **options)
+    made = optax.adamw(1e-2, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.5, nesterov=True)
+    np.testing.assert_allclose(named, train(spec(), made, steps=20), rtol=1e-4)
+
+
 def test_a_diverged_run_ends_at_its_divergence_and_is_told():
     with pytest.warns(UserWarning, match=r"the run diverged at step \d+ of 40: its loss is no lon"):
         curve = train(spec(), optax.sgd(1e30), steps=40)
@@ -71,6 +87,8 @@ def test_a_missing_hyperparameter_is_named():
     ("optimizer", "options", "message"),
     [
         (optax.adam, {}, r"call adam first, as in adam\(1e-3\)"),
+        (velodrome.velo, {}, r"call velo first, as in velo\(num_steps=1000\)"),
+        (optax.lbfgs, {}, r"call lbfgs first, as in lbfgs\(1e-3\)"),
         (3, {}, "optimizer: got 3, but it must be an optax transformation, or the name of an opt"),
         (optax.sgd(0.1), {"learning_rate": 1.0}, r"hyperparameters: got \['learning_rate'\], but"),
     ],

@@ -84,6 +84,18 @@ def test_the_first_residual_block_of_version_1_is_its_shortcut(key):
     assert "projection_norm" not in second["block_0"] and "stem_norm" not in second
 
 
+def test_the_last_activation_of_version_2_is_that_of_the_config(key):
+    """Its last norm gives -1 everywhere, and only the first class sees it."""
+    task, params, state, batch = ready(variant("resnet-v2", activation="tanh"), key)
+    norm, output = params["output_norm"], params["output"]
+    norm["scale"], norm["offset"] = 0 * norm["scale"], 0 * norm["offset"] - 1.0
+    output["kernel"] = output["kernel"].at[:, 0].set(1.0)
+    logits = jnp.zeros(output["kernel"].shape[1]).at[0].set(norm["offset"].size * np.tanh(-1.0))
+    expected = -jax.nn.log_softmax(logits)[batch["label"]].mean()
+    loss, _ = quick(lambda params: task.loss(params, state, key, batch, train=True))(params)
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_attention_is_the_library_s(key):
     """One block against flax's own attention with the same kernels."""
     from flax import nnx

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,67 @@ def test_perturbations_add_up_until_a_new_start(key):
         assert noise[1] == newest[1] == 0 != sums[1]
         # The third begins again with the first step of the second truncation.
         assert noise[2] != 0 != sums[2] and sums[2] == newest[2]
+
+
+# By steps that the problem of 5 has made: which part of the gradient is due to the earlier
+# perturbations ("all" of it, "none", or "some"), and what the sum of perturbations becomes.
+@pytest.mark.parametrize(
+    ("counter", "credit", "due", "after"),
+    [
+        (0, "exact", "all", "both"),  # the problem goes on
+        (0, "published", "all", "both"),
+        (1, "exact", "all", "both"),  # ends with the truncation
+        (1, "published", "some", "newest"),
+        (2, "exact", "all", "neither"),  # and starts again in the last step, which has no loss
+        (2, "published", "some", "newest"),
+        (4, "exact", "some", "newest"),  # ends in the first step
+        (4, "published", "none", "newest"),
+        (5, "exact", "none", "newest"),  # starts again in the first step
+        (5, "published", "all", "both"),
+    ],
+)
+def test_what_losses_are_credited_to(counter, credit, due, after):
+    """A gradient is a sum of differences of losses times perturbations: it grows with the earlier
+    ones by the losses that are credited to them.
+    """
+    (gradient, noise), (grown, total) = (differentiated(credit, counter, x) for x in (0.0, 3.0))
+    if after == "neither":
+        assert noise == 0
+        noise = differentiated("exact", 0, 0.0)[1]
+    share = (grown - gradient) / (gradient * 3.0 / noise)
+    if due == "some":
+        assert abs(share) > 0.01 and abs(share - 1) > 0.01
+    else:
+        assert share == pytest.approx({"all": 1.0, "none": 0.0}[due], abs=1e-3)
+    expected = {"both": 3.0 + noise, "newest": noise, "neither": 0.0}
+    assert total == pytest.approx(expected[after], rel=1e-5)
+
+
+@functools.cache
+def differentiable(credit):
+    config = {"rule": "sgd", "problems": 1, "problem_length": 5, "std": 0.1}
+    task, batch = build(**config, unroll_length=4, credit=credit)
+    weights, state = quick(task.init)(jax.random.key(0))
+
+    @quick
+    def step(state):
+        _, pull, state = jax.vjp(
+            lambda weights: task.loss(weights, state, jax.random.key(1), batch, train=True),
+            weights,
+            has_aux=True,
+        )
+        return pull(1.0)[0]["log_rate"], state
+
+    # Both copies stand apart, so that the first loss of the next truncation differs too.
+    return step, step({**state, "counter": jnp.asarray([0])})[1]
+
+
+def differentiated(credit, counter, earlier):
+    """Return the gradient of the rate, and the sum of perturbations after it."""
+    step, state = differentiable(credit)
+    sums = {"log_rate": jnp.asarray([earlier])}
+    gradient, after = step({**state, "counter": jnp.asarray([counter]), "perturbations": sums})
+    return float(gradient), float(after["perturbations"]["log_rate"][0])
 
 
 def test_the_step_that_starts_again_gives_no_loss(key):

@@ -1,0 +1,105 @@
+"""Find out by tracing what an optimizer needs, and what of it can be traced."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
+
+from velodrome.foundation.canonical import canonical_json
+from velodrome.optimizers.spec import NEEDS, OptimizerSpec
+
+#: Updates that a factory is told of; schedules refuse very few.
+_STEPS = 10_000
+
+_KEYWORDS = NEEDS - {"num_steps"}
+
+
+def required_keywords(transformation: optax.GradientTransformation) -> frozenset[str]:
+    """Return the keywords of ``NEEDS`` that an update cannot do without."""
+    needs: frozenset[str] = frozenset()
+    while True:
+        try:
+            jax.eval_shape(lambda: _update(transformation, needs))  # noqa: B023 - called at once
+        except TypeError as error:
+            # Python's words for a missing argument; there is no other sign of it inside a chain.
+            named = re.findall(r"'(\w+)'", str(error)) if "missing" in str(error) else ()
+            found = _KEYWORDS & set(named) - needs
+            if found:
+                needs |= found
+                continue
+        except Exception:  # noqa: S110 - something else is wrong, which whoever uses it will meet
+            pass
+        return needs
+
+
+def probed(spec: OptimizerSpec) -> OptimizerSpec:
+    """Complete what a user's spec declares: add needs, and make hyperparameters static.
+
+    Those become static that cannot be traced, such as a rate on which a schedule branches in
+    Python. An optimizer that fails with numbers too stays as it is.
+    """
+    point = spec.points[len(spec.points) // 2]
+    needs, static = _probe(spec.factory, canonical_json(point), spec.traced, spec.needs)
+    if not static and needs == spec.needs:
+        return spec
+    traced = spec.traced - static
+    return dataclasses.replace(spec, needs=needs, traced=traced, static=spec.static | static)
+
+
+@functools.lru_cache(maxsize=256)
+def _probe(
+    factory: Callable[..., optax.GradientTransformation],
+    point: str,
+    traced: frozenset[str],
+    needs: frozenset[str],
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return all needs, and which of ``traced`` must be static."""
+    values = json.loads(point)
+    if "num_steps" in needs:
+        values["num_steps"] = _STEPS
+
+    def fine(names: Collection[str]) -> bool:
+        def update(lane: Mapping[str, jax.Array]) -> PyTree:
+            return _update(optax.with_extra_args_support(factory(**{**values, **lane})), needs)
+
+        try:
+            jax.eval_shape(update, {name: jnp.asarray(values[name]) for name in names})
+        except Exception:  # a user's factory may raise anything
+            return False
+        return True
+
+    with contextlib.suppress(Exception):  # whoever runs it will meet it
+        needs |= required_keywords(factory(**values))
+    swept = traced & values.keys()
+    if fine(swept) or not fine(()):
+        return needs, frozenset()
+    return needs, frozenset(name for name in swept if not fine([name])) or swept
+
+
+def _update(transformation: optax.GradientTransformation, needs: Collection[str]) -> PyTree:
+    """Make an update of a few small parameters, to be traced only."""
+
+    def value_fn(params: PyTree) -> jax.Array:
+        return jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)]))
+
+    params = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
+    value, grad = jax.value_and_grad(value_fn)(params)
+    known = {
+        "value": value,
+        "grad": grad,
+        "value_fn": value_fn,
+        "grad_fn": jax.grad(value_fn),
+        "key": jax.random.key(0),
+    }
+    extra = {name: known[name] for name in needs if name in known}
+    state = transformation.init(params)
+    return transformation.update(grad, state, params, **extra)

@@ -232,8 +232,8 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as error:  # a user's module may raise anything
             what = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
             raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded: {what}{error}. Give module:object, with "
-                "the module installed, or path/to/file.py:object."
+                f"the {self.kind} {name!r} cannot be loaded: {what}{error}. Give module:object, "
+                "with the module installed, or path/to/file.py:object."
             ) from error
 
     def _run_check(self, name: str, value: object) -> None:

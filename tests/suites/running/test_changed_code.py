@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import optax
 import pytest
 import toys
@@ -16,11 +17,14 @@ import toys
 from velodrome.foundation.errors import PlanError, StoreError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.optimizers.velo.weights.store import save_weights
+from velodrome.optimizers.velo.weights.tree import init_weights
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
+from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import ShardRunner
 from velodrome.taskgen.registry import families
@@ -56,6 +60,10 @@ def write(path: Path, text: str) -> Path:
     path.write_text(text)
     importlib.invalidate_caches()
     return path
+
+
+def mlp() -> TaskSpec:
+    return TaskSpec("mlp", {}, DataSpec("digits"), 8)
 
 
 # How an optimizer may be given: each makes its code with a rate, and returns its name.
@@ -291,12 +299,7 @@ def test_a_family_that_is_edited_during_a_run_is_refused_from_then_on(tmp_path, 
     suite = Suite("one", (TaskSpec(name, {}, DataSpec("digits"), 8),), Protocol(steps=10), ("sgd",))
     loaded = LoadedSuite.of(suite)
     plan = make_plan(loaded)
-    store = Store.create(
-        tmp_path / "out",
-        manifest={"suite": {"name": "one", "hash": suite.hash}, "protocol_hash": "p"},
-        plan=plan,
-        suite=suite.to_json(),
-    )
+    store = open_store(loaded, tmp_path / "out", plan)
     runner = ShardRunner(store, loaded, checkpoint_seconds=60.0)
     runner.check()
     family_by_path(tmp_path, activation="tanh", width=8)
@@ -333,6 +336,18 @@ def test_a_run_goes_on_from_another_directory_in_workers_beside_any_files(tmp_pa
     assert toys.contents(tmp_path / "out") == before
 
 
+def test_weights_that_are_replaced_during_a_run_change_nothing_in_it(tmp_path, key):
+    path = save_weights(tmp_path / "mine.safetensors", init_weights(key, 8, 4))
+    suite = Suite("one", (mlp(),), Protocol(steps=10), ("sgd", f"velo:{path}"))
+    loaded = LoadedSuite.of(suite)
+    plan = make_plan(loaded)
+    store = open_store(loaded, tmp_path / "out", plan)
+    save_weights(path, init_weights(jax.random.fold_in(key, 1), 8, 4))
+    ShardRunner(store, loaded, checkpoint_seconds=60.0).check()
+    with pytest.raises(PlanError, match="VeLO .mine.safetensors. on .* is not what this run was"):
+        ShardRunner(store, checkpoint_seconds=60.0).check()
+
+
 def test_a_copy_of_a_file_is_the_same_optimizer(tmp_path):
     (tmp_path / "copy").mkdir()
     name = by_path(tmp_path, 0.1)
@@ -355,5 +370,4 @@ def test_a_spec_of_a_package_that_a_notebook_registers_is_known_by_what_it_is_gi
 
 def test_what_is_ours_has_no_code_in_its_identity():
     assert all("code" not in optimizers.get(name).identity for name in ("adam", "velo"))
-    task = TaskSpec("mlp", {}, DataSpec("digits"), 8)
-    assert task.hash == task.spec_hash
+    assert mlp().hash == mlp().spec_hash

@@ -31,9 +31,11 @@ from velodrome.foundation.errors import DataError
 
 MARK = Path(__file__).parents[1]
 
+WORKER = os.environ.get("OMP_NUM_THREADS") == "1"  # the process that starts them looks too
+
 def _die_once(name):
     mark = MARK / name
-    if not mark.exists():
+    if WORKER and not mark.exists():
         mark.write_text("")
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -42,7 +44,7 @@ def once(learning_rate=1.0):
     return optax.sgd(learning_rate)
 
 def always(learning_rate=1.0):
-    if os.environ.get("OMP_NUM_THREADS") == "1":
+    if WORKER:
         os.kill(os.getpid(), signal.SIGKILL)
     return optax.sgd(learning_rate)
 

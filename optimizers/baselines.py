@@ -38,10 +38,13 @@ _published_adam = partial(optax.adam, b1=0.9, b2=0.999, eps=1e-8, eps_root=1e-8)
 
 
 def _adam_sqrt_decay(learning_rate: Rate) -> optax.GradientTransformation:
-    """Adam with ``rate * min(t / 1000, sqrt(1000 / t))`` at the update ``t = 1, 2, ...``."""
+    """Adam with ``rate * min(t / 1000, sqrt(1000 / t))`` after ``t`` updates; ``t = 1`` at first.
+
+    So the first two updates have the same rate: as published.
+    """
 
     def schedule(count: Any) -> Any:
-        step = jnp.asarray(count, jnp.float32) + 1.0
+        step = jnp.maximum(jnp.asarray(count, jnp.float32), 1.0)
         return learning_rate * jnp.minimum(step / 1000.0, jnp.sqrt(1000.0 / step))
 
     return _published_adam(schedule)
@@ -59,24 +62,33 @@ def _adam_exp_decay(learning_rate: Rate) -> optax.GradientTransformation:
 
 
 def _sm3(learning_rate: Rate, *, b2: float) -> optax.GradientTransformationExtraArgs:
-    """SM3 with momentum 0.9. Scalars go in as vectors: optax's SM3 has no rule for them."""
+    """SM3 with momentum 0.9, also of scalars and of arrays without elements.
+
+    Both go in as vectors of one element, because optax's SM3 has no rule for them.
+    """
     inner = optax.chain(
         optax.scale_by_sm3(b1=0.9, b2=b2, eps=1e-8), optax.scale_by_learning_rate(learning_rate)
     )
 
+    def wide(leaf: Any) -> jax.Array:
+        return jnp.atleast_1d(leaf) if jnp.size(leaf) else jnp.zeros((1,), jnp.result_type(leaf))
+
     def init(params: Any) -> Any:
-        return inner.init(jax.tree.map(jnp.atleast_1d, params))
+        return inner.init(jax.tree.map(wide, params))
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         del params, extra
-        wide, state = inner.update(jax.tree.map(jnp.atleast_1d, updates), state)
-        return jax.tree.map(lambda new, old: new.reshape(old.shape), wide, updates), state
+        changes, state = inner.update(jax.tree.map(wide, updates), state)
+        back = jax.tree.map(
+            lambda new, old: new[: jnp.size(old)].reshape(jnp.shape(old)), changes, updates
+        )
+        return back, state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 adam = _swept("adam", "Adam", _published_adam)
-adam_sqrt_decay = _swept("adam_sqrt_decay", "Adam (sqrt decay)", _adam_sqrt_decay)
+adam_sqrt_decay = _swept("adam_sqrt_decay", "Adam (sqrt decay)", _adam_sqrt_decay, version=2)
 adam_exp_decay = _swept("adam_exp_decay", "Adam (exp decay)", _adam_exp_decay)
 adamw = _swept(
     "adamw",

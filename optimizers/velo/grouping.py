@@ -74,11 +74,17 @@ class MatrixGroup(_Group):
     def ranks(self) -> tuple[int, ...]:
         return (self.rank,) * len(self.members)
 
+    @property
+    def stacked(self) -> tuple[int, int, int, int]:
+        return len(self.members), self.batch, self.rows, self.columns
+
     def stack(self, members: Sequence[Array]) -> Float[Array, "tensor batch rows columns"]:
         """Return the members, stacked, in float32."""
-        shape = (self.batch, self.rows, self.columns)
         return jnp.stack(
-            [member.astype(jnp.float32).transpose(self.order).reshape(shape) for member in members]
+            [
+                member.astype(jnp.float32).transpose(self.order).reshape(self.stacked[1:])
+                for member in members
+            ]
         )
 
     def shape_back(self, parts: Sequence[Float[Array, "batch rows columns"]]) -> list[Array]:
@@ -110,6 +116,10 @@ class VectorGroup(_Group):
     def ranks(self) -> tuple[int, ...]:
         return tuple(int(size > 1) for size in self.sizes)
 
+    @property
+    def stacked(self) -> tuple[int, int, int]:
+        return len(self.members), self.chunks, self.chunk
+
     def stack(self, members: Sequence[Array]) -> Float[Array, "tensor chunk element"]:
         """Return the members, padded and stacked, in float32."""
         length = self.chunks * self.chunk
@@ -118,7 +128,7 @@ class VectorGroup(_Group):
             parts.append(member.astype(jnp.float32).reshape(size))
             # One concatenation of all, padding included: a pad for each would be a loop for each.
             parts.append(np.zeros(length - size, np.float32))
-        return jnp.concatenate(parts).reshape(len(self.members), self.chunks, self.chunk)
+        return jnp.concatenate(parts).reshape(self.stacked)
 
     def shape_back(self, parts: Sequence[Float[Array, "chunk element"]]) -> list[Array]:
         return [

@@ -19,11 +19,15 @@ _UNSEEN = 999999999999.0
 
 
 class LossAverages(NamedTuple):
-    """Exponential averages of the loss, over 10 to ``num_steps`` updates."""
+    """Exponential averages of the loss, over 10 to ``num_steps`` updates.
+
+    ``seen`` counts the losses in them: those that are finite numbers.
+    """
 
     decays: Float[Array, " 10"]
     means: Float[Array, " 10"]
     minima: Float[Array, " 10"]
+    seen: Int[Array, ""]
 
 
 def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
@@ -35,41 +39,42 @@ def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
         decays=jnp.exp(-1.0 / halflives),
         means=jnp.zeros((_AVERAGES,), jnp.float32),
         minima=jnp.full((_AVERAGES,), _UNSEEN, jnp.float32),
+        seen=jnp.zeros((), jnp.int32),
     )
 
 
-def update_averages(
-    averages: LossAverages, loss: Float[Array, ""], iteration: Int[Array, ""]
-) -> LossAverages:
-    """Return the averages after one more loss, where ``iteration`` updates were made before.
+def update_averages(averages: LossAverages, loss: Float[Array, ""]) -> LossAverages:
+    """Return the averages after one more loss; one that is not a finite number changes nothing.
 
     A loss above twice the largest average is cut down to that, so that one spike does not fill
     the averages; the first loss is taken as it is.
     """
-    correction = _debias(averages.decays, iteration + 1)
+    seen = averages.seen + 1
+    correction = _debias(averages.decays, seen)
     largest = jnp.max(averages.means / correction)
-    largest = jnp.where(iteration == 0, loss, largest)
-    loss = jnp.minimum(jnp.abs(largest) * 2, loss)
-    means = averages.means * averages.decays + loss * (1.0 - averages.decays)
-    return LossAverages(
+    largest = jnp.where(averages.seen == 0, loss, largest)
+    taken = jnp.minimum(jnp.abs(largest) * 2, loss)
+    means = averages.means * averages.decays + taken * (1.0 - averages.decays)
+    new = LossAverages(
         decays=averages.decays,
         means=means,
         minima=jnp.minimum(averages.minima, means / correction),
+        seen=seen,
     )
+    finite = jnp.isfinite(loss)
+    return jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, averages)
 
 
-def loss_features(averages: LossAverages, iteration: Int[Array, ""]) -> Float[Array, " 9"]:
+def loss_features(averages: LossAverages) -> Float[Array, " 9"]:
     """Return how far each average is from its minimum, against the next slower one, in [-1, 1].
 
-    Args:
-      averages: Those after this update's loss.
-      iteration: Losses seen, this update's included; up to the second the features are zero.
+    ``averages`` are those after this update's loss; up to the second loss the features are zero.
     """
-    corrected = averages.means / _debias(averages.decays, iteration)
+    corrected = averages.means / _debias(averages.decays, jnp.maximum(averages.seen, 1))
     minima = averages.minima[:-1]
     scale = jnp.maximum(1e-8, corrected[1:] - minima)
     features = jnp.clip((corrected[:-1] - minima) / scale - 1.0, -1.0, 1.0)
-    return jnp.where(iteration <= 2, jnp.zeros_like(features), features)
+    return jnp.where(averages.seen <= 2, jnp.zeros_like(features), features)
 
 
 def _debias(decays: Float[Array, " 10"], seen: Int[Array, ""]) -> Float[Array, " 10"]:

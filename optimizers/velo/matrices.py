@@ -41,7 +41,7 @@ class MatrixState(NamedTuple):
 
 
 def init_state(group: MatrixGroup) -> MatrixState:
-    tensor = (len(group.members), group.batch, group.rows, group.columns)
+    tensor = group.stacked
     return MatrixState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),
         second=jnp.zeros(tensor, jnp.float32),

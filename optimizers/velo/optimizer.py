@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.velo.controller import fold
-from velodrome.optimizers.velo.transform import check_arguments, scale_by_velo
+from velodrome.optimizers.velo.door import STATE, checked
+from velodrome.optimizers.velo.transform import scale_by_velo
 from velodrome.optimizers.velo.weights.store import load_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
@@ -25,11 +26,11 @@ MAX_TRAINING_STEPS = 150_000
 
 
 def velo(
-    num_steps: int,
+    num_steps: ArrayLike,
     *,
     weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny",
-    weight_decay: float = 0.0,
-    max_training_steps: int = MAX_TRAINING_STEPS,
+    weight_decay: float | Array = 0.0,
+    max_training_steps: ArrayLike = MAX_TRAINING_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
     """Return VeLO (Metz et al. 2022, arXiv 2211.09760): learned, with no learning rate to tune.
 
@@ -41,7 +42,8 @@ def velo(
         params = optax.apply_updates(params, updates)
 
     Gradients that are not finite are not handled: they stay in the accumulators for good, so skip
-    such a step. It computes in float32; updates have the dtype of the parameters.
+    such a step (`optax.apply_if_finite` does). A loss that is not finite is left out. VeLO
+    computes in float32; updates have the dtype of the parameters.
 
     Args:
       num_steps: How many updates the run will make, at least 1. VeLO plans by it: it can make
@@ -54,6 +56,10 @@ def velo(
       max_training_steps: If ``num_steps`` is larger, gradients and losses are averaged over
         ``ceil(num_steps / max_training_steps)`` steps and the parameters change once in as many.
 
+    All numbers may be traced, as `optax.inject_hyperparams` does it. If ``num_steps`` or
+    ``max_training_steps`` is, nothing accumulates, because that would change the program: then
+    ``num_steps`` must be the smaller one.
+
     Raises:
       SpecError: An argument is out of range; from ``update``, params or value are missing.
       UnknownNameError: No weights have that name.
@@ -61,7 +67,7 @@ def velo(
     """
     return velo_from_theta(
         load_weights(weights),
-        _positive("num_steps", num_steps),
+        num_steps,
         weight_decay=weight_decay,
         max_training_steps=max_training_steps,
     )
@@ -71,33 +77,35 @@ def velo_from_theta(
     theta: VeLOWeights,
     num_steps: ArrayLike,
     *,
-    weight_decay: float = 0.0,
-    max_training_steps: int = MAX_TRAINING_STEPS,
+    weight_decay: float | Array = 0.0,
+    max_training_steps: ArrayLike = MAX_TRAINING_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
     """Return `velo` with weights that may be traced, vmapped or differentiated (meta-training).
 
     Call it outside of the training loop: the weights are multiplied out here, once.
 
-    Arguments are those of `velo`, but ``num_steps`` may be a traced scalar: then it must be at most
-    ``max_training_steps``, because the number of steps to accumulate fixes the program.
+    Arguments are those of `velo`.
 
     Raises:
       SpecError: An argument is out of range.
     """
-    if not weight_decay >= 0.0 or math.isinf(weight_decay):
+    decays = isinstance(weight_decay, Tracer) or weight_decay != 0.0
+    if not isinstance(weight_decay, Tracer) and not 0.0 <= weight_decay < math.inf:
         raise SpecError("weight_decay", weight_decay, "a finite number, 0 or more")
-    _positive("max_training_steps", max_training_steps)
     accumulate = 1
+    if not isinstance(max_training_steps, Tracer):
+        max_training_steps = _positive("max_training_steps", max_training_steps)
     if not isinstance(num_steps, Tracer):
         num_steps = _positive("num_steps", num_steps)
-        accumulate = -(-num_steps // max_training_steps)
-        num_steps = num_steps // accumulate
+        if not isinstance(max_training_steps, Tracer):
+            accumulate = -(-num_steps // max_training_steps)
+            num_steps = num_steps // accumulate
     transformation = scale_by_velo(fold(theta), num_steps)
     if accumulate > 1:
         transformation = average_gradients(transformation, every=accumulate)
-    if weight_decay > 0.0:
+    if decays:
         transformation = add_weight_decay(transformation, weight_decay)
-    return transformation
+    return checked(transformation)
 
 
 class AverageState(NamedTuple):
@@ -137,7 +145,8 @@ def average_gradients(
         value: ArrayLike | None = None,
         **extra: object,
     ) -> tuple[PyTree, AverageState]:
-        check_arguments(params, value)
+        if not isinstance(state, AverageState):
+            raise SpecError("state", type(state).__name__, STATE)
         gradients = jax.tree.map(
             lambda total, g: total + jnp.asarray(g, jnp.float32), state.gradients, updates
         )
@@ -161,7 +170,7 @@ def average_gradients(
 
 
 def add_weight_decay(
-    inner: optax.GradientTransformationExtraArgs, weight_decay: float
+    inner: optax.GradientTransformationExtraArgs, weight_decay: float | Array
 ) -> optax.GradientTransformationExtraArgs:
     """Add an L2 penalty to the gradients and to the loss that ``inner`` sees; see `velo`."""
 
@@ -173,7 +182,6 @@ def add_weight_decay(
         value: ArrayLike | None = None,
         **extra: object,
     ) -> tuple[PyTree, PyTree]:
-        check_arguments(params, value)
         penalty = sum(
             jnp.sum(leaf.astype(jnp.float32) ** 2) * weight_decay
             for leaf in jax.tree.leaves(params)

@@ -10,6 +10,7 @@ momenta (3) and of the second moment (3).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -123,13 +124,23 @@ def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
     # XLA's CPU compiler writes the operand of a plain `jax.numpy.sum` to memory first. It makes one
     # loop of a reduction with several results, which reads its inputs once and writes nothing else.
     # Sums over one axis only, added up afterwards by `tensor_sums`, keep float32's digits.
-    sums = jax.lax.reduce(
-        tuple(terms),
+    return list(_axis_sums(axis % terms[0].ndim, *terms))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _axis_sums(axis: int, *terms: Array) -> tuple[Array, ...]:
+    return jax.lax.reduce(
+        terms,
         (jnp.float32(0),) * len(terms),
         lambda sums, values: tuple(a + b for a, b in zip(sums, values, strict=True)),
-        dimensions=(axis % terms[0].ndim,),
+        dimensions=(axis,),
     )
-    return list(sums)
+
+
+@_axis_sums.defjvp
+def _(axis: int, terms: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[tuple, tuple]:
+    # A reduction with several results has no derivative of its own.
+    return _axis_sums(axis, *terms), tuple(jnp.sum(tangent, axis) for tangent in tangents)
 
 
 def tensor_sums(rows: Array) -> Array:

@@ -21,6 +21,7 @@ from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.velo import matrices, vectors
 from velodrome.optimizers.velo.barrier import materialised, same_in_all_lanes, take_apart
 from velodrome.optimizers.velo.controller import Controller, LSTMState, control, initial_state
+from velodrome.optimizers.velo.door import STATE
 from velodrome.optimizers.velo.grouping import Group, MatrixGroup, make_groups
 from velodrome.optimizers.velo.loss_averages import (
     LossAverages,
@@ -38,32 +39,38 @@ class VeLOState(NamedTuple):
     """State of VeLO: arrays only, so it goes through jit, vmap and scan, and can be donated.
 
     Tensors are in the order of their groups (`grouping.make_groups`), not of the parameters.
+    ``groups`` is what `optax.tree_map_params` maps over. An array there may belong to several
+    parameters of one shape, so it cannot be mapped together with a tree of parameters.
     """
 
     iteration: Int[Array, ""]
     loss: LossAverages
     lstm: LSTMState
     statistics: Statistics
-    groups: tuple[GroupState, ...]
+    groups: tuple[GroupState, ...] | PyTree
 
 
 def scale_by_velo(
     controller: Controller, num_steps: ArrayLike
 ) -> optax.GradientTransformationExtraArgs:
-    """Return VeLO itself: without weight decay, accumulation and the checks of their arguments.
+    """Return VeLO itself: without weight decay, accumulation and checked arguments (`door`).
 
     ``num_steps``, the updates of the run, may be traced.
     """
 
     def init(params: PyTree) -> VeLOState:
-        groups = make_groups([_check_leaf(leaf).shape for leaf in jax.tree.leaves(params)])
+        leaves = jax.tree.leaves(params)
+        groups = make_groups([leaf.shape for leaf in leaves])
         tensors = _count(groups)
+        states = tuple(_module(group).init_state(group) for group in groups)
         return VeLOState(
             iteration=jnp.zeros((), jnp.int32),
             loss=init_averages(num_steps),
             lstm=initial_state(controller, tensors),
             statistics=initial_statistics(tensors),
-            groups=tuple(_module(group).init_state(group) for group in groups),
+            # The place of what belongs to parameters: `optax.tree_map_params` looks for it with
+            # a tree that has no leaves.
+            groups=states if leaves else params,
         )
 
     def update(
@@ -75,12 +82,13 @@ def scale_by_velo(
         **unused: object,
     ) -> tuple[PyTree, VeLOState]:
         del unused
-        check_arguments(params, value)
         parameters, structure = jax.tree.flatten(params)
         gradients = structure.flatten_up_to(updates)
+        changes = [jnp.zeros_like(leaf) for leaf in parameters]  # of those without elements
         groups = make_groups([leaf.shape for leaf in parameters])
         if not groups:
-            return updates, state
+            return structure.unflatten(changes), state
+        _check_state(state, groups, controller)
         rows = _rows(groups)
 
         # Each group by itself, so that the memory of one can be used again by the next.
@@ -101,14 +109,14 @@ def scale_by_velo(
         statistics = Statistics(means=means, variances=squares[ACCUMULATORS])
 
         iteration = state.iteration + 1
-        loss = update_averages(state.loss, jnp.asarray(value, jnp.float32), state.iteration)
+        loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
         inputs = lstm_inputs(
             state.statistics,
             mean_square=mean_square,
             ranks=tuple(rank for group in groups for rank in group.ranks),
             fraction_trained=state.iteration.astype(jnp.float32)
             / jnp.asarray(num_steps, jnp.float32),
-            loss=loss_features(loss, iteration),
+            loss=loss_features(loss),
         )
         networks, lstm = control(controller, inputs, state.lstm)
         # Mean squares of all channels: what `squares` has of the accumulators are variances.
@@ -116,7 +124,6 @@ def scale_by_velo(
         networks = prepare(networks, about_zero, mean_square)
 
         always = same_in_all_lanes(iteration > 0)
-        changes = list(gradients)
         for group, new, row in zip(groups, accumulated, rows, strict=True):
             steps = _steps(
                 group,
@@ -139,25 +146,19 @@ def scale_by_velo(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def check_arguments(params: PyTree, value: ArrayLike | None) -> None:
-    """Refuse an update without parameters or without a scalar loss.
+def _check_state(state: Any, groups: Sequence[Group], controller: Controller) -> None:
+    """Refuse the state of another model, of other weights, or of another number of steps.
 
     Raises:
-      SpecError: With the call as it should be.
+      SpecError: With what to do.
     """
-    call = "update(grads, state, params, value=loss)"
-    if params is None:
-        raise SpecError("params", None, f"the parameters, which VeLO reads: {call}")
-    if value is None:
-        raise SpecError("value", None, f"the training loss of this step, which VeLO reads: {call}")
-    if jnp.shape(value) != ():
-        raise SpecError("value", value, f"a scalar, the training loss of this step: {call}")
-
-
-def _check_leaf(leaf: Any) -> Any:
-    if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-        raise SpecError("params", jnp.result_type(leaf).name, "arrays of real floating point")
-    return leaf
+    if not isinstance(state, VeLOState):
+        raise SpecError("state", type(state).__name__, STATE)
+    found = [group.second.shape for group in state.groups if isinstance(group, GroupState)]
+    sizes = _count(groups), controller.initial_hidden.shape[-1]
+    if found != [group.stacked for group in groups] or state.lstm.hidden.shape != sizes:
+        shapes = f"accumulators of shapes {found}, and {state.lstm.hidden.shape} of the LSTM"
+        raise SpecError("state", shapes, STATE)
 
 
 def _module(group: Group) -> Any:

@@ -42,7 +42,7 @@ class VectorState(NamedTuple):
 
 
 def init_state(group: VectorGroup) -> VectorState:
-    tensor = (len(group.members), group.chunks, group.chunk)
+    tensor = group.stacked
     return VectorState(
         momentum=jnp.zeros((3, *tensor), jnp.float32),
         second=jnp.zeros(tensor, jnp.float32),
@@ -102,7 +102,22 @@ def _channels(
         *plain_channels(gradient, parameters, jnp.unstack(state.momentum), state.second),
         *jnp.unstack(gradient[None] * safe_rsqrt(state.squares + 1e-9)),
         # The only channels without an epsilon: TINY alone keeps them finite.
-        *jnp.unstack(state.momentum * jax.lax.rsqrt(state.squares)),
+        *jnp.unstack(_over_root(state.momentum, state.squares)),
         *rank_one,
         *rank_one,
     ]
+
+
+@jax.custom_jvp
+def _over_root(momentum: Array, squares: Array) -> Array:
+    return momentum * jax.lax.rsqrt(squares)
+
+
+@_over_root.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    # The third power of the inverse root is infinite where all gradients were zero, and there it
+    # is multiplied by zero: so it is never computed.
+    momentum, squares = primals
+    inverse = jax.lax.rsqrt(squares)
+    quotient = momentum * inverse
+    return quotient, inverse * (tangents[0] - 0.5 * quotient * (inverse * tangents[1]))

@@ -37,6 +37,17 @@ def test_adam_is_the_published_one():
     )
 
 
+def test_the_rate_of_adam_with_sqrt_decay_is_the_published_one():
+    """A gradient that is always the same moves a parameter by the rate."""
+    made = optimizers.get("adam_sqrt_decay").make({"learning_rate": 1.0}, num_steps=None)
+    gradient = jnp.ones(())
+    state, rates = made.init(gradient), []
+    for _ in range(4):
+        update, state = made.update(gradient, state, gradient)
+        rates.append(-np.asarray(update))
+    np.testing.assert_allclose(rates, [0.001, 0.001, 0.002, 0.003], rtol=1e-4)
+
+
 def test_points_vary_the_first_hyperparameter_slowest():
     spec = OptimizerSpec(
         name="x",

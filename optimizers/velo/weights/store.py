@@ -74,9 +74,10 @@ def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") ->
     """
     if isinstance(weights, VeLOWeights):
         return weights
-    import jax.numpy as jnp  # noqa: PLC0415 - reading and verifying weights needs no jax
+    import jax  # noqa: PLC0415 - reading and verifying weights needs no jax
 
-    return VeLOWeights(*map(jnp.asarray, read_weights(weights).weights))
+    with jax.ensure_compile_time_eval():  # constants, also where a program is traced
+        return VeLOWeights(*map(jax.numpy.asarray, read_weights(weights).weights))
 
 
 def read_weights(weights: str | os.PathLike[str]) -> LoadedWeights:

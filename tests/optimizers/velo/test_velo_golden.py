@@ -146,7 +146,7 @@ def test_what_the_lstm_reads_and_writes(small_run):
 
     @jax.jit
     def read_and_write(before, after, mean_square):
-        features = loss_features(after.loss, after.iteration)
+        features = loss_features(after.loss)
         inputs = lstm_inputs(
             before.statistics,
             mean_square=mean_square,

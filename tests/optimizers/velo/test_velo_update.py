@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -10,10 +12,16 @@ import numpy as np
 import optax
 import oracle
 import pytest
+from flax import nnx
 from golden_files import relative_error
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.velo.grouping import factored_dims
+from velodrome.optimizers.velo.loss_averages import (
+    init_averages,
+    loss_features,
+    update_averages,
+)
 from velodrome.optimizers.velo.optimizer import (
     add_weight_decay,
     average_gradients,
@@ -160,9 +168,11 @@ def test_scan_with_donated_state_and_any_pytree(strict_dtypes):
 
 
 @pytest.mark.long
-def test_sharded_parameters():
-    mesh = jax.make_mesh((2,), ("x",))
-    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+@pytest.mark.parametrize("axes", [("x",), (None, "x")])
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_sharded_parameters(kind, axes):
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType[kind],))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
     params, gradients, losses = problem({"w": (8, 6), "v": (8, 6)}, steps=2)
     tx = velo(10, weights=weights())
     alone = train(tx, params, gradients, losses)
@@ -193,19 +203,65 @@ def test_nan_gradients_stay():
     assert np.isnan(updates["b"]).all()
 
 
-def test_derivatives_go_through_an_update():
-    params, gradients, _ = problem({"a": (3, 2), "b": (3, 2)}, steps=1)
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_loss_that_is_not_finite_is_left_out(bad):
+    """The averages are those of a run that never saw it; the steps stay finite."""
+    losses = [2.0, 1.5, bad, 1.75, bad, 1.0]
+    averages = skipped = init_averages(100)
+    for loss in losses:
+        averages = update_averages(averages, jnp.float32(loss))
+    for loss in filter(np.isfinite, losses):
+        skipped = update_averages(skipped, jnp.float32(loss))
+    jax.tree.map(np.testing.assert_array_equal, averages, skipped)
+    np.testing.assert_array_equal(loss_features(averages), loss_features(skipped))
+    assert averages.seen == 4
+    first = update_averages(init_averages(100), jnp.float32(bad))
+    jax.tree.map(np.testing.assert_array_equal, first, init_averages(100))
+    params, gradients, _ = problem({"b": (3,)}, steps=len(losses))
+    found = train(velo(100, weights=weights()), params, gradients, losses)
+    assert np.isfinite(found["b"]).all()
 
-    def size_of_step(change):
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"a": (4,)},
+        pytest.param({"a": (3, 2), "b": (3, 2), "c": (4,)}, marks=pytest.mark.long),
+    ],
+)
+def test_derivatives_go_through_an_update(shapes):
+    """By the weights, the parameters, and gradients of which some are zero: finite, and right."""
+    last = max(shapes)
+    params, gradients, _ = problem(shapes, steps=1)
+    gradient = {**gradients[0], last: gradients[0][last].at[1].set(0.0)}
+
+    def size_of_step(change, params, gradient):
         shifted = theta._replace(step_size_b=theta.step_size_b + change)
         tx = cast(Any, velo_from_theta(shifted, 10))
-        updates, _ = tx.update(gradients[0], tx.init(params), params, value=jnp.float32(1))
-        return jnp.sum(updates["a"] ** 2)
+        updates, _ = tx.update(gradient, tx.init(params), params, value=jnp.float32(1))
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(updates))
 
     theta = weights()
-    compiled = jax.jit(jax.value_and_grad(size_of_step))  # one program for both
-    (_, slope), (above, _), (below, _) = map(compiled, (0.0, 0.01, -0.01))
-    np.testing.assert_allclose(slope, (above - below) / 0.02, rtol=1e-2)
+    compiled = jax.jit(jax.value_and_grad(size_of_step, (0, 1, 2)))  # one program for all
+    at: Any = (0.0, params, gradient)
+    slopes = compiled(*at)[1]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+
+    def difference(argument: int, move: Any) -> Any:
+        above, below = (
+            compiled(*at[:argument], move(at[argument], sign * 0.01), *at[argument + 1 :])[0]
+            for sign in (1, -1)
+        )
+        return (above - below) / 0.02
+
+    np.testing.assert_allclose(slopes[0], difference(0, lambda x, by: x + by), rtol=1e-2)
+    for argument in (1, 2):
+
+        def scaled(tree, by):
+            return {**tree, "a": (1 + by) * tree["a"]}
+
+        slope = jnp.vdot(slopes[argument]["a"], at[argument]["a"])
+        np.testing.assert_allclose(slope, difference(argument, scaled), rtol=2e-2)
 
 
 def test_tensors_without_elements_and_no_tensors_at_all():
@@ -215,6 +271,111 @@ def test_tensors_without_elements_and_no_tensors_at_all():
     assert updates["none"].shape == (0, 3)
     updates, _ = tx.update({}, tx.init({}), {}, value=1.0)
     assert updates == {}
+
+
+def test_parameters_sharded_by_channel_on_an_explicit_mesh():
+    """Traced only: with a context of the mesh and without, alone and in a scan."""
+    mesh = jax.make_mesh((2,), ("x",))  # explicit, as jax makes it
+    last = jax.NamedSharding(mesh, jax.P(None, "x"))
+    params = {
+        "w": jax.device_put(jnp.ones((4, 6)), last),
+        "v": jax.device_put(jnp.ones((4, 6)), last),
+    }
+    tx = cast(Any, velo(10, weights=weights()))
+
+    def run(params):
+        def body(carry, _):
+            updates, state = tx.update(carry[0], carry[1], carry[0], value=jnp.float32(1))
+            return (optax.apply_updates(carry[0], updates), state), updates
+
+        return jax.lax.scan(body, (params, tx.init(params)), None, length=2)
+
+    for context in (contextlib.nullcontext(), jax.set_mesh(mesh)):
+        with context:
+            (after, _), _ = jax.jit(run).eval_shape(params)
+        assert after["w"].sharding.spec == jax.P(None, "x")
+
+
+def test_a_parameter_without_a_gradient_stays():
+    params, gradients, losses = problem({"a": (3, 2), "b": (3, 2)}, steps=2)
+    found = train(
+        velo(300_000, weights=weights(), weight_decay=0.1, max_training_steps=150_000),
+        params,
+        [{**gradient, "b": None} for gradient in gradients],
+        losses,
+    )
+    np.testing.assert_array_equal(found["b"], params["b"])
+    assert np.any(found["a"] != params["a"])
+
+
+def _inject(num_steps):
+    return optax.inject_hyperparams(velo)(num_steps, weights=weights())
+
+
+def _optimizer_of_nnx():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, velo(10), wrt=nnx.Param)
+    optimizer.update(model, nnx.state(model, nnx.Param), value=jnp.float32(1))
+    return nnx.state(model)
+
+
+def test_velo_is_built_under_a_trace():
+    """Its weights are constants, which a trace does not touch."""
+    params = {"w": jnp.ones((2, 2))}
+
+    def build_and_step(make):
+        def step(params):
+            tx = make(10)
+            return tx.update(params, tx.init(params), params, value=jnp.float32(1))[0]
+
+        return step
+
+    expected = jax.jit(velo(10, weights=weights()).update)(
+        params, velo(10, weights=weights()).init(params), params, value=1.0
+    )[0]
+    for make in (partial(velo, weights=weights()), _inject):
+        found = jax.jit(build_and_step(make))(params)
+        np.testing.assert_allclose(found["w"], expected["w"], rtol=1e-6)
+    jax.eval_shape(build_and_step(velo), params)
+    nnx.eval_shape(_optimizer_of_nnx)
+
+
+def test_injected_numbers_may_change():
+    params, gradients, losses = problem({"w": (3, 2)}, steps=1)
+    tx = cast(Any, _inject(10))
+    state = tx.init(params)
+    update = jax.jit(tx.update)
+    before, _ = update(gradients[0], state, params, value=losses[0])
+    plain = cast(Any, velo(10, weights=weights(), weight_decay=0.5))
+    state.hyperparams["weight_decay"] = jnp.float32(0.5)
+    after, _ = update(gradients[0], state, params, value=losses[0])
+    expected, _ = jax.jit(plain.update)(gradients[0], plain.init(params), params, value=losses[0])
+    np.testing.assert_allclose(after["w"], expected["w"], rtol=1e-6)
+    assert np.any(before["w"] != after["w"])
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    tx = cast(Any, velo(10, weights=weights()))
+    params = {"layer": {"w": jnp.ones((2, 3))}}
+    message = r"gradient of params\['layer'\]\['w'\]: got \(3, 2\), .* shape \(2, 3\)"
+    with pytest.raises(SpecError, match=message):
+        tx.update({"layer": {"w": jnp.ones((3, 2))}}, tx.init(params), params, value=1.0)
+    with pytest.raises(SpecError, match="got 'dict', but it must be an array, or None"):
+        tx.update({"layer": {"w": {}}}, tx.init(params), params, value=1.0)
+
+
+def test_the_state_of_another_run_is_refused():
+    params = {"w": jnp.ones((2, 3))}
+    tx, longer = cast(Any, (velo(10, weights=weights()), velo(300_000, weights=weights())))
+    for made, state in (
+        (tx, tx.init({"w": jnp.ones((2, 4))})),
+        (tx, velo(10, weights=weights(hidden=4)).init(params)),
+        (tx, longer.init(params)),
+        (longer, tx.init(params)),
+        (tx, {}),
+    ):
+        with pytest.raises(SpecError, match="state: got .* must be what `init` of this optimizer"):
+            made.update(params, state, params, value=1.0)
 
 
 def test_a_missing_argument_says_how_to_call():

@@ -154,8 +154,8 @@ def test_what_cannot_be_planned_is_named():
     with pytest.raises((DataError, SpecError), match="mnist"):
         make_plan(Suite("x", (published,), Protocol(steps=100), ("adam",)))
     twin = dataclasses.replace(optimizers.get("adam"))
-    with toys.registered(twin=twin), pytest.raises(PlanError, match="twice"):
+    with toys.registered(one=twin, twin=twin), pytest.raises(PlanError, match="twice"):
         protocol = Protocol(steps=100, baseline_multiple=1)
-        make_plan(Suite("x", (spec(),), protocol, ("adam", "twin")))
+        make_plan(Suite("x", (spec(),), protocol, ("one", "twin")))
     with pytest.raises(PlanError, match="no shard 'nothing'"):
         make_plan(load_suite("smoke")).shard("nothing")

@@ -337,7 +337,7 @@ def test_a_run_goes_on_from_another_directory_in_workers_beside_any_files(tmp_pa
 
 
 def test_weights_that_are_replaced_during_a_run_change_nothing_in_it(tmp_path, key):
-    path = save_weights(tmp_path / "mine.safetensors", init_weights(key, 8, 4))
+    path = save_weights(tmp_path / "C:" / "mine.safetensors", init_weights(key, 8, 4))
     suite = Suite("one", (mlp(),), Protocol(steps=10), ("sgd", f"velo:{path}"))
     loaded = LoadedSuite.of(suite)
     plan = make_plan(loaded)

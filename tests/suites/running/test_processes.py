@@ -22,31 +22,37 @@ from velodrome.suites.running.run import run
 
 ROOT = Path(__file__).parents[3]
 
-# Adds 1 at each update, like toys.counting; and the first time, kills its own process.
+# They kill their process when a step runs, not when it is traced: every process traces them once.
 DEADLY = """
 import os, signal
 from pathlib import Path
-import jax, jax.numpy as jnp, optax
+import jax, optax
 from velodrome.foundation.errors import DataError
 
-MARK = Path(__file__).parents[1]
+MARK = Path(__file__).parents[1] / "once"
 
-WORKER = os.environ.get("OMP_NUM_THREADS") == "1"  # the process that starts them looks too
+def _sgd(learning_rate, kill):
+    def update(updates, state, params=None):
+        jax.debug.callback(kill)
+        return updates, state
+    return optax.chain(
+        optax.GradientTransformation(lambda params: optax.EmptyState(), update),
+        optax.sgd(learning_rate),
+    )
 
-def _die_once(name):
-    mark = MARK / name
-    if WORKER and not mark.exists():
-        mark.write_text("")
-        os.kill(os.getpid(), signal.SIGKILL)
+def _kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def _kill_once():
+    if not MARK.exists():
+        MARK.write_text("")
+        _kill()
 
 def once(learning_rate=1.0):
-    _die_once("once")
-    return optax.sgd(learning_rate)
+    return _sgd(learning_rate, _kill_once)
 
 def always(learning_rate=1.0):
-    if WORKER:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return optax.sgd(learning_rate)
+    return _sgd(learning_rate, _kill)
 
 def wrong(learning_rate=1.0):
     # A file that is missing is no reason to stop all others, as a full disk is.

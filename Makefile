@@ -9,7 +9,12 @@ PYTEST_ARGS ?=
 WEIGHTS ?= velo
 HELDOUT ?= runs/heldout
 
-.PHONY: demo test test-all install lint bench conformance heldout clean
+# For `make regenerate-fashion-mnist`: the folder with the four files (Debian's package
+# dataset-fashion-mnist has them there), and where the stores go.
+FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
+REGENERATED ?= runs/fashion-mnist
+
+.PHONY: demo test test-all install lint bench conformance heldout regenerate-fashion-mnist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
@@ -47,6 +52,17 @@ heldout: $(VENV)/.installed
 	$(BIN)/velodrome run heldout-8-width --out $(HELDOUT)/width --optimizers adam,$(WEIGHTS)
 	$(BIN)/python scripts/generalisation.py $(HELDOUT)/500 $(HELDOUT)/2000 $(HELDOUT)/10000 \
 	  $(HELDOUT)/40000 $(HELDOUT)/width
+
+regenerate-fashion-mnist: $(VENV)/.installed
+	$(BIN)/velodrome data prepare fashion_mnist --from $(FASHION_MNIST)
+	$(BIN)/velodrome run velodrome-83/fashion_mnist --optimizers adam --baseline-multiple 1 \
+	  --out $(REGENERATED)/networks
+	for task in LOpt_AdafacMLPLOpt_FashionMnist_20 LOpt_MLPLOpt_FahionMnist_10 \
+	  LOpt_ES4_AdafacMLPLOpt_FashionMnist_20; do \
+	  $(BIN)/velodrome run velodrome-extended/$$task --optimizers adam --steps 1000 \
+	    --baseline-multiple 1 --out $(REGENERATED)/$$task || exit 1; \
+	done
+	$(BIN)/python scripts/fashion_mnist.py $(REGENERATED)/*
 
 clean:
 	rm -rf $(VENV) $(DEMO)

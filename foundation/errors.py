@@ -78,6 +78,11 @@ class UnknownNameError(VelodromeError, LookupError):
         self.name = name
 
 
+def which_object(path: str) -> VelodromeError:
+    """Return the error for a Python file that is named without an object in it."""
+    return VelodromeError(f"{path} is a Python file: say which object in it, as in {path}:NAME.")
+
+
 class WriteError(VelodromeError):
     """A file cannot be written, because permission or room is missing."""
 

@@ -22,11 +22,15 @@ class Place:
     def of(cls, name: str) -> Place | None:
         """Take a name apart at its last colon, because a path may have some; None without one.
 
+        A colon before the last folder or before a file is part of a path.
+
         >>> Place.of("C:/mine/lion.py:lion")
         Place(where='C:/mine/lion.py', attribute='lion')
         """
         where, _, attribute = name.rpartition(":")
-        return cls(where, attribute) if where and attribute else None
+        if not where or not attribute or set(attribute) & {"/", "\\"} or attribute.endswith(".py"):
+            return None
+        return cls(where, attribute)
 
     @property
     def is_file(self) -> bool:

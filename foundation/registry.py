@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Generic, TypeVar, cast
 
 from velodrome.foundation.definitions import code_of
-from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.errors import UnknownNameError, VelodromeError, which_object
 from velodrome.foundation.place import Place
 from velodrome.foundation.source import load_file, module_code
 
@@ -131,6 +131,8 @@ class Registry(Generic[T]):
         else:
             # Not kept: a module may be loaded again, and what is hashed is the module.
             point = self._entry_point(name)
+            if point is None and name.endswith(".py"):
+                raise which_object(name)
             if point is None:
                 raise UnknownNameError(self.kind, name, self.names())
             value, code = self._import(name, point.value), lambda: _code_at(point)

@@ -144,5 +144,4 @@ schedule_free_adamw = _swept(
     "schedule_free_adamw",
     "Schedule-Free AdamW",
     partial(optax.contrib.schedule_free_adamw, b1=0.9, b2=0.999, eps=1e-8),
-    eval_params=optax.contrib.schedule_free_eval_params,
 )

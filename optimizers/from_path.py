@@ -45,11 +45,6 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
     if "num_steps" in parameters:
         needs |= {"num_steps"}
     place = Place.of(name) or Place("", name)
-    eval_params = getattr(found, "eval_params", None)
-    if place.where == "optax" and place.attribute.startswith("contrib.schedule_free"):
-        from optax.contrib import schedule_free_eval_params  # noqa: PLC0415 - imports jax
-
-        eval_params = schedule_free_eval_params
     return OptimizerSpec(
         name=portable(name),
         label=place.attribute.rpartition(".")[2],
@@ -57,5 +52,5 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
         grid={"learning_rate": LEARNING_RATES} if swept else {},
         traced=frozenset({"learning_rate"}) if swept else frozenset(),
         needs=needs,
-        eval_params=eval_params,
+        eval_params=getattr(found, "eval_params", None),
     )

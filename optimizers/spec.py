@@ -50,7 +50,8 @@ class OptimizerSpec:
       identity: What else its numbers depend on, as JSON: for a learned optimizer, the hash of
         its weights.
       eval_params: ``(opt_state, params) -> params``, used at every evaluation by optimizers that
-        evaluate elsewhere than they step (schedule-free, averaging). None: the parameters.
+        evaluate elsewhere than they step (averaging). None: the parameters; but schedule-free and
+        SAM of optax are recognised by their state (`evaluated`).
       meta_training: The cost of training the optimizer itself, which reports show beside its
         results; results do not depend on it. None: nothing, or not known.
 

@@ -8,7 +8,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.errors import (
+    PlanError,
+    SpecError,
+    UnknownNameError,
+    VelodromeError,
+    which_object,
+)
 from velodrome.foundation.place import Place
 from velodrome.foundation.registry import Registry
 from velodrome.suites.protocol import Protocol
@@ -52,6 +58,8 @@ def load_suite(name: str) -> Suite:
     """
     if name.endswith(".json"):
         return _from_file(Path(name))
+    if name.endswith(".py") and name not in suites:
+        raise which_object(name)
     place = Place.of(name)
     if name not in suites and not (place and place.is_file):
         whole, slash, group = name.partition("/")
@@ -157,15 +165,17 @@ def _from_file(path: Path) -> Suite:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        taken = (
-            "" if path.suffix == ".json" else "; as no suite has that name, it is read as a file"
-        )
-        raise SpecError(
-            "suite", str(path), f"a file that can be read ({error.strerror}{taken})"
+    except FileNotFoundError as error:
+        raise PlanError(
+            f"there is no file {path}, and no suite of that name: `velodrome sample` writes a file "
+            "of tasks, and `velodrome list suites` shows the names."
         ) from error
+    except OSError as error:
+        allowed = f"a file that can be read ({error.strerror}), or the name of a suite"
+        raise SpecError("suite", str(path), allowed) from error
     except ValueError as error:
-        raise SpecError("suite", str(path), f"a JSON file ({error})") from error
+        allowed = f"a JSON file, such as `velodrome sample` writes ({error})"
+        raise SpecError("suite", str(path), allowed) from error
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind == TASKS_KIND:
         return Suite(name=path.stem, tasks=tuple(load_specs(path)), protocol=DEFAULT_PROTOCOL)

@@ -157,7 +157,7 @@ class Budget:
         for name in ("hours", "max_mflop"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise SpecError(name, value, "a positive number")
+                raise SpecError(name, value, "a positive number, and finite")
 
     def excess(self, cost: Cost) -> list[str]:
         """Return, in words, every limit that a task exceeds; empty if it fits."""

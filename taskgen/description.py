@@ -58,10 +58,12 @@ def describe(
 
     Raises:
       UnknownNameError: There is no such data set or device profile.
-      SpecError: The data set is not of the kind that the family trains on.
+      SpecError: The data set is not of the kind that the family trains on, or a number is not
+        positive and finite.
     """
     step = _family_cost(spec, spec.batch_size)
     profile = load_profile(device)
+    budget = Budget(profile, hours=hours, max_mflop=max_mflop)  # refuses impossible hours
     return {
         "label": spec.label,
         "hash": spec.hash,
@@ -71,5 +73,5 @@ def describe(
         "hours": hours,
         "predicted_seconds": predict_seconds(step, profile),
         "steps_allowed": steps_allowed(step, profile, hours=hours),
-        "over_budget": Budget(profile, hours=hours, max_mflop=max_mflop).excess(step),
+        "over_budget": budget.excess(step),
     }

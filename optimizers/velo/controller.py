@@ -18,7 +18,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from velodrome.optimizers.velo.network import USED_OUTPUTS, published_order
+from velodrome.optimizers.velo.network import published_order
+from velodrome.optimizers.velo.reads import USED_OUTPUTS
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 # The mixture of the bank is a mean times this.
@@ -30,10 +31,10 @@ class Controller(NamedTuple):
 
     initial_hidden: Float[Array, " hidden"]
     initial_cell: Float[Array, " hidden"]
-    input_w: Float[Array, "inputs five_hidden"]
-    pool_b: Float[Array, " hidden"]
+    input_w: Float[Array, "inputs pooled_and_gates"]
+    pool_b: Float[Array, " pooled"]
     gates_b: Float[Array, " gates"]
-    pooled_w: Float[Array, "hidden gates"]
+    pooled_w: Float[Array, "pooled gates"]
     hidden_w: Float[Array, "hidden gates"]
     head_w: Float[Array, "hidden outputs"]
     head_b: Float[Array, " outputs"]
@@ -102,11 +103,11 @@ def initial_state(controller: Controller, tensors: int) -> LSTMState:
 def control(
     controller: Controller, inputs: Float[Array, "tensor inputs"], state: LSTMState
 ) -> tuple[Float[Array, "tensor flat"], LSTMState]:
-    """Advance the LSTM by one update; return each tensor's flat network (`network.PARTS`).
+    """Advance the LSTM by one update; return each tensor's flat network (`reads.PARTS`).
 
     Tensors see each other only through one maximum over all of them, so their order is free.
     """
-    size = state.hidden.shape[-1]
+    size = controller.pool_b.shape[0]
     projected = _matmul(inputs, controller.input_w)
     pooled = jnp.max(jax.nn.relu(projected[:, :size] + controller.pool_b[None]), axis=0)
     shared = _matmul(pooled[None], controller.pooled_w) + controller.gates_b[None]

@@ -1,54 +1,47 @@
-"""The per-parameter network: a few dozen multiply-adds on 30 channels of each parameter.
+"""The per-parameter network: a few dozen multiply-adds on up to 30 channels of each parameter.
 
 The layers are written out as sums over channels, not as products of arrays, so that XLA makes one
 loop of it all: no array of channels or of hidden units ever exists. Normalising a channel by its
-root mean square over the tensor is left to the first layer's weights.
-
-Eighteen channels vary with both dimensions of a matrix. Twelve are constant along one of its two
-factored dimensions: six repeat the factored second moment that averages over the larger one
-("row"), six the other ("column"): the averages with three decays, then their inverse roots. Metz
-et al. 2022 (arXiv 2211.09760); class ``HyperV2`` of google/learned_optimization.
+root mean square over the tensor is left to the first layer's weights. Channels are given by their
+numbers, see `reads`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from velodrome.optimizers.velo.weights.tree import CHANNELS, INPUT_GROUPS, WIDTH
+from velodrome.optimizers.velo.reads import (
+    B0,
+    B1,
+    B2,
+    CLIPPED,
+    DECAY_COUNT,
+    GRADIENT,
+    INVERSE_ROOT,
+    MOMENTUM,
+    NORMALISED_GRADIENT,
+    NORMALISED_MOMENTUM,
+    PARAMETER,
+    PARTS,
+    SECOND,
+    STARTS,
+    STEP,
+    USED_OUTPUTS,
+    W0,
+    W1,
+    W2,
+    Reads,
+)
+from velodrome.optimizers.velo.weights.tree import INPUT_GROUPS, WIDTH
 
-#: The dense channels: gradient, parameter, clipped gradient, momenta (3), second moment, momenta
-#: over its root (3), inverse root, gradient over root, factored gradients (3) and momenta (3).
-DENSE = 18
-
-#: Channels constant along one factored dimension, for each of the two.
-RANK_ONE = 6
-
-#: Where among the channels the parameter is.
-PARAMETER = 1
-
-#: Where the accumulators are: three momenta and the second moment.
-ACCUMULATORS = slice(3, 7)
-
-# Which of the checkpoint's input groups belong to each of the three kinds, in our order.
+# Which of the checkpoint's input groups belong to the dense, row and column channels, in our order.
 _KINDS = ((0, 2, 1, 3, 4, 5, 6, 8, 7, 13), (9, 11), (10, 12))
-
-#: Outputs that are used: direction and log-magnitude. The published networks have a third.
-USED_OUTPUTS = 2
-
-#: Sizes of the parts of a flat network: w0, b0, w1, b1, w2, b2, and how far the tensor steps.
-PARTS = (CHANNELS * WIDTH, WIDTH, WIDTH * WIDTH, WIDTH, WIDTH * USED_OUTPUTS, USED_OUTPUTS, 1)
-
-# Their positions among the parts.
-_W0, _B0, _W1, _B1, _W2, _B2, _STEP = range(len(PARTS))
-
-#: Numbers in a flat network.
-FLAT = sum(PARTS)
 
 # The step is scaled by the exponential of the second output, and by itself, each times this.
 _OUTPUT_SCALE = 0.001
@@ -63,47 +56,61 @@ def published_order() -> np.ndarray:
 
 
 def plain_channels(
-    gradient: Array, parameters: Array, momenta: Sequence[Array], second: Array
-) -> list[Array]:
-    """Return the first twelve dense channels; they do not depend on how a tensor is factored."""
+    gradient: Array, parameters: Array, momenta: Mapping[int, Array], second: Array | None
+) -> dict[int, Array]:
+    """Return the dense channels that do not depend on how a tensor is factored.
+
+    ``momenta`` are by decay. Channels of accumulators that are not kept are left out.
+    """
+    channels = {
+        GRADIENT: gradient,
+        PARAMETER: parameters,
+        CLIPPED: jnp.clip(gradient, -0.1, 0.1),
+        **{MOMENTUM + decay: momentum for decay, momentum in momenta.items()},
+    }
+    if second is None:
+        return channels
     inverse_root = jax.lax.rsqrt(second + 1e-6)
-    return [
-        gradient,
-        parameters,
-        jnp.clip(gradient, -0.1, 0.1),
-        *momenta,
-        second,
-        *(momentum * inverse_root for momentum in momenta),
-        inverse_root,
-        gradient * inverse_root,
-    ]
+    return channels | {
+        SECOND: second,
+        **{NORMALISED_MOMENTUM + decay: m * inverse_root for decay, m in momenta.items()},
+        INVERSE_ROOT: inverse_root,
+        NORMALISED_GRADIENT: gradient * inverse_root,
+    }
 
 
-def rank_one_channels(averages: Float[Array, "3 tensor ..."]) -> list[Array]:
-    """Return the channels that are constant along one factored dimension."""
-    return [*jnp.unstack(averages), *jnp.unstack(jax.lax.rsqrt(averages + 1e-8))]
+def rank_one_channels(
+    averages: Float[Array, "decay tensor ..."], decays: Sequence[int], *, start: int
+) -> dict[int, Array]:
+    """Return the channels, from ``start`` on, that are constant along one factored dimension."""
+    numbers = [start + offset + decay for offset in (0, DECAY_COUNT) for decay in decays]
+    values = [*jnp.unstack(averages), *jnp.unstack(jax.lax.rsqrt(averages + 1e-8))]
+    return dict(zip(numbers, values, strict=True))
 
 
 def prepare(
+    reads: Reads,
     networks: Float[Array, "tensor flat"],
-    channel_mean_squares: Float[Array, "channels tensor"],
+    channel_mean_squares: Float[Array, "measured tensor"],
     parameter_mean_square: Float[Array, " tensor"],
 ) -> Float[Array, "tensor flat"]:
     """Return networks that take channels as they are and return what to add to the parameters.
 
     Args:
+      reads: What the networks have numbers for, and of which channels there are mean squares.
       networks: As the LSTM writes them: for channels with a mean square of one, and for steps
         in units of the tensor's root mean square.
-      channel_mean_squares: For each channel, over each tensor.
+      channel_mean_squares: For each channel that is measured, over each tensor.
       parameter_mean_square: For the parameters of each tensor.
     """
     normalisers = jax.lax.rsqrt(1e-5 + channel_mean_squares)
     scale = jnp.sqrt(parameter_mean_square + 1e-9) * -_OUTPUT_SCALE
-    tensors = networks.shape[0]
+    rows = [reads.measured.index(p // WIDTH) for p in reads.network if p < PARTS[W0]]
+    tensors, numbers = networks.shape
     return networks * jnp.concatenate(
         [
-            jnp.repeat(normalisers.T, WIDTH, axis=1),
-            jnp.ones((tensors, FLAT - CHANNELS * WIDTH - 1), jnp.float32),
+            normalisers[np.asarray(rows, int)].T,
+            jnp.ones((tensors, numbers - len(rows) - 1), jnp.float32),
             scale[:, None],
         ],
         axis=1,
@@ -113,45 +120,67 @@ def prepare(
 class Network:
     """One flat network a tensor, for channels that are arrays ``[tensor, ...]``.
 
-    Written with `jax.lax`, because it is several hundred operations: `jax.numpy` takes four times
-    as long to trace them.
+    Sums without a term are None. Written with `jax.lax`, because it is several hundred operations:
+    `jax.numpy` takes four times as long to trace them.
     """
 
-    def __init__(self, flat: Float[Array, "tensor flat"]):
+    def __init__(self, reads: Reads, flat: Float[Array, "tensor flat"]):
+        self._columns = reads.columns
         self._flat = flat
-        self._starts = np.cumsum((0, *PARTS))
 
-    def first_layer(self, channels: Sequence[Array], *, start: int) -> list[Array]:
-        """Return for each hidden unit what these channels, from ``start`` on, add to it."""
-        return self._products(channels, _W0, WIDTH, start=start * WIDTH)
+    def first_layer(self, channels: Mapping[int, Array]) -> list[Array | None]:
+        """Return for each hidden unit what these channels add to it."""
+        return self._products(channels, W0, WIDTH)
 
-    def steps(self, first: Sequence[Array]) -> Array:
-        """Return what to add to the parameters, from the first layer's sums."""
-        hidden = [jax.nn.relu(x) for x in self._add_bias(first, _B0)]
-        hidden = self._add_bias(self._products(hidden, _W1, WIDTH), _B1)
-        hidden = [jax.nn.relu(x) for x in hidden]
-        direction, log_magnitude = self._add_bias(self._products(hidden, _W2, USED_OUTPUTS), _B2)
-        size = self._like(direction, _STEP, 0)
-        return size * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
+    def steps(self, first: Sequence[Array | None], shape: tuple[int, ...]) -> Array:
+        """Return what to add to parameters of this shape, from the first layer's sums."""
+        hidden = self._relu(first, B0, shape)
+        hidden = self._relu(self._products(hidden, W1, WIDTH), B1, shape)
+        direction, log_magnitude = self._products(hidden, W2, USED_OUTPUTS)
+        direction = self._add_bias(direction, B2, 0, shape)
+        size = self._number(STEP, 0)
+        assert size is not None, "every network has a step size"
+        if direction is None:
+            return jnp.zeros(shape, jnp.float32)
+        if log_magnitude is None:  # the same for the whole tensor: no exponential for each element
+            bias = self._number(B2, 1)
+            size = size if bias is None else size * jnp.exp(bias * _OUTPUT_SCALE)
+            return _spread(size, shape) * direction
+        log_magnitude = self._add_bias(log_magnitude, B2, 1, shape)
+        return _spread(size, shape) * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
 
-    def _like(self, x: Array, part: int, index: int) -> Array:
-        """Return one number of each network in the shape of ``x``."""
-        position = int(self._starts[part]) + index
-        column = jax.lax.slice_in_dim(self._flat, position, position + 1, axis=1)
-        return jax.lax.broadcast_in_dim(jax.lax.squeeze(column, [1]), x.shape, (0,))
+    def _number(self, part: int, index: int) -> Array | None:
+        """Return one number of each network, or None if it is always zero."""
+        column = self._columns.get(STARTS[part] + index)
+        if column is None:
+            return None
+        return jax.lax.squeeze(jax.lax.slice_in_dim(self._flat, column, column + 1, axis=1), [1])
 
-    def _add_bias(self, inputs: Sequence[Array], part: int) -> list[Array]:
-        return [jax.lax.add(x, self._like(x, part, unit)) for unit, x in enumerate(inputs)]
+    def _add_bias(
+        self, x: Array | None, part: int, index: int, shape: tuple[int, ...]
+    ) -> Array | None:
+        bias = self._number(part, index)
+        if bias is None:
+            return x
+        return _spread(bias, shape) if x is None else jax.lax.add(x, _spread(bias, shape))
 
-    def _products(
-        self, inputs: Sequence[Array], part: int, width: int, *, start: int = 0
-    ) -> list[Array]:
+    def _relu(
+        self, sums: Sequence[Array | None], part: int, shape: tuple[int, ...]
+    ) -> dict[int, Array]:
+        """Return the units, by number, that are not always zero."""
+        biased = (self._add_bias(x, part, unit, shape) for unit, x in enumerate(sums))
+        return {unit: jax.nn.relu(x) for unit, x in enumerate(biased) if x is not None}
+
+    def _products(self, inputs: Mapping[int, Array], part: int, width: int) -> list[Array | None]:
         """Return ``sum_i inputs[i] * weights[i][unit]`` for each unit."""
         totals = []
         for unit in range(width):
-            terms = [
-                jax.lax.mul(x, self._like(x, part, start + i * width + unit))
-                for i, x in enumerate(inputs)
-            ]
-            totals.append(functools.reduce(jax.lax.add, terms))
+            weights = ((x, self._number(part, i * width + unit)) for i, x in inputs.items())
+            terms = [jax.lax.mul(x, _spread(w, x.shape)) for x, w in weights if w is not None]
+            totals.append(functools.reduce(jax.lax.add, terms) if terms else None)
         return totals
+
+
+def _spread(number: Float[Array, " tensor"], shape: tuple[int, ...]) -> Array:
+    """Return one number of each tensor in a shape ``[tensor, ...]``."""
+    return jax.lax.broadcast_in_dim(number, shape, (0,))

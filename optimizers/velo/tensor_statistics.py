@@ -57,7 +57,7 @@ def next_means(
       means: Before.
       gradient_means: Means of the gradient and of its square.
     """
-    momentum = average(means[:3], gradient_means[:1])
+    momentum = average(means[:3], gradient_means[:1], range(len(DECAYS)))
     return jnp.concatenate([momentum, average_second(means[3:], gradient_means[1:])])
 
 
@@ -98,9 +98,9 @@ def lstm_inputs(
     )
 
 
-def average(old: Array, new: Array) -> Array:
-    """Return the exponential averages with `DECAYS`, which run along the first axis of both."""
-    decays = DECAYS.reshape((3,) + (1,) * (old.ndim - 1))
+def average(old: Array, new: Array, kept: Sequence[int]) -> Array:
+    """Return the averages with those of `DECAYS` that are kept, along the first axis."""
+    decays = DECAYS[list(kept)].reshape((-1,) + (1,) * (old.ndim - 1))
     return jnp.asarray(decays) * old + jnp.asarray(np.float32(1.0) - decays) * new
 
 

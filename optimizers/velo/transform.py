@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, PyTree
@@ -29,7 +30,9 @@ from velodrome.optimizers.velo.loss_averages import (
     loss_features,
     update_averages,
 )
-from velodrome.optimizers.velo.network import ACCUMULATORS, PARAMETER, prepare
+from velodrome.optimizers.velo.network import prepare
+from velodrome.optimizers.velo.pruning import prune
+from velodrome.optimizers.velo.reads import ACCUMULATORS, MOMENTUM, PARAMETER, Reads
 from velodrome.optimizers.velo.tensor_statistics import Statistics, initial_statistics, lstm_inputs
 
 GroupState = matrices.MatrixState | vectors.VectorState
@@ -55,14 +58,16 @@ def scale_by_velo(
 ) -> optax.GradientTransformationExtraArgs:
     """Return VeLO itself: without weight decay, accumulation and checked arguments (`door`).
 
-    ``num_steps``, the updates of the run, may be traced.
+    ``num_steps``, the updates of the run, may be traced. What the controller's weights do not read
+    is neither computed nor kept.
     """
+    controller, reads = prune(controller)
 
     def init(params: PyTree) -> VeLOState:
         leaves = jax.tree.leaves(params)
         groups = make_groups([leaf.shape for leaf in leaves])
         tensors = _count(groups)
-        states = tuple(_module(group).init_state(group) for group in groups)
+        states = tuple(_module(group).init_state(group, reads) for group in groups)
         return VeLOState(
             iteration=jnp.zeros((), jnp.int32),
             loss=init_averages(num_steps),
@@ -88,13 +93,14 @@ def scale_by_velo(
         groups = make_groups([leaf.shape for leaf in parameters])
         if not groups:
             return structure.unflatten(changes), state
-        _check_state(state, groups, controller)
+        _check_state(state, groups, controller, reads)
         rows = _rows(groups)
 
         # Each group by itself, so that the memory of one can be used again by the next.
         observed = [
             _module(group).observe(
                 group,
+                reads,
                 old,
                 group.stack(group.pick(gradients)),
                 group.stack(group.pick(parameters)),
@@ -105,8 +111,14 @@ def scale_by_velo(
         accumulated = tuple(new for new, _, _ in observed)
         means = jnp.concatenate([means for _, means, _ in observed], axis=1)
         squares = jnp.concatenate([squares for _, _, squares in observed], axis=1)
-        mean_square = squares[PARAMETER]
-        statistics = Statistics(means=means, variances=squares[ACCUMULATORS])
+        mean_square = squares[reads.measured.index(PARAMETER)]
+        # Mean squares of all channels: what `squares` has of the accumulators are variances.
+        measured = [channel for channel in ACCUMULATORS if channel in reads.measured]
+        rows_of = np.asarray([reads.measured.index(channel) for channel in measured], int)
+        accumulators = np.asarray(measured, int) - MOMENTUM
+        variances = jnp.zeros_like(means).at[accumulators].set(squares[rows_of])
+        about_zero = squares.at[rows_of].add(means[accumulators] ** 2)
+        statistics = Statistics(means=means, variances=variances)
 
         iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
@@ -119,14 +131,13 @@ def scale_by_velo(
             loss=loss_features(loss),
         )
         networks, lstm = control(controller, inputs, state.lstm)
-        # Mean squares of all channels: what `squares` has of the accumulators are variances.
-        about_zero = squares.at[ACCUMULATORS].add(means**2)
-        networks = prepare(networks, about_zero, mean_square)
+        networks = prepare(reads, networks, about_zero, mean_square)
 
         always = same_in_all_lanes(iteration > 0)
         for group, new, row in zip(groups, accumulated, rows, strict=True):
             steps = _steps(
                 group,
+                reads,
                 always,
                 new,
                 group.pick(gradients),
@@ -146,7 +157,7 @@ def scale_by_velo(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _check_state(state: Any, groups: Sequence[Group], controller: Controller) -> None:
+def _check_state(state: Any, groups: Sequence[Group], controller: Controller, reads: Reads) -> None:
     """Refuse the state of another model, of other weights, or of another number of steps.
 
     Raises:
@@ -154,9 +165,11 @@ def _check_state(state: Any, groups: Sequence[Group], controller: Controller) ->
     """
     if not isinstance(state, VeLOState):
         raise SpecError("state", type(state).__name__, STATE)
-    found = [group.second.shape for group in state.groups if isinstance(group, GroupState)]
+    found = [jnp.shape(leaf) for leaf in jax.tree.leaves(state.groups)]
+    starts = (jax.eval_shape(partial(_module(group).init_state, group, reads)) for group in groups)
+    wanted = [leaf.shape for leaf in jax.tree.leaves(tuple(starts))]
     sizes = _count(groups), controller.initial_hidden.shape[-1]
-    if found != [group.stacked for group in groups] or state.lstm.hidden.shape != sizes:
+    if found != wanted or state.lstm.hidden.shape != sizes:
         shapes = f"accumulators of shapes {found}, and {state.lstm.hidden.shape} of the LSTM"
         raise SpecError("state", shapes, STATE)
 
@@ -177,6 +190,7 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
 
 def _steps(
     group: Group,
+    reads: Reads,
     always: Array,
     new: GroupState,
     gradients: list[Array],
@@ -190,9 +204,9 @@ def _steps(
     """
     if len(group.members) == 1:
         stacks = group.stack(gradients), group.stack(parameters)
-        return group.shape_back([_module(group).steps(group, new, *stacks, networks)[0]])
+        return group.shape_back([_module(group).steps(group, reads, new, *stacks, networks)[0]])
 
-    zeros = jnp.zeros_like(new.second)
+    zeros = jnp.zeros(group.stacked, jnp.float32)
 
     def steps() -> Array:
         # Stacked once more, inside the branch: so these stacks take memory only while it runs.
@@ -200,6 +214,6 @@ def _steps(
             materialised(always, partial(group.stack, members), zeros=zeros)
             for members in (gradients, parameters)
         )
-        return _module(group).steps(group, new, *stacks, networks)
+        return _module(group).steps(group, reads, new, *stacks, networks)
 
     return group.shape_back(take_apart(always, materialised(always, steps, zeros=zeros)))

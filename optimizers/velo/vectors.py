@@ -15,11 +15,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from velodrome.optimizers.velo.grouping import VectorGroup
-from velodrome.optimizers.velo.network import (
+from velodrome.optimizers.velo.network import Network, plain_channels, rank_one_channels
+from velodrome.optimizers.velo.reads import (
     ACCUMULATORS,
-    Network,
-    plain_channels,
-    rank_one_channels,
+    COLUMN,
+    FACTORED_GRADIENT,
+    FACTORED_MOMENTUM,
+    MOMENTUM,
+    ROW,
+    Reads,
 )
 from velodrome.optimizers.velo.tensor_statistics import (
     TINY,
@@ -34,78 +38,85 @@ from velodrome.optimizers.velo.tensor_statistics import (
 
 
 class VectorState(NamedTuple):
-    """Accumulators of a group: momenta, second moment, and squares with three decays."""
+    """Accumulators of a group: momenta, second moment, and squares; those that are read."""
 
-    momentum: Float[Array, "3 tensor chunk element"]
-    second: Float[Array, "tensor chunk element"]
-    squares: Float[Array, "3 tensor chunk element"]
+    momentum: Float[Array, "momenta tensor chunk element"]
+    second: Float[Array, "tensor chunk element"] | None
+    squares: Float[Array, "factored tensor chunk element"]
 
 
-def init_state(group: VectorGroup) -> VectorState:
+def init_state(group: VectorGroup, reads: Reads) -> VectorState:
     tensor = group.stacked
     return VectorState(
-        momentum=jnp.zeros((3, *tensor), jnp.float32),
-        second=jnp.zeros(tensor, jnp.float32),
-        squares=jnp.zeros((3, *tensor), jnp.float32),
+        momentum=jnp.zeros((len(reads.momenta), *tensor), jnp.float32),
+        second=jnp.zeros(tensor, jnp.float32) if reads.second else None,
+        squares=jnp.zeros((len(reads.factored), *tensor), jnp.float32),
     )
 
 
 def observe(
     group: VectorGroup,
+    reads: Reads,
     state: VectorState,
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
     means: Float[Array, "4 tensor"],
-) -> tuple[VectorState, Float[Array, "4 tensor"], Float[Array, "channels tensor"]]:
+) -> tuple[VectorState, Float[Array, "4 tensor"], Float[Array, "measured tensor"]]:
     """Put a gradient into the accumulators and measure the channels: see `matrices.observe`."""
     gradient = clip(gradient)
     square = gradient**2
     new = VectorState(
-        momentum=average(state.momentum, gradient[None]),
-        second=average_second(state.second, square),
-        squares=average(state.squares, square[None] + TINY),
+        momentum=average(state.momentum, gradient[None], reads.momenta),
+        second=None if state.second is None else average_second(state.second, square),
+        squares=average(state.squares, square[None] + TINY, reads.factored),
     )
     sizes = jnp.asarray(np.asarray(group.sizes, np.float32)[None])
     sums = axis_sums([gradient, square], axis=-1)
     means = next_means(means, tensor_sums(jnp.stack(sums)) / sizes)
 
-    terms = _channels(new, gradient, parameters)
-    centred = zip(terms[ACCUMULATORS], jnp.unstack(means[:, :, None, None]), strict=True)
-    terms[ACCUMULATORS] = [x - mean for x, mean in centred]
+    channels = _channels(reads, new, gradient, parameters)
+    terms = {channel: channels[channel] for channel in reads.measured}
+    for channel in terms.keys() & set(ACCUMULATORS):
+        terms[channel] -= means[channel - MOMENTUM, :, None, None]
     # Some channels are not zero where a vector is padded, so the padding is left out by hand.
     position = jnp.arange(group.chunks * group.chunk).reshape(1, group.chunks, group.chunk)
     inside = position < jnp.asarray(group.sizes)[:, None, None]
-    sums = axis_sums([jnp.where(inside, x**2, 0.0) for x in terms], axis=-1)
+    sums = axis_sums([jnp.where(inside, x**2, 0.0) for x in terms.values()], axis=-1)
     return new, means, tensor_sums(jnp.stack(sums)) / sizes
 
 
 def steps(
     group: VectorGroup,
+    reads: Reads,
     state: VectorState,
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
     networks: Float[Array, "tensor flat"],
 ) -> Float[Array, "tensor chunk element"]:
     del group
-    network = Network(networks)
-    return network.steps(network.first_layer(_channels(state, clip(gradient), parameters), start=0))
+    network = Network(reads, networks)
+    channels = _channels(reads, state, clip(gradient), parameters)
+    return network.steps(network.first_layer(channels), gradient.shape)
 
 
 def _channels(
+    reads: Reads,
     state: VectorState,
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
-) -> list[Array]:
-    """Return the inputs of the per-parameter network in the order of `network`."""
-    rank_one = rank_one_channels(state.squares)
-    return [
-        *plain_channels(gradient, parameters, jnp.unstack(state.momentum), state.second),
-        *jnp.unstack(gradient[None] * safe_rsqrt(state.squares + 1e-9)),
-        # The only channels without an epsilon: TINY alone keeps them finite.
-        *jnp.unstack(_over_root(state.momentum, state.squares)),
-        *rank_one,
-        *rank_one,
-    ]
+) -> dict[int, Array]:
+    """Return the inputs of the per-parameter network, of the accumulators that are kept."""
+    momenta = dict(zip(reads.momenta, jnp.unstack(state.momentum), strict=True))
+    squares = dict(zip(reads.factored, jnp.unstack(state.squares), strict=True))
+    channels = plain_channels(gradient, parameters, momenta, state.second)
+    channels |= {FACTORED_GRADIENT + d: gradient * safe_rsqrt(x + 1e-9) for d, x in squares.items()}
+    # The only channels without an epsilon: TINY alone keeps them finite.
+    channels |= {
+        FACTORED_MOMENTUM + d: _over_root(momenta[d], x) for d, x in squares.items() if d in momenta
+    }
+    for start in (ROW, COLUMN):
+        channels |= rank_one_channels(state.squares, reads.factored, start=start)
+    return channels
 
 
 @jax.custom_jvp

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from velodrome.results.analyses.reference import Envelope, Reference
 from velodrome.results.speedup.comparison import TaskComparison
@@ -56,18 +57,23 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict[str,
     return rows
 
 
-def loss_at(ours: BaselineEnvelope, evaluations: int, published: Envelope, steps: int) -> float:
-    """Return what our envelope has reached at a step, taken at the steps of the published one.
+def at_published_steps(
+    ours: BaselineEnvelope, evaluations: int, published: Envelope
+) -> tuple[Float[np.ndarray, " step"], Float[np.ndarray, " step"]]:
+    """Return our envelope at the steps of the published one, and at its own end.
 
     Between the steps of a coarse grid a falling curve is interpolated from above: on a finer one,
-    ours would look faster than it is. NaN if ours ends before.
+    ours would look faster than it is.
     """
     last = float(ours.sweep.steps[-1])
-    if steps > last:
-        return float("nan")
     grid = np.append(published.steps[published.steps < last], last)
-    reached = ours.curve(evaluations, onto=(ours.sweep.steps, grid))
-    return float(np.interp(steps, grid, reached))
+    return grid, ours.curve(evaluations, onto=(ours.sweep.steps, grid))
+
+
+def loss_at(ours: BaselineEnvelope, evaluations: int, published: Envelope, steps: int) -> float:
+    """Return what :func:`at_published_steps` has reached at a step; NaN if ours ends before."""
+    grid, reached = at_published_steps(ours, evaluations, published)
+    return float(np.interp(steps, grid, reached, right=np.nan))
 
 
 def published_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -85,6 +85,13 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
             f"The plan of {store.directory} was made for {store.plan.backend!r}; it is used "
             f"unchanged on {backend!r}, where its losses agree only for the first steps."
         )
+    devices = device_description(), store.manifest.get("device", {})
+    flags, begun_with = (device.get("flags", "none") for device in devices)
+    if flags != begun_with:
+        yield (
+            f"{store.directory} was begun with other compiler flags ({begun_with}; now {flags}): "
+            "losses agree only for the first steps."
+        )
     then, now = store.manifest.get("versions", {}), versions()
     changed = [name for name, version in now.items() if then.get(name) != version]
     if changed:

@@ -13,6 +13,9 @@ from pathlib import Path
 import jax
 import psutil
 
+#: Environment variables by which compilers and drivers are told to compute otherwise.
+_FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE")
+
 _PACKAGES = ("velodrome", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -39,13 +42,18 @@ def command_line() -> str:
 
 @functools.cache
 def device_description() -> dict[str, str | int]:
-    """Return what jax computes on: platform, kind, on a CPU the threads, and the count above 1."""
+    """Return what jax computes on: platform, kind, on a CPU the threads, and the count above 1.
+
+    Compiler flags of the environment are part of it: numbers depend on them.
+    """
     device = jax.devices()[0]
     described: dict[str, str | int] = {"platform": device.platform, "kind": device.device_kind}
     if device.platform == "cpu":
         described.update(kind=processor_name(), threads=threads())
     if jax.local_device_count() > 1:
         described["count"] = jax.local_device_count()
+    if flags := " ".join(f"{name}={os.environ[name]}" for name in _FLAGS if os.environ.get(name)):
+        described["flags"] = flags
     return described
 
 

@@ -13,6 +13,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
+from velodrome.optimizers.evaluated import evaluated_params, evaluates_elsewhere
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
@@ -192,23 +193,24 @@ class LanePrograms:
             return jax.tree.map(_strong, state)
 
         train = _trainer(task.task, optimizer, make)
-        averaged = optimizer.eval_params
+        averaged = optimizer.eval_params or evaluated_params
         if lanes:
             start = jax.vmap(jax.vmap(start, in_axes=(None, None, 0)), in_axes=(0, 0, None))
             train = jax.vmap(
                 jax.vmap(train, in_axes=(0, 0, None, None, None)), in_axes=(0, None, 0, 0, None)
             )
-            averaged = averaged and jax.vmap(jax.vmap(averaged))
+            averaged = jax.vmap(jax.vmap(averaged))
         self.start = TimedJit(start, quick=True)
         self.train = TimedJit(train, donate_argnums=(0,))
-        self._averaged = averaged and jax.jit(averaged)
+        self._declared = optimizer.eval_params is not None
+        self._averaged = jax.jit(averaged)
 
     def evaluate(
         self, split: str, state: LaneState, batch: PyTree, seed: ArrayLike, step: ArrayLike
     ) -> Metrics:
         """Return ``{metric: f32[]}`` (or ``[seed, point]``) of the evaluated parameters."""
         params = state.params
-        if self._averaged is not None:
+        if self._declared or evaluates_elsewhere(state.opt_state):
             params = self._averaged(state.opt_state, params)
         return self.shared.evaluate(split, params, state.model_state, batch, seed, step)
 

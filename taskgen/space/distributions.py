@@ -167,7 +167,17 @@ def log_float(low: int | float, high: int | float) -> LogFloat:
 
 
 def choice(values: Iterable[Value], weights: Iterable[int] | None = None) -> Choice:
-    """Draw one of ``values``, with integer ``weights`` (default: equal ones)."""
+    """Draw one of ``values``, with integer ``weights`` (default: equal ones).
+
+    >>> choice(("relu", "tanh")).describe()
+    'uniform over relu, tanh'
+    """
+    for given in (values, weights):
+        if isinstance(given, str):
+            raise ValueError(
+                f"choice needs all values as one sequence, such as choice(({given!r}, ...)), and "
+                f"then their weights as another; got the string {given!r}."
+            )
     values = tuple(values)
     chosen = (1,) * len(values) if weights is None else tuple(weights)
     if not values or len(values) != len(chosen) or min(chosen) < 0 or sum(chosen) == 0:

@@ -106,6 +106,8 @@ def test_installed_packages_have_a_version_and_our_own_code_none():
         ("optax:contrib.adopt", Place("optax", "contrib.adopt"), "optax:contrib.adopt"),
         ("adam", None, "adam"),
         ("tasks.json:", None, "tasks.json:"),
+        ("C:/mine/lion.py", None, "C:/mine/lion.py"),
+        ("C:/mine/weights", None, "C:/mine/weights"),
     ],
 )
 def test_names_are_taken_apart_at_their_last_colon(name, place, short):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import jax
 import optax
+import optax.contrib
 import pytest
 
-from velodrome.contracts.optimizer import CHECKS
+from velodrome.contracts.optimizer import CHECKS, quadratic, train
 from velodrome.foundation.errors import VelodromeError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
@@ -105,3 +106,13 @@ def _spec(factory, **fields) -> OptimizerSpec:
 def test_the_contract_catches_broken_optimizers(check: str, spec: OptimizerSpec, message: str):
     with pytest.raises(VelodromeError, match=message):
         CHECKS[check](spec)
+
+
+def test_the_contract_evaluates_where_the_optimizer_does():
+    def last(**fields) -> float:
+        made = _spec(optax.contrib.schedule_free_sgd, **fields)
+        return float(quadratic(train(made, {"learning_rate": 0.1}, steps=5)[1]))
+
+    average = last()
+    assert average == last(eval_params=optax.contrib.schedule_free_eval_params)
+    assert average != last(eval_params=lambda state, params: params)

@@ -99,7 +99,8 @@ def test_optax_by_import_path():
     polyak = optimizers.get("optax:polyak_sgd")
     assert polyak.needs == {"value"}
     assert polyak.points == [{}]
-    assert optimizers.get("optax:contrib.schedule_free_sgd").eval_params is not None
+    for name in ("optax:contrib.momo", "optax.contrib:momo", "optax.contrib:momo_adam"):
+        assert optimizers.get(name).needs == {"value"}, name
 
 
 def test_unknown_names_come_with_the_closest():

@@ -8,9 +8,13 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+import velodrome
+from velodrome import cli
 
 SPEC: dict[str, Any] = {"family": "mlp", "data": {"name": "digits"}, "batch_size": 32}
 
@@ -90,6 +94,45 @@ def test_a_wrong_file_of_tasks_says_where(error_of, tmp_path: Path):
 )
 def test_a_wrong_protocol_names_field_value_and_range(error_of, options: list[str], error: str):
     assert re.search(error, error_of("run", "smoke", "--out", "x", *options))
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        (["--steps", "inf"], "--steps: got 'inf', but it must be a whole number, such as 1000"),
+        (["--steps=1.5"], "--steps: got '1.5', but it must be a whole number"),
+        (["--seeds", "three"], "--seeds: got 'three', but it must be a whole number"),
+        (["--steps", "1e999999999"], "--steps: got '1e999999999', but it must be a whole number"),
+        (["--lr", "1e-3"], "no option --lr; did you mean --learning-rates?"),
+        (["--learning_rate=1e-3"], "no option --learning-rate; did you mean --learning-rates?"),
+        (["--optimiser", "adam"], "no option --optimiser; did you mean --optimizers?"),
+        (["--dry"], "no option --dry; did you mean --dry-run?"),
+        (["--zzz"], "`velodrome run` has no option --zzz. `velodrome run --help` lists all."),
+    ],
+)
+def test_words_of_no_use_are_said_in_one_line(error_of, options: list[str], error: str):
+    assert error in error_of("run", "smoke", "--out", "x", *options)
+
+
+def test_other_numbers_are_said_in_one_line(error_of):
+    error = "--hours: got 'one', but it must be a number, such as 0.5"
+    assert error in error_of("show", "smoke:0", "--hours", "one")
+    assert "hours: got inf, but it must be a" in error_of("show", "smoke:0", "--hours", "inf")
+
+
+@pytest.mark.parametrize(("word", "number"), [("1e3", 1000), ("2_000", 2000), ("30.0", 30)])
+def test_whole_numbers_may_have_an_exponent(
+    monkeypatch: pytest.MonkeyPatch, word: str, number: int
+):
+    given: list[object] = []
+
+    def run(*_: object, **options: object) -> SimpleNamespace:
+        given.append(options["steps"])
+        return SimpleNamespace(failed={}, missing=0)
+
+    monkeypatch.setattr(velodrome, "run", run)
+    assert cli.main(["run", "smoke", "--out", "x", "--steps", word]) == 0
+    assert given == [number]
 
 
 @pytest.mark.parametrize(

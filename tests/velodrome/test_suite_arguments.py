@@ -76,15 +76,23 @@ def test_files_need_no_ending(error_of, tmp_path: Path, capsys: pytest.CaptureFi
         assert json.loads(capsys.readouterr().out)["batch_size"] == 32
     more = ["--out", "x", "--optimizers", "adam", "--dry-run"]
     assert cli.main(["run", "tasks", *more]) == 0
-    assert "1 cell, " in capsys.readouterr().err
+    assert "1 cell, " in capsys.readouterr().out
     (tmp_path / "text").write_text("hello")
     assert "suite: got 'text', but it must be a JSON file" in error_of("run", "text", *more)
 
 
+def test_a_python_file_alone_says_that_an_object_is_missing(error_of, tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    message = "mine.py is a Python file: say which object in it, as in mine.py:NAME."
+    for kind in ("optimizer", "family", "data", "task"):
+        assert message in error_of("check", kind, "mine.py")
+    assert message in error_of("run", "mine.py", "--out", "x")
+    assert message in error_of("run", "smoke", "--out", "x", "--optimizers", "mine.py")
+
+
 def test_a_missing_file_is_said_to_be_taken_for_one(error_of):
     error = error_of("run", "my/tasks", "--out", "x")
-    assert "a file that can be read (No such file or directory; as no suite has that name" in error
-    assert "as no suite has that name" not in error_of("run", "my/tasks.json", "--out", "x")
+    assert "there is no file my/tasks, and no suite of that name" in error
     assert "no suite named 'smok'. Did you mean 'smoke'" in error_of("run", "smok", "--out", "x")
     assert "my/tasks" in error_of("show", "my/tasks")
     assert "no part of a suite named 'velodrome-83/mlpp'" in error_of("show", "velodrome-83/mlpp")

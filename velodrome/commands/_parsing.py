@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal, InvalidOperation
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from velodrome.foundation.errors import SpecError
+from velodrome.foundation.errors import SpecError, VelodromeError
+
+_registry = ConstructorRegistry()
+
+#: Digits of a whole number that is written with an exponent.
+_MOST_DIGITS = 30
+
+
+class _NotANumber(VelodromeError):
+    def __init__(self, word: str, allowed: str):
+        super().__init__(word)
+        self.word = word
+        self.allowed = allowed
+
+
+@_registry.primitive_rule
+def _number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int | float] | None:
+    """Read numbers: whole ones with an exponent too, such as 1e3."""
+    if kind.type not in (int, float):
+        return None
+    read, metavar = (_whole, "INT") if kind.type is int else (_real, "FLOAT")
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: isinstance(value, kind.type),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _whole(word: str) -> int:
+    try:
+        value = Decimal(word)
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite() or value.adjusted() > _MOST_DIGITS or value != int(value):
+        raise _NotANumber(word, "a whole number, such as 1000 or 1e3")
+    return int(value)
+
+
+def _real(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise _NotANumber(word, "a number, such as 0.5 or 1e-3") from None
 
 
 def run_command(
@@ -19,7 +67,12 @@ def run_command(
     Args:
       function: Its parameters are those of the command, and its docstring is the help.
       examples: Command lines for the help, each with a comment after two spaces and a ``#``.
+
+    Raises:
+      SpecError: A word is not the number that its option takes.
+      VelodromeError: There is no such option; the message has the one that was meant.
     """
+    _refuse_unknown_options(function, arguments, name)
     text = inspect.getdoc(function) or ""
     # tyro keeps the docstring's line breaks, and breaks lines again.
     function.__doc__ = unfolded(text)
@@ -32,9 +85,60 @@ def run_command(
             description=f"{summary}\n\nexamples:\n{listed}",
             args=list(arguments),
             config=(tyro.conf.FlagCreatePairsOff,),
+            registry=_registry,
         )
+    except _NotANumber as error:
+        raise SpecError(_option_of(arguments, error.word), error.word, error.allowed) from None
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else 2
+
+
+def _refuse_unknown_options(
+    function: Callable[..., int], arguments: Sequence[str], command: str
+) -> None:
+    known = {"--help", *_options(function)}
+    for word in arguments:
+        given = word.partition("=")[0].replace("_", "-")
+        if not given.startswith("--") or given in known:
+            continue
+        meant = [
+            option
+            for option in sorted(known)
+            if option.startswith(given) or _initials(option) == given
+        ]
+        meant += difflib.get_close_matches(given, known, n=1)
+        hint = f"; did you mean {meant[0]}?" if meant else "."
+        raise VelodromeError(
+            f"`velodrome {command}` has no option {given}{hint} `velodrome {command} --help` "
+            "lists all."
+        )
+
+
+def _options(function: Callable[..., int]) -> Iterator[str]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            # What `tyro.conf.arg` made, if anything.
+            settings = getattr(hints.get(name), "__metadata__", ())
+            renamed = [found for each in settings if (found := getattr(each, "name", None))]
+            yield f"--{(renamed or [name])[0]}".replace("_", "-")
+            for each in settings:
+                yield from getattr(each, "aliases", None) or ()
+
+
+def _initials(option: str) -> str:
+    """Return ``--lr`` for ``--learning-rates``."""
+    return "--" + "".join(word[:1] for word in option.removeprefix("--").split("-"))
+
+
+def _option_of(arguments: Sequence[str], word: str) -> str:
+    """Return the option whose value a word is."""
+    for before, each in zip(["argument", *arguments], arguments, strict=False):
+        if each == word:
+            return before
+        if each.endswith(f"={word}"):
+            return each.partition("=")[0]
+    return "argument"
 
 
 def unfolded(docstring: str) -> str:

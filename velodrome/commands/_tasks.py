@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError, which_object
 from velodrome.foundation.place import Place
 from velodrome.foundation.source import load_file
 from velodrome.suites.catalog import is_path, load_suite, suites
@@ -29,6 +29,8 @@ def find_tasks(text: str) -> list[TaskSpec]:
     """
     if text.lstrip().startswith("{"):
         return [TaskSpec.from_json(_parse(text, "the text given"))]
+    if text.endswith(".py"):
+        raise which_object(text)
     if (place := Place.of(text)) and place.is_file:
         return [_from_python(place)]
     if _is_collection(text):
@@ -69,6 +71,10 @@ def _members(name: str) -> list[TaskSpec]:
     if name.endswith(".json") or (name not in suites and Path(name).is_file()):
         try:
             content = _parse(Path(name).read_text(encoding="utf-8"), name)
+        except FileNotFoundError as error:
+            raise VelodromeError(
+                f"there is no file {name} of tasks; `velodrome sample` writes one."
+            ) from error
         except OSError as error:
             raise SpecError("file", name, f"a file that can be read ({error.strerror})") from error
         except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.evaluated import evaluated_params, evaluates_elsewhere
 from velodrome.optimizers.spec import OptimizerSpec, Point
 
 _STEPS = 60
@@ -93,8 +94,11 @@ def train(
 
     params = jax.tree.map(lambda leaf: width * leaf, toy_params())
     carry = (params, transformation.init(params))
+    elsewhere = evaluates_elsewhere(carry[1])
     (params, state), losses = jax.lax.scan(step, carry, jax.random.split(jax.random.key(1), steps))
-    return losses, params if spec.eval_params is None else spec.eval_params(state, params), state
+    if spec.eval_params is not None or elsewhere:
+        params = (spec.eval_params or evaluated_params)(state, params)
+    return losses, params, state
 
 
 def check_signature(spec: OptimizerSpec) -> None:

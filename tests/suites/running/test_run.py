@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -246,6 +247,17 @@ def test_what_killed_processes_left_is_removed(tmp_path):
     assert not finished.exists()
     assert not old.exists()
     assert young.exists()
+
+
+def test_other_compiler_flags_are_said(tmp_path):
+    go(tmp_path)
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["device"]["flags"] = "XLA_FLAGS=--xla_cpu_enable_fast_math=true"
+    path.write_text(json.dumps(manifest))
+    _, display = go(tmp_path)
+    (told,) = [line for line in display.told if "other compiler flags" in line]
+    assert "fast_math=true; now" in told
 
 
 def test_two_runs_do_not_work_in_one_store(tmp_path):

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 import velodrome
@@ -48,6 +49,22 @@ def test_takes_any_optax_optimizer_and_gives_it_the_loss():
     assert curve["train loss"].iloc[-1] < 0.9 * curve["train loss"].iloc[0]
     assert list(curve.index) == [0, 10, 20, 30, 40]
     assert curve["heldout accuracy"].notna().tolist() == [True, False, False, False, True]
+
+
+def test_schedule_free_has_one_curve_however_it_is_given(tmp_path):
+    """Given as an object, inside a user's factory, and by either path: as by its own name."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import optax, optax.contrib\n"
+        "def free(learning_rate):\n"
+        "    return optax.chain(optax.contrib.schedule_free_adamw(learning_rate))\n"
+    )
+    expected = train(spec(), "schedule_free_adamw", steps=20, learning_rate=1e-2)
+    for name in (f"{mine}:free", "optax.contrib:schedule_free_adamw"):
+        curve = train(spec(), name, steps=20, learning_rate=1e-2)
+        np.testing.assert_allclose(curve["train loss"], expected["train loss"], rtol=1e-5)
+    given = train(spec(), optax.contrib.schedule_free_adamw(1e-2), steps=20)
+    np.testing.assert_allclose(given["train loss"], expected["train loss"], rtol=1e-5)
 
 
 def test_what_an_update_cannot_do_without_is_given():

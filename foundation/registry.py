@@ -13,7 +13,7 @@ from typing import Generic, TypeVar, cast
 from velodrome.foundation.definitions import code_of
 from velodrome.foundation.errors import UnknownNameError, VelodromeError, which_object
 from velodrome.foundation.place import Place
-from velodrome.foundation.source import load_file, module_code
+from velodrome.foundation.source import FILE_MODULE, load_file, module_code
 
 T = TypeVar("T")
 
@@ -66,9 +66,10 @@ class Registry(Generic[T]):
     def register(self, name: str, value: T) -> T:
         """Add ``value`` under ``name`` and return it.
 
-        An object may be added twice. A value made of a function or class of ``__main__`` replaces
-        the one made of the function or class that had its qualified name before, because a
-        notebook's cell may run again.
+        An object may be added twice. A value made of a function or class of ``__main__``, or of a
+        file that was given by its path, replaces the one made of the function or class that had
+        its qualified name before: a notebook's cell may run again, and an edited file is read
+        again.
 
         Raises:
           VelodromeError: The name already stands for something else.
@@ -164,14 +165,15 @@ class Registry(Generic[T]):
         before = self._values[name]
         if before is value:
             return True
-        cell = self._interactive_name(value)
-        return cell is not None and cell == self._interactive_name(before)
+        cell = self._defined_again(value)
+        return cell is not None and cell == self._defined_again(before)
 
-    def _interactive_name(self, value: T) -> str | None:
-        """Return the qualified name of the definition of ``value``, if ``__main__`` has it."""
+    def _defined_again(self, value: T) -> tuple[str, str] | None:
+        """Return where a value is defined, if that may run again: in a notebook, or in a file."""
         made_of = None if self._definition is None else self._definition(value)
-        interactive = getattr(made_of, "__module__", None) == "__main__"
-        return getattr(made_of, "__qualname__", None) if interactive else None
+        module = getattr(made_of, "__module__", None) or ""
+        again = module == "__main__" or module.startswith(FILE_MODULE)
+        return (module, getattr(made_of, "__qualname__", "")) if again else None
 
     def _points(self) -> list[importlib.metadata.EntryPoint]:
         return list(importlib.metadata.entry_points(group=self.group))

@@ -18,7 +18,8 @@ from types import CodeType, FunctionType, ModuleType
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import VelodromeError
 
-_FILE_MODULE = "_velodrome_file_"
+#: How the names of modules begin that were given by the paths of their files.
+FILE_MODULE = "_velodrome_file_"
 
 #: Packages whose versions every result records: they are known by their version alone.
 _RECORDED = frozenset({"jax", "jaxlib", "flax", "optax", "numpy"})
@@ -61,7 +62,7 @@ def load_file(path: str) -> ModuleType:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise VelodromeError(f"there is no file {path}; give path/to/file.py:object.")
-    name = f"{_FILE_MODULE}{content_hash(str(file))[:16]}"
+    name = f"{FILE_MODULE}{content_hash(str(file))[:16]}"
     if name in sys.modules:
         parts = _closure(name)
         if all(_digest(_read(part.path)) == part.digest for part in parts.values()):
@@ -110,7 +111,7 @@ def module_code(module: str) -> dict[str, str]:
     for name, part in _closure(module).items():
         if _digest(_read(part.path)) != part.digest:
             raise _edited(part.path, name)
-        code[part.path.name if name.startswith(_FILE_MODULE) else name] = part.digest
+        code[part.path.name if name.startswith(FILE_MODULE) else name] = part.digest
     return code
 
 

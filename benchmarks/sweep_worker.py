@@ -122,7 +122,7 @@ def _serve(arm: str, name: str, cores: list[int]) -> None:
         os.sched_setaffinity(0, cores)
     import sweep_arms
 
-    from velodrome.suites.training.jax_config import numerics
+    from velodrome.taskgen.numerics import numerics
 
     with numerics():
         if arm == "modes":

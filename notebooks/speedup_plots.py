@@ -60,8 +60,9 @@ pd.Series({name: len(table) for name, table in results.tables().items()}, name="
 # The headline has the median over tasks, and the interquartile mean, which also uses how far above
 # or below the other tasks are. Each comes with two 95% intervals: `low` to `high` is for these
 # tasks and other seeds, and the wider one is for other tasks too. Quote the second if you claim
-# something about tasks in general. Tasks on which Adam has run out of room (*saturated*) are left
-# out and counted.
+# something about tasks in general. Tasks on which Adam has run out of room (*saturated*), or on
+# which nobody learns (*no progress*), are left out and counted. Fewer than five tasks have no
+# interval for other tasks, and no figure: then look at the tasks one by one.
 
 # %%
 chosen = results.headline.query("scope == 'headline' and statistic in ('median', 'iqm')")
@@ -70,7 +71,7 @@ chosen.set_index(["label", "split", "unit", "statistic"])[
 ].round(2)
 
 # %%
-figures["headline"]
+figures.get("headline")
 
 # %% [markdown]
 # ## The sorted curve
@@ -99,7 +100,7 @@ figures["families_steps"]
 
 # %%
 results.families.query("unit == 'steps'").set_index(["label", "family"])[
-    ["tasks", "median", "low", "high", "worst_task", "worst"]
+    ["tasks", "each", "median", "low", "high", "worst_task", "worst"]
 ].round(2)
 
 # %% [markdown]

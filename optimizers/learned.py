@@ -62,7 +62,9 @@ def _spec(name: str, weights: str) -> OptimizerSpec:
     )
 
 
-def _velo(num_steps: int, *, weights: VeLOWeights) -> optax.GradientTransformationExtraArgs:
+def _velo(
+    num_steps: int, *, weights: VeLOWeights, weight_decay: float = 0.0
+) -> optax.GradientTransformationExtraArgs:
     from velodrome.optimizers.velo.optimizer import velo  # noqa: PLC0415 - imports jax
 
-    return velo(num_steps, weights=weights)
+    return velo(num_steps, weights=weights, weight_decay=weight_decay)

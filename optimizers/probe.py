@@ -41,6 +41,18 @@ def required_keywords(transformation: optax.GradientTransformation) -> frozenset
         return needs
 
 
+def described(error: BaseException) -> str:
+    """Return an exception in words; in one line, with advice, if Python met a traced value."""
+    text = f"{type(error).__name__}: {error}".strip().removesuffix(":")
+    if not isinstance(error, jax.errors.JAXTypeError):
+        return text
+    return (
+        f"{text.splitlines()[0]} A Python `if`, `float` or numpy met a value that is traced: use "
+        "jax.numpy (jnp.where, jax.lax.cond) for what changes from step to step, and declare "
+        "hyperparameters static that the factory needs as numbers."
+    )
+
+
 def probed(spec: OptimizerSpec) -> OptimizerSpec:
     """Complete what a user's spec declares: add needs, and make hyperparameters static.
 

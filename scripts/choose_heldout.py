@@ -179,7 +179,7 @@ def _adam_loss(spec: TaskSpec) -> float:
 
 def main() -> int:
     """Probe the image families and print a line for each candidate."""
-    from velodrome.suites.training.jax_config import numerics
+    from velodrome.taskgen.numerics import numerics
 
     with numerics():
         for family in ("mlp", "cnn"):

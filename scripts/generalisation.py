@@ -49,8 +49,8 @@ def rows(directory: Path) -> Iterator[tuple[str, ...]]:
                 f"x{times}",
                 label,
                 f"{total.tasks} of {total.planned}",
-                ratio_text(total.median),
-                ratio_text(total.iqm),
+                ratio_text(total.median, same_tasks=True),
+                ratio_text(total.iqm, same_tasks=True),
                 _loss_ratio(of_label),
                 str(total.counts["diverged"]),
             )

@@ -2,8 +2,9 @@
 
 ``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder with the files of
 the store (several stores have a folder each), the headline, the summary, the report as a page and
-as text, and ``SHA256SUMS`` of them all. :func:`check_published` computes the headline again from
-the stored curves.
+as text, and ``SHA256SUMS`` of them all. ``--refresh DIRECTORY ...`` writes the reports of such
+folders again, from the stores in them. :func:`check_published` computes the headline again from the
+stored curves.
 """
 
 from __future__ import annotations
@@ -58,12 +59,18 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
         copies = [new] if len(stores) == 1 else [new / store.name for store in stores]
         for store, copy in zip(stores, copies, strict=True):
             _copy(store, copy)
-        drawn = report(published_stores(new), Path(name) / "report").directory
-        for file in REPORT_FILES:
-            shutil.copyfile(drawn / file, new / file)
-        lines = [f"{sha256_file(new / path)}  {path}\n" for path in _paths(new)]
-        atomic_write_text(new / SUMS, "".join(lines))
+        refresh(new)
         new.replace(directory)
+
+
+def refresh(directory: Path) -> None:
+    """Write the report of a published folder, and the hashes of all its files."""
+    with tempfile.TemporaryDirectory() as name:
+        drawn = report(published_stores(directory), name).directory
+        for file in REPORT_FILES:
+            shutil.copyfile(drawn / file, directory / file)
+    lines = [f"{sha256_file(directory / path)}  {path}\n" for path in _paths(directory)]
+    atomic_write_text(directory / SUMS, "".join(lines))
 
 
 def published_stores(directory: Path) -> list[Path]:
@@ -143,9 +150,13 @@ def _paths(directory: Path) -> list[str]:
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
-        sys.exit("usage: python scripts/publish_results.py STORE [STORE ...] DIRECTORY")
+        sys.exit("usage: python scripts/publish_results.py STORE [STORE ...] DIRECTORY | --refresh")
     try:
-        *several, last = map(Path, sys.argv[1:])
-        publish(several, last)
+        if sys.argv[1] == "--refresh":
+            for folder in sys.argv[2:]:
+                refresh(Path(folder))
+        else:
+            *several, last = map(Path, sys.argv[1:])
+            publish(several, last)
     except VelodromeError as error:
         sys.exit(str(error))

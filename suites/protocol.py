@@ -174,7 +174,7 @@ def _checked_rates(rates: object) -> tuple[float, ...]:
         raise SpecError("protocol.learning_rates", rates, "a list of numbers")
     made = tuple(float(rate) for rate in rates)
     if not made or not all(0 <= rate < float("inf") for rate in made):
-        raise SpecError("protocol.learning_rates", rates, "one or more rates of at least 0")
+        raise SpecError("protocol.learning_rates", rates, "one or more finite rates of at least 0")
     if len(set(made)) != len(made):
         raise SpecError("protocol.learning_rates", rates, "different rates")
     return made

@@ -14,11 +14,13 @@ from velodrome.contracts import family as family_contract
 from velodrome.contracts import optimizer as optimizer_contract
 from velodrome.contracts import task as task_contract
 from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.probe import described
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.taskgen.data.info import Dataset
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
+from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import TaskSpec
 
@@ -93,7 +95,8 @@ def run_checks(
         start = time.perf_counter()
         problem = ""
         try:
-            check(subject)
+            with numerics():  # as in a run
+                check(subject)
         except Exception as error:  # a contribution may raise anything; the table shows it
             if os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0"):
                 raise
@@ -104,10 +107,7 @@ def run_checks(
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, VelodromeError):
-        return str(error)
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first}"
+    return str(error) if isinstance(error, VelodromeError) else described(error).splitlines()[0]
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
 from velodrome.optimizers.metatrain.validation import Baseline, Validator
 from velodrome.optimizers.velo.weights.store import save_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.numerics import numerics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class MetaTrainResult:
     finished: bool
 
 
+@numerics()
 def metatrain(
     config: MetaTrainConfig,
     out_dir: str | os.PathLike[str],

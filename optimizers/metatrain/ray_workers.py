@@ -22,6 +22,7 @@ from velodrome.optimizers.metatrain.es.exchange import Report
 from velodrome.optimizers.metatrain.es.outer import OuterState
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.trainer import MetaTrainer, TrainState
+from velodrome.taskgen.numerics import numerics
 
 #: Outer steps in a row without any report, after which the run gives up.
 _MOST_EMPTY_STEPS = 3
@@ -33,6 +34,7 @@ class Replica:
     It begins at outer step ``index`` with the state ``outer``, of NumPy arrays.
     """
 
+    @numerics()
     def __init__(
         self,
         config: Record,
@@ -44,6 +46,7 @@ class Replica:
         self._state = TrainState(jax.tree.map(jnp.asarray, outer), {})
         self._index = index
 
+    @numerics()
     def turn(self, index: int, previous: Sequence[bytes], slots: Sequence[int]) -> list[bytes]:
         """Apply the reports of the step before ``index``, then evaluate slots of it."""
         if index == self._index + 1:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from velodrome.results.speedup.comparison import TaskComparison
-from velodrome.results.speedup.envelope import steps_to_loss
-from velodrome.results.speedup.speedup import median_ratio
+from velodrome.results.speedup.progress import makes_progress
+from velodrome.results.speedup.speedup import median_ratio, ratios
 from velodrome.results.speedup.stats import MAX_CENSORED, median
 
 ANYTIME_COLUMNS = ("label", "share", "median", "quarter", "three_quarters", "tasks", "lower_bound")
@@ -40,15 +40,16 @@ def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
         horizon = outcome.cell.horizon
         if not outcome.speedups or sweep is None or point is None or sweep.horizon < horizon:
             continue
-        smooth = baseline.definition.smooth_candidate(sweep.losses)[point][sweep.present[point]]
+        losses = sweep.losses[point][sweep.present[point]]
+        smooth = baseline.definition.smooth_candidate(losses)
         at = np.unique(np.round(SHARES * (len(sweep.steps) - 1)).astype(int))
         at = at[at > 0]
-        reached = baseline.curve(len(sweep.steps))
-        found = steps_to_loss(baseline.steps, reached, smooth[:, at])
-        found = np.where(np.isfinite(smooth[:, at]), found, 0.0) / sweep.steps[at]
-        for place, index in enumerate(at):
-            step = float(sweep.steps[index])
-            ratio, censored = median_ratio(found[:, place], cap=baseline.budget / step)
+        reached, steps = baseline.to_beat(baseline.curve(len(sweep.steps))), baseline.steps
+        for index in at:
+            targets, step = smooth[:, index], int(sweep.steps[index])
+            moved = makes_progress(losses, targets)
+            found = ratios(steps, reached, targets, moved, horizon=step)
+            ratio, censored = median_ratio(found, cap=baseline.budget / step)
             # With few evaluations, the nearest of the common shares.
             share = float(SHARES[np.abs(SHARES - step / horizon).argmin()])
             rows.append(

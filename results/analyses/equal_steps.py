@@ -1,7 +1,9 @@
-"""All optimizers of a task after equally many steps: final losses, and time to a common target.
+"""All optimizers of a task after equally many steps: final losses, and times to common targets.
 
 The baseline stands for its rate with the lowest seed-mean loss after N steps, N being the
-candidates' horizon. The common target is that loss: what the tuned baseline reaches in N steps.
+candidates' horizon. The common targets are what this run has reached after some shares of N, so
+they depend on no candidate, and leave time to get there. AlgoPerf has one, at 75% of the budget
+(Dahl et al. 2023, arXiv 2306.07179, section 4.3).
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from velodrome.results.speedup.envelope import steps_to_loss
 from velodrome.results.speedup.resample import DrawnMeans, multisets, paired
 from velodrome.results.store.curves import Sweep
 
+TARGETS = (0.25, 0.5, 0.75)
+"""Shares of N after which the tuned baseline's loss is a target."""
+
 
 @dataclass(frozen=True)
 class EqualSteps:
@@ -24,10 +29,13 @@ class EqualSteps:
 
     Attributes:
       losses: Final loss of each seed at its best rate; +inf if it diverged.
-      time: Steps to the target: by the baseline's seed-mean curve; for a candidate the median
-        over seeds. +inf if not within N.
+      progress: Whether it makes progress; some optimizer of the task does.
+      times: Steps to each target, at least those to the first evaluation: by the baseline's
+        seed-mean curve; for a candidate the median over seeds. +inf if not within N, and without
+        progress. Where the baseline makes no progress it sets no target: then every optimizer that
+        does has N.
       loss_draws: ``losses`` under each draw of seeds, the rate chosen again.
-      time_draws: ``time`` under each draw, the target's rate chosen again too.
+      time_draws: ``times`` under each draw, the targets' rate chosen again too.
       initial: Seed-mean loss at step 0 of its best rate.
       rate_losses: Seed-mean final loss of every rate, ascending in the rate.
       rate_loss_draws: ``rate_losses`` under each draw.
@@ -37,10 +45,11 @@ class EqualSteps:
 
     label: str
     baseline: bool
+    progress: bool
     losses: Float[np.ndarray, " seed"]
-    time: float
+    times: Float[np.ndarray, " target"]
     loss_draws: Float[np.ndarray, "draw seed"]
-    time_draws: Float[np.ndarray, " draw"]
+    time_draws: Float[np.ndarray, "draw target"]
     initial: float
     rate_losses: Float[np.ndarray, " point"]
     rate_loss_draws: Float[np.ndarray, "point draw"]
@@ -56,10 +65,12 @@ def optimizers(tasks: Sequence[Sequence[EqualSteps]]) -> list[str]:
 def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
     """Return the baseline and all candidates that ran to the shortest horizon.
 
-    Empty without either.
+    Empty without either, and for tasks that are saturated or on which nobody makes progress.
     """
-    envelope, outcomes = task.whole, [o for o in task.outcomes if o.speedups]
+    envelope, outcomes = task.whole, [o for o in task.outcomes if o.compared]
     if envelope is None or task.baseline is None or not outcomes:
+        return ()
+    if task.saturated or not task.learnable:
         return ()
     horizon = min(outcome.cell.horizon for outcome in outcomes)
     theirs = envelope.sweep
@@ -67,19 +78,29 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
     if end >= len(theirs.steps) or theirs.steps[end] != horizon:
         return ()
     drawn = _Drawn(theirs, envelope.smoothed(end + 1)[:, :, : end + 1])
-    targets = drawn.last.min(axis=0)
-    if not np.isfinite(targets[0]):
+    lowest = drawn.last.min(axis=0)
+    if not np.isfinite(lowest[0]):
         return ()  # no rate of the baseline survives N steps with all seeds
-    times = np.full(len(targets), np.inf)
+    steps = theirs.steps[: end + 1]
+    places = np.maximum(1, np.searchsorted(steps, horizon * np.array(TARGETS)))
+    times = np.full((len(lowest), len(places)), np.inf)
+    targets = times.copy()
     for point in np.unique(drawn.best):
         curves = drawn.means(int(point), slice(0, end + 1))
-        for draw in np.flatnonzero((drawn.best == point) & np.isfinite(targets)):
-            # From the curve itself: a sum in another order may differ in its last digit.
-            targets[draw] = curves[draw, -1]
+        for draw in np.flatnonzero((drawn.best == point) & np.isfinite(lowest)):
             reached = np.minimum.accumulate(curves[draw])
-            at = theirs.steps[: end + 1]
-            times[draw] = steps_to_loss(at, reached, targets[draw : draw + 1])[0]
-    found = [drawn.runs(task.baseline.label, times, baseline=True, paired=True)]
+            targets[draw] = reached[places]
+            times[draw] = steps_to_loss(steps, reached, targets[draw])
+
+    def fair(times: np.ndarray, *, progress: bool) -> np.ndarray:
+        """Count nothing below the first evaluation: it was not measured."""
+        if not progress:
+            return np.full_like(times, np.inf)
+        return np.maximum(times, steps[1]) if envelope.progress else np.full_like(times, horizon)
+
+    times = fair(times, progress=envelope.progress)
+    label = task.baseline.label
+    found = [drawn.runs(label, times, progress=envelope.progress, baseline=True, paired=True)]
     for outcome in outcomes:
         sweep = outcome.train
         if sweep is None or outcome.cell.horizon != horizon:
@@ -89,9 +110,10 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
             smooth = np.full_like(smooth[:, :, :1], np.inf)
         mine, same_seeds = _Drawn(sweep, smooth), paired(sweep, theirs)
         # Where the baseline's draws are others, the target is that of its seeds as they are.
-        goals = targets if same_seeds else np.full(len(mine.draws), targets[0])
-        times = mine.times(sweep.steps[: smooth.shape[2]], goals)
-        found.append(mine.runs(outcome.cell.label, times, baseline=False, paired=same_seeds))
+        goals = targets if same_seeds else np.tile(targets[0], (len(mine.draws), 1))
+        times = fair(mine.times(sweep.steps[: smooth.shape[2]], goals), progress=outcome.progress)
+        label, progress = outcome.cell.label, outcome.progress
+        found.append(mine.runs(label, times, progress=progress, baseline=False, paired=same_seeds))
     return tuple(found)
 
 
@@ -107,11 +129,11 @@ class _Drawn:
         self.best = self.last.argmin(axis=0)
 
     def times(
-        self, steps: np.ndarray, targets: Float[np.ndarray, " draw"]
-    ) -> Float[np.ndarray, " draw"]:
-        """Return the median over drawn seeds of the steps to each draw's target."""
+        self, steps: np.ndarray, targets: Float[np.ndarray, "draw target"]
+    ) -> Float[np.ndarray, "draw target"]:
+        """Return the median over drawn seeds of the steps to each draw's targets."""
         reached = np.minimum.accumulate(self.smooth, axis=2)
-        # Steps of every run to every target: float[point, seed, draw].
+        # Steps of every run to every target: float[point, seed, draw, target].
         found = np.array(
             [[steps_to_loss(steps, run, targets) for run in point] for point in reached]
         )
@@ -119,14 +141,21 @@ class _Drawn:
         return np.median(found[self.best[:, None], self.draws, each], axis=1)
 
     def runs(
-        self, label: str, times: Float[np.ndarray, " draw"], *, baseline: bool, paired: bool
+        self,
+        label: str,
+        times: Float[np.ndarray, "draw target"],
+        *,
+        progress: bool,
+        baseline: bool,
+        paired: bool,
     ) -> EqualSteps:
         losses = self.smooth[:, :, -1][self.best[:, None], self.draws]
         return EqualSteps(
             label=label,
             baseline=baseline,
+            progress=progress,
             losses=losses[0],
-            time=float(times[0]),
+            times=times[0],
             loss_draws=losses[1:],
             time_draws=times[1:],
             initial=float(self.means(int(self.best[0]), slice(0, 1))[0, 0]),

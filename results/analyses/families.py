@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from velodrome.results.speedup.overtasks import Sample
-from velodrome.results.speedup.stats import aggregate, median
+from velodrome.results.speedup.stats import FEW_TASKS, aggregate, median
 from velodrome.results.speedup.taskresult import TaskResult, Unit, labels, measured, unsaturated
 
 FAMILY_COLUMNS = (
     "label", "unit", "family", "tasks", "censored", "seeds", "median", "low", "high",
     "low_new_tasks", "high_new_tasks", "lower_bound", "low_open", "high_open", "low_new_tasks_open",
-    "high_new_tasks_open", "worst_task", "worst",
+    "high_new_tasks_open", "worst_task", "worst", "each",
 )  # fmt: skip
 
 
@@ -22,6 +22,7 @@ def family_table(results: Sequence[TaskResult]) -> pd.DataFrame:
     """Return rows of :data:`FAMILY_COLUMNS`, in steps and in seconds, saturated tasks left out.
 
     ``median``, its intervals and ``worst`` are speedups in train loss by the default definition.
+    ``each`` has the speedups one by one where the tasks are too few for a median to say much.
     """
     families = list(dict.fromkeys(str(result.row["family"]) for result in results))
     rows = [
@@ -53,4 +54,5 @@ def _row(results: Sequence[TaskResult], label: str, unit: Unit, family: str) -> 
         "median": found.value,
         "worst_task": known.results[worst].row["task"],
         "worst": float(np.exp2(known.log2[worst])),
+        "each": known.each if len(known.places) < FEW_TASKS else "",
     }

@@ -10,15 +10,22 @@ import numpy as np
 import pandas as pd
 
 from velodrome.results.speedup.overtasks import Sample
-from velodrome.results.speedup.stats import Aggregate, aggregate, interquartile_mean, median
-from velodrome.results.speedup.taskresult import UNITS, Split, TaskResult, Unit, labels, measured
+from velodrome.results.speedup.stats import (
+    FEW_TASKS,
+    Aggregate,
+    aggregate,
+    interquartile_mean,
+    median,
+)
+from velodrome.results.speedup.taskresult import Split, TaskResult, Unit, labels, measured
 
 FASTER_THAN = (1.0, 2.0, 4.0, 16.0)
+HEADLINE_UNITS: tuple[Unit, ...] = ("steps", "seconds")
 HEADLINE_COLUMNS = (
     "label", "split", "unit", "scope", "statistic", "value", "low", "high", "low_new_tasks",
     "high_new_tasks", "lower_bound", "low_open", "high_open", "low_new_tasks_open",
     "high_new_tasks_open", "tasks", "planned", "seeds", "censored", "diverged",
-    "saturated", "incomplete", "failed", "missing",
+    "saturated", "no_progress", "incomplete", "failed", "missing",
 )  # fmt: skip
 """``lower_bound`` says that ``value`` is at least that much, ``*_open`` that an end of an interval
 is, because it would be larger if the baseline had been run for longer."""
@@ -30,15 +37,17 @@ class Headline:
     """One optimizer over a set of tasks, on one split, in one unit.
 
     Attributes:
-      unit: See ``velodrome.results.speedup.taskresult.UNITS``.
       scope: ``"headline"`` leaves the saturated tasks out, ``"all"`` has them.
       tasks: Tasks with a speedup in this unit.
-      planned: Tasks in this scope, with the incomplete, failed and missing ones.
+      planned: All tasks of the suite.
       seeds: The smallest number of seeds of a task.
       median: Median over tasks of the tasks' medians over seeds.
       iqm: Interquartile mean over all tasks and seeds.
-      faster: Share of tasks faster than the key.
-      counts: Tasks that are censored, diverged, saturated, incomplete, failed, missing.
+      faster: Share of tasks faster than the key, for keys that some task could exceed.
+      counts: Of these tasks those that are censored and diverged; and those of the suite that are
+        left out because they are saturated (in the scope "all" they are in), without progress,
+        incomplete, failed, missing.
+      each: The tasks' speedups one by one.
     """
 
     label: str
@@ -52,6 +61,20 @@ class Headline:
     iqm: Aggregate
     faster: Mapping[float, Aggregate]
     counts: Mapping[str, int]
+    each: str = ""
+
+    @property
+    def few(self) -> bool:
+        """Whether the tasks are so few that they are shown one by one."""
+        return self.tasks < FEW_TASKS
+
+    def median_text(self) -> str:
+        """Return the median with its interval for new tasks; of few tasks all speedups."""
+        return (self.each or "-") if self.few else ratio_text(self.median)
+
+    def iqm_text(self) -> str:
+        """Return the interquartile mean with its interval for new tasks; nothing of few tasks."""
+        return "-" if self.few else ratio_text(self.iqm)
 
 
 def headlines(results: Sequence[TaskResult]) -> list[Headline]:
@@ -68,18 +91,21 @@ def _of_split(results: list[TaskResult], label: str, split: Split) -> Iterator[H
     if split == "heldout" and not any(split in result.splits for result in results):
         return
     unsaturated = [r for r in results if not r.row["saturated"]]
-    narrow = _of_scope(unsaturated, label, split, "headline")
+    saturated = len(results) - len(unsaturated)
+    narrow = _of_scope(unsaturated, label, split, "headline", saturated)
     yield from narrow
-    if len(unsaturated) == len(results):
-        yield from (replace(headline, scope="all") for headline in narrow)
+    if saturated:
+        yield from _of_scope(results, label, split, "all", saturated)
     else:
-        yield from _of_scope(results, label, split, "all")
+        yield from (replace(headline, scope="all") for headline in narrow)
 
 
-def _of_scope(results: list[TaskResult], label: str, split: Split, scope: Scope) -> list[Headline]:
+def _of_scope(
+    results: list[TaskResult], label: str, split: Split, scope: Scope, saturated: int
+) -> list[Headline]:
     samples: dict[tuple[int, ...], Sample] = {}
     found = []
-    for unit in UNITS:
+    for unit in HEADLINE_UNITS:
         known = measured(results, unit=unit, split=split)
         shift, censored = known.shift, known.censored
         if known.places not in samples:
@@ -99,15 +125,17 @@ def _of_scope(results: list[TaskResult], label: str, split: Split, scope: Scope)
                 scope=scope,
                 split=split,
                 tasks=len(known.places),
-                planned=len(results),
+                planned=len(results) + (saturated if scope == "headline" else 0),
                 seeds=known.seeds,
                 median=sample.median(aggregate(known.log2, censored, median), shift),
                 iqm=sample.iqm(aggregate(pooled, capped, interquartile_mean), shift),
                 faster={
                     than: sample.share(known.log2, censored, shift, than=than)
                     for than in FASTER_THAN
+                    if than < known.ceiling
                 },
-                counts=_counts(results, censored),
+                counts={**_counts(results, censored), "saturated": saturated},
+                each=known.each,
             )
         )
     return found
@@ -118,8 +146,7 @@ def _counts(results: Sequence[TaskResult], censored: np.ndarray) -> dict[str, in
     return {
         "censored": int(censored.sum()),
         "diverged": status.count("diverged"),
-        "saturated": sum(bool(result.row["saturated"]) for result in results),
-        **{name: status.count(name) for name in ("incomplete", "failed", "missing")},
+        **{name: status.count(name) for name in ("no progress", "incomplete", "failed", "missing")},
     }
 
 
@@ -133,8 +160,9 @@ def headline_table(found: Sequence[Headline]) -> pd.DataFrame:
             name: getattr(headline, name)
             for name in ("label", "split", "unit", "scope", "tasks", "planned", "seeds")
         }
+        counts = {name.replace(" ", "_"): count for name, count in headline.counts.items()}
         rows += [
-            {**about, **headline.counts, "statistic": statistic, **number.row()}
+            {**about, **counts, "statistic": statistic, **number.row()}
             for statistic, number in numbers.items()
         ]
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
@@ -150,15 +178,16 @@ def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggreg
         return aggregate(np.log2(ratio[known]), censored[known], median)
 
 
-def ratio_text(found: Aggregate, *, new_tasks: bool = False) -> str:
+def ratio_text(found: Aggregate, *, same_tasks: bool = False) -> str:
     """Return ``2.5x [2.2, >=2.9]``; ``>=`` before a lower bound; ``-`` without tasks.
 
-    Without an interval the number stands alone. ``new_tasks`` chooses the interval for new tasks.
+    The interval is that for new tasks, or that for the same tasks. Without one the number stands
+    alone.
     """
     if np.isnan(found.value):
         return "-"
     text = f"{'>=' if found.lower_bound else ''}{found.value:.2f}x"
-    ends = found.new_tasks if new_tasks else found.same_tasks
+    ends = found.same_tasks if same_tasks else found.new_tasks
     if np.isnan(ends.low):
         return text
     low, high = ("" if not is_open else ">=" for is_open in (ends.low_open, ends.high_open))

@@ -38,12 +38,14 @@ def pairs(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
     """Return the probability of improvement of every optimizer over every other.
 
     The interval is for the same tasks and new seeds; where seeds are common, both optimizers get
-    the same draw of them. Tasks on which only one of the two has runs are left out.
+    the same draw of them. Tasks on which only one of the two has runs, or neither makes progress,
+    are left out.
     """
     by_label = [{runs.label: runs for runs in task} for task in tasks]
     rows = []
     for label, other in permutations(optimizers(tasks), 2):
         both = [(task[label], task[other]) for task in by_label if label in task and other in task]
+        both = [(a, b) for a, b in both if a.progress or b.progress]
         if not both:
             continue
         value = float(np.mean([improvement(a.losses, b.losses) for a, b in both]))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from velodrome.results.analyses.tuning import rate_of
+from velodrome.results.analyses.tuning import at_edge, point_text, rate_of
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
@@ -19,8 +19,9 @@ from velodrome.results.store.curves import Sweep, seed_mean
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
-    "saturated", "notes", "steps", "budget", "seeds", "seeds_diverged", "paired",
-    "best_rate", "best_rate_at_edge", "best_rate_at_steps",
+    "saturated", "baseline_progress", "candidate_progress", "notes", "steps", "budget", "seeds",
+    "seeds_diverged", "paired", "best_rate", "best_rate_at_edge", "best_rate_at_budget",
+    "best_rate_at_budget_at_edge", "best_point", "candidate_point", "candidate_point_at_edge",
     "initial_train", "baseline_train", "baseline_train_at_budget", "candidate_train",
     "initial_heldout", "baseline_heldout", "baseline_heldout_at_budget", "candidate_heldout",
     "cap", "step_time_ratio", "trials", "candidate_trials",
@@ -33,10 +34,13 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the summary.
 
+``*_progress`` says whether that side makes progress; see ``velodrome.results.speedup.progress``.
 ``steps`` is the candidate's horizon N, ``budget`` the baseline's last step. ``best_rate`` has the
-lowest seed-mean loss at the budget, ``best_rate_at_steps`` at N; ``best_rate_at_edge`` says that it
-is the first or last of the grid, so that a better one may lie outside. Where every rate has
-diverged there is no best one, and no edge. ``baseline_train`` is the lowest loss over rates at step
+lowest seed-mean loss at N, ``best_rate_at_budget`` at the budget; ``*_at_edge`` says that some
+number of that point is at an end of its grid, so that a better one may lie outside. Where every
+rate has diverged there is no best one, and no edge. ``best_point`` and ``candidate_point`` name all
+that is swept at the best point of either side after N steps, and are blank without a sweep.
+``baseline_train`` is the lowest loss over rates at step
 N, ``baseline_train_at_budget`` that at the budget; the held-out columns are of the same rates.
 Losses are smoothed as in the default definition: seed means for the baseline, the median over seeds
 for the candidate. ``censored_*`` is "no", "right" or "left".
@@ -45,7 +49,8 @@ are drawn together. ``trials`` and ``candidate_trials`` are grid points of eithe
 ``speedup_low`` and ``speedup_high`` are the 95% interval of the default speedup in steps over draws
 of the seeds, blank under 5 seeds; ``speedup_steps_heldout`` is the default speedup of held-out
 losses.
-Where the baseline's sweep is incomplete, its columns and the speedups are blank.
+Where the baseline's sweep is incomplete, its columns and the speedups are blank; where neither side
+makes progress, the speedups are.
 """
 
 
@@ -76,6 +81,9 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     }
     if task.whole is not None:
         row |= _baseline_losses(task.whole, task.heldout, cell.horizon)
+        row["baseline_progress"] = task.whole.progress
+        if outcome.compared:
+            row["candidate_progress"] = outcome.progress
         if outcome.speedups and outcome.train is not None:
             row["paired"] = paired(outcome.train, task.whole.sweep)
     return row | _candidate_losses(outcome) | _speedups(outcome)
@@ -90,18 +98,16 @@ def _baseline_losses(
     rates = baseline.rates(until)
     at_budget, at_horizon = best_point(rates), best_point(rates[:, :until])
 
-    def best_rate(point: int, last: float) -> float:
-        """Return the rate of the best point, or NaN: if all rates diverged, none is the best."""
-        return rate_of(sweep.points[point]) if np.isfinite(last) else nothing
-
-    edges = (0, len(rates) - 1)
-    row: dict[str, object] = {
-        "trials": len(rates),
-        "best_rate": best_rate(at_budget, rates[at_budget, -1]),
-        "best_rate_at_edge": bool(np.isfinite(rates[at_budget, -1]))
-        and len(rates) > 1
-        and at_budget in edges,
-        "best_rate_at_steps": best_rate(at_horizon, rates[at_horizon, until - 1]),
+    row: dict[str, object] = {"trials": len(rates), "best_point": ""}
+    for name, point, end in (
+        ("best_rate", at_horizon, until - 1), ("best_rate_at_budget", at_budget, -1),
+    ):  # fmt: skip
+        known = bool(np.isfinite(rates[point, end]))  # if all rates diverged, none is the best
+        row[name] = rate_of(sweep.points[point]) if known else nothing
+        row[f"{name}_at_edge"] = known and at_edge(sweep.points, point)
+    if np.isfinite(rates[at_horizon, until - 1]):
+        row["best_point"] = point_text(sweep.points, at_horizon)
+    row |= {
         "initial_train": rates[at_budget, 0],
         "baseline_train": rates[at_horizon, until - 1],
         "baseline_train_at_budget": rates[at_budget, -1],
@@ -127,6 +133,9 @@ def _candidate_losses(outcome: Outcome) -> dict[str, object]:
         if sweep is not None and outcome.point is not None:
             last = DEFINITIONS["default"].smooth_candidate(sweep.losses)[outcome.point, :, -1]
             row[f"candidate_{split}"] = float(np.median(last[sweep.present[outcome.point]]))
+            if split == "train" and np.isfinite(last).any():
+                row["candidate_point"] = point_text(sweep.points, outcome.point)
+                row["candidate_point_at_edge"] = at_edge(sweep.points, outcome.point)
     return row
 
 

@@ -32,11 +32,16 @@ SINGLE = "{}, best single rate"
 def time_rows(
     task: TaskComparison, timings: Mapping[str, Mapping[str, object]]
 ) -> list[dict[str, object]]:
-    """Return rows of :data:`TIME_COLUMNS`; none if the baseline's sweep is incomplete."""
+    """Return rows of :data:`TIME_COLUMNS`.
+
+    None if the baseline's sweep is incomplete, or if no optimizer makes progress.
+    """
     baseline, base = task.whole, task.baseline
     if baseline is None or base is None:
         return []
-    outcomes = [o for o in task.outcomes if o.speedups]
+    if not task.learnable:
+        return []
+    outcomes = [o for o in task.outcomes if o.compared]
     rates, steps = baseline.rates(task.evaluations), baseline.sweep.steps
     curves: list[tuple[str, str, np.ndarray, np.ndarray]] = [
         (base.label, base.id, steps, envelope(rates)[None]),
@@ -46,7 +51,7 @@ def time_rows(
     best = float(curves[0][3][0, max(0, int(np.searchsorted(steps, end, side="right")) - 1)])
     for outcome in outcomes:
         sweep, point = outcome.train, outcome.point
-        assert sweep is not None and point is not None  # there is a speedup
+        assert sweep is not None and point is not None  # it has been run
         smooth = baseline.definition.smooth_candidate(sweep.losses)[point]
         there = sweep.present[point]
         mean = seed_mean(smooth[None], there[None])[0]

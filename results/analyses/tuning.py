@@ -18,19 +18,21 @@ from velodrome.results.speedup.stats import band, positions, uniforms
 from velodrome.results.store.curves import Sweep, seed_mean
 
 SENSITIVITY_COLUMNS = (
-    "index", "task", "family", "label", "rate", "steps", "loss", "low", "high", "initial",
+    "index", "task", "family", "label", "point", "rate", "steps", "loss", "low", "high", "initial",
     "best", "near_best", "edge",
 )  # fmt: skip
 """Columns of :func:`sensitivity_rows`.
 
-``loss`` is the smoothed seed-mean loss after ``steps``, ``low`` and ``high`` the lowest and highest
-seed (+inf when diverged), ``initial`` the loss at step 0. ``best`` marks the rate with the lowest
-loss, ``edge`` whether that one is the first or last of the grid, so that a better one may lie
-beyond, and ``near_best`` the rates that come within 10% of the best one's way from the initial
-loss.
+``point`` names every swept hyperparameter. ``loss`` is the smoothed seed-mean loss after ``steps``,
+``low`` and ``high`` the lowest and highest seed (+inf when diverged), ``initial`` the loss at step
+0. ``best`` marks the point with the lowest loss, ``edge`` whether that one is at an end of the
+grid, so that a better one may lie beyond, and ``near_best`` the points that come within 10% of the
+best one's way from the initial loss.
 """
 TUNING_COLUMNS = ("label", "trials", "progress", "low", "high", "tasks")
 NEAR = 0.1
+WITHIN = 2
+"""A sensible grid has the rates within two steps of the best one."""
 
 
 def expected_best(losses: Float[np.ndarray, "*lead trial"]) -> Float[np.ndarray, "*lead k"]:
@@ -52,7 +54,7 @@ def expected_best(losses: Float[np.ndarray, "*lead trial"]) -> Float[np.ndarray,
 
 
 def sensitivity_rows(task: TaskComparison) -> list[dict[str, object]]:
-    """Return last losses of every rate of every sweep on a task; see :data:`SENSITIVITY_COLUMNS`.
+    """Return last losses of every point of every sweep on a task; see :data:`SENSITIVITY_COLUMNS`.
 
     The baseline's are those at the end of its budget and at the candidates' horizons; none if
     planned runs of it are missing.
@@ -88,6 +90,7 @@ def _rows(
         {
             **task.about,
             "label": label,
+            "point": point_text(sweep.points, place),
             "rate": rate_of(point),
             "steps": steps,
             "loss": float(last[place]),
@@ -96,7 +99,7 @@ def _rows(
             "initial": initial,
             "best": place == best,
             "near_best": bool(np.isfinite(limit) and last[place] <= limit),
-            "edge": bool(np.isfinite(limit)) and best in (0, len(sweep.points) - 1),
+            "edge": bool(np.isfinite(limit)) and at_edge(sweep.points, best),
         }
         for place, point in enumerate(sweep.points)
     ]
@@ -140,6 +143,52 @@ def _best_progress(losses: np.ndarray, top: float, bottom: float) -> np.ndarray:
     way = max(top - bottom, 1e-12)
     progress = np.clip((top - np.minimum(losses, top)) / way, 0.0, 1.0)
     return -expected_best(-progress)
+
+
+def swept_fields(points: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the hyperparameters of which a grid has several values, the rate first."""
+    names = dict.fromkeys(["learning_rate", *(name for point in points for name in sorted(point))])
+    return [name for name in names if len({str(point.get(name)) for point in points}) > 1]
+
+
+def point_text(points: Sequence[Mapping[str, object]], place: int) -> str:
+    """Name a point of a grid by what is swept: ``3e-4``, ``3e-4, weight_decay=0.1``."""
+    point, texts = points[place], []
+    for name in swept_fields(points):
+        value = point.get(name)
+        if name == "learning_rate":
+            texts.append(rate_text(rate_of(point)))
+        else:
+            texts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+    return ", ".join(texts)
+
+
+def at_edge(points: Sequence[Mapping[str, object]], place: int) -> bool:
+    """Return whether a number of this point is the lowest or highest that was swept."""
+    return any(place in (0, len(found) - 1) for found, place in _ranks(points, place))
+
+
+def near_points(points: Sequence[Mapping[str, object]], place: int) -> int:
+    """Count the points that lie at most two steps of the grid from this one, in every number."""
+    near = 0
+    for other in range(len(points)):
+        steps = zip(_ranks(points, place), _ranks(points, other), strict=True)
+        near += all(abs(a - b) <= WITHIN for (_, a), (_, b) in steps)
+    return near
+
+
+def _ranks(
+    points: Sequence[Mapping[str, object]], place: int
+) -> list[tuple[list[int | float], int]]:
+    """Return, for each swept number, its values in order and where a point is among them."""
+    found = []
+    for name in swept_fields(points):
+        values = [point.get(name) for point in points]
+        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(numbers) == len(values):
+            ordered = sorted(set(numbers))
+            found.append((ordered, ordered.index(numbers[place])))
+    return found
 
 
 def rate_of(point: Mapping[str, object]) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.export.latex import latex_table
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.sentences import count_lines, definition_lines
+from velodrome.results.report.sentences import count_lines, definition_lines, verdict_lines
 from velodrome.results.report.tables import headline_table, markdown_table
 
 
@@ -20,13 +20,17 @@ def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:
     found = headline_table(data)
     # Without the baseline there are no speedups, and no definitions to explain.
     lines = [*(definition_lines(data) if found.rows else ()), *count_lines(data)]
-    text = [data.context.line, *([markdown_table(*found)] if found.rows else [])]
+    text = [
+        *verdict_lines(data),
+        data.context.line,
+        *([markdown_table(*found)] if found.rows else []),
+    ]
     text.append("\n".join(f"- {line}" for line in lines))
     markdown, latex = directory / "headline.md", directory / "headline.tex"
     atomic_write_text(markdown, "\n\n".join(text) + "\n")
     caption = (
         f"Speedup over {data.context.tuned}: 1x is as fast. {data.context.line} "
-        "Brackets: 95% intervals for the same tasks and new seeds."
+        "Brackets: 95% intervals for new tasks and new seeds."
     )
     comments = [r"Needs \usepackage{booktabs}.", data.context.line, *lines]
     table = latex_table(*found, caption=caption, label="tab:velodrome-headline", comments=comments)

@@ -28,15 +28,22 @@ from velodrome.results.analyses.reference import Reference
 from velodrome.results.analyses.reference_comparison import published_rows, published_table
 from velodrome.results.analyses.summary import table, task_rows
 from velodrome.results.analyses.time_to_loss import TIME_COLUMNS, time_rows
-from velodrome.results.analyses.tuning import SENSITIVITY_COLUMNS, sensitivity_rows, tuning_curves
+from velodrome.results.analyses.tuning import (
+    SENSITIVITY_COLUMNS,
+    near_points,
+    sensitivity_rows,
+    tuning_curves,
+)
+from velodrome.results.analyses.tuning_cost import cost_table
 from velodrome.results.report.context import Context, data_text
 from velodrome.results.report.plot_data import CURVE_COLUMNS, learning_curves
 from velodrome.results.speedup.comparison import TaskComparison, compare, labelled_cells
 from velodrome.results.speedup.definitions import DEFINITIONS
+from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.outcome import Outcome
 from velodrome.results.speedup.resample import SeedResamples
 from velodrome.results.speedup.speedup import Speedup
-from velodrome.results.speedup.taskresult import Split, SplitResult, TaskResult
+from velodrome.results.speedup.taskresult import Split, SplitResult, TaskResult, Unit
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.combined import open_stores
 from velodrome.results.store.json_files import Problem
@@ -79,6 +86,7 @@ class ReportData:
     curves: pd.DataFrame
     sensitivity: pd.DataFrame
     tuning: pd.DataFrame
+    tuning_cost: pd.DataFrame
     profile: pd.DataFrame
     profile_scores: pd.DataFrame
     pairs: pd.DataFrame
@@ -115,22 +123,37 @@ class ReportData:
         kinds = {task: _kinds(rows) for task, rows in self.summary.groupby("task")}
         return table.assign(provenance=[kinds.get(task) for task in table["task"]])
 
-    @property
-    def counts(self) -> str:
-        """Return how many tasks of each optimizer are censored, saturated, ...: for captions."""
-        return " ".join(self.counts_of(label, brief=True) for label in self.context.labels)
+    def headline_of(
+        self, label: str, *, unit: Unit = "steps", split: Split = "train"
+    ) -> Headline | None:
+        """Return the headline of an optimizer without the saturated tasks."""
+        key = (label, unit, split, "headline")
+        found = (h for h in self.headlines if (h.label, h.unit, h.split, h.scope) == key)
+        return next(found, None)
 
-    def counts_of(self, label: str, *, brief: bool = False) -> str:
-        """Return such as ``VeLO (velo-tiny): 8 tasks, 1 censored, 0 saturated, ...``.
+    def counts(self, *, unit: Unit = "steps", split: Split = "train") -> str:
+        """Return what :meth:`counts_of` says of every optimizer: for captions."""
+        labels = self.context.labels
+        return " ".join(self.counts_of(label, unit=unit, split=split) for label in labels)
 
-        ``brief`` leaves out what is zero, save for the censored tasks.
+    def counts_of(self, label: str, *, unit: Unit = "steps", split: Split = "train") -> str:
+        """Return how many tasks a figure or a median rests on, and which are not among them.
+
+        Such as ``VeLO: 5 of 8 tasks, 1 censored, 1 diverged; left out: 2 failed, 1 saturated.``
         """
-        mine = next((h for h in self.headlines if h.label == label and h.scope == "all"), None)
-        if mine is None:
+        found = self.headline_of(label, unit=unit, split=split)
+        if found is None:
             return f"{label}: no tasks."
-        shown = {k: v for k, v in mine.counts.items() if v or k == "censored" or not brief}
-        counts = ", ".join(f"{count} {what}" for what, count in shown.items())
-        return f"{label}: {plural(mine.planned, 'task')}, {counts}."
+        counts = dict(found.counts)
+        text = f"{counts.pop('censored')} censored"
+        if diverged := counts.pop("diverged"):
+            text += f", {diverged} diverged"
+        # Tasks without seconds, or without held-out losses at the end, have no status for that.
+        counts["not measured"] = found.planned - found.tasks - sum(counts.values())
+        out = ", ".join(f"{count} {what}" for what, count in counts.items() if count > 0)
+        part = f"{found.tasks} of " if found.tasks != found.planned else ""
+        tasks = f"{part}{plural(found.planned, 'task')}"
+        return f"{label}: {tasks}, {text}{f'; left out: {out}' if out else ''}."
 
 
 def _kinds(rows: pd.DataFrame) -> str:
@@ -173,7 +196,7 @@ def collect(
         published += published_rows(task, reference) if reference else []
         failures += task_failures(task)
         sensitivity += sensitivity_rows(task)
-        equal += [] if task.saturated else [after_equal_steps(task)]
+        equal.append(after_equal_steps(task))
         times += time_rows(task, timings)
         anytime += anytime_rows(task)
         if task.envelopes:
@@ -183,8 +206,10 @@ def collect(
     found = tuple(headlines(results))
     equal = [task for task in equal if task]
     profile, scores, _ = profiles(equal)
+    context = _context(store, summary, rates, planned, cells)
+    tuning = tuning_curves(equal)
     return ReportData(
-        context=_context(store, summary, rates, planned, cells),
+        context=context,
         summary=summary,
         results=tuple(results),
         headlines=found,
@@ -193,7 +218,8 @@ def collect(
         families=family_table(results),
         curves=pd.concat(curves or [empty], ignore_index=True),
         sensitivity=pd.DataFrame(sensitivity, columns=list(SENSITIVITY_COLUMNS)),
-        tuning=tuning_curves(equal),
+        tuning=tuning,
+        tuning_cost=cost_table(results, tuning, context.baseline),
         profile=profile,
         profile_scores=scores,
         pairs=pairs(equal),
@@ -218,7 +244,7 @@ def _results(task: TaskComparison, rows: list[dict]) -> list[TaskResult]:
             splits["train"] = _split(found, outcome.resamples)
         if heldout is not None and outcome.heldout_resamples is not None:
             splits["heldout"] = _split(heldout, outcome.heldout_resamples)
-        results.append(TaskResult(row, splits, _trials(task, outcome)))
+        results.append(TaskResult(row, splits, *_trials(task, outcome)))
     return results
 
 
@@ -228,11 +254,14 @@ def _split(found: Speedup, resamples: SeedResamples) -> SplitResult:
     return SplitResult(found.ratio, found.censored == "right", seeds, resamples)
 
 
-def _trials(task: TaskComparison, outcome: Outcome) -> float:
-    """Return the number of trials of the baseline's sweep for each of the candidate's."""
-    if not task.envelopes or outcome.train is None:
-        return 1.0
-    return len(task.envelopes["default"].sweep.points) / len(outcome.train.points)
+def _trials(task: TaskComparison, outcome: Outcome) -> tuple[float, float]:
+    """Return trials of the baseline's sweep for each of the candidate's: all, and near the best."""
+    if task.whole is None or outcome.train is None:
+        return 1.0, 1.0
+    sweep, own = task.whole.sweep, len(outcome.train.points)
+    until = int(np.searchsorted(sweep.steps, outcome.cell.horizon, side="right"))
+    best = best_point(task.whole.rates(len(outcome.train.steps))[:, :until])
+    return len(sweep.points) / own, near_points(sweep.points, best) / own
 
 
 def _definitions(summary: pd.DataFrame) -> pd.DataFrame:

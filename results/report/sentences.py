@@ -7,13 +7,96 @@ from collections.abc import Iterator
 import numpy as np
 
 from velodrome.foundation.text import plural
-from velodrome.results.analyses.headline import definition_median, ratio_text
+from velodrome.results.analyses.headline import Headline, definition_median, ratio_text
 from velodrome.results.analyses.reference import WORDS
+from velodrome.results.analyses.tuning import WITHIN
+from velodrome.results.analyses.verdict import advice, lead, ranked, significance
 from velodrome.results.report.context import times
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
-from velodrome.results.speedup.stats import BAND_SEEDS
+from velodrome.results.speedup.progress import LEAST_FALL, NOISE_MULTIPLE
+from velodrome.results.speedup.stats import BAND_SEEDS, FEW_TASKS, Aggregate
 from velodrome.results.store.provenance import UNKNOWN
+
+
+def verdict_lines(data: ReportData) -> list[str]:
+    """Say in three sentences which optimizer is best, by how much, and which rates to use."""
+    first = ranked(data.headlines)
+    if not first:
+        return []
+    lines = [_best_in_steps(data, first), _in_seconds(data, first)]
+    return [*lines, _rates(data)]
+
+
+def _best_in_steps(data: ReportData, first: list[Headline]) -> str:
+    best, tuned = first[0], data.context.tuned
+    tasks = f"{plural(best.tasks, 'task')} ({data.context.data})"  # before any number
+    if best.few:
+        others = "; ".join(f"{h.label}: {h.each}" for h in first)
+        return f"Too few tasks for a verdict: speedups in steps over {tuned} on {tasks}: {others}."
+    if best.median.value > 1:
+        text = f"Best in steps on {tasks}: {best.label}, with a median speedup over {tuned} of"
+    else:
+        text = f"Best in steps on {tasks}: {tuned}; next is {best.label}, with a median speedup of"
+    text += f" {best.median_text()}, {_significant(best.median)}"
+    if len(first) == 1:
+        return text + "."
+    found, second = lead(data.results, best.label, first[1].label), first[1]
+    text += f"; then {second.label}, {second.median_text()}"
+    if found.undecided:
+        return text + f": which of the two is faster is not decided at {tuned}'s budget."
+    if np.isnan(found.ratio.new_tasks.low):
+        return text + "."
+    sure = "significant" if significance(found.ratio) else "not significant"
+    return text + f", a difference of {ratio_text(found.ratio)} on {found.tasks}, {sure}."
+
+
+def _in_seconds(data: ReportData, first: list[Headline]) -> str:
+    seconds = ranked(data.headlines, unit="seconds")
+    if not seconds:
+        return "In seconds nothing is known: no step times were measured."
+    parts = [
+        f"{h.label} {h.median_text()}{'' if h.few else ', ' + _significant(h.median)}"
+        for h in seconds[:3]
+    ]
+    more = f"; {plural(len(seconds) - 3, 'other')} below" if len(seconds) > 3 else ""
+    where = "" if seconds[0].few else " (median)"
+    return f"In seconds{where}: {'; '.join(parts)}{more}."
+
+
+def _significant(found: Aggregate) -> str:
+    if np.isnan(found.new_tasks.low):
+        return "without an interval"
+    verdict = significance(found)
+    return ("not significant", "significantly faster", "significantly slower")[verdict]
+
+
+def _rates(data: ReportData) -> str:
+    parts = []
+    for label in (data.context.baseline, *data.context.labels):
+        found = advice(data.sensitivity, label, steps=data.context.steps)
+        if found is None:
+            parts.append(f"{label}: nothing was swept")
+            continue
+        text = f"{label}: {found.point}, within 10% of the best on {found.near} of {found.tasks}"
+        edge = f", best at an edge of the grid on {found.edge}" if found.edge else ""
+        parts.append(text + edge)
+    return f"Rate to start from, after {data.context.steps:,} steps: {'; '.join(parts)}."
+
+
+def cost_lines(data: ReportData) -> list[str]:
+    """Explain the table of the total tuning cost."""
+    context = data.context
+    return [
+        f"All rates: all {context.rates} rates of {context.baseline} run to the horizon at which "
+        "the winner is chosen, against the candidate's own trials. Rates that are hopeless on "
+        "every task are paid for too, so this is what a blind sweep costs.",
+        f"Near rates: only those within {WITHIN} steps of the grid from the task's best rate. It "
+        f"still credits {context.baseline} with the envelope over all of them.",
+        f"Random rates: so many of them have to be tried for {context.steps:,} steps each until "
+        "their expected best comes as far as the candidate, on the mean task.",
+        *meta_training_lines(data),
+    ]
 
 
 def definition_lines(data: ReportData) -> list[str]:
@@ -60,17 +143,14 @@ def count_lines(data: ReportData) -> list[str]:
         return [f"There are no speedups: no optimizer besides {context.baseline}."]
     if not context.baseline_ran:
         return [f"There are no speedups: {context.baseline}, the baseline, has not been run."]
-    rates = "the one rate" if context.rates == 1 else f"all {context.rates} rates"
     return [
         *_interval_lines(data),
         *_unpaired_lines(data),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
         f"{times(context.multiple)[:-1]} times as long. >= marks values, aggregates and ends of "
         "intervals that are at least this much.",
-        *_new_task_lines(data),
+        *_same_task_lines(data),
         *_left_out_lines(data),
-        f"Total tuning cost: {rates} of {context.baseline} against the candidate's own trials.",
-        *meta_training_lines(data),
         *(data.counts_of(label) for label in context.labels),
     ]
 
@@ -80,19 +160,22 @@ def _interval_lines(data: ReportData) -> Iterator[str]:
     known = [found for found in data.headlines if found.tasks]
     if not known:
         return
-    if all(np.isnan(found.median.same_tasks.low) for found in known):
-        yield "There are no intervals for the same tasks: no task has two seeds of any optimizer."
-        return
     seeds = min(found.seeds for found in known)
+    if all(found.few for found in known):
+        yield (
+            f"Fewer than {FEW_TASKS} tasks have no interval for new tasks: each is shown, the "
+            f"median of its seeds (at least {plural(seeds, 'seed')})."
+        )
+        return
     verdict = "too narrow" if seeds < BAND_SEEDS else "indicative"
     yield (
-        "Intervals are for the same tasks and new seeds (stratified bootstrap, 2,000 draws, each "
-        f"of which chooses the rate again); with {plural(seeds, 'seed')} they are {verdict}."
+        "Intervals are for new tasks and new seeds (two-level bootstrap, 2,000 draws, each of "
+        f"which chooses the rate again); with {plural(seeds, 'seed')} they are {verdict}."
     )
 
 
 def _left_out_lines(data: ReportData) -> Iterator[str]:
-    """Count tasks that are saturated, and those on which the baseline diverged at every rate."""
+    """Count tasks that are saturated, without progress, or lost by every rate of the baseline."""
     planned, baseline = data.context.tasks, data.context.baseline
     tasks = data.summary.drop_duplicates("index")
     saturated = int(np.sum(tasks["saturated"].eq(True).to_numpy()))
@@ -100,6 +183,15 @@ def _left_out_lines(data: ReportData) -> Iterator[str]:
         f"Saturated tasks ({saturated} of {planned}) are left out of all medians, shares and "
         "intervals, except in the rows of all tasks."
     )
+    still = len(set(data.summary.loc[data.summary["status"] == "no progress", "index"]))
+    if still:
+        yield (
+            f"On {still} of {plural(planned, 'task')} an optimizer makes no progress, nor does "
+            f"{baseline}: such a task is left out for that optimizer. A run makes progress if its "
+            f"loss falls below its own first one by more than {LEAST_FALL:.1%} of it and by more "
+            f"than {NOISE_MULTIPLE:g} times its evaluation noise (docs/speedup.md says where these "
+            "come from)."
+        )
     diverged = int(np.isposinf(tasks["baseline_train_at_budget"].to_numpy(float)).sum())
     if diverged:
         yield (
@@ -135,15 +227,29 @@ def meta_training_lines(data: ReportData) -> list[str]:
     ]
 
 
-def _new_task_lines(data: ReportData) -> list[str]:
-    """Report the wider intervals, in steps: for a claim beyond these tasks."""
-    return [
-        f"{found.label}, for new tasks and new seeds (two-level bootstrap): median in steps "
-        f"{ratio_text(found.median, new_tasks=True)}, IQM {ratio_text(found.iqm, new_tasks=True)}."
-        for found in data.headlines
-        if (found.unit, found.split, found.scope) == ("steps", "train", "headline")
-        and found.tasks > 1
-    ]
+def _same_task_lines(data: ReportData) -> Iterator[str]:
+    """Report the narrower intervals, in steps: they say nothing beyond these tasks."""
+    if data.headlines and all(np.isnan(h.median.same_tasks.low) for h in data.headlines):
+        yield "There are no intervals for the same tasks: no task has two seeds of any optimizer."
+        return
+    for label in data.context.labels:
+        found = data.headline_of(label)
+        if found is not None and not found.few:
+            yield (
+                f"{label}, for the same tasks and new seeds (stratified bootstrap): median in "
+                f"steps {ratio_text(found.median, same_tasks=True)}, IQM "
+                f"{ratio_text(found.iqm, same_tasks=True)}."
+            )
+
+
+def edge_text(name: str) -> str:
+    """Say that the best point named in the summary is at the edge of the grid."""
+    what = {
+        "best_rate": "the best rate",
+        "best_rate_at_budget": "the best single rate, at the end of the baseline's budget,",
+        "candidate_point": "its own best point",
+    }
+    return f"{what[name]} is at the edge of the grid; a better one may lie beyond"
 
 
 def problem_lines(data: ReportData) -> list[str]:
@@ -153,9 +259,9 @@ def problem_lines(data: ReportData) -> list[str]:
         if row["notes"] or row["status"] not in ("ok", "censored"):
             notes = f": {row['notes']}" if row["notes"] else ""
             lines.append(f"{row['task']}, {row['label']}: {row['status']}{notes}")
-    edges = data.summary.loc[data.summary["best_rate_at_edge"].eq(True)]
-    lines += [
-        f"{task}: the best rate is at the edge of the grid; a better one may lie beyond"
-        for task in dict.fromkeys(edges["task"])
-    ]
+    for name in ("best_rate", "best_rate_at_budget", "candidate_point"):
+        edges = data.summary.loc[data.summary[f"{name}_at_edge"].eq(True)]
+        own = name == "candidate_point"
+        who = edges["task"] + ", " + edges["label"] if own else edges["task"]
+        lines += [f"{task}: {edge_text(name)}" for task in dict.fromkeys(who)]
     return lines + [f"skipped {problem.path}: {problem.reason}" for problem in data.problems]

@@ -16,7 +16,6 @@ from velodrome.results.speedup.stats import Aggregate
 
 NOTHING = "-"
 """Stands in cells without a value."""
-_UNITS = {"steps": "steps", "seconds": "seconds", "cost": "total tuning cost"}
 
 
 class TextTable(NamedTuple):
@@ -33,7 +32,9 @@ def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> T
       full: With held-out losses and all definitions; too wide for many consoles.
     """
     many = len(set(summary["label"])) > 1
-    header = ["task", "family", *(["optimizer"] if many else []), "best rate", "start"]
+    swept = any_sweep(summary)
+    header = ["task", "family", *(["optimizer"] if many else [])]
+    header += [f"{baseline}'s best rate", *(["own best point"] if swept else []), "start"]
     header += [f"{baseline} loss", "loss"]
     losses = ["initial_train", "baseline_train", "candidate_train"]
     speedups = {"steps": ("steps", "default"), "seconds": ("seconds", "default")}
@@ -46,7 +47,8 @@ def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> T
             str(row["task"]),
             str(row["family"]),
             *([str(row["label"])] if many else []),
-            best_rate_text(row["best_rate"]) + ("*" if row["best_rate_at_edge"] is True else ""),
+            best_text(row, "best_rate"),
+            *([best_text(row, "candidate_point")] if swept else []),
             *(loss_text(row[name]) for name in losses),
             *(speedup_text(row, unit, name) for unit, name in speedups.values()),
             str(row["status"]),
@@ -58,28 +60,46 @@ def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> T
 
 def headline_table(data: ReportData) -> TextTable:
     """Return one row per optimizer and unit; all tasks only where some are saturated."""
+    shown = [
+        found
+        for found in data.headlines
+        if (found.scope == "headline" or found.counts["saturated"])
+        and (found.split == "train" or found.unit == "steps")
+    ]
+    # What no task could exceed is no question.
+    than = [x for x in FASTER_THAN if any(x in found.faster for found in shown)]
     header = ["optimizer", "speedup in", "tasks", "median [95%]", "IQM [95%]"]
-    header += [*(f">{than:g}x" for than in FASTER_THAN), "censored"]
+    header += [*(f">{x:g}x" for x in than), "censored"]
     rows = []
-    for found in data.headlines:
-        if found.scope == "all" and not found.counts["saturated"]:
-            continue
-        if found.unit not in _UNITS or (found.split == "heldout" and found.unit != "steps"):
-            continue
+    for found in shown:
         scope = ", held-out loss" if found.split == "heldout" else ""
         scope += ", all tasks" if found.scope == "all" else ""
         rows.append(
             [
                 found.label,
-                _UNITS[found.unit] + scope,
+                found.unit + scope,
                 f"{found.tasks} of {found.planned}",
-                ratio_text(found.median),
-                ratio_text(found.iqm),
-                *(share_text(found.faster[than]) for than in FASTER_THAN),
+                found.median_text(),
+                found.iqm_text(),
+                *(share_text(found.faster[x]) if x in found.faster else NOTHING for x in than),
                 str(found.counts["censored"]),
             ]
         )
     return TextTable(header, rows)
+
+
+def cost_table(data: ReportData) -> TextTable:
+    """Return one row per optimizer and kind of sweep; see :mod:`...analyses.tuning_cost`."""
+    rows = []
+    for row in data.tuning_cost.to_dict("records"):
+        random = row["against"] == "random rates"
+        trials = (
+            f"more than {data.context.rates}" if np.isnan(row["trials"]) else f"{row['trials']:.3g}"
+        )
+        ratio = row["each"] or (NOTHING if random else ratio_text(family_median(row)))
+        rows.append([row["label"], row["against"], trials, row["unit"], ratio, str(row["tasks"])])
+    header = ["optimizer", "against", "trials for one of its own", "speedup in"]
+    return TextTable([*header, "at equal total cost, median [95%]", "tasks"], rows)
 
 
 def more_tables(data: ReportData) -> Iterator[tuple[str, TextTable]]:
@@ -87,8 +107,8 @@ def more_tables(data: ReportData) -> Iterator[tuple[str, TextTable]]:
     families = [
         [
             row["label"], row["unit"], row["family"], str(row["tasks"]),
-            ratio_text(family_median(row)),
-            ratio_text(family_median(row), new_tasks=True) if row["tasks"] > 1 else NOTHING,
+            row["each"] or ratio_text(family_median(row), same_tasks=True),
+            NOTHING if row["each"] else ratio_text(family_median(row)),
             f"{row['worst_task']} ({format_ratio(row['worst'])})",
         ]
         for row in data.families.to_dict("records")
@@ -165,6 +185,18 @@ def loss_text(value: object) -> str:
     return f"{value:.3g}" if np.isfinite(value) else "inf"
 
 
-def best_rate_text(value: object) -> str:
-    """Return the rate, if there is one."""
-    return rate_text(value) if isinstance(value, float) and value > 0 else NOTHING
+def any_sweep(summary: pd.DataFrame) -> bool:
+    """Return whether some candidate has a best point, because it has a sweep."""
+    return any(isinstance(point, str) and point != "" for point in summary["candidate_point"])
+
+
+def best_text(row: Row, name: str, *, edge: str = "*") -> str:
+    """Return the best point of either side in a row of the summary, marked at an edge of the grid.
+
+    ``name`` is "best_rate" or "candidate_point".
+    """
+    text = row["best_point"] if name == "best_rate" else row[name]
+    if not isinstance(text, str) or not text:
+        rate = row["best_rate"] if name == "best_rate" else None
+        text = rate_text(rate) if isinstance(rate, float) and rate > 0 else NOTHING
+    return text + (edge if row[f"{name}_at_edge"] is True else "")

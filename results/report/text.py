@@ -10,13 +10,16 @@ from rich.text import Text
 
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.sentences import (
+    cost_lines,
     count_lines,
     definition_lines,
     problem_lines,
     published_line,
+    verdict_lines,
 )
 from velodrome.results.report.tables import (
     TextTable,
+    cost_table,
     headline_table,
     markdown_table,
     more_tables,
@@ -25,23 +28,24 @@ from velodrome.results.report.tables import (
 )
 
 _STYLES = {
-    "ok": "green", "censored": "green", "saturated": "yellow", "diverged": "red",
-    "incomplete": "red", "failed": "red", "missing": "red",
+    "ok": "green", "censored": "green", "saturated": "yellow", "no progress": "yellow",
+    "diverged": "red", "incomplete": "red", "failed": "red", "missing": "red",
 }  # fmt: skip
 _LEGEND = """\
-`best rate`: the one with the lowest loss at the end of the baseline's budget; * marks the edge of
-the grid. Losses are on the train split unless named otherwise: at the start, the baseline's after
-as many steps as the candidate's (at the rate that is best then), and the candidate's."""
+`best rate`, `best point`: with the lowest seed-mean loss after as many steps as the candidate's; *
+marks the edge of the grid. Losses are on the train split unless named otherwise: at the start, the
+baseline's after as many steps as the candidate's (at its best rate), and the candidate's."""
 
 
 def print_report(data: ReportData, *, console: Console | None = None) -> None:
-    """Print the table of tasks, the headline, the definitions, and everything that went wrong."""
+    """Print the verdict, the tables, the definitions, and everything that went wrong."""
     (console or Console()).print(render(data))
 
 
 def render(data: ReportData) -> RenderableType:
     """Lay out what :func:`print_report` prints."""
-    parts: list[RenderableType] = [Text(data.context.line, style="dim")]
+    parts: list[RenderableType] = [Text(line, style="bold") for line in verdict_lines(data)]
+    parts += [Text(data.context.line, style="dim")]
     if data.context.labels:  # tables of a store with the baseline alone would be headers
         tasks = task_table(data.summary, baseline=data.context.baseline)
         parts += [_table(tasks, left=("task", "family", "optimizer", "status")), Text()]
@@ -72,7 +76,8 @@ def _table(found: TextTable, *, left: Collection[str]) -> Table:
 
 def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     """Return the report as Markdown, with more tables and columns than a console has room for."""
-    parts = [f"# {title}", data.context.line]
+    verdict = "\n".join(f"- {line}" for line in verdict_lines(data))
+    parts = [f"# {title}", *([verdict] if verdict else []), data.context.line]
     lines = "\n".join(f"- {line}" for line in (*definition_lines(data), *count_lines(data)))
     if data.context.labels:
         tasks = task_table(data.summary, baseline=data.context.baseline, full=True)
@@ -83,6 +88,9 @@ def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     if len(data.published):
         parts += ["## Beside the published baseline", published_line(data)]
         parts += [markdown_table(*published_comparison(data.published))]
+    if len(data.tuning_cost):
+        parts += ["## Total tuning cost", markdown_table(*cost_table(data))]
+        parts += ["\n".join(f"- {line}" for line in cost_lines(data))]
     for heading, table in more_tables(data):
         parts += [f"## {heading}", markdown_table(*table)] if table.rows else []
     wrong = problem_lines(data)

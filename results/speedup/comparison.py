@@ -54,6 +54,12 @@ class TaskComparison:
         return {"index": task.index, "task": task.label, "family": task.family}
 
     @property
+    def learnable(self) -> bool:
+        """Whether any optimizer makes progress, judged on all runs of the baseline's sweep."""
+        ours = self.whole is not None and self.whole.progress
+        return ours or any(outcome.progress for outcome in self.outcomes)
+
+    @property
     def whole(self) -> BaselineEnvelope | None:
         """The baseline by the default definition; None unless all its planned runs are there."""
         return None if self.incomplete else self.envelopes.get("default")
@@ -128,7 +134,12 @@ def _compare_task(
         )
         if outcome.speedups and in_heldout is not None:
             outcome = with_heldout(outcome, in_heldout)
-        outcomes.append(without_speedup(outcome, incomplete) if incomplete else outcome)
+        if incomplete:
+            outcome = without_speedup(outcome, "incomplete", incomplete)
+        elif outcome.status == "no progress":
+            why = f"neither {cell.label} nor any rate of {baseline.label} makes progress"
+            outcome = without_speedup(outcome, "no progress", why)
+        outcomes.append(outcome)
     return TaskComparison(
         task=(candidates[0] if baseline is None else baseline).task,
         baseline=baseline,

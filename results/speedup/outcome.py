@@ -16,7 +16,9 @@ from velodrome.results.speedup.speedup import BaselineEnvelope, Speedup, chosen_
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Curves, Sweep
 
-Status = Literal["ok", "censored", "saturated", "diverged", "incomplete", "failed", "missing"]
+Status = Literal[
+    "ok", "censored", "saturated", "no progress", "diverged", "incomplete", "failed", "missing"
+]
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class Outcome:
     """One candidate on one task.
 
     Attributes:
-      status: ``failed``, ``missing`` and ``incomplete`` (the candidate has been run, but not all
-        of the baseline's sweep, or nothing of it) have no speedup; otherwise the first that holds
-        of ``diverged``, ``saturated``, ``censored`` (by the default definition), ``ok``.
+      status: ``failed``, ``missing``, ``incomplete`` (the candidate has been run, but not all of
+        the baseline's sweep, or nothing of it) and ``no progress`` (on neither side) have no
+        speedup; otherwise the first that holds of ``diverged``, ``saturated``, ``censored`` (by
+        the default definition), ``ok``.
       notes: What a reader should know: missing runs, why there are no seconds, ...
       speedups: Speedups by definition; empty when there are none.
       resamples: The default speedup under other draws of the seeds.
@@ -36,6 +39,7 @@ class Outcome:
       heldout_speedup: The default speedup of held-out losses, None without them at the horizon.
       heldout_resamples: That speedup under other draws of the seeds.
       point: The grid point of ``train`` that stands for the candidate, None without runs.
+      progress: Whether most of its seeds made progress there.
     """
 
     cell: Cell
@@ -49,6 +53,12 @@ class Outcome:
     heldout_speedup: Speedup | None = None
     heldout_resamples: SeedResamples | None = None
     point: int | None = None
+    progress: bool = False
+
+    @property
+    def compared(self) -> bool:
+        """Whether its runs stand beside all those of the baseline, with a speedup or without."""
+        return bool(self.speedups) or self.status == "no progress"
 
 
 def outcome_of(
@@ -82,21 +92,27 @@ def outcome_of(
         notes.append(reason)
     if found.seeds_diverged and not found.diverged:
         notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
-    if found.censored == "left":
-        notes.append("ends no lower than the untrained network")
+    if found.censored == "left" and default.progress:
+        why = "ends no lower than the untrained network"
+        notes.append(why if found.progress else "makes no progress")
+    elif not default.progress and found.ratio > 0:
+        notes.append("makes progress where no rate of the baseline does: a bound")
     if not np.isfinite(default.sweep.seed_mean()[:, -1]).any():
         notes.append("every rate of the baseline diverged")
     status: Status = "ok"
     if found.diverged:
         status = "diverged"
+    elif not default.progress and found.ratio == 0:
+        status = "no progress"
     elif saturated:
         status = "saturated"
     elif found.censored == "right":
         status = "censored"
     heldout = read_sweep(cell, "heldout")
     return Outcome(
-        cell, status, tuple(notes), speedups, resamples, ratio, train, heldout, point=found.point
-    )
+        cell, status, tuple(notes), speedups, resamples, ratio, train, heldout,
+        point=found.point, progress=found.progress,
+    )  # fmt: skip
 
 
 def absent(candidate: Cell, cell: Cell, who: str) -> Outcome:
@@ -126,14 +142,14 @@ def with_heldout(outcome: Outcome, envelope: BaselineEnvelope) -> Outcome:
         return outcome
 
 
-def without_speedup(outcome: Outcome, incomplete: str) -> Outcome:
-    """Remove the verdict, because the sweep is incomplete; keep the candidate's own runs."""
+def without_speedup(outcome: Outcome, status: Status, why: str) -> Outcome:
+    """Remove the verdict, and say why; keep the candidate's own runs."""
     if not outcome.speedups:
-        return replace(outcome, notes=(*outcome.notes, incomplete))
+        return replace(outcome, notes=(*outcome.notes, why))
     return replace(
         outcome,
-        status="incomplete",
-        notes=(incomplete, *outcome.notes),
+        status=status,
+        notes=(why, *outcome.notes),
         speedups={},
         resamples=None,
         heldout_speedup=None,

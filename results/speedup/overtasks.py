@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from velodrome.results.speedup.resample import SeedResamples
 from velodrome.results.speedup.stats import (
+    FEW_TASKS,
     Aggregate,
     Interval,
     band,
@@ -64,8 +65,9 @@ class Sample:
     two-level one draws the tasks first: new tasks of the same sampler (Davison & Hinkley 1997,
     section 3.8). Shifts are in log2, one for each task, and turn steps into another unit.
 
-    One seed says nothing about other seeds, and one task nothing about other tasks: there is no
-    interval for the same tasks unless a task has two seeds, and none for new tasks of one task.
+    One seed says nothing about other seeds, and a few tasks nothing about other tasks: there is no
+    interval for the same tasks unless a task has two seeds, and none for new tasks of fewer than
+    :data:`~velodrome.results.speedup.stats.FEW_TASKS`.
     """
 
     def __init__(self, tables: Sequence[SeedResamples]) -> None:
@@ -116,7 +118,7 @@ class Sample:
     ) -> Aggregate:
         return value.between(
             _interval(self._levels[0], of) if self._seeds > 1 else Interval(),
-            _interval(self._levels[1], of) if len(self.tables) > 1 else Interval(),
+            _interval(self._levels[1], of) if len(self.tables) >= FEW_TASKS else Interval(),
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from velodrome.results.speedup.envelope import EnvelopeKind, Resampling, falling
+from velodrome.results.speedup.progress import makes_progress
 from velodrome.results.speedup.speedup import (
     BaselineEnvelope,
     check_comparable,
@@ -89,6 +90,7 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
     sweep, definition = baseline.sweep, baseline.definition
     check_comparable(sweep, candidate)
     targets = final_losses(candidate, definition, horizon=horizon)
+    moved = makes_progress(candidate.losses, targets)
     cap = float(baseline.budget / horizon)
     if paired(candidate, sweep):
         theirs, probability = multisets(len(candidate.seeds))
@@ -97,20 +99,25 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
         ours, theirs, probability = _pairs(len(sweep.seeds), len(candidate.seeds))
     # Draws of the baseline may recur among pairs; each is computed once.
     distinct, where = np.unique(ours, axis=0, return_inverse=True)
-    reached = resampled_envelopes(
-        baseline.smoothed(len(candidate.steps)),
-        sweep.present,
-        distinct,
-        kind=definition.envelope,
-        onto=baseline.onto,
+    reached = baseline.to_beat(
+        resampled_envelopes(
+            baseline.smoothed(len(candidate.steps)),
+            sweep.present,
+            distinct,
+            kind=definition.envelope,
+            onto=baseline.onto,
+        )
     )
     result = np.empty((len(theirs), len(candidate.seeds)))
     for row, (at, seeds) in enumerate(zip(where.ravel(), theirs, strict=True)):
         drawn = np.where(candidate.present[:, seeds], targets[:, seeds], np.inf)
-        chosen = drawn[int(np.argmin(drawn.mean(axis=1)))]
+        point = int(np.argmin(drawn.mean(axis=1)))
+        chosen, learned = drawn[point], moved[point, seeds]
         if definition.seeds == "mean-curve":
             chosen = np.full(chosen.shape, chosen.mean())
-        result[row] = ratios(baseline.steps, reached[at], chosen, horizon=horizon)
+            curve = candidate.losses[point, seeds].mean(axis=0)
+            learned = makes_progress(np.broadcast_to(curve, (len(seeds), len(curve))), chosen)
+        result[row] = ratios(baseline.steps, reached[at], chosen, learned, horizon=horizon)
     with np.errstate(divide="ignore"):
         return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from velodrome.foundation.errors import StoreError
 from velodrome.results.speedup.definitions import DEFINITIONS, Definition, definition_of
 from velodrome.results.speedup.envelope import Resampling, Steps, envelope, steps_to_loss
+from velodrome.results.speedup.progress import makes_progress, sweep_makes_progress
 from velodrome.results.store.curves import Curves, Sweep, seed_mean
 
 Censored = Literal["no", "right", "left"]
@@ -27,12 +28,13 @@ class Speedup:
 
     Attributes:
       ratio: The task's speedup in steps; equal to ``cap`` when right-censored, 0 when the
-        candidate diverged or is no better than the untrained network.
-      censored: ``"right"``: the ratio is a lower bound; ``"left"``: the candidate's loss is not
-        below the baseline's first, the ratio is 0; ``"no"``.
+        candidate diverged, made no progress or is no better than the untrained network.
+      censored: ``"right"``: the ratio is a lower bound; ``"left"``: the candidate made no progress,
+        or its loss is not below the baseline's first, the ratio is 0; ``"no"``.
       diverged: Whether the ratio is 0 because of divergence: it would not be 0 if the seeds that
         diverged had done well.
       per_seed: Ratio of each candidate seed, in the order of ``seeds``.
+      progress: Whether most seeds of the candidate made progress.
       cap: Budget of the baseline over the candidate's horizon.
       point: Index of the candidate's grid point (0 if it has no sweep).
     """
@@ -43,6 +45,7 @@ class Speedup:
     per_seed: Float[np.ndarray, " seed"]
     seeds: tuple[int, ...]
     seeds_diverged: int
+    progress: bool
     cap: float
     point: int
     definition: str
@@ -82,6 +85,10 @@ def speedup(
     seeds are censored or diverged (``paper``: the speedup of the seed-mean curve). A candidate
     with a sweep is represented by its rate with the lowest seed-mean last loss.
 
+    A seed that makes no progress from its own first loss (see
+    ``velodrome.results.speedup.progress``) has speedup 0; where the baseline makes none, a seed
+    that does is right-censored. If neither side makes progress the ratio, 0, means nothing.
+
     Args:
       baseline: All rates and seeds, up to the budget.
       candidate: Its lanes up to its horizon, evaluated at the same steps.
@@ -115,6 +122,7 @@ class BaselineEnvelope:
     _curves: dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]] = field(
         default_factory=dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]], repr=False
     )
+    _progress: list[bool] = field(default_factory=list[bool], repr=False)
 
     def __post_init__(self) -> None:
         _check_axis(self.sweep, "the baseline")
@@ -122,6 +130,13 @@ class BaselineEnvelope:
     @property
     def budget(self) -> int:
         return self.sweep.horizon if self.planned is None else self.planned
+
+    @property
+    def progress(self) -> bool:
+        """Whether some rate makes progress on most of its seeds."""
+        if not self._progress:
+            self._progress.append(sweep_makes_progress(self.sweep.losses, self.sweep.present))
+        return self._progress[0]
 
     def by(self, definition: Definition) -> BaselineEnvelope:
         """Return the envelope of these runs by another definition."""
@@ -155,9 +170,16 @@ class BaselineEnvelope:
         return None if self.steps is self.sweep.steps else (self.sweep.steps, self.steps)
 
     def curve(self, evaluations: int, onto: Resampling | None = None) -> Float[np.ndarray, " step"]:
-        """Return the envelope that candidates are compared with, at :attr:`steps` or ``onto``."""
+        """Return the running minimum over rates, or of the best, at :attr:`steps` or ``onto``."""
         rates, kind = self.rates(evaluations), self.definition.envelope
         return envelope(rates, kind=kind, onto=self.onto if onto is None else onto)
+
+    def to_beat(self, reached: Float[np.ndarray, "*draw eval"]) -> Float[np.ndarray, "*draw eval"]:
+        """Return what candidates are compared with: +inf where the baseline makes no progress.
+
+        Its first loss is that of an untrained network, which no candidate should be credited for.
+        """
+        return reached if self.progress else np.full_like(reached, np.inf)
 
     def speedup_of(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
         """Return the candidate's speedup; see :func:`speedup`."""
@@ -165,15 +187,19 @@ class BaselineEnvelope:
         horizon = candidate.horizon if horizon is None else horizon
         targets = final_losses(candidate, self.definition, horizon=horizon)
         point = chosen_point(targets, candidate.present)
-        reached, steps = self.curve(len(candidate.steps)), self.steps
+        reached, steps = self.to_beat(self.curve(len(candidate.steps))), self.steps
         present = candidate.present[point]
         targets = targets[point][present]
-        per_seed = ratios(steps, reached, targets, horizon=horizon)
+        moved = makes_progress(candidate.losses[point][present], targets)
+        progress = bool(2 * moved.sum() > len(moved))
+        per_seed = ratios(steps, reached, targets, moved, horizon=horizon)
         cap = float(self.budget / horizon)
         diverged = ~np.isfinite(targets)
         if self.definition.seeds == "mean-curve":
             mean = np.array([targets.mean()])
-            ratio = float(ratios(steps, reached, mean, horizon=horizon)[0])
+            curve = candidate.losses[point][present].mean(axis=0, keepdims=True)
+            moved = makes_progress(curve, mean)
+            ratio = float(ratios(steps, reached, mean, moved, horizon=horizon)[0])
             lost = bool(diverged.any())
             right = bool(np.isinf(ratio))
         else:
@@ -189,6 +215,7 @@ class BaselineEnvelope:
             per_seed=per_seed,
             seeds=tuple(s for s, there in zip(candidate.seeds, present, strict=True) if there),
             seeds_diverged=int(diverged.sum()),
+            progress=progress,
             cap=cap,
             point=point,
             definition=self.definition.name,
@@ -212,14 +239,20 @@ def chosen_point(
 
 
 def ratios(
-    steps: np.ndarray, reached: np.ndarray, targets: np.ndarray, *, horizon: int
+    steps: np.ndarray,
+    reached: np.ndarray,
+    targets: np.ndarray,
+    moved: Bool[np.ndarray, "*targets"],
+    *,
+    horizon: int,
 ) -> Float[np.ndarray, "*targets"]:
     """Return the speedup for every target loss.
 
-    +inf if the baseline never gets there, 0 for an infinite target: the candidate diverged.
+    +inf if the baseline never gets there, 0 for a run that has not ``moved`` and for an infinite
+    target: the candidate diverged.
     """
     found = steps_to_loss(steps, reached, targets) / horizon
-    return np.where(np.isfinite(targets), found, 0.0)
+    return np.where(np.isfinite(targets) & moved, found, 0.0)
 
 
 def median_ratio(per_seed: Float[np.ndarray, " seed"], *, cap: float) -> tuple[float, bool]:

@@ -19,6 +19,8 @@ REPETITIONS = 2_000
 """Draws of a bootstrap."""
 BAND_SEEDS = 5
 """Fewest seeds for an interval of one task: 3 seeds have 10 different draws, 5 have 126."""
+FEW_TASKS = 5
+"""Fewest tasks for an interval over new tasks; fewer are shown one by one."""
 CENTRAL = (0.025, 0.975)
 """Between these quantiles lies the central 95%."""
 _NAN = float("nan")

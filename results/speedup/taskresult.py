@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from velodrome.results.speedup.resample import SeedResamples
+from velodrome.results.speedup.speedup import format_ratio
 from velodrome.results.speedup.stats import seed_interval
 
 Unit = Literal["steps", "seconds", "cost", "cost-seconds"]
@@ -53,11 +54,13 @@ class TaskResult:
       row: Its row of the summary.
       splits: Its speedups; a split without one is left out.
       trials: Runs of the baseline's sweep for each of the candidate's, seeds not counted.
+      near_trials: Those of its rates near the best one, for each of the candidate's.
     """
 
     row: Mapping[str, object]
     splits: Mapping[Split, SplitResult] = field(default_factory=dict[Split, SplitResult])
     trials: float = 1.0
+    near_trials: float = 1.0
 
     def shift(self, unit: Unit) -> float:
         """Return log2 of what turns a speedup in steps into one in this unit; NaN if unknown."""
@@ -88,6 +91,23 @@ class Measured:
     shift: Float[np.ndarray, " task"]
     log2: Float[np.ndarray, " task"]
     censored: Bool[np.ndarray, " task"]
+
+    def shifted(self, by: Float[np.ndarray, " task"]) -> Measured:
+        """Return the speedups in another unit, ``by`` in log2 from this one."""
+        return replace(self, shift=self.shift + by, log2=self.log2 + by)
+
+    @property
+    def ceiling(self) -> float:
+        """The largest speedup that could be observed on some task; 0 without tasks."""
+        caps = [found.resamples.cap_log2 for found in self.splits]
+        return float(np.exp2(np.max(caps + self.shift))) if caps else 0.0
+
+    @property
+    def each(self) -> str:
+        """The speedups one by one, ascending: ``0.79x, >=5x``."""
+        ratios = np.exp2(self.log2).round(9).tolist()  # a cap of 5 is 5 again
+        ordered = sorted(zip(ratios, self.censored.tolist(), strict=True))
+        return ", ".join(format_ratio(x, censored="right" if c else "no") for x, c in ordered)
 
     @property
     def seeds(self) -> int:

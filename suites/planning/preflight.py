@@ -156,12 +156,11 @@ def check_suite(suite: Suite) -> list[str]:
 
 def static_note(optimizer: OptimizerSpec) -> str:
     """Return a sentence about a sweep that takes a program for each rate; else the empty string."""
-    count = len(optimizer.grid.get("learning_rate", ()))
-    if "learning_rate" not in optimizer.static or count < 2:
+    if "learning_rate" not in optimizer.static or "learning_rate" not in optimizer.grid:
         return ""
     return (
         f"The learning rate of {optimizer.label} is static, because it cannot be traced or is "
-        f"declared so: each of its {count} rates is compiled as a program of its own."
+        "declared so: each rate is compiled as a program of its own."
     )
 
 

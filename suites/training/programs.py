@@ -17,7 +17,7 @@ from velodrome.optimizers.evaluated import evaluated_params, evaluates_elsewhere
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.training.jax_config import cache_hits
+from velodrome.suites.training.compilation_cache import cache_hits
 from velodrome.suites.training.rng import Stream, key_of
 from velodrome.taskgen.data.gather import as_floats
 from velodrome.taskgen.task import Task

@@ -7,7 +7,7 @@ from enum import IntEnum
 import jax
 from jax.typing import ArrayLike
 
-from velodrome.suites.training.jax_config import PRNG
+from velodrome.taskgen.numerics import PRNG
 
 #: Seed of the examples that ``fixed`` evaluations use, for every optimizer and every repetition.
 EVAL_SEED = 20_221_117

@@ -22,11 +22,11 @@ from velodrome.suites.planning.plan import LoadedSuite, check_cell, split_static
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.environment import device_description, versions
-from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.lanes import LaneBatch, LaneLoop
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms
 from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.build import build
+from velodrome.taskgen.numerics import numerics
 
 #: Tasks whose data and compiled programs a process keeps.
 _KEPT_TASKS = 8

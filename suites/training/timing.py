@@ -21,8 +21,8 @@ from velodrome.results.store.plan import OptimizerRef, PlannedCell
 from velodrome.suites.planning.plan import grid_points
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.environment import device_description, threads, versions
-from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.shard import CompiledTask, ShardRunner
+from velodrome.taskgen.numerics import numerics
 
 #: Samples of each optimizer.
 SAMPLES = 7

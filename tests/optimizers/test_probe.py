@@ -14,7 +14,7 @@ import pytest
 from velodrome.contracts.optimizer import train
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.optimizers.from_path import as_spec
-from velodrome.optimizers.probe import probed, required_keywords
+from velodrome.optimizers.probe import described, probed, required_keywords
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 
@@ -159,7 +159,22 @@ def test_any_keyword_of_the_factory_can_be_given():
         adamw.make({"learning_rate": 1.0, "weight_dekay": 0.1}, num_steps=None)
 
 
+def test_learned_optimizers_take_a_weight_decay():
+    with pytest.raises(SpecError, match="weight_decay: got -1.0"):
+        optimizers.get("velo").make({"weight_decay": -1.0}, num_steps=10)
+
+
 def test_keywords_are_those_of_a_partial_too():
     spec = OptimizerSpec("p", "P", functools.partial(optax.sgd, 1e-2))
     with pytest.raises(SpecError, match="among .*'momentum'"):
         spec.make({"momentun": 0.9}, num_steps=None)
+
+
+def test_an_error_about_a_traced_value_has_advice():
+    with pytest.raises(jax.errors.JAXTypeError) as caught:
+        jax.eval_shape(lambda step: 1.0 if step > 5 else 0.5, 3)
+    text = described(caught.value)
+    assert "TracerBoolConversionError: Attempted boolean conversion" in text
+    assert "jnp.where" in text and "\n" not in text
+    assert described(KeyError("x")) == "KeyError: 'x'"
+    assert described(ValueError()) == "ValueError"

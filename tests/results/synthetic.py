@@ -40,6 +40,8 @@ class Candidate:
     """Seconds per step over the baseline's."""
     weights: str = ""
     """Their hash, of a learned optimizer."""
+    above: float = 0.0
+    """How far above the baseline it ends, in units of the first loss."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def make(
     failed: Sequence[tuple[str, int]] = (),
     missing: Sequence[tuple[str, int]] = (),
     untimed: Sequence[tuple[str, int]] = (),
+    still: Sequence[tuple[str, int]] = (),
     provenance: str = "built-in",
     rate_shards: bool = False,
 ) -> Made:
@@ -99,6 +102,7 @@ def make(
       failed: (optimizer, task) of cells with a failure record and no shard.
       missing: (optimizer, task) of cells without anything.
       untimed: (optimizer, task) of cells without a timing.
+      still: (optimizer, task) of cells whose runs stay where they begin, each seed elsewhere.
       provenance: of every task's data.
       rate_shards: one shard for each rate of the baseline, named ``<cell>-<number of rate>``.
     """
@@ -184,12 +188,16 @@ def make(
                 tau = base_tau * 10.0**away
                 if rate >= 0.3:
                     bad_from = 30
+                lowest = floor
             else:
                 tau = base_tau / of_name[name].speedups[index]
+                lowest = floor + of_name[name].above * start
             if (name, index, lane["seed"]) in diverged:
                 bad_from = cell["horizon"] // 20 * 10
             for split, gap in (("train", 0.0), ("heldout", 0.1)):
-                curve = gap + exponential(at, tau, start=start, floor=floor, noise=noise, rng=rng)
+                curve = gap + exponential(at, tau, start=start, floor=lowest, noise=noise, rng=rng)
+                if (name, index) in still:
+                    curve = np.full(len(at), gap + start * (1 + 0.01 * lane["seed"]))
                 if bad_from is not None:
                     curve = np.where(at >= bad_from, np.nan, curve)
                 rows["lane"].append(np.full(len(at), lane["lane"]))

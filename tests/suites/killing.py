@@ -24,7 +24,7 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import lanes
-from velodrome.suites.training.jax_config import use_compilation_cache
+from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import ShardRunner
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 

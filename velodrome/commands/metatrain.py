@@ -59,22 +59,21 @@ def metatrain(
         raise SpecError("--max-minutes", max_minutes, "a number of minutes, 0 or more")
     if workers < 0:
         raise SpecError("--workers", workers, "an integer of at least 0")
-    from velodrome.suites.training import jax_config  # noqa: PLC0415 - help needs no jax
+    from velodrome.suites.training.compilation_cache import (  # noqa: PLC0415 - help needs no jax
+        use_compilation_cache,
+    )
 
     settings = load_plan(config)
     if isinstance(settings, SearchConfig) and workers:
         raise SpecError("--workers", workers, "0: a search runs in this process alone")
-    jax_config.use_compilation_cache()
+    use_compilation_cache()
     seconds = None if max_minutes is None else 60.0 * max_minutes
-    with jax_config.numerics():
-        if isinstance(settings, SearchConfig):
-            result = velodrome.search_numbers(
-                settings, out, resume=not restart, max_seconds=seconds
-            )
-        else:
-            result = velodrome.metatrain(
-                settings, out, resume=not restart, max_seconds=seconds, workers=workers
-            )
+    if isinstance(settings, SearchConfig):
+        result = velodrome.search_numbers(settings, out, resume=not restart, max_seconds=seconds)
+    else:
+        result = velodrome.metatrain(
+            settings, out, resume=not restart, max_seconds=seconds, workers=workers
+        )
     if result.finished:
         console().print(f"the weights are in {result.path}", markup=False)
     else:

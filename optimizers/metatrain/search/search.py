@@ -36,11 +36,13 @@ from velodrome.optimizers.metatrain.search.strategy import Strategy
 from velodrome.optimizers.velo.handmade.numbers import Numbers, rounded
 from velodrome.optimizers.velo.weights.store import save_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
+from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import TaskSpec
 
 ENVELOPES = "envelopes.json"
 
 
+@numerics()
 def search_numbers(
     config: SearchConfig,
     out_dir: str | os.PathLike[str],

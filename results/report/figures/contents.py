@@ -23,6 +23,7 @@ SECTIONS = {
     "families": "By family",
     "curves": "Learning curves",
     "tuning": "Learning rates and tuning",
+    "cost": "Total tuning cost",
     "profiles": "Performance profiles and pairs",
     "overhead": "Overhead",
     "time": "Time to loss",

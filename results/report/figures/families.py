@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from velodrome.foundation.text import plural
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData, Row
-from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
+from velodrome.results.report.figures.figure import SATURATED_OUT, Plot
 from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
 from velodrome.results.report.figures.style import (
     SeriesStyle,
@@ -27,12 +27,14 @@ from velodrome.results.report.figures.style import (
 )
 from velodrome.results.report.plot_data import is_censored, sorted_speedups
 from velodrome.results.speedup.speedup import format_ratio
+from velodrome.results.speedup.stats import FEW_TASKS
 from velodrome.results.speedup.taskresult import Unit
 
 _MEANING = (
     "Small marks: tasks; triangles where they are right-censored; at 0x where they diverged or "
     "made no progress. Vertical bars: the family's median; shaded: its 95% interval for the same "
-    "tasks and new seeds. Arrows: the median, or that end, is a lower bound. " + SATURATED_OUT
+    f"tasks and new seeds; a family with fewer than {FEW_TASKS} tasks has neither. Arrows: the "
+    "median, or that end, is a lower bound. " + SATURATED_OUT
 )
 _SHARED = ("median", "low", "high", "lower_bound", "low_open", "high_open")
 _UNITS: tuple[Unit, ...] = ("steps", "seconds")
@@ -46,20 +48,25 @@ def plots(data: ReportData) -> Iterator[Plot]:
         if tasks.empty:
             continue
         words = "; ".join(
-            f"{row['family']}, {row['label']}: median "
-            f"{format_ratio(row['median'], censored='right' if row['lower_bound'] else 'no')} over "
-            f"{plural(row['tasks'], 'task')}, worst {worst_text(row, data.summary)}"
+            f"{row['family']}, {row['label']}: {_words(row)}, worst {worst_text(row, data.summary)}"
             for row in medians.to_dict("records")
         )
         yield Plot(
             name=f"families_{unit}",
             section="families",
             title=f"Speedup by family, in {unit}",
-            caption=f"{data.context.line} {counts_drawn(data, unit=unit)} {_MEANING}",
+            caption=f"{data.context.line} {data.counts(unit=unit)} {_MEANING}",
             alt=f"Speedups in {unit} by family. {words}.",
             table=with_medians(tasks, medians),
             draw=partial(draw, tasks, medians, data.context, unit=unit),
         )
+
+
+def _words(row: Row) -> str:
+    if row["each"]:
+        return row["each"]
+    median = format_ratio(row["median"], censored="right" if row["lower_bound"] else "no")
+    return f"median {median} over {plural(row['tasks'], 'task')}"
 
 
 def worst_text(row: Row, summary: pd.DataFrame) -> str:
@@ -103,7 +110,7 @@ def draw(
             mine = tasks.loc[(tasks["label"] == label) & (tasks["family"] == family)]
             _strip(axes, mine, y, style, low=low)
             here = medians.loc[(medians["label"] == label) & (medians["family"] == family)]
-            for row in here.to_dict("records"):
+            for row in here.loc[here["tasks"] >= FEW_TASKS].to_dict("records"):
                 _median(axes, row, y, style.color, half=0.36 / len(styles), low=low)
     end = "\n" if len(styles) > 1 else " "
     name_rows(axes, [f"{family}{end}({_count(medians, family)})" for family in families])

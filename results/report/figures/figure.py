@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from velodrome.foundation.text import plural
-from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.style import add_caption, velodrome_style
-from velodrome.results.speedup.taskresult import Split, Unit
 
-SATURATED_OUT = "Saturated tasks are left out."
+SATURATED_OUT = "Saturated tasks, and those without progress, are left out."
 # Pixels of a notebook's page for an inch: text in figures is then as large as the notebook's.
 _WIDTH = 130
 # Pixels of the picture for each of these, for dense screens.
@@ -60,22 +57,6 @@ class Plot:
         with velodrome_style():
             figure.savefig(file, format="png", dpi=_DENSITY * _WIDTH)
         return file.getvalue(), {"width": round(_WIDTH * figure.get_figwidth())}
-
-
-def counts_drawn(data: ReportData, *, unit: Unit = "steps", split: Split = "train") -> str:
-    """Count the tasks of each optimizer in a figure without saturated tasks, for its caption."""
-    parts = []
-    for found in data.headlines:
-        if (found.scope, found.unit, found.split) != ("headline", unit, split):
-            continue
-        planned = f"{found.tasks} of " if found.planned != found.tasks else ""
-        others = {k: v for k, v in found.counts.items() if v and k != "censored"}
-        counts = "".join(f", {count} {what}" for what, count in others.items())
-        parts.append(
-            f"{found.label}: {planned}{plural(found.planned, 'task')}, "
-            f"{found.counts['censored']} censored{counts}."
-        )
-    return " ".join(parts)
 
 
 def pages(tasks: Sequence[object], most: int) -> Iterator[tuple[str, str, Sequence[object]]]:

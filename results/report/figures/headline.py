@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from velodrome.foundation.text import plural
-from velodrome.results.analyses.headline import ratio_text
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData, Row
 from velodrome.results.report.figures.figure import Plot
@@ -26,12 +25,11 @@ from velodrome.results.report.figures.style import (
     series_styles,
     slots,
 )
+from velodrome.results.speedup.stats import FEW_TASKS
 
 _ROWS = (
     ("steps", "train", "steps"),
     ("seconds", "train", "seconds"),
-    ("cost", "train", "steps, equal\ntuning cost"),
-    ("cost-seconds", "train", "seconds, equal\ntuning cost"),
     ("steps", "heldout", "steps,\nheld-out loss"),
 )
 _MEANING = (
@@ -39,15 +37,14 @@ _MEANING = (
     "all tasks and seeds, both in log2. Thick bars: 95% interval for the same tasks and new seeds "
     "(stratified bootstrap); thin bars: for new tasks and new seeds (two-level bootstrap). "
     "Arrows: the number, or that end of the interval, is a lower bound, because the baseline's "
-    "budget ends there. Equal tuning cost: all trials of the baseline's sweep against all of the "
-    "optimizer's own; meta-training is not counted."
+    "budget ends there."
 )
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Yield one figure, unless no task has a speedup."""
+    """Yield one figure, unless there are so few tasks that they are shown one by one."""
     chosen = data.headline["statistic"].isin(["median", "iqm"])
-    chosen &= (data.headline["scope"] == "headline") & (data.headline["tasks"] > 0)
+    chosen &= (data.headline["scope"] == "headline") & (data.headline["tasks"] >= FEW_TASKS)
     table = data.headline.loc[chosen].reset_index(drop=True)
     if table.empty:
         return
@@ -57,12 +54,12 @@ def plots(data: ReportData) -> Iterator[Plot]:
         name="headline",
         section="headline",
         title=f"Speedup over {data.context.tuned}",
-        caption=f"{data.context.line} {data.counts} {_MEANING} {plural(seeds, 'seed')}{narrow}",
+        caption=f"{data.context.line} {data.counts()} {_MEANING} {plural(seeds, 'seed')}{narrow}",
         alt="; ".join(
-            f"{h.label}, {h.unit}, {h.split} loss: median {ratio_text(h.median)}, interquartile "
-            f"mean {ratio_text(h.iqm)} over {h.tasks} tasks"
+            f"{h.label}, {h.unit}, {h.split} loss: median {h.median_text()}, interquartile "
+            f"mean {h.iqm_text()} over {h.tasks} tasks"
             for h in data.headlines
-            if h.scope == "headline" and h.tasks
+            if h.scope == "headline" and not h.few
         ),
         table=data.headline,
         draw=partial(draw, table, data.context),
@@ -83,7 +80,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     slot = 0.12 if len(styles) > 2 else 0.17
     figure = new_figure(4.6, 0.75 + len(rows) * max(0.34, slot * (len(styles) + 0.8)))
     axes = figure.add_subplot()
-    ends = table[["value", "low_new_tasks", "high_new_tasks"]]
+    ends = table[["value", "low", "high", "low_new_tasks", "high_new_tasks"]]
     low, high = limits(log2(ends).ravel(), low=-1, high=2)
     set_log2(axes, low, high, which="x")
     for place, (unit, split, _) in enumerate(rows):

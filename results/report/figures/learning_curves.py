@@ -32,7 +32,10 @@ from velodrome.results.report.figures.style import (
 from velodrome.results.report.plot_data import panel
 from velodrome.results.speedup.speedup import format_ratio
 
-_MEANING = "Losses are smoothed as in the default definition."
+_MEANING = (
+    "Losses are smoothed as in the default definition. The best single rate has the lowest loss at "
+    "the baseline's last step."
+)
 _RATIOS = (
     " Above each panel: speedup in steps, the step at which the envelope reaches the candidate's "
     "last loss over the candidate's steps."

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from velodrome.results.analyses.equal_steps import TARGETS
 from velodrome.results.analyses.profiles import SCORE_LIMIT, SHOWN_LIMIT
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
@@ -25,11 +26,12 @@ from velodrome.results.report.figures.style import (
 )
 
 _PROFILE = (
-    "Share of tasks on which an optimizer reaches the loss of {baseline} after {steps:,} steps (at "
-    "its best rate) within tau times the steps of the fastest optimizer, and within {steps:,} "
-    "steps at all. In brackets: the area under the profile up to tau = {limit:g}, over its width, "
-    "with its 95% interval. A profile depends on the optimizers that are compared. {tasks} tasks; "
-    "bands: 95%, for the same tasks and new seeds."
+    "Targets are the losses of {baseline}, at its best rate, after {targets} of its {steps:,} "
+    "steps. Share of all targets of all tasks that an optimizer reaches within tau times the steps "
+    "of the fastest optimizer, and within {steps:,} steps at all. In brackets: the area under the "
+    "profile up to tau = {limit:g}, over its width, with its 95% interval. Who ends lowest is "
+    "another question, for the probability of improvement. A profile depends on the optimizers "
+    "that are compared. {tasks} tasks; bands: 95%, for the same tasks and new seeds."
 )
 _PAIRS = (
     "Probability that a run of the optimizer at the left ends with a lower loss after {steps:,} "
@@ -47,11 +49,12 @@ def plots(data: ReportData) -> Iterator[Plot]:
         among = scores.loc[scores["against"] == "all"].to_dict("records")
         words = "; ".join(f"{row['label']}: {row['score']:.2f}" for row in among)
         tasks = max(scores["tasks"])
+        targets = ", ".join(f"{share:.0%}" for share in TARGETS)
         yield Plot(
             name="profile",
             section="profiles",
             title="Performance profile in steps",
-            caption=context.caption(_PROFILE, limit=SCORE_LIMIT, tasks=tasks),
+            caption=context.caption(_PROFILE, limit=SCORE_LIMIT, tasks=tasks, targets=targets),
             alt=f"Performance profiles; scores up to tau = {SCORE_LIMIT:g}: {words}.",
             table=data.profile,
             draw=partial(draw, data.profile, scores, context),
@@ -103,7 +106,7 @@ def draw(table: pd.DataFrame, scores: pd.DataFrame, context: Context) -> Figure:
     axes.set_xlim(0, math.log2(SHOWN_LIMIT))
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("tau: steps over those of the fastest")
-    axes.set_ylabel("share of tasks within tau")
+    axes.set_ylabel("share of targets within tau")
     legend_above(figure, handles, columns=2 if many else 1)
     return figure
 

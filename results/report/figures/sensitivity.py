@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.context import Context
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import Plot, pages
@@ -20,14 +20,15 @@ from velodrome.results.report.figures.style import (
     new_figure,
     series_styles,
 )
+from velodrome.results.speedup.progress import LEAST_FALL
 
 PANELS = 45
 """Most rows of one figure."""
 _MEANING = (
-    "Colour: how far the seed-mean loss has come after {budget:,} steps, from the initial loss (0) "
-    "to that of the best rate (1); white where a seed diverged. Circle: the best rate; underlined: "
-    "rates within 10% of its way. A triangle at the right: the best rate is at the edge of the "
-    "grid, a better one may lie beyond."
+    "Colour: how far the seed-mean loss has come after {after:,} steps, from the initial loss (0) "
+    "to that of the best point (1); white where a seed diverged. Circle: the best point; "
+    "underlined: points within 10% of its way. A triangle at the right: the best point is at an "
+    "edge of the grid, a better one may lie beyond."
 )
 _TUNING = (
     "Expected best of k trials drawn from the sweep without replacement (the best of all at the "
@@ -38,27 +39,10 @@ _TUNING = (
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Yield heat maps of the baseline's sweep at its last step, then the value of tuning."""
+    """Yield heat maps of every sweep after as many steps, then the value of tuning."""
     context = data.context
-    mine = data.sensitivity.loc[
-        (data.sensitivity["label"] == context.baseline)
-        & (data.sensitivity["steps"] == context.budget)
-    ]
-    for number, which, indices in pages(list(dict.fromkeys(mine["index"])), PANELS):
-        chosen = mine.loc[mine["index"].isin(indices)]
-        edges = ", ".join(map(str, chosen.loc[chosen["best"] & chosen["edge"], "task"]))
-        widths = chosen.groupby("task", sort=False)["near_best"].sum()
-        yield Plot(
-            name=f"sensitivity{number}",
-            section="tuning",
-            title=f"Sensitivity of {context.baseline} to the learning rate{which}",
-            caption=context.caption(_MEANING),
-            alt=f"Learning-rate sensitivity of {len(widths)} tasks: the median task has "
-            f"{widths.median():g} rates within 10% of the best. Best rate at the edge of the grid: "
-            f"{edges or 'on no task'}.",
-            table=chosen,
-            draw=partial(draw, chosen),
-        )
+    for label in (context.baseline, *context.labels):
+        yield from _heat_maps(data, label)
     if max(data.tuning["trials"], default=0) > 1:
         yield Plot(
             name="tuning",
@@ -68,6 +52,30 @@ def plots(data: ReportData) -> Iterator[Plot]:
             alt=_words(data.tuning),
             table=data.tuning,
             draw=partial(draw_tuning, data.tuning, context),
+        )
+
+
+def _heat_maps(data: ReportData, label: str) -> Iterator[Plot]:
+    mine = data.sensitivity.loc[data.sensitivity["label"] == label]
+    after = data.context.steps if data.context.steps in set(mine["steps"]) else mine["steps"].max()
+    mine = mine.loc[mine["steps"] == after]
+    name = "sensitivity"
+    if label != data.context.baseline:
+        name += "_" + re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
+    for number, which, indices in pages(list(dict.fromkeys(mine["index"])), PANELS):
+        chosen = mine.loc[mine["index"].isin(indices)]
+        edges = ", ".join(map(str, chosen.loc[chosen["best"] & chosen["edge"], "task"]))
+        widths = chosen.groupby("task", sort=False)["near_best"].sum()
+        yield Plot(
+            name=f"{name}{number}",
+            section="tuning",
+            title=f"Sensitivity of {label} to its sweep{which}",
+            caption=data.context.caption(_MEANING, after=int(after)),
+            alt=f"Sensitivity of {label} on {len(widths)} tasks: the median task has "
+            f"{widths.median():g} points within 10% of the best. Best point at the edge of the "
+            f"grid: {edges or 'on no task'}.",
+            table=chosen,
+            draw=partial(draw, chosen),
         )
 
 
@@ -81,25 +89,27 @@ def _words(tuning: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw a row for each task, a column for each rate.
+    """Draw a row for each task, a column for each point of the grid.
 
     Args:
       table: See ``velodrome.results.analyses.tuning.SENSITIVITY_COLUMNS``, for one optimizer and
         number of steps.
     """
-    rates = sorted(set(table["rate"].dropna()))
+    ordered = table.drop_duplicates("point").sort_values("rate", kind="stable")
+    points, rates_alone = list(ordered["point"]), not ordered["point"].str.contains("=").any()
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
     figure = new_figure(4.6, 0.75 + max(1.0, 0.155 * len(tasks)))
     axes = figure.add_subplot()
-    grid = np.full((len(tasks), len(rates)), np.nan)
+    grid = np.full((len(tasks), len(points)), np.nan)
     for y, (index, _) in enumerate(tasks):
         rows = table.loc[table["index"] == index]
         best = rows.loc[rows["best"]].iloc[0]
         way = best["initial"] - best["loss"]
         for row in rows.to_dict("records"):
-            x = rates.index(row["rate"])
+            x = points.index(row["point"])
             if np.isfinite(row["loss"]):
-                done = (row["initial"] - row["loss"]) / way if way > 0 else 0.0
+                learned = way > LEAST_FALL * abs(row["initial"])
+                done = (row["initial"] - row["loss"]) / way if learned else 0.0
                 grid[y, x] = np.clip(done, 0.0, 1.0)
             if row["near_best"]:
                 axes.plot([x - 0.42, x + 0.42], [y + 0.36] * 2, color="#111111", linewidth=0.9)
@@ -108,17 +118,17 @@ def draw(table: pd.DataFrame) -> Figure:
                 axes.plot(x, y, "o", color="white" if dark else "#111111", markersize=3)
         if bool(best["edge"]):
             axes.annotate(
-                "◀" if rates.index(best["rate"]) == 0 else "▶", (1.0, y),
+                "◀" if best["rate"] <= ordered["rate"].min() else "▶", (1.0, y),
                 xycoords=("axes fraction", "data"), xytext=(2, 0), textcoords="offset points",
                 fontsize=6, color="#b00020", va="center", annotation_clip=False,
             )  # fmt: skip
     shown = axes.imshow(grid, aspect="auto", cmap="cividis", vmin=0, vmax=1, zorder=0)
     axes.set_yticks(range(len(tasks)), [str(name) for _, name in tasks], fontsize=6)
-    axes.set_xticks(range(len(rates)), [rate_text(rate) for rate in rates])
+    axes.set_xticks(range(len(points)), points)
     axes.tick_params(axis="x", rotation=60)
     axes.tick_params(axis="both", length=0)
     axes.grid(visible=False)
-    axes.set_xlabel("learning rate", labelpad=1)
+    axes.set_xlabel("learning rate" if rates_alone else "point of the sweep", labelpad=1)
     bar = figure.colorbar(shown, ax=axes, pad=0.06, aspect=30, shrink=min(1.0, 8 / len(tasks)))
     bar.set_label("way to best loss")
     bar.ax.spines["outline"].set_visible(False)

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from velodrome.foundation.text import plural
-from velodrome.results.analyses.headline import ratio_text, share_text
+from velodrome.results.analyses.headline import share_text
 from velodrome.results.report.context import Context, times
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.figures.figure import SATURATED_OUT, Plot, counts_drawn
+from velodrome.results.report.figures.figure import SATURATED_OUT, Plot
 from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
 from velodrome.results.report.figures.style import (
     axis_label,
@@ -40,7 +40,6 @@ _AXES_POINTS = 2.4 * 72
 _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
     ("speedup_steps", "steps", "train", "in steps"),
     ("speedup_seconds", "seconds", "train", "in seconds"),
-    ("speedup_cost", "cost", "train", "at equal tuning cost"),
     ("speedup_heldout", "steps", "heldout", "in steps, held-out loss"),
 )
 _MEANING = (
@@ -50,25 +49,21 @@ _MEANING = (
 )
 _MORE = {
     "speedup_seconds": " Step times were measured in turns with {baseline} on one machine.",
-    "speedup_cost": (
-        " Total tuning cost: all trials of {baseline}'s sweep run to the horizon at which the "
-        "winner is chosen, against one run of an optimizer without a sweep; in steps. The cost of "
-        "meta-training is not counted."
-    ),
     "speedup_heldout": " Held-out losses are evaluated less often than train losses.",
 }
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Yield the curve in steps, in seconds, at equal tuning cost, and of held-out losses."""
+    """Yield the curve in steps, in seconds, and of held-out losses."""
     context = data.context
     for name, unit, split, words in _VIEWS:
         table = sorted_speedups(data.results, unit=unit, split=split)
         if table.empty and name not in ("speedup_steps", "speedup_seconds"):
             continue
-        counts = counts_drawn(data, unit=unit, split=split)
+        counts = data.counts(unit=unit, split=split)
         caption = context.caption(_MEANING + _MORE.get(name, ""), counts, seeds=_seeds(table))
-        ceiling = _multiple(data, unit)
+        # In seconds tasks differ in the largest speedup that can be observed.
+        ceiling = context.multiple if unit == "steps" else math.nan
         yield Plot(
             name=name,
             section="speedup",
@@ -92,23 +87,17 @@ def _seeds(table: pd.DataFrame) -> str:
     return text + (", narrow with so few" if few else "") if fewest else "no seeds"
 
 
-def _multiple(data: ReportData, unit: Unit) -> float:
-    """Return the largest speedup that can be observed, NaN where tasks differ in it."""
-    if unit == "steps":
-        return data.context.multiple
-    if unit == "cost":
-        trials = {result.trials for result in data.results if "train" in result.splits}
-        return data.context.multiple * trials.pop() if len(trials) == 1 else math.nan
-    return math.nan
-
-
 def _words(data: ReportData, unit: Unit, split: Split, words: str) -> str:
-    parts = [
-        f"{found.label}: median {ratio_text(found.median)} over {found.tasks} tasks, "
-        f"{share_text(found.faster[1.0])} of them faster than {data.context.tuned}"
-        for found in data.headlines
-        if (found.unit, found.scope, found.split) == (unit, "headline", split)
-    ]
+    parts = []
+    for label in data.context.labels:
+        found = data.headline_of(label, unit=unit, split=split)
+        if found is not None and found.tasks:
+            text = f"{label}: {'' if found.few else 'median '}{found.median_text()}"
+            if 1.0 in found.faster:
+                share = share_text(found.faster[1.0])
+                text += f", {share} of {plural(found.tasks, 'task')} faster than"
+                text += f" {data.context.tuned}"
+            parts.append(text)
     return f"Speedups {words}, sorted over tasks. " + ". ".join(parts) + "."
 
 
@@ -130,8 +119,7 @@ def draw(
     many = len(values) > 20 * max(1, len(styles))
     apart = 4.2 if many else 5.0  # points between the rows of marks of two optimizers
     stacked = ceiling > 0
-    # The paper's axes, unless tuning cost lifts everything far above them.
-    low, high = limits(values, low=-2 if ceiling == context.multiple or not stacked else -1)
+    low, high = limits(values)
     top = high + 0.15
     if stacked:
         high = max(high, math.ceil(math.log2(ceiling)))
@@ -181,9 +169,8 @@ def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> Non
     cap = math.log2(ceiling)
     axes.axhspan(cap, top, color="#f3f3f3", zorder=0.5, linewidth=0)
     axes.axhline(cap, color="#888888", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-    text = f"cannot exceed {times(ceiling)}"
-    if ceiling == context.multiple:
-        text += f": {context.baseline} was run {times(ceiling)[:-1]} times as long"
+    longer = f"{context.baseline} was run {times(ceiling)[:-1]} times as long"
+    text = f"cannot exceed {times(ceiling)}: {longer}"
     axes.annotate(
         text, (0, 1), xycoords="axes fraction", xytext=(4, -4), textcoords="offset points",
         fontsize=6.5, color="#555555", va="top",

@@ -22,8 +22,9 @@ from velodrome.results.report.figures.style import BASELINE, FAINT, WIDE, series
 from velodrome.results.report.figures.svg import PageFigure
 from velodrome.results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from velodrome.results.report.page.contents import headlines, notes, tables
-from velodrome.results.report.page.tables import PageTable
+from velodrome.results.report.page.tables import PageTable, readable
 from velodrome.results.report.page.tasks import STATUS_MEANING, columns, task_parts, task_rows
+from velodrome.results.report.sentences import verdict_lines
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("vendor/sortable.min.js", "page.js")
@@ -59,6 +60,7 @@ def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
         context=data.context,
         stand_in="stand-in" in data.context.data,
         synthetic="synthetic" in data.context.data,
+        verdict=tuple(map(readable, verdict_lines(data))),
         headlines=headlines(data),
         sections=sections,
         tasks_after="speedup" if "speedup" in {s.anchor for s in sections} else "headline",

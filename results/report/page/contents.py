@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from velodrome.results.analyses.headline import ratio_text
+from velodrome.results.analyses.headline import HEADLINE_UNITS, ratio_text
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.families import worst_text
 from velodrome.results.report.page.tables import PageTable, frame_table, readable, text_table
 from velodrome.results.report.sentences import (
+    cost_lines,
     count_lines,
     definition_lines,
     problem_lines,
@@ -18,6 +19,7 @@ from velodrome.results.report.sentences import (
 from velodrome.results.report.tables import (
     NOTHING,
     TextTable,
+    cost_table,
     family_median,
     headline_table,
     published_comparison,
@@ -79,12 +81,8 @@ def headlines(data: ReportData) -> tuple[Summary, ...]:
     """Make one card per optimizer."""
     found = []
     for label in data.context.labels:
-        median = {
-            h.unit: readable(ratio_text(h.median))
-            for h in data.headlines
-            if h.label == label and h.scope == "headline" and h.split == "train"
-        }
-        steps, seconds = (median.get(unit, NOTHING) for unit in ("steps", "seconds"))
+        shown = [data.headline_of(label, unit=unit) for unit in HEADLINE_UNITS]
+        steps, seconds = (readable(h.median_text()) if h else NOTHING for h in shown)
         found.append(Summary(label, steps, seconds, data.counts_of(label)))
     return tuple(found)
 
@@ -93,6 +91,8 @@ def tables(data: ReportData, section: str) -> Iterator[PageTable]:
     """Yield the tables of a section, without those that have no rows."""
     if section == "headline":
         yield text_table("Speedups", headline_table(data))
+    if section == "cost" and len(data.tuning_cost):
+        yield text_table("Speedups at equal total cost of tuning", cost_table(data))
     if section == "speedup" and len(data.published):
         yield text_table(published_line(data), published_comparison(data.published))
     if section == "families" and len(data.families):
@@ -109,7 +109,8 @@ def _families(data: ReportData) -> PageTable:
     rows = []
     for row in data.families.to_dict("records"):
         counts = [str(row["tasks"]), str(row["censored"])]
-        start = [row["family"], row["label"], row["unit"], *counts, ratio_text(family_median(row))]
+        median = row["each"] or ratio_text(family_median(row), same_tasks=True)
+        start = [row["family"], row["label"], row["unit"], *counts, median]
         rows.append([*start, worst_text(row, data.summary)])
     return text_table("Speedups by family of tasks", TextTable([*header, "Worst task"], rows))
 
@@ -119,6 +120,8 @@ def notes(data: ReportData, section: str) -> tuple[str, ...]:
     if section == "headline":
         lines = (*count_lines(data), *definition_lines(data))
         return tuple(readable(line).replace("`", "") for line in lines)
+    if section == "cost" and len(data.tuning_cost):
+        return tuple(map(readable, cost_lines(data)))
     if section == "failures":
         return tuple(map(readable, problem_lines(data))) or ("Nothing failed.",)
     return ()

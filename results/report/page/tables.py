@@ -12,7 +12,7 @@ from velodrome.results.report.data import Row
 from velodrome.results.report.tables import (
     NOTHING,
     TextTable,
-    best_rate_text,
+    best_text,
     loss_text,
     speedup_text,
 )
@@ -107,16 +107,18 @@ def ratio(row: Row, unit: str, definition: str) -> Cell:
     return _number(speedup_text(row, unit, definition), value and value * (1 + nudge))
 
 
-def rate(row: Row) -> Cell:
-    """Return the baseline's best rate, marked where it is at the edge of the grid."""
-    edge = " (edge)" if row["best_rate_at_edge"] is True else ""
-    return _number(best_rate_text(row["best_rate"]), row["best_rate"], edge)
+def point(row: Row, name: str) -> Cell:
+    """Return the best point of either side, marked where it is at the edge of the grid."""
+    text = best_text(row, name, edge=" (edge)")
+    if text == NOTHING:
+        return Cell(DASH, "")
+    return Cell(text, repr(row["best_rate"]) if name == "best_rate" else text)
 
 
-def _number(text: str, value: object, mark: str = "") -> Cell:
+def _number(text: str, value: object) -> Cell:
     if text == NOTHING or not isinstance(value, float):
         return Cell(DASH, "")
-    return Cell(readable(text).replace("inf", "∞") + mark, repr(float(value)))
+    return Cell(readable(text).replace("inf", "∞"), repr(float(value)))
 
 
 def readable(text: str) -> str:

@@ -11,12 +11,15 @@ import pandas as pd
 from velodrome.results.report.data import ReportData, Row
 from velodrome.results.report.figures.style import series_styles
 from velodrome.results.report.page.chart import Chart, chart
-from velodrome.results.report.page.tables import Cell, Column, PageTable, loss, rate, ratio
+from velodrome.results.report.page.tables import Cell, Column, PageTable, loss, point, ratio
+from velodrome.results.report.sentences import edge_text
+from velodrome.results.report.tables import any_sweep
 
 STATUS_MEANING = {
     "ok": "has a speedup",
     "censored": "faster than can be measured: the speedup is a lower bound",
     "saturated": "the baseline's loss falls to nearly nothing: not in the headline",
+    "no progress": "neither side learns anything: nothing to compare, not in the headline",
     "diverged": "the loss became infinite: a speedup of 0",
     "incomplete": "runs of the baseline are missing: no speedup",
     "failed": "could not be run",
@@ -68,7 +71,8 @@ def columns(data: ReportData) -> tuple[Column, ...]:
         Column("in seconds", True),
         Column("in steps, paper", True, True, "by the definition of Metz et al. 2022"),
         Column("in steps, strict", True, True, "against the best single rate"),
-        Column(f"Best rate of {baseline}", True, True),
+        Column(f"Best rate of {baseline}", True, True, "after as many steps"),
+        *([Column("Its best point", False, True)] if any_sweep(data.summary) else []),
         Column("Loss at start", True, True, "train split"),
         Column(f"{baseline}'s loss", True, True, "train split, after as many steps"),
         Column("Loss", True, False, "train split, at the end"),
@@ -79,7 +83,8 @@ def columns(data: ReportData) -> tuple[Column, ...]:
 
 def task_rows(data: ReportData) -> tuple[TaskRow, ...]:
     """Make one row per task and optimizer, in the order of the suite."""
-    return tuple(_row(row) for row in data.summary.to_dict("records"))
+    swept = any_sweep(data.summary)
+    return tuple(_row(row, swept=swept) for row in data.summary.to_dict("records"))
 
 
 def task_parts(data: ReportData) -> Iterator[TaskPart]:
@@ -102,10 +107,12 @@ def task_parts(data: ReportData) -> Iterator[TaskPart]:
         )
 
 
-def _row(row: Row) -> TaskRow:
+def _row(row: Row, *, swept: bool) -> TaskRow:
     task, family, label = str(row["task"]), str(row["family"]), str(row["label"])
     status = str(row["status"])
-    cells = (*_speedups(row), rate(row), loss(row["initial_train"]), *_losses(row))
+    own = [point(row, "candidate_point")] if swept else []
+    points = (point(row, "best_rate"), *own)
+    cells = (*_speedups(row), *points, loss(row["initial_train"]), *_losses(row))
     search = f"{task} {family} {label} {status} {_data(row)}".lower()
     return TaskRow(f"task-{row['index']}", task, family, label, status, cells, search)
 
@@ -152,8 +159,11 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{row['label']}: {row['status']}, {meaning}."
         if row["notes"]:
             yield f"{row['label']}: {row['notes']}."
-    if any(row["best_rate_at_edge"] is True for row in rows):
-        yield "The best rate is at the edge of the grid; a better one may lie beyond."
+        if row["candidate_point_at_edge"] is True:
+            yield f"{row['label']}: {edge_text('candidate_point')}."
+    for name in ("best_rate", "best_rate_at_budget"):
+        if any(row[f"{name}_at_edge"] is True for row in rows):
+            yield f"{edge_text(name).capitalize()}."
 
 
 def _words(rows: Sequence[Row], curves: pd.DataFrame, baseline: str) -> str:

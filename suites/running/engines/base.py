@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
 from velodrome.foundation.errors import VelodromeError
+from velodrome.optimizers.probe import described
 from velodrome.results.store.store import Store
 
 SHARD = "shard"
@@ -86,7 +87,7 @@ def failure_of(error: BaseException) -> tuple[str, str]:
         )
     if isinstance(error, VelodromeError):
         return "error", text
-    return "error", f"{type(error).__name__}: {text}"
+    return "error", described(error)
 
 
 class Failures:

@@ -17,7 +17,7 @@ from velodrome.suites.running.engines.base import (
     failure_of,
 )
 from velodrome.suites.running.engines.serve import do_job
-from velodrome.suites.training.jax_config import use_compilation_cache
+from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import ShardRunner, Stopped
 
 

@@ -14,7 +14,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import SHARD, Job, failure_of
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.jax_config import use_compilation_cache
+from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import Control, ShardRunner, Stopped
 from velodrome.suites.training.timing import time_task
 

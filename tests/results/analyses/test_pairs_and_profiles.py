@@ -26,7 +26,8 @@ def runs(
     count = len(loss_draws)
     mean = float(np.mean(losses))
     return EqualSteps(
-        label, baseline, np.array(losses), time, loss_draws, np.full(count, time), 3.0,
+        label, baseline, True, np.array(losses), np.array([time]), loss_draws,
+        np.full((count, 1), time), 3.0,
         np.array([mean]), np.full((1, count), mean), np.full(count, 1 / count), paired,
     )  # fmt: skip
 

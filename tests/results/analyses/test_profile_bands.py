@@ -13,8 +13,9 @@ def runs(label: str, time: float, *draws: float, baseline: bool = False) -> Equa
     """One optimizer on one task, with these times under equally probable draws."""
     losses = np.ones(1)
     return EqualSteps(
-        label, baseline, losses, time, np.ones((len(draws), 1)), np.array(draws), 2.0, losses,
-        np.ones((1, len(draws))), np.full(len(draws), 1 / len(draws)), True,
+        label, baseline, True, losses, np.array([time]), np.ones((len(draws), 1)),
+        np.array(draws)[:, None], 2.0, losses, np.ones((1, len(draws))),
+        np.full(len(draws), 1 / len(draws)), True,
     )  # fmt: skip
 
 

@@ -55,13 +55,27 @@ def test_equal_steps_choose_the_rate_after_as_many_steps(store: Store):
     first, second, *_ = (after_equal_steps(task) for task in compare(store))
     adam, velo = first
     assert adam.baseline and adam.paired and velo.paired and adam.label == "Adam"
-    assert adam.time == pytest.approx(200, abs=1) and len(adam.rate_losses) == 4
+    assert adam.times == pytest.approx([50, 100, 150]) and len(adam.rate_losses) == 4
     assert np.argmin(adam.rate_losses) == 2
-    # Four times as fast: the same exponential reaches Adam's loss at a quarter of the steps.
-    assert velo.time == pytest.approx(50, rel=0.03)
+    # Four times as fast: the same exponential reaches Adam's losses at a quarter of the steps.
+    assert velo.times == pytest.approx([12.5, 25, 37.5], rel=0.03)
     assert (velo.losses < adam.losses).all() and velo.loss_draws.shape == (126, 5)
-    # Half as fast does not come there within as many steps.
-    assert np.isinf(second[1].time)
+    # Half as fast reaches only the first two within as many steps.
+    assert second[1].times == pytest.approx([100, 200, np.inf], rel=0.03)
+
+
+def test_who_is_faster_and_ends_a_trace_higher_scores_higher(tmp_path: Path):
+    quick = Candidate("quick", [2.0], above=0.06)
+    slow = Candidate("slow", [0.6])
+    data = collect(make(tmp_path, [quick, slow], rates=RATES, noise=0.0, multiple=1).store)
+    keys = zip(data.pairs["label"], data.pairs["other"], strict=True)
+    lost = dict(zip(keys, data.pairs["probability"], strict=True))
+    assert lost["quick", "Adam"] == 0.0  # it ends higher on every seed
+    scores = data.profile_scores
+    keys = zip(scores["label"], scores["against"], strict=True)
+    score = dict(zip(keys, scores["score"], strict=True))
+    assert score["quick", "all"] == 1.0 > score["Adam", "all"] > score["slow", "all"] > 0.0
+    assert score["quick", "Adam"] > score["Adam", "quick"]
 
 
 def test_sensitivity_marks_the_best_rate(data: ReportData):
@@ -116,8 +130,18 @@ def test_provenance_says_what_the_store_says(store: Store, data: ReportData):
 
 def test_equal_tuning_cost_counts_the_trials(data: ReportData):
     found = {(h.unit, h.split): h for h in data.headlines if h.scope == "headline"}
-    ratio = found["cost", "train"].median.value / found["steps", "train"].median.value
-    assert ratio == pytest.approx(len(RATES))
+    cost = data.tuning_cost.set_index(["against", "unit"])
+    steps = found["steps", "train"].median.value
+    every, near = cost.loc[("all rates", "steps")], cost.loc[("near rates", "steps")]
+    assert every["median"] / steps == pytest.approx(len(RATES)) and every["trials"] == 4
+    # 3e-3 is the third of four rates: all of them are within two steps, on every task.
+    assert near["median"] == every["median"]
+    seconds = cost.loc[("all rates", "seconds")]
+    assert seconds["median"] == pytest.approx(every["median"] / 2)  # twice the seconds a step
+    adam = data.tuning.loc[data.tuning["label"] == "Adam", "progress"].to_numpy()
+    velo = data.tuning.loc[data.tuning["label"] == "VeLO (velo-tiny)", "progress"].item()
+    k = int(cost.loc[("random rates", "steps")]["trials"])
+    assert adam[k - 1] >= velo and (k == 1 or adam[k - 2] < velo)
     heldout = found["steps", "heldout"].median.value
     assert heldout == pytest.approx(found["steps", "train"].median.value, rel=0.02)
 

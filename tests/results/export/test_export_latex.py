@@ -68,8 +68,8 @@ def test_a_table_of_awkward_words_reads_back():
 @pytest.fixture
 def censored(tmp_path: Path) -> Path:
     candidates = [
-        Candidate("velo", (8.0, 9.0, 8.0), "VeLO (velo_tiny)"),
-        Candidate("lion", (1.2, 0.7, 1.5), "50% Lion"),
+        Candidate("velo", (8.0, 9.0, 8.0, 8.0, 9.0), "VeLO (velo_tiny)"),
+        Candidate("lion", (1.2, 0.7, 1.5, 1.1, 0.9), "50% Lion"),
     ]
     make(tmp_path / "s", candidates, steps=100, multiple=2, rates=(1e-3, 3e-3))
     return tmp_path / "s"

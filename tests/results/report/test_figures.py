@@ -35,7 +35,7 @@ AWKWARD = "My $\\oops$ {} $a_1$ opt\nof two lines"
     ("tasks", "labels"),
     [
         (1, [AWKWARD.format(0)]),
-        (3, [f"Optimizer {i}" for i in range(5)] + [LONG.format(i) for i in range(3)]),
+        (5, [f"Optimizer {i}" for i in range(5)] + [LONG.format(i) for i in range(3)]),
     ],
 )
 def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):
@@ -57,7 +57,7 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):
                 assert plot.section in SECTIONS and plot.alt and plot.title
                 everything_is_inside(figure, plot.name)
                 names.append(plot.name)
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 14 - (tasks < 5)  # few tasks have no headline figure
 
 
 def everything_is_inside(figure: Figure, name: str):

@@ -15,7 +15,13 @@ import velodrome
 from velodrome.results.analyses.headline import ratio_text
 from velodrome.results.report import print_report
 from velodrome.results.report.data import ReportData, collect
-from velodrome.results.report.sentences import count_lines, definition_lines, problem_lines
+from velodrome.results.report.page.contents import headlines
+from velodrome.results.report.sentences import (
+    count_lines,
+    definition_lines,
+    problem_lines,
+    verdict_lines,
+)
 from velodrome.results.report.tables import headline_table
 from velodrome.results.report.text import markdown
 from velodrome.results.store.store import Store
@@ -59,14 +65,14 @@ def test_seeds_are_those_that_there_are(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0]), Candidate("lion", [2.0])], steps=100, seeds=5,
                 rates=RATES)  # fmt: skip
     (before, *_) = count_lines(collect(made.store))
-    assert "with 5 seeds they are indicative" in before
+    assert "at least 5 seeds" in before
     data = collect(with_one_seed(made))
     assert dict(zip(data.summary["label"], data.summary["seeds"], strict=True)) == {
         "velo": 1,
         "lion": 5,
     }
     (line, *_) = count_lines(data)
-    assert "with 1 seed they are too narrow" in line
+    assert "at least 1 seed" in line
 
 
 def test_saturated_tasks_are_said_to_be_left_out(tmp_path: Path):
@@ -83,10 +89,13 @@ def test_saturated_tasks_are_said_to_be_left_out(tmp_path: Path):
 
 def test_the_interval_for_new_tasks_has_its_name(data: ReportData):
     found = next(h for h in data.headlines if (h.unit, h.scope) == ("steps", "headline"))
-    new, same = ratio_text(found.median, new_tasks=True), ratio_text(found.median)
+    new, same = ratio_text(found.median), ratio_text(found.median, same_tasks=True)
     assert new != same
-    (line,) = (line for line in count_lines(data) if "two-level bootstrap" in line)
-    assert found.label in line and f"median in steps {new}" in line
+    (line,) = (line for line in count_lines(data) if "stratified bootstrap" in line)
+    assert found.label in line and f"median in steps {same}" in line
+    (card,) = headlines(data)
+    assert card.steps == new == headline_table(data).rows[0][3]
+    assert new in verdict_lines(data)[0]
 
 
 def test_a_baseline_that_never_ran_gives_no_ceiling(tmp_path: Path):
@@ -106,36 +115,37 @@ def test_a_baseline_that_never_ran_gives_no_ceiling(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
-    """On the first of three tasks every rate of Adam diverges, on the others none."""
+    """On the first of five tasks every rate of Adam diverges, on the others none."""
     folder, lost = tmp_path_factory.mktemp("store"), [("adam", 0, seed) for seed in range(3)]
-    candidate = Candidate("velo", [2.0, 3.0, 2.0])
+    candidate = Candidate("velo", [2.0, 3.0, 2.0, 1.5, 1.2])
     return collect(make(folder / "s", [candidate], rates=RATES, diverged=lost).store)
 
 
 def test_a_baseline_that_diverged_has_no_best_rate(data: ReportData):
-    lost, fine, _ = data.summary.to_dict("records")
+    lost, fine, *_ = data.summary.to_dict("records")
     assert np.isinf(lost["baseline_train_at_budget"])
-    assert np.isnan(lost["best_rate"]) and lost["best_rate_at_edge"] is False
+    assert np.isnan(lost["best_rate_at_budget"]) and lost["best_rate_at_budget_at_edge"] is False
     # It diverged at half of its budget, after the candidate's last step.
-    assert lost["best_rate_at_steps"] == 3e-3
-    assert fine["best_rate"] == 3e-3 and fine["best_rate_at_edge"] is True
+    assert lost["best_rate"] == 3e-3
+    assert fine["best_rate_at_budget"] == 3e-3 and fine["best_rate_at_budget_at_edge"] is True
     rows = data.sensitivity.to_dict("records")
     edges = {(row["index"], row["steps"]): row["edge"] for row in rows}
     assert not edges[0, 1000] and edges[0, 200] and edges[1, 1000]
-    assert not any(lost["task"] in x and "edge" in x for x in problem_lines(data))
-    assert any(fine["task"] in x and "edge" in x for x in problem_lines(data))
+    single = "best single rate, at the end of the baseline's budget, is at the edge"
+    assert not any(lost["task"] in x and single in x for x in problem_lines(data))
+    assert any(fine["task"] in x and single in x for x in problem_lines(data))
 
 
 def test_a_rate_that_diverged_before_the_candidate_ends(tmp_path: Path):
     """The two largest rates of the full grid diverge at step 30."""
     made = make(tmp_path, [Candidate("velo", [2.0])], rates=(3e-1, 1.0))
     (row,) = collect(made.store).summary.to_dict("records")
-    assert np.isnan([row["best_rate"], row["best_rate_at_steps"]]).all()
+    assert np.isnan([row["best_rate"], row["best_rate_at_budget"]]).all()
     assert np.isinf(row["baseline_train"]) and row["best_rate_at_edge"] is False
 
 
 def test_the_headline_says_where_the_baseline_diverged(data: ReportData, tmp_path: Path):
-    text = "On 1 of 3 tasks Adam diverged at every rate: there is no best rate"
+    text = "On 1 of 5 tasks Adam diverged at every rate: there is no best rate"
     assert text in markdown(data).split("## Tasks")[0]
     fine = make(tmp_path / "fine", [Candidate("velo", [2.0])], rates=RATES)
     assert "diverged at every rate" not in markdown(collect(fine.store))

@@ -127,10 +127,10 @@ def test_one_seed_makes_no_band():
 
 
 def test_units_of_the_headline_by_hand():
-    """4x in steps at twice the seconds a step is 2x in seconds; 15 trials against one are 15x."""
+    """4x in steps at twice the seconds a step is 2x in seconds."""
     found = {(h.unit, h.scope): h for h in headlines([result("t", [2.0, 2.0, 2.0])])}
     values = {unit: found[unit, "headline"].median.value for unit, _ in found}
-    assert values == pytest.approx({"steps": 4, "seconds": 2, "cost": 60, "cost-seconds": 30})
+    assert values == pytest.approx({"steps": 4, "seconds": 2})
     assert found["steps", "headline"].seeds == 3
 
 
@@ -146,7 +146,7 @@ def test_saturated_tasks_are_in_the_second_scope_alone():
     results = [result("t", [1.0]), result("u", [5.0], saturated=True)]
     found = {h.scope: h for h in headlines(results) if h.unit == "steps"}
     assert found["headline"].median.value == 2.0 and found["all"].median.value == 8.0
-    assert (found["headline"].planned, found["all"].planned) == (1, 2)
+    assert (found["headline"].planned, found["all"].planned) == (2, 2)
     assert found["all"].counts["saturated"] == 1
 
 
@@ -160,14 +160,14 @@ def test_more_than_a_quarter_censored_is_a_lower_bound(censored: int, bound: boo
 
 def test_the_headline_as_a_table():
     found = headline_table(headlines([result("t", [2.0, 2.0]), result("u", [0.0, 0.0])]))
-    assert len(found) == 4 * 2 * 6
+    assert len(found) == 2 * 2 * 6
     row = found.loc[
         (found["unit"] == "steps")
         & (found["scope"] == "headline")
         & (found["statistic"] == "faster_2x")
     ].iloc[0]
     assert (row["value"], row["low"], row["high"], row["tasks"]) == (0.5, 0.5, 0.5, 2)
-    assert (row["low_new_tasks"], row["high_new_tasks"]) == (0.0, 1.0)
+    assert np.isnan([row["low_new_tasks"], row["high_new_tasks"]]).all()  # of two tasks
 
 
 def test_families_name_their_worst_task():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from velodrome.suites.training import environment
-from velodrome.suites.training.jax_config import numerics
 from velodrome.suites.training.train import train
+from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 #: Each changes a curve, or ends a run that should diverge. Any can be an environment variable.

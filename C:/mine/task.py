@@ -1,0 +1,3 @@
+import velodrome
+
+one = velodrome.TaskSpec("mlp", {}, velodrome.DataSpec("digits"), 8)

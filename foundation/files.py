@@ -10,9 +10,28 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
-from velodrome.foundation.errors import StoreError, WriteError
+from velodrome.foundation.errors import SpecError, StoreError, WriteError
 
 _LOCK = ".lock"
+
+
+def resolved(path: str | os.PathLike[str]) -> Path:
+    """Return a path that a user gives as an absolute one, with ``~`` as the home directory.
+
+    Every path that enters goes through here once. Libraries take some of the others for something
+    else: an address, the name of a user.
+
+    Raises:
+      SpecError: It is empty, or names a user that the system does not know.
+    """
+    text = os.fspath(path)
+    try:
+        if text.strip():
+            return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        allowed = f"a path whose ~ stands for a home directory ({error}); ./{text} is a plain name"
+        raise SpecError("path", text, allowed) from error
+    raise SpecError("path", text, "the name of a file or directory; . is the present directory")
 
 
 @contextlib.contextmanager
@@ -26,7 +45,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     Raises:
       WriteError: The file cannot be written (no permission, disk full, ...).
     """
-    target = Path(path)
+    target = resolved(path)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,8 +63,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise WriteError(
-            f"cannot write {target}: {reason}. Nothing was left half-written; make room or "
-            f"choose a place that you may write to, and run the command again.{cache_hint(target)}"
+            f"cannot write {os.fspath(path)}: {reason}. Nothing was left half-written; make room "
+            "or choose a place that you may write to, and run the command again."
+            f"{cache_hint(target)}"
         ) from error
     finally:
         if temporary is not None:
@@ -114,14 +134,14 @@ def cache_dir() -> Path:
     """
     chosen = os.environ.get("VELODROME_CACHE")
     if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "velodrome"
+        return resolved(chosen)
+    return resolved(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "velodrome"
 
 
 def cache_hint(path: str | os.PathLike[str]) -> str:
     """Return a sentence, after a space, on how to move the cache; empty for paths outside it."""
     directory = cache_dir()
-    if not Path(path).absolute().is_relative_to(directory.absolute()):
+    if not Path(path).absolute().is_relative_to(directory):
         return ""
     return (
         f" It belongs to velodrome's cache, {directory}: the environment variable VELODROME_CACHE "

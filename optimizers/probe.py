@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,9 @@ def probed(spec: OptimizerSpec) -> OptimizerSpec:
     Python. An optimizer that fails with numbers too stays as it is.
     """
     point = spec.points[len(spec.points) // 2]
-    needs, static = _probe(spec.factory, canonical_json(point), spec.traced, spec.needs)
+    # A callable object may have no hash.
+    probe = _probe if isinstance(spec.factory, Hashable) else _probe.__wrapped__
+    needs, static = probe(spec.factory, canonical_json(point), spec.traced, spec.needs)
     if not static and needs == spec.needs:
         return spec
     traced = spec.traced - static

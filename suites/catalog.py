@@ -15,6 +15,7 @@ from velodrome.foundation.errors import (
     VelodromeError,
     which_object,
 )
+from velodrome.foundation.files import resolved
 from velodrome.foundation.place import Place
 from velodrome.foundation.registry import Registry
 from velodrome.suites.protocol import Protocol
@@ -94,7 +95,7 @@ def as_suite(suite: Suite | str) -> Suite:
 
 def is_path(name: str) -> bool:
     """Return whether a name that is not registered means a file: it exists, or has a slash."""
-    return "/" in name or Path(name).is_file()
+    return "/" in name or (bool(name) and resolved(name).is_file())
 
 
 def frozen(name: str) -> Suite:
@@ -159,12 +160,12 @@ def _call(name: str, function: Callable[[], object]) -> object:
 
 
 def _from_file(path: Path) -> Suite:
-    if (path / "suite.json").is_file():
+    if resolved(path / "suite.json").is_file():
         raise SpecError(
             "suite", str(path), f"a file; this is a store, its suite is {path / 'suite.json'}"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(resolved(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PlanError(
             f"there is no file {path}, and no suite of that name: `velodrome sample` writes a file "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velodrome.foundation.errors import SpecError, UnknownNameError
-from velodrome.foundation.files import atomic_write_json, cache_dir
+from velodrome.foundation.files import atomic_write_json, cache_dir, resolved
 from velodrome.foundation.text import size
 from velodrome.taskgen.cost.sheet import Cost
 
@@ -80,8 +80,8 @@ def load_profile(name: str) -> DeviceProfile:
     for file in (_BUILT_IN / f"{name.lower()}.json", profiles_dir() / f"{name.lower()}.json"):
         if file.is_file():
             return _read_profile(file)
-    if name.endswith(".json") and Path(name).is_file():
-        return _read_profile(Path(name))
+    if name.endswith(".json") and resolved(name).is_file():
+        return _read_profile(resolved(name))
     raise UnknownNameError("device profile", name, profile_names())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from velodrome.foundation.errors import SpecError
-from velodrome.foundation.files import atomic_write_json
+from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.taskgen.spec import TaskSpec
 
 SCHEMA = 1
@@ -44,7 +44,7 @@ def load_specs(path: str | os.PathLike[str]) -> list[TaskSpec]:
     Raises:
       SpecError: The file is missing, is no JSON, is of another kind, or holds a wrong spec.
     """
-    content = _read(Path(path))
+    content = _read(resolved(path))
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise SpecError(str(path), _glimpse(content), f'a JSON object with "kind": "{KIND}"')
     if content.get("schema") != SCHEMA:

@@ -17,6 +17,7 @@ import velodrome
 from velodrome.foundation.errors import UnknownNameError, VelodromeError
 from velodrome.foundation.files import cache_hint
 from velodrome.foundation.interrupts import terminated_as_interrupted
+from velodrome.foundation.streams import drop_output, prepare_streams
 
 #: Command -> what it does, in the order of the help. Each has a module in velodrome.commands.
 COMMANDS = {
@@ -53,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit code: 0 for success, 1 if a check or a run failed, 2 if the user or the machine is
-      at fault, 130 after Ctrl-C or SIGTERM.
+      at fault, 130 after Ctrl-C or SIGTERM, 141 if the reader of a pipe has closed it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = (given[0], given[1:]) if given else ("--help", [])
+    prepare_streams()
     try:
         with terminated_as_interrupted():
             code = _dispatch(name, rest)
@@ -65,9 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(_interrupted(name, given), file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe has closed it, as `head` does. Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of a pipe has closed it, as `head` does
+        drop_output()
         return _PIPE_CLOSED
     except VelodromeError as error:
         return _report(" ".join(str(error).split()))
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         hint = cache_hint(error.filename) if isinstance(error.filename, str) else ""
+        drop_output()
         return _report(f"{where}{error.strerror}.{hint}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from velodrome.foundation.errors import SpecError, StoreError
-from velodrome.foundation.files import atomic_write_json
+from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.foundation.tensorboard import require_tensorboard
 from velodrome.optimizers.metatrain import directory, log
 from velodrome.optimizers.metatrain.card import Totals, make_card
@@ -81,7 +81,7 @@ def metatrain(
       SpecError: The config asks for what cannot be.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was done is saved.
     """
-    out = Path(out_dir)
+    out = resolved(out_dir)
     say = report or log.to_stderr
     if config.record.tensorboard:
         require_tensorboard("set record.tensorboard to false")

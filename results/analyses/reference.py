@@ -22,7 +22,13 @@ from jaxtyping import Float
 
 from velodrome.foundation.download import DownloadError, Progress, download_part, state_path
 from velodrome.foundation.errors import DataError, SpecError
-from velodrome.foundation.files import atomic_write_bytes, atomic_write_json, cache_dir, sha256_file
+from velodrome.foundation.files import (
+    atomic_write_bytes,
+    atomic_write_json,
+    cache_dir,
+    resolved,
+    sha256_file,
+)
 from velodrome.results.speedup.envelope import steps_to_loss
 
 ADAM = "adam"
@@ -121,7 +127,7 @@ def fetch_reference(
         raise SpecError("reference kind", kind, "one of " + ", ".join(map(repr, WORDS)))
     target = reference_path(kind)
     if source is not None:
-        file, origin = Path(source), str(source)
+        file, origin = resolved(source), str(source)
     else:
         origin = url or URLS[kind]
         file = target.with_name(f"{target.name}.part")
@@ -186,7 +192,7 @@ def read_envelopes(path: str | Path) -> dict[str, Envelope]:
     Raises:
       DataError: The file is not of that form; the message names the task.
     """
-    file = Path(path)
+    file = resolved(path)
     try:
         data = file.read_bytes()
         if data[:2] == b"\x1f\x8b":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.files import atomic_path
 from velodrome.foundation.tensorboard import EventFile, require_tensorboard
 from velodrome.results.export.stored import ShardRows
@@ -20,6 +22,9 @@ from velodrome.results.store.curves import LaneInfo
 
 MOST_POINTS = 1_000
 """Most points that are written of a curve; TensorBoard itself shows no more by default."""
+
+
+_LONGEST = 200
 
 
 class EventFiles:
@@ -77,7 +82,12 @@ class EventFiles:
 def run_name(label: str, lane: LaneInfo) -> str:
     """Return such as ``Adam, learning_rate=0.001, seed=0``: a name that every system allows."""
     values = [f"{name}={value}" for name, value in sorted(lane.hyperparameters.items())]
-    return quote(", ".join([label, *values, f"seed={lane.seed}"]), safe=" ,=()[]+")
+    name = quote(", ".join([label, *values, f"seed={lane.seed}"]), safe=" ,=()[]+")
+    if len(name) <= _LONGEST:
+        return name
+    # File systems allow about 250 letters; the hash keeps the names of other runs apart.
+    start = re.sub("%.?$", "", name[: _LONGEST - 15])  # no half of an escape
+    return f"{start}... {content_hash(name)[:10]}"
 
 
 def _time(started: object) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.files import resolved
 from velodrome.results.analyses.reference import Reference
 from velodrome.results.export.events import EventFiles
 from velodrome.results.export.headline import write_headline
@@ -79,7 +80,7 @@ def export(
     _check(parts, "part of an export", PARTS)
     _check(formats, "format of tables", FORMATS)
     store = opened(directory)
-    target = Path(out) if out is not None else store.directory / "export"
+    target = store.directory / "export" if out is None else resolved(out)
     cells = labelled_cells(store)
     files = TableFiles(target, formats, _about(store, cells))
     events = None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from velodrome.foundation.files import atomic_path, atomic_write_text
+from velodrome.foundation.files import atomic_path, atomic_write_text, resolved
 from velodrome.results.analyses.reference import Reference
 from velodrome.results.report.data import ReportData, StorePaths, collect, opened
 from velodrome.results.report.figures.contents import plots
@@ -63,7 +63,7 @@ def report(
       VelodromeError: The files cannot be written.
     """
     store = opened(directory)
-    target = Path(out) if out is not None else store.directory / "report"
+    target = store.directory / "report" if out is None else resolved(out)
     data = collect(store, reference=reference)
     drawing = list(plots(data))
     saved = {"summary": data.summary} | {plot.name: plot.table for plot in drawing}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import numpy as np
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store import shard_file
 from velodrome.results.store.curves import Curves, LaneInfo
-from velodrome.results.store.json_files import Json
+from velodrome.results.store.json_files import Report
 from velodrome.results.store.plan import DataRef, OptimizerRef, Plan, TaskRef
+from velodrome.results.store.records import Failure, ShardMetadata
 
 
 @dataclass(frozen=True)
@@ -20,25 +21,25 @@ class ShardRecord:
     """A valid shard file: where it is and what it says about itself."""
 
     path: Path
-    metadata: Json
+    metadata: ShardMetadata
 
     @property
     def id(self) -> str:
-        return str(self.metadata["shard"])
+        return self.metadata["shard"]
 
     @property
     def cell(self) -> str:
         """Id of the cell whose lanes it holds."""
-        return str(self.metadata["cell"]["id"])
+        return self.metadata["cell"]["id"]
 
     @property
     def lanes(self) -> tuple[LaneInfo, ...]:
-        return tuple(LaneInfo.from_json(lane) for lane in self.metadata["lanes"])
+        return self.metadata["lanes"]
 
     @property
     def optimizer(self) -> OptimizerRef:
         """The optimizer that was run; its label names the weights that were really used."""
-        return OptimizerRef(**self.metadata["cell"]["optimizer"])
+        return self.metadata["cell"]["optimizer"]
 
     @property
     def data(self) -> DataRef:
@@ -67,8 +68,8 @@ class Cell:
     data: DataRef
     planned: tuple[LaneInfo, ...] = ()
     shards: tuple[ShardRecord, ...] = ()
-    failures: tuple[Json, ...] = ()
-    report: Callable[[Path, StoreError], None] | None = field(default=None, repr=False)
+    failures: tuple[Failure, ...] = ()
+    report: Report | None = field(default=None, repr=False)
 
     @property
     def lanes(self) -> tuple[LaneInfo, ...]:
@@ -136,8 +137,8 @@ def planned_cells(
     plan: Plan,
     *,
     shards: Sequence[ShardRecord],
-    failures: Mapping[str, Json],
-    report: Callable[[Path, StoreError], None],
+    failures: Mapping[str, Failure],
+    report: Report,
 ) -> Iterator[Cell]:
     """Yield all planned cells in the plan's order, also those without any results.
 
@@ -152,7 +153,7 @@ def planned_cells(
     planned: dict[str, list[LaneInfo]] = {}
     for entry in plan.shards:
         planned.setdefault(entry.cell, []).extend(LaneInfo(**vars(lane)) for lane in entry.lanes)
-    failed: dict[str, list[Json]] = {}
+    failed: dict[str, list[Failure]] = {}
     for shard_id, record in failures.items():
         cell_id = record.get("cell")
         if not cell_id and plan.has_shard(shard_id):

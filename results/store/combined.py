@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.errors import StoreError
+from velodrome.foundation.files import resolved
 from velodrome.results.store.cell import Cell, ShardRecord
 from velodrome.results.store.curves import Curves, LaneInfo
-from velodrome.results.store.json_files import Json, Problem
+from velodrome.results.store.json_files import Problem
 from velodrome.results.store.plan import Plan
 from velodrome.results.store.provenance import KEY, joined_costs
+from velodrome.results.store.records import Failure, Manifest, Timing
 from velodrome.results.store.store import Store
+
+T = TypeVar("T")
 
 #: Fields of the protocol in which stores of one report may differ.
 _FREE = ("seeds",)
@@ -30,7 +34,7 @@ def open_stores(directories: Sequence[str | os.PathLike[str]]) -> Store:
       StoreError: None is named, one is named twice or is not readable, or they differ in tasks or
         protocol.
     """
-    paths = [Path(directory) for directory in directories]
+    paths = [resolved(directory) for directory in directories]
     if not paths:
         raise StoreError("no store is named: give the directory that `velodrome run --out` filled")
     for place, path in enumerate(paths):
@@ -103,29 +107,29 @@ class CombinedStore(Store):
             yield cells[0] if len(cells) == 1 else _merged(cells)
 
     @property
-    def timings(self) -> dict[str, dict[str, Any]]:
+    def timings(self) -> dict[str, Timing]:
         """Timing records by cell id; of a cell that several stores have timed, the first one's."""
-        return self._records("timings")
+        return self._records(lambda store: store.timings)
 
     @property
-    def timing_failures(self) -> dict[str, dict[str, Any]]:
+    def timing_failures(self) -> dict[str, Failure]:
         """Why cells could not be timed that no store has timed."""
         timed = self.timings
-        found = self._records("timing_failures")
+        found = self._records(lambda store: store.timing_failures)
         return {cell: record for cell, record in found.items() if cell not in timed}
 
     @property
-    def failures(self) -> dict[str, dict[str, Any]]:
+    def failures(self) -> dict[str, Failure]:
         """Failure records by shard id, for shards that no store has."""
         run = {shard.id for shard in self.shards()}
         found = {k: v for store in reversed(self._stores) for k, v in store.failures.items()}
         return {shard: record for shard, record in found.items() if shard not in run}
 
-    def _records(self, what: str) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
+    def _records(self, records_of: Callable[[Store], dict[str, T]]) -> dict[str, T]:
+        found: dict[str, T] = {}
         for store in self._stores:
             keys = {cell.id: _key(cell) for cell in store.cells()}
-            for cell, record in getattr(store, what).items():
+            for cell, record in records_of(store).items():
                 if cell in keys:
                     found.setdefault(self._ids[keys[cell]], record)
         return found
@@ -205,7 +209,7 @@ def _tasks(store: Store) -> dict[str, str]:
     return {cell.task.hash: cell.task.label for cell in store.plan.cells}
 
 
-def _manifest(stores: Sequence[Store]) -> Json:
+def _manifest(stores: Sequence[Store]) -> Manifest:
     first = stores[0].manifest
     manifests = [store.manifest for store in stores]
 
@@ -215,8 +219,8 @@ def _manifest(stores: Sequence[Store]) -> Json:
     def hashed(digests: list[str]) -> str:
         return digests[0] if len(set(digests)) == 1 else content_hash(sorted(set(digests)))
 
-    seeds = max(int(m.get("protocol", {}).get("seeds", 0)) for m in manifests)
-    kinds = {kind for m in manifests for kind in str(m.get("data") or "").split("+") if kind}
+    seeds = max(m.get("protocol", {}).get("seeds", 0) for m in manifests)
+    kinds = {kind for m in manifests for kind in (m.get("data") or "").split("+") if kind}
     return {
         **first,
         "suite": {

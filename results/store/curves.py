@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store.json_files import Json
 from velodrome.results.store.plan import Hyperparameters
 
 
@@ -35,18 +34,6 @@ class LaneInfo:
     def point(self) -> str:
         """Canonical JSON of the hyperparameters: equal for lanes of one grid point."""
         return canonical_json(dict(self.hyperparameters))
-
-    @classmethod
-    def from_json(cls, record: Json) -> LaneInfo:
-        """Read one entry of a shard's ``lanes`` list."""
-        at = record.get("diverged_at")
-        return cls(
-            seed=int(record["seed"]),
-            hyperparameters=dict(record.get("hyperparameters") or {}),
-            status=str(record.get("status", "ok")),
-            diverged_at=None if at is None else int(at),
-            lane=int(record.get("lane", 0)),
-        )
 
 
 @dataclass(frozen=True)

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from velodrome.foundation.errors import StoreError
+from velodrome.foundation.errors import SpecError, StoreError
+from velodrome.foundation.typed import parse_json, read_as
 
 T = TypeVar("T")
 
-#: A JSON object as it was read: the code that uses a value checks it.
+#: A JSON object, before it is read as one of the kinds in `records`.
 Json = Mapping[str, Any]
+
+Report = Callable[[Path, StoreError], None]
+"""Called with a file of which something is skipped, and why."""
 
 
 def read_json(path: Path) -> object:
     """Return the content of a JSON file, or raise a `StoreError`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged, it is not JSON: {error}") from error
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the content of a file that holds a JSON object, or raise a `StoreError`."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise StoreError(
-            f"{path} is damaged: it holds a {type(content).__name__}, not a JSON object"
-        )
-    return content
+def checked(kind: type[T], content: object, path: Path, *, report: Report | None = None) -> T:
+    """Return the content of a file as ``kind``, or raise a `StoreError`.
 
+    With ``report``, damaged parts that a reader can do without are left out and reported.
+    """
 
-def needed(read: Callable[[Path], T], path: Path) -> T:
-    """Read a file that the store cannot do without; errors say how to get it back."""
+    def skip(error: SpecError) -> None:
+        if report is None:
+            raise error
+        report(path, StoreError(f"a part of it is damaged and left out: {_short(error)}"))
+
     try:
-        return read(path)
+        return read_as(kind, content, "", skip=skip)
+    except SpecError as error:
+        raise StoreError(f"{path} is damaged: {_short(error)}") from error
+
+
+def _short(error: SpecError) -> str:
+    return str(error).rstrip(".")
+
+
+@contextlib.contextmanager
+def needed() -> Generator[None, None, None]:
+    """Read files that the store cannot do without: errors say how to get them back."""
+    try:
+        yield
     except StoreError as error:
         raise StoreError(
             f"{error}. Put the original file back, or choose another directory and run the suite "
@@ -48,21 +64,22 @@ def needed(read: Callable[[Path], T], path: Path) -> T:
 
 
 def read_records(
-    folder: Path, report: Callable[[Path, StoreError], None], *, pattern: str = "*.json"
-) -> dict[str, dict[str, Any]]:
-    """Return the JSON objects of a folder by the names of their files.
+    kind: type[T], folder: Path, report: Report, *, pattern: str = "*.json"
+) -> dict[str, T]:
+    """Return the records of a folder by the names of their files.
 
     Args:
+      kind: What each file holds.
       folder: It need not exist.
       report: Called with each file that is skipped, and why.
       pattern: Which files, as `Path.glob` takes it.
     """
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, T] = {}
     for path in sorted(folder.glob(pattern)):
         if path.name.startswith("."):
             continue  # another process is writing it
         try:
-            records[path.stem] = read_object(path)
+            records[path.stem] = checked(kind, read_json(path), path)
         except StoreError as error:
             report(path, error)
     return records
@@ -70,24 +87,25 @@ def read_records(
 
 @dataclass(frozen=True)
 class Problem:
-    """A file of the store that was skipped."""
+    """A file of the store that was skipped, wholly or in part."""
 
     path: Path
     reason: str
 
 
 class Problems:
-    """The problems met so far, at most one for each file."""
+    """The problems met so far, each once, in one text for each file."""
 
     def __init__(self) -> None:
-        self._found: dict[Path, Problem] = {}
+        self._found: dict[Path, dict[str, None]] = {}
 
     def add(self, path: Path, error: StoreError) -> None:
-        self._found[path] = Problem(path, str(error))
+        self._found.setdefault(path, {})[str(error)] = None
 
     def solved(self, path: Path) -> None:
         self._found.pop(path, None)
 
     def present(self) -> tuple[Problem, ...]:
         """Return the problems with files that still exist, sorted by path."""
-        return tuple(self._found[path] for path in sorted(self._found) if path.exists())
+        found = sorted(self._found.items())
+        return tuple(Problem(path, "; ".join(why)) for path, why in found if path.exists())

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import PlanError, StoreError
+from velodrome.foundation.errors import PlanError, SpecError, StoreError
+from velodrome.foundation.typed import read_as
 
 SCHEMA = 1
 KIND = "velodrome-plan"
@@ -20,8 +20,6 @@ _HEAD = ("schema", "kind")
 
 #: One point of a sweep.
 Hyperparameters = Mapping[str, object]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -116,20 +114,6 @@ class PlannedCell:
         nested = ("task", "optimizer", "data", "cost", "batching")
         return {**vars(self), **{name: dict(vars(getattr(self, name))) for name in nested}}
 
-    @classmethod
-    def from_json(cls, entry: object, where: str) -> PlannedCell:
-        found = _checked(cls, entry, where)
-        return cls(
-            **{
-                **found,
-                "task": _record(TaskRef, found["task"], f"{where}.task"),
-                "optimizer": _record(OptimizerRef, found["optimizer"], f"{where}.optimizer"),
-                "data": _record(DataRef, found["data"], f"{where}.data"),
-                "cost": _record(StepCost, found["cost"], f"{where}.cost"),
-                "batching": _record(Batching, found["batching"], f"{where}.batching"),
-            }
-        )
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -147,15 +131,6 @@ class Shard:
 
     def to_json(self) -> dict[str, object]:
         return {**vars(self), "lanes": [dict(vars(lane)) for lane in self.lanes]}
-
-    @classmethod
-    def from_json(cls, entry: object, where: str) -> Shard:
-        found = _checked(cls, entry, where)
-        lanes = found["lanes"]
-        if not isinstance(lanes, list):
-            raise StoreError(f"{where}.lanes is no list")
-        read = [_record(Lane, lane, f"{where}.lanes[{at}]") for at, lane in enumerate(lanes)]
-        return cls(**{**found, "lanes": tuple(read)})
 
 
 @dataclass(frozen=True)
@@ -239,24 +214,7 @@ class Plan:
             raise StoreError(
                 f"it has schema {content.get('schema')!r}, and this version reads schema {SCHEMA}"
             )
-        found = _checked(cls, {k: v for k, v in content.items() if k not in _HEAD}, "it")
-        cells, shards = found["cells"], found["shards"]
-        if not isinstance(cells, list) or not isinstance(shards, list):
-            raise StoreError("its cells and shards are no lists")
-        read = {
-            "cells": [PlannedCell.from_json(c, f"cells[{at}]") for at, c in enumerate(cells)],
-            "shards": [Shard.from_json(s, f"shards[{at}]") for at, s in enumerate(shards)],
-        }
-        return cls(**{**found, **{name: tuple(entries) for name, entries in read.items()}})
-
-
-def _checked(kind: type, entry: object, where: str) -> dict[str, object]:
-    """Return the JSON object of a record, which must have the record's fields and no others."""
-    names = [known.name for known in fields(kind)]
-    if not isinstance(entry, Mapping) or set(entry) != set(names):
-        raise StoreError(f"{where} is no object with exactly {', '.join(sorted(names))}")
-    return dict(entry)
-
-
-def _record(kind: type[T], entry: object, where: str) -> T:
-    return kind(**_checked(kind, entry, where))
+        try:
+            return read_as(cls, {k: v for k, v in content.items() if k not in _HEAD}, "")
+        except SpecError as error:
+            raise StoreError(str(error).rstrip(".")) from error

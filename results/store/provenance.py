@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,14 @@ import pandas as pd
 from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store.cell import Cell, ShardRecord
-from velodrome.results.store.json_files import Json
-from velodrome.results.store.plan import OptimizerRef
+from velodrome.results.store.json_files import checked
+from velodrome.results.store.records import (
+    CostRecord,
+    Device,
+    Manifest,
+    SpecRecord,
+    TrainedOptimizer,
+)
 from velodrome.results.store.store import Store
 
 PROVENANCE_COLUMNS = ("what", "value")
@@ -22,7 +29,7 @@ SPEC_COLUMNS = (
 
 #: Key of the manifest, outside of every hash: a list of ``{optimizer: {name, version, identity},
 #: amount, unit, source, detail}``, for the optimizers whose meta-training has a known cost.
-KEY = "meta_training"
+KEY: Literal["meta_training"] = "meta_training"
 UNKNOWN = "not recorded"
 
 
@@ -43,7 +50,7 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
         optimizers.setdefault(cell.label, f"{cell.name}, " + ", ".join(details))
         data.setdefault(cell.data.name, f"{cell.data.provenance}, {cell.data.content_hash}")
     costs = costs_by_label(manifest, cells)
-    versions = manifest.get("versions") or {}
+    versions = manifest.get("versions", {})
     shards = [shard for cell in cells for shard in cell.shards]
     rows: list[tuple[str, object]] = [
         ("suite", manifest["suite"].get("name")),
@@ -94,32 +101,34 @@ def spec_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), columns=list(SPEC_COLUMNS))
 
 
-def task_specs(store: Store) -> list[Json]:
+def task_specs(store: Store) -> list[SpecRecord]:
     """Return the specs of the suite's tasks by index; empty ones where the store has none."""
-    return [task.get("spec") or {} for task in store.suite.get("tasks", ())]
+    return [task.get("spec", {}) for task in store.suite.get("tasks", ())]
 
 
-def _other_versions(known: Json, shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
+def _other_versions(
+    known: Mapping[str, str], shards: Iterable[ShardRecord]
+) -> list[tuple[str, str]]:
     """Return versions of runs that differ from the manifest's, such as after an upgrade halfway."""
     others: dict[str, set[str]] = {}
     for shard in shards:
-        for name, version in (shard.metadata.get("versions") or {}).items():
+        for name, version in shard.metadata.get("versions", {}).items():
             if version != known.get(name):
-                others.setdefault(name, set()).add(str(version))
+                others.setdefault(name, set()).add(version)
     return [(f"also run with {name}", ", ".join(sorted(v))) for name, v in sorted(others.items())]
 
 
-def _other_devices(manifest: Json, shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
+def _other_devices(manifest: Manifest, shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
     known = _device(manifest.get("device"))
     found = {_device(shard.metadata.get("device")) for shard in shards} - {known, None}
     return [("runs computed on", device) for device in sorted(str(d) for d in found)]
 
 
-def _device(device: Json | None) -> str | None:
+def _device(device: Device | None) -> str | None:
     return ", ".join(f"{key} {value}" for key, value in device.items()) if device else None
 
 
-def add_costs(store: Store, costs: Sequence[Json]) -> None:
+def add_costs(store: Store, costs: Sequence[CostRecord]) -> None:
     """Write the costs of meta-training into a manifest that has none yet; see `KEY`.
 
     Raises:
@@ -127,44 +136,45 @@ def add_costs(store: Store, costs: Sequence[Json]) -> None:
     """
     if KEY in store.manifest or not costs:
         return
-    store.manifest = {**store.manifest, KEY: [dict(cost) for cost in costs]}
-    atomic_write_json(store.directory / "manifest.json", store.manifest)
+    path = store.directory / "manifest.json"
+    manifest = {**store.manifest, KEY: [dict(cost) for cost in costs]}
+    store.manifest = checked(Manifest, manifest, path)
+    atomic_write_json(path, manifest)
 
 
-def joined_costs(manifests: Iterable[Json]) -> list[Json]:
+def joined_costs(manifests: Iterable[Manifest]) -> list[CostRecord]:
     """Return the costs in several manifests, each optimizer's once."""
-    found: dict[str, Json] = {}
+    found: dict[str, CostRecord] = {}
     for manifest in manifests:
-        for cost in manifest.get(KEY) or ():
-            found.setdefault(_key(OptimizerRef(label="", **cost["optimizer"])), cost)
+        for cost in manifest.get(KEY, ()):
+            found.setdefault(_key(cost["optimizer"]), cost)
     return list(found.values())
 
 
-def costs_by_label(manifest: Json, cells: Iterable[Cell]) -> dict[str, str]:
+def costs_by_label(manifest: Manifest, cells: Iterable[Cell]) -> dict[str, str]:
     """Return what meta-training cost, in words, by the label of the optimizer.
 
     An optimizer with weights but without a recorded cost is `UNKNOWN`.
     """
-    known = {
-        _key(OptimizerRef(label="", **cost["optimizer"])): cost_text(cost)
-        for cost in manifest.get(KEY) or ()
-    }
+    known = {_key(cost["optimizer"]): cost_text(cost) for cost in manifest.get(KEY, ())}
     found: dict[str, str] = {}
     for cell in cells:
-        text = known.get(_key(cell.optimizer))
+        ran = cell.optimizer
+        text = known.get(_key({"name": ran.name, "version": ran.version, "identity": ran.identity}))
         if text or "weights" in cell.optimizer.identity:
             found.setdefault(cell.label, text or UNKNOWN)
     return found
 
 
-def cost_text(cost: Json) -> str:
+def cost_text(cost: CostRecord) -> str:
     """Write a cost as ``0.78 CPU hours (650 outer steps; by the card of its weights)``."""
     # Two digits, without an exponent: 4,000 and not 4e+03.
     rounded = float(f"{cost['amount']:.2g}")
-    about = f"{cost['detail']}; " if cost.get("detail") else ""
+    detail = cost.get("detail")
+    about = f"{detail}; " if detail else ""
     return f"{rounded:,.10g} {cost['unit']} ({about}by {cost['source']})"
 
 
-def _key(optimizer: OptimizerRef) -> str:
+def _key(optimizer: TrainedOptimizer) -> str:
     """Return what makes two optimizers the same one; labels do not count."""
-    return canonical_json([optimizer.name, optimizer.version, dict(optimizer.identity)])
+    return canonical_json(dict(optimizer))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +13,14 @@ import pyarrow.parquet as pq
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_path
-from velodrome.results.store.json_files import Json
+from velodrome.foundation.typed import parse_json
+from velodrome.results.store.json_files import Json, Report, checked
+from velodrome.results.store.records import ShardMetadata
+
+T = TypeVar("T")
 
 SCHEMA = 1
 METADATA_KEY = b"velodrome"
-REQUIRED = ("shard", "cell", "lanes", "data", "protocol_hash", "suite_hash")
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _COLUMNS = {
@@ -49,21 +51,19 @@ def write(path: Path, columns: Mapping[str, np.ndarray], metadata: Json) -> None
       StoreError: Columns or metadata are not those of a shard.
       VelodromeError: The file cannot be written; nothing is left behind.
     """
-    table = _table(columns, {"schema": SCHEMA, **metadata})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, **_ENCODING)
+    metadata = {"schema": SCHEMA, **metadata}
+    said = checked(ShardMetadata, metadata, path)
+    table = _table(columns, {lane.lane for lane in said["lanes"]}, metadata)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file, **_ENCODING)
 
 
-def _table(columns: Mapping[str, np.ndarray], metadata: Json) -> pa.Table:
+def _table(columns: Mapping[str, np.ndarray], known: set[int], metadata: Json) -> pa.Table:
     if set(columns) != set(_COLUMNS):
         raise StoreError(f"a shard has the columns {sorted(_COLUMNS)}, not {sorted(columns)}")
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1:
         raise StoreError(f"the columns of a shard must be equally long, not {lengths}")
-    missing = [key for key in REQUIRED if key not in metadata]
-    if missing:
-        raise StoreError(f"the metadata of a shard lacks {', '.join(missing)}")
-    known = {lane["lane"] for lane in metadata["lanes"]}
     extra = {int(lane) for lane in np.unique(columns["lane"])} - known
     if extra:
         raise StoreError(f"rows of lanes {sorted(extra)}, which the metadata does not list")
@@ -87,41 +87,38 @@ def _text(column: np.ndarray) -> pa.Array:
     )
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path, *, report: Report | None = None) -> ShardMetadata:
     """Read and check what a shard says about itself; only the file's footer is read.
+
+    With ``report``, damaged parts that nothing depends on are left out and reported.
 
     Raises:
       StoreError: It is truncated, foreign, or of another schema; the message says which.
     """
-    try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(
-            f"{path.name} is truncated or not a Parquet file ({_first_line(error)}): "
-            "delete it and run again to replace it"
-        ) from error
+    schema = _read(path, pq.read_schema, f"{path.name} is truncated or not a Parquet file")
     raw = (schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
         raise StoreError(f"{path.name} is a foreign Parquet file: it has no velodrome metadata")
     try:
-        metadata = json.loads(raw)
+        metadata = parse_json(raw)
     except ValueError as error:
         raise StoreError(f"{path.name} has damaged metadata ({error})") from error
-    check_schema(metadata.get("schema"), what=path.name)
-    missing = [key for key in REQUIRED if key not in metadata]
+    if isinstance(metadata, dict):
+        check_schema(metadata.get("schema"), what=path.name)
+    said = checked(ShardMetadata, metadata, path, report=report)
     found = dict(zip(schema.names, schema.types, strict=True))
     wrong = [name for name, kind in _COLUMNS.items() if found.get(name) != kind]
-    if missing or wrong:
-        raise StoreError(
-            f"{path.name} is not a shard: wrong or missing {', '.join(missing + wrong)}"
-        )
-    return metadata
+    if wrong:
+        raise StoreError(f"{path.name} is not a shard: wrong or missing {', '.join(wrong)}")
+    return said
 
 
 def check_schema(found: object, *, what: str) -> None:
     """Raise a `StoreError` unless ``found`` is the schema that this version reads."""
-    if found == SCHEMA:
+    if type(found) is int and found == SCHEMA:
         return
+    if type(found) not in (int, type(None)):
+        raise StoreError(f"{what} is damaged: its schema is {found!r:.99}, not a number")
     age = "a newer" if isinstance(found, int) and found > SCHEMA else "an older or unknown"
     raise StoreError(
         f"{what} has store schema {found!r}, this version reads schema {SCHEMA}: "
@@ -138,12 +135,29 @@ def read_table(path: Path) -> pa.Table:
     Raises:
       StoreError: The file is damaged (pages are checked against their checksums).
     """
+    table = _read(path, _all_rows, f"{path.name} is damaged")
+    if empty := [name for name in _COLUMNS if name != "value" and table[name].null_count]:
+        raise StoreError(f"{path.name} is damaged: it has rows without {', '.join(empty)}")
+    return table
+
+
+def _all_rows(file: Any) -> pa.Table:
+    return pq.ParquetFile(file, page_checksum_verification=True).read()
+
+
+def _read(path: Path, read: Callable[[Any], T], what: str) -> T:
+    """Call ``read`` with the opened file: pyarrow takes some paths for addresses of other places.
+
+    Raises:
+      StoreError: It cannot be read; the message begins with ``what`` went wrong.
+    """
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(
-            f"{path.name} is damaged ({_first_line(error)}): delete it and run again"
-        ) from error
+        with path.open("rb") as file:
+            return read(file)
+    # What pyarrow cannot read it refuses with errors of its own, most but not all of them
+    # ValueErrors; text that is not UTF-8 with one; absurd lengths with the others.
+    except (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError) as error:
+        raise StoreError(f"{what} ({_first_line(error)}): delete it and run again") from error
 
 
 def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

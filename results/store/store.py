@@ -19,24 +19,27 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from velodrome.foundation.errors import StoreError
-from velodrome.foundation.files import atomic_write_json
+from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.results.store import shard_file, validation
 from velodrome.results.store.cell import Cell, ShardRecord, planned_cells
 from velodrome.results.store.json_files import (
     Json,
     Problem,
     Problems,
+    checked,
     needed,
     read_json,
-    read_object,
     read_records,
 )
 from velodrome.results.store.plan import Plan
+from velodrome.results.store.records import Failure, Manifest, ShardMetadata, SuiteRecord, Timing
+
+T = TypeVar("T")
 
 _FAILED = ".failed"
 
@@ -57,17 +60,18 @@ class Store:
         self,
         directory: Path,
         *,
-        manifest: Json,
+        manifest: Manifest,
         plan: Plan,
-        suite: Json,
+        suite: SuiteRecord,
         read_only: bool = False,
+        problems: Problems | None = None,
     ) -> None:
         self.directory = directory
         self.manifest = manifest
         self.plan = plan
         self.suite = suite
         self.read_only = read_only
-        self._problems = Problems()
+        self._problems = problems or Problems()
 
     @classmethod
     def create(
@@ -95,9 +99,10 @@ class Store:
             differs), or shards of an unknown one, or is a file.
           VelodromeError: It cannot be written.
         """
-        path = Path(directory)
+        path = resolved(directory)
         manifest = {"schema": shard_file.SCHEMA, "kind": validation.KIND, **manifest}
-        validation.check_manifest(manifest, path)
+        said = validation.check_manifest(manifest, path)
+        whole = checked(SuiteRecord, suite, path / "suite.json")
         if cls.exists(path):
             store = cls.open(path)
             store.check_same(manifest, suite)
@@ -111,35 +116,41 @@ class Store:
         atomic_write_json(path / "suite.json", dict(suite))
         atomic_write_json(path / "plan.json", plan.to_json())
         atomic_write_json(path / "manifest.json", manifest)
-        return cls(path, manifest=manifest, plan=plan, suite=suite)
+        return cls(path, manifest=said, plan=plan, suite=whole)
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], *, read_only: bool = False) -> Store:
         """Open an existing store; write nothing.
 
         Args:
-              read_only: Whether the writing methods refuse to write.
+          read_only: Whether the writing methods refuse to write. Then damaged parts of its JSON
+            that reports can do without are problems, and no errors.
 
         Raises:
           StoreError: There is no store, its JSON is damaged, it has another schema, or its plan
             is not the one that it was made with.
         """
-        path = Path(directory)
+        path, problems = resolved(directory), Problems()
+        report = problems.add if read_only else None
         if not (path / "manifest.json").is_file():
             raise StoreError(
                 f"{path} is not a result store: it has no manifest.json. "
                 "Give the directory that was passed to `velodrome run --out`"
             )
-        content = needed(read_json, path / "manifest.json")
-        manifest = validation.check_manifest(content, path)
-        suite = needed(read_object, path / "suite.json")
-        plan = validation.read_plan(path, manifest)
-        return cls(path, manifest=manifest, plan=plan, suite=suite, read_only=read_only)
+        with needed():
+            content = read_json(path / "manifest.json")
+            manifest = validation.check_manifest(content, path, report=report)
+            content = read_json(path / "suite.json")
+            suite = checked(SuiteRecord, content, path / "suite.json", report=report)
+            plan = validation.read_plan(path, manifest)
+        return cls(
+            path, manifest=manifest, plan=plan, suite=suite, read_only=read_only, problems=problems
+        )
 
     @staticmethod
     def exists(directory: str | os.PathLike[str]) -> bool:
         """Whether there is a store; raise a `StoreError` if there is a file of that name."""
-        path = Path(directory)
+        path = resolved(directory)
         if path.exists() and not path.is_dir():
             raise StoreError(
                 f"{path} is a file, but a store of results is a directory: choose another name"
@@ -154,11 +165,11 @@ class Store:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Truncated, damaged and foreign files, which are skipped: never used.
+        """Truncated, damaged and foreign files, which are skipped, wholly or in part.
 
-        Found by reading all metadata, and all curves that were asked for so far.
+        Found by reading everything but curves, and all curves that were asked for so far.
         """
-        self.shards()
+        _ = self.shards(), self.timings, self.timing_failures, self.failures
         return self._problems.present()
 
     # Writing
@@ -169,7 +180,7 @@ class Store:
         Args:
           columns: ``lane``, ``step``, ``split``, ``metric``, ``value``; equally long arrays.
           metadata: ``cell``, ``lanes``, ``data`` and whatever else is known; ``schema``,
-            ``shard``, ``suite_hash`` and ``protocol_hash`` are filled in.
+            ``shard`` and the hashes of suite, protocol and plan are filled in.
 
         Returns:
           The path of the file.
@@ -179,16 +190,18 @@ class Store:
           VelodromeError: It cannot be written; nothing is left half-written.
         """
         self._check_writable()
+        path, plan_hash = self._shard_path(shard_id), self.manifest.get("plan_hash")
         full = {
+            "schema": shard_file.SCHEMA,
             "shard": shard_id,
             "suite_hash": self.manifest["suite"]["hash"],
             "protocol_hash": self.manifest["protocol_hash"],
+            **({"plan_hash": plan_hash} if plan_hash else {}),
             **metadata,
         }
-        reason = self._foreign(shard_id, full)
+        reason = self._foreign(shard_id, checked(ShardMetadata, full, path))
         if reason:
             raise StoreError(f"the shard {shard_id} does not belong in {self.directory}: {reason}")
-        path = self._shard_path(shard_id)
         shard_file.write(path, columns, full)
         self._problems.solved(path)
         (self.directory / "failures" / f"{shard_id}.json").unlink(missing_ok=True)
@@ -238,10 +251,10 @@ class Store:
                     path.replace(target)
                     moved += 1
         # A manifest without the hash goes with every plan: no moment in between is a damaged store.
-        manifest = {name: value for name, value in self.manifest.items() if name != "plan_hash"}
-        atomic_write_json(self.directory / "manifest.json", manifest)
+        unhashed: Manifest = {**self.manifest, "plan_hash": None}
+        atomic_write_json(self.directory / "manifest.json", unhashed)
         atomic_write_json(self.directory / "plan.json", plan.to_json())
-        self.manifest = {**manifest, "plan_hash": plan.hash}
+        self.manifest: Manifest = {**unhashed, "plan_hash": plan.hash}
         atomic_write_json(self.directory / "manifest.json", self.manifest)
         self.plan = plan
         return moved
@@ -270,21 +283,21 @@ class Store:
         )
 
     @property
-    def timings(self) -> dict[str, dict[str, Any]]:
+    def timings(self) -> dict[str, Timing]:
         """Timing records by cell id."""
-        found = self._read_records("timings")
+        found = self._read_records(Timing, "timings")
         return {name: record for name, record in found.items() if not name.endswith(_FAILED)}
 
     @property
-    def timing_failures(self) -> dict[str, dict[str, Any]]:
+    def timing_failures(self) -> dict[str, Failure]:
         """Why cells could not be timed, by cell id."""
-        found = self._read_records("timings", f"*{_FAILED}.json")
+        found = self._read_records(Failure, "timings", f"*{_FAILED}.json")
         return {name.removesuffix(_FAILED): record for name, record in found.items()}
 
     @property
-    def failures(self) -> dict[str, dict[str, Any]]:
+    def failures(self) -> dict[str, Failure]:
         """Failure records by shard id."""
-        return self._read_records("failures")
+        return self._read_records(Failure, "failures")
 
     # Parts
 
@@ -292,7 +305,7 @@ class Store:
         try:
             if path.suffix != ".parquet":
                 raise StoreError(f"{path.name} is not a shard: it is no .parquet file")
-            metadata = shard_file.read_metadata(path)
+            metadata = shard_file.read_metadata(path, report=self._problems.add)
             reason = self._foreign(path.stem, metadata)
             if reason:
                 raise StoreError(f"{path.name} is foreign: {reason}")
@@ -301,7 +314,7 @@ class Store:
             return None
         return ShardRecord(path, metadata)
 
-    def _foreign(self, shard_id: str, metadata: Json) -> str:
+    def _foreign(self, shard_id: str, metadata: ShardMetadata) -> str:
         return validation.foreign(shard_id, metadata, manifest=self.manifest, plan=self.plan)
 
     def _shard_path(self, shard_id: str) -> Path:
@@ -317,5 +330,5 @@ class Store:
         atomic_write_json(path, dict(record))
         return path
 
-    def _read_records(self, folder: str, pattern: str = "*.json") -> dict[str, dict[str, Any]]:
-        return read_records(self.directory / folder, self._problems.add, pattern=pattern)
+    def _read_records(self, kind: type[T], folder: str, pattern: str = "*.json") -> dict[str, T]:
+        return read_records(kind, self.directory / folder, self._problems.add, pattern=pattern)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store.json_files import Json, needed, read_json
-from velodrome.results.store.plan import Plan
+from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.json_files import Json, Report, checked, read_json
+from velodrome.results.store.plan import Hyperparameters, Lane, Plan
+from velodrome.results.store.records import Manifest, ProtocolRecord, ShardMetadata
 from velodrome.results.store.shard_file import check_schema
 
 KIND = "velodrome-store"
@@ -16,8 +18,10 @@ KIND = "velodrome-store"
 _NAMED_TASKS = 3
 
 
-def check_manifest(manifest: object, directory: Path) -> Json:
+def check_manifest(manifest: object, directory: Path, *, report: Report | None = None) -> Manifest:
     """Return the manifest of a store if it says which suite and protocol the store is of.
+
+    With ``report``, damaged facts that nothing depends on are left out and reported.
 
     Raises:
       StoreError: It does not, or has another schema.
@@ -26,23 +30,19 @@ def check_manifest(manifest: object, directory: Path) -> Json:
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise StoreError(f"{path} does not belong to a velodrome store")
     check_schema(manifest.get("schema"), what=f"the store {directory}")
-    suite = manifest.get("suite")
-    if not isinstance(suite, dict) or "hash" not in suite or "protocol_hash" not in manifest:
-        raise StoreError(
-            f"{path} lacks suite.hash or protocol_hash: put the original file back, or choose "
-            "another directory and run the suite again"
-        )
-    return manifest
+    if "protocol" in manifest:  # what results mean depends on all of it
+        checked(ProtocolRecord, manifest["protocol"], path)
+    return checked(Manifest, manifest, path, report=report)
 
 
-def read_plan(directory: Path, manifest: Json) -> Plan:
+def read_plan(directory: Path, manifest: Manifest) -> Plan:
     """Return the plan of a store.
 
     Raises:
       StoreError: The file is damaged, or its hash is not the manifest's ``plan_hash``.
     """
     path = directory / "plan.json"
-    content = needed(read_json, path)
+    content = read_json(path)
     try:
         plan = Plan.from_json(content)
         recorded = manifest.get("plan_hash")
@@ -53,8 +53,7 @@ def read_plan(directory: Path, manifest: Json) -> Plan:
             )
     except StoreError as problem:
         raise StoreError(
-            f"{path} is not the plan that this store was made with: {problem}. "
-            "Put the original file back, or choose another directory and run the suite again"
+            f"{path} is not the plan that this store was made with: {problem}"
         ) from problem
     return plan
 
@@ -110,12 +109,12 @@ def _differences(there: tuple[Json, Json], asked: tuple[Json, Json]) -> Iterator
 def _tasks(suite: Json) -> dict[str, str]:
     found = {}
     for entry in suite.get("tasks", ()):
-        spec, digest = entry.get("spec", {}), str(entry.get("hash"))
-        found[digest] = str(spec.get("name") or f"{spec.get('family', 'task')}-{digest[:8]}")
+        spec, digest = entry.get("spec", {}), entry.get("hash", "")
+        found[digest] = spec.get("name") or f"{spec.get('family', 'task')}-{digest[:8]}"
     return found
 
 
-def foreign(shard_id: str, metadata: Json, *, manifest: Json, plan: Plan) -> str:
+def foreign(shard_id: str, metadata: ShardMetadata, *, manifest: Manifest, plan: Plan) -> str:
     """Return why a shard does not belong to a store; empty when it does.
 
     The plan's hash is not compared: the ids of shard and cell stand for all that its numbers depend
@@ -131,8 +130,17 @@ def foreign(shard_id: str, metadata: Json, *, manifest: Json, plan: Plan) -> str
             return f"its {key} is {metadata.get(key)!r}, the store's is {value!r}"
     if not plan.has_shard(shard_id):
         return "the store's plan has no such shard"
-    cell, planned = metadata.get("cell", {}).get("id"), plan.shard(shard_id).cell
-    return "" if cell == planned else f"its cell is {cell!r}, the plan's is {planned!r}"
+    cell, planned = metadata["cell"]["id"], plan.shard(shard_id)
+    if cell != planned.cell:
+        return f"its cell is {cell!r}, the plan's is {planned.cell!r}"
+    if _runs(metadata["lanes"]) != _runs(planned.lanes):
+        return "its runs (lanes, seeds, hyperparameters) are not the plan's"
+    return ""
+
+
+def _runs(lanes: Iterable[Lane | LaneInfo]) -> list[tuple[int, int, Hyperparameters]]:
+    ordered = sorted(lanes, key=lambda lane: lane.lane)
+    return [(lane.lane, lane.seed, dict(lane.hyperparameters)) for lane in ordered]
 
 
 def _text(value: object) -> str:

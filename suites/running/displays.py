@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -13,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from velodrome.foundation.errors import UnknownNameError
+from velodrome.foundation.streams import is_terminal
 from velodrome.foundation.text import duration
 from velodrome.results.store.plan import Plan
 from velodrome.suites.running.engines.base import SHARD, Job
@@ -50,7 +52,9 @@ class PlainProgress(Tracker):
         super().job_failed(job, kind, message, again=again)
 
     def say(self, message: str) -> None:
-        print(message, file=self._out, flush=True)
+        # Training does not end because nobody reads about it any more.
+        with contextlib.suppress(OSError, ValueError):
+            print(message, file=self._out, flush=True)
 
     def _line(self, cell: CellState) -> None:
         self._last = time.monotonic()
@@ -127,7 +131,7 @@ def choose_progress(choice: str | Progress) -> Progress:
     if not isinstance(choice, str):
         return choice
     if choice == "auto":
-        choice = "live" if sys.stderr.isatty() else "plain"
+        choice = "live" if is_terminal(sys.stderr) else "plain"
     makers = {"live": LiveProgress, "plain": PlainProgress, "silent": Tracker}
     if choice not in makers:
         raise UnknownNameError("progress display", choice, ["auto", *makers])

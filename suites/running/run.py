@@ -11,9 +11,9 @@ from pathlib import Path
 import jax
 
 from velodrome.foundation.errors import PlanError
-from velodrome.foundation.files import exclusive_directory
+from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
-from velodrome.results.store.json_files import Json
+from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
@@ -52,6 +52,7 @@ class RunResult:
       done: Shards trained by this call.
       already: Shards that were in the store before.
       failed: Failure records by shard id, of those that are not in the store.
+      missing: Shards that are not in the store now, failed or not.
       seconds: Wall time of this call.
     """
 
@@ -59,7 +60,8 @@ class RunResult:
     cells: tuple[CellOverview, ...]
     done: int = 0
     already: int = 0
-    failed: Mapping[str, Json] | None = None
+    failed: Mapping[str, Failure] | None = None
+    missing: int = 0
     seconds: float = 0.0
     dry_run: bool = False
 
@@ -129,7 +131,7 @@ def run(
       UnknownNameError: A suite, optimizer, family or data set is not known.
       VelodromeError: Nothing can be written to ``out``.
     """
-    began = time.monotonic()
+    began, out = time.monotonic(), resolved(out)
     chosen = with_data(as_suite(suite), data).override(
         optimizers=optimizers,
         seeds=seeds,
@@ -166,7 +168,7 @@ def run(
         say = print if progress == "auto" else display.say
         for line in [*lines[:-1], *notes, lines[-1]]:
             say(line)
-        return RunResult(Path(out), cells, dry_run=True)
+        return RunResult(out, cells, dry_run=True)
     check_data(chosen)
     store = open_store(loaded, out, plan)
     with exclusive_directory(store.directory):
@@ -199,7 +201,8 @@ def run(
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )
-    return RunResult(store.directory, cells, done, already, failed, seconds)
+    missing = shards - already - done
+    return RunResult(store.directory, cells, done, already, failed, missing, seconds)
 
 
 def _run(

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from velodrome.foundation import files
-from velodrome.foundation.errors import StoreError, WriteError
+from velodrome.foundation.errors import SpecError, StoreError, WriteError
 
 
 def test_writes_whole_files(tmp_path):
@@ -14,6 +14,21 @@ def test_writes_whole_files(tmp_path):
     files.atomic_write_json(target, {"a": [1, 2.5]})
     assert target.read_text() == '{\n "a": [\n  1,\n  2.5\n ]\n}\n'
     assert [path.name for path in target.parent.iterdir()] == ["result.json"]
+
+
+def test_paths_are_resolved_by_one_rule(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert files.resolved("~/x") == tmp_path / "home" / "x"
+    assert files.resolved("exp:1") == tmp_path / "exp:1"
+    assert files.resolved(tmp_path) == tmp_path and files.resolved(".") == tmp_path
+    for empty in ("", " "):
+        with pytest.raises(SpecError, match="path: got .*the name of a file or directory"):
+            files.resolved(empty)
+    with pytest.raises(SpecError, match=r"\./~no-such-user-here/x is a plain name"):
+        files.resolved("~no-such-user-here/x")
+    monkeypatch.setenv("VELODROME_CACHE", "~/cache")
+    assert files.cache_dir() == tmp_path / "home" / "cache"
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

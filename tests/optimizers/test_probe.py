@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -91,6 +92,18 @@ def test_a_rate_is_static_only_where_it_must_be():
         traced=frozenset({"learning_rate", "decay"}),
     )
     assert probed(made).static == {"decay"}
+
+
+def test_a_factory_may_be_an_object_without_a_hash():
+    @dataclasses.dataclass
+    class Factory:
+        momentum: float = 0.9
+
+        def __call__(self, learning_rate):
+            schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, 10, 100)
+            return optax.sgd(schedule, momentum=self.momentum)
+
+    assert probed(as_spec("objects:factory", Factory())).static == {"learning_rate"}
 
 
 def test_what_fails_with_numbers_too_stays_as_it_is():

@@ -31,7 +31,8 @@ def test_our_curves_are_the_published_ones():
     for task in set(found["task"]):
         late = found[(found["task"] == task) & (found["step"] >= 1_000)]
         off = np.abs(np.asarray(late["ours"]) / np.asarray(late["published"]) - 1)
-        assert np.median(off) < 0.015 and off.max() < 0.04, task
+        few = 1 if np.asarray(late["seeds"])[0] == 5 else 2
+        assert np.median(off) < few * 0.015 and off.max() < few * 0.04, task
 
 
 def test_make_trains_the_tasks_whose_published_curves_are_here():

@@ -8,6 +8,7 @@ import pytest
 
 import velodrome
 from velodrome import cli
+from velodrome.suites.running.run import RunResult
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def run(*arguments: Any, **options: Any) -> Any:
         noted.append((arguments, options))
-        return SimpleNamespace(failed={})
+        return SimpleNamespace(failed={}, missing=0)
 
     monkeypatch.setattr(velodrome, "run", run)
     return noted
@@ -28,7 +29,7 @@ def test_options_reach_the_run(calls: list[Any]):
     more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
     assert cli.main([*words.split(), *more.split()]) == 0
     ((arguments, options),) = calls
-    assert arguments == ("demo", Path("x"))
+    assert arguments == ("demo", Path.cwd() / "x")
     assert options == {
         "optimizers": ["velo", "adam"],
         "seeds": 2,
@@ -52,7 +53,9 @@ def test_failed_shards_are_counted_and_exit_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     result = SimpleNamespace(
-        failed=dict.fromkeys(("0123", "4567"), {"message": "out of memory"}), directory=Path("x")
+        failed=dict.fromkeys(("0123", "4567"), {"message": "out of memory"}),
+        directory=Path("x"),
+        missing=2,
     )
     monkeypatch.setattr(velodrome, "run", lambda *_, **__: result)
     assert cli.main(["run", "demo", "--out", "x"]) == 1
@@ -73,3 +76,20 @@ def test_the_plan_of_all_83_on_another_device(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "x").exists()
     assert cli.main(["run", "smoke", "--out", str(tmp_path / "x"), "--device", "v100"]) == 2
     assert "--dry-run" in capsys.readouterr().err
+
+
+def test_shards_that_cannot_be_read_back_are_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    result = RunResult(tmp_path, (), done=1, missing=2)
+    monkeypatch.setattr(velodrome, "run", lambda *arguments, **options: result)
+    assert cli.main(["run", "smoke", "--out", str(tmp_path)]) == 1
+    assert "2 shards cannot be read back" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["run demo --out", "report", "metatrain --config toy --out"])
+def test_no_command_takes_an_empty_path_for_this_directory(
+    words: str, calls: list[Any], capsys: pytest.CaptureFixture[str]
+):
+    assert cli.main([*words.split(), ""]) == 2 and not calls
+    assert "Error parsing" in capsys.readouterr().err

@@ -8,11 +8,13 @@ import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.files import resolved
 
 _registry = ConstructorRegistry()
 
@@ -25,6 +27,20 @@ class _NotANumber(VelodromeError):
         super().__init__(word)
         self.word = word
         self.allowed = allowed
+
+
+@_registry.primitive_rule
+def _path(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """Resolve every path that a command is given, by the one rule for paths."""
+    if kind.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda given: resolved(given[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
 
 
 @_registry.primitive_rule

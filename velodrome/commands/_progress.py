@@ -15,6 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from velodrome.foundation.streams import is_terminal
+
 LINE_SECONDS = 30.0
 
 
@@ -32,7 +34,7 @@ class ProgressBars:
         self._last_line = time.monotonic()
 
     def __enter__(self) -> ProgressBars:
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             columns = (
                 (DownloadColumn(), TransferSpeedColumn())
                 if self._in_bytes

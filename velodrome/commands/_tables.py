@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.streams import is_terminal
 
 T = TypeVar("T")
 
@@ -51,10 +52,16 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     console().print(table)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would exit with 1, which is the verdict of some commands.
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Return a console on what is the standard output now."""
-    wide = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(emoji=False, file=sys.stdout, width=wide, highlight=False, soft_wrap=False)
+    wide = None if is_terminal(sys.stdout) else _PIPE_WIDTH
+    return _Console(emoji=False, file=sys.stdout, width=wide, highlight=False, soft_wrap=False)
 
 
 def _plain(cell: object) -> str:

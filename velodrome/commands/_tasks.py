@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError, which_object
+from velodrome.foundation.files import resolved
 from velodrome.foundation.place import Place
 from velodrome.foundation.source import load_file
 from velodrome.suites.catalog import is_path, load_suite, suites
@@ -64,13 +64,13 @@ def _is_collection(name: str) -> bool:
     if name.endswith(".json") or name in suites:
         return True
     # With a colon it may also be one task of a file: it is a file only if there is one.
-    return bool(name) and (Path(name).is_file() if ":" in name else is_path(name))
+    return bool(name) and (resolved(name).is_file() if ":" in name else is_path(name))
 
 
 def _members(name: str) -> list[TaskSpec]:
-    if name.endswith(".json") or (name not in suites and Path(name).is_file()):
+    if name.endswith(".json") or (name not in suites and resolved(name).is_file()):
         try:
-            content = _parse(Path(name).read_text(encoding="utf-8"), name)
+            content = _parse(resolved(name).read_text(encoding="utf-8"), name)
         except FileNotFoundError as error:
             raise VelodromeError(
                 f"there is no file {name} of tasks; `velodrome sample` writes one."

@@ -48,8 +48,8 @@ def run(
 
     You can interrupt it at any time: the same command resumes it, and the curves are those of an
     undisturbed run. A store holds one suite under one protocol. The exit status is 1 if some runs
-    failed; the others are kept. Results on stand-in data say so everywhere, and never mix with
-    others.
+    failed or are not in the store; the others are kept. Results on stand-in data say so everywhere,
+    and never mix with others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
@@ -84,13 +84,20 @@ def run(
         dry_run=dry_run,
         device=device,
     )
-    if not result.failed:
+    if not result.missing:
         return 0
-    failed = len(result.failed)
-    print(
-        f"velodrome: {plural(failed, 'shard')} failed; why is said above, and kept in "
-        f"{result.directory / 'failures'}. Run the same command again to try "
-        f"{'it' if failed == 1 else 'them'} once more.",
-        file=sys.stderr,
-    )
+    failed = len(result.failed or ())
+    if failed:
+        print(
+            f"velodrome: {plural(failed, 'shard')} failed; why is said above, and kept in "
+            f"{result.directory / 'failures'}. Run the same command again to try "
+            f"{'it' if failed == 1 else 'them'} once more.",
+            file=sys.stderr,
+        )
+    if lost := result.missing - failed:
+        print(
+            f"velodrome: {plural(lost, 'shard')} cannot be read back from {result.directory}; "
+            "`velodrome report` names the files and what is wrong with them.",
+            file=sys.stderr,
+        )
     return 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
+from velodrome.foundation.files import resolved
 from velodrome.optimizers.metatrain.config.inner import (
     ArchitectureConfig,
     PhaseConfig,
@@ -121,6 +122,7 @@ def _read_json(config: str | os.PathLike[str]) -> Any:
         if config not in builtin_configs():
             raise UnknownNameError("built-in meta-training config", config, builtin_configs())
         path = CONFIGS / f"{config}.json"
+    path = resolved(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

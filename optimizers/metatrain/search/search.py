@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from velodrome.foundation.errors import StoreError, VelodromeError
-from velodrome.foundation.files import atomic_write_json, atomic_write_text
+from velodrome.foundation.files import atomic_write_json, atomic_write_text, resolved
 from velodrome.optimizers.metatrain import directory, log
 from velodrome.optimizers.metatrain.card import Totals, compute_on_card
 from velodrome.optimizers.metatrain.config.reading import is_number
@@ -77,7 +77,7 @@ def search_numbers(
       SpecError: The config asks for what cannot be.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was found is saved.
     """
-    out = Path(out_dir)
+    out = resolved(out_dir)
     say = report or log.to_stderr
     strategy = Strategy(config.strategy, len(config.searched), seed=config.seed)
     specs = pool(config)

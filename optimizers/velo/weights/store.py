@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import UnknownNameError, WeightsError
-from velodrome.foundation.files import atomic_path
+from velodrome.foundation.files import atomic_path, resolved
 from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
 from velodrome.optimizers.velo.weights import official, safetensors
 from velodrome.optimizers.velo.weights.msgpack import parse_official
@@ -143,7 +143,7 @@ def save_weights(
       WeightsError: The weights are not finite or not of VeLO's form.
       VelodromeError: The file cannot be written; nothing is left half-written.
     """
-    target = Path(path).with_suffix(".safetensors")
+    target = resolved(path).with_suffix(".safetensors")
     full_card = {
         "name": target.stem,
         **(card or {}),
@@ -195,7 +195,7 @@ def weights_path(weights: str | os.PathLike[str]) -> Path:
         return built_in
     if is_name and not Path(text).exists():
         raise UnknownNameError("weights file or set of weights", text, weights_names())
-    return Path(text).expanduser()
+    return resolved(text)
 
 
 def _short_name(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.download import DownloadError, download
 from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
-from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir
+from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir, resolved
 from velodrome.taskgen.data.arrays import hash_arrays, map_arrays
 from velodrome.taskgen.data.info import SPLITS, DatasetInfo
 from velodrome.taskgen.data.published.facts import INFOS
@@ -78,6 +78,7 @@ def prepare(
             )
         return done
     info = next(info for info in INFOS if info.name == name)
+    source = None if source is None else resolved(source)
     encode, notes = _encoder(info, vocabulary)
     if fetch:
         if source is not None:
@@ -174,7 +175,7 @@ def _encoder(info: DatasetInfo, vocabulary: Path | None) -> tuple[Encode | None,
                 f"{info.name} needs the vocabulary of T5: give its sentencepiece.model with "
                 "--vocabulary FILE. docs/data.md says where to get it."
             )
-        return load_pieces(vocabulary)
+        return load_pieces(resolved(vocabulary))
     if vocabulary is not None:
         raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")
     return (encode_bytes if info.kind == "text" else None), {}

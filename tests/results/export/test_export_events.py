@@ -6,6 +6,7 @@ import struct
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_names_of_folders_differ_as_the_runs_do():
     assert len(names) == 8
     for name in names:
         assert not set(name) & set('/\\:*?"<>|') and name not in (".", "..")
+
+
+def test_long_names_of_folders_are_cut_and_still_differ(tmp_path: Path):
+    for label in ("x" * 300, "\u00e9" * 60):
+        names = {run_name(label, LaneInfo(seed)) for seed in range(3)}
+        assert len(names) == 3 and max(map(len, names)) <= 200
+        assert all(unquote(name).startswith(label[:20]) for name in names)
+        assert not any("%." in name for name in names)
+    store = make(tmp_path / "s", [Candidate("velo", (2.0,), label="x" * 300)], steps=50, seeds=1)
+    assert velodrome.export(store.store.directory, parts=["tensorboard"]).runs > 1
 
 
 def test_without_tensorboardx_the_extra_is_named_and_nothing_written(

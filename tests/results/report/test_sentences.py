@@ -56,9 +56,10 @@ def with_one_seed(made: Made) -> Store:
         "horizon": 100,
     }  # fmt: skip
     data = dict(vars(velo.data))
-    store.write_shard(planned["id"], rows, {"cell": about, "lanes": planned["lanes"], "data": data})
     (store.directory / "plan.json").write_text(json.dumps(plan))
-    return Store.open(store.directory)
+    store = Store.open(store.directory)
+    store.write_shard(planned["id"], rows, {"cell": about, "lanes": planned["lanes"], "data": data})
+    return store
 
 
 def test_seeds_are_those_that_there_are(tmp_path: Path):

@@ -18,9 +18,10 @@ from velodrome.results.report.sentences import count_lines
 from velodrome.results.report.text import markdown
 from velodrome.results.store.combined import open_stores
 from velodrome.results.store.provenance import KEY, add_costs, cost_text
+from velodrome.results.store.records import CostRecord, TrainedOptimizer
 from velodrome.results.store.store import Store
 
-TINY: dict[str, Any] = {
+TINY: CostRecord = {
     "optimizer": {"name": "velo", "version": 1, "identity": {"weights": "77"}},
     "amount": 0.783,
     "unit": "CPU hours",
@@ -81,18 +82,18 @@ def test_a_recorded_cost_is_never_changed(tmp_path: Path):
     assert (store.directory / "manifest.json").read_bytes() == before
     add_costs(store, [TINY])
     add_costs(store, [{**TINY, "amount": 9.0}])
-    assert Store.open(store.directory).manifest[KEY] == store.manifest[KEY] == [TINY]
+    assert Store.open(store.directory).manifest.get(KEY) == store.manifest.get(KEY) == [TINY]
 
 
 def test_stores_in_one_report_keep_their_costs(tmp_path: Path):
     """Two sets of weights with one label, each with the cost of its own; one of them in both."""
     first = store_of(tmp_path / "a", weights="77")
     add_costs(first, [TINY])
-    other = {"name": "velo:x", "version": 1, "identity": {"weights": "79"}}
+    other: TrainedOptimizer = {"name": "velo:x", "version": 1, "identity": {"weights": "79"}}
     second = store_of(tmp_path / "b", weights="79", name="velo:x")
     add_costs(second, [{**TINY, "optimizer": other, "amount": 4_000, "unit": "TPU-months"}, TINY])
     both = open_stores([first.directory, second.directory])
-    assert len(both.manifest[KEY]) == 2
+    assert len(both.manifest.get(KEY, [])) == 2
     costs = collect(both).context.meta_training
     assert costs["VeLO (tiny) [velo]"].startswith("0.78 CPU hours")
     assert costs["VeLO (tiny) [velo:x]"].startswith("4,000 TPU-months")
@@ -110,5 +111,5 @@ def test_exported_tables_say_it(tmp_path: Path):
     ("amount", "text"), [(0.783, "0.78"), (4000, "4,000"), (134.6, "130"), (1e-3, "0.001")]
 )
 def test_amounts_have_two_digits(amount: float, text: str):
-    cost = {"amount": amount, "unit": "hours", "source": "me"}
+    cost: CostRecord = {**TINY, "amount": amount, "unit": "hours", "source": "me", "detail": ""}
     assert cost_text(cost) == f"{text} hours (by me)"

@@ -114,7 +114,7 @@ def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
     store = Store.open(tmp_path / "out")
     statuses: dict[str, list[tuple[int, str]]] = {}
     for cell in store.cells():
-        records = [dict(record) for record in cell.failures]
+        records = list(cell.failures)
         statuses.setdefault(cell.name.rpartition(":")[2], []).append(
             (len(cell.shards), records[0]["kind"] if records else "")
         )

@@ -63,7 +63,7 @@ def _refuse_another(name: str, reader: Reader) -> None:
     for other, recipe in RECIPES.items():
         if recipe.tfds == RECIPES[name].tfds:
             continue
-        known = {file.sha256 for file in recipe.files}
+        known = {known for file in recipe.files for known in (file.sha256, file.content) if known}
         for file, facts in reader.files.items():
-            if facts.sha256 in known:
+            if facts.sha256 in known or facts.content in known:
                 raise DataError(f"{file} is a file of {other}, not of {name}; give the right one.")

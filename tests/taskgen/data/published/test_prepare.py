@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -66,24 +67,62 @@ def test_cifar_packed_and_unpacked(
     assert datasets.get(name).info.split_hashes == info.split_hashes
 
 
-def test_cifar_pickles_and_damaged_files_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def python_2_pickle(fields: dict[str, Any]) -> bytes:
+    """Return a dict of texts and lists as Python 2 pickles it, which is how CIFAR was made."""
+    parts = [b"\x80\x02}q\x01("]
+    for name, value in fields.items():
+        parts.append(b"U" + bytes([len(name)]) + name.encode())
+        if isinstance(value, bytes):
+            parts.append(b"T" + len(value).to_bytes(4, "little") + value)
+        else:
+            parts.append(b"]q\x02(" + b"".join(b"K" + bytes([number]) for number in value) + b"e")
+    return b"".join([*parts, b"u."])
+
+
+def python_3_pickle(fields: dict[str, Any]) -> bytes:
+    data = np.frombuffer(fields["data"], np.uint8).reshape(-1, 3072)
+    return pickle.dumps({**fields, "data": data}, protocol=2)
+
+
+@pytest.mark.parametrize("dumps", [python_2_pickle, python_3_pickle])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_as_torchvision_keeps_it_is_read_without_unpickling(
+    name: str, dumps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"\x80")
-    with pytest.raises(DataError, match="is pickled; nothing is unpickled.*binary version"):
-        prepare("cifar10", source=tmp_path)
-    (tmp_path / "cifar-100-binary").mkdir()
-    for file in ("train.bin", "test.bin"):
-        (tmp_path / "cifar-100-binary" / file).write_bytes(b"0" * 5000)
+    ten = name == "cifar10"
+    key, folder = ("labels", "cifar-10-batches-py") if ten else ("fine_labels", "cifar-100-python")
+    shrink(monkeypatch, name, counts={"train": 25, "test": 6})
+    images, labels = random_images(31, 32, 3), (np.arange(31) * 7) % (10 if ten else 100)
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)  # other data sets lie beside it
+    (tmp_path / folder).mkdir()
+    parts = {f"data_batch_{n + 1}": range(5 * n, 5 * n + 5) for n in range(5)}
+    parts = (
+        {**parts, "test_batch": range(25, 31)}
+        if ten
+        else {"train": range(25), "test": range(25, 31)}
+    )
+    for file, rows in parts.items():
+        planes = images[list(rows)].transpose(0, 3, 1, 2).tobytes()
+        fields = {"batch_label": b"training batch", "coarse_labels": [1, 2], "data": planes}
+        fields[key] = labels[list(rows)].tolist()
+        (tmp_path / folder / file).write_bytes(dumps({**fields, "filenames": []}))
+    monkeypatch.setattr(pickle, "loads", None)
+    record = prepare(name, source=tmp_path)
+    found, order = loaded(name), tfds_order(range(25), "train")[:20]
+    np.testing.assert_array_equal(found["train"]["image"], images[:25][order])
+    np.testing.assert_array_equal(found["train"]["label"], labels[:25][order])
+    assert record.form == "CIFAR pickles" and record.published is None
+
+
+def test_damaged_files_of_cifar_are_refused(tmp_path: Path):
+    for file in ("train.bin", "test.bin", "train", "test"):
+        folder = "cifar-100-binary" if file.endswith("bin") else "python/cifar-100-python"
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / file).write_bytes(b"0" * 5000)
     with pytest.raises(DataError, match="train.bin is cut off.*no multiple of 3,074"):
         prepare("cifar100", source=tmp_path)
-    write_tar(tmp_path / "cifar-100-binary.tar.gz", {"cifar-100-binary/train.bin": b"1"})
-    with pytest.raises(DataError, match="lacks test.bin"):
-        prepare("cifar100", source=tmp_path)
-    (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"\x1f\x8bnonsense")
-    with pytest.raises(DataError, match="cifar-100-binary.tar.gz is damaged"):
-        prepare("cifar100", source=tmp_path)
+    with pytest.raises(DataError, match="train is cut off, or no file of the Python version"):
+        prepare("cifar100", source=tmp_path / "python")
 
 
 def test_food101_from_its_folder_and_from_tfds(

@@ -48,7 +48,7 @@ def test_files_may_be_unpacked_and_in_a_folder(mnist: Path, tmp_path: Path, else
     packed = datasets.get("mnist").info.content_hash
     elsewhere()
     write_mnist(tmp_path / "other" / "raw", MNIST, packed=False)
-    assert prepare("mnist", source=tmp_path / "other").published is None
+    assert prepare("mnist", source=tmp_path / "other").published is False
     assert datasets.get("mnist").info.content_hash == packed
 
 
@@ -198,6 +198,46 @@ def test_whether_files_are_the_published_ones():
     assert is_published({"a": wrong, **unknown}, files) is False
     assert is_published({"a": right, **unknown}, files) is None
     assert is_published(unknown, files) is None and is_published({}, files) is None
+
+
+def test_files_packed_anew_are_the_published_ones(mnist: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another header of gzip is another file, with the same data in it."""
+    facts = {path.name: FileFacts.of(path, content=True) for path in mnist.iterdir()}
+    files = tuple(RawFile(f"http://nowhere/{n}", 1, "?", f.content) for n, f in facts.items())
+    shrink(monkeypatch, "mnist", files=files)
+    shrink(monkeypatch, "fashion_mnist", counts=COUNTS)
+    assert prepare("mnist", source=mnist).published is True
+    with pytest.raises(DataError, match="is a file of mnist, not of fashion_mnist"):
+        prepare("fashion_mnist", source=mnist)
+    labels = mnist / "t10k-labels-idx1-ubyte.gz"
+    assert is_published({"other": FileFacts.of(labels, content=True)}, files) is True
+    labels.write_bytes(labels.read_bytes()[:-9])  # damaged: what is in it is not known
+    assert FileFacts.of(labels, content=True).content == ""
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_the_folders_of_torchvision_and_of_kaggle_are_found(
+    name: str, mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Any
+):
+    shrink(monkeypatch, name, counts=COUNTS)
+    prepare(name, source=mnist)
+    expected = datasets.get(name).info.content_hash
+    write_mnist(tmp_path / "tv" / ("MNIST" if name == "mnist" else "FashionMNIST") / "raw", MNIST)
+    other = {split: images[::-1] for split, images in MNIST.items()}
+    write_mnist(tmp_path / "tv" / ("KMNIST" if name == "mnist" else "MNIST") / "raw", other)
+    write_mnist(tmp_path / "kaggle", MNIST, packed=False)
+    for path in sorted((tmp_path / "kaggle").iterdir()):
+        if "images" in path.name:
+            path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+        else:
+            content = path.read_bytes()
+            path.unlink()
+            path.mkdir()
+            (path / path.name).write_bytes(content)
+    for folder in ("tv", "kaggle"):
+        elsewhere()
+        prepare(name, source=tmp_path / folder)
+        assert datasets.get(name).info.content_hash == expected
 
 
 def test_tfds_prepares_what_it_can_with_tensorflow(

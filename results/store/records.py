@@ -1,0 +1,173 @@
+"""What the files of a store hold besides numbers and the plan: their schemas.
+
+Keys that are not required may be left out of a file; where a store is only read, they are left out
+as well if they are damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.plan import OptimizerRef, TaskRef
+
+
+class ProtocolRecord(TypedDict, total=False):
+    """The fields of the suite's protocol that reports use; it may have more."""
+
+    steps: int
+    seeds: int
+    baseline: str
+    baseline_multiple: int
+    eval_every: int
+    version: int
+
+
+class Device(TypedDict, total=False):
+    """What computed a result."""
+
+    platform: str
+    kind: str
+    threads: int
+    count: int
+
+
+class _NamedSuite(TypedDict):
+    hash: str
+
+
+class SuiteName(_NamedSuite, total=False):
+    name: str
+
+
+class TrainedOptimizer(TypedDict):
+    """An optimizer whose meta-training had a cost."""
+
+    name: str
+    version: int
+    identity: Mapping[str, object]
+
+
+class _Cost(TypedDict):
+    optimizer: TrainedOptimizer
+    amount: float
+    unit: str
+    source: str
+
+
+class CostRecord(_Cost, total=False):
+    """What the meta-training of an optimizer cost."""
+
+    detail: str | None
+
+
+class _Manifest(TypedDict):
+    schema: int
+    kind: str
+    suite: SuiteName
+    protocol_hash: str
+
+
+class Manifest(_Manifest, total=False):
+    """``manifest.json``: what a store is of, and where it was made."""
+
+    protocol: ProtocolRecord
+    plan_hash: str | None
+    data: str | None
+    command: str | None
+    created: str | None
+    versions: Mapping[str, str]
+    device: Device
+    meta_training: Sequence[CostRecord]
+
+
+class SpecRecord(TypedDict, total=False):
+    """The fields of a task's spec that reports use; it has more."""
+
+    family: str
+    name: str
+    batch_size: int
+
+
+class TaskRecord(TypedDict, total=False):
+    spec: SpecRecord
+    hash: str
+
+
+class SuiteRecord(TypedDict, total=False):
+    """``suite.json``."""
+
+    name: str
+    tasks: Sequence[TaskRecord]
+    optimizers: Sequence[str]
+
+
+class _ShardCell(TypedDict):
+    id: str
+    task: TaskRef
+    optimizer: OptimizerRef
+    horizon: int
+
+
+class _ShardMetadata(TypedDict):
+    schema: int
+    shard: str
+    cell: _ShardCell
+    lanes: tuple[LaneInfo, ...]
+    data: ShardData
+    suite_hash: str
+    protocol_hash: str
+
+
+class _ShardData(TypedDict):
+    name: str
+    content_hash: str
+    provenance: str
+
+
+class ShardData(_ShardData, total=False):
+    splits: Mapping[str, str]
+
+
+class ShardMetadata(_ShardMetadata, total=False):
+    """What a shard's file says about itself."""
+
+    plan_hash: str | None
+    protocol: Mapping[str, object]
+    versions: Mapping[str, str]
+    device: Device
+    started: str
+    seconds: float
+
+
+class Seconds(TypedDict, total=False):
+    """A measured time of a step."""
+
+    median: float
+    spread: float
+    samples: Sequence[float]
+
+
+class Timing(TypedDict, total=False):
+    """``timings/<cell id>.json``."""
+
+    cell: str
+    seconds_per_step: Seconds
+    baseline_seconds_per_step: Seconds | None
+    ratio: float | None
+    compile_seconds: float
+    memory_bytes: float
+    eval_seconds: float
+    device: Device
+    threads: int
+
+
+class Failure(TypedDict, total=False):
+    """``failures/<shard id>.json`` and ``timings/<cell id>.failed.json``."""
+
+    shard: str
+    cell: str
+    kind: str
+    message: str
+    time: str

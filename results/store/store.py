@@ -254,7 +254,7 @@ class Store:
         unhashed: Manifest = {**self.manifest, "plan_hash": None}
         atomic_write_json(self.directory / "manifest.json", unhashed)
         atomic_write_json(self.directory / "plan.json", plan.to_json())
-        self.manifest: Manifest = {**unhashed, "plan_hash": plan.hash}
+        self.manifest = {**unhashed, "plan_hash": plan.hash}
         atomic_write_json(self.directory / "manifest.json", self.manifest)
         self.plan = plan
         return moved

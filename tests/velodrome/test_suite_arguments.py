@@ -116,7 +116,8 @@ def test_help_of_run_shows_no_none(capsys: pytest.CaptureFixture[str]):
     assert "None" not in shown
 
 
-def test_a_folder_with_a_colon_in_its_name_is_no_separator():
+def test_a_folder_with_a_colon_in_its_name_is_no_separator(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     folder = Path("C:/mine")
     folder.mkdir(parents=True)
     task = TaskSpec("mlp", {}, DataSpec("digits"), 8, name="the one")

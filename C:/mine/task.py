@@ -1,3 +1,0 @@
-import velodrome
-
-one = velodrome.TaskSpec("mlp", {}, velodrome.DataSpec("digits"), 8)

@@ -47,8 +47,8 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
       directory: The new folder.
 
     Raises:
-      StoreError: The folder exists, a store is not readable or not complete, the command that it
-        records has the absolute path of some machine, or the stores do not belong together.
+      StoreError: The folder exists, a store is not readable, damaged or not complete, the command
+        that it records has the absolute path of some machine, or the stores do not belong together.
     """
     if directory.exists():
         raise StoreError(f"{directory} exists: remove it to publish the results again")
@@ -66,7 +66,11 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
 def refresh(directory: Path) -> None:
     """Write the report of a published folder, and the hashes of all its files."""
     with tempfile.TemporaryDirectory() as name:
-        drawn = report(published_stores(directory), name).directory
+        written = report(published_stores(directory), name)
+        if written.data.problems:
+            damaged = ", ".join(problem.path.name for problem in written.data.problems)
+            raise StoreError(f"files are damaged: {damaged}. Run the suite again to replace them")
+        drawn = written.directory
         for file in REPORT_FILES:
             shutil.copyfile(drawn / file, directory / file)
     lines = [f"{sha256_file(directory / path)}  {path}\n" for path in _paths(directory)]

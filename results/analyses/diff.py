@@ -22,6 +22,7 @@ from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.resample import multisets
 from velodrome.results.speedup.stats import (
     BAND_SEEDS,
+    FEW_TASKS,
     band,
     positions,
     uniforms,
@@ -51,8 +52,8 @@ TOTAL_COLUMNS = (
 
 ``change`` is the median over tasks of the tasks' changes; ``low`` and ``high`` are its 95% interval
 for the same tasks and new seeds, ``*_new_tasks`` for new tasks too; one seed has no interval, nor
-has one task. ``p`` is from Wilcoxon's signed-rank test over tasks, ``p_holm`` is after Holm's
-correction for the number of optimizers.
+have fewer than five tasks. ``p`` is from Wilcoxon's signed-rank test over tasks, ``p_holm`` is
+after Holm's correction for the number of optimizers.
 """
 _NAN = float("nan")
 
@@ -233,7 +234,7 @@ def total(changes: Sequence[Change]) -> dict[str, Any]:
         row |= {"change": float(np.exp(_middle(middles[:, None])[0])), "p": _wilcoxon(middles)}
         if max(len(change.logs) for change in known) > 1:
             row["low"], row["high"] = median_interval(tables, new_tasks=False)
-        if len(known) > 1:
+        if len(known) >= FEW_TASKS:
             row["low_new_tasks"], row["high_new_tasks"] = median_interval(tables, new_tasks=True)
     better = sum(change.verdict == "better" for change in known)
     worse = sum(change.verdict in WORSE for change in known)

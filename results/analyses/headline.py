@@ -191,7 +191,9 @@ def ratio_text(found: Aggregate, *, same_tasks: bool = False) -> str:
     if np.isnan(ends.low):
         return text
     low, high = ("" if not is_open else ">=" for is_open in (ends.low_open, ends.high_open))
-    return f"{text} [{low}{ends.low:.2f}, {high}{ends.high:.2f}]"
+    # Only a quotient of two optimizers' speedups can be unbounded: one of them is 0.
+    last = "unbounded" if np.isinf(ends.high) else f"{high}{ends.high:.2f}"
+    return f"{text} [{low}{ends.low:.2f}, {last}]"
 
 
 def share_text(found: Aggregate) -> str:

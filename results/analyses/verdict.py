@@ -73,7 +73,8 @@ def lead(results: Sequence[TaskResult], label: str, other: str) -> Lead:
             for side in sides
         ]
         with np.errstate(invalid="ignore"):
-            ends = Interval(*interval(np.nan_to_num(draws[0] - draws[1], nan=0.0)))
+            apart = draws[0] - draws[1]
+        ends = Interval(*interval(np.where(np.isnan(apart), 0.0, apart)))
     return Lead(Aggregate(value, new_tasks=ends), len(common), undecided=any(bounds))
 
 

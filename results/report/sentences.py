@@ -44,11 +44,12 @@ def _best_in_steps(data: ReportData, first: list[Headline]) -> str:
     found, second = lead(data.results, best.label, first[1].label), first[1]
     text += f"; then {second.label}, {second.median_text()}"
     if found.undecided:
-        return text + f": which of the two is faster is not decided at {tuned}'s budget."
-    if np.isnan(found.ratio.new_tasks.low):
+        return text + f" (which of the two is faster is not decided within {tuned}'s budget)."
+    if np.isnan(found.ratio.new_tasks.low) or not np.isfinite(found.ratio.value):
         return text + "."
     sure = "significant" if significance(found.ratio) else "not significant"
-    return text + f", a difference of {ratio_text(found.ratio)} on {found.tasks}, {sure}."
+    ratio = f"{best.label} over it on {plural(found.tasks, 'task')}: {ratio_text(found.ratio)}"
+    return text + f" ({ratio}, {sure})."
 
 
 def _in_seconds(data: ReportData, first: list[Headline]) -> str:

@@ -92,8 +92,10 @@ class PatchEmbedding(nnx.Module):
     def __init__(self, patch_size: int, channels: int, features: int, *, rngs: nnx.Rngs):
         self.patch_size = patch_size
         shape = (patch_size, patch_size, channels, features)
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros((features,)))
+        self.kernel = nnx.Param(
+            nnx.initializers.lecun_normal(dtype=jnp.float32)(rngs.params(), shape)
+        )
+        self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
 
     def __call__(self, image: jax.Array) -> jax.Array:
         """Map f32[B,H,W,C] to f32[B,patches,features]."""

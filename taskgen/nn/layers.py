@@ -34,11 +34,12 @@ class BatchNorm(nnx.Module):
 
     def __init__(self, size: int, *, axes: int, scale: float = 1.0):
         shape = (1,) * (axes - 1) + (size,)
-        self.scale = nnx.Param(jnp.full(shape, scale))
-        self.offset = nnx.Param(jnp.zeros(shape))
-        self.mean = nnx.BatchStat(jnp.zeros((size,)))
-        self.variance = nnx.BatchStat(jnp.zeros((size,)))
-        self.weight = nnx.BatchStat(jnp.zeros((1,)))  # what the averages' weights add up to
+        self.scale = nnx.Param(jnp.full(shape, scale, jnp.float32))
+        self.offset = nnx.Param(jnp.zeros(shape, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros((size,), jnp.float32))
+        self.variance = nnx.BatchStat(jnp.zeros((size,), jnp.float32))
+        # What the averages' weights add up to.
+        self.weight = nnx.BatchStat(jnp.zeros((1,), jnp.float32))
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Normalise f32[..., size]; with ``train`` the moving averages take a step."""
@@ -48,7 +49,7 @@ class BatchNorm(nnx.Module):
             variance = jnp.square(x - mean).mean(axes, keepdims=True)
             for average, value in ((self.mean, mean), (self.variance, variance)):
                 average[...] = _step(average[...], jax.lax.stop_gradient(value).reshape(-1))
-            self.weight[...] = _step(self.weight[...], jnp.ones((1,)))
+            self.weight[...] = _step(self.weight[...], jnp.ones((1,), jnp.float32))
         else:
             weight = self.weight[...]
             trained = weight > 0

@@ -55,7 +55,11 @@ def _stateful(learning_rate: float) -> optax.GradientTransformation:
 
 @pytest.mark.parametrize(
     ("factory", "rates"),
-    [(optax.lion, (1e-4, 1e-3, 1e-2)), (optax.adam, (1e-7, 1e-6)), (optax.sgd, (1e-5,))],
+    [
+        (optax.lion, (1e-4, 1e-3, 1e-2)),
+        pytest.param(optax.adam, (1e-7, 1e-6), marks=pytest.mark.long),
+        pytest.param(optax.sgd, (1e-5,), marks=pytest.mark.long),
+    ],
 )
 def test_the_contract_does_not_depend_on_the_scale_of_rates(factory, rates: tuple[float, ...]):
     CHECKS["sweep"](_spec(factory, grid={"learning_rate": rates}))

@@ -69,6 +69,8 @@ def compare(
     for where, names in (("A", diff.only_in(first, second)), ("B", diff.only_in(second, first))):
         if names:
             console().print(f"only in {where}: {', '.join(names)}", markup=False)
+    for problem in (*first.problems, *second.problems):
+        console().print(f"skipped {problem.path}: {problem.reason}", markup=False)
     console().print()
     print_table(
         ("optimizer", "#tasks", "#B over A", "#95%, new seeds", "#95%, new tasks", "#p",

@@ -16,6 +16,7 @@ from velodrome.results.report.figures.figure import Plot, pages
 from velodrome.results.report.figures.style import (
     BASELINE_STYLE,
     handles,
+    inches_of,
     legend_above,
     new_figure,
     series_styles,
@@ -98,7 +99,8 @@ def draw(table: pd.DataFrame) -> Figure:
     ordered = table.drop_duplicates("point").sort_values("rate", kind="stable")
     points, rates_alone = list(ordered["point"]), not ordered["point"].str.contains("=").any()
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
-    figure = new_figure(4.6, 0.75 + max(1.0, 0.155 * len(tasks)))
+    names = 0.87 * inches_of(max(4, *map(len, points)), 8.0)  # they stand at 60 degrees
+    figure = new_figure(4.6, 0.55 + names + max(1.0, 0.155 * len(tasks)))
     axes = figure.add_subplot()
     grid = np.full((len(tasks), len(points)), np.nan)
     for y, (index, _) in enumerate(tasks):

@@ -40,19 +40,20 @@ def build(config: LearnedOptimizerConfig, view: ImageView, precision: str) -> Ta
         start_key, loop_key = jax.random.split(key)
 
         def step(carry: Carry, index: jax.Array) -> tuple[Carry, jax.Array]:
-            rows = first + index * config.inner_batch_size + jnp.arange(config.inner_batch_size)
+            examples = jnp.arange(config.inner_batch_size, dtype=jnp.int32)
+            rows = first + index * config.inner_batch_size + examples
             step_key = jax.random.fold_in(loop_key, index)
             return inner.step(weights, carry, step_key, deal(batch, rows), dynamic)
 
         # Only the carries are kept for the backward pass; a step is computed again there.
         step = jax.checkpoint(step, prevent_cse=False)
-        indices = jnp.arange(config.unroll_length)
+        indices = jnp.arange(config.unroll_length, dtype=jnp.int32)
         _, values = jax.lax.scan(step, inner.start(start_key, dynamic), indices)
         return values.mean()
 
     def training_loss(weights, state, key, batch, dynamic):
         keys = jax.random.split(key, config.problems)
-        firsts = per_problem * jnp.arange(config.problems)
+        firsts = per_problem * jnp.arange(config.problems, dtype=jnp.int32)
         problems = jax.vmap(unrolled, in_axes=(None, 0, None, 0, None))
         return problems(weights, keys, batch, firsts, dynamic).mean(), state
 

@@ -41,10 +41,10 @@ def mlp_features() -> Features:
     """Return gradient, parameter, and momenta at six fixed time scales."""
 
     def start(p):
-        return {"momentum": jnp.zeros((len(MLP_DECAYS), *p.shape))}
+        return {"momentum": jnp.zeros((len(MLP_DECAYS), *p.shape), jnp.float32)}
 
     def look(weights, memory, p, g):
-        momentum = _averaged(memory["momentum"], g, jnp.asarray(MLP_DECAYS))
+        momentum = _averaged(memory["momentum"], g, jnp.asarray(MLP_DECAYS, jnp.float32))
         return jnp.concatenate([g[None], p[None], momentum]), {"momentum": momentum}
 
     return Features(2 + len(MLP_DECAYS), dict, start, look)
@@ -64,22 +64,24 @@ def adafactor_features() -> Features:
     count = 2 + 2 * momenta + 2 * rms_count + 6 * factored
 
     def init():
-        return {f"{kind}_decay": jnp.zeros(len(decays)) for kind, decays in kinds.items()}
+        return {
+            f"{kind}_decay": jnp.zeros(len(decays), jnp.float32) for kind, decays in kinds.items()
+        }
 
     def start(p):
         memory = {
-            "momentum": jnp.zeros((momenta, *p.shape)),
-            "rms": jnp.zeros((rms_count, *p.shape)),
+            "momentum": jnp.zeros((momenta, *p.shape), jnp.float32),
+            "rms": jnp.zeros((rms_count, *p.shape), jnp.float32),
         }
         axes = factored_axes(p.shape)
         if axes is None:
-            return {**memory, "second": jnp.zeros((factored, *p.shape))}
+            return {**memory, "second": jnp.zeros((factored, *p.shape), jnp.float32)}
         rows, columns = (list(p.shape) for _ in axes)
         rows[axes[1]] = columns[axes[0]] = 1
         return {
             **memory,
-            "rows": jnp.zeros((factored, *rows)),
-            "columns": jnp.zeros((factored, *columns)),
+            "rows": jnp.zeros((factored, *rows), jnp.float32),
+            "columns": jnp.zeros((factored, *columns), jnp.float32),
         }
 
     def look(weights, memory, p, g):
@@ -122,7 +124,7 @@ def factored_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
 
 
 def _trained_decays(offsets: jax.Array, decays: tuple[float, ...]) -> jax.Array:
-    return 1 - (1 - jnp.asarray(decays)) * jnp.exp(10 * offsets)
+    return 1 - (1 - jnp.asarray(decays, jnp.float32)) * jnp.exp(10 * offsets)
 
 
 def _averaged(average: jax.Array, value: jax.Array, decays: jax.Array) -> jax.Array:

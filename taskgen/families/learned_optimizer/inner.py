@@ -41,7 +41,7 @@ def open_inner(config: InnerConfig, view: ImageView, precision: str) -> InnerPro
         hidden_size=config.rule_hidden_size,
         hidden_layers=config.rule_hidden_layers,
     )
-    worst = 1.5 * jnp.log(float(view.num_classes))
+    worst = 1.5 * jnp.log(jnp.float32(view.num_classes))
 
     def clipped(loss: jax.Array) -> jax.Array:
         return jnp.clip(jnp.where(jnp.isfinite(loss), loss, worst), 0.0, worst)
@@ -94,7 +94,7 @@ def outer_functions(view: ImageView, *, init: Init, loss: Loss) -> TaskFunctions
 
     def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
         value, _ = loss(params, state, key, batch, train=train, dynamic=dynamic)
-        return {"loss": (value, jnp.ones(()))}
+        return {"loss": (value, jnp.ones((), jnp.float32))}
 
     return TaskFunctions(
         init=init,

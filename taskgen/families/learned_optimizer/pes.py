@@ -36,7 +36,7 @@ from velodrome.taskgen.views import ImageView
 def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) -> TaskFunctions:
     inner = open_inner(config, view, precision)
     per_problem = config.unroll_length * config.inner_batch_size
-    signs = jnp.asarray([1.0, -1.0])
+    signs = jnp.asarray([1.0, -1.0], jnp.float32)
     published = config.credit == "published"
 
     def init(key: jax.Array, dynamic: Dynamic | None = None) -> tuple[PyTree, PyTree]:
@@ -47,10 +47,10 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
         state = {
             "carries": jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=1), carries),
             "counter": jax.random.randint(
-                counter_key, (config.problems,), 0, config.problem_length
+                counter_key, (config.problems,), 0, config.problem_length, jnp.int32
             ),
             "perturbations": jax.tree.map(
-                lambda leaf: jnp.zeros((config.problems, *leaf.shape)), weights
+                lambda leaf: jnp.zeros((config.problems, *leaf.shape), jnp.float32), weights
             ),
         }
         return weights, state
@@ -69,7 +69,8 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
 
         def step(state, index: jax.Array):
             carries, counter, started, renewed = state
-            rows = first + index * config.inner_batch_size + jnp.arange(config.inner_batch_size)
+            examples = jnp.arange(config.inner_batch_size, dtype=jnp.int32)
+            rows = first + index * config.inner_batch_size + examples
             moved, values = jax.vmap(inner.step, in_axes=(0, 0, None, None, None))(
                 pair,
                 carries,
@@ -82,9 +83,9 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
                 lambda new, old: jnp.where(over, new[started][None], old), fresh, moved
             )
             counter = jnp.where(over, 0, counter + 1)
-            counts = jnp.where(over, 0.0, 1.0)
+            counts = jnp.where(over, 0.0, 1.0).astype(jnp.float32)
             renewed |= counter == config.problem_length if published else over
-            before = jnp.where(renewed, 0.0, 1.0)
+            before = jnp.where(renewed, 0.0, 1.0).astype(jnp.float32)
             return (carries, counter, jnp.where(over, started + 1, started), renewed), (
                 values,
                 counts,
@@ -92,7 +93,7 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
             )
 
         start = (carries, counter, jnp.int32(0), jnp.bool_(False))
-        end, steps = jax.lax.scan(step, start, jnp.arange(config.unroll_length))
+        end, steps = jax.lax.scan(step, start, jnp.arange(config.unroll_length, dtype=jnp.int32))
         return *end, *steps
 
     def estimate(weights, state, key, batch, dynamic):
@@ -113,7 +114,7 @@ def build(config: LearnedOptimizerPESConfig, view: ImageView, precision: str) ->
             state["counter"],
             jax.random.split(problems_key, config.problems),
             batch,
-            per_problem * jnp.arange(config.problems),
+            per_problem * jnp.arange(config.problems, dtype=jnp.int32),
             dynamic,
         )
         share = counts / jnp.maximum(counts.sum(1, keepdims=True), 1.0)

@@ -135,7 +135,7 @@ def _network_rule(features: Features, hidden: list[int]) -> Rule:
         weights = features.init()
         for layer, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             weights[f"kernel_{layer}"] = kernel_init(jax.random.fold_in(key, layer), shape)
-            weights[f"bias_{layer}"] = jnp.zeros(shape[1])
+            weights[f"bias_{layer}"] = jnp.zeros(shape[1], jnp.float32)
         return weights
 
     def start(tensors):

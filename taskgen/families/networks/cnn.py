@@ -30,7 +30,7 @@ class CNN(nnx.Module):
             shape = (KERNEL, KERNEL, channels, width)
             conv = nnx.Dict(
                 kernel=nnx.Param(kernel_init(rngs.params(), shape)),
-                bias=nnx.Param(jnp.zeros(width)),
+                bias=nnx.Param(jnp.zeros(width, jnp.float32)),
             )
             setattr(self, f"conv_{layer}", conv)
             if self.normalized:

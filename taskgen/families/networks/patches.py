@@ -18,7 +18,7 @@ from velodrome.taskgen.views import ImageView
 LAYER_NORM_EPSILON = 1e-6
 POSITION_STD = 0.02
 MLP_BIAS_STD = 1e-6
-XAVIER = nnx.initializers.xavier_uniform()
+XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
 Keys = Iterator[jax.Array] | None
 """What dropout draws from; None where nothing is dropped."""
@@ -45,9 +45,9 @@ class Attention(nnx.Module):
 
         for name in ("query", "key", "value"):
             setattr(self, name, kernel((width, *heads)))
-            setattr(self, f"{name}_bias", nnx.Param(jnp.zeros(heads)))
+            setattr(self, f"{name}_bias", nnx.Param(jnp.zeros(heads, jnp.float32)))
         self.out = kernel((*heads, width))
-        self.out_bias = nnx.Param(jnp.zeros((width,)))
+        self.out_bias = nnx.Param(jnp.zeros((width,), jnp.float32))
 
     def project(self, x: jax.Array, name: str) -> jax.Array:
         kernel, bias = getattr(self, name), getattr(self, f"{name}_bias")
@@ -67,7 +67,7 @@ class AttentionBlock(nnx.Module):
 
     def __init__(self, config: ViTConfig, rngs: nnx.Rngs):
         self.rate = config.dropout
-        width, bias_init = config.hidden_size, nnx.initializers.normal(MLP_BIAS_STD)
+        width, bias_init = config.hidden_size, nnx.initializers.normal(MLP_BIAS_STD, jnp.float32)
 
         def dense(n_in: int, n_out: int) -> nnx.Linear:
             return nnx.Linear(n_in, n_out, kernel_init=XAVIER, bias_init=bias_init, rngs=rngs)
@@ -94,9 +94,11 @@ class ViT(nnx.Module):
         self.num_layers, self.rate = config.num_layers, config.dropout
         self.dropping = bool(config.dropout or config.attention_dropout)
         self.patches = PatchEmbedding(config.patch_size, view.channels, width, rngs=rngs)
-        self.class_token = nnx.Param(jnp.zeros((1, 1, width)))
+        self.class_token = nnx.Param(jnp.zeros((1, 1, width), jnp.float32))
         count = (view.size // config.patch_size) ** 2 + 1
-        positions = nnx.initializers.normal(POSITION_STD)(rngs.params(), (1, count, width))
+        positions = nnx.initializers.normal(POSITION_STD, jnp.float32)(
+            rngs.params(), (1, count, width)
+        )
         self.positions = nnx.Param(positions)
         for layer in range(config.num_layers):
             setattr(self, f"block_{layer}", AttentionBlock(config, rngs))

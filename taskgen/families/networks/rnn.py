@@ -37,7 +37,7 @@ class Vanilla(nnx.Module):
     hidden_init = staticmethod(DEFAULT_INIT)
 
     def __init__(self, inputs: int, units: int, *, initial: tuple[int, ...], rngs: nnx.Rngs):
-        self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(initial)))
+        self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(initial, jnp.float32)))
         self.input = nnx.Linear(inputs, units, kernel_init=DEFAULT_INIT, rngs=rngs)
         self.hidden = nnx.Linear(units, units, kernel_init=self.hidden_init, rngs=rngs)
 
@@ -58,7 +58,7 @@ class GRU(nnx.Module):
     """Gates z, r; ``a = tanh(W_a x + U_a (r h) + b_a)``; ``h' = (1 - z) h + z a``."""
 
     def __init__(self, inputs: int, units: int, *, initial: tuple[int, ...], rngs: nnx.Rngs):
-        self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(initial)))
+        self.initial = nnx.Dict(h=nnx.Param(jnp.zeros(initial, jnp.float32)))
         self.input = nnx.Linear(inputs, 3 * units, kernel_init=GRU_INIT, rngs=rngs)
         self.hidden_kernel = nnx.Param(GRU_INIT(rngs.params(), (units, 3 * units)))
 
@@ -78,12 +78,12 @@ class LSTM(nnx.Module):
     """Gates i, g, f, o of one kernel on [x, h]; 1 is added to the forget gate."""
 
     def __init__(self, inputs: int, units: int, *, initial: tuple[int, ...], rngs: nnx.Rngs):
-        zeros = jnp.zeros(initial)
+        zeros = jnp.zeros(initial, jnp.float32)
         self.initial = nnx.Dict(h=nnx.Param(zeros), c=nnx.Param(zeros))
         self.inputs = inputs
         kernel = DEFAULT_INIT(rngs.params(), (inputs + units, 4 * units))
         self.kernel = nnx.Param(kernel)
-        self.bias = nnx.Param(jnp.zeros(4 * units))
+        self.bias = nnx.Param(jnp.zeros(4 * units, jnp.float32))
 
     def project(self, x: jax.Array) -> jax.Array:
         return x @ self.kernel[: self.inputs] + self.bias[...][None, None]

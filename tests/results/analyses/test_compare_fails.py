@@ -103,12 +103,13 @@ def test_a_task_drawn_twice_has_its_seeds_drawn_twice():
         assert (low, high) == pytest.approx((1.0, np.exp(0.5)))
 
 
-def test_no_interval_of_one_seed_or_one_task():
-    one_seed = over_tasks(changes([0.1], [0.2], [0.4]))
+def test_no_interval_of_one_seed_or_few_tasks():
+    one_seed = over_tasks(changes([0.1], [0.2], [0.4], [0.3], [0.2]))
     assert np.isnan(one_seed["low"]) and np.isnan(one_seed["high"])
     assert one_seed["low_new_tasks"] < one_seed["high_new_tasks"]
-    one_task = over_tasks(changes([0.1, 0.3]))
-    assert np.isnan(one_task["low_new_tasks"]) and one_task["low"] < one_task["high"]
+    for few in ([0.1, 0.3],), ([0.1, 0.3],) * 4:
+        found = over_tasks(changes(*few))
+        assert np.isnan(found["low_new_tasks"]) and found["low"] < found["high"]
 
 
 def test_holm_counts_those_that_were_tested():

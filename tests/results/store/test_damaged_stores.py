@@ -16,6 +16,7 @@ import pytest
 from synthetic import Candidate, make
 
 import velodrome
+from velodrome import cli
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.typed import parse_json
 from velodrome.results.analyses.diff import compare_stores
@@ -244,7 +245,11 @@ def test_a_damaged_plan_is_refused_or_means_the_same(damaged: Path):
     ],
 )
 def test_a_damaged_part_is_named_and_the_rest_is_read(
-    tmp_path: Path, name: str, fields: dict[str, object], told: str
+    tmp_path: Path,
+    name: str,
+    fields: dict[str, object],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
 ):
     store = base_store(tmp_path / "store")
     path = store.directory / name
@@ -257,6 +262,8 @@ def test_a_damaged_part_is_named_and_the_rest_is_read(
     (problem,) = data.problems
     assert problem.path == path and told in problem.reason
     assert told in markdown(data).replace("\\", "") and len(data.summary) == 2
+    cli.main(["compare", str(store.directory), str(store.directory)])
+    assert f"skipped {path}: " in capsys.readouterr().out
     both = open_stores([store.directory, base_store(tmp_path / "other").directory])
     assert [found.path for found in both.problems] == [path]
     if path.parent == store.directory:  # what a run would go on with must be whole

@@ -9,10 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_tasks import quick, random_batch, small_spec
+from small_tasks import SMALL, quick, random_batch, small_spec
 
 import velodrome
+from velodrome.suites.catalog import frozen
+from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.sampler import MIXTURE
+from velodrome.taskgen.spec import TaskSpec
 
 DYNAMIC = {
     "cnn": {"activation": 3, "initializer": 1, "init_scale": 0.7},
@@ -60,3 +63,39 @@ def test_gradient_descent_lowers_the_loss(family, key, strict_dtypes):
     shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), task.shapes[0])
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params) == shapes
     assert losses[-1] < 0.9 * losses[0]
+
+
+PUBLISHED = (
+    "ImageMLP_Cifar10_128x128x128_BatchNorm_Relu",
+    "MLPMixer_Cifar100_tiny16",
+    "VIT_Cifar100_skinnydeep",
+    "LOpt_LearnableAdam_Cifar10_8_50",
+    "LOpt_AdafacMLPLOpt_FashionMnist_50",
+)
+
+
+def _wide_kinds() -> list[TaskSpec]:
+    published = {task.label: task for task in frozen("velodrome-extended").tasks}
+    published |= {task.label: task for task in frozen("velodrome-83").tasks}
+    return [
+        *map(small_spec, SMALL),
+        *(small_spec("rnn", cell=cell) for cell in ("vanilla", "lstm", "irnn")),
+        *(published[label] for label in PUBLISHED),
+    ]
+
+
+@pytest.mark.parametrize("spec", _wide_kinds(), ids=lambda spec: spec.label)
+def test_no_number_is_wider_than_32_bits_where_jax_has_64(spec):
+    """Traced where jax has 64 bits: parameters, state and loss, whose types are written down."""
+    task = velodrome.build(spec)
+    batch = batch_shapes(spec.view, spec.batch_size)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+
+        def start_and_loss(key, batch):
+            params, state = task.init(key)
+            return params, state, task.loss(params, state, key, batch, train=True)
+
+        found = jax.eval_shape(start_and_loss, jax.random.key(0), batch)
+    types = jax.tree.map(lambda leaf: leaf.dtype.name, found)
+    wide = {name for name in jax.tree.leaves(types) if name.endswith("64")}
+    assert not wide, types

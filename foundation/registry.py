@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
-import importlib.util
 import sys
-from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.definitions import code_of
 from velodrome.foundation.errors import UnknownNameError, VelodromeError, which_object
+from velodrome.foundation.place import Place
+from velodrome.foundation.source import FILE_MODULE, load_file, module_code
 
 T = TypeVar("T")
+
+#: What the code of something is, by name: hashes of sources, versions of packages.
+Code = dict[str, str]
 
 
 class Registry(Generic[T]):
@@ -31,6 +34,8 @@ class Registry(Generic[T]):
         :class:`VelodromeError` if the value is not of this kind.
       definition: Returns the function or class that a value is made of, so that a notebook's cell
         that runs again can be recognised.
+      parts: Returns everything that the numbers of a value depend on; see `code`.
+      modules: Whether ``module:object`` is a name too, where nothing is registered under it.
     """
 
     def __init__(
@@ -40,20 +45,31 @@ class Registry(Generic[T]):
         group: str,
         check: Callable[[str, object], None] | None = None,
         definition: Callable[[T], object] | None = None,
+        parts: Callable[[T], Iterable[object]] | None = None,
+        modules: bool = False,
     ):
         self.kind = kind
         self.group = group
         self._check = check
         self._definition = definition
+        self._parts = parts
+        self._modules = modules
         self._values: dict[str, T] = {}
         self._lazy: dict[str, str] = {}
+        self._own: frozenset[str] = frozenset()
+        self._plugins: dict[str, importlib.metadata.EntryPoint | None] = {}
+
+    def complete(self) -> None:
+        """Declare that all that is this project's own is registered."""
+        self._own = frozenset([*self._values, *self._lazy])
 
     def register(self, name: str, value: T) -> T:
         """Add ``value`` under ``name`` and return it.
 
-        An object may be added twice. A value made of a function or class of ``__main__`` replaces
-        the one made of the function or class that had its qualified name before, because a
-        notebook's cell may run again.
+        An object may be added twice. A value made of a function or class of ``__main__``, or of a
+        file that was given by its path, replaces the one made of the function or class that had
+        its qualified name before: a notebook's cell may run again, and an edited file is read
+        again.
 
         Raises:
           VelodromeError: The name already stands for something else.
@@ -77,22 +93,52 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Return the value of a registered name, an entry point, or ``path/to/file.py:object``.
 
+        A file that was edited since is read again.
+
         Raises:
           UnknownNameError: Nothing has that name; the message has the closest ones.
           VelodromeError: It was found, but could not be loaded or is not of this kind.
         """
-        if name in self._values:
-            return self._values[name]
+        return self._find(name)[0]
+
+    def load(self, name: str) -> tuple[T, Code]:
+        """Return what `get` returns, and what its code is: that of the code that runs.
+
+        See `module_code` and `code_of`. There is none for what is this project's own, whose
+        version is recorded everywhere.
+
+        Raises:
+          VelodromeError: Also if it was edited since this process imported it.
+        """
+        value, code = self._find(name)
+        return value, code()
+
+    def is_own(self, name: str) -> bool:
+        """Return whether a name is this project's own."""
+        return name in self._own
+
+    def _find(self, name: str) -> tuple[T, Callable[[], Code]]:
         if name in self._lazy:
             value = self._import(name, self._lazy[name])
-        elif ".py:" in name:
-            value = self._from_file(name)
+            self._run_check(name, value)
+            self._values[name] = value
+            del self._lazy[name]
+        if name in self._values:
+            value = self._values[name]
+            return value, lambda: self._code(name, value)
+        if place := self._place(name):
+            module = self._module(name, place)
+            value, code = self._member(module, place), lambda: module_code(module.__name__)
         else:
-            value = self._from_entry_point(name)
+            # Not kept: a module may be loaded again, and what is hashed is the module.
+            point = self._entry_point(name)
+            if point is None and name.endswith(".py"):
+                raise which_object(name)
+            if point is None:
+                raise UnknownNameError(self.kind, name, self.names())
+            value, code = self._import(name, point.value), lambda: _code_at(point)
         self._run_check(name, value)
-        self._values[name] = value
-        self._lazy.pop(name, None)
-        return value
+        return value, code
 
     def names(self) -> list[str]:
         """Return all names, of this project and of installed packages, sorted."""
@@ -119,31 +165,45 @@ class Registry(Generic[T]):
         before = self._values[name]
         if before is value:
             return True
-        cell = self._interactive_name(value)
-        return cell is not None and cell == self._interactive_name(before)
+        cell = self._defined_again(value)
+        return cell is not None and cell == self._defined_again(before)
 
-    def _interactive_name(self, value: T) -> str | None:
-        """Return the qualified name of the definition of ``value``, if ``__main__`` has it."""
+    def _defined_again(self, value: T) -> tuple[str, str] | None:
+        """Return where a value is defined, if that may run again: in a notebook, or in a file."""
         made_of = None if self._definition is None else self._definition(value)
-        interactive = getattr(made_of, "__module__", None) == "__main__"
-        return getattr(made_of, "__qualname__", None) if interactive else None
+        module = getattr(made_of, "__module__", None) or ""
+        again = module == "__main__" or module.startswith(FILE_MODULE)
+        return (module, getattr(made_of, "__qualname__", "")) if again else None
 
     def _points(self) -> list[importlib.metadata.EntryPoint]:
         return list(importlib.metadata.entry_points(group=self.group))
 
-    def _from_entry_point(self, name: str) -> T:
-        points = [point for point in self._points() if point.name == name]
-        if not points and name.endswith(".py"):
-            raise which_object(name)
-        if not points:
-            raise UnknownNameError(self.kind, name, self.names())
-        targets = sorted({point.value for point in points})
-        if len(targets) > 1:
-            raise VelodromeError(
-                f"more than one installed package provides a {self.kind} named {name!r} "
-                f"({', '.join(targets)}); uninstall one of them."
-            )
-        return self._import(name, targets[0])
+    def _code(self, name: str, value: T) -> Code:
+        """Return the code of a registered value."""
+        if name in self._own:
+            return {}
+        point = self._entry_point(name)
+        if point and getattr(sys.modules.get(point.module), point.attr, None) is value:
+            return _code_at(point)  # a plugin whose module registers it too
+        return code_of(*([value] if self._parts is None else self._parts(value)))
+
+    def _entry_point(self, name: str) -> importlib.metadata.EntryPoint | None:
+        if name not in self._plugins:
+            points = [point for point in self._points() if point.name == name]
+            targets = sorted({point.value for point in points})
+            if len(targets) > 1:
+                raise VelodromeError(
+                    f"more than one installed package provides a {self.kind} named {name!r} "
+                    f"({', '.join(targets)}); uninstall one of them."
+                )
+            if not points and name not in self._values:
+                return None  # it may be installed yet
+            self._plugins[name] = points[0] if points else None
+        return self._plugins[name]
+
+    def _place(self, name: str) -> Place | None:
+        place = Place.of(name)
+        return place if place and (self._modules or place.is_file) else None
 
     def _import(self, name: str, target: str) -> T:
         module_name, _, attribute = target.partition(":")
@@ -156,38 +216,36 @@ class Registry(Generic[T]):
                 f"{what}{': ' * bool(what)}{error}."
             ) from error
 
-    def _from_file(self, name: str) -> T:
-        path_text, _, attribute = name.rpartition(":")
-        module = load_module_file(path_text)
-        if not hasattr(module, attribute):
-            public = [known for known in vars(module) if not known.startswith("_")]
-            raise UnknownNameError(f"object in {path_text}", attribute, public)
-        return cast(T, getattr(module, attribute))
+    def _member(self, module: ModuleType, place: Place) -> T:
+        found: object = module
+        for attribute in place.attribute.split("."):
+            if isinstance(found, ModuleType) and not hasattr(found, attribute):
+                with contextlib.suppress(ImportError):  # no submodule: see what there is
+                    importlib.import_module(f"{found.__name__}.{attribute}")
+            if not hasattr(found, attribute):
+                public = [known for known in dir(found) if not known.startswith("_")]
+                raise UnknownNameError(f"object in {place.where}", attribute, public)
+            found = getattr(found, attribute)
+        return cast(T, found)
+
+    def _module(self, name: str, place: Place) -> ModuleType:
+        if place.is_file:
+            return load_file(place.where)
+        try:
+            return importlib.import_module(place.where)
+        except (Exception, SystemExit) as error:  # a user's module may raise anything
+            what = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+            raise VelodromeError(
+                f"the {self.kind} {name!r} cannot be loaded: {what}{error}. Give module:object, "
+                "with the module installed, or path/to/file.py:object."
+            ) from error
 
     def _run_check(self, name: str, value: object) -> None:
         if self._check is not None:
             self._check(name, value)
 
 
-def load_module_file(path: str) -> ModuleType:
-    """Import a Python file as a module, once for each file.
-
-    Raises:
-      VelodromeError: There is no such file, or running it failed.
-    """
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise VelodromeError(f"there is no file {path}; give path/to/file.py:object.")
-    module_name = f"_velodrome_file_{content_hash(str(file))[:16]}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a user's file may raise anything; name the file
-        del sys.modules[module_name]
-        raise VelodromeError(f"running {path} failed: {type(error).__name__}: {error}") from error
-    return module
+def _code_at(point: importlib.metadata.EntryPoint) -> Code:
+    dist = point.dist
+    version = {} if dist is None else {f"version of {dist.name}": dist.version}
+    return module_code(point.module) | version

@@ -32,7 +32,8 @@ def from_name(name: str, get: Callable[[str], OptimizerSpec]) -> OptimizerSpec:
     if not (0 < factor < math.inf and optimizer):
         form = "horizon:FACTOR:OPTIMIZER with a positive factor, such as horizon:0.25:velo"
         raise SpecError("optimizer", name, form)
-    return with_declared_horizon(get(optimizer), factor, name=name)
+    spec = get(optimizer)
+    return with_declared_horizon(spec, factor, name=f"{PREFIX}{text}:{spec.name}")
 
 
 def with_declared_horizon(spec: OptimizerSpec, factor: float, *, name: str) -> OptimizerSpec:

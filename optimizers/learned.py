@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from velodrome.foundation.errors import SpecError
@@ -34,7 +35,12 @@ def from_name(name: str, get: Callable[[str], OptimizerSpec]) -> OptimizerSpec:
             "velo: with the name or path of weights after the colon, such as "
             "velo:velo-tiny (`velodrome weights list` shows the names)",
         )
-    return _spec(name, name.removeprefix(PREFIX))
+    return _spec(portable(name), name.removeprefix(PREFIX))
+
+
+def portable(name: str) -> str:
+    """Return ``velo:WEIGHTS`` without the folders of a file of weights."""
+    return f"{PREFIX}{Path(name.removeprefix(PREFIX)).name}"
 
 
 def velo_tiny() -> OptimizerSpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.place import portable
 from velodrome.foundation.registry import Registry
 from velodrome.optimizers import from_path, horizon, learned
 from velodrome.optimizers.spec import OptimizerSpec
@@ -42,6 +44,11 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
             group="velodrome.optimizers",
             check=_check,
             definition=lambda optimizer: getattr(optimizer, "factory", optimizer),
+            parts=lambda optimizer: (
+                getattr(optimizer, "factory", optimizer),
+                getattr(optimizer, "eval_params", None),
+            ),
+            modules=True,
         )
 
     def get(self, name: str) -> OptimizerSpec:
@@ -55,25 +62,33 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
         for prefix, resolve in _PREFIXES.items():
             if name.startswith(prefix):
                 return resolve(name, self.get)
-        if ":" in name and ".py:" not in name:
-            found = from_path.load(name)
-            _check(name, found)
-        else:
-            found = super().get(name)
+        found, code = self.load(name)
         spec = from_path.as_spec(name, found)
-        if name in BUILT_IN or (spec is found and not spec.traced):
+        if code:
+            spec = dataclasses.replace(spec, identity={**spec.identity, "code": code})
+        if self.is_own(name) or (isinstance(found, OptimizerSpec) and not spec.traced):
             return spec
         from velodrome.optimizers.probe import probed  # noqa: PLC0415 - imports jax
 
         return probed(spec)
 
+    @staticmethod
+    def portable(name: str) -> str:
+        """Return a name without the folders of its files: one name from wherever they are seen."""
+        if name.startswith(horizon.PREFIX):
+            factor, _, optimizer = name.removeprefix(horizon.PREFIX).partition(":")
+            return f"{horizon.PREFIX}{factor}:{OptimizerRegistry.portable(optimizer)}"
+        if name.startswith(learned.PREFIX):
+            return learned.portable(name)
+        return portable(name)
 
-BUILT_IN = (
+
+optimizers = OptimizerRegistry()
+for _name in (
     *("adam", "adam_sqrt_decay", "adam_exp_decay", "adamw", "radam", "adabelief", "yogi", "lamb"),
     *("sgd", "sgdm", "rmsprop", "rmsprop_momentum", "adagrad", "adafactor", "lars", "fromage"),
-    *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw", "velo"),
-)
-optimizers = OptimizerRegistry()
-for _name in BUILT_IN[:-1]:
+    *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw"),
+):
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned:velo_tiny")
+optimizers.complete()

@@ -16,6 +16,7 @@ from velodrome.foundation.errors import (
     which_object,
 )
 from velodrome.foundation.files import resolved
+from velodrome.foundation.place import Place
 from velodrome.foundation.registry import Registry
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.published.tasks import group_of, published_tasks, refuse_missing
@@ -60,7 +61,8 @@ def load_suite(name: str) -> Suite:
         return _from_file(Path(name))
     if name.endswith(".py") and name not in suites:
         raise which_object(name)
-    if name not in suites and ".py:" not in name:
+    place = Place.of(name)
+    if name not in suites and not (place and place.is_file):
         whole, slash, group = name.partition("/")
         if slash and whole in suites:
             return part_of_suite(load_suite(whole), group)
@@ -196,3 +198,4 @@ suites: Registry[Suite | Callable[[], object]] = Registry(
 )
 for _name in FROZEN:
     suites.register(_name, functools.partial(frozen, _name))
+suites.complete()

@@ -9,6 +9,7 @@ from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.registry import optimizers
 from velodrome.suites.protocol import Protocol
 from velodrome.taskgen.spec import TaskSpec
 
@@ -53,12 +54,16 @@ class Suite:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of tasks, protocol and optimizers (names of suite and tasks do not count)."""
+        """SHA-256 of tasks, protocol and optimizers (names of suite and tasks do not count).
+
+        It is of what is asked for, as in two stores of the same suite. The code of optimizers and
+        families is in the identity of each cell.
+        """
         return content_hash(
             {
-                "tasks": [task.hash for task in self.tasks],
+                "tasks": [task.spec_hash for task in self.tasks],
                 "protocol": self.protocol.to_json(),
-                "optimizers": list(self.optimizers),
+                "optimizers": [optimizers.portable(name) for name in self.optimizers],
             }
         )
 
@@ -85,7 +90,7 @@ class Suite:
             "name": self.name,
             "protocol": self.protocol.to_json(),
             "optimizers": list(self.optimizers),
-            "tasks": [{"spec": task.to_json(), "hash": task.hash} for task in self.tasks],
+            "tasks": [{"spec": task.to_json(), "hash": task.spec_hash} for task in self.tasks],
         }
 
     @classmethod
@@ -98,7 +103,7 @@ class Suite:
         for key, expected in (("kind", KIND), ("schema", SCHEMA)):
             if content.get(key) != expected:
                 raise SpecError(f"suite.{key}", content.get(key), repr(expected))
-        optimizers = content.get("optimizers", ["adam", "velo"])
+        names = content.get("optimizers", ["adam", "velo"])
         for key, kind, allowed in (
             ("name", str, "a string"),
             ("tasks", list, "a list of tasks"),
@@ -108,23 +113,24 @@ class Suite:
                 raise SpecError("suite", sorted(content), f"a mapping with the key {key!r}")
             if not isinstance(content[key], kind):
                 raise SpecError(f"suite.{key}", content[key], allowed)
-        if not isinstance(optimizers, list) or not all(isinstance(o, str) for o in optimizers):
-            raise SpecError("suite.optimizers", optimizers, "a list of names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise SpecError("suite.optimizers", names, "a list of names")
         tasks = []
         for index, entry in enumerate(content["tasks"]):
             if not isinstance(entry, Mapping) or not isinstance(entry.get("spec"), Mapping):
                 raise SpecError(f"suite.tasks[{index}]", entry, "an object with the key 'spec'")
             task = TaskSpec.from_json(entry["spec"])
-            if entry.get("hash", task.hash) != task.hash:
+            if entry.get("hash", task.spec_hash) != task.spec_hash:
                 raise SpecError(
                     f"suite.tasks[{index}].hash",
                     entry["hash"],
-                    f"{task.hash}, the hash of the spec beside it: a frozen list must not change",
+                    f"{task.spec_hash}, the hash of the spec beside it: a frozen list must not "
+                    "change",
                 )
             tasks.append(task)
         return cls(
             name=content["name"],
             tasks=tuple(tasks),
             protocol=Protocol.from_json(content["protocol"]),
-            optimizers=tuple(optimizers),
+            optimizers=tuple(names),
         )

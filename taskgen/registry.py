@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from velodrome.foundation.definitions import ModuleName
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.foundation.registry import Registry
 from velodrome.taskgen.family import Family
@@ -21,12 +22,22 @@ def _check(name: str, value: object) -> None:
         )
 
 
+def _imported(function: object) -> object:
+    """Return the module of a function that is given by an import string."""
+    return ModuleName(function.partition(":")[0]) if isinstance(function, str) else function
+
+
 #: Another family is one file and one line below, or an entry point of another package.
 families: Registry[Family] = Registry(
     "family",
     group="velodrome.families",
     check=_check,
     definition=lambda family: family.network or family.build,
+    parts=lambda family: (
+        family.config,
+        family.view,
+        *map(_imported, (family.network, family.objective, family.normalize, family.build)),
+    ),
 )
 
 for _name, _home in {
@@ -43,6 +54,7 @@ for _name, _home in {
     "learned_optimizer_pes": "learned_optimizer.family:persistent",
 }.items():
     families.register_lazy(_name, f"velodrome.taskgen.families.{_home}")
+families.complete()
 
 
 def family(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.place import portable
 from velodrome.taskgen.budget import Budget, load_profile
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.registry import families
@@ -99,7 +100,9 @@ def sample_recorded(
     seen: Counter[str] = Counter()
     for index in range(count):
         name = family or str(mixture.sample(NamedRng(seed, "mixture", index), "family"))
-        yield _sample_one(NamedRng(seed, "family", name, data, seen[name]), name, data, budget)
+        yield _sample_one(
+            NamedRng(seed, "family", portable(name), data, seen[name]), name, data, budget
+        )
         seen[name] += 1
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.foundation.place import portable
 from velodrome.taskgen.augmentation import read_augmentations
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.registry import datasets
@@ -221,11 +222,22 @@ class TaskSpec:
         """How the task sees its data set; raises as :attr:`info` does."""
         return self.family_object.view(self.config, self.info)
 
-    @cached_property
+    @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON without the name."""
+        """The `spec_hash`; for a family that is not of this package, with its code as it is now.
+
+        So a task whose family was edited is another task.
+        """
+        _, code = families.load(self.family)
+        return content_hash([self.spec_hash, code]) if code else self.spec_hash
+
+    @cached_property
+    def spec_hash(self) -> str:
+        """SHA-256 of the canonical JSON without the name, and without the folders of files."""
         values = self.to_json()
         values.pop("name", None)
+        values["family"] = portable(self.family)
+        values["data"]["name"] = portable(self.data.name)
         return content_hash(values)
 
     @cached_property
@@ -242,7 +254,7 @@ class TaskSpec:
     @property
     def label(self) -> str:
         """The name, or else the family and the first digits of the hash."""
-        return self.name or f"{self.family}-{self.hash[:8]}"
+        return self.name or f"{portable(self.family)}-{self.spec_hash[:8]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON, without the fields that are at their default."""

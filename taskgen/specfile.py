@@ -28,7 +28,11 @@ def save_specs(
     """
     notes = [{}] * len(specs) if recorded is None else recorded
     tasks = [
-        {"spec": spec.to_json(), "hash": spec.hash, **({"recorded": dict(note)} if note else {})}
+        {
+            "spec": spec.to_json(),
+            "hash": spec.spec_hash,
+            **({"recorded": dict(note)} if note else {}),
+        }
         for spec, note in zip(specs, notes, strict=True)
     ]
     atomic_write_json(path, {"schema": SCHEMA, "kind": KIND, "tasks": tasks})
@@ -67,11 +71,12 @@ def _entry(where: str, entry: object) -> TaskSpec:
         spec = TaskSpec.from_json(entry["spec"])
     except SpecError as error:
         raise SpecError(f"{where}.{error.field}", error.value, error.allowed) from error
-    if entry.get("hash", spec.hash) != spec.hash:
+    if entry.get("hash", spec.spec_hash) != spec.spec_hash:
         raise SpecError(
             f"{where}.hash",
             entry["hash"],
-            f"{spec.hash}, the hash of the spec beside it; delete the hash if you edited the spec",
+            f"{spec.spec_hash}, the hash of the spec beside it; delete the hash if you edited the "
+            "spec",
         )
     return spec
 

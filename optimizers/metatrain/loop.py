@@ -18,6 +18,7 @@ from velodrome.optimizers.metatrain.checkpoint import load_checkpoint, read_reco
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
 from velodrome.optimizers.metatrain.directory import OTHERWISE, opened, stopping
 from velodrome.optimizers.metatrain.es.outer import OuterState
+from velodrome.optimizers.metatrain.es.tasks import pool_hash
 from velodrome.optimizers.metatrain.es.unroll import Carry
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.ray_workers import RayTrainer
@@ -125,7 +126,11 @@ def _metatrain(
     def save() -> Path:
         totals.seconds = started.seconds + time.perf_counter() - began
         totals.cpu_seconds = started.cpu_seconds + time.process_time() - cpu_began
-        record = {"config": config.hash, "totals": dataclasses.asdict(totals)}
+        record = {
+            "config": config.hash,
+            "tasks_hash": pool_hash(trainer.specs),
+            "totals": dataclasses.asdict(totals),
+        }
         record["episodes"] = {str(at): row.to_json() for at, row in state.episodes.items()}
         save_checkpoint(out / directory.CHECKPOINT, arrays(state), record)
         card = make_card(config, trainer.specs, totals, last_validation)
@@ -189,13 +194,18 @@ def restore(path: Path, trainer: MetaTrainer, config: MetaTrainConfig) -> tuple[
     """Return the state in a checkpoint, and what had been done by then.
 
     Raises:
-      StoreError: The checkpoint is damaged, or of another config.
+      StoreError: The checkpoint is damaged, or of another config or other tasks.
     """
     record = read_record(path)
     if record["config"] != config.hash:
         raise StoreError(
             f"{path} is from a run with another config ({record['config'][:8]}, this one is "
             f"{config.hash[:8]}). {OTHERWISE}"
+        )
+    if record.get("tasks_hash", tasks := pool_hash(trainer.specs)) != tasks:
+        raise StoreError(
+            f"{path} is from a run with other tasks: the code of a family has changed since. "
+            f"{OTHERWISE}"
         )
     rows = {int(at): row for at, row in record.get("episodes", {}).items()}
     episodes = {at: trainer.restored(at, row) for at, row in rows.items()}

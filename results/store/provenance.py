@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from velodrome.foundation.canonical import canonical_json
+from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store.cell import Cell, ShardRecord
 from velodrome.results.store.json_files import checked
@@ -44,7 +44,9 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
     data: dict[str, str] = {}
     for cell in cells:
         details = [f"version {cell.optimizer.version}"]
-        details += [f"{key} {value}" for key, value in cell.optimizer.identity.items()]
+        for key, value in cell.optimizer.identity.items():
+            # Of code, which has many parts, one hash.
+            details.append(f"{key} {content_hash(value) if key == 'code' else value}")
         optimizers.setdefault(cell.label, f"{cell.name}, " + ", ".join(details))
         data.setdefault(cell.data.name, f"{cell.data.provenance}, {cell.data.content_hash}")
     costs = costs_by_label(manifest, cells)

@@ -7,6 +7,7 @@ Layout::
     timings/<cell id>.json        seconds per step, measured apart
     timings/<cell id>.failed.json why they could not be measured
     failures/<shard id>.json      what went wrong
+    replaced/                     results of code or data that have changed since: never read
     report/                       figures and tables
 
 Opening never writes. Files are written under a temporary name and renamed.
@@ -41,6 +42,9 @@ from velodrome.results.store.records import Failure, Manifest, ShardMetadata, Su
 T = TypeVar("T")
 
 _FAILED = ".failed"
+
+#: The folder of results that belong to no planned cell any more.
+REPLACED = "replaced"
 
 
 class Store:
@@ -226,6 +230,34 @@ class Store:
     def write_failure(self, shard_id: str, record: Json) -> Path:
         """Write why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
         return self._write_record("failures", shard_id, {"shard": shard_id, **record})
+
+    def replace_plan(self, plan: Plan) -> int:
+        """Take another plan of the same suite.
+
+        Cells and shards that both plans have keep their results: their ids stand for everything
+        that they depend on. All other results move to the folder ``replaced``.
+
+        Returns:
+          How many files moved.
+        """
+        self._check_writable()
+        cells, shards = {cell.id for cell in plan.cells}, {shard.id for shard in plan.shards}
+        moved = 0
+        for folder, kept in (("shards", shards), ("failures", shards), ("timings", cells)):
+            for path in (self.directory / folder).glob("[!.]*"):
+                if path.stem.removesuffix(_FAILED) not in kept:
+                    target = self.directory / REPLACED / folder / path.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(target)
+                    moved += 1
+        # A manifest without the hash goes with every plan: no moment in between is a damaged store.
+        unhashed: Manifest = {**self.manifest, "plan_hash": None}
+        atomic_write_json(self.directory / "manifest.json", unhashed)
+        atomic_write_json(self.directory / "plan.json", plan.to_json())
+        self.manifest = {**unhashed, "plan_hash": plan.hash}
+        atomic_write_json(self.directory / "manifest.json", self.manifest)
+        self.plan = plan
+        return moved
 
     # Reading
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import PlanError
@@ -32,7 +33,21 @@ from velodrome.taskgen.data.verify import hash_problem, verify
 from velodrome.taskgen.spec import TaskSpec
 
 
-def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False) -> Plan:
+@dataclass(frozen=True)
+class LoadedSuite:
+    """A suite with its optimizers as they were loaded: once for everything that a run does."""
+
+    suite: Suite
+    optimizers: Mapping[str, OptimizerSpec]
+
+    @classmethod
+    def of(cls, suite: Suite) -> LoadedSuite:
+        return cls(suite, {name: optimizers.get(name) for name in suite.optimizers})
+
+
+def make_plan(
+    suite: Suite | LoadedSuite, *, backend: str = "cpu", without_data: bool = False
+) -> Plan:
     """Return the plan of a suite; a pure function of the suite, the registries and ``backend``.
 
     Args:
@@ -46,17 +61,17 @@ def make_plan(suite: Suite, *, backend: str = "cpu", without_data: bool = False)
       DataError: A data set has no content hash, so that results could not name their data; the
         message has the hash to declare.
     """
-    protocol = suite.protocol
-    specs = {name: optimizers.get(name) for name in suite.optimizers}
+    loaded = suite if isinstance(suite, LoadedSuite) else LoadedSuite.of(suite)
+    suite, protocol = loaded.suite, loaded.suite.protocol
     cells, shards = [], []
     for index, task in enumerate(suite.tasks):
         data = _data(task, without_data=without_data)
         cost = description.cost(task)
-        for name, optimizer in specs.items():
+        for name, optimizer in loaded.optimizers.items():
             points = grid_points(optimizer, protocol)
             horizon = protocol.horizon(name)
             cell = PlannedCell(
-                id=cell_id(task, data, optimizer, points, protocol, horizon),
+                id=cell_id(task, data, optimizer, protocol, horizon),
                 task=TaskRef(index, task.label, task.family, task.hash),
                 # The name as asked for: workers look the optimizer up under it.
                 optimizer=OptimizerRef(
@@ -118,27 +133,45 @@ def static_key(static: Hyperparameters) -> tuple[tuple[str, str], ...]:
 
 
 def cell_id(
-    task: TaskSpec,
-    data: DataRef,
-    optimizer: OptimizerSpec,
-    points: Sequence[Hyperparameters],
-    protocol: Protocol,
-    horizon: int,
+    task: TaskSpec, data: DataRef, optimizer: OptimizerSpec, protocol: Protocol, horizon: int
 ) -> str:
     """Return 16 hexadecimal digits that stand for everything the cell's numbers depend on."""
     identity = {
         "task": task.hash,
-        "data": data.content_hash,
+        "data": data.content_hash if datasets.is_own(task.data.name) else _facts(task, data),
         "optimizer": {
             "name": optimizer.name,
             "version": optimizer.version,
             "identity": dict(optimizer.identity),
-            "points": [dict(point) for point in points],
+            "points": [dict(point) for point in grid_points(optimizer, protocol)],
         },
         "protocol": protocol.to_json(),
         "horizon": horizon,
     }
     return content_hash(identity)[:16]
+
+
+def check_cell(cell: PlannedCell, suite: Suite, optimizer: OptimizerSpec) -> None:
+    """Refuse a cell that would not have the numbers now that it was planned for.
+
+    Raises:
+      PlanError: The code of the optimizer or family, the weights or the data have changed since.
+    """
+    task = suite.tasks[cell.task.index]
+    data = _data(task, without_data=False)
+    if cell_id(task, data, optimizer, suite.protocol, cell.horizon) != cell.id:
+        raise PlanError(
+            f"{cell.optimizer.label} on {cell.task.label} is not what this run was planned with: "
+            "its code, weights or data have changed since. Finished work is kept; run the same "
+            "command again."
+        )
+
+
+def _facts(task: TaskSpec, data: DataRef) -> list[object]:
+    """Return what a data set of someone else's is: its arrays, and how tasks see them."""
+    facts = dataclasses.asdict(task.info)
+    names = ("kind", "shape", "num_classes", "vocab_size", "dtype", "layout", "example_tokens")
+    return [data.content_hash, {name: facts[name] for name in names}]
 
 
 def missing_data(plan: Plan) -> dict[str, int]:

@@ -17,7 +17,7 @@ from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
-from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
@@ -26,7 +26,12 @@ from velodrome.suites.running.engines.inline import InlineEngine
 from velodrome.suites.running.engines.processes import ProcessEngine
 from velodrome.suites.running.jobs import is_done, jobs_left, tidy
 from velodrome.suites.running.progress import Progress
-from velodrome.suites.running.store_setup import announcements, look_into_store, open_store
+from velodrome.suites.running.store_setup import (
+    announcements,
+    look_into_store,
+    open_store,
+    take_up,
+)
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import free_memory, usable_cores
 from velodrome.taskgen.budget import load_profile
@@ -73,6 +78,7 @@ def run(
     data: str | None = None,
     workers: int | None = None,
     timing: bool = True,
+    rerun_changed: bool = False,
     dry_run: bool = False,
     device: str | None = None,
     progress: str | Progress = "auto",
@@ -101,6 +107,9 @@ def run(
         accelerators and for runs of a few seconds. On the CPU, jobs that would not fit in memory
         together do not run at the same time.
       timing: Whether to measure the seconds of a step too, after the training.
+      rerun_changed: Whether to move results of code, weights or data that have changed since into
+        ``out/replaced``, and to run these again; all others stay. Otherwise such a store is
+        refused.
       dry_run: Only say what would be done, and how far ``out`` is if it exists; nothing is
         written.
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
@@ -144,7 +153,8 @@ def run(
     # Measured profiles are of this machine; the others, of data sheets, are of GPUs.
     here = _backend()
     backend = here if profile is None or profile.measured else "gpu"
-    plan = make_plan(chosen, backend=backend, without_data=dry_run)
+    loaded = LoadedSuite.of(chosen)  # once: a file that changes while it runs changes nothing
+    plan = make_plan(loaded, backend=backend, without_data=dry_run)
     notes = list(check_suite(chosen))
     display = choose_progress(progress)
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
@@ -153,15 +163,16 @@ def run(
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if Store.exists(out):
-            lines.insert(-1, describe_store(look_into_store(chosen, out, plan)))
+            lines.insert(-1, describe_store(look_into_store(loaded, out, plan)))
         # What is asked for goes to the standard output; reports about work do not.
         say = print if progress == "auto" else display.say
         for line in [*lines[:-1], *notes, lines[-1]]:
             say(line)
         return RunResult(out, cells, dry_run=True)
     check_data(chosen)
-    store = open_store(chosen, out, plan)
+    store = open_store(loaded, out, plan)
     with exclusive_directory(store.directory):
+        notes += take_up(store, loaded, plan, rerun_changed=rerun_changed)
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
@@ -170,8 +181,8 @@ def run(
         display.begin(store.plan, jobs)
         try:
             if jobs:
-                engine = _engine(jobs, workers, backend, checkpoint_seconds)
-                _run(engine, store, jobs, display, chosen_by_user=workers is not None)
+                engine = _engine(loaded, jobs, workers, backend, checkpoint_seconds)
+                _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
         except KeyboardInterrupt:
             display.end()
             display.say(
@@ -195,7 +206,13 @@ def run(
 
 
 def _run(
-    engine: Engine, store: Store, jobs: Sequence[Job], display: Progress, *, chosen_by_user: bool
+    engine: Engine,
+    loaded: LoadedSuite,
+    store: Store,
+    jobs: Sequence[Job],
+    display: Progress,
+    *,
+    chosen_by_user: bool,
 ) -> None:
     try:
         engine.run(store, jobs, display)
@@ -204,10 +221,12 @@ def _run(
             raise
         display.say(f"Running in this process instead: {error}")
         left = [job for job in jobs if not is_done(store, job)]
-        InlineEngine(checkpoint_seconds=engine.checkpoint_seconds).run(store, left, display)
+        inline = InlineEngine(loaded, checkpoint_seconds=engine.checkpoint_seconds)
+        inline.run(store, left, display)
 
 
 def _engine(
+    loaded: LoadedSuite,
     jobs: Sequence[Job],
     workers: int | None,
     backend: str,
@@ -218,13 +237,17 @@ def _engine(
         if backend == "cpu" and sum(job.weight for job in jobs) > INLINE_SECONDS:
             workers = usable_cores()
     if workers == 0:
-        return InlineEngine(checkpoint_seconds=checkpoint_seconds)
+        return InlineEngine(loaded, checkpoint_seconds=checkpoint_seconds)
     if backend != "cpu":
         # Small tasks are launches of small kernels: several processes fill a device that one
         # leaves waiting. The user who asks for them answers for their memory.
-        return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, platform="")
+        return ProcessEngine(
+            workers, loaded.suite, checkpoint_seconds=checkpoint_seconds, platform=""
+        )
     memory = int(free_memory() * MEMORY_SHARE)
-    return ProcessEngine(workers, checkpoint_seconds=checkpoint_seconds, memory_bytes=memory)
+    return ProcessEngine(
+        workers, loaded.suite, checkpoint_seconds=checkpoint_seconds, memory_bytes=memory
+    )
 
 
 def _backend() -> str:

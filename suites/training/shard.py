@@ -18,7 +18,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.batching import choose_eval_slice
-from velodrome.suites.planning.plan import split_static, static_key
+from velodrome.suites.planning.plan import LoadedSuite, check_cell, split_static, static_key
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint
 from velodrome.suites.training.environment import device_description, versions
@@ -52,23 +52,36 @@ class ShardRunner:
     """Runs shards, and keeps data and compiled programs of the last few tasks between them.
 
     Args:
+      loaded: The store's suite, with the names of files as they are seen from here. Default: it is
+        read from the store, and its optimizers are loaded.
       checkpoint_seconds: Seconds between checkpoints; 0 saves at every opportunity.
+
+    Raises:
+      UnknownNameError: This process does not know an optimizer, family or data set.
     """
 
-    def __init__(self, store: Store, *, checkpoint_seconds: float):
+    def __init__(
+        self, store: Store, loaded: LoadedSuite | None = None, *, checkpoint_seconds: float
+    ):
         self.store = store
-        self.suite = Suite.from_json(store.suite)
+        loaded = loaded or LoadedSuite.of(Suite.from_json(store.suite))
+        self.suite = loaded.suite
         self.checkpoint_seconds = checkpoint_seconds
+        # The store keeps the names of the call that made it.
+        given = zip(store.suite["optimizers"], loaded.optimizers.values(), strict=True)
+        self._optimizers: dict[str, OptimizerSpec] = dict(given)
         self._tasks: OrderedDict[int, CompiledTask] = OrderedDict()
 
-    def check_names(self) -> None:
-        """Look up every optimizer of the suite; its families are looked up with its specs.
+    def optimizer(self, name: str) -> OptimizerSpec:
+        """Return the optimizer that the store's plan calls ``name``, or a registered one."""
+        if name not in self._optimizers:
+            self._optimizers[name] = optimizers.get(name)
+        return self._optimizers[name]
 
-        Raises:
-          UnknownNameError: This process does not know one.
-        """
-        for name in self.suite.optimizers:
-            optimizers.get(name)
+    def check(self) -> None:
+        """Raise a `PlanError` unless everything here is what the plan was made with."""
+        for cell in self.store.plan.cells:
+            check_cell(cell, self.suite, self.optimizer(cell.optimizer.name))
 
     def task(self, index: int) -> CompiledTask:
         """Return data and programs of the suite's task with that index."""
@@ -93,6 +106,8 @@ class ShardRunner:
         plan = self.store.plan
         shard = plan.shard(shard_id)
         cell = plan.cell(shard.cell)
+        optimizer = self.optimizer(cell.optimizer.name)
+        check_cell(cell, self.suite, optimizer)  # files may have changed since the run began
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
         identity = {
             "shard": shard_id,
@@ -104,7 +119,7 @@ class ShardRunner:
         begun = time.monotonic()
         with numerics():
             task = self.task(cell.task.index)
-            lane_batches = task.lane_batches(shard, cell)
+            lane_batches = task.lane_batches(shard, cell, optimizer)
             loop = LaneLoop(task.data, lane_batches, horizon=cell.horizon, block=shard.block)
             spent = 0.0
             meta = checkpoint.load_meta(path)
@@ -225,9 +240,10 @@ class CompiledTask:
         )
         return LaneBatch(programs, seeds, [traced for _, traced in split], numbers, vmap=vmap)
 
-    def lane_batches(self, shard: Shard, cell: PlannedCell) -> list[LaneBatch]:
+    def lane_batches(
+        self, shard: Shard, cell: PlannedCell, optimizer: OptimizerSpec
+    ) -> list[LaneBatch]:
         """Return the lanes of a shard: all in one batch, or each in a batch."""
-        optimizer = optimizers.get(cell.optimizer.name)
         vmap = shard.mode == "vmap"
         lane_batches = []
         for members in [shard.lanes] if vmap else [(lane,) for lane in shard.lanes]:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import OptimizerRef, PlannedCell
 from velodrome.suites.planning.plan import grid_points
 from velodrome.suites.protocol import Protocol
@@ -59,7 +59,7 @@ def time_task(
         failed: dict[str, Exception] = {}
         for cell in [*mine, *_other_baseline(mine, protocol)]:
             try:
-                timers[cell.id] = _Timer(task, cell)
+                timers[cell.id] = _Timer(task, cell, runner.optimizer(cell.optimizer.name))
             except Exception as error:  # recorded for the cell; the others are timed
                 failed[cell.id] = error
         calls = [timer.calls_per_sample() for timer in timers.values()]
@@ -102,8 +102,7 @@ def _other_baseline(cells: Sequence[PlannedCell], protocol: Protocol) -> list[Pl
 class _Timer:
     """One lane that trains on a few batches over and over."""
 
-    def __init__(self, task: CompiledTask, cell: PlannedCell):
-        optimizer = optimizers.get(cell.optimizer.name)
+    def __init__(self, task: CompiledTask, cell: PlannedCell, optimizer: OptimizerSpec):
         points = grid_points(optimizer, task.suite.protocol)
         self._lane_batch = task.lane_batch(
             optimizer, cell.horizon, [0], [points[len(points) // 2]], [0]

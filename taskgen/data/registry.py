@@ -24,3 +24,4 @@ datasets: Registry[Dataset] = Registry(
 
 for _dataset in (DIGITS, MNIST5K, PHOTOS, KJV, *map(PublishedDataset, INFOS), *STAND_INS):
     datasets.register(_dataset.name, _dataset)
+datasets.complete()

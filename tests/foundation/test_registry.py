@@ -53,6 +53,10 @@ def test_only_the_same_definition_of_an_interactive_session_is_replaced():
     for other in (made("__main__", "another"), made("package")):
         with pytest.raises(VelodromeError, match="function 'name' is registered already"):
             functions.register("name", other)
+    functions.register("filed", made("_velodrome_file_1"))
+    functions.register("filed", made("_velodrome_file_1"))  # the file was edited, and read again
+    with pytest.raises(VelodromeError, match="function 'filed' is registered already"):
+        functions.register("filed", made("_velodrome_file_2"))
     functions.register("shared", made("package"))
     for other in (made("package"), made("another_package"), again):
         with pytest.raises(VelodromeError, match="function 'shared' is registered already"):

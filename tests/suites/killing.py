@@ -19,7 +19,7 @@ import pyarrow.parquet  # noqa: F401 - imported before the forks
 from flax import nnx  # noqa: F401 - imported before the forks
 
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.suite import Suite
@@ -59,7 +59,7 @@ def child(out: Path, pipe: int) -> None:
     lanes.MARK_SECONDS = 0.03
     use_compilation_cache()
     if not (out / "manifest.json").exists():
-        open_store(suite(), out, make_plan(suite()))
+        open_store(LoadedSuite.of(suite()), out, make_plan(suite()))
     store = Store.open(out)
     runner = ShardRunner(store, checkpoint_seconds=0.0)
     for shard in store.plan.shards:

@@ -108,7 +108,7 @@ def test_a_new_field_at_its_default_moves_no_hash():
     for config in (Old, New):
         with families.temporarily("dummy", Family("dummy", config, module)):
             spec = TaskSpec("dummy", {"width": 4}, DataSpec("digits"), 8)
-            hashes.append((spec.hash, spec.static_hash))
+            hashes.append((spec.spec_hash, spec.static_hash))
     assert hashes[0] == hashes[1]
 
 

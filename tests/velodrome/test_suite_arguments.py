@@ -10,6 +10,10 @@ import pytest
 
 from velodrome import cli
 from velodrome.commands._parsing import unfolded
+from velodrome.commands._tasks import find_tasks
+from velodrome.suites.catalog import load_suite
+from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.specfile import save_specs
 
 SUITES = """
 import sys
@@ -110,3 +114,19 @@ def test_help_of_run_shows_no_none(capsys: pytest.CaptureFixture[str]):
     shown = capsys.readouterr().out
     assert "--data {stand-in,built-in}" in shown
     assert "None" not in shown
+
+
+def test_a_folder_with_a_colon_in_its_name_is_no_separator(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("C:/mine")
+    folder.mkdir(parents=True)
+    task = TaskSpec("mlp", {}, DataSpec("digits"), 8, name="the one")
+    for name in ("tasks.json", "tasks"):
+        save_specs(folder / name, [task])
+    (folder / "task.py").write_text(
+        "import velodrome\none = velodrome.TaskSpec('mlp', {}, velodrome.DataSpec('digits'), 8)\n"
+    )
+    names = ("tasks.json", "tasks.json:0", "tasks.json:the one", "tasks", "tasks:0", "task.py:one")
+    for name in names:
+        assert [found.hash for found in find_tasks(f"C:/mine/{name}")] == [task.hash]
+    assert load_suite("C:/mine/tasks").tasks == (task,)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError, which_object
 from velodrome.foundation.files import resolved
-from velodrome.foundation.registry import load_module_file
+from velodrome.foundation.place import Place
+from velodrome.foundation.source import load_file
 from velodrome.suites.catalog import is_path, load_suite, suites
 from velodrome.suites.published.tasks import refuse_missing
 from velodrome.taskgen.spec import TaskSpec
@@ -30,8 +31,8 @@ def find_tasks(text: str) -> list[TaskSpec]:
         return [TaskSpec.from_json(_parse(text, "the text given"))]
     if text.endswith(".py"):
         raise which_object(text)
-    if ".py:" in text:
-        return [_from_python(text)]
+    if (place := Place.of(text)) and place.is_file:
+        return [_from_python(place)]
     if _is_collection(text):
         return _members(text)
     collection, _, member = text.rpartition(":")
@@ -62,7 +63,8 @@ def _is_collection(name: str) -> bool:
     """Return whether it names a suite, a part of one such as ``velodrome-83/mlp``, or a file."""
     if name.endswith(".json") or name in suites:
         return True
-    return bool(name) and ":" not in name and is_path(name)
+    # With a colon it may also be one task of a file: it is a file only if there is one.
+    return bool(name) and (resolved(name).is_file() if ":" in name else is_path(name))
 
 
 def _members(name: str) -> list[TaskSpec]:
@@ -96,18 +98,17 @@ def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:
             return tasks[int(member)]
         raise SpecError("task number", int(member), f"from 0 to {len(tasks) - 1} in {collection}")
     for task in tasks:
-        if member == task.label or (len(member) >= 6 and task.hash.startswith(member)):
+        if member == task.label or (len(member) >= 6 and task.spec_hash.startswith(member)):
             return task
     raise UnknownNameError(f"task in {collection}", member, [task.label for task in tasks])
 
 
-def _from_python(text: str) -> TaskSpec:
-    path, _, attribute = text.rpartition(":")
-    module = load_module_file(path)
-    found = getattr(module, attribute, None)
+def _from_python(place: Place) -> TaskSpec:
+    module = load_file(place.where)
+    found = getattr(module, place.attribute, None)
     if not isinstance(found, TaskSpec):
         specs = [name for name, value in vars(module).items() if isinstance(value, TaskSpec)]
-        raise UnknownNameError(f"TaskSpec in {path}", attribute, specs)
+        raise UnknownNameError(f"TaskSpec in {place.where}", place.attribute, specs)
     return found
 
 

@@ -40,6 +40,7 @@ def run(
     baseline_multiple: Annotated[int | None, option("M")] = None,
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
+    rerun_changed: bool = False,
     dry_run: bool = False,
     device: Annotated[str | None, option("NAME")] = None,
 ) -> int:
@@ -62,6 +63,8 @@ def run(
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
+      rerun_changed: Move results of code, weights or data that have changed since into the store's
+        folder `replaced`, and run these again. Default: such a store is refused.
       dry_run: Only say what would be trained, and about how long it would take: cells, shards,
         time, memory, disk, missing data, and how far an existing store is.
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
@@ -77,6 +80,7 @@ def run(
         baseline_multiple=baseline_multiple,
         data=data,
         workers=workers,
+        rerun_changed=rerun_changed,
         dry_run=dry_run,
         device=device,
     )

@@ -69,7 +69,7 @@ def sample_pool(config: TasksConfig, *, seed: int, per_family: int) -> list[Task
 
 def augmented(spec: TaskSpec, config: TasksConfig) -> TaskSpec:
     """Return the spec with augmentations drawn with the config's probabilities."""
-    draws = NamedRng(config.seed, "augmentations", spec.hash)
+    draws = NamedRng(config.seed, "augmentations", spec.spec_hash)
     chosen = sample_augmentations(draws, spec.family, config.augmentations)
     return dataclasses.replace(spec, augmentations=chosen)
 

@@ -117,7 +117,7 @@ def envelopes(
             continue
         if stop():
             break
-        draws = NamedRng(seed, "envelope", spec.hash)
+        draws = NamedRng(seed, "envelope", spec.spec_hash)
         kept[spec.hash] = measure_envelope(open_task(spec, vary=()), config, draws)
         say(f"Adam on {spec.label}, {at + 1} of {len(specs)}")
         rows = {name: dataclasses.asdict(envelope) for name, envelope in kept.items()}

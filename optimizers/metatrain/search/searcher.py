@@ -74,7 +74,7 @@ class Searcher:
         weights = _stacked([searched_weights(self.config, numbers)] * count)
         means = np.empty(len(self.specs))
         for at, spec in enumerate(self.specs):
-            draws = NamedRng(self.config.seed, "check", spec.hash)
+            draws = NamedRng(self.config.seed, "check", spec.spec_hash)
             means[at] = np.mean(self._speedups(spec, weights, length, draws, problems=count))
         of = np.array([spec.family for spec in self.specs])
         families = {name: np.mean(means[of == name]) for name in self.config.tasks.families}

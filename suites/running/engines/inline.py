@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from velodrome.foundation.errors import WriteError
 from velodrome.foundation.interrupts import interrupts
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import (
     CHECKPOINT_SECONDS,
     Failures,
@@ -23,13 +24,14 @@ from velodrome.suites.training.shard import ShardRunner, Stopped
 class InlineEngine:
     """Runs jobs in this process: for accelerators, short runs, notebooks and debugging."""
 
-    def __init__(self, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+    def __init__(self, loaded: LoadedSuite, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+        self.loaded = loaded
         self.checkpoint_seconds = checkpoint_seconds
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         """Run all jobs in their order; see `Engine`."""
         use_compilation_cache()
-        runner = ShardRunner(store, checkpoint_seconds=self.checkpoint_seconds)
+        runner = ShardRunner(store, self.loaded, checkpoint_seconds=self.checkpoint_seconds)
         outcomes = Failures(store, listener)
         with interrupts() as interrupted:
             for job in jobs:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from velodrome.foundation.errors import PlanError, WriteError
 from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Failures, Job, Listener
 from velodrome.suites.running.engines.schedule import Schedule
+from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import core_numbers
 
 #: Seconds that workers have to save and stop; a long compilation may be in the way.
@@ -30,6 +31,14 @@ GRACE_SECONDS = 20.0
 
 #: How often a shard is begun if its worker keeps being killed.
 ATTEMPTS = 2
+
+#: Modules of this process's path come last: they hide none of the language or of a package.
+_PROGRAM = """
+import json, sys
+sys.path += [path for path in json.loads(sys.argv[1]) if path not in sys.path]
+from velodrome.suites.running.engines.worker import main
+sys.exit(main())
+"""
 
 #: An answer of a worker: an object with the key ``event``.
 Event = dict[str, Any]
@@ -39,6 +48,7 @@ class ProcessEngine:
     """Runs jobs in worker processes.
 
     Args:
+      suite: The suite as it is asked for here: its names of files are those of this directory.
       threads: Threads that each computes with.
       checkpoint_seconds: Seconds between checkpoints of a running shard.
       platform: jax platform of the workers; empty: as in this process.
@@ -49,6 +59,7 @@ class ProcessEngine:
     def __init__(
         self,
         workers: int,
+        suite: Suite,
         *,
         threads: int = 1,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -56,6 +67,7 @@ class ProcessEngine:
         memory_bytes: int | None = None,
     ):
         self.workers = workers
+        self.suite = suite
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
         self.platform = platform
@@ -205,9 +217,11 @@ class _Worker:
             "directory": str(Path(store.directory).resolve()),
             "cores": cores,
             "checkpoint_seconds": engine.checkpoint_seconds,
+            "suite": engine.suite.to_json(),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "velodrome.suites.running.engines.worker", json.dumps(settings)],
+            # Safe path: a `random.py` in the current directory is not the language's.
+            [sys.executable, "-P", "-c", _PROGRAM, json.dumps(_path())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -217,12 +231,16 @@ class _Worker:
         )
         self._listen = threading.Thread(target=self._forward, args=(number, events), daemon=True)
         self._listen.start()
+        self._write(settings)
 
     def send(self, job: Job) -> bool:
         """Give the worker a job; return whether it is alive to take it."""
+        return self._write(vars(job))
+
+    def _write(self, message: Mapping[str, object]) -> bool:
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(vars(job)) + "\n")
+            self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return False
@@ -264,12 +282,15 @@ class _Worker:
         events.put((number, {"event": "exited", "status": self.process.wait()}))
 
 
+def _path() -> list[str]:
+    """Return where this process finds modules: its workers look there too."""
+    return [str(Path(path).absolute()) for path in sys.path]
+
+
 def _environment(engine: ProcessEngine) -> dict[str, str]:
     threads = str(engine.threads)
     return {
         **os.environ,
-        # What this process can import, its workers can import.
-        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         **({"JAX_PLATFORMS": engine.platform} if engine.platform else {}),
         "NPROC": threads,  # the size of XLA's thread pool
         "OMP_NUM_THREADS": threads,

@@ -11,7 +11,9 @@ from typing import Any, TextIO
 
 from velodrome.foundation.errors import VelodromeError, WriteError
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import SHARD, Job, failure_of
+from velodrome.suites.suite import Suite
 from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import Control, ShardRunner, Stopped
 from velodrome.suites.training.timing import time_task
@@ -55,8 +57,9 @@ def serve(
     use_compilation_cache()
     try:
         store = Store.open(settings["directory"])
-        runner = ShardRunner(store, checkpoint_seconds=settings["checkpoint_seconds"])
-        runner.check_names()
+        loaded = LoadedSuite.of(Suite.from_json(settings["suite"]))
+        runner = ShardRunner(store, loaded, checkpoint_seconds=settings["checkpoint_seconds"])
+        runner.check()
     except VelodromeError as error:
         answer("refused", message=str(error))
         return 1

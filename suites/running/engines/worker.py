@@ -1,8 +1,8 @@
 """A worker process: takes jobs from its standard input, answers on its standard output.
 
-`processes` starts it as ``python -m velodrome.suites.running.engines.worker SETTINGS``. Lines of
-JSON go both ways. The end of the input means: save and stop; so a worker never outlives the
-process that started it. Nothing here imports jax before the process is pinned to its cores.
+`processes` starts it. Lines of JSON go both ways; the first one has the settings. The end of the
+input means: save and stop; so a worker never outlives the process that started it. Nothing here
+imports jax before the process is pinned to its cores.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from typing import Any, TextIO
 from velodrome.foundation.interrupts import SIGNALS
 
 
-def main(argument: str) -> int:
+def main() -> int:
     """Run the worker until its input ends; return the exit status."""
-    settings = json.loads(argument)
     for number in SIGNALS:  # they reach the starter too, which then ends our input
         signal.signal(number, signal.SIG_IGN)
+    settings = json.loads(sys.stdin.readline() or "null")
+    if settings is None:
+        return 1  # the process that started this one is gone
     if settings["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings["cores"])
     answers = _take_stdout()
@@ -49,7 +51,3 @@ def _take_stdout() -> TextIO:
     kept = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return kept
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -9,7 +9,7 @@ import toys
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.store import Store
 from velodrome.suites.planning import batching
-from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.running.run import run
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.training import checkpoint
@@ -96,7 +96,7 @@ def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch
             optimizer, steps=30, baseline="sgd", seeds=1, learning_rates=(1e-3, 1e-1)
         )
         run(suite, tmp_path / "whole", workers=0, timing=False, progress="silent")
-        store = open_store(suite, tmp_path / "pieces", make_plan(suite))
+        store = open_store(LoadedSuite.of(suite), tmp_path / "pieces", make_plan(suite))
         plan = store.plan
         for shard in plan.shards:
             stops = 0

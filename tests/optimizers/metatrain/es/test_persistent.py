@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from velodrome.foundation.errors import StoreError
 from velodrome.optimizers.metatrain import loop
 from velodrome.optimizers.metatrain.checkpoint import save_checkpoint
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
@@ -134,6 +135,9 @@ def test_episodes_are_windows_of_whole_runs_and_resume_exactly(config, tmp_path,
     other = MetaTrainer(config)
     again, totals = loop.restore(path, other, config)
     assert totals.steps == 2
+    save_checkpoint(path, loop.arrays(states[2]), {**record, "tasks_hash": "of an edited family"})
+    with pytest.raises(StoreError, match="the code of a family has changed since"):
+        loop.restore(path, other, config)
     for index in (2, 3):
         again, record = other.step(again, index)
         assert record == records[index]

@@ -142,11 +142,12 @@ class Network:
         assert size is not None, "every network has a step size"
         if direction is None:
             return jnp.zeros(shape, jnp.float32)
+        if log_magnitude is not None:
+            log_magnitude = self._add_bias(log_magnitude, B2, 1, shape)
         if log_magnitude is None:  # the same for the whole tensor: no exponential for each element
             bias = self._number(B2, 1)
             size = size if bias is None else size * jnp.exp(bias * _OUTPUT_SCALE)
             return _spread(size, shape) * direction
-        log_magnitude = self._add_bias(log_magnitude, B2, 1, shape)
         return _spread(size, shape) * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
 
     def _number(self, part: int, index: int) -> Array | None:

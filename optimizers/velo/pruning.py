@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from velodrome.optimizers.velo.controller import Controller
 from velodrome.optimizers.velo.reads import EVERYTHING, PARTS, STARTS, Reads
@@ -23,30 +23,29 @@ def prune(controller: Controller) -> tuple[Controller, Reads]:
     """
     if any(isinstance(leaf, Tracer) for leaf in controller):
         return controller, EVERYTHING
-    arrays = Controller(*(np.asarray(leaf) for leaf in controller))
-    network = _live_numbers((arrays.head_w != 0).any(axis=0) | (arrays.head_b != 0))
-    units = _live_units(arrays, network)
-    size = arrays.initial_hidden.shape[0]
+    old = {name: np.asarray(leaf) for name, leaf in controller._asdict().items()}
+    network = _live_numbers((old["head_w"] != 0).any(axis=0) | (old["head_b"] != 0))
+    units = _live_units(old["hidden_w"], (old["head_w"][:, network] != 0).any(axis=1))
     gates = np.tile(units, _GATES)
-    projected = arrays.input_w[:, size:][:, gates]
-    pooled = (arrays.pooled_w[:, gates] != 0).any(axis=1)
     # A pooled unit without weights on the inputs is a constant: it stays for the sake of its bias.
-    read = (projected != 0).any(axis=1) | (arrays.input_w[:, :size][:, pooled] != 0).any(axis=1)
-    pruned = Controller(
-        initial_hidden=arrays.initial_hidden[units],
-        initial_cell=arrays.initial_cell[units],
-        input_w=np.concatenate([arrays.input_w[:, :size][:, pooled], projected], axis=1),
-        pool_b=arrays.pool_b[pooled],
-        gates_b=arrays.gates_b[gates],
-        pooled_w=arrays.pooled_w[pooled][:, gates],
-        hidden_w=arrays.hidden_w[units][:, gates],
-        head_w=arrays.head_w[units][:, network],
-        head_b=arrays.head_b[network],
-    )
-    positions, inputs = (tuple(np.flatnonzero(alive).tolist()) for alive in (network, read))
+    pooled = (old["pooled_w"][:, gates] != 0).any(axis=1)
+    input_w = old["input_w"][:, np.concatenate([pooled, gates])]
+    new = {
+        "initial_hidden": old["initial_hidden"][units],
+        "initial_cell": old["initial_cell"][units],
+        "input_w": input_w,
+        "pool_b": old["pool_b"][pooled],
+        "gates_b": old["gates_b"][gates],
+        "pooled_w": old["pooled_w"][pooled][:, gates],
+        "hidden_w": old["hidden_w"][units][:, gates],
+        "head_w": old["head_w"][units][:, network],
+        "head_b": old["head_b"][network],
+    }
+    inputs = (input_w != 0).any(axis=1)
+    reads = Reads(*(tuple(np.flatnonzero(alive).tolist()) for alive in (network, inputs)))
     # Constants, even where a transformation is built inside a traced function.
     with jax.ensure_compile_time_eval():
-        return Controller(*map(jnp.asarray, pruned)), Reads(positions, inputs)
+        return Controller(**{name: jnp.asarray(leaf) for name, leaf in new.items()}), reads
 
 
 def _live_numbers(written: Bool[np.ndarray, " flat"]) -> Bool[np.ndarray, " flat"]:
@@ -70,11 +69,11 @@ def _live_numbers(written: Bool[np.ndarray, " flat"]) -> Bool[np.ndarray, " flat
 
 
 def _live_units(
-    controller: Controller, network: Bool[np.ndarray, " flat"]
+    hidden_w: Float[np.ndarray, "hidden gates"], read: Bool[np.ndarray, " hidden"]
 ) -> Bool[np.ndarray, " hidden"]:
-    """Return which units of the LSTM the networks read, at once or through other units."""
-    units = (controller.head_w[:, network] != 0).any(axis=1)
-    reads = (controller.hidden_w != 0).reshape(len(units), _GATES, len(units)).any(axis=1)
+    """Return which units of the LSTM are read, by the networks or by other units that are."""
+    units = read
+    reads = (hidden_w != 0).reshape(len(units), _GATES, len(units)).any(axis=1)
     while (more := units | reads[:, units].any(axis=1)).sum() > units.sum():
         units = more
     return units

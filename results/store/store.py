@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Store:
         problems: Problems | None = None,
     ) -> None:
         self.directory = directory
-        self.manifest = manifest
+        self.manifest: Manifest = manifest
         self.plan = plan
         self.suite = suite
         self.read_only = read_only
@@ -251,10 +251,10 @@ class Store:
                     path.replace(target)
                     moved += 1
         # A manifest without the hash goes with every plan: no moment in between is a damaged store.
-        unhashed: Manifest = {**self.manifest, "plan_hash": None}
+        unhashed = cast(Manifest, {**self.manifest, "plan_hash": None})
         atomic_write_json(self.directory / "manifest.json", unhashed)
         atomic_write_json(self.directory / "plan.json", plan.to_json())
-        self.manifest = {**unhashed, "plan_hash": plan.hash}
+        self.manifest = cast(Manifest, {**unhashed, "plan_hash": plan.hash})
         atomic_write_json(self.directory / "manifest.json", self.manifest)
         self.plan = plan
         return moved

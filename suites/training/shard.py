@@ -68,7 +68,7 @@ class ShardRunner:
         self.suite = loaded.suite
         self.checkpoint_seconds = checkpoint_seconds
         # The store keeps the names of the call that made it.
-        given = zip(store.suite["optimizers"], loaded.optimizers.values(), strict=True)
+        given = zip(store.suite.get("optimizers", ()), loaded.optimizers.values(), strict=True)
         self._optimizers: dict[str, OptimizerSpec] = dict(given)
         self._tasks: OrderedDict[int, CompiledTask] = OrderedDict()
 

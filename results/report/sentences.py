@@ -14,7 +14,7 @@ from velodrome.results.analyses.verdict import advice, lead, ranked, significanc
 from velodrome.results.report.context import times
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
-from velodrome.results.speedup.progress import LEAST_FALL, NOISE_MULTIPLE
+from velodrome.results.speedup.progress import LEAST_FALL
 from velodrome.results.speedup.stats import BAND_SEEDS, FEW_TASKS, Aggregate
 from velodrome.results.store.provenance import UNKNOWN
 
@@ -205,7 +205,7 @@ def _left_out_lines(data: ReportData) -> Iterator[str]:
             f"On {still} of {plural(planned, 'task')} an optimizer makes no progress, nor does "
             f"{baseline}: such a task is left out for that optimizer. A run makes progress if its "
             f"loss falls below its own first one by more than {LEAST_FALL:.1%} of it and by more "
-            f"than {NOISE_MULTIPLE:g} times its evaluation noise (docs/speedup.md says where these "
+            "than the lowest of so many noisy evaluations would (docs/speedup.md says where these "
             "come from)."
         )
     diverged = int(np.isposinf(tasks["baseline_train_at_budget"].to_numpy(float)).sum())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float
 
-NOISE_MULTIPLE = 3.0
-"""A run makes progress if its loss falls by more than this multiple of its evaluation noise ..."""
+LEAST_MULTIPLE = 3.0
+"""A run makes progress if its loss falls by more than this multiple of the evaluation noise, and
+more for a sweep of many evaluations, see :class:`SweepNoise`, ..."""
 LEAST_FALL = 0.001
 """... and by more than this share of its first loss.
 
@@ -16,6 +19,9 @@ curves of Adam (the next lowest falls by 1.1%); losses in float32 resolve about 
 # Upper quartile of the difference of two draws from a normal distribution, over its deviation.
 _QUARTILE = 0.6745 * np.sqrt(2)
 _LOWEST = 0.1
+# Noise estimated from M moves is raised by 1 + _FEW_MOVES / M: with 15 rates, one seed and three
+# evaluations, under 5% of what is only noise is then taken for progress.
+_FEW_MOVES = 30
 
 
 def evaluation_noise(losses: Float[np.ndarray, "*lanes eval"]) -> Float[np.ndarray, "*lanes"]:
@@ -32,22 +38,58 @@ def evaluation_noise(losses: Float[np.ndarray, "*lanes eval"]) -> Float[np.ndarr
     return np.quantile(moves, 0.75, axis=-1, method="inverted_cdf").clip(min=0.0) / _QUARTILE
 
 
-def least_fall(losses: Float[np.ndarray, "*lanes eval"]) -> Float[np.ndarray, "*lanes"]:
+@dataclass(frozen=True)
+class SweepNoise:
+    """The evaluation noise of a task, from all runs of the baseline.
+
+    Attributes:
+      pooled: The noise of one evaluation. The first one is left out: rates share it.
+      multiple: Of n evaluations of a run at each rate, the lowest lies below their mean by up to
+        sqrt(2 ln n) times the noise. The first loss is noisy too, so this is sqrt(2) times that.
+    """
+
+    pooled: float
+    multiple: float
+
+    @classmethod
+    def of(cls, losses: Float[np.ndarray, "point seed eval"]) -> SweepNoise:
+        """Pool the moves of all rates and seeds; a few of them tell little, and count for more."""
+        with np.errstate(invalid="ignore"):  # inf - inf: after a divergence
+            moves = np.diff(losses[..., 1:], axis=-1)
+        moves = moves[np.isfinite(moves)]
+        evaluations = losses.shape[0] * losses.shape[-1]
+        multiple = max(LEAST_MULTIPLE, 2 * float(np.sqrt(np.log(evaluations))))
+        if not moves.size:
+            return cls(0.0, multiple)
+        rise = float(np.quantile(moves, 0.75, method="inverted_cdf"))
+        return cls(max(rise, 0.0) / _QUARTILE * (1 + _FEW_MOVES / moves.size), multiple)
+
+
+def least_fall(
+    losses: Float[np.ndarray, "*lanes eval"], noise: SweepNoise
+) -> Float[np.ndarray, "*lanes"]:
     """Return by how much each run must fall below its first loss for it to have learned."""
     share = LEAST_FALL * np.abs(losses[..., 0])
-    return np.maximum(share, NOISE_MULTIPLE * evaluation_noise(losses))
+    return np.maximum(share, noise.multiple * np.maximum(evaluation_noise(losses), noise.pooled))
 
 
 def makes_progress(
-    losses: Float[np.ndarray, "*lanes eval"], last: Float[np.ndarray, "*lanes"]
+    losses: Float[np.ndarray, "*lanes eval"],
+    last: Float[np.ndarray, "*lanes"],
+    noise: SweepNoise,
 ) -> Bool[np.ndarray, "*lanes"]:
-    """Return which runs made progress, by their losses as measured and their last smoothed loss."""
+    """Return which runs made progress, by their losses as measured and their last smoothed loss.
+
+    Both sides of a comparison have the same ``noise``, that of the baseline's sweep.
+    """
     with np.errstate(invalid="ignore"):  # inf - inf: absent, or lost before the first step
-        return last < losses[..., 0] - least_fall(losses)
+        return last < losses[..., 0] - least_fall(losses, noise)
 
 
 def sweep_makes_progress(
-    losses: Float[np.ndarray, "point seed eval"], present: Bool[np.ndarray, "point seed"]
+    losses: Float[np.ndarray, "point seed eval"],
+    present: Bool[np.ndarray, "point seed"],
+    noise: SweepNoise,
 ) -> bool:
     """Return whether most seeds of some rate make progress, for long enough to be no accident.
 
@@ -55,5 +97,5 @@ def sweep_makes_progress(
     diverge, and losses that are held out rise again.
     """
     low = np.quantile(losses, _LOWEST, axis=-1, method="inverted_cdf")
-    moved = (makes_progress(losses, low) & present).sum(axis=1)
+    moved = (makes_progress(losses, low, noise) & present).sum(axis=1)
     return bool((2 * moved > present.sum(axis=1)).any())

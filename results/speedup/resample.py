@@ -90,7 +90,7 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
     sweep, definition = baseline.sweep, baseline.definition
     check_comparable(sweep, candidate)
     targets = final_losses(candidate, definition, horizon=horizon)
-    moved = makes_progress(candidate.losses, targets)
+    moved = makes_progress(candidate.losses, targets, baseline.noise)
     cap = float(baseline.budget / horizon)
     if paired(candidate, sweep):
         theirs, probability = multisets(len(candidate.seeds))
@@ -116,7 +116,8 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
         if definition.seeds == "mean-curve":
             chosen = np.full(chosen.shape, chosen.mean())
             curve = candidate.losses[point, seeds].mean(axis=0)
-            learned = makes_progress(np.broadcast_to(curve, (len(seeds), len(curve))), chosen)
+            curves = np.broadcast_to(curve, (len(seeds), len(curve)))
+            learned = makes_progress(curves, chosen, baseline.noise)
         result[row] = ratios(baseline.steps, reached[at], chosen, learned, horizon=horizon)
     with np.errstate(divide="ignore"):
         return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))

@@ -8,6 +8,7 @@ its budget of K N steps gives a speedup of *at least* K: it is right-censored, n
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from jaxtyping import Bool, Float
 from velodrome.foundation.errors import StoreError
 from velodrome.results.speedup.definitions import DEFINITIONS, Definition, definition_of
 from velodrome.results.speedup.envelope import Resampling, Steps, envelope, steps_to_loss
-from velodrome.results.speedup.progress import makes_progress, sweep_makes_progress
+from velodrome.results.speedup.progress import SweepNoise, makes_progress, sweep_makes_progress
 from velodrome.results.store.curves import Curves, Sweep, seed_mean
 
 Censored = Literal["no", "right", "left"]
@@ -135,8 +136,14 @@ class BaselineEnvelope:
     def progress(self) -> bool:
         """Whether some rate makes progress on most of its seeds."""
         if not self._progress:
-            self._progress.append(sweep_makes_progress(self.sweep.losses, self.sweep.present))
+            losses, present = self.sweep.losses, self.sweep.present
+            self._progress.append(sweep_makes_progress(losses, present, self.noise))
         return self._progress[0]
+
+    @cached_property
+    def noise(self) -> SweepNoise:
+        """How much a loss must fall on this task for it not to be noise."""
+        return SweepNoise.of(self.sweep.losses)
 
     def by(self, definition: Definition) -> BaselineEnvelope:
         """Return the envelope of these runs by another definition."""
@@ -190,7 +197,7 @@ class BaselineEnvelope:
         reached, steps = self.to_beat(self.curve(len(candidate.steps))), self.steps
         present = candidate.present[point]
         targets = targets[point][present]
-        moved = makes_progress(candidate.losses[point][present], targets)
+        moved = makes_progress(candidate.losses[point][present], targets, self.noise)
         progress = bool(2 * moved.sum() > len(moved))
         per_seed = ratios(steps, reached, targets, moved, horizon=horizon)
         cap = float(self.budget / horizon)
@@ -198,7 +205,7 @@ class BaselineEnvelope:
         if self.definition.seeds == "mean-curve":
             mean = np.array([targets.mean()])
             curve = candidate.losses[point][present].mean(axis=0, keepdims=True)
-            moved = makes_progress(curve, mean)
+            moved = makes_progress(curve, mean, self.noise)
             ratio = float(ratios(steps, reached, mean, moved, horizon=horizon)[0])
             lost = bool(diverged.any())
             right = bool(np.isinf(ratio))

@@ -24,13 +24,16 @@ from velodrome.results.speedup.taskresult import TaskResult, Unit, measured, uns
 
 
 def ranked(found: Sequence[Headline], *, unit: Unit = "steps") -> list[Headline]:
-    """Return the optimizers' headlines in one unit, the highest median first; ties by the IQM."""
+    """Return the optimizers' headlines in one unit, the highest median first; ties by the IQM.
+
+    Those on few tasks come last: their medians say too little to be compared.
+    """
     mine = [
         h
         for h in found
         if (h.unit, h.split, h.scope) == (unit, "train", "headline") and h.tasks > 0
     ]
-    return sorted(mine, key=lambda h: (-h.median.value, -h.iqm.value))
+    return sorted(mine, key=lambda h: (h.few, -h.median.value, -h.iqm.value))
 
 
 def significance(found: Aggregate) -> int:

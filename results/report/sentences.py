@@ -29,11 +29,22 @@ def verdict_lines(data: ReportData) -> list[str]:
 
 
 def _best_in_steps(data: ReportData, first: list[Headline]) -> str:
+    many, few = ([h for h in first if h.few == is_few] for is_few in (False, True))
+    each = "; ".join(f"{h.label}: {h.each}" for h in few)
+    if not many:
+        fewest, most = (pick(h.tasks for h in few) for pick in (min, max))
+        tasks = plural(most, "task") if fewest == most else f"{fewest} to {most} tasks"
+        return (
+            f"Too few tasks for a verdict: speedups in steps over {data.context.tuned} on {tasks} "
+            f"({data.context.data}): {each}."
+        )
+    best = _best_of(data, many)
+    return f"{best} On too few tasks to be ranked: {each}." if few else best
+
+
+def _best_of(data: ReportData, first: list[Headline]) -> str:
     best, tuned = first[0], data.context.tuned
     tasks = f"{plural(best.tasks, 'task')} ({data.context.data})"  # before any number
-    if best.few:
-        others = "; ".join(f"{h.label}: {h.each}" for h in first)
-        return f"Too few tasks for a verdict: speedups in steps over {tuned} on {tasks}: {others}."
     if best.median.value > 1:
         text = f"Best in steps on {tasks}: {best.label}, with a median speedup over {tuned} of"
     else:
@@ -43,6 +54,8 @@ def _best_in_steps(data: ReportData, first: list[Headline]) -> str:
         return text + "."
     found, second = lead(data.results, best.label, first[1].label), first[1]
     text += f"; then {second.label}, {second.median_text()}"
+    if second.tasks != best.tasks:
+        text += f" on {plural(second.tasks, 'task')}"
     if found.undecided:
         return text + f" (which of the two is faster is not decided within {tuned}'s budget)."
     if np.isnan(found.ratio.new_tasks.low) or not np.isfinite(found.ratio.value):
@@ -56,8 +69,10 @@ def _in_seconds(data: ReportData, first: list[Headline]) -> str:
     seconds = ranked(data.headlines, unit="seconds")
     if not seconds:
         return "In seconds nothing is known: no step times were measured."
+    apart = len({h.tasks for h in seconds}) > 1
     parts = [
         f"{h.label} {h.median_text()}{'' if h.few else ', ' + _significant(h.median)}"
+        + (f", on {plural(h.tasks, 'task')}" if apart else "")
         for h in seconds[:3]
     ]
     more = f"; {plural(len(seconds) - 3, 'other')} below" if len(seconds) > 3 else ""

@@ -137,7 +137,10 @@ def _verify_text(info: DatasetInfo, arrays: Arrays) -> int:
         return len(tokens)
     offsets = arrays["offsets"]
     _verify_integers("offsets", offsets, len(tokens) + 1)
-    lengths = np.diff(offsets)
+    ends = (int(offsets[0]), int(offsets[-1])) if len(offsets) else ()
+    if ends != (0, len(tokens)):
+        raise _Wrong(f"has offsets from {list(ends)}, not from 0 to the {len(tokens)} tokens")
+    lengths = np.diff(offsets.astype(np.int64))
     for at in np.flatnonzero(lengths < 0)[:1]:
         raise _Wrong(f"has offsets that fall at {at + 1}, from {offsets[at]} to {offsets[at + 1]}")
     for at in np.flatnonzero(lengths > (info.example_tokens or len(tokens)))[:1]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts import freeze_suites as freeze
-from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError
 from velodrome.suites.catalog import LISTS, frozen, load_suite, suites
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
@@ -107,7 +107,7 @@ def test_bad_suites_are_named(tmp_path):
     (tmp_path / "store" / "suite.json").write_text("{}")
     with pytest.raises(SpecError, match="store/suite.json"):
         load_suite(str(tmp_path / "store"))
-    with pytest.raises(SpecError, match="can be read"):
+    with pytest.raises(PlanError, match="there is no file"):
         load_suite(str(tmp_path / "absent.json"))
     with pytest.raises(SpecError, match="not in the suite yet"):
         Suite("twice", (small(), small()), Protocol(steps=100))

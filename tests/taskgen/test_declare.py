@@ -78,7 +78,9 @@ def test_a_function_is_the_same_family_as_the_long_form():
 
 def test_a_class_takes_what_it_names_in_its_call():
     @family(
-        "scaled", gain=dynamic(log_float(1, 4), default=1), kind=static(choice("ab"), default="a")
+        "scaled",
+        gain=dynamic(log_float(1, 4), default=1),
+        kind=static(choice(["a", "b"]), default="a"),
     )
     class Scaled(nnx.Module):
         def __init__(self, config, view, *, rngs, dynamic):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from velodrome import cli
+from velodrome.suites.catalog import suites
 
 KINDS = {
     "families": ("family", "mlp"),
@@ -58,7 +59,7 @@ def test_lists_name_what_is_broken_and_show_the_rest(kind: str, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("_broken")
-def test_other_commands_go_on(capsys: pytest.CaptureFixture[str]):
+def test_other_commands_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     assert cli.main(["data", "status"]) == 0
     shown = capsys.readouterr()
     assert "digits" in shown.out and "data set 'bad-raises' cannot be used" in shown.err
@@ -66,3 +67,8 @@ def test_other_commands_go_on(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["list", "tasks", "smoke"]) == 0
     assert cli.main(["show", "smoke:0"]) == 0
     assert capsys.readouterr().err == ""
+    # Of all suites: two are enough here, because costs take their time.
+    monkeypatch.setattr(type(suites), "names", lambda self: ["bad-raises", "smoke"])
+    assert cli.main(["list", "tasks"]) == 0
+    shown = capsys.readouterr()
+    assert "smoke:" in shown.out and "suite 'bad-raises' cannot be used" in shown.err

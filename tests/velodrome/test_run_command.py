@@ -40,6 +40,7 @@ def test_options_reach_the_run(calls: list[Any]):
         "workers": 2,
         "dry_run": True,
         "device": "v100",
+        "rerun_changed": False,
     }
 
 

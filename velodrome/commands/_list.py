@@ -70,9 +70,13 @@ def _suite(name: str) -> Iterator[Row]:
 
 
 def _tasks(where: str | None) -> Iterator[Row]:
-    for name in suites.names() if where is None else [where]:
-        for spec in find_tasks(name):
-            cost = velodrome.cost(spec)
-            label = spec.label if where else f"{name}:{spec.label}"
-            size = (short(cost.params), short(cost.flops))
-            yield label, spec.family, spec.data.name, spec.batch_size, *size
+    if where is None:
+        return each_usable("suite", suites.names(), lambda name: _members(name, f"{name}:"))
+    return _members(where, "")
+
+
+def _members(where: str, prefix: str) -> Iterator[Row]:
+    for spec in find_tasks(where):
+        cost = velodrome.cost(spec)
+        size = (short(cost.params), short(cost.flops))
+        yield f"{prefix}{spec.label}", spec.family, spec.data.name, spec.batch_size, *size

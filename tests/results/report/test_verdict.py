@@ -95,6 +95,26 @@ def test_a_few_tasks_are_shown_and_not_summarised(tmp_path: Path):
         assert not any("[" in cell.text for row in table.rows for cell in row)
 
 
+def test_who_has_few_tasks_is_not_ranked(tmp_path: Path):
+    """Lucky runs on one task of six, and is the fastest there; Lion runs on five."""
+    candidates = [
+        Candidate("velo", [2.1, 2.0, 2.5, 3.0, 2.2, 4.0], label="VeLO"),
+        Candidate("lion", [1.2, 0.8, 1.1, 0.9, 1.3, 1.0], label="Lion"),
+        Candidate("lucky", [9.0] * 6, label="Lucky"),
+    ]
+    failed = [("lion", 5), *(("lucky", task) for task in range(1, 6))]
+    data = collect(make(tmp_path, candidates, rates=RATES, failed=failed).store)
+    steps, seconds, _ = verdict_lines(data)
+    velo, lion = data.headline_of("VeLO"), data.headline_of("Lion")
+    assert velo is not None and lion is not None
+    assert steps.startswith("Best in steps on 6 tasks (built-in real data): VeLO, with a median")
+    assert f"of {velo.median_text()}, significantly faster; then Lion, " in steps
+    assert f"Lion, {lion.median_text()} on 5 tasks (VeLO over it on 5 tasks: " in steps
+    assert steps.endswith("significant). On too few tasks to be ranked: Lucky: >=5x.")
+    assert seconds.startswith("In seconds (median): VeLO 1.") and ", on 6 tasks; Lion " in seconds
+    assert seconds.endswith("Lucky >=2.50x, on 1 task.")
+
+
 GRID = [{"learning_rate": r, "weight_decay": w} for r in (1e-4, 1e-3, 1e-2) for w in (0.0, 0.1)]
 
 

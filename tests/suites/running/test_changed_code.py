@@ -168,6 +168,12 @@ def family_by_path(folder: Path, **code: Any) -> str:
     return f"{write(folder / 'family.py', FAMILY.format(**code))}:made"
 
 
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch):
+    """What a test registers is forgotten."""
+    monkeypatch.setattr(families, "_values", dict(families._values))
+
+
 def family_in_a_notebook(folder: Path, **code: Any) -> str:
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(FAMILY.format(**code), names)

@@ -142,5 +142,5 @@ def test_training_on_published_data_end_to_end(tmp_path: Path, monkeypatch: pyte
     )
     prepare("mnist", source=tmp_path / "idx")
     prepare("lm1b_bytes", source=tmp_path / "lm1b")
-    with pytest.raises(StoreError, match="other data"):
+    with pytest.raises(StoreError, match="the data set mnist"):
         curves(suite, tmp_path / "store")

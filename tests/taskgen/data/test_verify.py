@@ -122,6 +122,17 @@ WRONG: dict[str, tuple[str, Callable[[Arrays], Any], str]] = {
         "has offsets that fall at 2, from 5 to 3",
     ),
     "beyond": ("texts", lambda a: {**a, "offsets": offsets(0, 3, 5, 9)}, "has 9 among its offsets"),
+    "unsigned": (
+        "texts",
+        lambda a: {**a, "offsets": offsets(0, 5, 3, 8).astype(np.uint32)},
+        "has offsets that fall at 2, from 5 to 3",
+    ),
+    "no texts": ("texts", lambda a: {**a, "offsets": offsets()[:0]}, "has offsets from []"),
+    "left over": (
+        "texts",
+        lambda a: {**a, "offsets": offsets(2, 4, 6, 7)},
+        "has offsets from [2, 7], not from 0 to the 8 tokens",
+    ),
     "long text": (
         "texts",
         lambda a: {**a, "offsets": offsets(0, 2, 6, 8)},

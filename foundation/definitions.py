@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
 
 from velodrome.foundation.canonical import canonical_json, content_hash
@@ -18,6 +19,8 @@ from velodrome.foundation.source import (
     module_code,
     version_of,
 )
+
+_LOOKUPS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,12 @@ class _Walk:
         self._seen: dict[int, tuple[int, object]] = {}  # held, so that no id is used twice
 
     def describe(self, value: object) -> object:
+        kind = type(value)
+        if is_recorded(kind.__module__):
+            return self._value(value)
+        return [self.describe(kind), self._value(value)]
+
+    def _value(self, value: object) -> object:
         if value is None or isinstance(value, bool | int | str):
             return value
         if isinstance(value, float | complex | bytes):
@@ -104,7 +113,7 @@ class _Walk:
         if hasattr(value, "__wrapped__"):  # as of jax.jit
             return [*kind, self.describe(cast("Any", value).__wrapped__)]
         self._note(type(value).__module__)
-        return [*kind, self._parts(getattr(value, "__dict__", {}).items())]
+        return [*kind, self._parts(_state(value).items())]
 
     def _note(self, module: str | None) -> bool:
         """Collect a module; return whether it is the one that a notebook or script defines."""
@@ -145,7 +154,9 @@ class _Walk:
         members = [
             (name, part)
             for name, part in vars(kind).items()
-            if isinstance(part, FunctionType) or not name.startswith("__")
+            if not name.startswith("__")
+            or isinstance(part, FunctionType)
+            or hasattr(part, "__wrapped__")  # such as a `__call__` under jax.jit
         ]
         bases = self.describe([base for base in kind.__bases__ if base is not object])
         return ["class", kind.__qualname__, bases, defaults, self._parts(members)]
@@ -181,7 +192,20 @@ def _enclosed(function: FunctionType) -> list[object]:
     return found
 
 
+def _state(value: object) -> dict[str, object]:
+    """Return the attributes of an instance, also those in slots."""
+    slots = {
+        name: part.__get__(value)
+        for kind in type(value).__mro__
+        if "__slots__" in vars(kind)
+        for name, part in vars(kind).items()
+        if isinstance(part, MemberDescriptorType) and hasattr(value, name)
+    }
+    return {**slots, **getattr(value, "__dict__", {})}
+
+
 def _names(code: CodeType) -> set[str]:
-    """Return all names that a function, and those inside it, may look up among the globals."""
+    """Return all names that a function, and those inside it, look up among the globals."""
+    own = {one.argval for one in dis.get_instructions(code) if one.opname in _LOOKUPS}
     inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return {*code.co_names}.union(*map(_names, inner))
+    return own.union(*map(_names, inner))

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+
+
+def wants_traceback() -> bool:
+    """Return whether the user wants to see where an error comes from."""
+    return os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0")
 
 
 class VelodromeError(Exception):

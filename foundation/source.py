@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -39,6 +39,9 @@ class _Source:
 
 _sources: dict[str, _Source] = {}
 
+#: What each file ran with: the digests of it and of what it imports, by module.
+_ran: dict[str, dict[str, str]] = {}
+
 
 def is_own(module: str) -> bool:
     """Return whether a module is this package's, or of the language."""
@@ -65,11 +68,11 @@ def load_file(path: str) -> ModuleType:
     name = f"{FILE_MODULE}{content_hash(str(file))[:16]}"
     if name in sys.modules:
         parts = _closure(name)
-        if all(_digest(_read(part.path)) == part.digest for part in parts.values()):
+        written = {part: _digest(_read(source.path)) for part, source in parts.items()}
+        # Another file may have loaded an edited module again since this one ran.
+        if written == _digests(parts) == _ran.get(name, written):
             return sys.modules[name]
-        for part in parts:  # also what only imports the edited one
-            sys.modules.pop(part, None)
-            _sources.pop(part, None)
+        _forget(parts)  # also what only imports the edited one
     # At the end: a file named like a module of the language or of a package hides neither.
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
@@ -79,19 +82,41 @@ def load_file(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # From these bytes, and from no cache of compiled code: what is hashed is what runs.
     content = _read(file)
+    before = set(sys.modules)
     sys.modules[name] = module
+    try:
+        _run(content, path, module)
+        _sources[name] = _Source(spec, file, _digest(content), _imports(content, name, ""))
+        parts = _closure(name)
+        for part in parts.values():
+            _refuse_hidden_neighbours(part, file.parent)
+    except BaseException:
+        _forget([name, *filter(is_local, set(sys.modules) - before)])  # the next call begins anew
+        raise
+    _ran[name] = _digests(parts)
+    return module
+
+
+def _run(content: bytes, path: str, module: ModuleType) -> None:
+    """Run the content of a file as a module."""
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # for the modules beside it
     try:
-        exec(compile(content, str(file), "exec", dont_inherit=True), vars(module))
+        exec(compile(content, str(module.__file__), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:  # a user's file may raise anything; name the file
-        del sys.modules[name]
         raise VelodromeError(f"running {path} failed: {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = kept
-    _sources[name] = _Source(spec, file, _digest(content), _imports(content, name, ""))
-    for part in _closure(name).values():
-        _refuse_hidden_neighbours(part, file.parent)
-    return module
+
+
+def _digests(parts: dict[str, _Source]) -> dict[str, str]:
+    return {name: source.digest for name, source in parts.items()}
+
+
+def _forget(modules: Iterable[str]) -> None:
+    for name in modules:
+        sys.modules.pop(name, None)
+        _sources.pop(name, None)
+        _ran.pop(name, None)
 
 
 def module_code(module: str) -> dict[str, str]:

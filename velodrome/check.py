@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from velodrome.contracts import data as data_contract
 from velodrome.contracts import family as family_contract
 from velodrome.contracts import optimizer as optimizer_contract
 from velodrome.contracts import task as task_contract
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.errors import VelodromeError, wants_traceback
 from velodrome.optimizers.probe import described
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
@@ -98,7 +97,7 @@ def run_checks(
             with numerics():  # as in a run
                 check(subject)
         except Exception as error:  # a contribution may raise anything; the table shows it
-            if os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0"):
+            if wants_traceback():
                 raise
             problem = _describe(error)
         demand = (check.__doc__ or name).strip().splitlines()[0]

@@ -6,7 +6,6 @@ so help is quick, and ``velodrome report`` needs no jax.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import traceback
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import velodrome
-from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.errors import UnknownNameError, VelodromeError, wants_traceback
 from velodrome.foundation.files import cache_hint
 from velodrome.foundation.interrupts import terminated_as_interrupted
 from velodrome.foundation.streams import drop_output, prepare_streams
@@ -95,7 +94,7 @@ def _dispatch(name: str, rest: list[str]) -> int:
 
 def _report(message: str) -> int:
     """Print the error that is being handled as one line, and return the exit code."""
-    if os.environ.get("VELODROME_TRACEBACK", "0") not in ("", "0"):
+    if wants_traceback():
         traceback.print_exc()
     print(f"velodrome: {message}", file=sys.stderr)
     return _ERROR

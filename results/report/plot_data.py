@@ -144,10 +144,15 @@ def panel(curves: pd.DataFrame, horizon: int) -> Panel:
     chosen = (curves["series"] != "rate").to_numpy()
     lowest = float(losses[chosen if chosen.any() else slice(None)].min())
     last = int(steps.max())
-    if lowest > 0 and first / lowest > _LOG_FROM:
-        return Panel(tuple(lines), last, lowest / 1.15, first * 1.3, log=True)
-    span = max(first - lowest, 1e-9)
-    return Panel(tuple(lines), last, lowest - 0.06 * span, first + 0.12 * span, log=False)
+    log = bool(lowest > 0 and first / lowest > _LOG_FROM)
+    # A candidate that ends above the start is shown, unless it would leave no room for the others.
+    room = first * first / lowest if log else first + max(first - lowest, 1e-9)
+    ends = [line.losses[-1] for line in lines if line.series == "seed"]
+    highest = max([first, *(end for end in ends if end <= room)])
+    if log:
+        return Panel(tuple(lines), last, lowest / 1.15, highest * 1.3, log=True)
+    span = max(highest - lowest, 1e-9)
+    return Panel(tuple(lines), last, lowest - 0.06 * span, highest + 0.12 * span, log=False)
 
 
 def sorted_speedups(

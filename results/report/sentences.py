@@ -92,7 +92,8 @@ def _rates(data: ReportData) -> str:
     for label in (data.context.baseline, *data.context.labels):
         found = advice(data.sensitivity, label, steps=data.context.steps)
         if found is None:
-            parts.append(f"{label}: nothing was swept")
+            swept = (data.sensitivity["label"] == label).any()
+            parts.append(f"{label}: {'no point learns anything' if swept else 'nothing was swept'}")
             continue
         text = f"{label}: {found.point}, within 10% of the best on {found.near} of {found.tasks}"
         edge = f", best at an edge of the grid on {found.edge}" if found.edge else ""
@@ -119,17 +120,21 @@ def definition_lines(data: ReportData) -> list[str]:
     """List the definitions, with their medians and what to know before believing them."""
     lines = []
     for name, definition in DEFINITIONS.items() if data.context.labels else ():
-        medians = "; ".join(
-            f"{label} {ratio_text(definition_median(data.summary, label, name=name))}"
-            + _over_default(data, label, name)
-            for label in data.context.labels
-        )
+        medians = "; ".join(_median_by(data, label, name) for label in data.context.labels)
         warning = caveat(name, steps=data.context.steps, eval_every=data.context.eval_every)
         lines.append(
             f"{name}: median in steps {medians}. {definition.summary[0].upper()}"
             f"{definition.summary[1:]}.{f' Beware: {warning}.' if warning else ''}"
         )
     return lines
+
+
+def _median_by(data: ReportData, label: str, name: str) -> str:
+    found = data.headline_of(label)
+    if found is not None and found.few:
+        return f"{label}: too few tasks for a median"
+    median = ratio_text(definition_median(data.summary, label, name=name))
+    return f"{label} {median}{_over_default(data, label, name)}"
 
 
 def _over_default(data: ReportData, label: str, name: str) -> str:
@@ -245,7 +250,10 @@ def meta_training_lines(data: ReportData) -> list[str]:
 
 def _same_task_lines(data: ReportData) -> Iterator[str]:
     """Report the narrower intervals, in steps: they say nothing beyond these tasks."""
-    if data.headlines and all(np.isnan(h.median.same_tasks.low) for h in data.headlines):
+    if not any(h.tasks for h in data.headlines):
+        yield "There are no intervals: no task has a speedup."
+        return
+    if all(np.isnan(h.median.same_tasks.low) for h in data.headlines):
         yield "There are no intervals for the same tasks: no task has two seeds of any optimizer."
         return
     for label in data.context.labels:

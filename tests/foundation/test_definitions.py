@@ -92,6 +92,84 @@ def test_a_constant_that_another_cell_changed_counts():
     assert of(names) != before
 
 
+INSTANCES = """
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+class Recipe:
+    decay = {decay}
+    itself = None
+
+    def __call__(self):
+        return self.power() * {times}
+
+    @functools.cache
+    def __neg__(self):
+        return {cached}
+
+    def power(self):
+        return self.decay ** {power}
+
+recipe = Recipe.itself = Recipe()
+recipe.me = recipe
+bound = recipe.__call__
+
+def reads():
+    return recipe.decay
+
+class Pair(NamedTuple):
+    first: int
+    def both(self):
+        return self.first * {times} ** {power} + {decay} + {cached}
+
+class Table(dict):
+    def both(self):
+        return self["first"] * {times} ** {power} + {decay} + {cached}
+
+pair, table = Pair(1), Table(first=1)
+"""
+
+
+@pytest.mark.parametrize("name", ["recipe", "bound", "reads", "pair", "table"])
+def test_the_class_of_an_instance_counts(name):
+    def made(**changes: float) -> dict[str, str]:
+        names: dict[str, Any] = {"__name__": "__main__"}
+        values = {"decay": 0.9, "times": 2, "power": 3, "cached": 4} | changes
+        exec(INSTANCES.format(**values), names)
+        return code_of(names[name])
+
+    changes = [{"decay": 0.45}, {"times": 3}, {"power": 4}, {"cached": 5}]
+    found = [made(**change)["definition"] for change in [{}, *changes]]
+    assert made()["definition"] == found[0] and len(set(found)) == 5
+
+
+@pytest.mark.parametrize("head", ["@dataclass(slots=True)\nclass Rates(Base):", "class Rates:"])
+def test_values_in_slots_count(head):
+    text = (
+        "from dataclasses import dataclass\nclass Base:\n    __slots__ = ('late',)\n"
+        f"{head}\n    rate: float\n"
+    )
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(text, names)
+
+    def of_rate(rate: float) -> dict[str, str]:
+        made = names["Rates"].__new__(names["Rates"])
+        made.rate = rate
+        return code_of(made)
+
+    assert of_rate(0.1) == of_rate(0.1) != of_rate(0.2)
+
+
+def test_a_global_that_only_shares_its_name_with_an_attribute_does_not_count():
+    def made(shape: int) -> dict[str, str]:
+        names: dict[str, Any] = {"__name__": "__main__", "shape": shape}
+        exec("def made(x):\n    return x.shape", names)
+        return code_of(names["made"])
+
+    assert made(1) == made(2)
+
+
 def test_what_is_given_to_a_package_counts():
     def lion(rate: float) -> dict[str, str]:
         return code_of(optax.lion(rate))

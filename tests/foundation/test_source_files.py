@@ -65,8 +65,29 @@ def test_a_module_beside_a_file_that_python_finds_elsewhere_is_refused(tmp_path)
         write(tmp_path / folder / "mine.py", "import beside\n")
         write(tmp_path / folder / "beside.py", f"where = {folder!r}\n")
     load_file(str(tmp_path / "a" / "mine.py"))
-    with pytest.raises(VelodromeError, match="imports 'beside', and .*b/beside lies beside it"):
-        load_file(str(tmp_path / "b" / "mine.py"))
+    for _ in range(2):
+        with pytest.raises(VelodromeError, match="imports 'beside', and .*b/beside lies beside it"):
+            load_file(str(tmp_path / "b" / "mine.py"))
+
+
+def test_every_file_that_imports_an_edited_module_is_loaded_again(tmp_path):
+    paths = [tmp_path / "one.py", tmp_path / "other.py"]
+    for path in paths:
+        write(path, "import shared_rates\nrate = shared_rates.rate\n")
+    for rate in (1, 2, 1):
+        write(tmp_path / "shared_rates.py", f"rate = {rate}\n")
+        assert [load_file(str(path)).rate for path in paths] == [rate, rate]
+    modules = [load_file(str(path)) for path in paths]
+    assert [load_file(str(path)) for path in paths] == modules
+
+
+def test_a_module_that_a_failing_file_imported_is_read_again(tmp_path):
+    path = write(tmp_path / "fails.py", "import its_divisor\nrate = 1 / its_divisor.value\n")
+    write(tmp_path / "its_divisor.py", "value = 0\n")
+    with pytest.raises(VelodromeError, match="ZeroDivisionError"):
+        load_file(str(path))
+    write(tmp_path / "its_divisor.py", "value = 1\n")
+    assert load_file(str(path)).rate == 1
 
 
 def test_a_module_that_was_edited_since_its_import_is_refused_until_it_is_reloaded(tmp_path):

@@ -34,7 +34,7 @@ from velodrome.results.speedup.speedup import format_ratio
 
 _MEANING = (
     "Losses are smoothed as in the default definition. The best single rate has the lowest loss at "
-    "the baseline's last step."
+    "the baseline's last step. A line that leaves its panel at the top goes on above it."
 )
 _RATIOS = (
     " Above each panel: speedup in steps, the step at which the envelope reaches the candidate's "

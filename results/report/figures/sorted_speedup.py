@@ -43,7 +43,8 @@ _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
     ("speedup_heldout", "steps", "heldout", "in steps, held-out loss"),
 )
 _MEANING = (
-    "Triangles: at least this much. Crosses: diverged, or too low for this axis. Bands: 95% at "
+    "Triangles: at least this much. Crosses: diverged, no progress (0x), or too low for this "
+    "axis. Bands: 95% at "
     "each rank, for the same tasks and new seeds ({seeds}). Vertical bars (from 5 seeds on): 95% "
     "for each task. " + SATURATED_OUT
 )

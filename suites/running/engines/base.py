@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.errors import VelodromeError, wants_traceback
 from velodrome.optimizers.probe import described
 from velodrome.results.store.store import Store
 
@@ -78,7 +79,12 @@ class Engine(Protocol):
 
 
 def failure_of(error: BaseException) -> tuple[str, str]:
-    """Return the kind of a failure (``"oom"`` or ``"error"``) and its message."""
+    """Return the kind of a failure (``"oom"`` or ``"error"``) and its message.
+
+    With ``VELODROME_TRACEBACK=1`` the traceback goes to standard error.
+    """
+    if wants_traceback():
+        traceback.print_exception(error)
     text = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
         return "oom", (

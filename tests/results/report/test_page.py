@@ -255,6 +255,13 @@ def test_losses_that_fall_far_are_drawn_on_a_logarithmic_axis():
     assert np.isfinite(log(np.array([0.0, 1e300]))).all()
 
 
+def test_a_candidate_that_ends_above_the_start_is_in_its_panel_unless_it_is_far_off():
+    falls = [("best", "Adam", -1, 0, 2.5), ("best", "Adam", -1, 9, 2.0)]
+    for end, shown in ((2.7, True), (2e29, False)):
+        found = panel(curves(*falls, ("seed", "VeLO", 0, 0, 2.5), ("seed", "VeLO", 0, 9, end)), 9)
+        assert (end < found.high) is shown and found.low < 2.0
+
+
 def test_paths_are_written_as_differences():
     assert path([], []) == "" and path([1], [2]) == "m1 2h0"
     assert path([0, 1, 1.2, 9], [0, 1, 1.1, 4.4]) == "m0 0l1 1 8 3"

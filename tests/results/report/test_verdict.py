@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from synthetic import Candidate, make
@@ -16,7 +18,7 @@ from velodrome.results.report.data import ReportData, collect
 from velodrome.results.report.figures import sensitivity
 from velodrome.results.report.page.build import build_page
 from velodrome.results.report.page.contents import notes, tables
-from velodrome.results.report.sentences import problem_lines, verdict_lines
+from velodrome.results.report.sentences import definition_lines, problem_lines, verdict_lines
 from velodrome.results.report.tables import task_table
 from velodrome.results.report.text import markdown
 from velodrome.results.speedup.stats import Aggregate, Interval
@@ -199,3 +201,15 @@ def test_the_cost_of_tuning_has_a_section_and_is_in_no_headline(data: ReportData
     assert set(data.headline["unit"]) == {"steps", "seconds"}
     assert notes(data, "cost") and list(tables(data, "cost"))
     assert np.isfinite(data.tuning_cost["trials"].to_numpy(float)[:4]).all()
+
+
+def test_a_sweep_that_learns_nowhere_was_swept_all_the_same(data: ReportData):
+    flat = data.sensitivity.assign(label="Lion", loss=data.sensitivity["initial"])
+    swept = dataclasses.replace(data, sensitivity=pd.concat([data.sensitivity, flat]))
+    assert verdict_lines(swept)[2].endswith("Lion: no point learns anything.")
+
+
+def test_few_tasks_have_no_median_by_any_definition(tmp_path: Path):
+    few = collect(make(tmp_path, [Candidate("velo", [2.0, 1.5], label="VeLO")], rates=RATES).store)
+    lines = definition_lines(few)
+    assert all("median in steps VeLO: too few tasks for a median." in line for line in lines)

@@ -171,7 +171,8 @@ def family_by_path(folder: Path, **code: Any) -> str:
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch):
     """What a test registers is forgotten."""
-    monkeypatch.setattr(families, "_values", dict(families._values))
+    for part in ("_values", "_lazy"):
+        monkeypatch.setattr(families, part, dict(getattr(families, part)))
 
 
 def family_in_a_notebook(folder: Path, **code: Any) -> str:

@@ -259,7 +259,7 @@ def test_a_candidate_that_ends_above_the_start_is_in_its_panel_unless_it_is_far_
     falls = [("best", "Adam", -1, 0, 2.5), ("best", "Adam", -1, 9, 2.0)]
     for end, shown in ((2.7, True), (2e29, False)):
         found = panel(curves(*falls, ("seed", "VeLO", 0, 0, 2.5), ("seed", "VeLO", 0, 9, end)), 9)
-        assert (end < found.high) is shown and found.low < 2.0
+        assert bool(end < found.high) is shown and found.low < 2.0
 
 
 def test_paths_are_written_as_differences():

@@ -92,7 +92,7 @@ def _rates(data: ReportData) -> str:
     for label in (data.context.baseline, *data.context.labels):
         found = advice(data.sensitivity, label, steps=data.context.steps)
         if found is None:
-            swept = (data.sensitivity["label"] == label).any()
+            swept = label in set(data.sensitivity["label"])
             parts.append(f"{label}: {'no point learns anything' if swept else 'nothing was swept'}")
             continue
         text = f"{label}: {found.point}, within 10% of the best on {found.near} of {found.tasks}"

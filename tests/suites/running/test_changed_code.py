@@ -168,7 +168,7 @@ def family_by_path(folder: Path, **code: Any) -> str:
     return f"{write(folder / 'family.py', FAMILY.format(**code))}:made"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _own_registry(monkeypatch: pytest.MonkeyPatch):
     """What a test registers is forgotten."""
     for part in ("_values", "_lazy"):
@@ -182,6 +182,7 @@ def family_in_a_notebook(folder: Path, **code: Any) -> str:
     return "edited"
 
 
+@pytest.mark.usefixtures("_own_registry")
 @pytest.mark.parametrize("given", [family_by_path, family_in_a_notebook])
 def test_a_task_whose_family_was_edited_is_another_task(tmp_path, given):
     name = given(tmp_path, activation="relu", width=8)

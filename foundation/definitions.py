@@ -5,8 +5,9 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import pickle
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass
 from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
@@ -113,7 +114,9 @@ class _Walk:
         if hasattr(value, "__wrapped__"):  # as of jax.jit
             return [*kind, self.describe(cast("Any", value).__wrapped__)]
         self._note(type(value).__module__)
-        return [*kind, self._parts(_state(value).items())]
+        if state := _state(value):
+            return [*kind, self._parts(state.items())]
+        return [*kind, getattr(value, "__module__", None), self.describe(_reduced(value))]
 
     def _note(self, module: str | None) -> bool:
         """Collect a module; return whether it is the one that a notebook or script defines."""
@@ -130,7 +133,7 @@ class _Walk:
         # First where it looks names up: `functools.wraps` copies `__module__`.
         module = function.__globals__.get("__name__") or function.__module__
         if is_own(module or "") and hasattr(function, "__wrapped__"):
-            return self.describe(inspect.unwrap(function))  # what somebody else gave to it
+            return self.describe(inspect.unwrap(function))  # the user's function inside ours
         interactive = self._note(module)
         enclosed = self.describe(_enclosed(function))
         if not interactive and is_recorded(module):
@@ -202,6 +205,20 @@ def _state(value: object) -> dict[str, object]:
         if isinstance(part, MemberDescriptorType) and hasattr(value, name)
     }
     return {**slots, **getattr(value, "__dict__", {})}
+
+
+def _reduced(value: object) -> object:
+    """Return what `pickle` would keep of an object without attributes, such as one made in C."""
+    try:
+        kept = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    except Exception:  # it may refuse in any way
+        return None
+    if isinstance(kept, str):
+        return kept
+    return [
+        list(cast("Iterator[object]", part)) if isinstance(part, Iterator) else part
+        for part in kept
+    ]
 
 
 def _names(code: CodeType) -> set[str]:

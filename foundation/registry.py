@@ -128,7 +128,7 @@ class Registry(Generic[T]):
             return value, lambda: self._code(name, value)
         if place := self._place(name):
             module = self._module(name, place)
-            value, code = self._member(module, place), lambda: module_code(module.__name__)
+            value, code = cast(T, member_of(module, place)), lambda: module_code(module.__name__)
         else:
             # Not kept: a module may be loaded again, and what is hashed is the module.
             point = self._entry_point(name)
@@ -207,42 +207,46 @@ class Registry(Generic[T]):
 
     def _import(self, name: str, target: str) -> T:
         module_name, _, attribute = target.partition(":")
-        try:
+        with self._loading(f"{name!r} cannot be loaded from {target!r}"):
             return getattr(importlib.import_module(module_name), attribute)
-        except (Exception, SystemExit) as error:  # another package may raise anything
-            what = "" if isinstance(error, ImportError | AttributeError) else type(error).__name__
-            raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded from {target!r}: "
-                f"{what}{': ' * bool(what)}{error}."
-            ) from error
-
-    def _member(self, module: ModuleType, place: Place) -> T:
-        found: object = module
-        for attribute in place.attribute.split("."):
-            if isinstance(found, ModuleType) and not hasattr(found, attribute):
-                with contextlib.suppress(ImportError):  # no submodule: see what there is
-                    importlib.import_module(f"{found.__name__}.{attribute}")
-            if not hasattr(found, attribute):
-                public = [known for known in dir(found) if not known.startswith("_")]
-                raise UnknownNameError(f"object in {place.where}", attribute, public)
-            found = getattr(found, attribute)
-        return cast(T, found)
 
     def _module(self, name: str, place: Place) -> ModuleType:
         if place.is_file:
             return load_file(place.where)
-        try:
+        advice = " Give module:object, with the module installed, or path/to/file.py:object."
+        with self._loading(f"{name!r} cannot be loaded", advice):
             return importlib.import_module(place.where)
-        except (Exception, SystemExit) as error:  # a user's module may raise anything
-            what = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-            raise VelodromeError(
-                f"the {self.kind} {name!r} cannot be loaded: {what}{error}. Give module:object, "
-                "with the module installed, or path/to/file.py:object."
-            ) from error
+
+    @contextlib.contextmanager
+    def _loading(self, problem: str, advice: str = "") -> Generator[None, None, None]:
+        try:
+            yield
+        except (Exception, SystemExit) as error:  # another's module may raise anything
+            known = isinstance(error, ImportError | AttributeError)
+            what = "" if known else f"{type(error).__name__}: "
+            raise VelodromeError(f"the {self.kind} {problem}: {what}{error}.{advice}") from error
 
     def _run_check(self, name: str, value: object) -> None:
         if self._check is not None:
             self._check(name, value)
+
+
+def member_of(module: ModuleType, place: Place) -> object:
+    """Return the object of a place from its module, which may have modules inside.
+
+    Raises:
+      UnknownNameError: There is no such object; the message has the closest names.
+    """
+    found: object = module
+    for attribute in place.attribute.split("."):
+        if isinstance(found, ModuleType) and not hasattr(found, attribute):
+            with contextlib.suppress(ImportError):  # no submodule: see what there is
+                importlib.import_module(f"{found.__name__}.{attribute}")
+        if not hasattr(found, attribute):
+            public = [known for known in dir(found) if not known.startswith("_")]
+            raise UnknownNameError(f"object in {place.where}", attribute, public)
+        found = getattr(found, attribute)
+    return found
 
 
 def _code_at(point: importlib.metadata.EntryPoint) -> Code:

@@ -91,7 +91,7 @@ def load_file(path: str) -> ModuleType:
         for part in parts.values():
             _refuse_hidden_neighbours(part, file.parent)
     except BaseException:
-        _forget([name, *filter(is_local, set(sys.modules) - before)])  # the next call begins anew
+        _forget([name, *filter(is_local, set(sys.modules) - before)])  # the next call runs it again
         raise
     _ran[name] = _digests(parts)
     return module
@@ -223,7 +223,7 @@ def _was_loaded_from(module: ModuleType, content: bytes) -> bool:
     """Return whether the functions of a loaded module are those of a source."""
     file = getattr(module, "__file__", None)
     if type(getattr(module.__spec__, "loader", None)) is not SourceFileLoader or file is None:
-        return True  # some other loader may change the code: nobody can tell
+        return True  # another kind of loader may change the code
     try:
         known = set(_nested(compile(content, file, "exec", dont_inherit=True)))
     except (SyntaxError, ValueError):

@@ -7,8 +7,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
+from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 from optax.contrib import SAMState, ScheduleFreeState
 
@@ -21,7 +24,8 @@ def evaluates_elsewhere(opt_state: PyTree) -> bool:
     """Return whether `evaluated_params` are others than those that the optimizer steps from.
 
     Raises:
-      SpecError: The optimizer steps pairs of parameters, which no task has.
+      SpecError: The optimizer steps pairs of parameters, which no task has; or schedule-free has
+        a ``b1`` of 0.
     """
     found = _known(opt_state)
     if any(isinstance(state, optax.LookaheadState) for state in found):
@@ -31,6 +35,9 @@ def evaluates_elsewhere(opt_state: PyTree) -> bool:
             "one that steps the task's own parameters; lookahead steps pairs of them "
             "(optax.LookaheadParams)",
         )
+    for state in found:
+        if isinstance(state, ScheduleFreeState) and _is_zero(state.b1):
+            raise SpecError("b1", 0.0, "above 0: optax's schedule_free divides by it")
     return bool(found)
 
 
@@ -71,6 +78,11 @@ def _replaced(kept: PyTree, params: PyTree, rule: Callable[[Array, Array], Array
             for leaf, other in zip(leaves, others, strict=True)
         ]
     )
+
+
+def _is_zero(number: ArrayLike) -> bool:
+    """Return whether a number, or one of several, is 0; not known of a traced one."""
+    return not isinstance(number, Tracer) and not np.all(number)
 
 
 def _known(opt_state: PyTree) -> list[_Known]:

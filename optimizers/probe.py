@@ -17,7 +17,7 @@ from jaxtyping import PyTree
 from velodrome.foundation.canonical import canonical_json
 from velodrome.optimizers.spec import NEEDS, OptimizerSpec
 
-#: Updates that a factory is told of; schedules refuse very few.
+#: What a probed factory gets as ``num_steps``: some schedules refuse a small number.
 _STEPS = 10_000
 
 _KEYWORDS = NEEDS - {"num_steps"}
@@ -36,7 +36,7 @@ def required_keywords(transformation: optax.GradientTransformation) -> frozenset
             if found:
                 needs |= found
                 continue
-        except Exception:  # noqa: S110 - something else is wrong, which whoever uses it will meet
+        except Exception:  # noqa: S110 - a user's optimizer may raise anything; its run reports it
             pass
         return needs
 
@@ -91,7 +91,7 @@ def _probe(
             return False
         return True
 
-    with contextlib.suppress(Exception):  # whoever runs it will meet it
+    with contextlib.suppress(Exception):  # likewise; its run reports it
         needs |= required_keywords(factory(**values))
     swept = traced & values.keys()
     if fine(swept) or not fine(()):
@@ -99,21 +99,33 @@ def _probe(
     return needs, frozenset(name for name in swept if not fine([name])) or swept
 
 
-def _update(transformation: optax.GradientTransformation, needs: Collection[str]) -> PyTree:
-    """Make an update of a few small parameters, to be traced only."""
-
-    def value_fn(params: PyTree) -> jax.Array:
-        return jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)]))
-
-    params = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
-    value, grad = jax.value_and_grad(value_fn)(params)
+def update_arguments(
+    needs: Collection[str],
+    *,
+    loss_fn: Callable[[PyTree], jax.Array],
+    value: jax.Array,
+    grad: PyTree,
+    key: jax.Array,
+) -> dict[str, object]:
+    """Return exactly those keywords of an update that are among ``needs``."""
     known = {
         "value": value,
         "grad": grad,
-        "value_fn": value_fn,
-        "grad_fn": jax.grad(value_fn),
-        "key": jax.random.key(0),
+        "value_fn": loss_fn,
+        "grad_fn": jax.grad(loss_fn),
+        "key": key,
     }
-    extra = {name: known[name] for name in needs if name in known}
+    return {name: known[name] for name in known if name in needs}
+
+
+def _update(transformation: optax.GradientTransformation, needs: Collection[str]) -> PyTree:
+    """Make an update of a few small parameters, to be traced only."""
+
+    def loss_fn(params: PyTree) -> jax.Array:
+        return jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)]))
+
+    params = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
+    value, grad = jax.value_and_grad(loss_fn)(params)
+    extra = update_arguments(needs, loss_fn=loss_fn, value=value, grad=grad, key=jax.random.key(0))
     state = transformation.init(params)
     return transformation.update(grad, state, params, **extra)

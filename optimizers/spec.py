@@ -115,17 +115,13 @@ class OptimizerSpec:
 
         allowed = self.traced | self.static
         known = allowed | _keywords(self.factory) - {"num_steps"}
-        field_name = f"{self.name} hyperparameters"
         if unknown := set(hyperparameters) - known:
+            field_name = f"{self.name} hyperparameters"
             raise SpecError(field_name, sorted(unknown), f"among {sorted(known)}")
         if missing := sorted((required_arguments(self.factory) & allowed) - set(hyperparameters)):
             values = self.grid.get(missing[0], ("...",))
             example = f"{missing[0]}={values[len(values) // 2]}"
-            raise SpecError(
-                field_name,
-                sorted(hyperparameters),
-                f"with a value for {', '.join(missing)}, such as {example}",
-            )
+            raise SpecError(f"{self.name} {missing[0]}", None, f"given, such as {example}")
         arguments = dict(hyperparameters)
         if "num_steps" in self.needs:
             if num_steps is None:

@@ -25,7 +25,14 @@ def save_specs(
 
     ``recorded`` has, for each spec, what is known beside it (cost, predicted seconds, versions). It
     is not part of a spec and not in its hash.
+
+    Raises:
+      SpecError: ``specs`` has something else than specs.
     """
+    if not all(isinstance(spec, TaskSpec) for spec in specs):
+        raise SpecError(
+            "specs", _glimpse(specs), "a list of task specs, after the path of the file"
+        )
     notes = [{}] * len(specs) if recorded is None else recorded
     tasks = [
         {

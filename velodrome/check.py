@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+
+from rich.console import Console
 
 from velodrome.contracts import data as data_contract
 from velodrome.contracts import family as family_contract
 from velodrome.contracts import optimizer as optimizer_contract
 from velodrome.contracts import task as task_contract
 from velodrome.foundation.errors import VelodromeError, wants_traceback
+from velodrome.foundation.streams import is_terminal
 from velodrome.optimizers.probe import described
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
@@ -90,19 +94,31 @@ def run_checks(
       checks: Name -> check; the first line of its docstring says what it asks for.
     """
     results = []
-    for name, check in checks.items():
-        start = time.perf_counter()
-        problem = ""
-        try:
-            with numerics():  # as in a run
-                check(subject)
-        except Exception as error:  # a contribution may raise anything; the table shows it
-            if wants_traceback():
-                raise
-            problem = _describe(error)
-        demand = (check.__doc__ or name).strip().splitlines()[0]
-        results.append(CheckResult(name, demand, problem, time.perf_counter() - start))
+    with _announced() as say:
+        for name, check in checks.items():
+            say(name)
+            start = time.perf_counter()
+            problem = ""
+            try:
+                with numerics():  # as in a run
+                    check(subject)
+            except Exception as error:  # a contribution may raise anything; the table shows it
+                if wants_traceback():
+                    raise
+                problem = _describe(error)
+            demand = (check.__doc__ or name).strip().splitlines()[0]
+            results.append(CheckResult(name, demand, problem, time.perf_counter() - start))
     return results
+
+
+@contextlib.contextmanager
+def _announced() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows on a terminal which check runs: some take a minute."""
+    if not is_terminal(sys.stderr):
+        yield lambda name: None
+        return
+    with Console(stderr=True, emoji=False).status("checking") as status:
+        yield lambda name: status.update(f"checking: {name}")
 
 
 def _describe(error: Exception) -> str:

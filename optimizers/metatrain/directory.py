@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from velodrome.foundation.errors import StoreError
+from velodrome.foundation.errors import SpecError, StoreError
 from velodrome.foundation.files import exclusive_directory
 from velodrome.foundation.interrupts import interrupts
 
@@ -54,7 +54,12 @@ def stopping(max_seconds: float | None, say: Callable[[str], None]) -> Iterator[
     It returns whether ``max_seconds`` (None: no limit) have passed since the context began, and
     raises a KeyboardInterrupt after Ctrl-C or SIGTERM, so that neither comes in the middle of a
     step. A second signal does not wait.
+
+    Raises:
+      SpecError: ``max_seconds`` is negative or NaN.
     """
+    if max_seconds is not None and not max_seconds >= 0:
+        raise SpecError("max_seconds", max_seconds, "a number of seconds, 0 or more")
     deadline = math.inf if max_seconds is None else time.perf_counter() + max_seconds
 
     def announce() -> None:

@@ -78,7 +78,7 @@ def metatrain(
     Raises:
       StoreError: Another run is at work in ``out_dir``, or it has the checkpoint of another
         config, a damaged one, a damaged log, a search, or weights alone.
-      SpecError: The config asks for what cannot be.
+      SpecError: The config asks for what cannot be, or a number is out of range.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was done is saved.
     """
     out = resolved(out_dir)
@@ -88,8 +88,8 @@ def metatrain(
     trainer = RayTrainer(config, workers=workers) if workers else MetaTrainer(config)
     try:
         with (
-            opened(out, resume=resume, state=directory.CHECKPOINT),
             stopping(max_seconds, say) as stop,
+            opened(out, resume=resume, state=directory.CHECKPOINT),
         ):
             return _metatrain(config, out, trainer, workers, stop, say)
     finally:

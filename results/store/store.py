@@ -7,7 +7,7 @@ Layout::
     timings/<cell id>.json        seconds per step, measured apart
     timings/<cell id>.failed.json why they could not be measured
     failures/<shard id>.json      what went wrong
-    replaced/                     results of code or data that have changed since: never read
+    replaced/                     results of code or data that have changed since
     report/                       figures and tables
 
 Opening never writes. Files are written under a temporary name and renamed.
@@ -231,25 +231,26 @@ class Store:
         """Write why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
         return self._write_record("failures", shard_id, {"shard": shard_id, **record})
 
-    def replace_plan(self, plan: Plan) -> int:
+    def replace_plan(self, plan: Plan) -> tuple[int, int]:
         """Take another plan of the same suite.
 
         Cells and shards that both plans have keep their results: their ids stand for everything
-        that they depend on. All other results move to the folder ``replaced``.
+        that they depend on. All other results move to the folder ``replaced``, and those that
+        lie there and belong to the new plan move back.
 
         Returns:
-          How many files moved.
+          How many files moved out, and how many moved back.
         """
         self._check_writable()
         cells, shards = {cell.id for cell in plan.cells}, {shard.id for shard in plan.shards}
-        moved = 0
-        for folder, kept in (("shards", shards), ("failures", shards), ("timings", cells)):
+        planned = {"shards": shards, "failures": shards, "timings": cells}
+        replaced = self.directory / REPLACED
+        out = 0
+        for folder, kept in planned.items():
             for path in (self.directory / folder).glob("[!.]*"):
                 if path.stem.removesuffix(_FAILED) not in kept:
-                    target = self.directory / REPLACED / folder / path.name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    path.replace(target)
-                    moved += 1
+                    _move(path, replaced / folder)
+                    out += 1
         # A manifest without the hash goes with every plan: no moment in between is a damaged store.
         unhashed = cast(Manifest, {**self.manifest, "plan_hash": None})
         atomic_write_json(self.directory / "manifest.json", unhashed)
@@ -257,7 +258,14 @@ class Store:
         self.manifest = cast(Manifest, {**unhashed, "plan_hash": plan.hash})
         atomic_write_json(self.directory / "manifest.json", self.manifest)
         self.plan = plan
-        return moved
+        back = 0
+        for folder, kept in planned.items():
+            for path in (replaced / folder).glob("[!.]*"):
+                fits = path.stem.removesuffix(_FAILED) in kept
+                if fits and not (self.directory / folder / path.name).exists():
+                    _move(path, self.directory / folder)
+                    back += 1
+        return out, back
 
     # Reading
 
@@ -332,3 +340,13 @@ class Store:
 
     def _read_records(self, kind: type[T], folder: str, pattern: str = "*.json") -> dict[str, T]:
         return read_records(kind, self.directory / folder, self._problems.add, pattern=pattern)
+
+
+def _move(path: Path, folder: Path) -> None:
+    """Move a file into a folder; it takes the place of none that is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, number = folder / path.name, 1
+    while target.exists():
+        number += 1
+        target = folder / f"{path.stem}.{number}{path.suffix}"
+    path.replace(target)

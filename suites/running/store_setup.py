@@ -70,10 +70,15 @@ def take_up(store: Store, loaded: LoadedSuite, plan: Plan, *, rerun_changed: boo
     planned = {cell.id: store.plan.shards_of(cell.id) for cell in store.plan.cells}
     planned |= {cell: plan.shards_of(cell) for cell in new.values()}
     shards = tuple(shard for cell in cells for shard in planned[cell.id])
-    moved = store.replace_plan(dataclasses.replace(store.plan, cells=tuple(cells), shards=shards))
-    what = ", ".join(dict.fromkeys(_difference(*pair) for pair in changed))
-    kept = f"; {plural(moved, 'file')} of old results moved to {store.directory / REPLACED}"
-    yield f"{plural(len(changed), 'cell')} planned again: {what}{kept if moved else ''}."
+    plan = dataclasses.replace(store.plan, cells=tuple(cells), shards=shards)
+    out, back = store.replace_plan(plan)
+    told = [", ".join(dict.fromkeys(_difference(*pair) for pair in changed))]
+    folder = store.directory / REPLACED
+    if out:
+        told.append(f"{plural(out, 'file')} of old results moved to {folder}")
+    if back:
+        told.append(f"{plural(back, 'file')} of the same code and data came back from {folder}")
+    yield f"{plural(len(changed), 'cell')} planned again: {'; '.join(told)}."
 
 
 def announcements(store: Store, backend: str) -> Iterator[str]:

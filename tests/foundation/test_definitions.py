@@ -92,6 +92,30 @@ def test_a_constant_that_another_cell_changed_counts():
     assert of(names) != before
 
 
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("math.sin", "math.cos"),
+        ("math.sin", "cmath.sin"),
+        ("'a'.join", "'b'.join"),
+        ("'a'.join", "'a'.split"),
+        ("str.upper", "str.lower"),
+        ("operator.itemgetter(1)", "operator.itemgetter(2)"),
+        ("np.sin", "np.cos"),
+        ("np.dtype('f4')", "np.dtype('f8')"),
+        ("collections.deque([1])", "collections.deque([2])"),
+    ],
+)
+def test_objects_made_in_c_count(one, another):
+    def code(value: str) -> dict[str, str]:
+        names: dict[str, Any] = {"__name__": "__main__"}
+        imports = "import cmath, collections, math, operator\nimport numpy as np\n"
+        exec(f"{imports}value = {value}\ndef made():\n    return value", names)
+        return code_of(names["made"])
+
+    assert code(one) == code(one) != code(another)
+
+
 INSTANCES = """
 import functools
 from dataclasses import dataclass

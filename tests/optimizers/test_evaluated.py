@@ -84,6 +84,10 @@ def test_what_has_no_place_of_its_own_to_evaluate():
 def test_what_cannot_be_evaluated_is_refused_with_advice():
     with pytest.raises(SpecError, match=r"optimizer: got 'optax.lookahead'.*pairs"):
         evaluates_elsewhere(optax.lookahead(optax.sgd(0.1), 5, 0.5).init(PARAMS))
+    for b1 in (0.0, jnp.asarray([0.9, 0.0])):
+        state = optax.contrib.schedule_free_sgd(0.1, b1=b1).init(PARAMS)
+        with pytest.raises(SpecError, match="b1: got 0.0, but it must be above 0"):
+            evaluates_elsewhere(state)
     params, state = stepped(optax.flatten(schedule_free()), steps=1)
     with pytest.raises(SpecError, match="an OptimizerSpec with `eval_params`"):
         evaluated_params(state, params)

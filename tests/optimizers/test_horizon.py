@@ -52,7 +52,7 @@ def test_the_declared_number_is_whole_and_hyperparameters_stay(factor, declared)
     changed.make({"rate": 0.2}, num_steps=10)
     assert calls == [(declared, 0.2)]
     assert changed.points == spec.points
-    with pytest.raises(SpecError, match="with a value for rate"):
+    with pytest.raises(SpecError, match="rate: got None, but it must be given, such as"):
         changed.make({}, num_steps=10)
 
 

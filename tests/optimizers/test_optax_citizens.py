@@ -19,7 +19,7 @@ import optax
 import optax.contrib
 import pytest
 
-from velodrome.contracts.optimizer import extra_arguments
+from velodrome.optimizers.probe import update_arguments
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 
@@ -74,8 +74,8 @@ def step_of(name: str, tx: optax.GradientTransformationExtraArgs) -> Callable[..
 
     def step(params: Any, state: Any) -> tuple[Any, Any, Any]:
         value, grad = jax.value_and_grad(loss_of)(params)
-        extra = extra_arguments(
-            spec_of(name), loss_fn=loss_of, value=value, grad=grad, key=jax.random.key(0)
+        extra = update_arguments(
+            spec_of(name).needs, loss_fn=loss_of, value=value, grad=grad, key=jax.random.key(0)
         )
         updates, state = optax.with_extra_args_support(tx).update(grad, state, params, **extra)
         return optax.apply_updates(params, updates), state, updates

@@ -62,6 +62,12 @@ def test_a_bad_file_is_refused_with_the_place_and_the_reason(tmp_path, text, wor
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_arguments_in_the_wrong_order_are_refused(tmp_path):
+    specs = velodrome.sample(1, seed=4)
+    with pytest.raises(SpecError, match="a list of task specs, after the path of the file"):
+        save_specs(specs, str(tmp_path / "tasks.json"))  # pyright: ignore[reportArgumentType]
+
+
 def test_a_missing_or_binary_file_is_refused(tmp_path):
     with pytest.raises(SpecError, match="can be read"):
         load_specs(tmp_path / "nothing.json")

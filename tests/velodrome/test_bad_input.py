@@ -263,7 +263,7 @@ def test_a_contribution_that_is_none_says_what_was_expected(error_of, tmp_path: 
     (tmp_path / "mine.py").write_text("family = 3\noptimizer = 'adam'\n")
     assert "must be a velodrome.Family" in error_of("check", "family", "mine.py:family")
     assert "not an optimizer" in error_of("check", "optimizer", "mine.py:optimizer")
-    assert "TaskSpec in mine.py named 'family'" in error_of("check", "task", "mine.py:family")
+    assert "expected a TaskSpec, found int" in error_of("check", "task", "mine.py:family")
     assert "Did you mean 'family'" in error_of("check", "family", "mine.py:famly")
     assert "there is no file no.py" in error_of("check", "family", "no.py:family")
     (tmp_path / "broken.py").write_text("1 / 0\n")

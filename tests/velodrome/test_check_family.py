@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 import re
+import sys
+import time
 from typing import Any
 
 import jax
@@ -191,3 +194,17 @@ def test_a_family_is_registered_only_while_it_is_checked(monkeypatch: pytest.Mon
     taken = velodrome.Family(name="mlp", config=GainConfig, network=Good)
     with pytest.raises(VelodromeError, match="another family is registered as 'mlp'"):
         check_family(taken)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_which_check_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, shows in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        run_checks({"wholesome": lambda _: time.sleep(0.2)}, None)
+        assert ("checking: wholesome" in stream.getvalue()) == shows
+        assert bool(stream.getvalue()) == shows

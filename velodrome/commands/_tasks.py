@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError, which_object
 from velodrome.foundation.files import resolved
 from velodrome.foundation.place import Place
+from velodrome.foundation.registry import member_of
 from velodrome.foundation.source import load_file
 from velodrome.suites.catalog import is_path, load_suite, suites
 from velodrome.suites.published.tasks import refuse_missing
@@ -104,11 +105,12 @@ def _one(tasks: list[TaskSpec], member: str, collection: str) -> TaskSpec:
 
 
 def _from_python(place: Place) -> TaskSpec:
-    module = load_file(place.where)
-    found = getattr(module, place.attribute, None)
+    found = member_of(load_file(place.where), place)
     if not isinstance(found, TaskSpec):
-        specs = [name for name, value in vars(module).items() if isinstance(value, TaskSpec)]
-        raise UnknownNameError(f"TaskSpec in {place.where}", place.attribute, specs)
+        raise VelodromeError(
+            f"{place.attribute} in {place.where} is no task: expected a TaskSpec, found "
+            f"{type(found).__name__}."
+        )
     return found
 
 

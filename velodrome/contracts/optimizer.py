@@ -15,31 +15,13 @@ from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.optimizers.evaluated import evaluated_params, evaluates_elsewhere
+from velodrome.optimizers.probe import update_arguments
 from velodrome.optimizers.spec import OptimizerSpec, Point
 
 _STEPS = 60
 _WIDTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 Result = TypeVar("Result")
-
-
-def extra_arguments(
-    spec: OptimizerSpec,
-    *,
-    loss_fn: Callable[[PyTree], jax.Array],
-    value: jax.Array,
-    grad: PyTree,
-    key: jax.Array,
-) -> dict[str, object]:
-    """Return exactly the keywords that ``spec`` needs at an update."""
-    known = {
-        "value": value,
-        "grad": grad,
-        "value_fn": loss_fn,
-        "grad_fn": jax.grad(loss_fn),
-        "key": key,
-    }
-    return {name: known[name] for name in known if name in spec.needs}
 
 
 def toy_params() -> dict[str, PyTree]:
@@ -88,7 +70,7 @@ def train(
     ) -> tuple[tuple[PyTree, PyTree], jax.Array]:
         params, state = carry
         loss, grad = jax.value_and_grad(loss_fn)(params)
-        extra = extra_arguments(spec, loss_fn=loss_fn, value=loss, grad=grad, key=key)
+        extra = update_arguments(spec.needs, loss_fn=loss_fn, value=loss, grad=grad, key=key)
         updates, state = transformation.update(grad, state, params, **extra)
         return (optax.apply_updates(params, updates), state), loss
 
@@ -102,9 +84,10 @@ def train(
 
 
 def check_signature(spec: OptimizerSpec) -> None:
-    """`make` takes every point of the grid, and asks for ``num_steps`` only if it is needed."""
+    """The factory takes the points of the grid, and gets ``num_steps`` only if it is needed."""
     for point in spec.points[:1] + spec.points[-1:]:
-        spec.make(point, num_steps=_STEPS if "num_steps" in spec.needs else None)
+        made = spec.make(point, num_steps=_STEPS if "num_steps" in spec.needs else None)
+        evaluates_elsewhere(made.init(toy_params()))  # refuses what cannot be evaluated
 
 
 def check_shapes(spec: OptimizerSpec) -> None:
@@ -115,7 +98,7 @@ def check_shapes(spec: OptimizerSpec) -> None:
     def update(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         state = transformation.init(params)
         loss, grad = jax.value_and_grad(quadratic)(params)
-        extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
+        extra = update_arguments(spec.needs, loss_fn=quadratic, value=loss, grad=grad, key=key)
         return state, *transformation.update(grad, state, params, **extra)
 
     state, updates, new_state = jax.eval_shape(update, params, jax.random.key(2))
@@ -181,7 +164,7 @@ def check_needs(spec: OptimizerSpec) -> None:
 
     def both(params: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
         loss, grad = jax.value_and_grad(quadratic)(params)
-        extra = extra_arguments(spec, loss_fn=quadratic, value=loss, grad=grad, key=key)
+        extra = update_arguments(spec.needs, loss_fn=quadratic, value=loss, grad=grad, key=key)
         state = transformation.init(params)
         needed, _ = transformation.update(grad, state, params, **extra)
         if "value_fn" not in spec.needs:

@@ -74,14 +74,14 @@ def search_numbers(
       StoreError: Another run is at work in ``out_dir``, or it has another search or one that
         cannot be resumed here, a damaged log, an evolution, or weights alone.
       VelodromeError: The library cma is missing, or nothing can be written.
-      SpecError: The config asks for what cannot be.
+      SpecError: The config asks for what cannot be, or a number is out of range.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was found is saved.
     """
     out = resolved(out_dir)
     say = report or log.to_stderr
     strategy = Strategy(config.strategy, len(config.searched), seed=config.seed)
     specs = pool(config)
-    with opened(out, resume=resume, state=directory.LOG), stopping(max_seconds, say) as stop:
+    with stopping(max_seconds, say) as stop, opened(out, resume=resume, state=directory.LOG):
         return _search(config, out, strategy, specs, stop, say)
 
 

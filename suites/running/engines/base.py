@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class Failures:
     def hopeless(self, job: Job) -> bool:
         """Return whether a job is not worth trying."""
         messages = self._messages.get(job.cell, ())
-        alike = len(messages) >= ALIKE and len(set(messages)) == 1
+        alike = len(messages) >= ALIKE and len(set(map(_comparable, messages))) == 1
         return job.kind == SHARD and alike and job.cell not in self._trained
 
     def give_up(self, job: Job) -> None:
@@ -129,6 +130,11 @@ class Failures:
         _record(self._store, job, "error", why)
         self._listener.job_started(job)
         self._listener.job_failed(job, "error", why, again=False)
+
+
+def _comparable(message: str) -> str:
+    """Return a message without addresses and numbers of steps, which differ between shards."""
+    return re.sub(r"\b(0x[0-9a-f]+|steps? \d+)", "...", message, flags=re.IGNORECASE)
 
 
 def _record(store: Store, job: Job, kind: str, message: str) -> None:

@@ -6,22 +6,16 @@ one process of two threads (docs/running.md): a step of such a task is too short
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import queue
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
 
 from velodrome.foundation.errors import PlanError, WriteError
 from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Failures, Job, Listener
+from velodrome.suites.running.engines.child import Child, Event
 from velodrome.suites.running.engines.schedule import Schedule
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import core_numbers
@@ -31,17 +25,6 @@ GRACE_SECONDS = 20.0
 
 #: How often a shard is begun if its worker keeps being killed.
 ATTEMPTS = 2
-
-#: Modules of this process's path come last: they hide none of the language or of a package.
-_PROGRAM = """
-import json, sys
-sys.path += [path for path in json.loads(sys.argv[1]) if path not in sys.path]
-from velodrome.suites.running.engines.worker import main
-sys.exit(main())
-"""
-
-#: An answer of a worker: an object with the key ``event``.
-Event = dict[str, Any]
 
 
 class ProcessEngine:
@@ -96,7 +79,7 @@ class _Pool:
         self.outcomes = Failures(store, listener)
         self.schedule = Schedule(jobs, memory_bytes=engine.memory_bytes)
         self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
-        self.workers: dict[int, _Worker] = {}
+        self.workers: dict[int, Child] = {}
         self.idle: set[int] = set()
         self.attempts: dict[str, int] = {}
         self.unready_deaths = 0
@@ -122,7 +105,15 @@ class _Pool:
         if self.engine.threads > 1:
             pinned = []
         number, self.started = self.started, self.started + 1
-        self.workers[number] = _Worker(number, slot, pinned, self.engine, self.store, self.events)
+        settings = {
+            "directory": str(Path(self.store.directory).resolve()),
+            "cores": pinned,
+            "checkpoint_seconds": self.engine.checkpoint_seconds,
+            "suite": self.engine.suite.to_json(),
+        }
+        self.workers[number] = Child(
+            number, slot, settings, environment=_environment(self.engine), events=self.events
+        )
 
     def _handle(self, number: int, event: Event) -> None:
         kind = event["event"]
@@ -196,95 +187,6 @@ class _Pool:
         deadline = time.monotonic() + GRACE_SECONDS
         for worker in self.workers.values():
             worker.end(max(0.0, deadline - time.monotonic()))
-
-
-class _Worker:
-    """A worker process and the thread that listens to it."""
-
-    def __init__(
-        self,
-        number: int,
-        slot: int,
-        cores: list[int],
-        engine: ProcessEngine,
-        store: Store,
-        events: queue.Queue[tuple[int, Event]],
-    ):
-        self.slot = slot
-        self.ready = False
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as self
-        settings = {
-            "directory": str(Path(store.directory).resolve()),
-            "cores": cores,
-            "checkpoint_seconds": engine.checkpoint_seconds,
-            "suite": engine.suite.to_json(),
-        }
-        self.process = subprocess.Popen(
-            # Safe path: a `random.py` in the current directory is not the language's.
-            [sys.executable, "-P", "-c", _PROGRAM, json.dumps(_path())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=_environment(engine),
-            text=True,
-            encoding="utf-8",
-        )
-        self._listen = threading.Thread(target=self._forward, args=(number, events), daemon=True)
-        self._listen.start()
-        self._write(settings)
-
-    def send(self, job: Job) -> bool:
-        """Give the worker a job; return whether it is alive to take it."""
-        return self._write(vars(job))
-
-    def _write(self, message: Mapping[str, object]) -> bool:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return False
-        return True
-
-    def hang_up(self) -> None:
-        """Close the worker's input: it saves and stops."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-
-    def end(self, patience: float) -> None:
-        """Wait for the process to end; kill it after ``patience`` seconds."""
-        try:
-            self.process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._listen.join()
-        self._log.close()
-
-    def last_words(self) -> str:
-        """Return the end of what the process wrote to its standard error."""
-        if self._log.closed:
-            return ""
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - 2000))
-        return self._log.read().decode(errors="replace").strip()
-
-    def _forward(self, number: int, events: queue.Queue[tuple[int, Event]]) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as answers:
-            for line in answers:
-                if not line.endswith("\n"):
-                    break  # killed in the middle of a line
-                event = json.loads(line)
-                self.ready = self.ready or event["event"] == "ready"
-                events.put((number, event))
-        events.put((number, {"event": "exited", "status": self.process.wait()}))
-
-
-def _path() -> list[str]:
-    """Return where this process finds modules: its workers look there too."""
-    return [str(Path(path).absolute()) for path in sys.path]
 
 
 def _environment(engine: ProcessEngine) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A worker process: takes jobs from its standard input, answers on its standard output.
 
-`processes` starts it. Lines of JSON go both ways; the first one has the settings. The end of the
+`child` starts it. Lines of JSON go both ways; the first one has the settings. The end of the
 input means: save and stop; so a worker never outlives the process that started it. Nothing here
 imports jax before the process is pinned to its cores.
 """

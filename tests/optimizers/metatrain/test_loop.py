@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from velodrome.foundation.errors import StoreError, UnknownNameError
+from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError
 from velodrome.optimizers.metatrain import loop
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
 from velodrome.optimizers.metatrain.directory import CHECKPOINT, LOG
@@ -69,6 +69,15 @@ def inner_problems(request, monkeypatch):
         program.open_program.cache_clear()
     yield request.param
     program.open_program.cache_clear()
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0])
+def test_a_limit_of_time_that_is_none_is_refused_before_anything_is_made(
+    toy_config, tmp_path, seconds
+):
+    with pytest.raises(SpecError, match=f"max_seconds: got {seconds}, but it must be a number"):
+        metatrain(toy_config, tmp_path / "out", max_seconds=seconds)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_was_interrupted_gives_the_same_numbers(toy_config, tmp_path, inner_problems):

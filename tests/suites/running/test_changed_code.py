@@ -215,7 +215,20 @@ def test_results_of_a_family_that_was_edited_are_refused(tmp_path):
         go(suite, out)
     before = toys.contents(out)
     assert go(suite, out, rerun_changed=True)[0].done == 1
-    assert [*toys.contents(out).values()] != [*before.values()]
+    changed = toys.contents(out)
+    assert [*changed.values()] != [*before.values()]
+    # Once the edit is undone, the old results come back; nothing that lies in their way is lost.
+    (shard,) = (out / "replaced" / "shards").iterdir()
+    family_by_path(tmp_path, activation="relu", width=8)
+    result, display = go(suite, out, rerun_changed=True)
+    assert (result.done, result.already) == (0, 1) and toys.contents(out) == before
+    assert any("1 file of the same code and data came back" in line for line in display.told)
+    shard.write_text("of somebody else")
+    family_by_path(tmp_path, activation="tanh", width=8)
+    assert go(suite, out, rerun_changed=True)[0].already == 1
+    assert toys.contents(out) == changed
+    kept = {path.name for path in (out / "replaced" / "shards").iterdir()}
+    assert kept == {shard.name, f"{shard.stem}.2.parquet"}
 
 
 DATA = """

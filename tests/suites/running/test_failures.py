@@ -60,6 +60,13 @@ def test_a_cell_that_fails_alike_is_given_up(tmp_path: Path, go, tried):
     assert shown.count("rates are upside down") == 2  # why, and that others were not tried
 
 
+@pytest.mark.parametrize("varying", ["at 0x7f{:04x}", "NaN at step {}", "after {} and step {}"])
+def test_addresses_and_numbers_of_steps_make_no_difference(tmp_path: Path, go, tried, varying):
+    shards = tried(lambda number: varying.format(number, number))
+    go(tmp_path, "counting")
+    assert len(shards) == (SEEDS if "after" in varying else 2)
+
+
 def test_failures_that_differ_are_all_tried_and_said(tmp_path: Path, go, tried):
     shards = tried(lambda number: f"shard {number} is bad")
     _, shown = go(tmp_path, "counting")

@@ -95,7 +95,7 @@ def test_unknown_hyperparameters_are_named():
 
 
 def test_a_missing_hyperparameter_is_named():
-    message = "adam hyperparameters: got .., but it must be with a value for learning_rate, such"
+    message = "adam learning_rate: got None, but it must be given, such"
     with pytest.raises(SpecError, match=message):
         train(spec(), "adam", steps=10)
 

@@ -165,8 +165,10 @@ def average_gradients(
             # Without any finite loss this is NaN, and so left out too.
             value = total / losses.astype(jnp.float32)
             changes, new = inner.update(mean, state.inner, params, value=value, **extra)
-            zeros = jax.tree.map(jnp.zeros_like, (gradients, total, losses))
-            return changes, AverageState(step, *zeros, new)
+            zeros = jax.tree.map(jnp.zeros_like, gradients)
+            return changes, AverageState(
+                step, zeros, jnp.zeros_like(total), jnp.zeros_like(losses), new
+            )
 
         def wait() -> tuple[PyTree, AverageState]:
             unchanged = jax.tree.map(jnp.zeros_like, params)

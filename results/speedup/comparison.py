@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from velodrome.results.speedup.baseline import BaselineRuns
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.outcome import (
     Outcome,
@@ -56,7 +57,7 @@ class TaskComparison:
     @property
     def learnable(self) -> bool:
         """Whether any optimizer makes progress, judged on all runs of the baseline's sweep."""
-        ours = self.whole is not None and self.whole.progress
+        ours = self.whole is not None and self.whole.runs.progress
         return ours or any(outcome.progress for outcome in self.outcomes)
 
     @property
@@ -111,12 +112,12 @@ def _compare_task(
         if train is None:
             (nothing,) = absent(baseline, baseline, "the baseline").notes
         else:
-            first = BaselineEnvelope(train, planned=baseline.horizon)
-            envelopes = {name: first.by(definition) for name, definition in DEFINITIONS.items()}
+            runs = BaselineRuns(train, baseline.horizon)
+            envelopes = {name: BaselineEnvelope(runs, by) for name, by in DEFINITIONS.items()}
             # A sweep with holes is no baseline: without its best rate every candidate would win.
             incomplete = missing_runs(baseline, train)
         if heldout is not None:
-            in_heldout = BaselineEnvelope(heldout, planned=baseline.horizon)
+            in_heldout = BaselineEnvelope(BaselineRuns(heldout, baseline.horizon))
     saturated = bool(envelopes) and not incomplete and is_saturated(envelopes["default"])
     outcomes: list[Outcome] = []
     for cell in candidates:

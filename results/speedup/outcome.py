@@ -92,17 +92,17 @@ def outcome_of(
         notes.append(reason)
     if found.seeds_diverged and not found.diverged:
         notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
-    if found.censored == "left" and default.progress:
+    if found.censored == "left" and default.runs.progress:
         why = "ends no lower than the untrained network"
         notes.append(why if found.progress else "makes no progress")
-    elif not default.progress and found.ratio > 0:
+    elif not default.runs.progress and found.ratio > 0:
         notes.append("makes progress where no rate of the baseline does: a bound")
     if not np.isfinite(default.sweep.seed_mean()[:, -1]).any():
         notes.append("every rate of the baseline diverged")
     status: Status = "ok"
     if found.diverged:
         status = "diverged"
-    elif not default.progress and found.ratio == 0:
+    elif not default.runs.progress and found.ratio == 0:
         status = "no progress"
     elif saturated:
         status = "saturated"

@@ -21,6 +21,7 @@ from velodrome.results.speedup.speedup import BaselineEnvelope
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Sweep
 from velodrome.results.store.plan import TaskRef
+from velodrome.results.store.records import Failure, Timing
 from velodrome.results.store.store import Store
 
 SATURATED_BELOW = 0.02
@@ -78,8 +79,7 @@ def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[Ta
     Nothing planned is left out: a candidate without results has an outcome that says so. Pass
     the cells of :func:`labelled_cells` if they have been listed already.
     """
-    name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
-    timings, untimed = store.timings, store.timing_failures
+    name, timings, untimed = store.baseline, store.timings, store.timing_failures
     tasks: dict[str, list[Cell]] = {}
     for cell in labelled_cells(store) if cells is None else cells:
         tasks.setdefault(cell.task.hash, []).append(cell)
@@ -100,8 +100,8 @@ def is_saturated(envelope: BaselineEnvelope) -> bool:
 def _compare_task(
     baseline: Cell | None,
     candidates: list[Cell],
-    timings: Mapping[str, Mapping[str, object]],
-    untimed: Mapping[str, Mapping[str, object]],
+    timings: Mapping[str, Timing],
+    untimed: Mapping[str, Failure],
 ) -> TaskComparison:
     heldout = in_heldout = None
     envelopes: dict[str, BaselineEnvelope] = {}

@@ -14,7 +14,7 @@ from velodrome.results.store.plan import Plan
 from velodrome.results.store.provenance import KEY
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
-from velodrome.suites.running.store_setup import look_into_store, open_store
+from velodrome.suites.running.store_setup import look_into_store, open_store, take_up
 
 COST = MetaTrainingCost(2.0, "CPU hours", "its author")
 
@@ -49,5 +49,7 @@ def test_an_older_store_learns_it_when_a_run_goes_on(tmp_path: Path):
         path.write_text(json.dumps(older))
         look_into_store(loaded, tmp_path, plan)  # as a dry run does
         assert json.loads(path.read_text()) == older
-        open_store(loaded, tmp_path, plan)
+        assert not list(
+            take_up(open_store(loaded, tmp_path, plan), loaded, plan, rerun_changed=False)
+        )
     assert json.loads(path.read_text()) == {**older, KEY: cost}

@@ -31,9 +31,6 @@ class MetaTrainingCost:
         if not 0 < self.amount < math.inf:
             raise ValueError(f"a cost of {self.amount} {self.unit}: expected a positive number")
 
-    def to_json(self) -> dict[str, object]:
-        return dataclasses.asdict(self)
-
 
 def cost_on_card(card: Mapping[str, object]) -> MetaTrainingCost | None:
     """Return the cost that a card of weights records in the way of `metatrain`; else None.

@@ -47,9 +47,9 @@ def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
         reached, steps = baseline.to_beat(baseline.curve(len(sweep.steps))), baseline.steps
         for index in at:
             targets, step = smooth[:, index], int(sweep.steps[index])
-            moved = makes_progress(losses, targets, baseline.noise)
+            moved = makes_progress(losses, targets, baseline.runs.noise)
             found = ratios(steps, reached, targets, moved, horizon=step)
-            ratio, censored = median_ratio(found, cap=baseline.budget / step)
+            ratio, censored = median_ratio(found, cap=baseline.runs.budget / step)
             # With few evaluations, the nearest of the common shares.
             share = float(SHARES[np.abs(SHARES - step / horizon).argmin()])
             rows.append(

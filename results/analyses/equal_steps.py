@@ -73,7 +73,7 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
     if task.saturated or not task.learnable:
         return ()
     horizon = min(outcome.cell.horizon for outcome in outcomes)
-    theirs = envelope.sweep
+    theirs, learns = envelope.sweep, envelope.runs.progress
     end = int(np.searchsorted(theirs.steps, horizon))
     if end >= len(theirs.steps) or theirs.steps[end] != horizon:
         return ()
@@ -96,11 +96,11 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
         """Count nothing below the first evaluation: it was not measured."""
         if not progress:
             return np.full_like(times, np.inf)
-        return np.maximum(times, steps[1]) if envelope.progress else np.full_like(times, horizon)
+        return np.maximum(times, steps[1]) if learns else np.full_like(times, horizon)
 
-    times = fair(times, progress=envelope.progress)
+    times = fair(times, progress=learns)
     label = task.baseline.label
-    found = [drawn.runs(label, times, progress=envelope.progress, baseline=True, paired=True)]
+    found = [drawn.runs(label, times, progress=learns, baseline=True, paired=True)]
     for outcome in outcomes:
         sweep = outcome.train
         if sweep is None or outcome.cell.horizon != horizon:

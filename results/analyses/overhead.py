@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from velodrome.results.speedup.outcome import median_seconds, step_time_ratio
+from velodrome.results.store.records import SpecRecord, Timing
 from velodrome.results.store.store import Store
 
 OVERHEAD_COLUMNS = (
@@ -26,45 +26,38 @@ What was not measured or is not in the plan is NaN.
 
 
 def overhead_table(
-    store: Store, labels: Mapping[str, str], specs: Sequence[Mapping[str, object]]
+    store: Store, labels: Mapping[str, str], specs: Sequence[SpecRecord]
 ) -> pd.DataFrame:
     """Return one row per planned cell of a store.
 
     ``labels`` are by the cell's id, task ``specs`` by the task's index.
     """
-    baseline = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
-    timings = store.timings
+    timings, nothing = store.timings, float("nan")
     rows = []
     for cell in store.plan.cells:
         timing, task, name = timings.get(cell.id), cell.task, cell.optimizer.name
         ratio, _ = step_time_ratio(timing)
-        spec = specs[task.index] if task.index < len(specs) else {}
-        timing = timing or {}
+        spec: SpecRecord = specs[task.index] if task.index < len(specs) else {}
+        said: Timing = timing or {}
         rows.append(
             {
                 "index": task.index,
                 "task": task.label,
                 "family": task.family,
                 "label": labels.get(cell.id, name),
-                "baseline": name == baseline,
-                "batch_size": _number(spec.get("batch_size")),
+                "baseline": name == store.baseline,
+                "batch_size": spec.get("batch_size", nothing),
                 "parameters": float(cell.cost.params),
                 "seconds_per_step": median_seconds(timing),
-                "spread": _number((timing.get("seconds_per_step") or {}).get("spread")),
-                "baseline_seconds_per_step": median_seconds(timing, "baseline_seconds_per_step"),
-                "ratio": np.nan if ratio is None else ratio,
-                "compile_seconds": _number(timing.get("compile_seconds")),
-                "eval_seconds": _number(timing.get("eval_seconds")),
-                "memory_bytes": _number(timing.get("memory_bytes")),
+                "spread": said.get("seconds_per_step", {}).get("spread", nothing),
+                "baseline_seconds_per_step": median_seconds(timing, baseline=True),
+                "ratio": nothing if ratio is None else ratio,
+                "compile_seconds": said.get("compile_seconds", nothing),
+                "eval_seconds": said.get("eval_seconds", nothing),
+                "memory_bytes": said.get("memory_bytes", nothing),
                 "planned_bytes": float(cell.cost.memory_bytes),
-                "device": (timing.get("device") or {}).get("kind"),
-                "threads": _number(timing.get("threads")),
+                "device": said.get("device", {}).get("kind"),
+                "threads": said.get("threads", nothing),
             }
         )
     return pd.DataFrame(rows, columns=list(OVERHEAD_COLUMNS))
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return float("nan")
-    return float(value)

@@ -37,7 +37,7 @@ def published_rows(task: TaskComparison, reference: Reference) -> list[dict[str,
     if ours is None or published is None or task.incomplete:
         return []
     rows: list[dict[str, object]] = []
-    for steps in sorted({outcome.cell.horizon for outcome in task.outcomes} | {ours.budget}):
+    for steps in sorted({outcome.cell.horizon for outcome in task.outcomes} | {ours.runs.budget}):
         loss = loss_at(ours, task.evaluations, published, steps)
         if not np.isfinite(loss):
             continue

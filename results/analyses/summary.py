@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from velodrome.results.analyses.tuning import at_edge, point_text, rate_of
+from velodrome.results.analyses.tuning import at_edge, point_learns, point_text, rate_of
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
@@ -37,8 +37,8 @@ COLUMNS = (
 ``*_progress`` says whether that side makes progress; see ``velodrome.results.speedup.progress``.
 ``steps`` is the candidate's horizon N, ``budget`` the baseline's last step. ``best_rate`` has the
 lowest seed-mean loss at N, ``best_rate_at_budget`` at the budget; ``*_at_edge`` says that some
-number of that point is at an end of its grid, so that a better one may lie outside. Where every
-rate has diverged there is no best one, and no edge. ``best_point`` and ``candidate_point`` name all
+number of that point is at an end of its grid, so that a better one may lie outside. Where the best
+one makes no progress there is none, and no edge. ``best_point`` and ``candidate_point`` name all
 that is swept at the best point of either side after N steps, and are blank without a sweep.
 ``baseline_train`` is the lowest loss over rates at step
 N, ``baseline_train_at_budget`` that at the budget; the held-out columns are of the same rates.
@@ -81,12 +81,12 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     }
     if task.whole is not None:
         row |= _baseline_losses(task.whole, task.heldout, cell.horizon)
-        row["baseline_progress"] = task.whole.progress
+        row["baseline_progress"] = task.whole.runs.progress
         if outcome.compared:
             row["candidate_progress"] = outcome.progress
         if outcome.speedups and outcome.train is not None:
             row["paired"] = paired(outcome.train, task.whole.sweep)
-    return row | _candidate_losses(outcome) | _speedups(outcome)
+    return row | _candidate_losses(task, outcome) | _speedups(outcome)
 
 
 def _baseline_losses(
@@ -100,13 +100,13 @@ def _baseline_losses(
 
     row: dict[str, object] = {"trials": len(rates), "best_point": ""}
     for name, point, end in (
-        ("best_rate", at_horizon, until - 1), ("best_rate_at_budget", at_budget, -1),
+        ("best_rate", at_horizon, until), ("best_rate_at_budget", at_budget, len(sweep.steps)),
     ):  # fmt: skip
-        known = bool(np.isfinite(rates[point, end]))  # if all rates diverged, none is the best
+        known = point_learns(sweep, baseline.smoothed(until), point, end, baseline.runs.noise)
         row[name] = rate_of(sweep.points[point]) if known else nothing
         row[f"{name}_at_edge"] = known and at_edge(sweep.points, point)
-    if np.isfinite(rates[at_horizon, until - 1]):
-        row["best_point"] = point_text(sweep.points, at_horizon)
+        if name == "best_rate" and known:
+            row["best_point"] = point_text(sweep.points, point)
     row |= {
         "initial_train": rates[at_budget, 0],
         "baseline_train": rates[at_horizon, until - 1],
@@ -127,13 +127,14 @@ def _baseline_losses(
     return row
 
 
-def _candidate_losses(outcome: Outcome) -> dict[str, object]:
+def _candidate_losses(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     row: dict[str, object] = {}
+    learns = outcome.progress or not task.envelopes  # only the baseline's runs say what is noise
     for split, sweep in (("train", outcome.train), ("heldout", outcome.heldout)):
         if sweep is not None and outcome.point is not None:
             last = DEFINITIONS["default"].smooth_candidate(sweep.losses)[outcome.point, :, -1]
             row[f"candidate_{split}"] = float(np.median(last[sweep.present[outcome.point]]))
-            if split == "train" and np.isfinite(last).any():
+            if split == "train" and np.isfinite(last).any() and learns:
                 row["candidate_point"] = point_text(sweep.points, outcome.point)
                 row["candidate_point_at_edge"] = at_edge(sweep.points, outcome.point)
     return row

@@ -11,6 +11,7 @@ from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.envelope import envelope, steps_to_loss
 from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.curves import seed_mean
+from velodrome.results.store.records import Timing
 
 FRACTIONS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 TIME_COLUMNS = (
@@ -29,9 +30,7 @@ the median over seeds.
 SINGLE = "{}, best single rate"
 
 
-def time_rows(
-    task: TaskComparison, timings: Mapping[str, Mapping[str, object]]
-) -> list[dict[str, object]]:
+def time_rows(task: TaskComparison, timings: Mapping[str, Timing]) -> list[dict[str, object]]:
     """Return rows of :data:`TIME_COLUMNS`.
 
     None if the baseline's sweep is incomplete, or if no optimizer makes progress.

@@ -14,20 +14,21 @@ from velodrome.results.analyses.equal_steps import EqualSteps, optimizers
 from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
+from velodrome.results.speedup.progress import SweepNoise, makes_progress, most
 from velodrome.results.speedup.stats import band, positions, uniforms
 from velodrome.results.store.curves import Sweep, seed_mean
 
 SENSITIVITY_COLUMNS = (
     "index", "task", "family", "label", "point", "rate", "steps", "loss", "low", "high", "initial",
-    "best", "near_best", "edge",
+    "best", "progress", "near_best", "edge",
 )  # fmt: skip
 """Columns of :func:`sensitivity_rows`.
 
 ``point`` names every swept hyperparameter. ``loss`` is the smoothed seed-mean loss after ``steps``,
 ``low`` and ``high`` the lowest and highest seed (+inf when diverged), ``initial`` the loss at step
-0. ``best`` marks the point with the lowest loss, ``edge`` whether that one is at an end of the
-grid, so that a better one may lie beyond, and ``near_best`` the points that come within 10% of the
-best one's way from the initial loss.
+0. ``best`` marks the point with the lowest loss, ``progress`` says whether that one makes progress.
+If it does, ``edge`` says whether it is at an end of the grid, so that a better one may lie beyond,
+and ``near_best`` marks the points that come within 10% of its way from the initial loss.
 """
 TUNING_COLUMNS = ("label", "trials", "progress", "low", "high", "tasks")
 NEAR = 0.1
@@ -62,21 +63,40 @@ def sensitivity_rows(task: TaskComparison) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     if task.baseline is None or not task.envelopes:
         return rows
+    noise = task.envelopes["default"].runs.noise
     if task.whole is not None and len(task.whole.sweep.points) > 1:
         smooth = task.whole.smoothed(task.evaluations)
         horizons = {o.cell.horizon for o in task.outcomes} | {task.baseline.horizon}
         for steps in sorted(horizons):
-            rows += _rows(task, task.baseline.label, task.whole.sweep, smooth, steps)
+            rows += _rows(task, task.baseline.label, task.whole.sweep, smooth, steps, noise)
     for outcome in task.outcomes:
         if outcome.train is not None and len(outcome.train.points) > 1:
             smooth = DEFINITIONS["default"].smooth_candidate(outcome.train.losses)
-            label = outcome.cell.label
-            rows += _rows(task, label, outcome.train, smooth, outcome.cell.horizon)
+            label, steps = outcome.cell.label, outcome.cell.horizon
+            rows += _rows(task, label, outcome.train, smooth, steps, noise)
     return rows
 
 
+def point_learns(
+    sweep: Sweep,
+    smooth: Float[np.ndarray, "point seed eval"],
+    point: int,
+    evaluations: int,
+    noise: SweepNoise,
+) -> bool:
+    """Return whether a point makes progress within the first evaluations of its runs."""
+    there = sweep.present[point]
+    losses, last = sweep.losses[point, there, :evaluations], smooth[point, there, evaluations - 1]
+    return most(makes_progress(losses, last, noise))
+
+
 def _rows(
-    task: TaskComparison, label: str, sweep: Sweep, smooth: np.ndarray, steps: int
+    task: TaskComparison,
+    label: str,
+    sweep: Sweep,
+    smooth: np.ndarray,
+    steps: int,
+    noise: SweepNoise,
 ) -> list[dict[str, object]]:
     at = int(np.searchsorted(sweep.steps, steps))
     if at >= len(sweep.steps) or sweep.steps[at] != steps:
@@ -85,6 +105,7 @@ def _rows(
     last = means[:, at]
     best = best_point(means[:, : at + 1])
     initial = float(means[best, 0])
+    learns = point_learns(sweep, smooth, best, at + 1, noise)
     limit = last[best] + NEAR * max(0.0, initial - float(last[best]))
     return [
         {
@@ -98,8 +119,9 @@ def _rows(
             "high": float(smooth[place, :, at].max()),
             "initial": initial,
             "best": place == best,
-            "near_best": bool(np.isfinite(limit) and last[place] <= limit),
-            "edge": bool(np.isfinite(limit)) and at_edge(sweep.points, best),
+            "progress": learns,
+            "near_best": learns and bool(last[place] <= limit),
+            "edge": learns and at_edge(sweep.points, best),
         }
         for place, point in enumerate(sweep.points)
     ]

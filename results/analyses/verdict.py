@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from velodrome.results.analyses.headline import Headline
-from velodrome.results.speedup.progress import LEAST_FALL
 from velodrome.results.speedup.stats import (
     FEW_TASKS,
     Aggregate,
@@ -104,9 +103,8 @@ def advice(sensitivity: pd.DataFrame, label: str, *, steps: int) -> Advice | Non
     rows = sensitivity.loc[
         (sensitivity["label"] == label) & (sensitivity["steps"] == steps)
     ].reset_index(drop=True)
-    best = rows.loc[rows["best"].astype(bool)].set_index("index")
-    way = best["initial"] - best["loss"]
-    learned = way.loc[way > LEAST_FALL * best["initial"].abs()]
+    best = rows.loc[(rows["best"] & rows["progress"]).astype(bool)].set_index("index")
+    learned = best["initial"] - best["loss"]
     rows = rows.loc[rows["index"].isin(learned.index)]
     if rows.empty:
         return None
@@ -117,5 +115,4 @@ def advice(sensitivity: pd.DataFrame, label: str, *, steps: int) -> Advice | Non
     mean = rows.groupby("point", sort=False)["done"].sum()
     point = str(mean.idxmax())
     near = int(rows.loc[rows["point"] == point, "near_best"].sum())
-    edge = int(best.loc[best.index.isin(learned.index), "edge"].sum())
-    return Advice(point, near, edge, len(learned))
+    return Advice(point, near, int(best["edge"].sum()), len(best))

@@ -19,6 +19,7 @@ from velodrome.results.export.stored import ShardRows
 from velodrome.results.report.context import data_text
 from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.records import Timing
 
 MOST_POINTS = 1_000
 """Most points that are written of a curve; TensorBoard itself shows no more by default."""
@@ -39,10 +40,10 @@ class EventFiles:
       timings: Timing records by cell id.
 
     Raises:
-      VelodromeError: TensorboardX is not installed.
+      VelodromeError: tensorboardX is not installed.
     """
 
-    def __init__(self, directory: Path, *, timings: Mapping[str, Mapping[str, object]]):
+    def __init__(self, directory: Path, *, timings: Mapping[str, Timing]):
         require_tensorboard("leave the part tensorboard out")
         self._directory = directory
         self._timings = timings

@@ -288,21 +288,20 @@ def _context(
     store: Store, summary: pd.DataFrame, rates: int, tasks: int, listed: list[Cell]
 ) -> Context:
     protocol = store.manifest.get("protocol", {})
-    name = str(protocol.get("baseline", "adam"))
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
-    baselines = [cell for cell in listed if cell.name == name]
+    baselines = [cell for cell in listed if cell.name == store.baseline]
     horizons = [cell.horizon for cell in store.plan.cells]
-    steps = int(protocol.get("steps") or min(horizons, default=0))
+    steps = protocol.get("steps") or min(horizons, default=0)
     budget = max(horizons, default=steps)
     return Context(
         suite=str(store.manifest["suite"].get("name")),
         protocol=protocol,
         steps=steps,
         budget=budget,
-        eval_every=int(protocol.get("eval_every", 10)),
-        baseline=min((cell.label for cell in baselines), default=name),
+        eval_every=protocol.get("eval_every", 10),
+        baseline=min((cell.label for cell in baselines), default=store.baseline),
         rates=rates,
-        seeds=int(protocol.get("seeds", 0)),
+        seeds=protocol.get("seeds", 0),
         data=data_text(kinds or [store.manifest.get("data")]),
         labels=tuple(dict.fromkeys(summary["label"])),
         tasks=tasks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from velodrome.results.speedup.baseline import BaselineRuns
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.outcome import (
     Outcome,
@@ -20,6 +21,7 @@ from velodrome.results.speedup.speedup import BaselineEnvelope
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Sweep
 from velodrome.results.store.plan import TaskRef
+from velodrome.results.store.records import Failure, Timing
 from velodrome.results.store.store import Store
 
 SATURATED_BELOW = 0.02
@@ -56,7 +58,7 @@ class TaskComparison:
     @property
     def learnable(self) -> bool:
         """Whether any optimizer makes progress, judged on all runs of the baseline's sweep."""
-        ours = self.whole is not None and self.whole.progress
+        ours = self.whole is not None and self.whole.runs.progress
         return ours or any(outcome.progress for outcome in self.outcomes)
 
     @property
@@ -77,8 +79,7 @@ def compare(store: Store, *, cells: Iterable[Cell] | None = None) -> Iterator[Ta
     Nothing planned is left out: a candidate without results has an outcome that says so. Pass
     the cells of :func:`labelled_cells` if they have been listed already.
     """
-    name = str(store.manifest.get("protocol", {}).get("baseline", "adam"))
-    timings, untimed = store.timings, store.timing_failures
+    name, timings, untimed = store.baseline, store.timings, store.timing_failures
     tasks: dict[str, list[Cell]] = {}
     for cell in labelled_cells(store) if cells is None else cells:
         tasks.setdefault(cell.task.hash, []).append(cell)
@@ -99,8 +100,8 @@ def is_saturated(envelope: BaselineEnvelope) -> bool:
 def _compare_task(
     baseline: Cell | None,
     candidates: list[Cell],
-    timings: Mapping[str, Mapping[str, object]],
-    untimed: Mapping[str, Mapping[str, object]],
+    timings: Mapping[str, Timing],
+    untimed: Mapping[str, Failure],
 ) -> TaskComparison:
     heldout = in_heldout = None
     envelopes: dict[str, BaselineEnvelope] = {}
@@ -111,12 +112,12 @@ def _compare_task(
         if train is None:
             (nothing,) = absent(baseline, baseline, "the baseline").notes
         else:
-            first = BaselineEnvelope(train, planned=baseline.horizon)
-            envelopes = {name: first.by(definition) for name, definition in DEFINITIONS.items()}
+            runs = BaselineRuns(train, baseline.horizon)
+            envelopes = {name: BaselineEnvelope(runs, by) for name, by in DEFINITIONS.items()}
             # A sweep with holes is no baseline: without its best rate every candidate would win.
             incomplete = missing_runs(baseline, train)
         if heldout is not None:
-            in_heldout = BaselineEnvelope(heldout, planned=baseline.horizon)
+            in_heldout = BaselineEnvelope(BaselineRuns(heldout, baseline.horizon))
     saturated = bool(envelopes) and not incomplete and is_saturated(envelopes["default"])
     outcomes: list[Outcome] = []
     for cell in candidates:

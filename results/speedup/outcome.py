@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from velodrome.results.speedup.resample import SeedResamples, resample_seeds
 from velodrome.results.speedup.speedup import BaselineEnvelope, Speedup, chosen_point, final_losses
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Curves, Sweep
+from velodrome.results.store.records import Failure, Timing
 
 Status = Literal[
     "ok", "censored", "saturated", "no progress", "diverged", "incomplete", "failed", "missing"
@@ -65,8 +66,8 @@ def outcome_of(
     cell: Cell,
     envelopes: Mapping[str, BaselineEnvelope],
     *,
-    timing: Mapping[str, object] | None,
-    timing_failure: Mapping[str, object] | None,
+    timing: Timing | None,
+    timing_failure: Failure | None,
     saturated: bool,
 ) -> Outcome:
     """Return the outcome of a candidate whose baseline has been run.
@@ -92,17 +93,17 @@ def outcome_of(
         notes.append(reason)
     if found.seeds_diverged and not found.diverged:
         notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
-    if found.censored == "left" and default.progress:
+    if found.censored == "left" and default.runs.progress:
         why = "ends no lower than the untrained network"
         notes.append(why if found.progress else "makes no progress")
-    elif not default.progress and found.ratio > 0:
+    elif not default.runs.progress and found.ratio > 0:
         notes.append("makes progress where no rate of the baseline does: a bound")
     if not np.isfinite(default.sweep.seed_mean()[:, -1]).any():
         notes.append("every rate of the baseline diverged")
     status: Status = "ok"
     if found.diverged:
         status = "diverged"
-    elif not default.progress and found.ratio == 0:
+    elif not default.runs.progress and found.ratio == 0:
         status = "no progress"
     elif saturated:
         status = "saturated"
@@ -191,18 +192,20 @@ def missing_runs(cell: Cell, sweep: Sweep) -> str:
     return f"{gone} of {len(planned)} runs of {cell.label} are missing ({why})"
 
 
-def median_seconds(timing: Mapping[str, object] | None, name: str = "seconds_per_step") -> float:
-    """Return a measured median of a timing record; NaN if there is no positive one."""
-    part = (timing or {}).get(name)
-    value = cast("Mapping[str, object]", part).get("median") if isinstance(part, Mapping) else None
-    return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
+def median_seconds(timing: Timing | None, *, baseline: bool = False) -> float:
+    """Return the seconds per step in a timing record; NaN if there is no positive median."""
+    if timing is None:
+        return float("nan")
+    side = timing.get("baseline_seconds_per_step" if baseline else "seconds_per_step")
+    value = side.get("median", 0.0) if side else 0.0
+    return value if value > 0 else float("nan")
 
 
-def step_time_ratio(timing: Mapping[str, object] | None) -> tuple[float | None, str]:
+def step_time_ratio(timing: Timing | None) -> tuple[float | None, str]:
     """Return candidate's over baseline's seconds per step in one measurement, or why not."""
     if timing is None:
         return None, "no seconds: the step time was not measured"
-    ratio = median_seconds(timing) / median_seconds(timing, "baseline_seconds_per_step")
+    ratio = median_seconds(timing) / median_seconds(timing, baseline=True)
     if np.isnan(ratio):
         return None, "no seconds: the timing has no positive step time of both optimizers"
     return ratio, ""
@@ -222,5 +225,5 @@ def _reasons(cell: Cell) -> list[str]:
     return sorted({_reason(failure) for failure in cell.failures})
 
 
-def _reason(failure: Mapping[str, object]) -> str:
+def _reason(failure: Failure) -> str:
     return f"{failure.get('kind', 'error')}: {failure.get('message', '')}"

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 LEAST_MULTIPLE = 3.0
-"""A run makes progress if its loss falls by more than this multiple of the evaluation noise, and
-more for a sweep of many evaluations, see :class:`SweepNoise`, ..."""
+"""A run that makes progress falls by at least this multiple of the evaluation noise.
+
+Of a sweep with many evaluations more is asked, see :class:`SweepNoise`.
+"""
 LEAST_FALL = 0.001
-"""... and by more than this share of its first loss.
+"""A run that makes progress falls by more than this share of its first loss as well.
 
 Tuned Adam falls by at least 0.25% of it within 2,000 steps on each of the 110 tasks with published
 curves of Adam (the next lowest falls by 1.1%); losses in float32 resolve about a millionth of it.
@@ -84,6 +86,11 @@ def makes_progress(
     """
     with np.errstate(invalid="ignore"):  # inf - inf: absent, or lost before the first step
         return last < losses[..., 0] - least_fall(losses, noise)
+
+
+def most(moved: Bool[np.ndarray, " seed"]) -> bool:
+    """Return whether an optimizer makes progress at a point: most of its seeds do."""
+    return bool(2 * moved.sum() > len(moved))
 
 
 def sweep_makes_progress(

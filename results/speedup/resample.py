@@ -15,11 +15,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from velodrome.results.speedup.baseline import check_comparable
 from velodrome.results.speedup.envelope import EnvelopeKind, Resampling, falling
 from velodrome.results.speedup.progress import makes_progress
 from velodrome.results.speedup.speedup import (
     BaselineEnvelope,
-    check_comparable,
     final_losses,
     ratios,
 )
@@ -87,11 +87,11 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
     of initialisation and data order; otherwise the two sides are drawn independently, see
     ``MAX_PAIRS``.
     """
-    sweep, definition = baseline.sweep, baseline.definition
+    sweep, definition, noise = baseline.sweep, baseline.definition, baseline.runs.noise
     check_comparable(sweep, candidate)
     targets = final_losses(candidate, definition, horizon=horizon)
-    moved = makes_progress(candidate.losses, targets, baseline.noise)
-    cap = float(baseline.budget / horizon)
+    moved = makes_progress(candidate.losses, targets, noise)
+    cap = float(baseline.runs.budget / horizon)
     if paired(candidate, sweep):
         theirs, probability = multisets(len(candidate.seeds))
         ours = theirs
@@ -117,7 +117,7 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
             chosen = np.full(chosen.shape, chosen.mean())
             curve = candidate.losses[point, seeds].mean(axis=0)
             curves = np.broadcast_to(curve, (len(seeds), len(curve)))
-            learned = makes_progress(curves, chosen, baseline.noise)
+            learned = makes_progress(curves, chosen, noise)
         result[row] = ratios(baseline.steps, reached[at], chosen, learned, horizon=horizon)
     with np.errstate(divide="ignore"):
         return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))

@@ -7,17 +7,16 @@ its budget of K N steps gives a speedup of *at least* K: it is right-censored, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from velodrome.foundation.errors import StoreError
+from velodrome.results.speedup.baseline import BaselineRuns, check_comparable
 from velodrome.results.speedup.definitions import DEFINITIONS, Definition, definition_of
 from velodrome.results.speedup.envelope import Resampling, Steps, envelope, steps_to_loss
-from velodrome.results.speedup.progress import SweepNoise, makes_progress, sweep_makes_progress
+from velodrome.results.speedup.progress import makes_progress, most
 from velodrome.results.store.curves import Curves, Sweep, seed_mean
 
 Censored = Literal["no", "right", "left"]
@@ -101,70 +100,31 @@ def speedup(
       StoreError: A side is empty, or they were evaluated at different steps.
       UnknownNameError: No such definition.
     """
-    theirs = BaselineEnvelope(baseline.sweep(), definition_of(definition), budget)
+    theirs = BaselineEnvelope(BaselineRuns(baseline.sweep(), budget), definition_of(definition))
     return theirs.speedup_of(candidate.sweep(), horizon=horizon)
 
 
 @dataclass(frozen=True, eq=False)
 class BaselineEnvelope:
-    """The baseline's side of the comparison on one task, prepared once for many candidates.
+    """What candidates are compared with on one task, by one definition.
 
     How it is smoothed depends on the number of a candidate's evaluations: the methods take it.
-
-    Attributes:
-      planned: Planned steps, which are more than the last evaluated one only if every run
-        diverged before its end.
     """
 
-    sweep: Sweep
+    runs: BaselineRuns
     definition: Definition = DEFINITIONS["default"]
-    planned: int | None = None
-    # Shared by the definitions of one sweep: what two of them smooth alike is smoothed once.
-    _curves: dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]], repr=False
-    )
-    _progress: list[bool] = field(default_factory=list[bool], repr=False)
-
-    def __post_init__(self) -> None:
-        _check_axis(self.sweep, "the baseline")
 
     @property
-    def budget(self) -> int:
-        return self.sweep.horizon if self.planned is None else self.planned
-
-    @property
-    def progress(self) -> bool:
-        """Whether some rate makes progress on most of its seeds."""
-        if not self._progress:
-            losses, present = self.sweep.losses, self.sweep.present
-            self._progress.append(sweep_makes_progress(losses, present, self.noise))
-        return self._progress[0]
-
-    @cached_property
-    def noise(self) -> SweepNoise:
-        """How much a loss must fall on this task for it not to be noise."""
-        return SweepNoise.of(self.sweep.losses)
-
-    def by(self, definition: Definition) -> BaselineEnvelope:
-        """Return the envelope of these runs by another definition."""
-        return replace(self, definition=definition)
+    def sweep(self) -> Sweep:
+        return self.runs.sweep
 
     def smoothed(self, evaluations: int) -> Float[np.ndarray, "point seed eval"]:
         """Return all runs, smoothed as the definition says."""
-        return self._smooth(evaluations)[0]
+        return self.runs.smoothed(self.definition, evaluations)[0]
 
     def rates(self, evaluations: int) -> Float[np.ndarray, "point eval"]:
         """Return the smoothed seed-mean curve of every rate."""
-        return self._smooth(evaluations)[1]
-
-    def _smooth(self, evaluations: int) -> tuple[np.ndarray, np.ndarray]:
-        key = self.definition.decay(evaluations), self.definition.debias
-        if key not in self._curves:
-            smooth = self.definition.smooth_baseline(
-                self.sweep.losses, candidate_evaluations=evaluations
-            )
-            self._curves[key] = smooth, seed_mean(smooth, self.sweep.present)
-        return self._curves[key]
+        return self.runs.smoothed(self.definition, evaluations)[1]
 
     @property
     def steps(self) -> Steps:
@@ -186,7 +146,7 @@ class BaselineEnvelope:
 
         Its first loss is that of an untrained network, which no candidate should be credited for.
         """
-        return reached if self.progress else np.full_like(reached, np.inf)
+        return reached if self.runs.progress else np.full_like(reached, np.inf)
 
     def speedup_of(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
         """Return the candidate's speedup; see :func:`speedup`."""
@@ -195,17 +155,17 @@ class BaselineEnvelope:
         targets = final_losses(candidate, self.definition, horizon=horizon)
         point = chosen_point(targets, candidate.present)
         reached, steps = self.to_beat(self.curve(len(candidate.steps))), self.steps
-        present = candidate.present[point]
+        present, noise = candidate.present[point], self.runs.noise
         targets = targets[point][present]
-        moved = makes_progress(candidate.losses[point][present], targets, self.noise)
-        progress = bool(2 * moved.sum() > len(moved))
+        moved = makes_progress(candidate.losses[point][present], targets, noise)
+        progress = most(moved)
         per_seed = ratios(steps, reached, targets, moved, horizon=horizon)
-        cap = float(self.budget / horizon)
+        cap = float(self.runs.budget / horizon)
         diverged = ~np.isfinite(targets)
         if self.definition.seeds == "mean-curve":
             mean = np.array([targets.mean()])
             curve = candidate.losses[point][present].mean(axis=0, keepdims=True)
-            moved = makes_progress(curve, mean, self.noise)
+            moved = makes_progress(curve, mean, noise)
             ratio = float(ratios(steps, reached, mean, moved, horizon=horizon)[0])
             lost = bool(diverged.any())
             right = bool(np.isinf(ratio))
@@ -282,26 +242,3 @@ def seconds_ratio(steps_ratio: float, step_time_ratio: float | None) -> float:
     That ratio, candidate's over baseline's, comes from one interleaved measurement on one machine.
     """
     return float("nan") if step_time_ratio is None else steps_ratio / step_time_ratio
-
-
-def check_comparable(baseline: Sweep, candidate: Sweep) -> None:
-    """Raise StoreError unless both were evaluated at the same steps."""
-    _check_axis(candidate, "the candidate")
-    common = min(len(baseline.steps), len(candidate.steps))
-    if not np.array_equal(baseline.steps[:common], candidate.steps[:common]):
-        raise StoreError(
-            f"the baseline was evaluated at steps {_some(baseline.steps)}, the candidate at "
-            f"{_some(candidate.steps)}: a comparison needs the same steps"
-        )
-
-
-def _check_axis(sweep: Sweep, who: str) -> None:
-    if sweep.losses.size == 0:
-        raise StoreError(f"{who} has no curves: run it first")
-    gaps = np.diff(sweep.steps)
-    if len(gaps) > 2 and np.ptp(gaps[:-1]) > 0:
-        raise StoreError(f"{who} must be evaluated at even distances, not {_some(sweep.steps)}")
-
-
-def _some(steps: np.ndarray) -> str:
-    return ", ".join(str(step) for step in steps[:4]) + f", ... {steps[-1]}"

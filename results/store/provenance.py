@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from velodrome.foundation.canonical import canonical_json, content_hash
-from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store.cell import Cell, ShardRecord
-from velodrome.results.store.json_files import checked
 from velodrome.results.store.records import (
     CostRecord,
     Device,
@@ -126,20 +124,6 @@ def _other_devices(manifest: Manifest, shards: Iterable[ShardRecord]) -> list[tu
 
 def _device(device: Device | None) -> str | None:
     return ", ".join(f"{key} {value}" for key, value in device.items()) if device else None
-
-
-def add_costs(store: Store, costs: Sequence[CostRecord]) -> None:
-    """Write the costs of meta-training into a manifest that has none yet; see `KEY`.
-
-    Raises:
-      VelodromeError: The manifest cannot be written.
-    """
-    if KEY in store.manifest or not costs:
-        return
-    path = store.directory / "manifest.json"
-    manifest = {**store.manifest, KEY: [dict(cost) for cost in costs]}
-    store.manifest = checked(Manifest, manifest, path)
-    atomic_write_json(path, manifest)
 
 
 def joined_costs(manifests: Iterable[Manifest]) -> list[CostRecord]:

@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 
@@ -41,10 +41,8 @@ from velodrome.results.store.records import Failure, Manifest, ShardMetadata, Su
 
 T = TypeVar("T")
 
-_FAILED = ".failed"
-
-#: The folder of results that belong to no planned cell any more.
-REPLACED = "replaced"
+FAILED = ".failed"
+"""Ends the name of a timing's file, before its suffix, that says why there is no timing."""
 
 
 class Store:
@@ -172,6 +170,11 @@ class Store:
         _ = self.shards(), self.timings, self.timing_failures, self.failures
         return self._problems.present()
 
+    @property
+    def baseline(self) -> str:
+        """The name of the baseline."""
+        return self.manifest.get("protocol", {}).get("baseline", "adam")
+
     # Writing
 
     def write_shard(self, shard_id: str, columns: Mapping[str, np.ndarray], metadata: Json) -> Path:
@@ -189,7 +192,7 @@ class Store:
           StoreError: The shard is not of this store's plan, suite or protocol, or is malformed.
           VelodromeError: It cannot be written; nothing is left half-written.
         """
-        self._check_writable()
+        self.check_writable()
         path, plan_hash = self._shard_path(shard_id), self.manifest.get("plan_hash")
         full = {
             "schema": shard_file.SCHEMA,
@@ -210,7 +213,7 @@ class Store:
     def write_timing(self, cell_id: str, record: Json) -> Path:
         """Write the timing of a cell: ``seconds_per_step``, ``baseline_seconds_per_step``, ..."""
         path = self._write_record("timings", cell_id, {"cell": cell_id, **record})
-        (self.directory / "timings" / f"{cell_id}{_FAILED}.json").unlink(missing_ok=True)
+        (self.directory / "timings" / f"{cell_id}{FAILED}.json").unlink(missing_ok=True)
         return path
 
     def write_timing_failure(self, cell_id: str, kind: str, message: str) -> Path:
@@ -225,47 +228,11 @@ class Store:
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"cell": cell_id, "kind": kind, "message": message, "time": now}
-        return self._write_record("timings", f"{cell_id}{_FAILED}", record)
+        return self._write_record("timings", f"{cell_id}{FAILED}", record)
 
     def write_failure(self, shard_id: str, record: Json) -> Path:
         """Write why a shard failed: ``kind``, ``message``, ``time``, ``cell``."""
         return self._write_record("failures", shard_id, {"shard": shard_id, **record})
-
-    def replace_plan(self, plan: Plan) -> tuple[int, int]:
-        """Take another plan of the same suite.
-
-        Cells and shards that both plans have keep their results: their ids stand for everything
-        that they depend on. All other results move to the folder ``replaced``, and those that
-        lie there and belong to the new plan move back.
-
-        Returns:
-          How many files moved out, and how many moved back.
-        """
-        self._check_writable()
-        cells, shards = {cell.id for cell in plan.cells}, {shard.id for shard in plan.shards}
-        planned = {"shards": shards, "failures": shards, "timings": cells}
-        replaced = self.directory / REPLACED
-        out = 0
-        for folder, kept in planned.items():
-            for path in (self.directory / folder).glob("[!.]*"):
-                if path.stem.removesuffix(_FAILED) not in kept:
-                    _move(path, replaced / folder)
-                    out += 1
-        # A manifest without the hash goes with every plan: no moment in between is a damaged store.
-        unhashed = cast(Manifest, {**self.manifest, "plan_hash": None})
-        atomic_write_json(self.directory / "manifest.json", unhashed)
-        atomic_write_json(self.directory / "plan.json", plan.to_json())
-        self.manifest = cast(Manifest, {**unhashed, "plan_hash": plan.hash})
-        atomic_write_json(self.directory / "manifest.json", self.manifest)
-        self.plan = plan
-        back = 0
-        for folder, kept in planned.items():
-            for path in (replaced / folder).glob("[!.]*"):
-                fits = path.stem.removesuffix(_FAILED) in kept
-                if fits and not (self.directory / folder / path.name).exists():
-                    _move(path, self.directory / folder)
-                    back += 1
-        return out, back
 
     # Reading
 
@@ -294,13 +261,13 @@ class Store:
     def timings(self) -> dict[str, Timing]:
         """Timing records by cell id."""
         found = self._read_records(Timing, "timings")
-        return {name: record for name, record in found.items() if not name.endswith(_FAILED)}
+        return {name: record for name, record in found.items() if not name.endswith(FAILED)}
 
     @property
     def timing_failures(self) -> dict[str, Failure]:
         """Why cells could not be timed, by cell id."""
-        found = self._read_records(Failure, "timings", f"*{_FAILED}.json")
-        return {name.removesuffix(_FAILED): record for name, record in found.items()}
+        found = self._read_records(Failure, "timings", f"*{FAILED}.json")
+        return {name.removesuffix(FAILED): record for name, record in found.items()}
 
     @property
     def failures(self) -> dict[str, Failure]:
@@ -328,25 +295,16 @@ class Store:
     def _shard_path(self, shard_id: str) -> Path:
         return self.directory / "shards" / f"{shard_id}.parquet"
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Raise a `StoreError` if the store was opened for reading only."""
         if self.read_only:
             raise StoreError(f"the store {self.directory} was opened for reading only")
 
     def _write_record(self, folder: str, name: str, record: Json) -> Path:
-        self._check_writable()
+        self.check_writable()
         path = self.directory / folder / f"{name}.json"
         atomic_write_json(path, dict(record))
         return path
 
     def _read_records(self, kind: type[T], folder: str, pattern: str = "*.json") -> dict[str, T]:
         return read_records(kind, self.directory / folder, self._problems.add, pattern=pattern)
-
-
-def _move(path: Path, folder: Path) -> None:
-    """Move a file into a folder; it takes the place of none that is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target, number = folder / path.name, 1
-    while target.exists():
-        number += 1
-        target = folder / f"{path.stem}.{number}{path.suffix}"
-    path.replace(target)

@@ -12,8 +12,10 @@ from velodrome.foundation.errors import StoreError
 from velodrome.foundation.text import plural
 from velodrome.results.store.json_files import Json
 from velodrome.results.store.plan import Plan, PlannedCell
-from velodrome.results.store.provenance import KEY, add_costs
-from velodrome.results.store.store import REPLACED, Store
+from velodrome.results.store.provenance import KEY
+from velodrome.results.store.records import CostRecord, TrainedOptimizer
+from velodrome.results.store.store import Store
+from velodrome.results.store.update import REPLACED, add_costs, replace_plan
 from velodrome.suites.planning.plan import LoadedSuite, make_plan, missing_data
 from velodrome.suites.training.environment import command_line, device_description, versions
 
@@ -28,9 +30,7 @@ def open_store(loaded: LoadedSuite, out: str | os.PathLike[str], plan: Plan) -> 
       VelodromeError: It cannot be written.
     """
     manifest = _manifest(loaded, plan)
-    store = Store.create(out, manifest=manifest, plan=plan, suite=loaded.suite.to_json())
-    add_costs(store, manifest[KEY])
-    return store
+    return Store.create(out, manifest=manifest, plan=plan, suite=loaded.suite.to_json())
 
 
 def look_into_store(loaded: LoadedSuite, out: str | os.PathLike[str], plan: Plan) -> Store:
@@ -47,8 +47,10 @@ def look_into_store(loaded: LoadedSuite, out: str | os.PathLike[str], plan: Plan
 
 
 def take_up(store: Store, loaded: LoadedSuite, plan: Plan, *, rerun_changed: bool) -> Iterator[str]:
-    """Give a store new cells in place of those that would have other numbers now.
+    """Bring a store up to date, in a directory that no other run works in.
 
+    It gets the costs of meta-training if it has none, and new cells in place of those that would
+    have other numbers now.
     That is so if the code of an optimizer or family, weights or data have changed. All other cells
     keep their plan and their results. ``plan`` is the plan as it would be made now.
 
@@ -58,6 +60,7 @@ def take_up(store: Store, loaded: LoadedSuite, plan: Plan, *, rerun_changed: boo
     Raises:
       StoreError: Some of these cells have results, and ``rerun_changed`` is not set.
     """
+    add_costs(store, _meta_training(loaded))
     changed = _changed(store, plan)
     if not changed:
         return
@@ -71,7 +74,7 @@ def take_up(store: Store, loaded: LoadedSuite, plan: Plan, *, rerun_changed: boo
     planned |= {cell: plan.shards_of(cell) for cell in new.values()}
     shards = tuple(shard for cell in cells for shard in planned[cell.id])
     plan = dataclasses.replace(store.plan, cells=tuple(cells), shards=shards)
-    out, back = store.replace_plan(plan)
+    out, back = replace_plan(store, plan)
     told = [", ".join(dict.fromkeys(_difference(*pair) for pair in changed))]
     folder = store.directory / REPLACED
     if out:
@@ -122,13 +125,21 @@ def _manifest(loaded: LoadedSuite, plan: Plan) -> Json:
     }
 
 
-def _meta_training(loaded: LoadedSuite) -> list[Json]:
+def _meta_training(loaded: LoadedSuite) -> list[CostRecord]:
     """Return the known costs of meta-training; no hash depends on them."""
-    found: list[Json] = []
+    found: list[CostRecord] = []
     for name, spec in loaded.optimizers.items():
         if spec.meta_training:
-            whose = {"name": name, "version": spec.version, "identity": dict(spec.identity)}
-            found.append({"optimizer": whose, **spec.meta_training.to_json()})
+            whose: TrainedOptimizer = {
+                "name": name, "version": spec.version, "identity": dict(spec.identity)
+            }  # fmt: skip
+            cost = spec.meta_training
+            found.append(
+                {
+                    "optimizer": whose, "amount": cost.amount, "unit": cost.unit,
+                    "source": cost.source, "detail": cost.detail,
+                }
+            )  # fmt: skip
     return found
 
 

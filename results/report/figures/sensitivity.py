@@ -21,15 +21,14 @@ from velodrome.results.report.figures.style import (
     new_figure,
     series_styles,
 )
-from velodrome.results.speedup.progress import LEAST_FALL
 
 PANELS = 45
 """Most rows of one figure."""
 _MEANING = (
     "Colour: how far the seed-mean loss has come after {after:,} steps, from the initial loss (0) "
-    "to that of the best point (1); white where a seed diverged. Circle: the best point; "
-    "underlined: points within 10% of its way. A triangle at the right: the best point is at an "
-    "edge of the grid, a better one may lie beyond."
+    "to that of the best point (1); white where a seed diverged. Circle: the best point, unless "
+    "it makes no progress; underlined: points within 10% of its way. A triangle at the right: the "
+    "best point is at an edge of the grid, a better one may lie beyond."
 )
 _TUNING = (
     "Expected best of k trials drawn from the sweep without replacement (the best of all at the "
@@ -110,12 +109,11 @@ def draw(table: pd.DataFrame) -> Figure:
         for row in rows.to_dict("records"):
             x = points.index(row["point"])
             if np.isfinite(row["loss"]):
-                learned = way > LEAST_FALL * abs(row["initial"])
-                done = (row["initial"] - row["loss"]) / way if learned else 0.0
+                done = (row["initial"] - row["loss"]) / way if row["progress"] else 0.0
                 grid[y, x] = np.clip(done, 0.0, 1.0)
             if row["near_best"]:
                 axes.plot([x - 0.42, x + 0.42], [y + 0.36] * 2, color="#111111", linewidth=0.9)
-            if row["best"]:
+            if row["best"] and row["progress"]:
                 dark = grid[y, x] < 0.6
                 axes.plot(x, y, "o", color="white" if dark else "#111111", markersize=3)
         if bool(best["edge"]):

@@ -15,6 +15,7 @@ from velodrome.results.report.data import collect
 from velodrome.results.report.text import markdown
 from velodrome.results.speedup.comparison import compare
 from velodrome.results.speedup.outcome import step_time_ratio
+from velodrome.results.store.records import Timing
 from velodrome.results.store.store import Store
 
 
@@ -128,6 +129,6 @@ def test_why_there_are_no_seconds(tmp_path: Path, name: str):
         ),
     ],
 )
-def test_timings_that_say_nothing(record: dict | None, reason: str):
+def test_timings_that_say_nothing(record: Timing | None, reason: str):
     ratio, why = step_time_ratio(record)
     assert ratio is None and reason in why

@@ -204,7 +204,7 @@ def test_the_cost_of_tuning_has_a_section_and_is_in_no_headline(data: ReportData
 
 
 def test_a_sweep_that_learns_nowhere_was_swept_all_the_same(data: ReportData):
-    flat = data.sensitivity.assign(label="Lion", loss=data.sensitivity["initial"])
+    flat = data.sensitivity.assign(label="Lion", progress=False)
     swept = dataclasses.replace(data, sensitivity=pd.concat([data.sensitivity, flat]))
     assert verdict_lines(swept)[2].endswith("Lion: no point learns anything.")
 

@@ -13,8 +13,12 @@ from synthetic import Candidate, make, summarize
 
 from velodrome.results.analyses.equal_steps import after_equal_steps
 from velodrome.results.analyses.headline import headlines
+from velodrome.results.analyses.verdict import advice
 from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.figures import sensitivity
+from velodrome.results.report.tables import NOTHING, task_table
 from velodrome.results.report.write import report
+from velodrome.results.speedup.baseline import BaselineRuns
 from velodrome.results.speedup.comparison import compare
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.progress import (
@@ -23,7 +27,7 @@ from velodrome.results.speedup.progress import (
     least_fall,
     sweep_makes_progress,
 )
-from velodrome.results.speedup.speedup import BaselineEnvelope, speedup
+from velodrome.results.speedup.speedup import speedup
 from velodrome.results.store.store import Store
 
 STARTS = (2.301159, 2.310145, 2.303925)
@@ -38,8 +42,7 @@ def test_noise_of_the_initialisation_is_no_speedup(definition: str):
     adam = np.linspace(STARTS, np.array(STARTS) - 1e-6, 101).T  # at its best rate, 1e-7
     found = speedup(curves(adam, rates=[1e-7]), curves(still), definition=definition)
     assert found.ratio == 0 and not found.progress and found.censored == "left"
-    baseline = BaselineEnvelope(curves(adam, rates=[1e-7]).sweep())
-    assert not baseline.progress
+    assert not BaselineRuns(curves(adam, rates=[1e-7]).sweep()).progress
     # Who learns where Adam does not has won, by at least what the budget can show.
     learned = curves(np.linspace(STARTS, np.array(STARTS) - 0.02, 21).T)
     won = speedup(curves(adam, rates=[1e-7]), learned, definition=definition)
@@ -132,6 +135,24 @@ def test_a_task_on_which_nobody_learns_is_listed_and_in_no_number(store: Store, 
     assert found["VeLO (velo-tiny)"].tasks == 4 and found["Lion"].tasks == 3
     assert found["Lion"].counts["no progress"] == 2
     assert 0 not in set(data.time_to_loss["index"]) and max(data.anytime["tasks"]) == 4
+
+
+def test_a_sweep_that_does_not_learn_has_no_best_rate(data: ReportData):
+    tasks = data.summary.drop_duplicates("index").set_index("index")
+    assert tasks["best_rate"].isna().tolist() == [True, True, False, False, False]
+    assert not tasks.loc[[0, 1], ["best_rate_at_edge", "best_rate_at_budget_at_edge"]].any(
+        axis=None
+    )
+    adam = data.sensitivity.loc[data.sensitivity["index"] < 2]
+    assert len(adam) and not adam[["progress", "near_best", "edge"]].any(axis=None)
+    found = advice(data.sensitivity, "Adam", steps=data.context.steps)
+    assert found is not None and found.tasks == 3
+    table = task_table(data.summary, baseline="Adam")
+    column = table.header.index("Adam's best rate")
+    assert [row[column] for row in table.rows[:4]] == [NOTHING] * 4
+    (heat, *_) = sensitivity.plots(data)
+    marks = [line for line in heat.figure().axes[0].lines if line.get_marker() == "o"]
+    assert len(marks) == 3
 
 
 def test_nobody_is_fast_on_a_task_on_which_nobody_learns(store: Store, data: ReportData):

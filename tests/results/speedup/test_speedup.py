@@ -7,6 +7,7 @@ import pytest
 from handmade import curves, race
 
 from velodrome.foundation.errors import StoreError, UnknownNameError
+from velodrome.results.speedup.baseline import BaselineRuns
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
 from velodrome.results.speedup.envelope import envelope, steps_to_loss
 from velodrome.results.speedup.speedup import (
@@ -80,7 +81,7 @@ def test_paper_takes_the_envelope_at_512_steps():
         baseline, candidate = plateau(seed)
         found = speedup(baseline, candidate, definition="paper")
         assert found.ratio == pytest.approx(as_published(baseline, candidate), rel=1e-9)
-        paper = BaselineEnvelope(baseline.sweep(), DEFINITIONS["paper"])
+        paper = BaselineEnvelope(BaselineRuns(baseline.sweep()), DEFINITIONS["paper"])
         dense = envelope(paper.rates(1_001))
         loss = np.array([candidate.values[:, -1].mean()])
         unlike += abs(steps_to_loss(baseline.steps, dense, loss)[0] / 1e4 / found.ratio - 1) > 0.03

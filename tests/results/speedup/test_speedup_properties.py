@@ -8,8 +8,9 @@ from handmade import curves, race
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from velodrome.results.speedup.baseline import BaselineRuns
 from velodrome.results.speedup.definitions import DEFINITIONS
-from velodrome.results.speedup.speedup import BaselineEnvelope, speedup
+from velodrome.results.speedup.speedup import speedup
 from velodrome.results.store.curves import Curves
 
 
@@ -101,7 +102,7 @@ def test_censoring_says_exactly_what_is_known(race_, name: str):
     # A longer budget can only raise a censored speedup, and leaves an observed one alone.
     longer = np.concatenate([baseline, np.full((4, 3), 0.0)], axis=1)
     again = speedup(curves(longer, rates=RATES2), curves(candidate), definition=name)
-    before, after = (BaselineEnvelope(curves(x, rates=RATES2).sweep()) for x in (baseline, longer))
+    before, after = (BaselineRuns(curves(x, rates=RATES2).sweep()) for x in (baseline, longer))
     if name == "strict" or before.progress != after.progress:
         return  # another rate may be the best one, or Adam learns after all
     if found.censored == "no":

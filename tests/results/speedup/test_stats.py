@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import RATES, exponential
 
+from velodrome.results.speedup.baseline import BaselineRuns
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.resample import SeedResamples, _pairs, multisets, resample_seeds
 from velodrome.results.speedup.speedup import BaselineEnvelope, speedup
@@ -124,7 +125,7 @@ def renamed(curves: Curves, draw: np.ndarray) -> Curves:
 def test_resampling_equals_comparing_again(name: str, diverge: bool):
     """The table is what a full comparison gives, rates chosen again, on each draw of seeds."""
     baseline, candidate = noisy_race(3, diverge=diverge)
-    envelope = BaselineEnvelope(baseline.sweep(), DEFINITIONS[name])
+    envelope = BaselineEnvelope(BaselineRuns(baseline.sweep()), DEFINITIONS[name])
     found = resample_seeds(envelope, candidate.sweep(), horizon=200)
     draws, _ = multisets(3)
     for draw, row in zip(draws, found.log2, strict=True):
@@ -143,12 +144,14 @@ def test_resampling_seeds_that_are_not_common(ours: int, theirs: int):
     _, candidate = noisy_race(theirs)
     lanes = tuple(LaneInfo(seed=s + 7) for s in range(theirs))
     other = Curves(candidate.steps, candidate.values, lanes)
-    found = resample_seeds(BaselineEnvelope(baseline.sweep()), other.sweep(), horizon=200)
+    found = resample_seeds(
+        BaselineEnvelope(BaselineRuns(baseline.sweep())), other.sweep(), horizon=200
+    )
     assert found.probability.sum() == pytest.approx(1.0)
     expected: Counter[tuple[float, ...]] = Counter()
     share = 1 / (ours**ours * theirs**theirs)
     for mine in product(range(ours), repeat=ours):
-        envelope = BaselineEnvelope(renamed(baseline, np.array(mine)).sweep())
+        envelope = BaselineEnvelope(BaselineRuns(renamed(baseline, np.array(mine)).sweep()))
         for yours in product(range(theirs), repeat=theirs):
             again = envelope.speedup_of(renamed(candidate, np.array(yours)).sweep(), horizon=200)
             expected[outcome(np.minimum(again.per_seed, again.cap))] += share
@@ -167,7 +170,9 @@ def test_many_pairs_of_draws_are_drawn_by_their_probabilities():
     baseline, candidate = noisy_race(5)
     lanes = tuple(LaneInfo(seed=s + 7) for s in range(5))
     other = Curves(candidate.steps, candidate.values, lanes)
-    found = resample_seeds(BaselineEnvelope(baseline.sweep()), other.sweep(), horizon=200)
+    found = resample_seeds(
+        BaselineEnvelope(BaselineRuns(baseline.sweep())), other.sweep(), horizon=200
+    )
     assert found.log2.shape == (400, 5) and np.isfinite(found.log2).all()
     ours, theirs, probability = _pairs(5, 5)
     np.testing.assert_allclose(probability, 1 / 400)

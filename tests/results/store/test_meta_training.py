@@ -17,9 +17,10 @@ from velodrome.results.report.page.contents import notes
 from velodrome.results.report.sentences import meta_training_lines
 from velodrome.results.report.text import markdown
 from velodrome.results.store.combined import open_stores
-from velodrome.results.store.provenance import KEY, add_costs, cost_text
+from velodrome.results.store.provenance import KEY, cost_text
 from velodrome.results.store.records import CostRecord, TrainedOptimizer
 from velodrome.results.store.store import Store
+from velodrome.results.store.update import add_costs
 
 TINY: CostRecord = {
     "optimizer": {"name": "velo", "version": 1, "identity": {"weights": "77"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from velodrome.results.store.plan import Plan
 from velodrome.results.store.provenance import KEY
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
-from velodrome.suites.running.store_setup import look_into_store, open_store
+from velodrome.suites.running.store_setup import look_into_store, open_store, take_up
 
 COST = MetaTrainingCost(2.0, "CPU hours", "its author")
 
@@ -36,7 +37,7 @@ def test_the_cost_is_in_the_manifest_and_in_no_hash(tmp_path: Path):
     identity = dict(loaded.optimizers["counting"].identity)
     assert identity["weights"] == "w"
     whose = {"name": "counting", "version": 1, "identity": identity}
-    assert store.manifest[KEY] == [{"optimizer": whose, **COST.to_json()}]
+    assert store.manifest[KEY] == [{"optimizer": whose, **dataclasses.asdict(COST)}]
     assert Store.open(tmp_path).manifest == store.manifest
 
 
@@ -49,5 +50,7 @@ def test_an_older_store_learns_it_when_a_run_goes_on(tmp_path: Path):
         path.write_text(json.dumps(older))
         look_into_store(loaded, tmp_path, plan)  # as a dry run does
         assert json.loads(path.read_text()) == older
-        open_store(loaded, tmp_path, plan)
+        assert not list(
+            take_up(open_store(loaded, tmp_path, plan), loaded, plan, rerun_changed=False)
+        )
     assert json.loads(path.read_text()) == {**older, KEY: cost}

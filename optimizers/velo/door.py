@@ -56,7 +56,12 @@ def checked(
         if jnp.shape(value) != ():
             raise SpecError("value", value, f"a scalar, the training loss of this step: {_CALL}")
         named, structure = jax.tree.flatten_with_path(jax.tree.map(_array, params))
-        given = structure.flatten_up_to(updates)
+        try:
+            given = structure.flatten_up_to(updates)
+        except ValueError as error:
+            raise SpecError(
+                "updates", str(jax.tree.structure(updates)), f"gradients as {structure}"
+            ) from error
         gradients = [
             _gradient(path, gradient, parameter)
             for gradient, (path, parameter) in zip(given, named, strict=True)

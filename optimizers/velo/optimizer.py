@@ -111,13 +111,15 @@ def velo_from_theta(
 class AverageState(NamedTuple):
     """State of `average_gradients`: sums since the last update of the inner transformation.
 
-    Sums are float32 even of bfloat16 gradients: with its 8 bits, the hundredth gradient of a sum
-    would be rounded away.
+    ``value`` is the sum of the losses that are finite, and ``losses`` their number. Sums are
+    float32 even of bfloat16 gradients: with its 8 bits, the hundredth gradient of a sum would be
+    rounded away.
     """
 
     step: Int[Array, ""]
     gradients: PyTree
     value: Float[Array, ""]
+    losses: Int[Array, ""]
     inner: PyTree
 
 
@@ -126,7 +128,8 @@ def average_gradients(
 ) -> optax.GradientTransformationExtraArgs:
     """Update ``inner`` once in ``every`` steps, with the mean gradient and the mean loss.
 
-    Updates are zero in between. A last group that is not complete has no effect.
+    Updates are zero in between. A last group that is not complete has no effect. Losses that are
+    not finite are left out of the mean.
     """
 
     def init(params: PyTree) -> AverageState:
@@ -134,6 +137,7 @@ def average_gradients(
             step=jnp.zeros((), jnp.int32),
             gradients=jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.float32), params),
             value=jnp.zeros((), jnp.float32),
+            losses=jnp.zeros((), jnp.int32),
             inner=inner.init(params),
         )
 
@@ -150,21 +154,27 @@ def average_gradients(
         gradients = jax.tree.map(
             lambda total, g: total + jnp.asarray(g, jnp.float32), state.gradients, updates
         )
-        total = state.value + jnp.asarray(value, jnp.float32)
-        step = state.step + 1
-        zeros = jax.tree.map(jnp.zeros_like, gradients)
+        value = jnp.asarray(value, jnp.float32)
+        finite = jnp.isfinite(value)
+        total = state.value + jnp.where(finite, value, 0.0)
+        losses = state.losses + finite.astype(jnp.int32)
+        step = (state.step + 1) % every
 
-        def apply() -> tuple[PyTree, PyTree, Array, PyTree]:
+        def apply() -> tuple[PyTree, AverageState]:
             mean = jax.tree.map(lambda g: g / every, gradients)
-            changes, new = inner.update(mean, state.inner, params, value=total / every, **extra)
-            return changes, zeros, jnp.zeros_like(total), new
+            # Without any finite loss this is NaN, and so left out too.
+            value = total / losses.astype(jnp.float32)
+            changes, new = inner.update(mean, state.inner, params, value=value, **extra)
+            zeros = jax.tree.map(jnp.zeros_like, gradients)
+            return changes, AverageState(
+                step, zeros, jnp.zeros_like(total), jnp.zeros_like(losses), new
+            )
 
-        def wait() -> tuple[PyTree, PyTree, Array, PyTree]:
+        def wait() -> tuple[PyTree, AverageState]:
             unchanged = jax.tree.map(jnp.zeros_like, params)
-            return unchanged, gradients, total, state.inner
+            return unchanged, AverageState(step, gradients, total, losses, state.inner)
 
-        changes, gradients, total, new = jax.lax.cond(step % every == 0, apply, wait)
-        return changes, AverageState(step % every, gradients, total, new)
+        return jax.lax.cond(step == 0, apply, wait)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.velo import matrices, vectors
@@ -32,7 +32,7 @@ from velodrome.optimizers.velo.loss_averages import (
 )
 from velodrome.optimizers.velo.network import prepare
 from velodrome.optimizers.velo.pruning import prune
-from velodrome.optimizers.velo.reads import ACCUMULATORS, MOMENTUM, PARAMETER, Reads
+from velodrome.optimizers.velo.reads import ACCUMULATORS, PARAMETER, Reads
 from velodrome.optimizers.velo.tensor_statistics import Statistics, initial_statistics, lstm_inputs
 
 GroupState = matrices.MatrixState | vectors.VectorState
@@ -112,13 +112,10 @@ def scale_by_velo(
         means = jnp.concatenate([means for _, means, _ in observed], axis=1)
         squares = jnp.concatenate([squares for _, _, squares in observed], axis=1)
         mean_square = squares[reads.measured.index(PARAMETER)]
-        # Mean squares of all channels: what `squares` has of the accumulators are variances.
-        measured = [channel for channel in ACCUMULATORS if channel in reads.measured]
-        rows_of = np.asarray([reads.measured.index(channel) for channel in measured], int)
-        accumulators = np.asarray(measured, int) - MOMENTUM
-        variances = jnp.zeros_like(means).at[accumulators].set(squares[rows_of])
-        about_zero = squares.at[rows_of].add(means[accumulators] ** 2)
+        variances = _rows_of(squares, reads.measured, ACCUMULATORS)
         statistics = Statistics(means=means, variances=variances)
+        # Mean squares of all channels: what `squares` has of the accumulators are variances.
+        about_zero = squares + _rows_of(means**2, ACCUMULATORS, reads.measured)
 
         iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
@@ -155,6 +152,15 @@ def scale_by_velo(
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _rows_of(
+    rows: Float[Array, "there tensor"], there: Sequence[int], wanted: Sequence[int]
+) -> Float[Array, "wanted tensor"]:
+    """Return the rows of ``wanted`` channels, of those that are ``there``; zeros for the others."""
+    found = [channel in there for channel in wanted]
+    places = [there.index(channel) if channel in there else 0 for channel in wanted]
+    return jnp.where(np.asarray(found)[:, None], rows[np.asarray(places)], 0.0)
 
 
 def _check_state(state: Any, groups: Sequence[Group], controller: Controller, reads: Reads) -> None:

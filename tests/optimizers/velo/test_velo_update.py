@@ -222,6 +222,18 @@ def test_a_loss_that_is_not_finite_is_left_out(bad):
     assert np.isfinite(found["b"]).all()
 
 
+def test_a_mean_over_steps_leaves_out_losses_that_are_not_finite():
+    tx = cast(Any, velo(4, weights=weights(), max_training_steps=2))
+    params, gradients, _ = problem({"b": (3,)}, steps=4)
+    state = tx.init(params)
+    for gradient, loss in zip(gradients, [2.0, np.nan, 1.0, 1.5], strict=True):
+        _, state = tx.update(gradient, state, params, value=loss)
+    expected = init_averages(2)
+    for mean in (2.0, 1.25):
+        expected = update_averages(expected, jnp.float32(mean))
+    jax.tree.map(np.testing.assert_array_equal, state.inner.loss, expected)
+
+
 @pytest.mark.parametrize(
     "shapes",
     [
@@ -362,6 +374,8 @@ def test_a_gradient_of_another_shape_is_refused():
         tx.update({"layer": {"w": jnp.ones((3, 2))}}, tx.init(params), params, value=1.0)
     with pytest.raises(SpecError, match="got 'dict', but it must be an array, or None"):
         tx.update({"layer": {"w": {}}}, tx.init(params), params, value=1.0)
+    with pytest.raises(SpecError, match=r"updates: got .*'v'.* must be gradients as .*'w'"):
+        tx.update({"layer": {"v": jnp.ones((2, 3))}}, tx.init(params), params, value=1.0)
 
 
 def test_the_state_of_another_run_is_refused():

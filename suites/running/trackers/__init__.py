@@ -1,0 +1,1 @@
+"""What follows runs from outside: experiment trackers, such as Weights & Biases and MLflow."""

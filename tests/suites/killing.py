@@ -58,7 +58,7 @@ def child(out: Path, pipe: int) -> None:
     """Train all shards that are not there, saving at every mark."""
     lanes.MARK_SECONDS = 0.03
     use_compilation_cache()
-    if not (out / "manifest.json").exists():
+    if not Store.exists(out):
         open_store(LoadedSuite.of(suite()), out, make_plan(suite()))
     store = Store.open(out)
     runner = ShardRunner(store, checkpoint_seconds=0.0)

@@ -103,9 +103,8 @@ def test_bad_suites_are_named(tmp_path):
     (tmp_path / "other.json").write_text('{"kind": "recipe"}')
     with pytest.raises(SpecError, match="velodrome-suite"):
         load_suite(str(tmp_path / "other.json"))
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "suite.json").write_text("{}")
-    with pytest.raises(SpecError, match="store/suite.json"):
+    (tmp_path / "store" / "questions").mkdir(parents=True)
+    with pytest.raises(SpecError, match="this is a store; each file in .*questions has a suite"):
         load_suite(str(tmp_path / "store"))
     with pytest.raises(PlanError, match="there is no file"):
         load_suite(str(tmp_path / "absent.json"))

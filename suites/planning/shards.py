@@ -52,8 +52,15 @@ def with_shards(
     for cell in plan.cells:
         wanted = None if targets is None else targets.get(cell.id, {})
         optimizer = optimizers[cell.optimizer.name]
-        shards += _of_cell(cell, optimizer, protocol, found.get(cell.id, ()), has_state, wanted)
+        mine = _of_cell(cell, optimizer, protocol, found.get(cell.id, ()), has_state, wanted)
+        place = {lane.run: lane.lane for lane in cell.lanes}
+        # In one order, whatever of it is there already.
+        shards += sorted(mine, key=lambda one, at=place: (one.start, _first(one, at), one.id))
     return dataclasses.replace(plan, shards=tuple(shards))
+
+
+def _first(shard: Shard, place: Mapping[Run, int]) -> int:
+    return min(place.get(lane.run, len(place)) for lane in shard.lanes)
 
 
 def _of_cell(

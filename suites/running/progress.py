@@ -78,7 +78,7 @@ class Tracker:
         todo = {job.id for job in jobs if job.kind == SHARD}
         self._lanes = {shard.id: len(shard.lanes) for shard in plan.shards}
         for cell in plan.cells:
-            label, lanes = cell.optimizer.label, len(cell.lanes)
+            lanes = len(cell.lanes)
             self.cells[cell.id] = CellState(
                 cell.task.label, cell.optimizer.label, lanes, float(lanes)
             )

@@ -56,7 +56,7 @@ def test_a_store_of_the_baseline_alone_has_a_report(tmp_path):
 
 
 def test_reports_compare_heldout_losses_after_as_many_steps_only(tmp_path):
-    with toys.registered(other=toys.counting()):
+    with toys.registered(other=toys.counting(name="other")):
         # Evaluated on the held-out split at 0, 10 and 20; the candidate's last step is 15.
         go(tmp_path, suite=toys.bowl_suite("counting", "other", steps=15, baseline_multiple=2))
     (row,) = collect(Store.open(tmp_path)).summary.to_dict("records")

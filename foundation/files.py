@@ -95,10 +95,10 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def exclusive_directory(directory: Path) -> Generator[None, None, None]:
+def exclusive_directory(directory: Path, *, patience: float = 0.0) -> Generator[None, None, None]:
     """Keep other runs out of a directory while the block or this process lives.
 
-    A missing directory is made.
+    A missing directory is made. ``patience`` is how many seconds to wait for another run.
 
     Raises:
       StoreError: Another run is at work in it.
@@ -107,7 +107,7 @@ def exclusive_directory(directory: Path) -> Generator[None, None, None]:
     # Every command imports this module; only runs need filelock, which imports a lot.
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only runs lock
 
-    lock = FileLock(directory / _LOCK, blocking=False)
+    lock = FileLock(directory / _LOCK, timeout=patience)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()

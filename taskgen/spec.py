@@ -201,7 +201,7 @@ class TaskSpec:
 
     @property
     def family_object(self) -> Family:
-        """Return the registered family."""
+        """The registered family."""
         return families.get(self.family)
 
     @property

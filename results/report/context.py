@@ -50,17 +50,17 @@ class Context:
 
     @property
     def multiple(self) -> float:
-        """Return how many times as long the baseline ran: no speedup in steps can exceed it."""
+        """How many times as long the baseline ran: no speedup in steps can exceed it."""
         return self.budget / self.steps if self.steps else float("nan")
 
     @property
     def tuned(self) -> str:
-        """Return the baseline in words."""
+        """The baseline in words."""
         return f"LR-tuned {self.baseline}" if self.rates > 1 else self.baseline
 
     @property
     def line(self) -> str:
-        """Return one line for captions."""
+        """One line for captions."""
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
         ran = f"{self.baseline}{sweep}, {self.budget:,} steps"
@@ -80,6 +80,15 @@ def data_text(kinds: Iterable[object]) -> str:
     """Return kinds of data in words; stand-ins are always named."""
     words = sorted({DATA_KINDS.get(str(kind), f"data of kind {kind}") for kind in kinds if kind})
     return " and ".join(words) or "data of unknown kind"
+
+
+def as_long(context: Context) -> str:
+    """Return for how long the baseline was run, measured by the candidates' steps.
+
+    As in ``Adam was run 5 times as long``.
+    """
+    how = "as long" if context.multiple == 1 else f"{times(context.multiple)[:-1]} times as long"
+    return f"{context.baseline} was run {how}"
 
 
 def times(multiple: float) -> str:

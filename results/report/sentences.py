@@ -11,7 +11,7 @@ from velodrome.results.analyses.headline import Headline, definition_median, rat
 from velodrome.results.analyses.reference import WORDS
 from velodrome.results.analyses.tuning import WITHIN
 from velodrome.results.analyses.verdict import advice, lead, ranked, significance
-from velodrome.results.report.context import times
+from velodrome.results.report.context import as_long, times
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.definitions import DEFINITIONS, caveat
 from velodrome.results.speedup.progress import LEAST_FALL
@@ -167,9 +167,8 @@ def count_lines(data: ReportData) -> list[str]:
     return [
         *_interval_lines(data),
         *_unpaired_lines(data),
-        f"A speedup in steps cannot exceed {times(context.multiple)}: {context.baseline} was run "
-        f"{times(context.multiple)[:-1]} times as long. >= marks values, aggregates and ends of "
-        "intervals that are at least this much.",
+        f"A speedup in steps cannot exceed {times(context.multiple)}: {as_long(context)}. >= marks "
+        "values, aggregates and ends of intervals that are at least this much.",
         *_same_task_lines(data),
         *_left_out_lines(data),
         *(data.counts_of(label) for label in context.labels),

@@ -77,6 +77,7 @@ class Store:
 
     @property
     def question(self) -> str:
+        """The name of the question: its number, which changes when it is asked again, and key."""
         return self._asked.name
 
     @property
@@ -424,10 +425,11 @@ class Store:
 
 
 def _chosen(directory: Path, asked: list[Path], name: str | int | None) -> Path:
-    """Return the file of a question by its name or number; without one, the last."""
+    """Return the file of a question by its name, number or key; without one, the last."""
     if name is None:
         return asked[-1]
-    found = [path for path in asked if str(name).zfill(4) in (path.stem, path.stem[:4])]
+    wanted = str(name).zfill(4)
+    found = [path for path in asked if wanted in (path.stem, *path.stem.split("-"))]
     if not found:
         names = ", ".join(path.stem for path in asked)
         raise StoreError(f"{directory} has no question {name}; it has {names}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import SpecError
 from velodrome.results.store.plan import Plan, PlannedCell
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import shard_seconds, step_seconds
@@ -51,13 +54,26 @@ def jobs_left(
     return jobs, already
 
 
+def part_of(jobs: list[Job], shard: str | None) -> list[Job]:
+    """Return the jobs of one part of the work: ``"2/8"`` is the second of eight.
+
+    Which part a job belongs to depends on nothing else, so parts may start at any time.
+
+    Raises:
+      SpecError: ``shard`` is not of that form.
+    """
+    if shard is None:
+        return jobs
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard)
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise SpecError("shard", shard, "a part and how many there are, such as 2/8, from 1/8 on")
+    return [job for job in jobs if int(content_hash(job.name)[:8], 16) % parts == part - 1]
+
+
 def timing_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
     """Predict the seconds that timing an optimizer on a task takes, without compiling."""
     return max(_TIMING_SECONDS, _TIMING_STEPS * step_seconds(plan, cell, protocol))
-
-
-def is_done(store: Store, job: Job) -> bool:
-    return store.has_shard(job.id) if job.kind == SHARD else job.id in store.timings
 
 
 def tidy(store: Store) -> None:

@@ -23,8 +23,9 @@ from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from velodrome.suites.running.engines.inline import InlineEngine
+from velodrome.suites.running.engines.outcomes import is_done
 from velodrome.suites.running.engines.processes import ProcessEngine
-from velodrome.suites.running.jobs import is_done, jobs_left, tidy
+from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.store_setup import (
     announcements,
@@ -38,6 +39,9 @@ from velodrome.taskgen.budget import load_profile
 #: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
 INLINE_SECONDS = 5.0
 
+#: Seconds to wait for another run that is planning in the same store.
+_PATIENCE = 300.0
+
 #: The part of the free memory that workers may be predicted to take.
 MEMORY_SHARE = 0.8
 
@@ -48,10 +52,10 @@ class RunResult:
 
     Attributes:
       directory: The store.
-      done: Shards trained by this call.
+      done: Shards trained by this call, or meanwhile by others in the same store.
       already: Shards that were in the store before.
       failed: Failure records by shard id, of those that are not in the store.
-      missing: Shards that are not in the store now, failed or not.
+      missing: Shards that this call was to train and that are not in the store, failed or not.
       seconds: Wall time of this call.
     """
 
@@ -76,6 +80,7 @@ def run(
     baseline_multiple: int | None = None,
     data: str | None = None,
     workers: int | None = None,
+    shard: str | None = None,
     timing: bool = True,
     rerun_changed: bool = False,
     dry_run: bool = False,
@@ -105,6 +110,9 @@ def run(
         accelerator. 0: in this process. Default: one for each core; in this process for
         accelerators and for runs of a few seconds. On the CPU, jobs that would not fit in memory
         together do not run at the same time.
+      shard: ``"2/8"``: only the second of eight parts of the work, for schedulers that start the
+        parts themselves. Without it any number of calls, on any machines that see ``out``, share
+        the work: each takes what is left and what no other is working on.
       timing: Whether to measure the seconds of a step too, after the training.
       rerun_changed: Whether to run again what the store has of code, weights or data that have
         changed since; the old results stay beside the new ones. Otherwise such a store is refused.
@@ -121,8 +129,7 @@ def run(
 
     Raises:
       KeyboardInterrupt: After Ctrl-C, once the running shards are saved.
-      StoreError: ``out`` has results of optimizers, data or weights that have changed since; or
-        another run is at work in it.
+      StoreError: ``out`` has results of optimizers, data or weights that have changed since.
       PlanError: Nothing can be run as asked.
       DataError: Data are missing, have no hash, or are not what their data set declares.
       SpecError: An argument is not allowed.
@@ -170,37 +177,38 @@ def run(
         return RunResult(out, cells, dry_run=True)
     check_data(chosen)
     Store.exists(out)  # before anything is made, if it is a file
-    with exclusive_directory(out):
+    with exclusive_directory(out, patience=_PATIENCE):
         store, told = open_store(loaded, out, plan, rerun_changed=rerun_changed)
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
-        for note in (*notes, *told, *announcements(store, backend)):
-            display.say(note)
-        display.begin(store.plan, jobs)
-        try:
-            if jobs:
-                engine = _engine(loaded, jobs, workers, backend, checkpoint_seconds)
-                _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
-        except KeyboardInterrupt:
-            display.end()
-            display.say(
-                f"Stopped. Finished work is kept in {store.directory}; run the same command again "
-                "to continue."
-            )
-            raise
-        finally:
-            display.end()
-    done = sum(job.kind == SHARD and store.has_shard(job.id) for job in jobs)
-    failed = {name: record for name, record in store.failures.items() if not store.has_shard(name)}
+    jobs = part_of(jobs, shard)
+    for note in (*notes, *told, *announcements(store, backend)):
+        display.say(note)
+    display.begin(store.plan, jobs)
+    try:
+        if jobs:
+            engine = _engine(loaded, jobs, workers, backend, checkpoint_seconds)
+            _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
+    except KeyboardInterrupt:
+        display.end()
+        display.say(
+            f"Stopped. Finished work is kept in {store.directory}; run the same command again "
+            "to continue."
+        )
+        raise
+    finally:
+        display.end()
+    mine = [job.id for job in jobs if job.kind == SHARD]
+    lost = {name for name in mine if not store.has_shard(name)}
+    done, missing = len(mine) - len(lost), len(lost)
+    failed = {name: record for name, record in store.failures.items() if name in lost}
     seconds = time.monotonic() - began
-    shards = len(store.plan.shards)
     display.say(
-        f"{store.directory} has {already + done} of {plural(shards, 'shard')}"
+        f"{store.directory} has {already + done} of {plural(len(store.plan.shards), 'shard')}"
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )
-    missing = shards - already - done
     return RunResult(store.directory, cells, done, already, failed, missing, seconds)
 
 

@@ -40,6 +40,7 @@ def run(
     baseline_multiple: Annotated[int | None, option("M")] = None,
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
+    shard: Annotated[str | None, option("I/N")] = None,
     rerun_changed: bool = False,
     dry_run: bool = False,
     device: Annotated[str | None, option("NAME")] = None,
@@ -63,6 +64,8 @@ def run(
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
+      shard: Only one of N parts of the work, such as 2/8, for your own scheduler. Default: any
+        number of runs, on all machines that see the store, share what is left.
       rerun_changed: Move results of code, weights or data that have changed since into the store's
         folder `replaced`, and run these again. Default: such a store is refused.
       dry_run: Only say what would be trained, and about how long it would take: cells, shards,
@@ -80,6 +83,7 @@ def run(
         baseline_multiple=baseline_multiple,
         data=data,
         workers=workers,
+        shard=shard,
         rerun_changed=rerun_changed,
         dry_run=dry_run,
         device=device,

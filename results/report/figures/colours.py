@@ -46,7 +46,7 @@ def dark(colour: str) -> str:
 
 
 def contrast(first: str, second: str) -> float:
-    """Return contrast ratio of two colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
     low, high = sorted((_luminance(first), _luminance(second)))
     return (high + 0.05) / (low + 0.05)
 

@@ -18,7 +18,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import share_text
-from velodrome.results.report.context import Context, times
+from velodrome.results.report.context import Context, as_long, times
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures.figure import SATURATED_OUT, Plot
 from velodrome.results.report.figures.log2axis import MARGIN, limits, set_log2
@@ -44,7 +44,7 @@ _VIEWS: tuple[tuple[str, Unit, Split, str], ...] = (
 )
 _MEANING = (
     "Triangles: at least this much. Crosses: diverged, no progress (0x), or too low for this "
-    "axis. Bands: 95% at "
+    "axis. Those of several optimizers stand in rows, so that none hides another. Bands: 95% at "
     "each rank, for the same tasks and new seeds ({seeds}). Vertical bars (from 5 seeds on): 95% "
     "for each task. " + SATURATED_OUT
 )
@@ -170,8 +170,7 @@ def _ceiling(axes: Axes, context: Context, ceiling: float, *, top: float) -> Non
     cap = math.log2(ceiling)
     axes.axhspan(cap, top, color="#f3f3f3", zorder=0.5, linewidth=0)
     axes.axhline(cap, color="#888888", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-    longer = f"{context.baseline} was run {times(ceiling)[:-1]} times as long"
-    text = f"cannot exceed {times(ceiling)}: {longer}"
+    text = f"cannot exceed {times(ceiling)}: {as_long(context)}"
     axes.annotate(
         text, (0, 1), xycoords="axes fraction", xytext=(4, -4), textcoords="offset points",
         fontsize=6.5, color="#555555", va="top",

@@ -1,4 +1,4 @@
-"""A worker process as the engine that starts it sees it: settings and jobs go in, events come out.
+"""A worker process as the engine that starts it sees it: settings go in, events come out.
 
 `worker` is what runs in it.
 """
@@ -16,8 +16,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
-
-from velodrome.suites.running.engines.base import Job
 
 #: Modules of this process's path come last: they hide none of the language or of a package.
 _PROGRAM = """
@@ -37,7 +35,7 @@ class Child:
     Args:
       number: Its number among all that were started.
       slot: Which of those that run at the same time it is.
-      settings: The first line that it reads.
+      settings: The one line that it reads.
       events: Where its answers go, with its number; the last one is ``exited``.
     """
 
@@ -65,20 +63,10 @@ class Child:
         )
         self._listen = threading.Thread(target=self._forward, args=(number, events), daemon=True)
         self._listen.start()
-        self._write(settings)
-
-    def send(self, job: Job) -> bool:
-        """Give the worker a job; return whether it is alive to take it."""
-        return self._write(vars(job))
-
-    def _write(self, message: Mapping[str, object]) -> bool:
         assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(message) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # then it has died, and its last event says so
+            self.process.stdin.write(json.dumps(settings) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            return False
-        return True
 
     def hang_up(self) -> None:
         """Close the worker's input: it saves and stops."""

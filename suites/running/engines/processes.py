@@ -14,17 +14,19 @@ from pathlib import Path
 
 from velodrome.foundation.errors import PlanError, WriteError
 from velodrome.results.store.store import Store
-from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Failures, Job, Listener
+from velodrome.suites.running.claims import Claims
+from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.child import Child, Event
-from velodrome.suites.running.engines.schedule import Schedule
+from velodrome.suites.running.engines.outcomes import is_done, record
+from velodrome.suites.running.engines.watch import Watch
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import core_numbers
 
 #: Seconds that workers have to save and stop; a long compilation may be in the way.
 GRACE_SECONDS = 20.0
 
-#: How often a shard is begun if its worker keeps being killed.
-ATTEMPTS = 2
+#: Seconds between two looks at what workers of other runs do.
+_LOOK_SECONDS = 2.0
 
 
 class ProcessEngine:
@@ -68,20 +70,19 @@ class ProcessEngine:
 
 
 class _Pool:
-    """The workers of one run, and their jobs."""
+    """The workers of one run; each takes jobs from the store by itself."""
 
     def __init__(
         self, engine: ProcessEngine, store: Store, jobs: Sequence[Job], listener: Listener
     ):
         self.engine = engine
         self.store = store
-        self.listener = listener
-        self.outcomes = Failures(store, listener)
-        self.schedule = Schedule(jobs, memory_bytes=engine.memory_bytes)
+        self.jobs = {job.name: job for job in jobs}
+        self.claims = Claims(store.directory)
+        self.since = self.claims.now()
+        self.watch = Watch(store, jobs, listener, self.claims, self.since)
         self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self.workers: dict[int, Child] = {}
-        self.idle: set[int] = set()
-        self.attempts: dict[str, int] = {}
         self.unready_deaths = 0
         self.count = min(engine.workers, max(1, len(jobs)))
         self.started = 0
@@ -90,10 +91,12 @@ class _Pool:
         try:
             for slot in range(self.count):
                 self._start(slot)
-            while not self.schedule.finished:
-                worker, event = self.events.get()
-                self._handle(worker, event)
-                self._assign()
+            while self.workers:
+                try:
+                    self._handle(*self.events.get(timeout=_LOOK_SECONDS))
+                except queue.Empty:
+                    self.watch.look()
+            self.watch.close()
         finally:
             # Also after Ctrl-C or an error: workers save what they are doing, then stop.
             self._stop()
@@ -107,10 +110,14 @@ class _Pool:
         number, self.started = self.started, self.started + 1
         settings = {
             "directory": str(Path(self.store.directory).resolve()),
-            "question": self.store.question,
+            "question": self.store.question.partition("-")[2],
             "cores": pinned,
             "checkpoint_seconds": self.engine.checkpoint_seconds,
             "suite": self.engine.suite.to_json(),
+            "jobs": [vars(job) for job in self.jobs.values()],
+            "memory_bytes": self.engine.memory_bytes,
+            "session": self.claims.session,
+            "since": self.since,
         }
         self.workers[number] = Child(
             number, slot, settings, environment=_environment(self.engine), events=self.events
@@ -118,69 +125,52 @@ class _Pool:
 
     def _handle(self, number: int, event: Event) -> None:
         kind = event["event"]
-        job = self.schedule.running.get(number)
-        if kind == "ready":
-            self.idle.add(number)
-        elif kind == "refused":
+        if kind == "refused":
             raise PlanError(
                 f"a worker process cannot run this plan: {event['message']} What only this "
                 "process knows can run in it: pass workers=0 (--workers 0); or give it as "
                 "path/to/file.py:object, or as an entry point of an installed package."
             )
-        elif kind == "exited":
+        if kind == "unwritable":
+            raise WriteError(event["message"])
+        if kind == "exited":
             self._exited(number, event["status"])
-        elif job is None:
-            return  # a message for a job that has already finished
+        elif kind == "says":
+            self.watch.say(event["message"])
+        elif "job" in event:
+            self._report(kind, self.jobs[event["job"]], event)
+
+    def _report(self, kind: str, job: Job, event: Event) -> None:
+        if kind == "started":
+            self.watch.job_started(job)
         elif kind == "progress":
             losses = {int(lane): float(loss) for lane, loss in event["last_loss"]}
-            self.listener.job_progress(job, event["fraction"], losses)
+            self.watch.job_progress(job, event["fraction"], losses)
         elif kind == "done":
-            self.schedule.release(number)
-            self.idle.add(number)
-            self.outcomes.succeeded(job)
+            self.watch.job_finished(job)
         elif kind == "failed":
-            if event["unwritable"]:
-                raise WriteError(event["message"])
-            self.schedule.release(number)
-            self.idle.add(number)
-            self._failed(job, event["kind"], event["message"], again=False)
+            self.watch.job_failed(job, event["kind"], event["message"], again=False)
 
     def _exited(self, number: int, status: int) -> None:
         worker = self.workers.pop(number)
         last_words = worker.last_words()
         worker.hang_up()
         worker.end(0.0)
-        self.idle.discard(number)
+        if status == 0:
+            return  # nothing is left for it
         if not worker.ready:
             self.unready_deaths += 1
             if self.unready_deaths > ATTEMPTS:
-                raise PlanError(
-                    f"worker processes do not start (exit {status}): {worker.last_words()}"
-                )
-        running = self.schedule.running.get(number)
-        if running is not None:
-            attempts = self.attempts[running.id] = self.attempts.get(running.id, 0) + 1
-            again = attempts < ATTEMPTS
-            self.schedule.release(number, again=again)
-            self._failed(running, "killed", _death(status, last_words), again=again)
-        self.schedule.forget(number)
-        if not self.schedule.finished:
-            self._start(worker.slot)
-
-    def _assign(self) -> None:
-        for number in sorted(self.idle):
-            job = self.schedule.take(number)
-            if job is None:
-                continue
-            self.idle.discard(number)
-            if self.workers[number].send(job):
-                self.listener.job_started(job)
-            # Else it has died, and the event that says so, on its way, frees the job again.
-
-    def _failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
-        self.outcomes.failed(job, kind, message, again=again)
-        for hopeless in self.schedule.drop(self.outcomes.hopeless):
-            self.outcomes.give_up(hopeless)
+                raise PlanError(f"worker processes do not start (exit {status}): {last_words}")
+        lease = self.claims.abandon(worker.process.pid)
+        job = self.jobs.get(lease.name) if lease is not None else None
+        if lease is not None and job is not None and not is_done(self.store, job):
+            again = lease.next_attempt <= ATTEMPTS
+            if not again:
+                record(self.store, job, "killed", _death(status, last_words))
+                self.claims.drop(lease)
+            self.watch.job_failed(job, "killed", _death(status, last_words), again=again)
+        self._start(worker.slot)
 
     def _stop(self) -> None:
         for worker in self.workers.values():

@@ -1,59 +1,29 @@
-"""Do jobs with a `ShardRunner`: one, for every engine; or all that a worker process receives."""
+"""What a worker process does: it pulls jobs, and writes what happens as lines of JSON."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import queue
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from velodrome.foundation.errors import VelodromeError, WriteError
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
-from velodrome.suites.running.engines.base import SHARD, Job, failure_of
+from velodrome.suites.running.claims import Claims
+from velodrome.suites.running.engines.base import Job
+from velodrome.suites.running.engines.pull import Worker
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.compilation_cache import use_compilation_cache
-from velodrome.suites.training.shard import Control, ShardRunner, Stopped
-from velodrome.suites.training.timing import time_task
+from velodrome.suites.training.shard import ShardRunner
 
 
-def do_job(runner: ShardRunner, job: Job, control: Control) -> None:
-    """Do a job and write its files to the runner's store.
-
-    Raises:
-      Stopped: ``control`` asked to stop.
-    """
-    if job.kind == SHARD:
-        runner.run_shard(job.id, control)
-        return
-    timed, failed = time_task(runner, job.task)
-    for cell, record in timed.items():
-        runner.store.write_timing(cell, record)
-    for cell, error in failed.items():
-        runner.store.write_timing_failure(cell, *failure_of(error))
-
-
-def serve(
-    settings: Mapping[str, Any],
-    jobs: queue.Queue[dict[str, Any] | None],
-    stop: threading.Event,
-    answers: TextIO,
-) -> int:
-    """Do jobs until a None comes, and write answers as lines of JSON; return the exit status."""
-
-    def answer(event: str, **values: object) -> None:
-        answers.write(json.dumps({"event": event, **values}) + "\n")
-        answers.flush()
-
-    class Answers:
-        def report(self, *, fraction: float, last_loss: Mapping[int, float]) -> None:
-            answer("progress", fraction=fraction, last_loss=list(last_loss.items()))
-
-        def should_stop(self) -> bool:
-            return stop.is_set()
-
+def serve(settings: Mapping[str, Any], stop: threading.Event, answers: TextIO) -> int:
+    """Pull jobs until none is left or ``stop`` is set; return the exit status."""
+    listener = _Answers(answers)
     use_compilation_cache()
     try:
         store = Store.open(settings["directory"], question_name=settings["question"])
@@ -61,21 +31,50 @@ def serve(
         runner = ShardRunner(store, loaded, checkpoint_seconds=settings["checkpoint_seconds"])
         runner.check()
     except VelodromeError as error:
-        answer("refused", message=str(error))
+        listener.answer("refused", message=str(error))
         return 1
-    answer("ready", pid=os.getpid())
-    while (received := jobs.get()) is not None:
-        try:
-            do_job(runner, Job(**received), Answers())
-        except Stopped:
-            answer("stopped")
-            return 0
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # the engine records it; the worker goes on
-            kind, message = failure_of(error)
-            unwritable = isinstance(error, WriteError)
-            answer("failed", kind=kind, message=message, unwritable=unwritable)
-        else:
-            answer("done")
+    listener.answer("ready", pid=os.getpid())
+    claims = Claims(Path(settings["directory"]), settings["session"])
+    worker = Worker(
+        runner,
+        [Job(**job) for job in settings["jobs"]],
+        listener,
+        claims,
+        since=settings["since"],
+        memory_bytes=settings["memory_bytes"],
+    )
+    try:
+        worker.run(stop)
+    except KeyboardInterrupt:
+        pass  # what was under way is saved
+    except WriteError as error:
+        listener.answer("unwritable", message=str(error))
     return 0
+
+
+class _Answers:
+    """A listener that writes lines of JSON; jobs are named."""
+
+    def __init__(self, out: TextIO):
+        self._out = out
+
+    def answer(self, event: str, **values: object) -> None:
+        self._out.write(json.dumps({"event": event, **values}) + "\n")
+        self._out.flush()
+
+    def job_started(self, job: Job) -> None:
+        self.answer("started", job=job.name)
+
+    def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
+        losses = [(lane, float(loss)) for lane, loss in last_loss.items() if math.isfinite(loss)]
+        self.answer("progress", job=job.name, fraction=float(fraction), last_loss=losses)
+
+    def job_finished(self, job: Job) -> None:
+        self.answer("done", job=job.name)
+
+    def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        del again
+        self.answer("failed", job=job.name, kind=kind, message=message)
+
+    def say(self, message: str) -> None:
+        self.answer("says", message=message)

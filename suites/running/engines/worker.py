@@ -1,19 +1,18 @@
-"""A worker process: takes jobs from its standard input, answers on its standard output.
+"""A worker process: reads its settings from standard input, answers on its standard output.
 
-`child` starts it. Lines of JSON go both ways; the first one has the settings. The end of the
-input means: save and stop; so a worker never outlives the process that started it. Nothing here
-imports jax before the process is pinned to its cores.
+`child` starts it. The settings are a line of JSON, and every answer is one. The end of the input
+means: save and stop; so a worker never outlives the process that started it. Nothing here imports
+jax before the process is pinned to its cores.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import sys
 import threading
-from typing import Any, TextIO
+from typing import TextIO
 
 from velodrome.foundation.interrupts import SIGNALS
 
@@ -29,21 +28,18 @@ def main() -> int:
         os.sched_setaffinity(0, settings["cores"])
     answers = _take_stdout()
     stop = threading.Event()
-    jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    threading.Thread(target=_read, args=(sys.stdin, jobs, stop), daemon=True).start()
+    threading.Thread(target=_stop_at_end, args=(sys.stdin, stop), daemon=True).start()
     from velodrome.suites.running.engines.serve import serve  # noqa: PLC0415 - imports jax
 
     try:
-        return serve(settings, jobs, stop, answers)
+        return serve(settings, stop, answers)
     except BrokenPipeError:
         return 1  # the process that started this one is gone
 
 
-def _read(source: TextIO, jobs: queue.Queue[dict[str, Any] | None], stop: threading.Event) -> None:
-    for line in source:
-        jobs.put(json.loads(line))
+def _stop_at_end(source: TextIO, stop: threading.Event) -> None:
+    source.read()
     stop.set()
-    jobs.put(None)
 
 
 def _take_stdout() -> TextIO:

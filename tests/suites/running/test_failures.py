@@ -9,8 +9,6 @@ import pytest
 import toys
 
 from velodrome.results.store.store import Store
-from velodrome.suites.running.engines.base import SHARD, Job
-from velodrome.suites.running.engines.schedule import Schedule
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.training.shard import ShardRunner
 
@@ -82,14 +80,3 @@ def test_a_cell_with_a_trained_shard_is_not_given_up(tmp_path: Path, go, tried):
     again = tried(lambda _: "unlucky")  # nor in a later call, which finds the shard in the store
     go(tmp_path, "counting")
     assert len(again) == SEEDS - 1
-
-
-def test_jobs_that_wait_can_be_dropped():
-    jobs = [Job(SHARD, str(number), f"cell {number % 2}", 0, 1.0) for number in range(6)]
-    schedule = Schedule(jobs)
-    running = schedule.take(0)
-    dropped = schedule.drop(lambda job: job.cell == "cell 0")
-    assert {job.id for job in dropped} | {running.id if running else ""} >= {"0", "2", "4"}
-    assert all(job.cell == "cell 0" for job in dropped)
-    left = [schedule.take(worker) for worker in range(1, 6)]
-    assert [job.id for job in left if job] == ["1", "3", "5"]

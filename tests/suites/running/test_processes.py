@@ -18,8 +18,7 @@ import toys
 from velodrome.foundation.errors import PlanError
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import load_suite
-from velodrome.suites.running.engines.base import SHARD, TIMING, Job
-from velodrome.suites.running.engines.schedule import Schedule
+from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.run import run
 
 ROOT = Path(__file__).parents[3]
@@ -186,80 +185,6 @@ def test_what_only_this_process_knows_runs_here_unless_told_otherwise(tmp_path):
         suite = toys.bowl_suite("counting")
         with pytest.raises(PlanError, match="workers=0"):
             run(suite, tmp_path, workers=1, timing=False, progress="silent")
-
-
-def jobs_of(*tasks: int, timings: bool = True) -> list[Job]:
-    jobs = [Job(SHARD, f"s{at}", f"c{task}", task, 1.0 + task) for at, task in enumerate(tasks)]
-    if timings:
-        jobs += [Job(TIMING, f"c{task}", f"c{task}", task, 1.0) for task in sorted(set(tasks))]
-    return jobs
-
-
-def test_workers_stay_with_their_task_and_help_at_the_end():
-    schedule = Schedule(jobs_of(0, 0, 0, 1, timings=False))
-    first, second = schedule.take(0), schedule.take(1)
-    assert first is not None
-    assert second is not None
-    assert (first.task, second.task) == (0, 1)
-    schedule.release(1)
-    helped = schedule.take(1)
-    assert helped is not None
-    assert helped.task == 0
-    schedule.release(0)
-    last = schedule.take(0)
-    assert last is not None
-    assert schedule.take(0) is None or last.task == 0
-
-
-def test_what_does_not_fit_in_memory_together_runs_one_after_the_other():
-    sizes = {"large": 8, "larger": 20, "small": 3}
-    jobs = [
-        Job(SHARD, name, name, task, float(size), size)
-        for task, (name, size) in enumerate(sizes.items())
-    ]
-    schedule = Schedule(jobs, memory_bytes=12)
-    taken = [schedule.take(worker) for worker in range(3)]
-    # The largest is over the limit by itself: it runs alone.
-    assert [job and job.id for job in taken] == ["larger", None, None]
-    schedule.release(0)
-    taken = [schedule.take(worker) for worker in range(3)]
-    assert [job and job.id for job in taken] == ["large", "small", None]
-    unlimited = Schedule(jobs)
-    assert all(unlimited.take(worker) for worker in range(3))
-
-
-def test_timings_come_last_and_alone():
-    schedule = Schedule(jobs_of(0, 1))
-    shards = [schedule.take(0), schedule.take(1)]
-    assert all(job is not None and job.kind == SHARD for job in shards)
-    schedule.release(0)
-    assert schedule.take(0) is None  # the other worker still trains
-    schedule.release(1)
-    timing = schedule.take(1)
-    assert timing is not None
-    assert (timing.kind, timing.task) == (TIMING, shards[1].task if shards[1] else None)
-    assert schedule.take(0) is None
-    schedule.release(1)
-    assert schedule.take(0) is not None
-    schedule.release(0)
-    assert schedule.finished
-
-
-def test_a_timing_whose_worker_is_gone_goes_to_another():
-    schedule = Schedule(jobs_of(0))
-    schedule.take(0)
-    schedule.release(0)
-    assert schedule.take(1) is None
-    schedule.forget(0)
-    assert schedule.take(1) is not None
-
-
-def test_a_job_that_is_tried_again_waits_first_in_line():
-    schedule = Schedule(jobs_of(0, 0, timings=False))
-    job = schedule.take(0)
-    assert schedule.release(0, again=True) == job
-    assert not schedule.finished
-    assert schedule.take(1) == job
 
 
 @pytest.mark.long

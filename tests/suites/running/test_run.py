@@ -21,6 +21,7 @@ from velodrome.foundation.files import exclusive_directory
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.report.data import collect
 from velodrome.results.store.store import Store
+from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
 from velodrome.suites.training.environment import command_line
@@ -248,13 +249,34 @@ def test_other_compiler_flags_are_said(tmp_path):
     assert "fast_math=true; now" in told
 
 
-def test_two_runs_do_not_work_in_one_store(tmp_path):
+def test_results_are_not_moved_away_while_another_run_is_at_work(tmp_path):
     go(tmp_path)
-    before = toys.contents(tmp_path)
+    claims = Claims(tmp_path)
+    lease = claims.lease(kind="shard", id="x", cell="c", task=0)
+    claim = claims.take(lease, since=0.0)
+    assert claim is not None
+    with claim, pytest.raises(StoreError, match="another run is at work"):
+        go(tmp_path, rerun_changed=True)
+    go(tmp_path, rerun_changed=True)  # when that one is over, there is nothing in the way
+
+
+def test_planning_waits_for_another_run_that_plans(tmp_path, monkeypatch):
+    monkeypatch.setattr("velodrome.suites.running.run._PATIENCE", 0.1)
     with exclusive_directory(tmp_path), pytest.raises(StoreError, match="another run is at work"):
         go(tmp_path)
-    assert toys.contents(tmp_path) == before
-    go(tmp_path)  # and when that one is over, there is nothing in the way
+    go(tmp_path)
+
+
+def test_parts_of_the_work_add_up_to_all_of_it(tmp_path):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting", seeds=6)
+    results = [go(tmp_path, suite=suite, shard=f"{part}/3")[0] for part in (1, 2, 3)]
+    assert sum(result.done for result in results) == 6
+    assert [result.missing for result in results] == [0, 0, 0]
+    assert max(result.done for result in results) < 6
+    for wrong in ("0/3", "4/3", "3", "a/b"):
+        with pytest.raises(SpecError, match="2/8"):
+            go(tmp_path, suite=suite, shard=wrong)
 
 
 def test_an_optimizer_that_cannot_be_timed_is_recorded_and_the_others_are_timed(tmp_path):

@@ -1,0 +1,318 @@
+"""Claims: who works on what in a store, so that processes and machines can share it.
+
+A claim is a small file in the store's folder ``claims``. It is made whole and linked to its name,
+which one worker alone can do, on NFS too; its worker renews it every half minute. One that was not
+renewed for five minutes, or whose process is gone, may be taken over. Claims save work and no
+more: two workers on one job write the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import math
+import os
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from velodrome.foundation.errors import SpecError, WriteError
+from velodrome.foundation.typed import parse_json, read_as
+
+#: Seconds without a sign of life after which a claim may be taken over.
+LEASE_SECONDS = 300.0
+#: Seconds between two signs of life.
+HEARTBEAT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a claim says.
+
+    Attributes:
+      kind: Of the job, as are ``id``, ``cell``, ``task`` and ``memory_bytes``.
+      session: The run that the worker belongs to; one run may have many workers.
+      machine: Where process ids can be compared; two containers of a host are two machines.
+      born: When the process began, by its machine.
+      created: When the claim was made, as are all other times, by the clock of the file system.
+      attempt: How often the job has begun, this time included, without getting further.
+      reached: The fraction that earlier attempts reached.
+      fraction: The part of the job that is done.
+      losses: The last train loss by lane; None is a loss that is not finite.
+      renewed: The last sign of life.
+    """
+
+    kind: str
+    id: str
+    cell: str
+    task: int
+    memory_bytes: int
+    session: str
+    token: str
+    host: str
+    machine: str
+    pid: int
+    born: float
+    created: float
+    attempt: int = 1
+    reached: float = 0.0
+    fraction: float = 0.0
+    losses: Mapping[str, float | None] = field(default_factory=dict)
+    renewed: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.id}"
+
+    @property
+    def next_attempt(self) -> int:
+        """The attempt that follows this one if its worker dies now."""
+        return 1 if self.fraction > self.reached + 0.01 else self.attempt + 1
+
+    @property
+    def here(self) -> bool:
+        """Whether its worker is on this machine."""
+        return self.machine == this_machine()
+
+
+class Claims:
+    """The claims in a store.
+
+    Args:
+      session: Name of the run that claims are made for; a new one by default.
+      read_only: Whether to write nothing, and to take this machine's time for the file system's.
+    """
+
+    def __init__(self, directory: Path, session: str = "", *, read_only: bool = False):
+        self.folder = directory / "claims"
+        self.session = session or uuid.uuid4().hex[:12]
+        self._ahead: float | None = 0.0 if read_only else None
+
+    def now(self) -> float:
+        """Return the time of the file system, so that the clocks of machines need not agree."""
+        if self._ahead is None:
+            with _written(self.folder, b"") as path:
+                self._ahead = path.stat().st_mtime - time.time()
+        return time.time() + self._ahead
+
+    def take(self, job: Lease, *, since: float) -> Claim | None:
+        """Claim a job, or return None if a living worker has it.
+
+        Args:
+          job: What is claimed, as made by `lease`.
+          since: When this run began: earlier attempts do not count.
+        """
+        path = self.folder / job.name
+        for _ in range(3):  # others may take it and give it back meanwhile
+            with _written(self.folder, _encoded(job)) as written:
+                try:
+                    os.link(written, path)
+                    return Claim(path, job)
+                except FileExistsError:
+                    if written.stat().st_nlink > 1:  # NFS had done it and lost the answer
+                        return Claim(path, job)
+                except OSError:  # a file system without links
+                    with contextlib.suppress(FileExistsError), path.open("xb") as file:
+                        file.write(_encoded(job))
+                        return Claim(path, job)
+            before = _read(path)
+            if before is not None and not self._is_dead(before):
+                return None
+            if self._remove_dead(path) and before is not None and before.created >= since:
+                reached = max(before.fraction, before.reached)
+                job = dataclasses.replace(job, attempt=before.next_attempt, reached=reached)
+        return None
+
+    def lease(
+        self, *, kind: str, id: str, cell: str, task: int, memory_bytes: int = 0
+    ) -> Lease:  # fmt: skip
+        """Return the lease of a job for this process."""
+        return Lease(
+            kind, id, cell, task, memory_bytes, self.session, uuid.uuid4().hex,
+            socket.gethostname(), this_machine(), os.getpid(), _born(os.getpid()), self.now(),
+        )  # fmt: skip
+
+    def held(self) -> list[Lease]:
+        """Return the claims of workers that are alive."""
+        return [lease for lease in self._all() if not self._is_dead(lease)]
+
+    def abandon(self, pid: int) -> Lease | None:
+        """Let others take over what a dead process of this run has claimed; return the claim."""
+        for lease in self._all():
+            if lease.session == self.session and lease.pid == pid and lease.here:
+                with contextlib.suppress(OSError):
+                    os.utime(self.folder / lease.name, (0, 0))
+                return lease
+        return None
+
+    def drop(self, lease: Lease) -> None:
+        """Remove a dead claim."""
+        self._remove_dead(self.folder / lease.name)
+
+    def _all(self) -> Iterator[Lease]:
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.folder))
+        except FileNotFoundError:
+            return
+        for name in names:
+            if not name.startswith(".") and (lease := _read(self.folder / name)):
+                yield lease
+
+    def _is_dead(self, lease: Lease) -> bool:
+        if lease.renewed == 0:
+            return True  # abandoned
+        # What a run's own processes leave, the run finds first, and knows how they ended.
+        if lease.here and lease.session != self.session and not _lives(lease.pid, lease.born):
+            return True
+        return self.now() - lease.renewed > LEASE_SECONDS
+
+    def _remove_dead(self, path: Path) -> bool:
+        """Remove a claim, and return whether it was there and dead: one worker alone can do it."""
+        away = path.with_name(f".dead-{uuid.uuid4().hex}")
+        try:
+            path.rename(away)
+        except OSError:
+            return False
+        lease = _read(away)
+        dead = lease is None or self._is_dead(lease)
+        if not dead:  # another worker has just taken it over
+            with contextlib.suppress(OSError):
+                os.link(away, path)
+        away.unlink(missing_ok=True)
+        return dead
+
+
+class Claim:
+    """A job that this process has claimed, and renews until the ``with`` block ends."""
+
+    def __init__(self, path: Path, lease: Lease):
+        self.lease = lease
+        self._path = path
+        self._over = threading.Event()
+        self._beat = threading.Thread(target=self._renew_always, daemon=True)
+        self._beat.start()
+
+    def report(self, fraction: float, last_loss: Mapping[int, float]) -> None:
+        """Note how far the job is; others see it at the next sign of life."""
+        losses = {str(k): float(v) if math.isfinite(v) else None for k, v in last_loss.items()}
+        self.lease = dataclasses.replace(self.lease, fraction=float(fraction), losses=losses)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._beat.join()
+        if self._is_mine():
+            self._path.unlink(missing_ok=True)
+
+    def _renew_always(self) -> None:
+        while not self._over.wait(HEARTBEAT_SECONDS):
+            # Without a sign of life the worst is that another one does the same work.
+            with contextlib.suppress(OSError):
+                self._renew()
+
+    def _renew(self) -> None:
+        # In place: a claim that was taken over meanwhile is another file, and stays as it is.
+        with self._path.open("r+b") as file:
+            if _token(file.read()) == self.lease.token:
+                file.seek(0)
+                file.write(_encoded(self.lease))
+                file.truncate()
+
+    def _is_mine(self) -> bool:
+        try:
+            return _token(self._path.read_bytes()) == self.lease.token
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def _written(folder: Path, content: bytes) -> Iterator[Path]:
+    """Write a file of an unused name, and remove that name at the end."""
+    path: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+        path = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        path.chmod(0o644)
+    except OSError as error:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        raise WriteError(
+            f"cannot write to {folder}: {error.strerror or error}. Make room, or choose a "
+            "directory that you may write to."
+        ) from error
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _encoded(lease: Lease) -> bytes:
+    content = {name: value for name, value in vars(lease).items() if name != "renewed"}
+    return json.dumps(content).encode()
+
+
+def _read(path: Path) -> Lease | None:
+    """Return a claim; of one that cannot be read, what its name and its time say; or None."""
+    try:
+        renewed = path.stat().st_mtime
+        content = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        lease = read_as(Lease, parse_json(content), "")
+    except (ValueError, SpecError):  # just being renewed, or damaged
+        kind, _, name = path.name.partition("-")
+        lease = Lease(kind, name, "", -1, 0, "", "", "unknown", "", 0, 0.0, renewed)
+    return dataclasses.replace(lease, renewed=renewed)
+
+
+def _token(content: bytes) -> str:
+    try:
+        return json.loads(content)["token"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+@functools.cache
+def this_machine() -> str:
+    """Return a name of the set of processes that this one can see."""
+    boot = space = ""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return f"{socket.gethostname()} {boot} {space}".strip()
+
+
+def _born(pid: int) -> float:
+    return psutil.Process(pid).create_time()
+
+
+def _lives(pid: int, born: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        # The clock may have been set since; process ids come again after hours, not seconds.
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - born) < 60
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True

@@ -117,7 +117,9 @@ class Cell:
             pair = ours.values[place[lane.run], at], theirs.values[row]
             if not np.array_equal(*pair, equal_nan=True):
                 step = int(np.flatnonzero(pair[0] != pair[1])[0])
-                self._refuse(lane, int(theirs.steps[step]), pair[0][step], pair[1][step])
+                self._refuse(
+                    lane, int(theirs.steps[step]), float(pair[0][step]), float(pair[1][step])
+                )
 
     def _refuse(self, lane: LaneInfo, step: int, ours: float, theirs: float) -> None:
         stores = sorted({str(one.path.parents[1]) for one in (*self.shards, *self.copies)})

@@ -15,6 +15,7 @@ from velodrome.results.store.plan import Lane, Plan, PlannedCell
 from velodrome.results.store.provenance import KEY, joined_costs
 from velodrome.results.store.question import Question
 from velodrome.results.store.records import Failure, Manifest, Timing
+from velodrome.results.store.selection import Selection
 from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
 
@@ -24,7 +25,9 @@ T = TypeVar("T")
 _FREE = ("seeds",)
 
 
-def open_stores(directories: Sequence[str | os.PathLike[str]]) -> Store:
+def open_stores(
+    directories: Sequence[str | os.PathLike[str]], select: Selection | None = None
+) -> Store:
     """Open one store, or several as one, for reading.
 
     Raises:
@@ -37,7 +40,8 @@ def open_stores(directories: Sequence[str | os.PathLike[str]]) -> Store:
     for place, path in enumerate(paths):
         if path.resolve() in [other.resolve() for other in paths[:place]]:
             raise StoreError(f"{path} is named twice: name each store once")
-    stores = [Store.open(path, read_only=True) for path in paths]
+    select = select or Selection()
+    stores = [select.open(path) for path in paths]
     return stores[0] if len(stores) == 1 else _Stores(stores)
 
 

@@ -13,11 +13,10 @@ from typing import Any
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.identity import cell_id
-from velodrome.results.store.json_files import Report, read_json
+from velodrome.results.store.json_files import Report, check_schema, read_json
 from velodrome.results.store.plan import KIND as PLAN_KIND
 from velodrome.results.store.plan import SCHEMA as PLAN_SCHEMA
 from velodrome.results.store.question import Question, read_parts
-from velodrome.results.store.shard_file import check_schema
 
 KIND = "velodrome-store"
 

@@ -14,14 +14,12 @@ from typing import Any
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_json
-from velodrome.results.store.json_files import Report, checked, read_json
+from velodrome.results.store.json_files import SCHEMA, Report, check_schema, checked, read_json
 from velodrome.results.store.plan import Plan
 from velodrome.results.store.records import Manifest, ProtocolRecord, SuiteRecord
-from velodrome.results.store.shard_file import check_schema
 
 FOLDER = "questions"
 KIND = "velodrome-question"
-SCHEMA = 1
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_path
 from velodrome.foundation.typed import parse_json
-from velodrome.results.store.json_files import Json, Report, checked
+from velodrome.results.store.json_files import SCHEMA, Json, Report, check_schema, checked
 from velodrome.results.store.records import ShardMetadata
 
 T = TypeVar("T")
 
-SCHEMA = 1
 METADATA_KEY = b"velodrome"
 #: Of a pack: the JSON of all its shards, compressed, because most of it is alike.
 PACK_KEY = b"velodrome.pack"
@@ -96,13 +95,21 @@ def _text(column: np.ndarray) -> pa.Array:
     )
 
 
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a shard as JSON."""
+    nested = {**metadata["cell"]}
+    for name in ("task", "optimizer"):
+        nested[name] = dict(vars(nested[name]))
+    return {**metadata, "cell": nested, "lanes": [dict(vars(x)) for x in metadata["lanes"]]}
+
+
 def write_pack(path: Path, shards: Sequence[tuple[pa.Table, Json]]) -> None:
     """Write several shards into one file, atomically: their rows, and what each says about itself.
 
     Raises:
       VelodromeError: The file cannot be written; nothing is left behind.
     """
-    said = [{"schema": SCHEMA, **metadata} for _, metadata in shards]
+    said = [dict(metadata) for _, metadata in shards]
     packed = zlib.compress(canonical_json(said).encode())
     schema = pa.schema(list(_COLUMNS.items()), metadata={PACK_KEY: packed})
     with (
@@ -147,19 +154,6 @@ def read_metadata(path: Path, *, report: Report | None = None) -> tuple[ShardMet
     if wrong:
         raise StoreError(f"{path.name} is not a shard: wrong or missing {', '.join(wrong)}")
     return said
-
-
-def check_schema(found: object, *, what: str) -> None:
-    """Raise a `StoreError` unless ``found`` is the schema that this version reads."""
-    if type(found) is int and found == SCHEMA:
-        return
-    if type(found) not in (int, type(None)):
-        raise StoreError(f"{what} is damaged: its schema is {found!r:.99}, not a number")
-    age = "a newer" if isinstance(found, int) and found > SCHEMA else "an older or unknown"
-    raise StoreError(
-        f"{what} has store schema {found!r}, this version reads schema {SCHEMA}: "
-        f"it was written by {age} velodrome; read it with that version, or run the suite again"
-    )
 
 
 def read_table(path: Path, group: int | None = None) -> pa.Table:

@@ -8,6 +8,7 @@ Layout::
     states/<shard id>.npz         the end of runs that can go on
     timings/<cell id>.json        seconds per step, measured apart
     timings/<cell id>.failed.json why they could not be measured
+    timings/all.json              all of these, packed
     failures/<shard id>.json      what went wrong
     report/                       figures and tables
 
@@ -31,11 +32,13 @@ from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.results.store import legacy, question, shard_file, validation
 from velodrome.results.store.cell import Cell, planned_cells
 from velodrome.results.store.json_files import (
+    SCHEMA,
     Json,
     Problem,
     Problems,
     checked,
     needed,
+    read_packed,
     read_records,
 )
 from velodrome.results.store.plan import Plan
@@ -47,6 +50,9 @@ T = TypeVar("T")
 
 FAILED = ".failed"
 """Ends the name of a timing's file, before its suffix, that says why there is no timing."""
+
+PACKED = "all.json"
+"""The file with the records of a folder that was packed; those beside it are newer."""
 
 
 class Store:
@@ -208,11 +214,17 @@ class Store:
         """The name of the baseline."""
         return self.manifest.get("protocol", {}).get("baseline", "adam")
 
+    def questions(self) -> list[str]:
+        """Return the names of all questions, the last one asked first."""
+        return [path.stem for path in reversed(question.paths(self.directory))]
+
     def asked(self, manifest: Manifest, plan: Plan) -> Store:
         """Return this store as the answer to a question that is not written down."""
         path = self.directory / question.FOLDER / f"{question.key_of(manifest, plan)}.json"
         asked = Question(path, manifest, self.suite, plan)
-        return Store(self.directory, asked, read_only=True, problems=self._problems)
+        return Store(
+            self.directory, asked, read_only=True, problems=self._problems, aliases=self._aliases
+        )
 
     def take_plan(self, plan: Plan) -> None:
         """Replace the plan: the same runs, in other shards.
@@ -255,7 +267,7 @@ class Store:
         """
         self.check_writable()
         path = self._shard_path(shard_id)
-        full = {"schema": shard_file.SCHEMA, "shard": shard_id, **metadata}
+        full = {"schema": SCHEMA, "shard": shard_id, **metadata}
         reason = validation.foreign(shard_id, checked(ShardMetadata, full, path), self.plan)
         if reason:
             raise StoreError(f"the shard {shard_id} does not belong in {self.directory}: {reason}")
@@ -298,10 +310,10 @@ class Store:
         """Return the valid shard with that id, or None; add a bad file of it to the problems."""
         path = self._shard_path(shard_id)
         if path.exists():
-            for record in self._records(path):
+            for record in self.shards_in(path):
                 return record
         packs = (self.directory / "shards").glob(f"{shard_file.PACK}*.parquet")
-        found = (record for pack in sorted(packs) for record in self._records(pack))
+        found = (record for pack in sorted(packs) for record in self.shards_in(pack))
         return next((record for record in found if record.id == shard_id), None)
 
     def shards(self) -> tuple[ShardRecord, ...]:
@@ -311,7 +323,7 @@ class Store:
         for path in paths:
             # A name with a leading dot is a file that another process is writing.
             if not path.name.startswith("."):
-                for record in self._records(path):
+                for record in self.shards_in(path):
                     found.setdefault(record.id, record)
         return tuple(found[name] for name in sorted(found))
 
@@ -358,7 +370,7 @@ class Store:
 
     # Parts
 
-    def _records(self, path: Path) -> tuple[ShardRecord, ...]:
+    def shards_in(self, path: Path) -> tuple[ShardRecord, ...]:
         """Return the valid shards of a file: one, or those of a pack."""
         try:
             if path.suffix != ".parquet":
@@ -421,7 +433,9 @@ class Store:
         return path
 
     def _read_records(self, kind: type[T], folder: str, pattern: str = "*.json") -> dict[str, T]:
-        return read_records(kind, self.directory / folder, self._problems.add, pattern=pattern)
+        path, report = self.directory / folder, self._problems.add
+        found = read_records(kind, path, report, pattern=pattern)
+        return {**read_packed(kind, path / PACKED, report), **found}
 
 
 def _chosen(directory: Path, asked: list[Path], name: str | int | None) -> Path:

@@ -14,7 +14,7 @@ from velodrome.foundation.text import plural
 from velodrome.optimizers.registry import optimizers
 from velodrome.results.store.identity import measurement
 from velodrome.results.store.json_files import Json
-from velodrome.results.store.plan import Plan, PlannedCell
+from velodrome.results.store.plan import Plan, PlannedCell, Shard
 from velodrome.results.store.provenance import KEY
 from velodrome.results.store.question import all_of, key_of, path_of
 from velodrome.results.store.question import read as read_question
@@ -28,17 +28,27 @@ from velodrome.results.store.records import (
 )
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, missing_data
-from velodrome.suites.planning.shards import with_shards
+from velodrome.suites.planning.shards import Targets, with_shards
 from velodrome.suites.training.environment import command_line, device_description, versions
 
 
 def open_store(
-    loaded: LoadedSuite, out: Path, plan: Plan, *, rerun_changed: bool = False
+    loaded: LoadedSuite,
+    out: Path,
+    plan: Plan,
+    *,
+    rerun_changed: bool = False,
+    baseline_mode: str = "exhaustive",
+    targets: Mapping[str, Targets] | None = None,
 ) -> tuple[Store, list[str]]:
     """Ask the question of a suite: of a new store, or of one that may have some of its runs.
 
-    No other process may write to the directory meanwhile. ``plan`` is the suite's plan for an
-    empty store.
+    No other process may plan in the directory meanwhile.
+
+    Args:
+      plan: The suite's plan for an empty store.
+      baseline_mode: How far the baseline's runs go; it is part of the question.
+      targets: How far each run is to go for now; see `extend`. Default: to the cell's horizon.
 
     Returns:
       The store, and what a user should know about it.
@@ -48,7 +58,7 @@ def open_store(
         ``rerun_changed`` is not set; or it was written by an older velodrome.
       VelodromeError: It cannot be written.
     """
-    manifest, notes = _manifest(loaded, plan), []
+    manifest, notes = _manifest(loaded, plan, baseline_mode), []
     if Store.exists(out):
         Store.check_current(out)
         if changed := _changed(loaded, out, plan):
@@ -56,7 +66,10 @@ def open_store(
                 _refuse_changed(Store.open(out), changed)
             told = ", ".join(dict.fromkeys(_difference(*pair) for pair in changed))
             notes.append(f"{plural(len(changed), 'cell')} planned again: {told}.")
-        plan = difference(loaded, out, plan)
+        plan = difference(loaded, out, plan, manifest, targets)
+    elif targets is not None:
+        protocol = loaded.suite.protocol
+        plan = with_shards(plan, loaded.optimizers, protocol, targets=targets)
     store = Store.create(out, manifest=manifest, plan=plan, suite=loaded.suite.to_json())
     return store, notes
 
@@ -71,16 +84,50 @@ def look_into_store(loaded: LoadedSuite, out: Path, plan: Plan) -> Store:
     store = Store.open(out, read_only=True)
     if not missing_data(plan):  # cells of missing data have other ids
         _refuse_changed(store, _changed(loaded, out, plan))
-    return store.asked(_manifest(loaded, plan), difference(loaded, out, plan))
+    manifest = _manifest(loaded, plan)
+    return store.asked(manifest, difference(loaded, out, plan, manifest))
 
 
-def difference(loaded: LoadedSuite, out: Path, plan: Plan) -> Plan:
+def extend(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> list[Shard]:
+    """Plan how runs of a question go on, some further than others; return the shards to train.
+
+    No other process may plan in the directory meanwhile. Where runs are there in part, and their
+    end is kept, they continue.
+
+    Args:
+      targets: By cell, how far each run (`Lane.run`) is to go, in updates. Runs that are left out
+        are not asked for any more; what is there of them stays.
+
+    Raises:
+      VelodromeError: The plan cannot be written.
+    """
+    there = store.shards()
+    plan = with_shards(
+        store.plan,
+        loaded.optimizers,
+        loaded.suite.protocol,
+        there=there,
+        has_state=lambda shard: store.state_path(shard).exists(),
+        targets=targets,
+    )
+    store.take_plan(plan)
+    done = {record.id for record in there}
+    return [shard for shard in plan.shards if shard.id not in done]
+
+
+def difference(
+    loaded: LoadedSuite,
+    out: Path,
+    plan: Plan,
+    manifest: Manifest,
+    targets: Mapping[str, Targets] | None = None,
+) -> Plan:
     """Return the plan with the shards of a store that answer it, and new ones for what is missing.
 
     A question that was asked before keeps its batching.
     """
     store = Store.open(out)
-    known = path_of(out, key_of(_manifest(loaded, plan), plan))
+    known = path_of(out, key_of(manifest, plan))
     if known is not None:
         before = read_question(known).plan
         # The names as asked for now: files may be given from another directory.
@@ -95,6 +142,7 @@ def difference(loaded: LoadedSuite, out: Path, plan: Plan) -> Plan:
         loaded.suite.protocol,
         there=store.shards(),
         has_state=lambda shard: store.state_path(shard).exists(),
+        targets=targets,
     )
 
 
@@ -123,9 +171,10 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
         )
 
 
-def _manifest(loaded: LoadedSuite, plan: Plan) -> Manifest:
+def _manifest(loaded: LoadedSuite, plan: Plan, baseline_mode: str = "exhaustive") -> Manifest:
     suite = loaded.suite
     return {
+        "baseline_mode": baseline_mode,
         "suite": {"name": suite.name, "hash": suite.hash},
         "protocol": cast(ProtocolRecord, suite.protocol.to_json()),
         "protocol_hash": suite.protocol.hash,

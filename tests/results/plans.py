@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from velodrome.foundation.canonical import content_hash
 from velodrome.results.store.plan import KIND, SCHEMA, Lane, Plan, Shard
 
 _CELL = {
@@ -87,3 +88,20 @@ def edited_plan(directory: Path) -> Iterator[dict[str, Any]]:
     yield content["plan"]
     content["manifest"]["plan_hash"] = None
     path.write_text(json.dumps(content))
+
+
+def as_legacy(directory: Path) -> None:
+    """Turn a store into one of the schema before questions."""
+    path = question_of(directory)
+    content = json.loads(path.read_text())
+    plan, manifest = content["plan"], content["manifest"]
+    plan["schema"] = 1
+    for cell in plan["cells"]:
+        del cell["lanes"], cell["extendable"]
+    for shard in plan["shards"]:
+        del shard["stop"], shard["start"], shard["after"]
+    manifest |= {"schema": 1, "kind": "velodrome-store", "plan_hash": content_hash(plan)}
+    for name, part in (("manifest", manifest), ("plan", plan), ("suite", content["suite"])):
+        (directory / f"{name}.json").write_text(json.dumps(part))
+    path.unlink()
+    path.parent.rmdir()

@@ -14,9 +14,12 @@ import toys
 from velodrome.results.report.data import collect
 from velodrome.results.store.store import Store
 from velodrome.suites.planning import batching
+from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import RunResult, run
+from velodrome.suites.running.store_setup import extend, open_store
 from velodrome.suites.suite import Suite
+from velodrome.suites.training.shard import ShardRunner
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
@@ -191,3 +194,42 @@ def test_another_protocol_of_measuring_is_another_run_in_the_same_store(tmp_path
         assert [len(cell.curves().steps) for cell in Store.open(tmp_path).cells()] == [3]
         renamed = dataclasses.replace(toys.bowl_suite("counting"), name="other")
         assert ask(renamed, tmp_path).done == 0
+
+
+def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
+    with toys.registered(exploding=toys.exploding(), counting=toys.counting()):
+        suite = toys.bowl_suite("exploding", "counting", steps=10, baseline_multiple=3, seeds=1)
+        loaded = LoadedSuite.of(suite)
+        plan = make_plan(loaded)
+        baseline, other = plan.cells
+        runs = [lane.run for lane in baseline.lanes]
+        first = {cell.id: {lane.run: 10 for lane in cell.lanes} for cell in plan.cells}
+        store, _ = open_store(loaded, tmp_path, plan, baseline_mode="racing", targets=first)
+        runner = ShardRunner(store, loaded, checkpoint_seconds=60.0)
+        for shard in store.plan.shards:
+            runner.run_shard(shard.id, Silent())
+        # Two of the four rates have diverged by then.
+        left = extend(store, loaded, {**first, baseline.id: {runs[0]: 25, runs[3]: 15}})
+        assert [(shard.start, shard.stop, len(shard.lanes)) for shard in left] == [
+            (10, 15, 1), (10, 25, 1)
+        ]  # fmt: skip
+        for shard in left:
+            runner.run_shard(shard.id, Silent())
+        assert extend(store, loaded, {baseline.id: {runs[0]: 25}}) == []
+        ask(suite, tmp_path)
+    racing = Store.open(tmp_path, question_name=1)
+    assert racing.manifest.get("baseline_mode") == "racing"
+    found, _ = racing.cells()
+    ends = [values[np.isfinite(values)].size for values in found.curves().values]
+    assert ends == [7, 2, 2, 3]  # at every 5 updates, up to 30 by the second question
+    assert Store.open(tmp_path).manifest.get("baseline_mode") == "exhaustive"
+
+
+class Silent:
+    """A control that never asks to stop."""
+
+    def report(self, **said: object) -> None:
+        del said
+
+    def should_stop(self) -> bool:
+        return False

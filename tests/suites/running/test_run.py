@@ -21,7 +21,6 @@ from velodrome.foundation.files import exclusive_directory
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.report.data import collect
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
 from velodrome.suites.training.environment import command_line
@@ -247,17 +246,6 @@ def test_other_compiler_flags_are_said(tmp_path):
     _, display = go(tmp_path)
     (told,) = [line for line in display.told if "other compiler flags" in line]
     assert "fast_math=true; now" in told
-
-
-def test_results_are_not_moved_away_while_another_run_is_at_work(tmp_path):
-    go(tmp_path)
-    claims = Claims(tmp_path)
-    lease = claims.lease(kind="shard", id="x", cell="c", task=0)
-    claim = claims.take(lease, since=0.0)
-    assert claim is not None
-    with claim, pytest.raises(StoreError, match="another run is at work"):
-        go(tmp_path, rerun_changed=True)
-    go(tmp_path, rerun_changed=True)  # when that one is over, there is nothing in the way
 
 
 def test_planning_waits_for_another_run_that_plans(tmp_path, monkeypatch):

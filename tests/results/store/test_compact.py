@@ -84,8 +84,9 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield left
 
 
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
 def test_a_kill_between_any_two_operations_loses_nothing(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: list[int]
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: list[int], stride: int
 ):
     monkeypatch.setattr(compact_module, "PACK_SHARDS", 2)
     expected, operations = answer(made), 0
@@ -105,7 +106,7 @@ def test_a_kill_between_any_two_operations_loses_nothing(
         assert answer(directory) == expected
         assert Store.open(directory).problems == ()
         shutil.rmtree(directory)
-        operations += 1
+        operations += stride
         if not killed:
             break
     assert operations > 8

@@ -101,6 +101,7 @@ def test_growing_questions_give_the_bits_and_tables_of_one_question(tmp_path, nu
     swept = toys.scaled(name="swept")
     knowing = toys.scaled(name="knowing", needs=frozenset({"num_steps"}))
     with toys.registered(exploding=toys.exploding(), swept=swept, knowing=knowing):
+        last = asked
         for _ in range(5):
             before = trained(tmp_path / "grown") if (tmp_path / "grown").exists() else {}
             ask(suite_of(asked), tmp_path / "grown")
@@ -211,8 +212,9 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
         # Two of the four rates have diverged by then.
         left = extend(store, loaded, {**first, baseline.id: {runs[0]: 25, runs[3]: 15}})
         assert [(shard.start, shard.stop, len(shard.lanes)) for shard in left] == [
-            (10, 15, 1), (10, 25, 1)
-        ]  # fmt: skip
+            (10, 25, 1),
+            (10, 15, 1),
+        ]
         for shard in left:
             runner.run_shard(shard.id, Silent())
         assert extend(store, loaded, {baseline.id: {runs[0]: 25}}) == []

@@ -167,11 +167,15 @@ def _write_packs(
 
 def _same(one: pa.Table, other: pa.Table) -> bool:
     """Compare bit for bit: NaN is equal to itself."""
-    if len(one) != len(other):
+    if one.column_names != other.column_names or len(one) != len(other):
         return False
-    names = [name for name in one.column_names if name != "value"]
-    alike = all(one[name].to_pylist() == other[name].to_pylist() for name in names)
-    return alike and one["value"].to_numpy().tobytes() == other["value"].to_numpy().tobytes()
+    pairs = zip(one.columns, other.columns, strict=True)
+    return all(
+        mine.cast(pa.string()).equals(theirs.cast(pa.string()))
+        if pa.types.is_dictionary(mine.type)
+        else mine.to_numpy().tobytes() == theirs.to_numpy().tobytes()
+        for mine, theirs in pairs
+    )
 
 
 def _pack_records(folder: Path) -> None:

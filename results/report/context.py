@@ -70,9 +70,8 @@ class Context:
         """One line for captions."""
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
-        ran = f"{self.baseline}{sweep}, {self.mode}, {self.budget:,} steps"
-        if self.stopped:
-            ran += f" (stopped before on {self.stopped} of {plural(self.tasks, 'task')})"
+        fewer = f"; fewer on {self.stopped} of {plural(self.tasks, 'task')}" if self.stopped else ""
+        ran = f"{self.baseline}{sweep}, {self.budget:,} steps ({self.mode}{fewer})"
         return (
             f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
             f"{ran if self.baseline_ran else f'no runs of {self.baseline}'}; "

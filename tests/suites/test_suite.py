@@ -51,7 +51,7 @@ def test_published_results_are_of_the_frozen_lists(store):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.long] if name.startswith("heldout") else [])
+        pytest.param(name, marks=pytest.mark.long if name.startswith(("heldout", "demo")) else ())
         for name in sorted(GOLDEN)
     ],
 )

@@ -1,11 +1,30 @@
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from velodrome import cli
+
+SYNTHETIC = Path(__file__).parents[2] / "benchmarks" / "synthetic_store.py"
+
+
+@pytest.fixture(scope="session")
+def make_store() -> Callable[..., Path]:
+    """Make a small store with the script for large ones, which is in no package."""
+    spec = importlib.util.spec_from_file_location(SYNTHETIC.stem, SYNTHETIC)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def make(directory: Path, *options: str) -> Path:
+        small = ["--tasks", "2", "--steps", "100", "--multiple", "2", "--seeds", "2"]
+        script.main([str(directory), *small, *options])
+        return directory
+
+    return make
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ def parse_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_code_blocks_run(
     document: Path,
+    make_store: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -98,9 +99,7 @@ def test_code_blocks_run(
     monkeypatch.chdir(tmp_path)
     if document.name == "export.md":
         # Its commands are run on a store, and its Python reads what they wrote.
-        small = ["--tasks", "2", "--steps", "100", "--multiple", "2", "--seeds", "2"]
-        made = ROOT / "benchmarks" / "synthetic_store.py"
-        subprocess.run([sys.executable, str(made), "runs/mine", *small], check=True)
+        make_store(Path("runs/mine"), "--tasks", "1")
     # Dataclasses look up the module they are made in.
     module = types.ModuleType("document")
     monkeypatch.setitem(sys.modules, "document", module)

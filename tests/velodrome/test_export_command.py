@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,15 +11,10 @@ import pytest
 
 from velodrome import cli
 
-SYNTHETIC = Path(__file__).parents[2] / "benchmarks" / "synthetic_store.py"
-
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("stores") / "one"
-    small = ["--tasks", "1", "--steps", "100", "--multiple", "2", "--seeds", "2"]
-    subprocess.run([sys.executable, str(SYNTHETIC), str(directory), *small], check=True)
-    return directory
+def store(make_store: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("stores") / "one", "--tasks", "1")
 
 
 def test_everything_is_exported(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from velodrome import cli
 from velodrome.results.report.figures import contents
 
-ROOT = Path(__file__).parents[2]
-
-
-def load(path: Path) -> ModuleType:
-    """Import a file that is in no package."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SYNTHETIC = ROOT / "benchmarks" / "synthetic_store.py"
-
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two stores that the script for large ones makes, of one candidate and of two."""
+def stores(make_store: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory):
+    """Two stores, of one candidate and of two."""
     folder = tmp_path_factory.mktemp("stores")
-    made = load(SYNTHETIC)
-    small = ["--tasks", "2", "--steps", "100", "--multiple", "2", "--seeds", "2"]
-    made.main([str(folder / "one"), *small])
-    made.main([str(folder / "two"), *small, "--candidates", "2"])
-    return folder / "one", folder / "two"
+    return make_store(folder / "one"), make_store(folder / "two", "--candidates", "2")
 
 
 def test_two_stores_are_reported_and_compared(

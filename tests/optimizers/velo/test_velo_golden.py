@@ -51,7 +51,15 @@ def test_every_step_of_every_tensor_medium():
         golden.check(step, params)
 
 
-@pytest.mark.parametrize("mode", ["wd", "accum", "accum_wd"])
+# Both together are in every run of the tests, each alone in those that take long.
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("wd", marks=pytest.mark.long),
+        pytest.param("accum", marks=pytest.mark.long),
+        "accum_wd",
+    ],
+)
 def test_wrapper(mode):
     golden = wrapped(mode)
     tx = velo(

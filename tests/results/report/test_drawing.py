@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -47,21 +44,3 @@ def test_files_are_what_matplotlib_saves(tmp_path: Path, drawing: list[Plot]):
             metadata = without.get(path.suffix, {"Date": None, "Creator": None})
             figure.savefig(tmp_path / "theirs", format=path.suffix[1:], metadata=metadata)
             assert path.read_bytes() == (tmp_path / "theirs").read_bytes(), path.suffix
-
-
-def test_the_backend_of_the_environment_is_no_matter(tmp_path: Path):
-    """Jupyter names its own, also for commands of another Python, which may not have it."""
-    code = (
-        "import os, pathlib, velodrome.results.report\n"
-        "from velodrome.results.report.figures.drawing import save\n"
-        "from velodrome.results.report.figures.style import new_figure, velodrome_style\n"
-        "with velodrome_style():\n"
-        f"    save(new_figure(1, 1), pathlib.Path({str(tmp_path / 'f')!r}))\n"
-        "print(os.environ['MPLBACKEND'])"
-    )
-    environment = {**os.environ, "MPLBACKEND": "module://no_such.backend"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "module://no_such.backend"), done.stderr
-    assert (tmp_path / "f.pdf").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -103,6 +104,10 @@ def test_no_store(tmp_path: Path):
 SAME = ("profile", "pairs", "summary", "report")
 
 
+#: Jupyter names a backend of its own, also for commands of another Python, which may not have it.
+BACKEND = "module://no_such.backend"
+
+
 @pytest.mark.slow
 def test_commands_that_read_stores_need_no_jax_and_write_the_same_again(
     made: Made, files: ReportFiles, tmp_path: Path
@@ -112,7 +117,7 @@ def test_commands_that_read_stores_need_no_jax_and_write_the_same_again(
     parts = "tables,curves,headline"
     parts += ",tensorboard" if importlib.util.find_spec("tensorboardX") else ""
     program = (
-        "import sys\n"
+        "import os, sys\n"
         "from velodrome.cli import main\n"
         "from velodrome.results.report.figures import contents\n"
         # Figures take most of the time.
@@ -122,8 +127,14 @@ def test_commands_that_read_stores_need_no_jax_and_write_the_same_again(
         f"assert main(['export', {copy!r}, '--parts', {parts!r}]) == 0\n"
         "bad = {'jax', 'flax', 'optax', 'matplotlib.pyplot', 'tensorflow', 'torch'}\n"
         "assert not bad & set(sys.modules), bad & set(sys.modules)\n"
+        f"assert os.environ['MPLBACKEND'] == {BACKEND!r}\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MPLBACKEND": BACKEND},
+    )
     assert done.returncode == 0, done.stderr
     again = [path for path in (tmp_path / "report").iterdir() if path.stem in SAME]
     assert len(again) == 2 * 4 + 2

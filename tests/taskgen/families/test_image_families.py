@@ -19,13 +19,13 @@ pytestmark = pytest.mark.slow
 
 NEW = ("autoencoder", "resnet", "vit", "mlp_mixer")
 
+#: Much like the one before, or checked in tests/velodrome/test_check_family.py too.
+LONG = ("resnet-v2", "mlp_mixer", "autoencoder")
+
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.long if name == "resnet-v2" else ())
-        for name in VARIANTS
-    ],
+    [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in VARIANTS],
 )
 def test_contract(name, key, strict_dtypes):
     """What `velodrome check` asks of a task, in one compiled program."""

@@ -30,6 +30,7 @@ import numpy as np
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.results.store import legacy, question, shard_file, validation
+from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.cell import Cell, planned_cells
 from velodrome.results.store.json_files import (
     SCHEMA,
@@ -214,6 +215,11 @@ class Store:
         """The name of the baseline."""
         return self.manifest.get("protocol", {}).get("baseline", "adam")
 
+    @property
+    def baseline_mode(self) -> BaselineMode:
+        """How far its sweep is run."""
+        return BaselineMode.parse(self.manifest.get("baseline_mode", "exhaustive"))
+
     def questions(self) -> list[str]:
         """Return the names of all questions, the last one asked first."""
         return [path.stem for path in reversed(question.paths(self.directory))]
@@ -342,7 +348,7 @@ class Store:
             failures=self.failures,
             report=self._problems.add,
             heldout_every=self.manifest.get("protocol", {}).get("heldout_every", 0),
-            partial=self.manifest.get("baseline_mode", "exhaustive") != "exhaustive",
+            partial=self.baseline_mode.staged,
         )
 
     @property

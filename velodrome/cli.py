@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": "Sample task specs into a file.",
     "show": "Show a task: its spec, size, cost, and predicted time.",
     "run": "Train the tasks of a suite with its optimizers; resumable.",
+    "status": "Show how far a store is, and who works in it.",
     "report": "Draw tables, figures, and a page from stores of results.",
     "export": "Write results for other programs: tables, LaTeX, TensorBoard.",
     "compare": "Compare two stores of one suite.",

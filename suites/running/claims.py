@@ -90,12 +90,13 @@ class Claims:
 
     Args:
       session: Name of the run that claims are made for; a new one by default.
+      read_only: Whether to write nothing, and to take this machine's time for the file system's.
     """
 
-    def __init__(self, directory: Path, session: str = ""):
+    def __init__(self, directory: Path, session: str = "", *, read_only: bool = False):
         self.folder = directory / "claims"
         self.session = session or uuid.uuid4().hex[:12]
-        self._ahead: float | None = None
+        self._ahead: float | None = 0.0 if read_only else None
 
     def now(self) -> float:
         """Return the time of the file system, so that the clocks of machines need not agree."""

@@ -26,9 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
-    more = (
-        "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
-    )
+    more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
     assert cli.main([*words.split(), *more.split(), "--shard", "2/8"]) == 0
     ((arguments, options),) = calls
     assert arguments == ("demo", Path.cwd() / "x")

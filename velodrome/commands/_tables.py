@@ -20,14 +20,19 @@ _PIPE_WIDTH = 400  # so that nothing is folded through a pipe
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; columns whose title begins with ``#`` hold numbers and are flushed right."""
+    """Print a table; see `table_of`."""
+    console().print(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table; columns whose title begins with ``#`` hold numbers and are flushed right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in columns:
         right = title.startswith("#")
         table.add_column(title.removeprefix("#"), justify="right" if right else "left")
     for row in rows:
         table.add_row(*(_plain(cell) for cell in row))
-    console().print(table)
+    return table
 
 
 def each_usable(

@@ -1,0 +1,322 @@
+"""How far a store is, and who works in it: read without a lock, while others write.
+
+Footers of shards are kept in `index.json`, a cache: a file counts if its size and time are those
+that the index has, else its footer is read again. Nothing here needs jax, or pandas.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from velodrome.foundation.errors import StoreError, WriteError
+from velodrome.foundation.files import atomic_write_text
+from velodrome.suites.running.claims import Claims, Lease
+
+INDEX = "index.json"
+
+_SCHEMA = 1
+#: What a plan is read from: if it changes, the plan is read again.
+_PLAN = "plan.json"
+#: So many records of failures are read, the newest; all are counted.
+_MOST_FAILURES = 200
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """How far an optimizer is on a task.
+
+    Attributes:
+      runs: How many there are to be; ``done`` and ``failed`` are parts of them.
+      diverged: Runs among ``done`` whose loss or parameters stopped being finite.
+      working: Workers that are at it.
+      best_loss: The lowest last train loss among the runs that are being trained; None if unknown.
+      seconds_left: Of one worker, from the shards that are done; None before the first.
+    """
+
+    task: str
+    optimizer: str
+    steps: int
+    runs: int
+    done: int = 0
+    failed: int = 0
+    diverged: int = 0
+    working: int = 0
+    best_loss: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What a worker does: ``kind`` is ``"shard"`` or ``"timing"``.
+
+    Attributes:
+      seconds: Since it began this job.
+      silent_seconds: Since its last sign of life.
+    """
+
+    host: str
+    pid: int
+    kind: str
+    task: str
+    optimizer: str
+    fraction: float
+    best_loss: float | None
+    seconds: float
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a store is.
+
+    Attributes:
+      fraction: The part of all training steps that is done.
+      files: Files of shards, of which ``damaged`` cannot be read.
+      shards: How many there are to be; ``done`` and ``failed`` are parts of them.
+      timed: Cells whose seconds are measured.
+      seconds: What the shards that are done took, together.
+      seconds_left: With as many workers as now; None if nobody works, or nothing is done yet.
+      failures: The messages of the newest failures, each with how many shards it is of.
+    """
+
+    directory: str
+    fraction: float
+    files: int
+    damaged: int
+    shards: int
+    done: int
+    failed: int
+    runs: int
+    runs_done: int
+    timed: int
+    seconds: float
+    seconds_left: float | None
+    cells: tuple[CellStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    failures: dict[str, int]
+
+
+@dataclass
+class _Planned:
+    """A cell of the plan, and what is known of its shards."""
+
+    id: str
+    task: str
+    optimizer: str
+    steps: int
+    runs: int = 0
+    done: int = 0
+    failed: int = 0
+    diverged: int = 0
+    seconds: float = 0.0
+    leases: list[Lease] = field(default_factory=list)
+
+    @property
+    def reached(self) -> float:
+        """Training steps that are made."""
+        return self.steps * (self.done + self._under_way)
+
+    @property
+    def left(self) -> float:
+        return self.steps * (self.runs - self.done - self._under_way)
+
+    @property
+    def _under_way(self) -> float:
+        return math.fsum(lease.fraction * len(lease.losses) for lease in self.leases)
+
+
+class StatusReader:
+    """Reads the status of a store, as often as it is asked; see `Status`.
+
+    Raises:
+      StoreError: There is no store, or its plan cannot be read.
+    """
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._index = _read_index(directory / INDEX)
+
+    def read(self) -> Status:
+        """Return how far the store is now."""
+        self._update()
+        plan, files = self._index["plan"], self._index["files"]
+        cells = [_Planned(*cell) for cell in plan["cells"]]
+        shards: dict[str, list[int]] = plan["shards"]
+        for at, runs in shards.values():
+            cells[at].runs += runs
+        done = set()
+        for _, _, shard, diverged, seconds in files.values():
+            if shard in shards and shard not in done:
+                done.add(shard)
+                at, runs = shards[shard]
+                cells[at].done += runs
+                cells[at].diverged += diverged
+                cells[at].seconds += seconds
+        failed = [name for name in self._failed() if name in shards and name not in done]
+        for name in failed:
+            at, runs = shards[name]
+            cells[at].failed += runs
+        by_id = {cell.id: cell for cell in cells}
+        leases = Claims(self._directory, read_only=True).held()
+        for lease in leases:
+            if lease.kind == "shard" and lease.cell in by_id and lease.id not in done:
+                by_id[lease.cell].leases.append(lease)
+        left = _seconds_left(cells)
+        alone = math.fsum(value for value in left if value is not None)
+        known = leases and all(value is not None for value in left)
+        total = sum(cell.steps * cell.runs for cell in cells)
+        return Status(
+            directory=str(self._directory),
+            fraction=math.fsum(cell.reached for cell in cells) / total if total else 1.0,
+            files=len(files),
+            damaged=sum(entry[2] is None for entry in files.values()),
+            shards=len(shards),
+            done=len(done),
+            failed=len(failed),
+            runs=sum(cell.runs for cell in cells),
+            runs_done=sum(cell.done for cell in cells),
+            timed=sum(1 for _ in self._timed(set(by_id))),
+            seconds=math.fsum(cell.seconds for cell in cells),
+            seconds_left=alone / len(leases) if known else None,
+            cells=tuple(
+                CellStatus(
+                    cell.task, cell.optimizer, cell.steps, cell.runs, cell.done, cell.failed,
+                    cell.diverged, len(cell.leases), _best(cell.leases), seconds,
+                )
+                for cell, seconds in zip(cells, left, strict=True)
+            ),
+            workers=tuple(_worker(lease, by_id.get(lease.cell)) for lease in leases),
+            failures=self._messages(failed),
+        )  # fmt: skip
+
+    def _update(self) -> None:
+        """Bring the index up to date, in memory and, if that is possible, on disk."""
+        stamp = _stamp(self._directory / _PLAN)
+        changed = self._index["stamp"] != stamp
+        if changed:
+            self._index["plan"] = _plan(self._directory)
+            self._index["stamp"] = stamp
+        before, now = self._index["files"], {}
+        for entry in _entries(self._directory / "shards"):
+            with contextlib.suppress(OSError):  # just moved away
+                found = entry.stat()
+                known = before.get(entry.name)
+                if known is None or known[:2] != [found.st_size, found.st_mtime_ns]:
+                    known = [found.st_size, found.st_mtime_ns, *_footer(Path(entry.path))]
+                    changed = True
+                now[entry.name] = known
+        if changed or len(now) != len(before):
+            self._index["files"] = now
+            with contextlib.suppress(WriteError):  # it only saves time
+                atomic_write_text(self._directory / INDEX, json.dumps(self._index))
+
+    def _failed(self) -> list[str]:
+        found = [
+            (entry.stat().st_mtime, entry.name.removesuffix(".json"))
+            for entry in _entries(self._directory / "failures")
+        ]
+        return [name for _, name in sorted(found, reverse=True)]
+
+    def _messages(self, failed: list[str]) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for name in failed[:_MOST_FAILURES]:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                path = self._directory / "failures" / f"{name}.json"
+                message = str(json.loads(path.read_bytes())["message"])
+                counts[message] = counts.get(message, 0) + 1
+        return counts
+
+    def _timed(self, cells: set[str]) -> Iterator[str]:
+        for entry in _entries(self._directory / "timings"):
+            if (name := entry.name.removesuffix(".json")) in cells:
+                yield name
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        index = json.loads(path.read_bytes())
+        ours = isinstance(index, dict) and index.get("schema") == _SCHEMA
+        if ours and all(isinstance(index.get(part), dict) for part in ("plan", "files")):
+            return {"stamp": None, **index}
+    return {"schema": _SCHEMA, "stamp": None, "plan": {}, "files": {}}
+
+
+def _plan(directory: Path) -> dict[str, Any]:
+    from velodrome.results.store.store import Store  # noqa: PLC0415 - pyarrow, for a new plan only
+
+    plan = Store.open(directory, read_only=True).plan
+    places = {cell.id: at for at, cell in enumerate(plan.cells)}
+    return {
+        "cells": [
+            [cell.id, cell.task.label, cell.optimizer.label, cell.horizon] for cell in plan.cells
+        ],
+        "shards": {shard.id: [places[shard.cell], len(shard.lanes)] for shard in plan.shards},
+    }
+
+
+def _footer(path: Path) -> tuple[str | None, int, float]:
+    """Return a shard's id, how many of its runs diverged, and its seconds; no id if damaged."""
+    from velodrome.results.store import shard_file  # noqa: PLC0415 - pyarrow, for new files only
+
+    try:
+        said = shard_file.read_metadata(path)
+    except StoreError:
+        return None, 0, 0.0
+    diverged = sum(lane.status == "diverged" for lane in said["lanes"])
+    return said["shard"], diverged, float(said.get("seconds", 0.0))
+
+
+def _seconds_left(cells: list[_Planned]) -> list[float | None]:
+    """Return what each cell still takes, at its own pace, its optimizer's, or that of all."""
+    sums: dict[str, tuple[float, float]] = {}
+    for cell in cells:
+        for key in (cell.id, f"optimizer {cell.optimizer}", ""):
+            seconds, steps = sums.get(key, (0.0, 0.0))
+            sums[key] = seconds + cell.seconds, steps + cell.steps * cell.done
+    left: list[float | None] = []
+    for cell in cells:
+        keys = (cell.id, f"optimizer {cell.optimizer}", "")
+        paces = [sums[key][0] / sums[key][1] for key in keys if sums[key][1]]
+        left.append(0.0 if not cell.left else cell.left * paces[0] if paces else None)
+    return left
+
+
+def _best(leases: list[Lease]) -> float | None:
+    losses = [loss for lease in leases for loss in lease.losses.values() if loss is not None]
+    return min(losses, default=None)
+
+
+def _worker(lease: Lease, cell: _Planned | None) -> WorkerStatus:
+    now = time.time()
+    return WorkerStatus(
+        host=lease.host,
+        pid=lease.pid,
+        kind=lease.kind,
+        task=cell.task if cell else "",
+        optimizer=cell.optimizer if cell else "",
+        fraction=lease.fraction,
+        best_loss=_best([lease]),
+        seconds=max(0.0, now - lease.created),
+        silent_seconds=max(0.0, now - lease.renewed),
+    )

@@ -1,0 +1,136 @@
+"""The status of a store: what it says, and that it looks again when files change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toys
+
+from velodrome.cli import main
+from velodrome.foundation.errors import StoreError
+from velodrome.results.store.store import Store
+from velodrome.suites.running.claims import Claims
+from velodrome.suites.running.engines.outcomes import record
+from velodrome.suites.running.jobs import jobs_left
+from velodrome.suites.running.run import run
+from velodrome.suites.running.status import INDEX, StatusReader
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of four shards of one run each, of which one is being trained and one has failed."""
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting", seeds=4)
+        run(suite, tmp_path / "store", workers=0, progress="silent")
+    opened = Store.open(tmp_path / "store")
+    for path in sorted((tmp_path / "store" / "shards").iterdir())[2:]:
+        path.unlink()
+    (running, failed), _ = jobs_left(opened, suite, {}, timing=False)
+    record(opened, failed, "error", "ValueError: rates are upside down")
+    claims = Claims(opened.directory)
+    lease = claims.lease(
+        kind=running.kind, id=running.id, cell=running.cell, task=running.task
+    )  # fmt: skip
+    lease = dataclasses.replace(lease, fraction=0.5, losses={"2": 1.25})
+    assert claims.take(lease, since=0.0) is not None
+    return opened
+
+
+def test_a_status_says_what_is_done_what_runs_and_what_failed(store: Store):
+    now = StatusReader(store.directory).read()
+    assert (now.shards, now.done, now.failed, now.runs, now.runs_done) == (4, 2, 1, 4, 2)
+    assert now.fraction == pytest.approx(2.5 / 4)
+    assert (now.files, now.damaged, now.timed) == (2, 0, 1)
+    assert now.failures == {"ValueError: rates are upside down": 1}
+    (cell,), (worker,) = now.cells, now.workers
+    assert (cell.runs, cell.done, cell.failed, cell.working) == (4, 2, 1, 1)
+    assert cell.best_loss == worker.best_loss == 1.25
+    assert (worker.pid, worker.fraction, worker.optimizer) == (os.getpid(), 0.5, "Counting")
+    assert now.seconds_left == pytest.approx(now.seconds / 2 * 1.5)
+
+
+def test_the_index_is_a_cache_and_no_more(store: Store):
+    first = dataclasses.replace(StatusReader(store.directory).read(), workers=())
+    index = store.directory / INDEX
+    kept, written = index.read_bytes(), index.stat().st_mtime_ns
+    again = StatusReader(store.directory).read()
+    assert dataclasses.replace(again, workers=()) == first
+    assert index.stat().st_mtime_ns == written  # nothing had changed
+    for content in (
+        b"",
+        b"{",
+        b"[]",
+        b'{"schema": 0}',
+        b'{"schema": 1}',
+        b'{"schema":1,"files":3}',
+    ):
+        index.write_bytes(content)
+        assert StatusReader(store.directory).read().done == 2
+    index.write_bytes(kept)
+    one, two = sorted((store.directory / "shards").iterdir())
+    one.unlink()
+    two.write_bytes(two.read_bytes()[:-9])
+    reader = StatusReader(store.directory)
+    now = reader.read()
+    assert (now.done, now.damaged, now.runs_done) == (0, 1, 0)
+    two.unlink()
+    assert reader.read().damaged == 0
+    index.unlink()
+    index.mkdir()  # it cannot be written: it is done without
+    assert StatusReader(store.directory).read().shards == 4
+
+
+def test_a_status_never_waits_and_changes_nothing_but_the_index(store: Store):
+    before = {path: path.stat().st_mtime_ns for path in store.directory.rglob("*")}
+    StatusReader(store.directory).read()
+    changed = {path for path in store.directory.rglob("*") if path not in before}
+    assert changed == {store.directory / INDEX}
+
+
+def test_the_command_shows_a_status(store: Store, capsys, tmp_path: Path):
+    assert main(["status", str(store.directory)]) == 0
+    shown = capsys.readouterr().out
+    assert "62% of the steps; 2 of 4 shards and 2 of 4 runs done, 1 failed; 1 worker" in shown
+    assert f":{os.getpid()}" in shown
+    assert "1 shard failed: ValueError: rates are upside down" in shown
+    assert main(["status", str(store.directory), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["workers"][0]["best_loss"] == 1.25
+    assert main(["status", str(tmp_path)]) == 2
+    assert "is not a result store" in capsys.readouterr().err
+
+
+def test_a_watch_ends_when_everything_has(store: Store, capsys):
+    for path in (store.directory / "claims").iterdir():
+        path.unlink()
+    (failure,) = (store.directory / "failures").iterdir()
+    shards = [shard.id for shard in store.plan.shards if not store.has_shard(shard.id)]
+    for shard in shards:
+        failure.with_stem(shard).write_bytes(failure.read_bytes())
+    begun = time.monotonic()
+    assert main(["status", str(store.directory), "--watch", "--json"]) == 0
+    assert time.monotonic() - begun < 60
+    assert json.loads(capsys.readouterr().out)["failed"] == 2
+
+
+def test_a_status_needs_no_jax(store: Store):
+    main(["status", str(store.directory)])
+    program = (
+        "import sys; from velodrome.cli import main\n"
+        f"assert main(['status', {str(store.directory)!r}]) == 0\n"
+        "heavy = {'jax', 'flax', 'optax', 'pandas', 'pyarrow'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path):
+    with pytest.raises(StoreError, match="is not a result store"):
+        StatusReader(tmp_path).read()

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import FunctionType
-from typing import Any, get_type_hints
 
-import jaxtyping
 import pytest
-from beartype import beartype
 
 # Before jax is imported anywhere: the CPU, with two devices, so that sharding is tested; and a
 # compiler that optimises little, because most of the time of the tests is compiling: these flags
@@ -28,32 +23,6 @@ if version("jaxlib").startswith("0.10."):
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
 os.environ.setdefault("MPLBACKEND", "Agg")
-
-
-# By `--jaxtyping-packages` jaxtyping checks every function of ours, and its check of a call takes
-# a hundred times as long as beartype's. So beartype alone checks modules without shapes; but not
-# annotations that cannot be looked up yet, which jaxtyping leaves out.
-_with_shapes = jaxtyping.jaxtyped
-
-
-def _jaxtyped(function: Any = None, **options: Any) -> Any:
-    if not isinstance(function, FunctionType) or _has_shapes(function):
-        return _with_shapes(function, **options) if function else partial(_jaxtyped, **options)
-    return beartype(function)
-
-
-def _has_shapes(function: FunctionType) -> bool:
-    names = function.__globals__.values()
-    if any(getattr(value, "__module__", None) == "jaxtyping" for value in names):
-        return True
-    try:
-        get_type_hints(function)
-    except Exception:
-        return True
-    return False
-
-
-jaxtyping.jaxtyped = jaxtyping._decorator.jaxtyped = _jaxtyped
 
 
 @pytest.fixture(scope="session", autouse=True)

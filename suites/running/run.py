@@ -32,6 +32,8 @@ from velodrome.suites.running.store_setup import (
     look_into_store,
     open_store,
 )
+from velodrome.suites.running.trackers.base import ExperimentTracker, make_trackers
+from velodrome.suites.running.trackers.following import Following
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import free_memory, usable_cores
 from velodrome.taskgen.budget import load_profile
@@ -86,6 +88,7 @@ def run(
     dry_run: bool = False,
     device: str | None = None,
     progress: str | Progress = "auto",
+    trackers: Sequence[str | ExperimentTracker] = (),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> RunResult:
     """Train the tasks of a suite with its optimizers, and store the curves.
@@ -121,6 +124,9 @@ def run(
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
         ``"v100"``; lanes are then grouped as on a GPU. Default: this machine, roughly.
       progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a `Progress`.
+      trackers: Who else gets the curve of each run that this call trains: ``"wandb:PROJECT"``,
+        ``"mlflow:EXPERIMENT"``, ``"tensorboard:DIR"``, ``path/to/file.py:object``, or an
+        `ExperimentTracker`. One that fails is left out; the store has everything.
       checkpoint_seconds: Seconds between checkpoints of a running shard: as much as a killed run
         may lose.
 
@@ -162,6 +168,7 @@ def run(
     plan = make_plan(loaded, backend=backend, without_data=dry_run)
     notes = list(check_suite(chosen))
     display = choose_progress(progress)
+    followers = make_trackers(trackers)
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
     if here == backend == "cpu" and (note := too_large(cells, free_memory())):
         notes.append(note)
@@ -185,6 +192,8 @@ def run(
     jobs = part_of(jobs, shard)
     for note in (*notes, *told, *announcements(store, backend)):
         display.say(note)
+    if followers:
+        display = Following(display, followers, store)
     display.begin(store.plan, jobs)
     try:
         if jobs:

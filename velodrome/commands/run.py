@@ -41,6 +41,7 @@ def run(
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
     shard: Annotated[str | None, option("I/N")] = None,
+    track: Annotated[str | None, option("A,B")] = None,
     rerun_changed: bool = False,
     dry_run: bool = False,
     device: Annotated[str | None, option("NAME")] = None,
@@ -66,6 +67,8 @@ def run(
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
       shard: Only one of N parts of the work, such as 2/8, for your own scheduler. Default: any
         number of runs, on all machines that see the store, share what is left.
+      track: Who else gets the curve of each run: wandb:PROJECT, mlflow:EXPERIMENT, tensorboard:DIR,
+        or path/to/file.py:object, with commas between. Default: nobody.
       rerun_changed: Run again what the store has of code, weights or data that have changed since;
         the old results stay beside the new ones. Default: such a store is refused.
       dry_run: Only say what would be trained, and about how long it would take: cells, shards,
@@ -85,6 +88,7 @@ def run(
         workers=workers,
         shard=shard,
         rerun_changed=rerun_changed,
+        trackers=names(track) or (),
         dry_run=dry_run,
         device=device,
     )

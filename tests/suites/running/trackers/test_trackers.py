@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,14 @@ import toys
 
 import velodrome
 from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.results.store.store import Store
 from velodrome.suites.running.trackers.base import TrackedRun, make_trackers
+
+
+@pytest.fixture(autouse=True)
+def _bowls() -> Iterator[None]:
+    with toys.registered():
+        yield
 
 
 class Notebook:
@@ -49,9 +56,7 @@ def test_every_run_comes_once_with_its_curve(tmp_path: Path, capsys: pytest.Capt
     assert said.count("Notebook failed, and is left out") == 1 and "nobody answers" in said
     assert book.settings["suite"] == suite.name and book.settings["store"] == str(tmp_path)
 
-    stored = velodrome.read_results(tmp_path)
-    del stored
-    store = velodrome.results.store.store.Store.open(tmp_path)
+    store = Store.open(tmp_path)
     expected = {
         (cell.id, lane.point, lane.seed): values
         for cell in store.cells()
@@ -97,7 +102,7 @@ def test_event_files_have_the_curves(tmp_path: Path):
         trackers=["tensorboard"],
     )  # fmt: skip
     files = list((tmp_path / "s" / "tensorboard").rglob("events.*"))
-    store = velodrome.results.store.store.Store.open(tmp_path / "s")
+    store = Store.open(tmp_path / "s")
     assert len(files) == sum(len(cell.lanes) for cell in store.cells()) > 0
     assert record_reader.Event is not None and all(path.stat().st_size > 200 for path in files)
 
@@ -112,7 +117,7 @@ def test_weights_and_biases_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         suite, tmp_path / "s", workers=0, timing=False, progress="plain",
         trackers=["wandb:bowls"],
     )  # fmt: skip
-    store = velodrome.results.store.store.Store.open(tmp_path / "s")
+    store = Store.open(tmp_path / "s")
     runs = sum(len(cell.lanes) for cell in store.cells())
     assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == runs > 0
 
@@ -129,7 +134,7 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("bowls")
     runs = client.search_runs([experiment.experiment_id])
-    store = velodrome.results.store.store.Store.open(tmp_path / "s")
+    store = Store.open(tmp_path / "s")
     for cell in store.cells():
         curves = cell.curves()
         assert len(runs) == len(curves.lanes) > 0

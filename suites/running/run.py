@@ -13,13 +13,13 @@ import jax
 from velodrome.foundation.errors import PlanError, StoreError
 from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job

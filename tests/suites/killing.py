@@ -22,11 +22,11 @@ import optax  # noqa: F401 - imported before the forks
 import pyarrow.parquet  # noqa: F401 - imported before the forks
 from flax import nnx  # noqa: F401 - imported before the forks
 
+from velodrome.results.store import claims as claims_module
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.running import claims as claims_module
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.engines.pull import Worker
 from velodrome.suites.running.jobs import jobs_left

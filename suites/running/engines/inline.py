@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from velodrome.foundation.interrupts import interrupts
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.pull import Worker
 from velodrome.suites.running.engines.watch import Watch

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from velodrome.foundation.errors import PlanError, WriteError
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.child import Child, Event
 from velodrome.suites.running.engines.outcomes import is_done, record

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from velodrome.foundation.errors import WriteError
-from velodrome.suites.running.claims import Claim, Claims
+from velodrome.results.store.claims import Claim, Claims
 from velodrome.suites.running.engines.base import ATTEMPTS, SHARD, Job, Listener
 from velodrome.suites.running.engines.outcomes import (
     failed_since,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from velodrome.foundation.errors import VelodromeError, WriteError
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.engines.pull import Worker
 from velodrome.suites.suite import Suite

@@ -6,8 +6,8 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
+from velodrome.results.store.claims import Claims, Lease
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims, Lease
 from velodrome.suites.running.engines.base import Job, Listener
 from velodrome.suites.running.engines.outcomes import failed_since, is_done
 

@@ -21,8 +21,8 @@ from velodrome.foundation.errors import (
 from velodrome.foundation.files import exclusive_directory
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.report.data import collect
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.displays import LiveProgress, PlainProgress, choose_progress
 from velodrome.suites.running.run import run
 from velodrome.suites.training.environment import command_line

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from velodrome.foundation.errors import WriteError
-from velodrome.suites.running import claims as module
-from velodrome.suites.running.claims import LEASE_SECONDS, Claims, Lease
+from velodrome.results.store import claims as module
+from velodrome.results.store.claims import LEASE_SECONDS, Claims, Lease
 
 
 def lease_of(claims: Claims, name: str = "a") -> Lease:
@@ -98,7 +98,7 @@ def test_who_got_further_has_not_tried_in_vain(tmp_path: Path, fraction, attempt
 def test_what_a_killed_process_of_this_machine_had_is_free_at_once(tmp_path: Path):
     script = (
         "import sys, os, signal; from pathlib import Path\n"
-        "from velodrome.suites.running.claims import Claims\n"
+        "from velodrome.results.store.claims import Claims\n"
         "claims = Claims(Path(sys.argv[1]))\n"
         "assert claims.take(claims.lease(kind='shard', id='a', cell='c', task=0), since=0.0)\n"
         "assert len(Claims(Path(sys.argv[1])).held()) == 1\n"

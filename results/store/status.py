@@ -18,7 +18,7 @@ from typing import Any
 
 from velodrome.foundation.errors import StoreError, WriteError
 from velodrome.foundation.files import atomic_write_text
-from velodrome.suites.running.claims import Claims, Lease
+from velodrome.results.store.claims import Claims, Lease
 
 INDEX = "index.json"
 

@@ -30,6 +30,10 @@ class JobFailedError(Exception):
         self.kind = kind
 
 
+class WorkerLostError(Exception):
+    """What did a job elsewhere is gone; the job may be tried again, by whoever has room for it."""
+
+
 def failure_of(error: BaseException) -> tuple[str, str]:
     """Return the kind of a failure, as ``"oom"`` or ``"error"``, and its message.
 

@@ -11,6 +11,7 @@ from velodrome.results.store.claims import Claim, Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import ATTEMPTS, SHARD, Job, Listener
 from velodrome.suites.running.engines.outcomes import (
+    WorkerLostError,
     failed_since,
     failure_of,
     hopeless,
@@ -59,9 +60,10 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until every job is done or has failed, here or elsewhere.
 
-        Raises:
-          KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
-          WriteError: The store cannot be written.
+          Raises:
+            KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
+            WriteError: The store cannot be written.
+        WorkerLostError: What does the jobs is gone; call it again when there is another.
         """
         pause = _FIRST_PAUSE
         while self._waiting:
@@ -120,7 +122,7 @@ class Worker:
             self._do_job(job, _Control(job, claim, self._listener, stop))
         except Stopped:
             raise KeyboardInterrupt from None
-        except (WriteError, BrokenPipeError):
+        except (WriteError, BrokenPipeError, WorkerLostError):
             raise  # the next job would meet the same
         except Exception as error:  # recorded as the job's outcome; others go on
             self._failed(job, *failure_of(error))

@@ -8,10 +8,12 @@ needs a shared folder; where there is one, checkpoints go into the store's, and 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,12 @@ from velodrome.results.store.status import INDEX
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
-from velodrome.suites.running.engines.outcomes import JobFailedError, failure_of
+from velodrome.suites.running.engines.outcomes import (
+    JobFailedError,
+    WorkerLostError,
+    failure_of,
+    record,
+)
 from velodrome.suites.running.engines.pull import Worker, do_job
 from velodrome.suites.running.engines.watch import Watch
 from velodrome.suites.suite import Suite
@@ -94,11 +101,16 @@ class RayEngine:
         errors: list[BaseException] = []
         over = threading.Event()
 
+        deaths: Counter[str] = Counter()
+
         def work() -> None:
-            remote = _Remote(ray, make, store, watch)
+            remote = _Remote(ray, make, store, watch, deaths)
+            worker = Worker(store, remote.do, jobs, watch, claims, since=since)
             try:
-                if remote.wait(over):
-                    Worker(store, remote.do, jobs, watch, claims, since=since).run(over)
+                while remote.wait(over):
+                    with contextlib.suppress(WorkerLostError):
+                        worker.run(over)
+                        break
             except KeyboardInterrupt:
                 pass  # asked to stop; what can be saved is saved
             except BaseException as error:  # raised again below
@@ -124,9 +136,10 @@ class RayEngine:
 class _Remote:
     """Does jobs in an actor, and starts another one if it dies."""
 
-    def __init__(self, ray: Any, make: Any, store: Store, listener: Listener):
+    def __init__(self, ray: Any, make: Any, store: Store, listener: Listener, deaths: Counter[str]):
         self._ray, self._make = ray, make
         self._store, self._listener = store, listener
+        self._deaths = deaths
         self._actor = make()
 
     def wait(self, over: threading.Event) -> bool:
@@ -134,29 +147,37 @@ class _Remote:
         ready = self._actor.check.remote()
         while not over.is_set():
             if self._ray.wait([ready], timeout=_LOOK_SECONDS)[0]:
-                if refused := self._ray.get(ready):
+                try:
+                    refused = self._ray.get(ready)
+                except self._ray.exceptions.RayActorError:
+                    self._actor = self._make()
+                    return self.wait(over)
+                if refused:
                     raise VelodromeError(f"a Ray worker cannot run this plan: {refused}")
                 return True
         return False
 
     def do(self, job: Job, control: Control) -> None:
-        """Do a job in the actor, and write its files into the store."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                files = self._files(job, control)
-            except self._ray.exceptions.RayActorError as error:
-                self._actor = self._make()
-                why = "its Ray actor, or the node that it ran on, has ended"
-                if attempt == ATTEMPTS:
-                    raise JobFailedError("killed", f"{why}, {ATTEMPTS} times.") from error
-                self._listener.job_failed(job, "killed", why, again=True)
-                self._listener.job_started(job)
-            else:
-                for name, content in files.items():
-                    atomic_write_bytes(self._store.directory / name, content)
-                failure = self._store.directory / "failures" / f"{job.id}.json"
-                failure.unlink(missing_ok=True)
-                return
+        """Do a job in the actor, and write its files into the store.
+
+        Raises:
+          WorkerLostError: The actor has died; another one is on its way, see `wait`.
+        """
+        try:
+            files = self._files(job, control)
+        except self._ray.exceptions.RayActorError as error:
+            self._actor = self._make()
+            self._deaths[job.name] += 1
+            again = self._deaths[job.name] < ATTEMPTS
+            why = "its Ray actor, or the node that it ran on, has ended"
+            if not again:
+                record(self._store, job, "killed", why)
+            self._listener.job_failed(job, "killed", why, again=again)
+            raise WorkerLostError from error
+        for name, content in files.items():
+            atomic_write_bytes(self._store.directory / name, content)
+        failure = self._store.directory / "failures" / f"{job.id}.json"
+        failure.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._ray.kill(self._actor)

@@ -44,12 +44,13 @@ def anytime_rows(task: TaskComparison) -> list[dict[str, object]]:
         smooth = baseline.definition.smooth_candidate(losses)
         at = np.unique(np.round(SHARES * (len(sweep.steps) - 1)).astype(int))
         at = at[at > 0]
-        reached, steps = baseline.to_beat(baseline.curve(len(sweep.steps))), baseline.steps
+        curve, runs = baseline.curve(len(sweep.steps)), baseline.runs
+        reached, steps = baseline.to_beat(curve, horizon), baseline.steps
         for index in at:
             targets, step = smooth[:, index], int(sweep.steps[index])
-            moved = makes_progress(losses, targets, baseline.runs.noise)
+            moved = makes_progress(losses, targets, runs.noise(horizon))
             found = ratios(steps, reached, targets, moved, horizon=step)
-            ratio, censored = median_ratio(found, cap=baseline.runs.budget / step)
+            ratio, censored = median_ratio(found, cap=runs.cap(found, step))
             # With few evaluations, the nearest of the common shares.
             share = float(SHARES[np.abs(SHARES - step / horizon).argmin()])
             rows.append(

@@ -73,7 +73,7 @@ def after_equal_steps(task: TaskComparison) -> tuple[EqualSteps, ...]:
     if task.saturated or not task.learnable:
         return ()
     horizon = min(outcome.cell.horizon for outcome in outcomes)
-    theirs, learns = envelope.sweep, envelope.runs.progress
+    theirs, learns = envelope.sweep, envelope.runs.progress(task.horizon)
     end = int(np.searchsorted(theirs.steps, horizon))
     if end >= len(theirs.steps) or theirs.steps[end] != horizon:
         return ()

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from velodrome.results.analyses.summary import stopped_early
+from velodrome.results.speedup.definitions import definition_of
 from velodrome.results.speedup.overtasks import Sample
 from velodrome.results.speedup.stats import (
     FEW_TASKS,
@@ -169,7 +171,13 @@ def headline_table(found: Sequence[Headline]) -> pd.DataFrame:
 
 
 def definition_median(summary: pd.DataFrame, label: str, *, name: str) -> Aggregate:
-    """Return the median speedup in steps by one definition, saturated tasks left out."""
+    """Return the median speedup in steps by one definition, saturated tasks left out.
+
+    There is none by a definition that needs the budget if some sweep stopped before: the others
+    are the tasks that took long.
+    """
+    if definition_of(name).needs_budget and stopped_early(summary).any():
+        return Aggregate(float("nan"))
     mine = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
     ratio = mine[f"speedup_steps_{name}"].to_numpy(float)
     known = ~np.isnan(ratio)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from velodrome.results.analyses.tuning import at_edge, point_learns, point_text, rate_of
 from velodrome.results.speedup.comparison import TaskComparison
@@ -19,7 +20,8 @@ from velodrome.results.store.curves import Sweep, seed_mean
 
 COLUMNS = (
     "index", "task", "family", "data", "provenance", "optimizer", "label", "status",
-    "saturated", "baseline_progress", "candidate_progress", "notes", "steps", "budget", "seeds",
+    "saturated", "baseline_progress", "candidate_progress", "notes", "steps", "budget", "sweep_end",
+    "decided", "seeds",
     "seeds_diverged", "paired", "best_rate", "best_rate_at_edge", "best_rate_at_budget",
     "best_rate_at_budget_at_edge", "best_point", "candidate_point", "candidate_point_at_edge",
     "initial_train", "baseline_train", "baseline_train_at_budget", "candidate_train",
@@ -35,8 +37,10 @@ COLUMNS = (
 """Columns of the summary.
 
 ``*_progress`` says whether that side makes progress; see ``velodrome.results.speedup.progress``.
-``steps`` is the candidate's horizon N, ``budget`` the baseline's last step. ``best_rate`` has the
-lowest seed-mean loss at N, ``best_rate_at_budget`` at the budget; ``*_at_edge`` says that some
+``steps`` is the candidate's horizon N, ``budget`` the baseline's. ``sweep_end`` is where its sweep
+stopped, and ``decided`` says whether a longer one would change no speedup. ``best_rate`` has the
+lowest seed-mean loss at N, ``best_rate_at_budget`` at the budget; columns at the budget are blank
+where the sweep stopped before. ``*_at_edge`` says that some
 number of that point is at an end of its grid, so that a better one may lie outside. Where the best
 one makes no progress there is none, and no edge. ``best_point`` and ``candidate_point`` name all
 that is swept at the best point of either side after N steps, and are blank without a sweep.
@@ -57,6 +61,12 @@ makes progress, the speedups are.
 def table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Put rows of :func:`task_rows` into a table with all columns."""
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
+
+
+def stopped_early(summary: pd.DataFrame) -> Bool[np.ndarray, " row"]:
+    """Return in which rows the baseline's sweep stopped before its budget."""
+    end, budget = (summary[name].to_numpy(float) for name in ("sweep_end", "budget"))
+    return end < budget
 
 
 def task_rows(task: TaskComparison) -> list[dict[str, object]]:
@@ -81,7 +91,8 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
     }
     if task.whole is not None:
         row |= _baseline_losses(task.whole, task.heldout, cell.horizon)
-        row["baseline_progress"] = task.whole.runs.progress
+        row["baseline_progress"] = task.whole.runs.progress(task.horizon)
+        row |= {"sweep_end": task.whole.runs.end, "decided": task.decided}
         if outcome.compared:
             row["candidate_progress"] = outcome.progress
         if outcome.speedups and outcome.train is not None:
@@ -94,35 +105,38 @@ def _baseline_losses(
 ) -> dict[str, object]:
     sweep, nothing = baseline.sweep, float("nan")
     # Evaluations of the candidate, also when it failed: they decide how the baseline is smoothed.
-    until = _until(sweep, horizon)
-    rates = baseline.rates(until)
-    at_budget, at_horizon = best_point(rates), best_point(rates[:, :until])
+    until = sweep.evaluations(horizon)
+    rates, noise = baseline.rates(until), baseline.runs.noise(horizon)
+    at_horizon = best_point(rates[:, :until])
+    at_budget = best_point(rates) if baseline.runs.whole else None
 
     row: dict[str, object] = {"trials": len(rates), "best_point": ""}
     for name, point, end in (
         ("best_rate", at_horizon, until), ("best_rate_at_budget", at_budget, len(sweep.steps)),
     ):  # fmt: skip
-        known = point_learns(sweep, baseline.smoothed(until), point, end, baseline.runs.noise)
+        if point is None:
+            continue
+        known = point_learns(sweep, baseline.smoothed(until), point, end, noise)
         row[name] = rate_of(sweep.points[point]) if known else nothing
         row[f"{name}_at_edge"] = known and at_edge(sweep.points, point)
         if name == "best_rate" and known:
             row["best_point"] = point_text(sweep.points, point)
     row |= {
-        "initial_train": rates[at_budget, 0],
+        "initial_train": rates[at_horizon, 0],
         "baseline_train": rates[at_horizon, until - 1],
-        "baseline_train_at_budget": rates[at_budget, -1],
+        "baseline_train_at_budget": nothing if at_budget is None else rates[at_budget, -1],
     }
     if heldout is not None:
-        end = _until(heldout, horizon)
+        end = heldout.evaluations(horizon)
         smooth = baseline.definition.smooth_baseline(heldout.losses, candidate_evaluations=end)
         means = seed_mean(smooth, heldout.present)
         row |= {
-            "initial_heldout": means[at_budget, 0],
+            "initial_heldout": means[at_horizon, 0],
             # Only if it was evaluated after just as many steps as the candidate.
             "baseline_heldout": means[at_horizon, end - 1]
             if heldout.steps[end - 1] == horizon
             else nothing,
-            "baseline_heldout_at_budget": means[at_budget, -1],
+            "baseline_heldout_at_budget": nothing if at_budget is None else means[at_budget, -1],
         }
     return row
 
@@ -147,7 +161,7 @@ def _speedups(outcome: Outcome) -> dict[str, object]:
     row: dict[str, object] = {
         "seeds": len(found.seeds),
         "seeds_diverged": found.seeds_diverged,
-        "cap": found.cap,
+        "cap": outcome.cap,
         "candidate_trials": 1 if outcome.train is None else len(outcome.train.points),
     }
     heldout = outcome.heldout_speedup
@@ -164,8 +178,3 @@ def _speedups(outcome: Outcome) -> dict[str, object]:
             f"diverged_{name}": speedup.diverged,
         }
     return row
-
-
-def _until(sweep: Sweep, step: int) -> int:
-    """Return how many evaluations there are up to ``step``."""
-    return max(1, int(np.searchsorted(sweep.steps, step, side="right")))

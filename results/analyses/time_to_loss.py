@@ -44,8 +44,10 @@ def time_rows(task: TaskComparison, timings: Mapping[str, Timing]) -> list[dict[
     rates, steps = baseline.rates(task.evaluations), baseline.sweep.steps
     curves: list[tuple[str, str, np.ndarray, np.ndarray]] = [
         (base.label, base.id, steps, envelope(rates)[None]),
-        (SINGLE.format(base.label), base.id, steps, envelope(rates, kind="single")[None]),
     ]
+    if baseline.runs.whole:
+        single = envelope(rates, kind="single")[None]
+        curves.append((SINGLE.format(base.label), base.id, steps, single))
     end = min((o.cell.horizon for o in outcomes), default=int(steps[-1]))
     best = float(curves[0][3][0, max(0, int(np.searchsorted(steps, end, side="right")) - 1)])
     for outcome in outcomes:

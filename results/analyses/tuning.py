@@ -57,16 +57,18 @@ def expected_best(losses: Float[np.ndarray, "*lead trial"]) -> Float[np.ndarray,
 def sensitivity_rows(task: TaskComparison) -> list[dict[str, object]]:
     """Return last losses of every point of every sweep on a task; see :data:`SENSITIVITY_COLUMNS`.
 
-    The baseline's are those at the end of its budget and at the candidates' horizons; none if
-    planned runs of it are missing.
+    The baseline's are those at the candidates' horizons, and at the end of its budget if all rates
+    went there; none if planned runs of it are missing.
     """
     rows: list[dict[str, object]] = []
     if task.baseline is None or not task.envelopes:
         return rows
-    noise = task.envelopes["default"].runs.noise
+    noise = task.envelopes["default"].runs.noise(task.horizon)
     if task.whole is not None and len(task.whole.sweep.points) > 1:
         smooth = task.whole.smoothed(task.evaluations)
-        horizons = {o.cell.horizon for o in task.outcomes} | {task.baseline.horizon}
+        horizons = {o.cell.horizon for o in task.outcomes}
+        if not task.whole.runs.raced:
+            horizons.add(task.baseline.horizon)
         for steps in sorted(horizons):
             rows += _rows(task, task.baseline.label, task.whole.sweep, smooth, steps, noise)
     for outcome in task.outcomes:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from velodrome.foundation.text import plural
+from velodrome.results.store.baseline_mode import BaselineMode
 
 DATA_KINDS = {
     "real": "real data",
@@ -30,6 +31,9 @@ class Context:
       data: Kinds of data used, in words.
       labels: Candidates' labels, with the weights of the learned ones, in a fixed order.
       tasks: Planned tasks.
+      mode: How far the baseline's sweep was run.
+      stopped: Tasks on which it stopped before its budget.
+      undecided: Those of them on which a longer sweep could change a speedup.
       baseline_ran: Whether there is any run of the baseline; without one there are no speedups.
       meta_training: Its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
     """
@@ -45,6 +49,9 @@ class Context:
     data: str
     labels: tuple[str, ...]
     tasks: int
+    mode: BaselineMode = BaselineMode()
+    stopped: int = 0
+    undecided: int = 0
     baseline_ran: bool = True
     meta_training: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,7 +70,8 @@ class Context:
         """One line for captions."""
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
-        ran = f"{self.baseline}{sweep}, {self.budget:,} steps"
+        fewer = f"; fewer on {self.stopped} of {plural(self.tasks, 'task')}" if self.stopped else ""
+        ran = f"{self.baseline}{sweep}, {self.budget:,} steps ({self.mode}{fewer})"
         return (
             f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
             f"{ran if self.baseline_ran else f'no runs of {self.baseline}'}; "
@@ -88,6 +96,7 @@ def as_long(context: Context) -> str:
     As in ``Adam was run 5 times as long``.
     """
     how = "as long" if context.multiple == 1 else f"{times(context.multiple)[:-1]} times as long"
+    how = f"up to {how}" if context.stopped else how
     return f"{context.baseline} was run {how}"
 
 

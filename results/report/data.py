@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from velodrome.results.analyses.overhead import overhead_table
 from velodrome.results.analyses.profiles import profiles
 from velodrome.results.analyses.reference import Reference
 from velodrome.results.analyses.reference_comparison import published_rows, published_table
-from velodrome.results.analyses.summary import table, task_rows
+from velodrome.results.analyses.summary import stopped_early, table, task_rows
 from velodrome.results.analyses.time_to_loss import TIME_COLUMNS, time_rows
 from velodrome.results.analyses.tuning import (
     SENSITIVITY_COLUMNS,
@@ -115,7 +115,11 @@ class ReportData:
                 yield name, self.with_provenance(found)
 
     def with_provenance(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add the kind of data, of each task where there are tasks: files are read alone too."""
+        """Add the baseline's mode, and the kind of data, of each task where there are tasks.
+
+        Files are read alone too.
+        """
+        table = table.assign(baseline_mode=str(self.context.mode))
         if "provenance" in table:
             return table
         if "task" not in table:
@@ -250,7 +254,9 @@ def _results(task: TaskComparison, rows: list[dict]) -> list[TaskResult]:
 
 def _split(found: Speedup, resamples: SeedResamples) -> SplitResult:
     with np.errstate(divide="ignore"):
-        seeds = np.log2(np.minimum(found.per_seed, found.cap))
+        cap = min(resamples.cap_log2, float(np.log2(found.cap)))
+        seeds = np.minimum(np.log2(found.per_seed), cap)
+    resamples = replace(resamples, cap_log2=cap)
     return SplitResult(found.ratio, found.censored == "right", seeds, resamples)
 
 
@@ -293,6 +299,8 @@ def _context(
     horizons = [cell.horizon for cell in store.plan.cells]
     steps = protocol.get("steps") or min(horizons, default=0)
     budget = max(horizons, default=steps)
+    each = summary.drop_duplicates("index")
+    stopped = stopped_early(each)
     return Context(
         suite=str(store.manifest["suite"].get("name")),
         protocol=protocol,
@@ -305,6 +313,9 @@ def _context(
         data=data_text(kinds or [store.manifest.get("data")]),
         labels=tuple(dict.fromkeys(summary["label"])),
         tasks=tasks,
+        mode=store.baseline_mode,
+        stopped=int(stopped.sum()),
+        undecided=int((stopped & each["decided"].eq(False).to_numpy(bool)).sum()),
         baseline_ran=any(cell.shards for cell in baselines),
         meta_training=costs_by_label(store.manifest, listed),
     )

@@ -43,8 +43,8 @@ def learning_curves(
       Rows of ``series`` "rate" (seed mean of one baseline rate), "envelope", "best" (the rate
       with the lowest loss at the budget), "seed" (one candidate seed) and "published" (the envelope
       of ``reference`` for the task's name, up to our budget). Losses from a divergence on are left
-      out; "envelope" and "best" of an incomplete sweep too. At most ``points`` evaluations of
-      each, evenly chosen.
+      out; "envelope" and "best" of an incomplete sweep too, and "best" if the sweep stopped before
+      its budget. At most ``points`` evaluations of each, evenly chosen.
     """
     name = {"index": task.task.index, "task": task.task.label}
     parts: list[pd.DataFrame] = []
@@ -66,8 +66,9 @@ def learning_curves(
         for point, curve in zip(envelope.sweep.points, rates, strict=True):
             add("rate", baseline, steps, curve, rate=rate_of(point))
         if not task.incomplete:
-            best = best_point(rates)
-            add("best", baseline, steps, rates[best], rate=rate_of(envelope.sweep.points[best]))
+            if envelope.runs.whole:
+                best = best_point(rates)
+                add("best", baseline, steps, rates[best], rate=rate_of(envelope.sweep.points[best]))
             add("envelope", baseline, envelope.steps, envelope.curve(task.evaluations))
         published = reference and reference.envelopes.get(str(name["task"]))
         if published:

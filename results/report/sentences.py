@@ -122,6 +122,8 @@ def definition_lines(data: ReportData) -> list[str]:
     for name, definition in DEFINITIONS.items() if data.context.labels else ():
         medians = "; ".join(_median_by(data, label, name) for label in data.context.labels)
         warning = caveat(name, steps=data.context.steps, eval_every=data.context.eval_every)
+        if definition.needs_budget and data.context.stopped:
+            warning = "only a sweep to the budget has it (--baseline exhaustive)"
         lines.append(
             f"{name}: median in steps {medians}. {definition.summary[0].upper()}"
             f"{definition.summary[1:]}.{f' Beware: {warning}.' if warning else ''}"
@@ -169,10 +171,32 @@ def count_lines(data: ReportData) -> list[str]:
         *_unpaired_lines(data),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {as_long(context)}. >= marks "
         "values, aggregates and ends of intervals that are at least this much.",
+        *_mode_lines(data),
         *_same_task_lines(data),
         *_left_out_lines(data),
         *(data.counts_of(label) for label in context.labels),
     ]
+
+
+def _mode_lines(data: ReportData) -> Iterator[str]:
+    """Say what it means that the sweep stopped before its budget."""
+    context = data.context
+    if not context.stopped:
+        return
+    yield (
+        f"{context.baseline}'s sweep ({context.mode}) stopped before its budget on "
+        f"{context.stopped} of {plural(context.tasks, 'task')}, on {context.undecided} of them "
+        "before all losses were reached. Where they were, under all draws of seeds and on both "
+        "splits, a longer sweep would give the same speedups and intervals. What else it had not "
+        "reached (along a run, on the way to the best loss, by paper at short horizons) is at "
+        "least that far."
+    )
+    if context.mode.rates:
+        yield (
+            f"The rates raced: after each stage the best {context.mode.rates} went on, and those "
+            "about to join them. A rate that would have come from behind is missed, which makes a "
+            "speedup too large."
+        )
 
 
 def _interval_lines(data: ReportData) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from velodrome.results.analyses.headline import FASTER_THAN, ratio_text, share_text
+from velodrome.results.analyses.summary import stopped_early
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.data import ReportData, Row
 from velodrome.results.speedup.speedup import format_ratio
@@ -36,6 +37,7 @@ def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> T
     header = ["task", "family", *(["optimizer"] if many else [])]
     header += [f"{baseline}'s best rate", *(["own best point"] if swept else []), "start"]
     header += [f"{baseline} loss", "loss"]
+    stopped = bool(stopped_early(summary).any())
     losses = ["initial_train", "baseline_train", "candidate_train"]
     speedups = {"steps": ("steps", "default"), "seconds": ("seconds", "default")}
     if full:
@@ -51,11 +53,13 @@ def task_table(summary: pd.DataFrame, *, baseline: str, full: bool = False) -> T
             *([best_text(row, "candidate_point")] if swept else []),
             *(loss_text(row[name]) for name in losses),
             *(speedup_text(row, unit, name) for unit, name in speedups.values()),
+            *([sweep_text(row)] if stopped else []),
             str(row["status"]),
         ]
         for row in summary.to_dict("records")
     ]
-    return TextTable([*header, *speedups, "status"], rows)
+    sweep = [f"{baseline}'s sweep"] if stopped else []
+    return TextTable([*header, *speedups, *sweep, "status"], rows)
 
 
 def headline_table(data: ReportData) -> TextTable:
@@ -176,6 +180,11 @@ def speedup_text(row: Row, unit: str, definition: str) -> str:
         return NOTHING
     diverged = row[f"diverged_{definition}"] is True
     return format_ratio(float(ratio), censored=row[f"censored_{definition}"], diverged=diverged)
+
+
+def sweep_text(row: Row) -> str:
+    """Return how far the baseline's sweep went in a row of the summary: ``3N``, ``1.25N``."""
+    return NOTHING if np.isnan(row["sweep_end"]) else f"{row['sweep_end'] / row['steps']:.4g}N"
 
 
 def loss_text(value: object) -> str:

@@ -18,9 +18,12 @@ from velodrome.results.store.curves import Sweep, seed_mean
 class BaselineRuns:
     """The baseline's sweep, and what is computed of it once.
 
+    What a run of N steps is compared by (progress, noise, saturation, the grid of ``paper``) is
+    judged within N steps or set by the budget, so it does not depend on how far the sweep went.
+
     Attributes:
-      planned: Planned steps, which are more than the last evaluated one only if every run
-        diverged before its end.
+      planned: The budget, which is more than the last evaluated step if the sweep stopped before,
+        or if every run diverged.
     """
 
     sweep: Sweep
@@ -28,6 +31,7 @@ class BaselineRuns:
     _smoothed: dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]] = field(
         default_factory=dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]], repr=False
     )
+    _noise: dict[int, SweepNoise] = field(default_factory=dict[int, SweepNoise], repr=False)
 
     def __post_init__(self) -> None:
         check_axis(self.sweep, "the baseline")
@@ -37,14 +41,51 @@ class BaselineRuns:
         return self.sweep.horizon if self.planned is None else self.planned
 
     @cached_property
-    def noise(self) -> SweepNoise:
-        """How much a loss must fall on this task for it not to be noise."""
-        return SweepNoise.of(self.sweep.losses)
+    def end(self) -> int:
+        """How far the sweep is known: to the budget also where every run has diverged."""
+        going = np.isfinite(self.sweep.losses[:, :, -1]).any()
+        return self.sweep.horizon if going else self.budget
 
-    @cached_property
-    def progress(self) -> bool:
-        """Whether some rate makes progress on most of its seeds."""
-        return sweep_makes_progress(self.sweep.losses, self.sweep.present, self.noise)
+    @property
+    def whole(self) -> bool:
+        """Whether the sweep went to its budget."""
+        return self.end >= self.budget
+
+    @property
+    def raced(self) -> bool:
+        """Whether some rates were dropped before the end."""
+        return bool((self.sweep.ends[self.sweep.present] < self.sweep.horizon).any())
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of a run to the budget."""
+        steps = self.sweep.steps
+        every = int(steps[1] - steps[0]) if len(steps) > 1 else self.budget
+        return -(-self.budget // max(every, 1)) + 1
+
+    def noise(self, horizon: int) -> SweepNoise:
+        """Return how much a loss must fall on this task for it not to be noise."""
+        if horizon not in self._noise:
+            losses = self.sweep.losses[:, :, : self.sweep.evaluations(horizon)]
+            self._noise[horizon] = SweepNoise.of(losses, evaluations=self.evaluations)
+        return self._noise[horizon]
+
+    def progress(self, horizon: int) -> bool:
+        """Return whether some rate makes progress on most of its seeds.
+
+        It may make it within the whole sweep; what is noise is judged within the horizon.
+        """
+        sweep, noise = self.sweep, self.noise(horizon)
+        within = sweep.evaluations(horizon)
+        return sweep_makes_progress(sweep.losses, sweep.present, noise, within=within)
+
+    def cap(self, found: Float[np.ndarray, "*values"], horizon: int) -> float:
+        """Return the largest speedup that could be observed, where +inf was not reached.
+
+        If all was reached, a longer sweep would have found the same: that is the budget's. If not,
+        more is not known than how far the sweep went.
+        """
+        return float((self.end if np.isinf(found).any() else self.budget) / horizon)
 
     def smoothed(
         self, definition: Definition, evaluations: int

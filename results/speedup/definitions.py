@@ -41,11 +41,27 @@ class Definition:
         """Whether the first value of a moving average weighs no more than any other."""
         return self.name != "paper"
 
-    def grid(self, steps: Steps) -> Steps:
-        """Return the steps at which the envelope is taken, from those of the evaluations."""
-        if not 0 < self.points < len(steps):
+    def grid(self, steps: Steps, *, budget: int, evaluations: int) -> Steps:
+        """Return the steps at which the envelope is taken, from those of the evaluations.
+
+        ``budget`` and ``evaluations`` are those of a sweep that does not stop before.
+        """
+        if not 0 < self.points < evaluations:
             return steps
-        return np.linspace(float(steps[0]), float(steps[-1]), self.points)
+        spaced = np.linspace(float(steps[0]), float(budget), self.points)
+        return spaced[spaced <= steps[-1]]
+
+    def decides(self, horizon: int) -> bool:
+        """Return whether a sweep has to go on until this definition has its answer.
+
+        Not for ``paper`` where it means little, see :func:`caveat`: it would double some sweeps.
+        """
+        return not self.needs_budget and (self.name != "paper" or horizon >= PAPER_MIN_STEPS)
+
+    @property
+    def needs_budget(self) -> bool:
+        """Whether a sweep that stops before its budget says nothing by this definition."""
+        return self.envelope == "single"
 
     def decay(self, candidate_evaluations: int) -> float:
         """Return the decay per evaluation of the baseline's moving average.

@@ -61,6 +61,26 @@ class Outcome:
         """Whether its runs stand beside all those of the baseline, with a speedup or without."""
         return bool(self.speedups) or self.status == "no progress"
 
+    @property
+    def cap(self) -> float:
+        """The largest default speedup that could be observed, under any draw of the seeds."""
+        cap, draws = self.speedups["default"].cap, self.resamples
+        # Equal logarithms are of equal caps, which rounding may hide.
+        lower = draws is not None and draws.cap_log2 < np.log2(cap)
+        return float(np.exp2(draws.cap_log2)) if draws is not None and lower else cap
+
+    @property
+    def answered(self) -> bool:
+        """Whether the baseline has reached all losses: on both splits, under all draws of seeds.
+
+        Definitions that cannot decide are left aside, see ``Definition.decides``.
+        """
+        horizon = self.cell.horizon
+        found = [s for name, s in self.speedups.items() if DEFINITIONS[name].decides(horizon)]
+        found += [self.heldout_speedup] if self.heldout_speedup else []
+        draws = [table for table in (self.resamples, self.heldout_resamples) if table]
+        return all(s.reached for s in found) and not any(t.censored.any() for t in draws)
+
 
 def outcome_of(
     cell: Cell,
@@ -93,17 +113,18 @@ def outcome_of(
         notes.append(reason)
     if found.seeds_diverged and not found.diverged:
         notes.append(f"{found.seeds_diverged} of {len(found.seeds)} seeds diverged")
-    if found.censored == "left" and default.runs.progress:
+    learns = default.runs.progress(cell.horizon)
+    if found.censored == "left" and learns:
         why = "ends no lower than the untrained network"
         notes.append(why if found.progress else "makes no progress")
-    elif not default.runs.progress and found.ratio > 0:
+    elif not learns and found.ratio > 0:
         notes.append("makes progress where no rate of the baseline does: a bound")
     if not np.isfinite(default.sweep.seed_mean()[:, -1]).any():
         notes.append("every rate of the baseline diverged")
     status: Status = "ok"
     if found.diverged:
         status = "diverged"
-    elif not default.runs.progress and found.ratio == 0:
+    elif not learns and found.ratio == 0:
         status = "no progress"
     elif saturated:
         status = "saturated"

@@ -37,7 +37,7 @@ class _Draws:
     @cached_property
     def raised(self) -> _Draws | None:
         """These draws with right-censored seeds far above all others; None without any."""
-        censored = [table.log2 >= table.cap_log2 for table in self._tables]
+        censored = [table.censored for table in self._tables]
         if not any(found.any() for found in censored):
             return None
         tables = [

@@ -20,7 +20,7 @@ curves of Adam (the next lowest falls by 1.1%); losses in float32 resolve about 
 """
 # Upper quartile of the difference of two draws from a normal distribution, over its deviation.
 _QUARTILE = 0.6745 * np.sqrt(2)
-_LOWEST = 0.1
+_LOWEST_ONE_IN = 10
 # Noise estimated from M moves is raised by 1 + _FEW_MOVES / M: with 15 rates, one seed and three
 # evaluations, under 5% of what is only noise is then taken for progress.
 _FEW_MOVES = 30
@@ -54,13 +54,18 @@ class SweepNoise:
     multiple: float
 
     @classmethod
-    def of(cls, losses: Float[np.ndarray, "point seed eval"]) -> SweepNoise:
-        """Pool the moves of all rates and seeds; a few of them tell little, and count for more."""
+    def of(
+        cls, losses: Float[np.ndarray, "point seed eval"], *, evaluations: int = 0
+    ) -> SweepNoise:
+        """Pool the moves of all rates and seeds; a few of them tell little, and count for more.
+
+        ``evaluations`` are those of a whole run, if the losses are only its beginning.
+        """
         with np.errstate(invalid="ignore"):  # inf - inf: after a divergence
             moves = np.diff(losses[..., 1:], axis=-1)
         moves = moves[np.isfinite(moves)]
-        evaluations = losses.shape[0] * losses.shape[-1]
-        multiple = max(LEAST_MULTIPLE, 2 * float(np.sqrt(np.log(evaluations))))
+        lowest_of = losses.shape[0] * max(evaluations, losses.shape[-1])
+        multiple = max(LEAST_MULTIPLE, 2 * float(np.sqrt(np.log(lowest_of))))
         if not moves.size:
             return cls(0.0, multiple)
         rise = float(np.quantile(moves, 0.75, method="inverted_cdf"))
@@ -97,12 +102,17 @@ def sweep_makes_progress(
     losses: Float[np.ndarray, "point seed eval"],
     present: Bool[np.ndarray, "point seed"],
     noise: SweepNoise,
+    *,
+    within: int,
 ) -> bool:
     """Return whether most seeds of some rate make progress, for long enough to be no accident.
 
-    A tenth of a run's evaluations must be that low: not only the last ones, because a rate may
-    diverge, and losses that are held out rise again.
+    As many evaluations must be that low as are a tenth of the first ``within``, those up to the
+    candidates' horizon. A run's own noise is judged there too, so that a longer sweep makes
+    progress wherever a shorter one does. The low ones need not be the last: a rate may diverge,
+    and losses that are held out rise again.
     """
-    low = np.quantile(losses, _LOWEST, axis=-1, method="inverted_cdf")
-    moved = (makes_progress(losses, low, noise) & present).sum(axis=1)
-    return bool((2 * moved > present.sum(axis=1)).any())
+    with np.errstate(invalid="ignore"):  # inf - inf: absent, or lost before the first step
+        limit = losses[..., 0] - least_fall(losses[..., :within], noise)
+    low = (losses < limit[..., None]).sum(axis=-1) >= -(-within // _LOWEST_ONE_IN)
+    return bool((2 * (low & present).sum(axis=1) > present.sum(axis=1)).any())

@@ -43,12 +43,17 @@ class SeedResamples:
       log2: Log2 speedup of every drawn candidate seed, -inf when it diverged; censored values
         stand at the cap.
       probability: Probability of each draw; they sum to 1.
-      cap_log2: Log2 of the largest speedup that can be observed.
+      cap_log2: Log2 of the largest speedup that could be observed, see ``BaselineRuns.cap``.
     """
 
     log2: Float[np.ndarray, "draw seed"]
     probability: Float[np.ndarray, " draw"]
     cap_log2: float
+
+    @property
+    def censored(self) -> Bool[np.ndarray, "draw seed"]:
+        """Which values the baseline had not reached."""
+        return self.log2 >= self.cap_log2
 
 
 def multisets(count: int) -> tuple[Int[np.ndarray, "draw seed"], Float[np.ndarray, " draw"]]:
@@ -87,11 +92,10 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
     of initialisation and data order; otherwise the two sides are drawn independently, see
     ``MAX_PAIRS``.
     """
-    sweep, definition, noise = baseline.sweep, baseline.definition, baseline.runs.noise
+    sweep, definition, noise = baseline.sweep, baseline.definition, baseline.runs.noise(horizon)
     check_comparable(sweep, candidate)
     targets = final_losses(candidate, definition, horizon=horizon)
     moved = makes_progress(candidate.losses, targets, noise)
-    cap = float(baseline.runs.budget / horizon)
     if paired(candidate, sweep):
         theirs, probability = multisets(len(candidate.seeds))
         ours = theirs
@@ -106,7 +110,8 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
             distinct,
             kind=definition.envelope,
             onto=baseline.onto,
-        )
+        ),
+        horizon,
     )
     result = np.empty((len(theirs), len(candidate.seeds)))
     for row, (at, seeds) in enumerate(zip(where.ravel(), theirs, strict=True)):
@@ -119,6 +124,7 @@ def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int
             curves = np.broadcast_to(curve, (len(seeds), len(curve)))
             learned = makes_progress(curves, chosen, noise)
         result[row] = ratios(baseline.steps, reached[at], chosen, learned, horizon=horizon)
+    cap = baseline.runs.cap(result, horizon)
     with np.errstate(divide="ignore"):
         return SeedResamples(np.log2(np.minimum(result, cap)), probability, math.log2(cap))
 

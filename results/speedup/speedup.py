@@ -35,7 +35,9 @@ class Speedup:
         diverged had done well.
       per_seed: Ratio of each candidate seed, in the order of ``seeds``.
       progress: Whether most seeds of the candidate made progress.
-      cap: Budget of the baseline over the candidate's horizon.
+      reached: Whether the baseline has reached every loss that the ratio comes from.
+      cap: The largest speedup that could be observed: the baseline's budget over the candidate's
+        horizon, or where its sweep stopped if it had not reached a loss by then.
       point: Index of the candidate's grid point (0 if it has no sweep).
     """
 
@@ -46,6 +48,7 @@ class Speedup:
     seeds: tuple[int, ...]
     seeds_diverged: int
     progress: bool
+    reached: bool
     cap: float
     point: int
     definition: str
@@ -94,7 +97,8 @@ def speedup(
       candidate: Its lanes up to its horizon, evaluated at the same steps.
       definition: ``"default"``, ``"paper"`` or ``"strict"``.
       horizon: The candidate's planned steps; needed if all its lanes may have ended early.
-      budget: The baseline's planned steps; needed for the same reason.
+      budget: The baseline's planned steps; needed for the same reason, and if its sweep stopped
+        before.
 
     Raises:
       StoreError: A side is empty, or they were evaluated at different steps.
@@ -129,7 +133,10 @@ class BaselineEnvelope:
     @property
     def steps(self) -> Steps:
         """Steps of :meth:`curve`."""
-        return self.definition.grid(self.sweep.steps)
+        runs = self.runs
+        return self.definition.grid(
+            self.sweep.steps, budget=runs.budget, evaluations=runs.evaluations
+        )
 
     @property
     def onto(self) -> Resampling | None:
@@ -141,12 +148,14 @@ class BaselineEnvelope:
         rates, kind = self.rates(evaluations), self.definition.envelope
         return envelope(rates, kind=kind, onto=self.onto if onto is None else onto)
 
-    def to_beat(self, reached: Float[np.ndarray, "*draw eval"]) -> Float[np.ndarray, "*draw eval"]:
+    def to_beat(
+        self, reached: Float[np.ndarray, "*draw eval"], horizon: int
+    ) -> Float[np.ndarray, "*draw eval"]:
         """Return what candidates are compared with: +inf where the baseline makes no progress.
 
         Its first loss is that of an untrained network, which no candidate should be credited for.
         """
-        return reached if self.runs.progress else np.full_like(reached, np.inf)
+        return reached if self.runs.progress(horizon) else np.full_like(reached, np.inf)
 
     def speedup_of(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
         """Return the candidate's speedup; see :func:`speedup`."""
@@ -154,22 +163,24 @@ class BaselineEnvelope:
         horizon = candidate.horizon if horizon is None else horizon
         targets = final_losses(candidate, self.definition, horizon=horizon)
         point = chosen_point(targets, candidate.present)
-        reached, steps = self.to_beat(self.curve(len(candidate.steps))), self.steps
-        present, noise = candidate.present[point], self.runs.noise
+        reached, steps = self.to_beat(self.curve(len(candidate.steps)), horizon), self.steps
+        present, noise = candidate.present[point], self.runs.noise(horizon)
         targets = targets[point][present]
         moved = makes_progress(candidate.losses[point][present], targets, noise)
         progress = most(moved)
         per_seed = ratios(steps, reached, targets, moved, horizon=horizon)
-        cap = float(self.runs.budget / horizon)
         diverged = ~np.isfinite(targets)
         if self.definition.seeds == "mean-curve":
             mean = np.array([targets.mean()])
             curve = candidate.losses[point][present].mean(axis=0, keepdims=True)
             moved = makes_progress(curve, mean, noise)
-            ratio = float(ratios(steps, reached, mean, moved, horizon=horizon)[0])
+            found = ratios(steps, reached, mean, moved, horizon=horizon)
+            cap, ratio = self.runs.cap(found, horizon), float(found[0])
             lost = bool(diverged.any())
             right = bool(np.isinf(ratio))
         else:
+            found = per_seed
+            cap = self.runs.cap(found, horizon)
             ratio, right = median_ratio(per_seed, cap=cap)
             # Whether it would not be 0 if the diverged seeds had not diverged.
             kept = np.where(diverged, np.inf, per_seed)
@@ -183,6 +194,7 @@ class BaselineEnvelope:
             seeds=tuple(s for s, there in zip(candidate.seeds, present, strict=True) if there),
             seeds_diverged=int(diverged.sum()),
             progress=progress,
+            reached=not bool(np.isinf(found).any()),
             cap=cap,
             point=point,
             definition=self.definition.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,6 +10,9 @@ from jaxtyping import Bool, Float, Int
 from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.plan import Hyperparameters
+
+FOREVER = int(np.iinfo(np.int64).max)
+"""How far a run is known that has diverged: it stays lost, however long it goes on."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,12 @@ class Curves:
         values[np.logical_or.accumulate(bad, axis=1)] = np.inf
         return values
 
+    def ends(self) -> Int[np.ndarray, " lane"]:
+        """Return the last step up to which each lane is known; see :data:`FOREVER`."""
+        diverged = [x.diverged_at is not None or x.status == "diverged" for x in self.lanes]
+        last = np.where(np.isfinite(self.values), self.steps, 0).max(axis=1, initial=0)
+        return np.where(diverged, FOREVER, last)
+
     def sweep(self) -> Sweep:
         """Rearrange the lanes into axes (point, seed, eval)."""
         points: dict[str, Hyperparameters] = {}
@@ -92,15 +101,16 @@ class Curves:
         seeds = self.seeds
         losses = np.full((len(order), len(seeds), len(self.steps)), np.inf)
         present = np.zeros((len(order), len(seeds)), dtype=bool)
-        for lane, curve in zip(self.lanes, self.losses(), strict=True):
+        ends = np.full(present.shape, FOREVER)
+        for lane, curve, end in zip(self.lanes, self.losses(), self.ends(), strict=True):
             where = order.index(lane.point), seeds.index(lane.seed)
             if present[where]:
                 raise StoreError(
                     f"two lanes have seed {lane.seed} and hyperparameters {lane.point}: "
                     "a cell holds each run once"
                 )
-            losses[where], present[where] = curve, True
-        return Sweep(self.steps, losses, tuple(points[p] for p in order), seeds, present)
+            losses[where], present[where], ends[where] = curve, True, end
+        return Sweep(self.steps, losses, tuple(points[p] for p in order), seeds, present, ends)
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,7 @@ class Sweep:
       points: Hyperparameters of each grid point, ascending in their values.
       seeds: Ascending.
       present: Whether the run (point, seed) is in the store.
+      ends: How far it is known; :data:`FOREVER` where it is absent.
     """
 
     steps: Int[np.ndarray, " eval"]
@@ -120,6 +131,7 @@ class Sweep:
     points: tuple[Hyperparameters, ...]
     seeds: tuple[int, ...]
     present: Bool[np.ndarray, "point seed"]
+    ends: Int[np.ndarray, "point seed"]
 
     @property
     def diverged(self) -> Bool[np.ndarray, "point seed"]:
@@ -131,12 +143,14 @@ class Sweep:
         """The last evaluated step."""
         return int(self.steps[-1])
 
+    def evaluations(self, step: int) -> int:
+        """Return how many evaluations there are up to a step, at least 1."""
+        return max(1, int(np.searchsorted(self.steps, step, side="right")))
+
     def until(self, step: int) -> Sweep:
         """Return the runs cut after ``step``."""
         keep = self.steps <= step
-        return Sweep(
-            self.steps[keep], self.losses[:, :, keep], self.points, self.seeds, self.present
-        )
+        return replace(self, steps=self.steps[keep], losses=self.losses[:, :, keep])
 
     def seed_mean(self) -> Float[np.ndarray, "point eval"]:
         """Average over the seeds that are present; one diverged seed makes it +inf from there."""

@@ -75,6 +75,7 @@ class Manifest(_Manifest, total=False):
     protocol: ProtocolRecord
     plan_hash: str | None
     data: str | None
+    baseline_mode: str
     command: str | None
     created: str | None
     versions: Mapping[str, str]

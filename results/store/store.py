@@ -26,6 +26,7 @@ import numpy as np
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.results.store import shard_file, validation
+from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.cell import Cell, ShardRecord, planned_cells
 from velodrome.results.store.json_files import (
     Json,
@@ -174,6 +175,11 @@ class Store:
     def baseline(self) -> str:
         """The name of the baseline."""
         return self.manifest.get("protocol", {}).get("baseline", "adam")
+
+    @property
+    def baseline_mode(self) -> BaselineMode:
+        """How far its sweep is run."""
+        return BaselineMode.parse(self.manifest.get("baseline_mode", "exhaustive"))
 
     # Writing
 

@@ -178,7 +178,7 @@ def make(
         start = 2.0 + 0.6 * (index % 4)
         floor = 0.0 if index in saturated else 0.2 * start
         if index in saturated:
-            base_tau = steps * multiple / 6
+            base_tau = steps / 5
         rows: dict[str, list[np.ndarray]] = {k: [] for k in ("lane", "step", "value", "split")}
         metadata_lanes = []
         for lane in shard["lanes"]:

@@ -13,7 +13,7 @@ from velodrome.results.report.figures.style import series_styles
 from velodrome.results.report.page.chart import Chart, chart
 from velodrome.results.report.page.tables import Cell, Column, PageTable, loss, point, ratio
 from velodrome.results.report.sentences import edge_text
-from velodrome.results.report.tables import any_sweep
+from velodrome.results.report.tables import any_sweep, sweep_text
 
 STATUS_MEANING = {
     "ok": "has a speedup",
@@ -161,6 +161,9 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{row['label']}: {row['notes']}."
         if row["candidate_point_at_edge"] is True:
             yield f"{row['label']}: {edge_text('candidate_point')}."
+    if any(row["sweep_end"] < row["budget"] for row in rows):
+        decided = "decided" if all(row["decided"] for row in rows) else "not decided yet"
+        yield f"The baseline's sweep stopped at {sweep_text(rows[0])}: {decided}."
     for name in ("best_rate", "best_rate_at_budget"):
         if any(row[f"{name}_at_edge"] is True for row in rows):
             yield f"{edge_text(name).capitalize()}."

@@ -110,7 +110,7 @@ def test_a_baseline_that_never_ran_gives_no_ceiling(tmp_path: Path):
     assert "; no runs of Adam; " in line and "learning rates" not in line
     assert lines == ["There are no speedups: Adam, the baseline, has not been run."]
     line, lines = said("partly", [("adam", 0)])
-    assert "; Adam over 2 learning rates, 250 steps; " in line
+    assert "; Adam over 2 learning rates, 250 steps (exhaustive); " in line
     assert any("cannot exceed 5x: Adam was run 5 times as long" in line for line in lines)
 
 

@@ -42,7 +42,7 @@ def test_noise_of_the_initialisation_is_no_speedup(definition: str):
     adam = np.linspace(STARTS, np.array(STARTS) - 1e-6, 101).T  # at its best rate, 1e-7
     found = speedup(curves(adam, rates=[1e-7]), curves(still), definition=definition)
     assert found.ratio == 0 and not found.progress and found.censored == "left"
-    assert not BaselineRuns(curves(adam, rates=[1e-7]).sweep()).progress
+    assert not BaselineRuns(curves(adam, rates=[1e-7]).sweep()).progress(20)
     # Who learns where Adam does not has won, by at least what the budget can show.
     learned = curves(np.linspace(STARTS, np.array(STARTS) - 0.02, 21).T)
     won = speedup(curves(adam, rates=[1e-7]), learned, definition=definition)
@@ -77,7 +77,8 @@ def test_noise_is_no_progress_and_a_fall_is(evaluations: int, seeds: int):
         losses = 2.3 + rng.normal(0, 0.02, (15, seeds, evaluations))
         losses[:, :, 0] = losses[0, :, 0]
         losses[4] -= fall * np.linspace(0, 1, evaluations)  # a single rate learns
-        return sweep_makes_progress(losses, present, SweepNoise.of(losses))
+        noise = SweepNoise.of(losses)
+        return sweep_makes_progress(losses, present, noise, within=evaluations)
 
     assert sum(progress(0.0) for _ in range(200)) <= 10
     assert sum(progress(1.0) for _ in range(200)) >= 190

@@ -88,7 +88,7 @@ def test_paper_takes_the_envelope_at_512_steps():
     assert unlike
     # As many evaluations as that, or fewer, are all taken.
     steps = np.arange(512)
-    assert DEFINITIONS["paper"].grid(steps) is steps
+    assert DEFINITIONS["paper"].grid(steps, budget=511, evaluations=512) is steps
 
 
 def test_a_diverged_candidate_is_zero_and_flagged():

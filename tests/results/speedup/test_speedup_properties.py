@@ -103,7 +103,8 @@ def test_censoring_says_exactly_what_is_known(race_, name: str):
     longer = np.concatenate([baseline, np.full((4, 3), 0.0)], axis=1)
     again = speedup(curves(longer, rates=RATES2), curves(candidate), definition=name)
     before, after = (BaselineRuns(curves(x, rates=RATES2).sweep()) for x in (baseline, longer))
-    if name == "strict" or before.progress != after.progress:
+    horizon = candidate.shape[1] - 1
+    if name == "strict" or before.progress(horizon) != after.progress(horizon):
         return  # another rate may be the best one, or Adam learns after all
     if found.censored == "no":
         assert again.ratio == pytest.approx(found.ratio)

@@ -169,14 +169,10 @@ class ArrayWorker:
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Save, before the time is over; submitit calls it, and queues the result."""
-        from submitit.helpers import (  # noqa: PLC0415 - optional
-            DelayedSubmission,  # pyright: ignore[reportMissingImports]
-        )
-
         self._stop()
         if self._thread is not None:
             self._thread.join(GRACE_SECONDS + 5)
-        return DelayedSubmission(ArrayWorker(self._settings))
+        return _import_submitit().helpers.DelayedSubmission(ArrayWorker(self._settings))
 
     def _stop(self) -> None:
         if self._engine is not None:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import jax
 
-from velodrome.foundation.errors import PlanError, StoreError, UnknownNameError
+from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
-from velodrome.results.store.claims import Claims
 from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
@@ -34,7 +33,6 @@ from velodrome.suites.running.store_setup import (
     announcements,
     look_into_store,
     open_store,
-    take_up,
 )
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import free_memory, usable_cores
@@ -106,8 +104,8 @@ def run(
     Args:
       suite: A suite, or the name of one: registered, a JSON file of a suite or of tasks, or
         ``path/to/file.py:object``.
-      out: The store: a directory, new or of an earlier call. It holds one suite under one
-        protocol, both as the arguments below change them.
+      out: The store: a directory, new or of earlier calls. Runs that it has are not trained
+        again, whatever they were asked for with; runs that stopped earlier go on.
       optimizers: Names; default: the suite's.
       seeds: Repetitions; default: the suite's.
       steps: Updates that each candidate makes; default: the suite's.
@@ -132,9 +130,8 @@ def run(
         parts themselves. Without it any number of calls, on any machines that see ``out``, share
         the work: each takes what is left and what no other is working on.
       timing: Whether to measure the seconds of a step too, after the training.
-      rerun_changed: Whether to move results of code, weights or data that have changed since into
-        ``out/replaced``, and to run these again; all others stay. Otherwise such a store is
-        refused.
+      rerun_changed: Whether to run again what the store has of code, weights or data that have
+        changed since; the old results stay beside the new ones. Otherwise such a store is refused.
       dry_run: Only say what would be done, and how far ``out`` is if it exists; nothing is
         written.
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
@@ -148,8 +145,7 @@ def run(
 
     Raises:
       KeyboardInterrupt: After Ctrl-C, once the running shards are saved.
-      StoreError: ``out`` holds another suite or protocol, or optimizers, data or weights that
-        have changed since; or ``rerun_changed`` is set while another run is at work in it.
+      StoreError: ``out`` has results of optimizers, data or weights that have changed since.
       PlanError: Nothing can be run as asked.
       DataError: Data are missing, have no hash, or are not what their data set declares.
       SpecError: An argument is not allowed.
@@ -204,26 +200,22 @@ def run(
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if Store.exists(out):
-            lines.insert(-1, describe_store(look_into_store(loaded, out, plan)))
+            there = look_into_store(loaded, out, plan)
+            lines.insert(-1, describe_store(there, chosen.protocol))
         # What is asked for goes to the standard output; reports about work do not.
         say = print if progress == "auto" else display.say
         for line in [*lines[:-1], *notes, lines[-1]]:
             say(line)
         return RunResult(out, cells, dry_run=True)
     check_data(chosen)
-    store = open_store(loaded, out, plan)
-    with exclusive_directory(store.directory, patience=_PATIENCE):
-        if rerun_changed and (held := Claims(store.directory).held()):
-            raise StoreError(
-                f"another run is at work in {store.directory} ({held[0].host}, process "
-                f"{held[0].pid}); results are moved away only when none is: stop it first."
-            )
-        notes += take_up(store, loaded, plan, rerun_changed=rerun_changed)
+    Store.exists(out)  # before anything is made, if it is a file
+    with exclusive_directory(out, patience=_PATIENCE):
+        store, told = open_store(loaded, out, plan, rerun_changed=rerun_changed)
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
     jobs = part_of(jobs, shard)
-    for note in (*notes, *announcements(store, backend)):
+    for note in (*notes, *told, *announcements(store, backend)):
         display.say(note)
     display.begin(store.plan, jobs)
     try:

@@ -54,13 +54,13 @@ def run(
     """Train the tasks of a suite with its optimizers, and store the curves.
 
     You can interrupt it at any time: the same command resumes it, and the curves are those of an
-    undisturbed run. A store holds one suite under one protocol. The exit status is 1 if some runs
-    failed or are not in the store; the others are kept. Results on stand-in data say so everywhere,
-    and never mix with others.
+    undisturbed run. Ask for more in the same directory, and only what is missing is trained. The
+    exit status is 1 if some runs failed or are not in the store; the others are kept. Results on
+    stand-in data say so everywhere, and never mix with others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
-      out: The store: a directory, new or from an earlier call.
+      out: The store: a directory, new or from earlier calls, also with other arguments.
       optimizers: Names with commas between. Default: the suite's.
       seeds: Repetitions. Default: the suite's.
       steps: Updates that each optimizer makes. Default: the suite's.
@@ -81,8 +81,8 @@ def run(
         RAY_ADDRESS, else Ray is started here.
       shard: Only one of N parts of the work, such as 2/8, for your own scheduler. Default: any
         number of runs, on all machines that see the store, share what is left.
-      rerun_changed: Move results of code, weights or data that have changed since into the store's
-        folder `replaced`, and run these again. Default: such a store is refused.
+      rerun_changed: Run again what the store has of code, weights or data that have changed since;
+        the old results stay beside the new ones. Default: such a store is refused.
       dry_run: Only say what would be trained, and about how long it would take: cells, shards,
         time, memory, disk, missing data, and how far an existing store is.
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome

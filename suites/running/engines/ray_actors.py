@@ -92,6 +92,7 @@ class RayEngine:
         count = min(count, max(1, len(jobs)))
         memory = max((job.memory_bytes for job in jobs), default=0) + _BASE_BYTES
         settings = {
+            "question": store.question.partition("-")[2],
             "suite": self.suite.to_json(),
             "directory": str(store.directory.resolve()),
             "files": _small_files(store.directory),
@@ -209,10 +210,11 @@ class Actor:
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         for name, content in settings["files"].items():
             atomic_write_bytes(self._directory / name, content)
-        checkpoints = Path(settings["directory"]) / "checkpoints"
-        if _small_files(Path(settings["directory"])) == settings["files"]:  # the folder is shared
-            checkpoints.mkdir(exist_ok=True)
-            (self._directory / "checkpoints").symlink_to(checkpoints)
+        there = Path(settings["directory"])
+        if _small_files(there) == settings["files"]:  # the folder is shared
+            for name in ("checkpoints", "states"):
+                (there / name).mkdir(exist_ok=True)
+                (self._directory / name).symlink_to(there / name)
         self._settings = settings
         self._runner: ShardRunner | None = None
         self._stop = threading.Event()
@@ -224,7 +226,7 @@ class Actor:
         try:
             loaded = LoadedSuite.of(Suite.from_json(self._settings["suite"]))
             self._runner = ShardRunner(
-                Store.open(self._directory),
+                Store.open(self._directory, question_name=self._settings["question"]),
                 loaded,
                 checkpoint_seconds=self._settings["checkpoint_seconds"],
             )

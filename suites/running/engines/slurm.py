@@ -91,6 +91,7 @@ class SlurmEngine:
             settings,
             {
                 "directory": str(store.directory.resolve()),
+                "question": store.question.partition("-")[2],
                 "suite": self.suite.to_json(),
                 "jobs": [vars(job) for job in jobs],
                 "since": since,
@@ -189,7 +190,8 @@ class ArrayWorker:
                 since=settings["since"],
             )
             jobs = [Job(**job) for job in settings["jobs"]]
-            self._engine.run(Store.open(settings["directory"]), jobs, _Log())
+            store = Store.open(settings["directory"], question_name=settings["question"])
+            self._engine.run(store, jobs, _Log())
         except KeyboardInterrupt:
             pass  # asked to stop; all is saved
         except BaseException as error:  # raised again by the main thread

@@ -30,17 +30,18 @@ SUITE = dataclasses.replace(
 
 def make_store(directory: Path) -> Store:
     loaded = LoadedSuite.of(SUITE)
-    return open_store(loaded, directory, make_plan(loaded))
+    return open_store(loaded, directory, make_plan(loaded))[0]
 
 
 def test_an_actor_does_a_job_in_a_store_of_its_own_and_returns_the_files(tmp_path: Path):
     suite = SUITE.override(steps=20, seeds=1)
     loaded = LoadedSuite.of(suite)
-    store = open_store(loaded, tmp_path / "there", make_plan(loaded))
+    store, _ = open_store(loaded, tmp_path / "there", make_plan(loaded))
     (job, *_), _ = jobs_left(store, suite, {}, timing=False)
     for directory in (tmp_path / "there", tmp_path / "elsewhere"):
         actor = Actor(
             {
+                "question": store.question.partition("-")[2],
                 "suite": suite.to_json(),
                 "directory": str(directory),
                 "files": _small_files(tmp_path / "there"),
@@ -49,7 +50,8 @@ def test_an_actor_does_a_job_in_a_store_of_its_own_and_returns_the_files(tmp_pat
         )
         assert actor.check() == ""
         files, stopped, failure = actor.do(vars(job))
-        assert (list(files), stopped, failure) == ([f"shards/{job.id}.parquet"], False, None)
+        assert (stopped, failure) == (False, None)
+        assert f"shards/{job.id}.parquet" in files
         assert actor.progress()[0] == 1.0
         actor.stop()
         assert actor.do(vars(job)) == ({}, True, None)

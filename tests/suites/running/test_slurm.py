@@ -53,7 +53,7 @@ def test_preempted_workers_are_queued_again_and_change_no_bit(tmp_path: Path):
     suite = load_suite("smoke").override(steps=2000, seeds=1, learning_rates=[1e-3])
     run(suite, tmp_path / "inline", workers=0, timing=False, progress="silent")
     out, loaded = tmp_path / "slurm", LoadedSuite.of(suite)
-    store = open_store(loaded, out, make_plan(loaded))
+    store, _ = open_store(loaded, out, make_plan(loaded))
     jobs, _ = jobs_left(store, suite, {}, timing=False)
 
     def preempt() -> None:

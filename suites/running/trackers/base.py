@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, cast, runtime_checkable
 
 import pandas as pd
 
@@ -92,7 +92,7 @@ trackers: Registry[Factory | ExperimentTracker] = Registry(
     "tracker", group="velodrome.trackers", check=_check
 )
 for _name, _class in (("wandb", "Wandb"), ("mlflow", "Mlflow"), ("tensorboard", "TensorBoard")):
-    _target = f"velodrome.suites.running.trackers.{_name}:{_class}Tracker"
+    _target = f"velodrome.suites.running.trackers.{_name}_tracker:{_class}Tracker"
     trackers.register_lazy(_name, _target)
 trackers.complete()
 
@@ -111,7 +111,7 @@ def _make(name: str) -> ExperimentTracker:
     head, _, text = name.partition(":")
     known = head in trackers.names()
     found = trackers.get(head if known else name)
-    made = found if _follows(found) else found(text if known else "")
+    made = found if _follows(found) else cast(Factory, found)(text if known else "")
     if not _follows(made):
         raise VelodromeError(
             f"{name!r} made {type(made).__name__}, which has not on_start, on_curve and on_end."
@@ -119,5 +119,5 @@ def _make(name: str) -> ExperimentTracker:
     return made
 
 
-def _follows(value: object) -> bool:
+def _follows(value: object) -> TypeGuard[ExperimentTracker]:
     return isinstance(value, ExperimentTracker) and not isinstance(value, type)

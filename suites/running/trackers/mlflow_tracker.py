@@ -52,9 +52,9 @@ class MlflowTracker:
         """Log all steps of a run."""
         now = int(datetime.now(UTC).timestamp() * 1000)
         metrics = [
-            self._entities.Metric(str(name), float(value), now, int(step))
+            self._entities.Metric(str(name), value, now, step)
             for name, column in curve.items()
-            for step, value in column.items()
+            for step, value in zip(curve.index.tolist(), column.tolist(), strict=True)
             if not math.isnan(value)
         ]
         number = self._run(run)

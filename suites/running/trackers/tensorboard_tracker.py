@@ -37,14 +37,14 @@ class TensorBoardTracker:
         folder.mkdir(parents=True, exist_ok=True)
         now = time.time()
         # The name has the first step: the parts of a run that was continued stay beside each other.
-        path = folder / f"events.out.tfevents.{int(curve.index.min()):09d}.{run.id}"
+        path = folder / f"events.out.tfevents.{min(curve.index.tolist()):09d}.{run.id}"
         file = EventFile(path, started=now)
         try:
             for name, column in curve.items():
                 split, _, metric = str(name).partition(" ")
-                for step, value in column.items():
+                for step, value in zip(curve.index.tolist(), column.tolist(), strict=True):
                     if not math.isnan(value):
-                        file.add(f"{split}/{metric}", float(value), int(str(step)), at=now)
+                        file.add(f"{split}/{metric}", value, step, at=now)
         finally:
             file.close()
 

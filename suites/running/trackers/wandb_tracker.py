@@ -50,9 +50,9 @@ class WandbTracker:
             resume="allow",
             reinit="create_new",
         ) as logged:
-            for step, row in zip(curve.index, curve.to_dict("records"), strict=True):
+            for step, row in zip(curve.index.tolist(), curve.to_dict("records"), strict=True):
                 known = {str(name): value for name, value in row.items() if not math.isnan(value)}
-                logged.log(known, step=int(step))
+                logged.log(known, step=step)
 
     def on_end(self) -> None:
         pass

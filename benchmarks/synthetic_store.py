@@ -113,6 +113,12 @@ def _plan(
             swept = optimizer.name == "adam"
             horizon = steps * (multiple if swept else 1)
             cell = content_hash([task.hash, vars(optimizer), horizon, seeds])[:16]
+            points = [{"learning_rate": rate} for rate in RATES] if swept else [{}]
+            lanes = tuple(
+                Lane(seed * len(points) + at, seed, point)
+                for seed in range(seeds)
+                for at, point in enumerate(points)
+            )
             cells.append(
                 PlannedCell(
                     id=cell,
@@ -122,15 +128,13 @@ def _plan(
                     batch_size=1,
                     data=DataRef("synthetic", "0", "synthetic"),
                     cost=StepCost(1, 1, 1, 1, 1, 1, 1),
-                    batching=Batching("sequential", 1, len(RATES) if swept else 1),
+                    batching=Batching("sequential", 1, len(points)),
+                    lanes=lanes,
                 )
             )
-            points = [{"learning_rate": rate} for rate in RATES] if swept else [{}]
             for seed in range(seeds):
-                lanes = tuple(
-                    Lane(seed * len(points) + at, seed, point) for at, point in enumerate(points)
-                )
-                shards.append(Shard(f"{cell}-{seed}", cell, "sequential", 0, 0, lanes))
+                mine = lanes[seed * len(points) : (seed + 1) * len(points)]
+                shards.append(Shard(f"{cell}-{seed}", cell, "sequential", 0, 0, mine, horizon))
     return Plan("synthetic", "synthetic", {"backend": "cpu"}, tuple(cells), tuple(shards))
 
 

@@ -29,8 +29,7 @@ from velodrome.results.store.store import Store
 
 SUMS = "SHA256SUMS"
 """Hashes of all other files, in the format of ``sha256sum``."""
-STORE_FILES = ("manifest.json", "plan.json", "suite.json")
-STORE_FOLDERS = ("shards", "timings", "failures")
+STORE_FOLDERS = ("questions", "shards", "timings", "failures")
 REPORT_FILES = (
     "index.html", "report.md", "headline.csv", "summary.csv", "speedup_steps.svg",
     "speedup_seconds.svg",
@@ -73,15 +72,20 @@ def refresh(directory: Path) -> None:
         drawn = written.directory
         for file in REPORT_FILES:
             shutil.copyfile(drawn / file, directory / file)
+    sign(directory)
+
+
+def sign(directory: Path) -> None:
+    """Write the hashes of all files of a published folder."""
     lines = [f"{sha256_file(directory / path)}  {path}\n" for path in _paths(directory)]
     atomic_write_text(directory / SUMS, "".join(lines))
 
 
 def published_stores(directory: Path) -> list[Path]:
     """Return the stores in a published folder: itself, or the folders in it that are one."""
-    if (directory / "manifest.json").is_file():
+    if Store.exists(directory):
         return [directory]
-    return sorted(path.parent for path in directory.glob("*/manifest.json"))
+    return sorted(path for path in directory.iterdir() if path.is_dir() and Store.exists(path))
 
 
 def _check_complete(store: Path) -> None:
@@ -99,8 +103,6 @@ def _check_complete(store: Path) -> None:
 
 def _copy(store: Path, copy: Path) -> None:
     copy.mkdir(parents=True)
-    for file in STORE_FILES:
-        shutil.copyfile(store / file, copy / file)
     for folder in STORE_FOLDERS:
         if (store / folder).is_dir():
             shutil.copytree(store / folder, copy / folder)

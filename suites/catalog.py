@@ -18,6 +18,8 @@ from velodrome.foundation.errors import (
 from velodrome.foundation.files import resolved
 from velodrome.foundation.place import Place
 from velodrome.foundation.registry import Registry
+from velodrome.results.store.question import FOLDER as QUESTIONS
+from velodrome.results.store.question import KIND as QUESTION_KIND
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.published.tasks import group_of, published_tasks, refuse_missing
 from velodrome.suites.suite import KIND, Suite
@@ -160,10 +162,9 @@ def _call(name: str, function: Callable[[], object]) -> object:
 
 
 def _from_file(path: Path) -> Suite:
-    if resolved(path / "suite.json").is_file():
-        raise SpecError(
-            "suite", str(path), f"a file; this is a store, its suite is {path / 'suite.json'}"
-        )
+    if resolved(path / QUESTIONS).is_dir():
+        allowed = f"a file; this is a store; each file in {path / QUESTIONS} has a suite"
+        raise SpecError("suite", str(path), allowed)
     try:
         content = json.loads(resolved(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -178,6 +179,8 @@ def _from_file(path: Path) -> Suite:
         allowed = f"a JSON file, such as `velodrome sample` writes ({error})"
         raise SpecError("suite", str(path), allowed) from error
     kind = content.get("kind") if isinstance(content, dict) else None
+    if kind == QUESTION_KIND and isinstance(content.get("suite"), dict):
+        return Suite.from_json(content["suite"])
     if kind == TASKS_KIND:
         return Suite(name=path.stem, tasks=tuple(load_specs(path)), protocol=DEFAULT_PROTOCOL)
     if kind != KIND:

@@ -31,9 +31,11 @@ from .results.report.notebook import figures as figures
 from .results.report.notebook import read_results as read_results
 from .results.report.write import report as report
 from .results.speedup.speedup import speedup as speedup
+from .results.store.selection import Selection as Selection
 from .results.store.store import Store as Store
 from .suites.catalog import load_suite as load_suite
 from .suites.protocol import Protocol as Protocol
+from .suites.running.convert import compact as compact
 from .suites.running.run import run as run
 from .suites.suite import Suite as Suite
 from .suites.training.train import train as train

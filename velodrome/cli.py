@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Train the tasks of a suite with its optimizers; resumable.",
     "status": "Show how far a store is, and who works in it.",
     "report": "Draw tables, figures, and a page from stores of results.",
+    "compact": "Pack the many files of a store into few, or convert an older store.",
     "export": "Write results for other programs: tables, LaTeX, TensorBoard.",
     "compare": "Compare two stores of one suite.",
     "reference": "Fetch the published curves of Adam, for comparison with ours.",

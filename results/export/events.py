@@ -18,7 +18,7 @@ from velodrome.foundation.tensorboard import EventFile, require_tensorboard
 from velodrome.results.export.stored import ShardRows
 from velodrome.results.report.context import data_text
 from velodrome.results.speedup.outcome import median_seconds
-from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.plan import LaneInfo
 from velodrome.results.store.records import Timing
 
 MOST_POINTS = 1_000

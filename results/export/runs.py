@@ -9,8 +9,9 @@ import pyarrow as pa
 from velodrome.foundation.canonical import canonical_json
 from velodrome.results.analyses.tuning import rate_of
 from velodrome.results.export.stored import ShardRows
-from velodrome.results.store.cell import Cell, ShardRecord
-from velodrome.results.store.curves import LaneInfo
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.plan import LaneInfo, Run
+from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -58,7 +59,8 @@ RUNS = pa.schema(
 
 ``status`` is ``ok``, ``diverged`` (at step ``diverged_at``), ``failed`` or ``missing``. Runs are
 computed in shards; ``shard_seconds`` is the time of all ``shard_runs`` runs of one, evaluations
-included. ``version`` and ``identity`` (its weights, for one that is learned) are the optimizer's.
+included; of a run that was continued, the last one's. ``version`` and ``identity`` (its weights,
+for one that is learned) are the optimizer's.
 """
 
 
@@ -77,24 +79,18 @@ def run_table(store: Store, cells: Iterable[Cell]) -> pa.Table:
     for cell in cells:
         names = [str(failure.get("shard")) for failure in cell.failures]
         failed = [store.plan.shard(name).lanes for name in names if store.plan.has_shard(name)]
-        rows += _runs(cell, {_id(LaneInfo(**vars(lane))) for lanes in failed for lane in lanes})
+        rows += _runs(cell, {lane.run for lanes in failed for lane in lanes})
     return pa.Table.from_pylist(rows, schema=RUNS)
 
 
-def _runs(cell: Cell, failed: Collection[tuple[str, int]]) -> list[dict[str, object]]:
-    found: dict[tuple[str, int], tuple[LaneInfo, str, ShardRecord | None]] = {}
-    for shard in cell.shards:
-        for lane in shard.lanes:
-            found.setdefault(_id(lane), (lane, lane.status, shard))
-    for lane in cell.planned:
-        status = "failed" if _id(lane) in failed else "missing"
-        found.setdefault(_id(lane), (lane, status, None))
-    runs = sorted(found.values(), key=lambda run: (_rate(run[0]) or 0.0, run[0].seed))
+def _runs(cell: Cell, failed: Collection[Run]) -> list[dict[str, object]]:
+    shards = {lane.run: shard for shard in cell.shards for lane in shard.lanes}
+    found = {lane.run: (lane, lane.status, shards[lane.run]) for lane in cell.lanes}
+    missing = [lane for lane in cell.planned if lane.run not in found]
+    runs: list[tuple[LaneInfo, str, ShardRecord | None]] = [*found.values()]
+    runs += [(lane, "failed" if lane.run in failed else "missing", None) for lane in missing]
+    runs.sort(key=lambda run: (_rate(run[0]) or 0.0, run[0].seed))
     return [_run(cell, *run) for run in runs]
-
-
-def _id(lane: LaneInfo) -> tuple[str, int]:
-    return lane.point, lane.seed
 
 
 def _rate(lane: LaneInfo) -> float | None:
@@ -117,7 +113,7 @@ def _run(cell: Cell, lane: LaneInfo, status: str, shard: ShardRecord | None) -> 
         "shard": shard.id if shard else None,
         "started": said.get("started"),
         "shard_seconds": float(seconds) if isinstance(seconds, int | float) else None,
-        "shard_runs": len(shard.lanes) if shard else None,
+        "shard_runs": len(shard.metadata["lanes"]) if shard else None,
         "device": (said.get("device") or {}).get("kind"),
     }
 

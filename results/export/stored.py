@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store.cell import Cell, ShardRecord
-from velodrome.results.store.curves import LaneInfo
-from velodrome.results.store.shard_file import read_table
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.plan import LaneInfo, Run
+from velodrome.results.store.shard import ShardRecord
 
 
 @dataclass(frozen=True)
 class ShardRows:
-    """Numbers of some runs of one cell.
+    """Numbers of some runs of one cell, whole.
 
     Attributes:
-      shard: Where they were read.
+      shard: Where they were read, or where they begin.
       lanes: The runs.
       run: For each row the position of its run in ``lanes``.
       table: Columns ``step``, ``split``, ``metric``, ``value``.
@@ -35,47 +35,49 @@ class ShardRows:
 def stored_rows(cells: Iterable[Cell]) -> Iterator[ShardRows]:
     """Read the shards of cells one after the other, each once; one is in memory at a time.
 
-    A damaged shard is reported to its store and left out. Where several stores have a run, the
-    first whole one is taken.
+    Where runs were continued, the shards that have them come together. A damaged shard is reported
+    to its store and left out.
 
     Raises:
       StoreError: A run has different losses in two stores.
     """
     for cell in cells:
-        _check_runs(cell)
-        seen: set[tuple[str, int]] = set()
-        for shard in sorted(cell.shards, key=lambda x: min(lane.lane for lane in x.lanes)):
+        if cell.copies:
+            for split in ("train", "heldout"):
+                cell.curves(split=split)  # compares the runs that are there more than once
+        for together in _groups(cell):
             try:
-                rows = _read(cell, shard)
+                yield _read(cell, together)
             except StoreError as error:
                 if cell.report is None:
                     raise
-                cell.report(shard.path, error)
-                continue
-            keys = [(lane.point, lane.seed) for lane in rows.lanes]
-            fresh = [key not in seen for key in keys]
-            seen.update(keys)
-            yield rows if all(fresh) else _only(rows, fresh)
+                cell.report(together[0].path, error)
 
 
-def _check_runs(cell: Cell) -> None:
-    keys = [(lane.point, lane.seed) for lane in cell.lanes]
-    if len(set(keys)) < len(keys):
-        for split in ("train", "heldout"):
-            cell.curves(split=split)  # compares the runs that are there more than once
+def _groups(cell: Cell) -> list[list[ShardRecord]]:
+    """Return the shards of a cell, together where they have the same runs."""
+    groups: list[tuple[set[Run], list[ShardRecord]]] = []
+    place = {lane.run: lane.lane for lane in cell.lanes}
+    for shard in sorted(cell.shards, key=lambda x: (x.begin, min(place[y.run] for y in x.lanes))):
+        runs = {lane.run for lane in shard.lanes}
+        joined = [group for group in groups if group[0] & runs]
+        groups = [group for group in groups if not group[0] & runs]
+        runs = runs.union(*(mine for mine, _ in joined))
+        groups.append((runs, [*(one for _, several in joined for one in several), shard]))
+    return [shards for _, shards in groups]
 
 
-def _read(cell: Cell, shard: ShardRecord) -> ShardRows:
-    table, lanes = read_table(shard.path), shard.lanes
-    numbers = pa.array([lane.lane for lane in lanes], pa.int32())
-    run = pc.call_function("index_in", [table["lane"]], pc.SetLookupOptions(numbers))
-    if run.null_count:
-        raise StoreError(f"{shard.path.name} has rows of lanes that its metadata does not list")
-    return ShardRows(cell, shard, lanes, run, table.drop_columns(["lane"]))
-
-
-def _only(rows: ShardRows, wanted: list[bool]) -> ShardRows:
-    keep = pa.array(wanted).take(rows.run)
-    return ShardRows(
-        rows.cell, rows.shard, rows.lanes, rows.run.filter(keep), rows.table.filter(keep)
-    )
+def _read(cell: Cell, shards: Sequence[ShardRecord]) -> ShardRows:
+    runs = {lane.run for shard in shards for lane in shard.lanes}
+    lanes = tuple(lane for lane in cell.lanes if lane.run in runs)
+    place = {lane.run: at for at, lane in enumerate(lanes)}
+    tables, of_row = [], []
+    for shard in shards:
+        table = shard.table()
+        numbers = pa.array([lane.lane for lane in shard.lanes], pa.int32())
+        at = pc.call_function("index_in", [table["lane"]], pc.SetLookupOptions(numbers))
+        places = pa.array([place[lane.run] for lane in shard.lanes], pa.int32())
+        of_row.append(places.take(at.combine_chunks()))
+        tables.append(table.drop_columns(["lane"]))
+    whole = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+    return ShardRows(cell, shards[0], lanes, pa.chunked_array(of_row), whole)

@@ -25,6 +25,7 @@ from velodrome.results.speedup.comparison import labelled_cells
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.json_files import Problem
 from velodrome.results.store.provenance import KEY
+from velodrome.results.store.selection import Selection
 from velodrome.results.store.store import Store
 
 PARTS = ("tables", "curves", "headline", "tensorboard")
@@ -57,6 +58,7 @@ def export(
     *,
     parts: Sequence[str] = DEFAULT_PARTS,
     formats: Sequence[str] = FORMATS[:1],
+    select: Selection | None = None,
     reference: Reference | None = None,
 ) -> ExportFiles:
     """Write the results of a store for other programs; files of the same names are replaced.
@@ -69,6 +71,7 @@ def export(
         every speedup; ``curves``: every number that was measured; ``headline``: as Markdown and
         LaTeX; ``tensorboard``: the curves as event files, which takes the extra ``tensorboard``.
       formats: Some of :data:`FORMATS`, for tables and curves.
+      select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes of the baseline, to compare it with; see
         ``velodrome.results.analyses.reference.load_reference``.
 
@@ -79,7 +82,7 @@ def export(
     """
     _check(parts, "part of an export", PARTS)
     _check(formats, "format of tables", FORMATS)
-    store = opened(directory)
+    store = opened(directory, select)
     target = store.directory / "export" if out is None else resolved(out)
     cells = labelled_cells(store)
     files = TableFiles(target, formats, _about(store, cells))

@@ -53,6 +53,7 @@ from velodrome.results.store.provenance import (
     spec_table,
     task_specs,
 )
+from velodrome.results.store.selection import Selection
 from velodrome.results.store.store import Store
 
 DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
@@ -164,13 +165,13 @@ def _kinds(rows: pd.DataFrame) -> str:
     return "+".join(sorted(set(rows["provenance"].dropna())))
 
 
-def opened(stores: StorePaths) -> Store:
+def opened(stores: StorePaths, select: Selection | None = None) -> Store:
     """Open stores for reading, several as one.
 
     Raises:
       StoreError: There is no readable store, or several do not belong together.
     """
-    return open_stores([stores] if isinstance(stores, str | os.PathLike) else stores)
+    return open_stores([stores] if isinstance(stores, str | os.PathLike) else stores, select)
 
 
 def collect(

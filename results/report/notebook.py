@@ -6,14 +6,21 @@ from velodrome.results.analyses.reference import Reference
 from velodrome.results.report.data import ReportData, StorePaths, collect, opened
 from velodrome.results.report.figures.contents import plots
 from velodrome.results.report.figures.figure import Plot
+from velodrome.results.store.selection import Selection
 
 
-def read_results(directory: StorePaths, *, reference: Reference | None = None) -> ReportData:
+def read_results(
+    directory: StorePaths,
+    *,
+    select: Selection | None = None,
+    reference: Reference | None = None,
+) -> ReportData:
     """Read everything that a report of a store says, and write nothing.
 
     Args:
       directory: The store; or several of the same tasks and protocol, with other optimizers or
         more seeds.
+      select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes, as for ``velodrome.report``.
 
     Returns:
@@ -23,7 +30,7 @@ def read_results(directory: StorePaths, *, reference: Reference | None = None) -
     Raises:
       StoreError: There is no readable store, or several do not belong together.
     """
-    return collect(opened(directory), reference=reference)
+    return collect(opened(directory, select), reference=reference)
 
 
 def figures(data: ReportData) -> dict[str, Plot]:

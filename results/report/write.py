@@ -16,6 +16,7 @@ from velodrome.results.report.figures.contents import plots
 from velodrome.results.report.figures.drawing import draw_all, processes_for
 from velodrome.results.report.page.build import build_page
 from velodrome.results.report.text import markdown, print_report
+from velodrome.results.store.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def report(
     directory: StorePaths,
     out: str | os.PathLike[str] | None = None,
     *,
+    select: Selection | None = None,
     reference: Reference | None = None,
 ) -> ReportFiles:
     """Draw the report of a store, from the store alone.
@@ -55,6 +57,7 @@ def report(
       directory: The store; or several of the same tasks and protocol, with other optimizers or
         more seeds.
       out: Where to write; by default ``report`` inside the (first) store.
+      select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes, to be drawn and compared with the baseline's; see
         ``velodrome.results.analyses.reference.load_reference``.
 
@@ -62,7 +65,7 @@ def report(
       StoreError: There is no readable store, or several do not belong together.
       VelodromeError: The files cannot be written.
     """
-    store = opened(directory)
+    store = opened(directory, select)
     target = store.directory / "report" if out is None else resolved(out)
     data = collect(store, reference=reference)
     drawing = list(plots(data))

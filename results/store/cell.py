@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store import shard_file
-from velodrome.results.store.curves import Curves, LaneInfo
+from velodrome.results.store.chain import Chain, Segment, chain, segments
+from velodrome.results.store.curves import Curves
 from velodrome.results.store.json_files import Report
-from velodrome.results.store.plan import DataRef, OptimizerRef, Plan, TaskRef
-from velodrome.results.store.records import Failure, ShardMetadata
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """A valid shard file: where it is and what it says about itself."""
-
-    path: Path
-    metadata: ShardMetadata
-
-    @property
-    def id(self) -> str:
-        return self.metadata["shard"]
-
-    @property
-    def cell(self) -> str:
-        """Id of the cell whose lanes it holds."""
-        return self.metadata["cell"]["id"]
-
-    @property
-    def lanes(self) -> tuple[LaneInfo, ...]:
-        return self.metadata["lanes"]
-
-    @property
-    def optimizer(self) -> OptimizerRef:
-        """The optimizer that was run; its label names the weights that were really used."""
-        return self.metadata["cell"]["optimizer"]
-
-    @property
-    def data(self) -> DataRef:
-        said = self.metadata["data"]
-        return DataRef(said["name"], said["content_hash"], said["provenance"])
+from velodrome.results.store.plan import (
+    DataRef,
+    LaneInfo,
+    OptimizerRef,
+    Plan,
+    PlannedCell,
+    Run,
+    TaskRef,
+)
+from velodrome.results.store.records import Failure
+from velodrome.results.store.shard import ShardRecord
 
 
 @dataclass(frozen=True)
@@ -55,8 +33,11 @@ class Cell:
       id: Its id in the plan.
       horizon: Training steps.
       data: What the runs were trained on; of a cell without results, what is planned.
-      planned: Every run that the plan asks for.
-      shards: The valid shards found; empty when nothing has been run.
+      planned: Every run that the question asks for.
+      lanes: The runs that are in the store, in this order.
+      shards: Those that the runs are read from, with the lanes that are taken from each. A run
+        that was continued is in several.
+      copies: Other shards with some of these runs, from further directories.
       failures: Records of the shards that failed.
       report: Called with a damaged file that was skipped.
     """
@@ -67,14 +48,11 @@ class Cell:
     horizon: int
     data: DataRef
     planned: tuple[LaneInfo, ...] = ()
+    lanes: tuple[LaneInfo, ...] = ()
     shards: tuple[ShardRecord, ...] = ()
+    copies: tuple[ShardRecord, ...] = ()
     failures: tuple[Failure, ...] = ()
     report: Report | None = field(default=None, repr=False)
-
-    @property
-    def lanes(self) -> tuple[LaneInfo, ...]:
-        """The runs that are in the store."""
-        return tuple(lane for shard in self.shards for lane in shard.lanes)
 
     @property
     def name(self) -> str:
@@ -99,38 +77,59 @@ class Cell:
           the arrays are empty.
 
         Raises:
-          StoreError: A file is damaged, and there is no store to report it to.
+          StoreError: A file is damaged, and there is no store to report it to; or a run has
+            different losses in two directories.
         """
-        parts = []
-        for shard in self.shards:
+        found = self._curves(self.shards, split, metric)
+        if self.copies:
+            self._compare(found, self._curves(self.copies, split, metric))
+        return found
+
+    def _curves(self, shards: Iterable[ShardRecord], split: str, metric: str) -> Curves:
+        parts: list[tuple[list[Run], np.ndarray, np.ndarray, np.ndarray]] = []
+        damaged: set[Run] = set()
+        for shard in shards:
+            runs = [lane.run for lane in shard.lanes]
             try:
-                parts.append(_rows(shard, split=split, metric=metric))
+                parts.append((runs, *shard.rows(split=split, metric=metric)))
             except StoreError as error:
                 if self.report is None:
                     raise
                 self.report(shard.path, error)
-        lanes = tuple(lane for infos, *_ in parts for lane in infos)
+                damaged.update(runs)
+        there = {run for runs, *_ in parts for run in runs} - damaged
+        lanes = tuple(lane for lane in self.lanes if lane.run in there)
+        place = {lane.run: at for at, lane in enumerate(lanes)}
         steps = np.unique(np.concatenate([p[2] for p in parts] or [np.empty(0, np.int32)]))
-        values = np.full((len(lanes), len(steps)), np.nan, dtype=np.float32)
-        start = 0
-        for infos, row, step, value in parts:
-            values[start + row, np.searchsorted(steps, step)] = value
-            start += len(infos)
-        return Curves(steps.astype(np.int64), values, lanes, split=split, metric=metric)
+        # The last row takes what is left out.
+        values = np.full((len(lanes) + 1, len(steps)), np.nan, dtype=np.float32)
+        for runs, row, step, value in parts:
+            rows = np.array([place.get(run, len(lanes)) for run in runs], np.int64)
+            values[rows[row], np.searchsorted(steps, step)] = value
+        return Curves(steps.astype(np.int64), values[:-1], lanes, split=split, metric=metric)
 
+    def _compare(self, ours: Curves, theirs: Curves) -> None:
+        place = {lane.run: row for row, lane in enumerate(ours.lanes)}
+        for row, lane in enumerate(theirs.lanes):
+            if lane.run not in place:
+                continue
+            at = np.searchsorted(ours.steps, theirs.steps)
+            pair = ours.values[place[lane.run], at], theirs.values[row]
+            if not np.array_equal(*pair, equal_nan=True):
+                step = int(np.flatnonzero(pair[0] != pair[1])[0])
+                self._refuse(
+                    lane, int(theirs.steps[step]), float(pair[0][step]), float(pair[1][step])
+                )
 
-def _rows(
-    shard: ShardRecord, *, split: str, metric: str
-) -> tuple[tuple[LaneInfo, ...], np.ndarray, np.ndarray, np.ndarray]:
-    """Return the lanes of a shard, and for each of its rows: position of the lane, step, value."""
-    lane, step, value = shard_file.read_rows(shard.path, split=split, metric=metric)
-    infos = shard.lanes
-    order = np.argsort([info.lane for info in infos])
-    numbers = np.array([info.lane for info in infos])[order]
-    at = np.minimum(np.searchsorted(numbers, lane), len(numbers) - 1)
-    if not np.array_equal(numbers[at], lane):
-        raise StoreError(f"{shard.path.name} has rows of lanes that its metadata does not list")
-    return infos, order[at], step, value
+    def _refuse(self, lane: LaneInfo, step: int, ours: float, theirs: float) -> None:
+        stores = sorted({str(one.path.parents[1]) for one in (*self.shards, *self.copies)})
+        raise StoreError(
+            f"{' and '.join(stores)} both have {self.label} on {self.task.label} with seed "
+            f"{lane.seed} and hyperparameters {lane.point}, and the losses differ "
+            f"({ours:.9g} and {theirs:.9g} at step {step}): a report holds each run once. Run the "
+            "other optimizers alone (`velodrome run --optimizers NAME`), or see `velodrome "
+            "compare` for what differs"
+        )
 
 
 def planned_cells(
@@ -139,36 +138,107 @@ def planned_cells(
     shards: Sequence[ShardRecord],
     failures: Mapping[str, Failure],
     report: Report,
+    heldout_every: int = 0,
+    partial: str = "",
 ) -> Iterator[Cell]:
     """Yield all planned cells in the plan's order, also those without any results.
 
     Args:
-      shards: Those that are in the store.
+      shards: Those that are in the store, of this question and of others.
       failures: Records by shard id.
       report: Called with a file that turns out to be damaged when its curves are read.
+      heldout_every: Updates between evaluations on the held-out split; 0 if that is not known.
+      partial: The optimizer whose runs count as well if they have not reached the horizon.
     """
     found: dict[str, list[ShardRecord]] = {}
     for shard in shards:
         found.setdefault(shard.cell, []).append(shard)
-    planned: dict[str, list[LaneInfo]] = {}
-    for entry in plan.shards:
-        planned.setdefault(entry.cell, []).extend(LaneInfo(**vars(lane)) for lane in entry.lanes)
     failed: dict[str, list[Failure]] = {}
-    for shard_id, record in failures.items():
+    for name, record in failures.items():
         cell_id = record.get("cell")
-        if not cell_id and plan.has_shard(shard_id):
-            cell_id = plan.shard(shard_id).cell
+        if not cell_id and plan.has_shard(name):
+            cell_id = plan.shard(name).cell
         failed.setdefault(str(cell_id), []).append(record)
     for cell in plan.cells:
-        mine = tuple(found.get(cell.id, ()))
+        mine = found.get(cell.id, [])
+        lanes, first, others = _gathered(
+            cell, mine, heldout_every, partial=partial == cell.optimizer.name
+        )
         yield Cell(
             id=cell.id,
+            # Its place in the suite of this question: it may have another one elsewhere.
             task=cell.task,
-            optimizer=mine[0].optimizer if mine else cell.optimizer,
+            optimizer=first[0].optimizer if first else cell.optimizer,
             horizon=cell.horizon,
-            data=mine[0].data if mine else cell.data,
-            planned=tuple(planned.get(cell.id, ())),
-            shards=mine,
+            data=first[0].data if first else cell.data,
+            planned=tuple(LaneInfo(x.seed, x.hyperparameters, lane=x.lane) for x in cell.lanes),
+            lanes=lanes,
+            shards=first,
+            copies=others,
             failures=tuple(failed.get(cell.id, ())),
             report=report,
         )
+
+
+def _gathered(
+    cell: PlannedCell, shards: Sequence[ShardRecord], heldout_every: int, *, partial: bool
+) -> tuple[tuple[LaneInfo, ...], tuple[ShardRecord, ...], tuple[ShardRecord, ...]]:
+    """Return the runs that are there, the shards to read them from, and shards with copies."""
+    places: dict[Path, list[ShardRecord]] = {}
+    for shard in shards:
+        places.setdefault(shard.path.parents[1], []).append(shard)
+    of_place = [segments(mine) for mine in places.values()]
+    lanes: list[LaneInfo] = []
+    taken: tuple[list[tuple[Segment, int]], list[tuple[Segment, int]]] = ([], [])
+    for lane in cell.lanes:
+        chains = [
+            chain(of_run[lane.run], cell.horizon, heldout_every=heldout_every)
+            for of_run in of_place
+            if lane.run in of_run
+        ]
+        chains = [one for one in chains if one.reached >= cell.horizon or (partial and one.reached)]
+        if not chains:
+            continue
+        lanes.append(_told(chains[0], lane.lane))
+        for copy, one in enumerate(chains):
+            taken[copy > 0].extend((segment, one.reached) for segment in one.segments)
+    first, others = (_views(some, cell.horizon, heldout_every) for some in taken)
+    return tuple(lanes), first, others
+
+
+def _told(found: Chain, number: int) -> LaneInfo:
+    last = found.segments[-1].lane
+    if last.diverged_at is not None and last.diverged_at > found.reached:
+        last = replace(last, status="ok", diverged_at=None)
+    return replace(last, lane=number)
+
+
+def _views(
+    taken: Sequence[tuple[Segment, int]], horizon: int, heldout_every: int
+) -> tuple[ShardRecord, ...]:
+    """Return the shards with only what is read of them; lanes of one keep their order."""
+    chosen: dict[tuple[Path, int | None, int], tuple[ShardRecord, set[int]]] = {}
+    for segment, reached in taken:
+        shard = segment.shard
+        key = shard.path, shard.group, reached
+        chosen.setdefault(key, (shard, set()))[1].add(segment.lane.lane)
+    views = []
+    for (_, _, reached), (shard, numbers) in chosen.items():
+        lanes = tuple(
+            replace(lane, status="ok", diverged_at=None)
+            if lane.diverged_at is not None and lane.diverged_at > reached
+            else lane
+            for lane in shard.metadata["lanes"]
+            if lane.lane in numbers
+        )
+        whole = shard.stop == horizon
+        views.append(
+            replace(
+                shard,
+                chosen=lanes,
+                until=None if whole else reached,
+                horizon=horizon,
+                heldout_every=0 if whole else heldout_every,
+            )
+        )
+    return tuple(views)

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store.plan import Hyperparameters
+from velodrome.results.store.plan import Hyperparameters, LaneInfo
 
 FOREVER = int(np.iinfo(np.int64).max)
 """How far a run is known that has diverged: it stays lost, however long it goes on."""
-
-
-@dataclass(frozen=True)
-class LaneInfo:
-    """One training run inside a shard.
-
-    Attributes:
-      seed: The repetition; optimizers of a suite share their seeds.
-      hyperparameters: What the sweep varies, for example ``{"learning_rate": 1e-3}``.
-      status: ``"ok"`` or ``"diverged"``.
-      diverged_at: The first step whose loss was not finite; None when there is none.
-      lane: Number in the cell.
-    """
-
-    seed: int
-    hyperparameters: Hyperparameters = field(default_factory=dict)
-    status: str = "ok"
-    diverged_at: int | None = None
-    lane: int = 0
-
-    @property
-    def point(self) -> str:
-        """Canonical JSON of the hyperparameters: equal for lanes of one grid point."""
-        return canonical_json(dict(self.hyperparameters))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from velodrome.foundation.typed import parse_json, read_as
 
 T = TypeVar("T")
 
+#: The schema of shards and of questions.
+SCHEMA = 1
+
 #: A JSON object, before it is read as one of the kinds in `records`.
 Json = Mapping[str, Any]
 
@@ -47,6 +50,19 @@ def checked(kind: type[T], content: object, path: Path, *, report: Report | None
         raise StoreError(f"{path} is damaged: {_short(error)}") from error
 
 
+def check_schema(found: object, *, what: str) -> None:
+    """Raise a `StoreError` unless ``found`` is the schema that this version reads."""
+    if type(found) is int and found == SCHEMA:
+        return
+    if type(found) not in (int, type(None)):
+        raise StoreError(f"{what} is damaged: its schema is {found!r:.99}, not a number")
+    age = "a newer" if isinstance(found, int) and found > SCHEMA else "an older or unknown"
+    raise StoreError(
+        f"{what} has store schema {found!r}, this version reads schema {SCHEMA}: "
+        f"it was written by {age} velodrome; read it with that version, or run the suite again"
+    )
+
+
 def _short(error: SpecError) -> str:
     return str(error).rstrip(".")
 
@@ -76,10 +92,30 @@ def read_records(
     """
     records: dict[str, T] = {}
     for path in sorted(folder.glob(pattern)):
-        if path.name.startswith("."):
-            continue  # another process is writing it
+        if path.name.startswith(".") or path.name == "all.json":
+            continue  # another process is writing it; or it holds packed ones
         try:
             records[path.stem] = checked(kind, read_json(path), path)
+        except StoreError as error:
+            report(path, error)
+    return records
+
+
+def read_packed(kind: type[T], path: Path, report: Report) -> dict[str, T]:
+    """Return the records of a file that holds several by name; none if it is missing."""
+    records: dict[str, T] = {}
+    if not path.is_file():
+        return records
+    try:
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise StoreError(f"{path} is damaged: it must be an object")
+    except StoreError as error:
+        report(path, error)
+        return records
+    for name, record in content.items():
+        try:
+            records[name] = checked(kind, record, path)
         except StoreError as error:
             report(path, error)
     return records

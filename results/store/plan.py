@@ -1,25 +1,29 @@
-"""The plan of a store: its cells (a task and an optimizer at one horizon) and their shards.
+"""The plan of a question: its cells (a task and an optimizer) with their runs, and their shards.
 
-`suites` makes a plan once and writes it into the store; every later run and every report reads it
-back. `Plan.to_json` gives the JSON that the plan's hash is of, so its keys keep their order.
+`suites` makes it and writes it into the store, for those who work on it and those who report it.
+`Plan.to_json` gives the JSON that the plan's hash is of, so its keys keep their order.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.errors import PlanError, SpecError, StoreError
 from velodrome.foundation.typed import read_as
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "velodrome-plan"
 _HEAD = ("schema", "kind")
 
 #: One point of a sweep.
 Hyperparameters = Mapping[str, object]
+
+#: A run of a cell: the canonical JSON of its hyperparameters, and its seed.
+Run: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,57 @@ class Batching:
 
 @dataclass(frozen=True)
 class Lane:
-    """A training run; ``lane`` is its number in the cell."""
+    """A training run; ``lane`` is its number in the question's cell."""
 
     lane: int
     seed: int
     hyperparameters: Hyperparameters
 
+    @property
+    def run(self) -> Run:
+        """What tells it from the other runs of the cell."""
+        return canonical_json(dict(self.hyperparameters)), self.seed
+
+
+@dataclass(frozen=True)
+class LaneInfo:
+    """A training run in a shard's file.
+
+    Attributes:
+      seed: The repetition; optimizers of a suite share their seeds.
+      hyperparameters: What the sweep varies, for example ``{"learning_rate": 1e-3}``.
+      status: ``"ok"`` or ``"diverged"``.
+      diverged_at: The first step whose loss was not finite; None when there is none.
+      lane: Number in the file.
+    """
+
+    seed: int
+    hyperparameters: Hyperparameters = field(default_factory=dict)
+    status: str = "ok"
+    diverged_at: int | None = None
+    lane: int = 0
+
+    @property
+    def point(self) -> str:
+        """Canonical JSON of the hyperparameters: equal for lanes of one grid point."""
+        return canonical_json(dict(self.hyperparameters))
+
+    @property
+    def run(self) -> Run:
+        """What tells it from the other runs of its cell."""
+        return self.point, self.seed
+
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """An optimizer on a task at one horizon, as planned."""
+    """An optimizer on a task, and the runs of it that a question asks for.
+
+    Attributes:
+      id: Stands for all that the numbers of a run depend on besides its seed and hyperparameters;
+        other runs of the same cell may be in the store.
+      horizon: Training steps that are asked for.
+      extendable: Whether the optimizer does not know its horizon, so that shorter runs can go on.
+    """
 
     id: str
     task: TaskRef
@@ -109,17 +154,27 @@ class PlannedCell:
     data: DataRef
     cost: StepCost
     batching: Batching
+    lanes: tuple[Lane, ...]
+    extendable: bool = False
 
     def to_json(self) -> dict[str, object]:
         nested = ("task", "optimizer", "data", "cost", "batching")
-        return {**vars(self), **{name: dict(vars(getattr(self, name))) for name in nested}}
+        return {
+            **vars(self),
+            **{name: dict(vars(getattr(self, name))) for name in nested},
+            "lanes": [dict(vars(lane)) for lane in self.lanes],
+        }
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Lanes of a cell that are trained together and stored in one file.
+    """Lanes of a cell that are trained together, from one step to another.
 
     `mode`, `eval_slice` and `block` are those of the cell's `Batching`.
+
+    Attributes:
+      stop: Updates that its lanes have made in the end.
+      start: Updates that they have made in the shard ``after``, from whose end they go on.
     """
 
     id: str
@@ -128,14 +183,32 @@ class Shard:
     eval_slice: int
     block: int
     lanes: tuple[Lane, ...]
+    stop: int
+    start: int = 0
+    after: str = ""
 
     def to_json(self) -> dict[str, object]:
         return {**vars(self), "lanes": [dict(vars(lane)) for lane in self.lanes]}
 
 
+def shard_id(
+    cell: str,
+    *,
+    mode: str,
+    eval_slice: int,
+    block: int,
+    lanes: Iterable[Lane | LaneInfo],
+    stop: int,
+    start: int = 0,
+) -> str:
+    """Return the id of a shard: 16 hexadecimal digits of the hash of what it has, and how."""
+    runs = [[lane.seed, dict(lane.hyperparameters)] for lane in lanes]
+    return content_hash([cell, mode, eval_slice, block, runs, start, stop])[:16]
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a store is to hold.
+    """What a question asks for, and the shards that answer it, there already or to be trained.
 
     Attributes:
       rule: Version and constants of the rule that grouped the lanes, and the ``backend`` that it
@@ -170,17 +243,13 @@ class Plan:
     def cell(self, cell_id: str) -> PlannedCell:
         """Return the cell with that id, or raise a `PlanError`."""
         if cell_id not in self._cells:
-            raise PlanError(
-                f"the plan has no cell {cell_id!r}; use the plan.json of its own store."
-            )
+            raise PlanError(f"the plan has no cell {cell_id!r}; use the plan of its own store.")
         return self._cells[cell_id]
 
     def shard(self, shard_id: str) -> Shard:
         """Return the shard with that id, or raise a `PlanError`."""
         if shard_id not in self._shards:
-            raise PlanError(
-                f"the plan has no shard {shard_id!r}; use the plan.json of its own store."
-            )
+            raise PlanError(f"the plan has no shard {shard_id!r}; use the plan of its own store.")
         return self._shards[shard_id]
 
     def has_shard(self, shard_id: str) -> bool:

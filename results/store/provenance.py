@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from velodrome.foundation.canonical import canonical_json, content_hash
-from velodrome.results.store.cell import Cell, ShardRecord
+from velodrome.results.store.cell import Cell
 from velodrome.results.store.records import (
     CostRecord,
     Device,
@@ -17,6 +17,7 @@ from velodrome.results.store.records import (
     SpecRecord,
     TrainedOptimizer,
 )
+from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
 
 PROVENANCE_COLUMNS = ("what", "value")

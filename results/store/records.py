@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from velodrome.results.store.curves import LaneInfo
-from velodrome.results.store.plan import OptimizerRef, TaskRef
+from velodrome.results.store.plan import LaneInfo, OptimizerRef, TaskRef
 
 
 class ProtocolRecord(TypedDict, total=False):
@@ -21,6 +20,7 @@ class ProtocolRecord(TypedDict, total=False):
     baseline: str
     baseline_multiple: int
     eval_every: int
+    heldout_every: int
     version: int
 
 
@@ -63,19 +63,21 @@ class CostRecord(_Cost, total=False):
 
 
 class _Manifest(TypedDict):
-    schema: int
-    kind: str
     suite: SuiteName
     protocol_hash: str
 
 
 class Manifest(_Manifest, total=False):
-    """``manifest.json``: what a store is of, and where it was made."""
+    """What a question is of, and where it was asked.
+
+    ``baseline_mode`` says how far the baseline's runs go: ``exhaustive`` (the default: all to the
+    budget), ``decided`` or ``racing``.
+    """
 
     protocol: ProtocolRecord
+    baseline_mode: str
     plan_hash: str | None
     data: str | None
-    baseline_mode: str
     command: str | None
     created: str | None
     versions: Mapping[str, str]
@@ -97,7 +99,7 @@ class TaskRecord(TypedDict, total=False):
 
 
 class SuiteRecord(TypedDict, total=False):
-    """``suite.json``."""
+    """The suite of a question."""
 
     name: str
     tasks: Sequence[TaskRecord]
@@ -117,8 +119,6 @@ class _ShardMetadata(TypedDict):
     cell: _ShardCell
     lanes: tuple[LaneInfo, ...]
     data: ShardData
-    suite_hash: str
-    protocol_hash: str
 
 
 class _ShardData(TypedDict):
@@ -132,9 +132,20 @@ class ShardData(_ShardData, total=False):
 
 
 class ShardMetadata(_ShardMetadata, total=False):
-    """What a shard's file says about itself."""
+    """What a shard's file says about itself.
 
-    plan_hash: str | None
+    It has the rows of its runs from ``start`` to ``stop`` updates: as they went on from the end of
+    the shard ``after``, or with ``anew`` from their beginning. Files without these fields have all
+    of a run.
+    """
+
+    mode: str
+    eval_slice: int
+    block: int
+    start: int
+    stop: int
+    after: str
+    anew: bool
     protocol: Mapping[str, object]
     versions: Mapping[str, str]
     device: Device

@@ -1,8 +1,13 @@
-"""One shard of results as a Parquet file: rows of numbers, provenance in the metadata."""
+"""Shards of results as Parquet files: rows of numbers, provenance in the metadata.
+
+A run writes a file for each shard. A pack holds many: a row group for each, in the order in which
+the metadata lists them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +19,16 @@ from velodrome.foundation.canonical import canonical_json
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_path
 from velodrome.foundation.typed import parse_json
-from velodrome.results.store.json_files import Json, Report, checked
+from velodrome.results.store.json_files import SCHEMA, Json, Report, check_schema, checked
 from velodrome.results.store.records import ShardMetadata
 
 T = TypeVar("T")
 
-SCHEMA = 1
 METADATA_KEY = b"velodrome"
+#: Of a pack: the JSON of all its shards, compressed, because most of it is alike.
+PACK_KEY = b"velodrome.pack"
+#: The names of packs begin so.
+PACK = "pack-"
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _COLUMNS = {
@@ -87,25 +95,60 @@ def _text(column: np.ndarray) -> pa.Array:
     )
 
 
-def read_metadata(path: Path, *, report: Report | None = None) -> ShardMetadata:
-    """Read and check what a shard says about itself; only the file's footer is read.
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a shard as JSON."""
+    nested = {**metadata["cell"]}
+    for name in ("task", "optimizer"):
+        nested[name] = dict(vars(nested[name]))
+    return {**metadata, "cell": nested, "lanes": [dict(vars(x)) for x in metadata["lanes"]]}
 
-    With ``report``, damaged parts that nothing depends on are left out and reported.
+
+def write_pack(path: Path, shards: Sequence[tuple[pa.Table, Json]]) -> None:
+    """Write several shards into one file, atomically: their rows, and what each says about itself.
+
+    Raises:
+      VelodromeError: The file cannot be written; nothing is left behind.
+    """
+    said = [dict(metadata) for _, metadata in shards]
+    packed = zlib.compress(canonical_json(said).encode())
+    schema = pa.schema(list(_COLUMNS.items()), metadata={PACK_KEY: packed})
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+        pq.ParquetWriter(file, schema, **_ENCODING) as writer,
+    ):
+        for table, _ in shards:
+            rows = table.replace_schema_metadata(schema.metadata)
+            writer.write_table(rows, row_group_size=max(1, len(table)))
+
+
+def read_metadata(path: Path, *, report: Report | None = None) -> tuple[ShardMetadata, ...]:
+    """Read and check what the shards of a file say about themselves; only its footer is read.
+
+    A pack has several, in the order of its row groups. With ``report``, damaged parts that nothing
+    depends on are left out and reported.
 
     Raises:
       StoreError: It is truncated, foreign, or of another schema; the message says which.
     """
-    schema = _read(path, pq.read_schema, f"{path.name} is truncated or not a Parquet file")
-    raw = (schema.metadata or {}).get(METADATA_KEY)
-    if raw is None:
+    footer = _read(path, pq.read_metadata, f"{path.name} is truncated or not a Parquet file")
+    schema = footer.schema.to_arrow_schema()
+    known = schema.metadata or {}
+    if METADATA_KEY not in known and PACK_KEY not in known:
         raise StoreError(f"{path.name} is a foreign Parquet file: it has no velodrome metadata")
     try:
-        metadata = parse_json(raw)
-    except ValueError as error:
+        if METADATA_KEY in known:
+            several = [parse_json(known[METADATA_KEY])]
+        else:
+            several = parse_json(zlib.decompress(known[PACK_KEY]))
+            if not isinstance(several, list) or len(several) != footer.num_row_groups:
+                raise ValueError("it does not list a shard for each row group")
+    except (ValueError, zlib.error, MemoryError) as error:
         raise StoreError(f"{path.name} has damaged metadata ({error})") from error
-    if isinstance(metadata, dict):
-        check_schema(metadata.get("schema"), what=path.name)
-    said = checked(ShardMetadata, metadata, path, report=report)
+    for metadata in several:
+        if isinstance(metadata, dict):
+            check_schema(metadata.get("schema"), what=path.name)
+    said = tuple(checked(ShardMetadata, one, path, report=report) for one in several)
     found = dict(zip(schema.names, schema.types, strict=True))
     wrong = [name for name, kind in _COLUMNS.items() if found.get(name) != kind]
     if wrong:
@@ -113,21 +156,8 @@ def read_metadata(path: Path, *, report: Report | None = None) -> ShardMetadata:
     return said
 
 
-def check_schema(found: object, *, what: str) -> None:
-    """Raise a `StoreError` unless ``found`` is the schema that this version reads."""
-    if type(found) is int and found == SCHEMA:
-        return
-    if type(found) not in (int, type(None)):
-        raise StoreError(f"{what} is damaged: its schema is {found!r:.99}, not a number")
-    age = "a newer" if isinstance(found, int) and found > SCHEMA else "an older or unknown"
-    raise StoreError(
-        f"{what} has store schema {found!r}, this version reads schema {SCHEMA}: "
-        f"it was written by {age} velodrome; read it with that version, or run the suite again"
-    )
-
-
-def read_table(path: Path) -> pa.Table:
-    """Read all rows, in the order of the file.
+def read_table(path: Path, group: int | None = None) -> pa.Table:
+    """Read all rows of a file, or those of one row group, in the order of the file.
 
     Returns:
       Columns ``lane``, ``step``, ``split``, ``metric``, ``value``.
@@ -135,14 +165,15 @@ def read_table(path: Path) -> pa.Table:
     Raises:
       StoreError: The file is damaged (pages are checked against their checksums).
     """
-    table = _read(path, _all_rows, f"{path.name} is damaged")
+
+    def rows(file: Any) -> pa.Table:
+        opened = pq.ParquetFile(file, page_checksum_verification=True)
+        return opened.read() if group is None else opened.read_row_group(group)
+
+    table = _read(path, rows, f"{path.name} is damaged")
     if empty := [name for name in _COLUMNS if name != "value" and table[name].null_count]:
         raise StoreError(f"{path.name} is damaged: it has rows without {', '.join(empty)}")
     return table
-
-
-def _all_rows(file: Any) -> pa.Table:
-    return pq.ParquetFile(file, page_checksum_verification=True).read()
 
 
 def _read(path: Path, read: Callable[[Any], T], what: str) -> T:
@@ -160,22 +191,7 @@ def _read(path: Path, read: Callable[[Any], T], what: str) -> T:
         raise StoreError(f"{what} ({_first_line(error)}): delete it and run again") from error
 
 
-def read_rows(path: Path, *, split: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read the rows of one split and metric.
-
-    Returns:
-      lane int32[row], step int32[row], value float32[row], in the order of the file.
-
-    Raises:
-      StoreError: The file is damaged.
-    """
-    table = read_table(path)
-    wanted = _equals(table["split"], split) & _equals(table["metric"], metric)
-    lane, step, value = (table[name].to_numpy()[wanted] for name in ("lane", "step", "value"))
-    return lane, step, value
-
-
-def _equals(column: pa.ChunkedArray, text: str) -> np.ndarray:
+def equals(column: pa.ChunkedArray, text: str) -> np.ndarray:
     """Compare dictionary codes, which is faster than comparing strings."""
     parts = [
         np.asarray(chunk.indices) == chunk.dictionary.to_pylist().index(text)

@@ -1,20 +1,24 @@
-"""`Store`: a directory that holds the results of one suite under one protocol.
+"""`Store`: a directory with a growing set of runs, and the questions that were asked of it.
 
 Layout::
 
-    manifest.json  suite.json  plan.json
+    questions/<number>-<key>.json what was asked: suite, protocol, runs, and the shards they are in
     shards/<shard id>.parquet     curves; `shard_file` reads and writes them
+    shards/pack-<hash>.parquet    many shards in one file
+    states/<shard id>.npz         the end of runs that can go on
     timings/<cell id>.json        seconds per step, measured apart
     timings/<cell id>.failed.json why they could not be measured
+    timings/all.json              all of these, packed
     failures/<shard id>.json      what went wrong
-    replaced/                     results of code or data that have changed since
     report/                       figures and tables
 
-Opening never writes. Files are written under a temporary name and renamed.
+A store is opened as a view of one question, by default the last one asked. Opening never writes.
+Files are written under a temporary name and renamed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -25,52 +29,75 @@ import numpy as np
 
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_json, resolved
-from velodrome.results.store import shard_file, validation
+from velodrome.results.store import legacy, question, shard_file, validation
 from velodrome.results.store.baseline_mode import BaselineMode
-from velodrome.results.store.cell import Cell, ShardRecord, planned_cells
+from velodrome.results.store.cell import Cell, planned_cells
 from velodrome.results.store.json_files import (
+    SCHEMA,
     Json,
     Problem,
     Problems,
     checked,
     needed,
-    read_json,
+    read_packed,
     read_records,
 )
 from velodrome.results.store.plan import Plan
+from velodrome.results.store.question import Question
 from velodrome.results.store.records import Failure, Manifest, ShardMetadata, SuiteRecord, Timing
+from velodrome.results.store.shard import ShardRecord
 
 T = TypeVar("T")
 
 FAILED = ".failed"
 """Ends the name of a timing's file, before its suffix, that says why there is no timing."""
 
+PACKED = "all.json"
+"""The file with the records of a folder that was packed; those beside it are newer."""
+
 
 class Store:
-    """Results of one suite under one protocol; use :meth:`create` or :meth:`open`.
+    """Runs, seen as the answer to one question; use :meth:`create` or :meth:`open`.
 
     Attributes:
+      question: The question's name; its number comes first.
       manifest: Suite, protocol, data, versions, device.
-      plan: Cells and shards as they were planned when the store was made.
+      plan: The question's cells with their runs, and the shards that have them.
       suite: The whole suite.
     """
 
     def __init__(
         self,
         directory: Path,
+        asked: Question,
         *,
-        manifest: Manifest,
-        plan: Plan,
-        suite: SuiteRecord,
         read_only: bool = False,
         problems: Problems | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
-        self.manifest: Manifest = manifest
-        self.plan = plan
-        self.suite = suite
         self.read_only = read_only
+        self._asked = asked
         self._problems = problems or Problems()
+        self._aliases = aliases or {}
+        self._footers: dict[Path, tuple[tuple[int, int, int], tuple[ShardMetadata, ...]]] = {}
+
+    @property
+    def question(self) -> str:
+        """The name of the question: its number, which changes when it is asked again, and key."""
+        return self._asked.name
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._asked.manifest
+
+    @property
+    def plan(self) -> Plan:
+        return self._asked.plan
+
+    @property
+    def suite(self) -> SuiteRecord:
+        return self._asked.suite
 
     @classmethod
     def create(
@@ -81,70 +108,79 @@ class Store:
         plan: Plan,
         suite: Json,
     ) -> Store:
-        """Make a store, or open the one that is there if it is of the same suite and protocol.
+        """Ask a question of a store, which is made if there is none.
 
-        An existing store keeps its own plan and manifest: a resumed run takes ``store.plan``, so
-        that its curves are those of an undisturbed run.
+        A question that was asked before keeps its manifest, gets the plan, and is the last one
+        again.
 
         Args:
           directory: Missing folders are made.
-          manifest: At least ``suite: {name, hash}`` and ``protocol_hash``; ``schema`` and
-            ``kind`` are added.
-          plan: The plan of a new store.
+          manifest: At least ``suite: {name, hash}`` and ``protocol_hash``.
+          plan: Its runs are what is asked.
           suite: Plain JSON.
 
         Raises:
-          StoreError: The directory holds another suite or protocol (the message says what
-            differs), or shards of an unknown one, or is a file.
+          StoreError: The directory holds a store of an older kind, or shards of an unknown one, or
+            is a file.
           VelodromeError: It cannot be written.
         """
         path = resolved(directory)
-        manifest = {"schema": shard_file.SCHEMA, "kind": validation.KIND, **manifest}
-        said = validation.check_manifest(manifest, path)
-        whole = checked(SuiteRecord, suite, path / "suite.json")
+        said = question.check_manifest(manifest, path)
+        whole = checked(SuiteRecord, suite, path)
         if cls.exists(path):
-            store = cls.open(path)
-            store.check_same(manifest, suite)
-            return store
-        if any((path / "shards").glob("*.parquet")):
+            cls.check_current(path)
+        elif any((path / "shards").glob("*.parquet")):
             raise StoreError(
-                f"{path} has shards but no manifest.json, so nobody can say what they are: "
-                "choose an empty directory, or put its manifest.json back"
+                f"{path} has shards but no questions, so nobody can say what they are: "
+                "choose an empty directory, or put its folder questions back"
             )
-        # The manifest comes last: a directory with a manifest is a whole store.
-        atomic_write_json(path / "suite.json", dict(suite))
-        atomic_write_json(path / "plan.json", plan.to_json())
-        atomic_write_json(path / "manifest.json", manifest)
-        return cls(path, manifest=said, plan=plan, suite=whole)
+        key = question.key_of(said, plan)
+        known, new = question.path_of(path, key), question.next_path(path, key)
+        if known is None:
+            return cls(path, question.write(Question(new, said, whole, plan)))
+        with needed():
+            asked = question.read(known)
+        if known != question.paths(path)[-1]:
+            known.rename(new)
+            asked = dataclasses.replace(asked, path=new)
+        store = cls(path, asked)
+        store.take_plan(plan)
+        return store
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str], *, read_only: bool = False) -> Store:
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        question_name: str | int | None = None,
+        read_only: bool = False,
+    ) -> Store:
         """Open an existing store; write nothing.
 
         Args:
+          question_name: Name or number of the question to answer; default: the last one asked.
           read_only: Whether the writing methods refuse to write. Then damaged parts of its JSON
             that reports can do without are problems, and no errors.
 
         Raises:
-          StoreError: There is no store, its JSON is damaged, it has another schema, or its plan
-            is not the one that it was made with.
+          StoreError: There is no store or no such question, its JSON is damaged, or it has another
+            schema.
         """
         path, problems = resolved(directory), Problems()
         report = problems.add if read_only else None
-        if not (path / "manifest.json").is_file():
+        asked = question.paths(path)
+        if not asked and not legacy.exists(path):
             raise StoreError(
-                f"{path} is not a result store: it has no manifest.json. "
+                f"{path} is not a result store: it has no questions. "
                 "Give the directory that was passed to `velodrome run --out`"
             )
         with needed():
-            content = read_json(path / "manifest.json")
-            manifest = validation.check_manifest(content, path, report=report)
-            content = read_json(path / "suite.json")
-            suite = checked(SuiteRecord, content, path / "suite.json", report=report)
-            plan = validation.read_plan(path, manifest)
-        return cls(
-            path, manifest=manifest, plan=plan, suite=suite, read_only=read_only, problems=problems
-        )
+            if not asked:
+                old, aliases = legacy.read(path, report=report)
+                return cls(path, old, read_only=True, problems=problems, aliases=aliases)
+            file = _chosen(path, asked, question_name)
+            found = question.read(file, report=report)
+        return cls(path, found, read_only=read_only, problems=problems)
 
     @staticmethod
     def exists(directory: str | os.PathLike[str]) -> bool:
@@ -154,13 +190,16 @@ class Store:
             raise StoreError(
                 f"{path} is a file, but a store of results is a directory: choose another name"
             )
-        return (path / "manifest.json").exists()
+        return legacy.exists(path) or bool(question.paths(path))
 
-    def check_same(self, manifest: Json, suite: Json) -> None:
-        """Raise a `StoreError` if manifest and suite are not the store's; it says what differs."""
-        validation.check_same(
-            self.directory, there=(self.manifest, self.suite), asked=(manifest, suite)
-        )
+    @staticmethod
+    def check_current(directory: Path) -> None:
+        """Raise a `StoreError` if a store was written by an older velodrome."""
+        if legacy.exists(directory) and not question.paths(directory):
+            raise StoreError(
+                f"{directory} was written by an older velodrome, which kept one question in a "
+                f"store. Convert it first: velodrome compact {directory}. Nothing is lost"
+            )
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -181,6 +220,40 @@ class Store:
         """How far its sweep is run."""
         return BaselineMode.parse(self.manifest.get("baseline_mode", "exhaustive"))
 
+    def questions(self) -> list[str]:
+        """Return the names of all questions, the last one asked first."""
+        return [path.stem for path in reversed(question.paths(self.directory))]
+
+    def asked(self, manifest: Manifest, plan: Plan) -> Store:
+        """Return this store as the answer to a question that is not written down."""
+        path = self.directory / question.FOLDER / f"{question.key_of(manifest, plan)}.json"
+        asked = Question(path, manifest, self.suite, plan)
+        return Store(
+            self.directory, asked, read_only=True, problems=self._problems, aliases=self._aliases
+        )
+
+    def take_plan(self, plan: Plan) -> None:
+        """Replace the plan: the same runs, in other shards.
+
+        Raises:
+          VelodromeError: It cannot be written.
+        """
+        if plan != self.plan:
+            self._rewrite(dataclasses.replace(self._asked, plan=plan))
+
+    def take_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest.
+
+        Raises:
+          VelodromeError: It cannot be written.
+        """
+        said = question.check_manifest(manifest, self._asked.path)
+        self._rewrite(dataclasses.replace(self._asked, manifest=said))
+
+    def _rewrite(self, asked: Question) -> None:
+        self.check_writable()
+        self._asked = question.write(asked)
+
     # Writing
 
     def write_shard(self, shard_id: str, columns: Mapping[str, np.ndarray], metadata: Json) -> Path:
@@ -188,27 +261,20 @@ class Store:
 
         Args:
           columns: ``lane``, ``step``, ``split``, ``metric``, ``value``; equally long arrays.
-          metadata: ``cell``, ``lanes``, ``data`` and whatever else is known; ``schema``,
-            ``shard`` and the hashes of suite, protocol and plan are filled in.
+          metadata: ``cell``, ``lanes``, ``data`` and whatever else is known; ``schema`` and
+            ``shard`` are filled in.
 
         Returns:
           The path of the file.
 
         Raises:
-          StoreError: The shard is not of this store's plan, suite or protocol, or is malformed.
+          StoreError: The shard is not as it is planned, or is malformed.
           VelodromeError: It cannot be written; nothing is left half-written.
         """
         self.check_writable()
-        path, plan_hash = self._shard_path(shard_id), self.manifest.get("plan_hash")
-        full = {
-            "schema": shard_file.SCHEMA,
-            "shard": shard_id,
-            "suite_hash": self.manifest["suite"]["hash"],
-            "protocol_hash": self.manifest["protocol_hash"],
-            **({"plan_hash": plan_hash} if plan_hash else {}),
-            **metadata,
-        }
-        reason = self._foreign(shard_id, checked(ShardMetadata, full, path))
+        path = self._shard_path(shard_id)
+        full = {"schema": SCHEMA, "shard": shard_id, **metadata}
+        reason = validation.foreign(shard_id, checked(ShardMetadata, full, path), self.plan)
         if reason:
             raise StoreError(f"the shard {shard_id} does not belong in {self.directory}: {reason}")
         shard_file.write(path, columns, full)
@@ -243,16 +309,33 @@ class Store:
     # Reading
 
     def has_shard(self, shard_id: str) -> bool:
-        """Return whether a valid file of this shard is there; add a bad one to the problems."""
+        """Return whether this shard is there; add a bad file of it to the problems."""
+        return self.record(shard_id) is not None
+
+    def record(self, shard_id: str) -> ShardRecord | None:
+        """Return the valid shard with that id, or None; add a bad file of it to the problems."""
         path = self._shard_path(shard_id)
-        return path.exists() and self._record(path) is not None
+        if path.exists():
+            for record in self.shards_in(path):
+                return record
+        packs = (self.directory / "shards").glob(f"{shard_file.PACK}*.parquet")
+        found = (record for pack in sorted(packs) for record in self.shards_in(pack))
+        return next((record for record in found if record.id == shard_id), None)
 
     def shards(self) -> tuple[ShardRecord, ...]:
-        """Return all valid shards, sorted by id; only footers are read."""
+        """Return all valid shards, also those of other questions, by id; only footers are read."""
         paths = sorted((self.directory / "shards").glob("*"))
-        # A name with a leading dot is a file that another process is writing.
-        records = (self._record(path) for path in paths if not path.name.startswith("."))
-        return tuple(record for record in records if record is not None)
+        found: dict[str, ShardRecord] = {}
+        for path in paths:
+            # A name with a leading dot is a file that another process is writing.
+            if not path.name.startswith("."):
+                for record in self.shards_in(path):
+                    found.setdefault(record.id, record)
+        return tuple(found[name] for name in sorted(found))
+
+    def state_path(self, shard_id: str) -> Path:
+        """Return the file with the end state of a shard's runs, whether it exists or not."""
+        return self.directory / "states" / f"{shard_id}.npz"
 
     def cells(self) -> Iterator[Cell]:
         """Yield all planned cells in the plan's order, also those without any results.
@@ -260,43 +343,86 @@ class Store:
         A cell's curves are read only when asked for, so memory does not grow with the store.
         """
         return planned_cells(
-            self.plan, shards=self.shards(), failures=self.failures, report=self._problems.add
+            self.plan,
+            shards=self.shards(),
+            failures=self.failures,
+            report=self._problems.add,
+            heldout_every=self.manifest.get("protocol", {}).get("heldout_every", 0),
+            partial=self.baseline if self.baseline_mode.staged else "",
         )
 
     @property
     def timings(self) -> dict[str, Timing]:
-        """Timing records by cell id."""
+        """Timing records by cell id, of the question's cells."""
         found = self._read_records(Timing, "timings")
-        return {name: record for name, record in found.items() if not name.endswith(FAILED)}
+        return {cell: found[name] for name, cell in self._cell_names().items() if name in found}
 
     @property
     def timing_failures(self) -> dict[str, Failure]:
         """Why cells could not be timed, by cell id."""
         found = self._read_records(Failure, "timings", f"*{FAILED}.json")
-        return {name.removesuffix(FAILED): record for name, record in found.items()}
+        names = {f"{name}{FAILED}": cell for name, cell in self._cell_names().items()}
+        return {cell: found[name] for name, cell in names.items() if name in found}
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Failure records by shard id."""
-        return self._read_records(Failure, "failures")
+        """Failure records by shard id, of the question's shards."""
+        found = self._read_records(Failure, "failures")
+        return {
+            name: self._of_today(record)
+            for name, record in found.items()
+            if self.plan.has_shard(name)
+        }
 
     # Parts
 
-    def _record(self, path: Path) -> ShardRecord | None:
+    def shards_in(self, path: Path) -> tuple[ShardRecord, ...]:
+        """Return the valid shards of a file: one, or those of a pack."""
         try:
             if path.suffix != ".parquet":
                 raise StoreError(f"{path.name} is not a shard: it is no .parquet file")
-            metadata = shard_file.read_metadata(path, report=self._problems.add)
-            reason = self._foreign(path.stem, metadata)
-            if reason:
-                raise StoreError(f"{path.name} is foreign: {reason}")
+            several = self._metadata(path)
         except StoreError as error:
             self._problems.add(path, error)
-            return None
-        return ShardRecord(path, metadata)
+            return ()
+        packed = path.name.startswith(shard_file.PACK)
+        found = []
+        for number, said in enumerate(several):
+            metadata = self._renamed(said)
+            name = metadata["shard"] if packed else path.stem
+            if reason := validation.foreign(name, metadata, self.plan):
+                self._problems.add(path, StoreError(f"{path.name} is foreign: {reason}"))
+            else:
+                found.append(ShardRecord(path, metadata, number if packed else None))
+        return tuple(found)
 
-    def _foreign(self, shard_id: str, metadata: ShardMetadata) -> str:
-        return validation.foreign(shard_id, metadata, manifest=self.manifest, plan=self.plan)
+    def _metadata(self, path: Path) -> tuple[ShardMetadata, ...]:
+        """Return what the shards of a file say of themselves, read again only if it changed."""
+        try:
+            found = path.stat()
+        except OSError:
+            return ()  # it is gone: another process has packed it
+        stamp = found.st_mtime_ns, found.st_size, found.st_ino
+        if path not in self._footers or self._footers[path][0] != stamp:
+            said = shard_file.read_metadata(path, report=self._problems.add)
+            self._footers[path] = stamp, said
+        return self._footers[path][1]
+
+    def _renamed(self, metadata: ShardMetadata) -> ShardMetadata:
+        known = self._aliases.get(metadata["cell"]["id"])
+        if known is None:
+            return metadata
+        return {**metadata, "cell": {**metadata["cell"], "id": known}}
+
+    def _of_today(self, record: Failure) -> Failure:
+        known = self._aliases.get(record.get("cell", ""))
+        return record if known is None else {**record, "cell": known}
+
+    def _cell_names(self) -> dict[str, str]:
+        """Return the question's cells by the names that they have in this store's files."""
+        cells = {cell.id for cell in self.plan.cells}
+        old = {name: cell for name, cell in self._aliases.items() if cell in cells}
+        return old or {cell: cell for cell in cells}
 
     def _shard_path(self, shard_id: str) -> Path:
         return self.directory / "shards" / f"{shard_id}.parquet"
@@ -313,4 +439,18 @@ class Store:
         return path
 
     def _read_records(self, kind: type[T], folder: str, pattern: str = "*.json") -> dict[str, T]:
-        return read_records(kind, self.directory / folder, self._problems.add, pattern=pattern)
+        path, report = self.directory / folder, self._problems.add
+        found = read_records(kind, path, report, pattern=pattern)
+        return {**read_packed(kind, path / PACKED, report), **found}
+
+
+def _chosen(directory: Path, asked: list[Path], name: str | int | None) -> Path:
+    """Return the file of a question by its name, number or key; without one, the last."""
+    if name is None:
+        return asked[-1]
+    wanted = str(name).zfill(4)
+    found = [path for path in asked if wanted in (path.stem, *path.stem.split("-"))]
+    if not found:
+        names = ", ".join(path.stem for path in asked)
+        raise StoreError(f"{directory} has no question {name}; it has {names}")
+    return found[-1]

@@ -101,6 +101,7 @@ def _overview(
     profile: DeviceProfile,
 ) -> CellOverview:
     sizes = [len(shard.lanes) for shard in shards]
+    kept = _state_bytes(cell) if cell.extendable else 0
     largest = max(_shard_bytes(cell, lanes, protocol) for lanes in sizes)
     rows = 2 * _evaluations(cell, protocol)
     return CellOverview(
@@ -114,7 +115,7 @@ def _overview(
         mode=cell.batching.mode,
         seconds=sum(device_seconds(cell, lanes, protocol, profile) for lanes in sizes),
         memory_bytes=PROCESS_BYTES + data_bytes + largest,
-        disk_bytes=int(sum(sizes) * rows * ROW_BYTES) + 6000 * len(shards),
+        disk_bytes=int(sum(sizes) * (rows * ROW_BYTES + kept)) + 6000 * len(shards),
     )
 
 
@@ -135,7 +136,8 @@ def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:
 def shard_seconds(plan: Plan, shard: Shard, protocol: Protocol) -> float:
     """Predict the seconds of a shard on one core or device, without compiling."""
     cell = plan.cell(shard.cell)
-    return device_seconds(cell, len(shard.lanes), protocol, _default_profile(plan))
+    whole = device_seconds(cell, len(shard.lanes), protocol, _default_profile(plan))
+    return whole * (shard.stop - shard.start) / cell.horizon
 
 
 def step_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
@@ -175,9 +177,13 @@ def _default_profile(plan: Plan) -> DeviceProfile:
     return _CORE if plan.backend == "cpu" else _ACCELERATOR
 
 
+def _state_bytes(cell: PlannedCell) -> int:
+    return cell.cost.memory_bytes - 2 * cell.cost.activation_bytes
+
+
 def _shard_bytes(cell: PlannedCell, lanes: int, protocol: Protocol) -> int:
     cost = cell.cost
-    state = cost.memory_bytes - 2 * cost.activation_bytes
+    state = _state_bytes(cell)
     step = 2 * cost.activation_bytes
     together = lanes if cell.batching.mode == "vmap" else 1
     # An evaluation keeps nothing for a backward pass: this is more than it takes.

@@ -1,28 +1,27 @@
-"""Make the plan of a suite: cells (a task and an optimizer at one horizon), and their shards."""
+"""Make the plan of a suite: cells (a task and an optimizer), their runs, and their shards."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.identity import cell_id
 from velodrome.results.store.plan import (
-    Batching,
     DataRef,
     Hyperparameters,
     Lane,
     OptimizerRef,
     Plan,
     PlannedCell,
-    Shard,
     StepCost,
     TaskRef,
 )
 from velodrome.suites.planning.batching import choose, rule
+from velodrome.suites.planning.shards import with_shards
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.taskgen import description
@@ -48,7 +47,9 @@ class LoadedSuite:
 def make_plan(
     suite: Suite | LoadedSuite, *, backend: str = "cpu", without_data: bool = False
 ) -> Plan:
-    """Return the plan of a suite; a pure function of the suite, the registries and ``backend``.
+    """Return the plan of a suite for an empty store.
+
+    It is a pure function of the suite, the registries and ``backend``.
 
     Args:
       backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``: the batching depends on it.
@@ -63,15 +64,16 @@ def make_plan(
     """
     loaded = suite if isinstance(suite, LoadedSuite) else LoadedSuite.of(suite)
     suite, protocol = loaded.suite, loaded.suite.protocol
-    cells, shards = [], []
+    cells: list[PlannedCell] = []
     for index, task in enumerate(suite.tasks):
         data = _data(task, without_data=without_data)
         cost = description.cost(task)
         for name, optimizer in loaded.optimizers.items():
             points = grid_points(optimizer, protocol)
             horizon = protocol.horizon(name)
+            known, extendable = identify(task, data, optimizer, protocol, horizon)
             cell = PlannedCell(
-                id=cell_id(task, data, optimizer, protocol, horizon),
+                id=known,
                 task=TaskRef(index, task.label, task.family, task.hash),
                 # The name as asked for: workers look the optimizer up under it.
                 optimizer=OptimizerRef(
@@ -90,12 +92,17 @@ def make_plan(
                     eval_examples=protocol.examples(task.batch_size),
                     backend=backend,
                 ),
+                lanes=tuple(
+                    Lane(seed * len(points) + at, seed, point)
+                    for seed in range(protocol.seeds)
+                    for at, point in enumerate(points)
+                ),
+                extendable=extendable,
             )
             cells.append(cell)
-            shards.extend(_shards(cell, points, optimizer, protocol.seeds))
-    _refuse_twins(cells, "cell")
-    _refuse_twins(shards, "shard")
-    return Plan(suite.hash, protocol.hash, rule(backend), tuple(cells), tuple(shards))
+    _refuse_twins(cells)
+    plan = Plan(suite.hash, protocol.hash, rule(backend), tuple(cells), ())
+    return with_shards(plan, loaded.optimizers, protocol)
 
 
 def grid_points(optimizer: OptimizerSpec, protocol: Protocol) -> list[Hyperparameters]:
@@ -114,41 +121,23 @@ def grid_points(optimizer: OptimizerSpec, protocol: Protocol) -> list[Hyperparam
     ]
 
 
-def split_static(
-    optimizer: OptimizerSpec, point: Hyperparameters
-) -> tuple[Hyperparameters, Hyperparameters]:
-    """Split hyperparameters into those that a program is compiled for, and those it is given."""
-    static = {name: value for name, value in point.items() if name in optimizer.static}
-    return static, {name: value for name, value in point.items() if name not in static}
-
-
-def static_key(static: Hyperparameters) -> tuple[tuple[str, str], ...]:
-    """Return a key of hyperparameters that a program is compiled for.
-
-    >>> static_key({"nesterov": True, "betas": [0.9, 0.99]})
-    (('betas', '[0.9, 0.99]'), ('nesterov', 'True'))
-    """
-    # By `repr`: a value may be a list, and 1, 1.0 and True are equal but not the same program.
-    return tuple((name, repr(value)) for name, value in sorted(static.items()))
-
-
-def cell_id(
+def identify(
     task: TaskSpec, data: DataRef, optimizer: OptimizerSpec, protocol: Protocol, horizon: int
-) -> str:
-    """Return 16 hexadecimal digits that stand for everything the cell's numbers depend on."""
-    identity = {
-        "task": task.hash,
-        "data": data.content_hash if datasets.is_own(task.data.name) else _facts(task, data),
-        "optimizer": {
-            "name": optimizer.name,
-            "version": optimizer.version,
-            "identity": dict(optimizer.identity),
-            "points": [dict(point) for point in grid_points(optimizer, protocol)],
-        },
-        "protocol": protocol.to_json(),
-        "horizon": horizon,
-    }
-    return content_hash(identity)[:16]
+) -> tuple[str, bool]:
+    """Return the id of a cell, and whether its runs can go on: the optimizer asks for no horizon.
+
+    The id stands for everything that a run's numbers depend on besides seed and hyperparameters.
+    """
+    extendable = "num_steps" not in optimizer.needs
+    own = datasets.is_own(task.data.name)
+    known = cell_id(
+        task=task.hash,
+        data=data.content_hash if own else _facts(task, data),
+        optimizer=(optimizer.name, optimizer.version, optimizer.identity),
+        protocol=protocol.to_json(),
+        horizon=None if extendable else horizon,
+    )
+    return known, extendable
 
 
 def check_cell(cell: PlannedCell, suite: Suite, optimizer: OptimizerSpec) -> None:
@@ -159,7 +148,7 @@ def check_cell(cell: PlannedCell, suite: Suite, optimizer: OptimizerSpec) -> Non
     """
     task = suite.tasks[cell.task.index]
     data = _data(task, without_data=False)
-    if cell_id(task, data, optimizer, suite.protocol, cell.horizon) != cell.id:
+    if identify(task, data, optimizer, suite.protocol, cell.horizon)[0] != cell.id:
         raise PlanError(
             f"{cell.optimizer.label} on {cell.task.label} is not what this run was planned with: "
             "its code, weights or data have changed since. Finished work is kept; run the same "
@@ -183,43 +172,6 @@ def missing_data(plan: Plan) -> dict[str, int]:
     return {name: len(hashes) for name, hashes in sorted(tasks.items())}
 
 
-def _shards(
-    cell: PlannedCell, points: Sequence[Hyperparameters], optimizer: OptimizerSpec, seeds: int
-) -> Iterator[Shard]:
-    batching = cell.batching
-    for first_seed in range(0, seeds, batching.seeds):
-        some_seeds = range(first_seed, min(seeds, first_seed + batching.seeds))
-        for group in _groups(points, optimizer, batching):
-            shard = Shard(
-                id="",
-                cell=cell.id,
-                mode=batching.mode,
-                eval_slice=batching.eval_slice,
-                block=batching.block,
-                lanes=tuple(
-                    Lane(seed * len(points) + at, seed, points[at])
-                    for seed in some_seeds
-                    for at in group
-                ),
-            )
-            body = {name: value for name, value in shard.to_json().items() if name != "id"}
-            yield dataclasses.replace(shard, id=content_hash(body)[:16])
-
-
-def _groups(
-    points: Sequence[Hyperparameters], optimizer: OptimizerSpec, batching: Batching
-) -> Iterator[list[int]]:
-    """Split grid points, by position; points of a ``vmap`` shard share one compiled program."""
-    programs: dict[tuple[tuple[str, str], ...], list[int]] = {}
-    for at, point in enumerate(points):
-        static, _ = split_static(optimizer, point)
-        key = static_key(static) if batching.mode == "vmap" else ()
-        programs.setdefault(key, []).append(at)
-    for members in programs.values():
-        for start in range(0, len(members), batching.points):
-            yield members[start : start + batching.points]
-
-
 def _data(task: TaskSpec, *, without_data: bool) -> DataRef:
     dataset = datasets.get(task.data.name)
     info = dataset.info
@@ -230,12 +182,12 @@ def _data(task: TaskSpec, *, without_data: bool) -> DataRef:
     return DataRef(info.name, info.content_hash, info.provenance)
 
 
-def _refuse_twins(entries: Sequence[PlannedCell] | Sequence[Shard], what: str) -> None:
+def _refuse_twins(cells: Sequence[PlannedCell]) -> None:
     seen = set()
-    for entry in entries:
-        if entry.id in seen:
+    for cell in cells:
+        if cell.id in seen:
             raise PlanError(
-                f"the {what} {entry.id} is in the plan twice: two optimizers of the suite are "
-                "the same; leave one out."
+                f"the cell {cell.id} is in the plan twice: two optimizers of the suite are the "
+                "same; leave one out."
             )
-        seen.add(entry.id)
+        seen.add(cell.id)

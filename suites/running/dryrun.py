@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from velodrome.foundation.text import duration, plural, size
 from velodrome.results.store.plan import Plan
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.estimates import CellOverview
+from velodrome.suites.planning.estimates import CellOverview, shard_seconds
 from velodrome.suites.planning.plan import missing_data
+from velodrome.suites.protocol import Protocol
 from velodrome.taskgen.budget import DeviceProfile
 from velodrome.taskgen.data.published.recipes import how_to_get
 
@@ -62,14 +63,19 @@ def describe(
     )
 
 
-def describe_store(store: Store) -> str:
-    """Return a line that says how far an existing store is."""
-    shards = [shard.id for shard in store.plan.shards]
-    left = [shard for shard in shards if not store.has_shard(shard)]
-    failed = len(set(store.failures) & set(left))
+def describe_store(store: Store, protocol: Protocol) -> str:
+    """Return a line that says how much of a question an existing store has."""
+    left = [shard for shard in store.plan.shards if not store.has_shard(shard.id)]
+    failed = len(set(store.failures) & {shard.id for shard in left})
     again = f" ({failed} failed before, and would be tried again)" if failed else ""
+    asked = sum(len(cell.lanes) for cell in store.plan.cells)
+    runs = len({(shard.cell, lane.run) for shard in left for lane in shard.lanes})
+    longer = sum(len(shard.lanes) for shard in left if shard.start)
+    seconds = sum(shard_seconds(store.plan, shard, protocol) for shard in left)
     return (
-        f"{store.directory} has {len(shards) - len(left):,} of {plural(len(shards), 'shard')}, "
-        f"{len(left):,} left{again}; timed: {len(store.timings):,} of "
+        f"{store.directory} has {asked - runs:,} of {plural(asked, 'run')}; to train: "
+        f"{plural(runs, 'run')} in {plural(len(left), 'shard')}{again}"
+        + (f", of which {longer:,} go on from where they stopped" if longer else "")
+        + f", about {duration(seconds)}; timed: {len(store.timings):,} of "
         f"{plural(len(store.plan.cells), 'cell')}."
     )

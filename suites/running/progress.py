@@ -78,11 +78,13 @@ class Tracker:
         todo = {job.id for job in jobs if job.kind == SHARD}
         self._lanes = {shard.id: len(shard.lanes) for shard in plan.shards}
         for cell in plan.cells:
-            self.cells[cell.id] = CellState(cell.task.label, cell.optimizer.label)
+            lanes = len(cell.lanes)
+            self.cells[cell.id] = CellState(
+                cell.task.label, cell.optimizer.label, lanes, float(lanes)
+            )
         for shard in plan.shards:
-            state, lanes = self.cells[shard.cell], self._lanes[shard.id]
-            state.lanes += lanes
-            state.done += 0 if shard.id in todo else lanes
+            if shard.id in todo:
+                self.cells[shard.cell].done -= self._lanes[shard.id]
 
     def end(self) -> None:
         pass

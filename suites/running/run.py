@@ -10,16 +10,16 @@ from pathlib import Path
 
 import jax
 
-from velodrome.foundation.errors import PlanError, StoreError
+from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
+from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
@@ -28,11 +28,12 @@ from velodrome.suites.running.engines.outcomes import is_done
 from velodrome.suites.running.engines.processes import ProcessEngine
 from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
+from velodrome.suites.running.staging import first_targets, next_targets
 from velodrome.suites.running.store_setup import (
     announcements,
+    extend,
     look_into_store,
     open_store,
-    take_up,
 )
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import free_memory, usable_cores
@@ -80,6 +81,7 @@ def run(
     steps: int | None = None,
     learning_rates: Sequence[float] | None = None,
     baseline_multiple: int | None = None,
+    baseline: str = "exhaustive",
     data: str | None = None,
     workers: int | None = None,
     shard: str | None = None,
@@ -99,13 +101,16 @@ def run(
     Args:
       suite: A suite, or the name of one: registered, a JSON file of a suite or of tasks, or
         ``path/to/file.py:object``.
-      out: The store: a directory, new or of an earlier call. It holds one suite under one
-        protocol, both as the arguments below change them.
+      out: The store: a directory, new or of earlier calls. Runs that it has are not trained
+        again, whatever they were asked for with; runs that stopped earlier go on.
       optimizers: Names; default: the suite's.
       seeds: Repetitions; default: the suite's.
       steps: Updates that each candidate makes; default: the suite's.
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
       baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
+      baseline: How far the baseline's sweep goes: ``"exhaustive"`` (all rates to the budget),
+        ``"decided"`` (in stages, until a longer sweep would change no speedup) or ``"racing"``
+        (only the best four rates go on after a stage; ``"racing:3"`` for three).
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
         real data inside installed packages. Default: the data that the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the
@@ -116,9 +121,8 @@ def run(
         parts themselves. Without it any number of calls, on any machines that see ``out``, share
         the work: each takes what is left and what no other is working on.
       timing: Whether to measure the seconds of a step too, after the training.
-      rerun_changed: Whether to move results of code, weights or data that have changed since into
-        ``out/replaced``, and to run these again; all others stay. Otherwise such a store is
-        refused.
+      rerun_changed: Whether to run again what the store has of code, weights or data that have
+        changed since; the old results stay beside the new ones. Otherwise such a store is refused.
       dry_run: Only say what would be done, and how far ``out`` is if it exists; nothing is
         written.
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
@@ -132,15 +136,14 @@ def run(
 
     Raises:
       KeyboardInterrupt: After Ctrl-C, once the running shards are saved.
-      StoreError: ``out`` holds another suite or protocol, or optimizers, data or weights that
-        have changed since; or ``rerun_changed`` is set while another run is at work in it.
+      StoreError: ``out`` has results of optimizers, data or weights that have changed since.
       PlanError: Nothing can be run as asked.
       DataError: Data are missing, have no hash, or are not what their data set declares.
       SpecError: An argument is not allowed.
       UnknownNameError: A suite, optimizer, family or data set is not known.
       VelodromeError: Nothing can be written to ``out``.
     """
-    began, out = time.monotonic(), resolved(out)
+    began, out, mode = time.monotonic(), resolved(out), BaselineMode.parse(baseline)
     chosen = with_data(as_suite(suite), data).override(
         optimizers=optimizers,
         seeds=seeds,
@@ -172,42 +175,51 @@ def run(
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if Store.exists(out):
-            lines.insert(-1, describe_store(look_into_store(loaded, out, plan)))
+            there = look_into_store(loaded, out, plan)
+            lines.insert(-1, describe_store(there, chosen.protocol))
         # What is asked for goes to the standard output; reports about work do not.
         say = print if progress == "auto" else display.say
         for line in [*lines[:-1], *notes, lines[-1]]:
             say(line)
         return RunResult(out, cells, dry_run=True)
     check_data(chosen)
-    store = open_store(loaded, out, plan)
-    with exclusive_directory(store.directory, patience=_PATIENCE):
-        if rerun_changed and (held := Claims(store.directory).held()):
-            raise StoreError(
-                f"another run is at work in {store.directory} ({held[0].host}, process "
-                f"{held[0].pid}); results are moved away only when none is: stop it first."
-            )
-        notes += take_up(store, loaded, plan, rerun_changed=rerun_changed)
+    Store.exists(out)  # before anything is made, if it is a file
+    with exclusive_directory(out, patience=_PATIENCE):
+        store, told = open_store(
+            loaded, out, plan, rerun_changed=rerun_changed, baseline_mode=str(mode),
+            targets=first_targets(plan, chosen.protocol, mode),
+        )  # fmt: skip
+        if mode.staged:
+            extend(store, loaded, next_targets(store))
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
-    jobs = part_of(jobs, shard)
-    for note in (*notes, *announcements(store, backend)):
+    for note in (*notes, *told, *announcements(store, backend)):
         display.say(note)
-    display.begin(store.plan, jobs)
-    try:
-        if jobs:
-            engine = _engine(loaded, jobs, workers, backend, checkpoint_seconds)
-            _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
-    except KeyboardInterrupt:
-        display.end()
-        display.say(
-            f"Stopped. Finished work is kept in {store.directory}; run the same command again "
-            "to continue."
-        )
-        raise
-    finally:
-        display.end()
-    mine = [job.id for job in jobs if job.kind == SHARD]
+    tried: dict[str, Job] = {}
+    while True:
+        jobs = [job for job in part_of(jobs, shard) if job.name not in tried]
+        tried |= {job.name: job for job in jobs}
+        display.begin(store.plan, jobs)
+        try:
+            if jobs:
+                engine = _engine(loaded, jobs, workers, backend, checkpoint_seconds)
+                _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
+        except KeyboardInterrupt:
+            display.end()
+            display.say(
+                f"Stopped. Finished work is kept in {store.directory}; run the same command again "
+                "to continue."
+            )
+            raise
+        finally:
+            display.end()
+        if not (mode.staged and jobs):
+            break
+        with exclusive_directory(out, patience=_PATIENCE):
+            extend(store, loaded, next_targets(store))
+        jobs, _ = jobs_left(store, chosen, memory, timing=timing)
+    mine = [job.id for job in tried.values() if job.kind == SHARD]
     lost = {name for name in mine if not store.has_shard(name)}
     done, missing = len(mine) - len(lost), len(lost)
     failed = {name: record for name, record in store.failures.items() if name in lost}

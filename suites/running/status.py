@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,12 @@ from typing import Any
 
 from velodrome.foundation.errors import StoreError, WriteError
 from velodrome.foundation.files import atomic_write_text
+from velodrome.results.store.plan import Run
 from velodrome.suites.running.claims import Claims, Lease
 
 INDEX = "index.json"
 
-_SCHEMA = 1
-#: What a plan is read from: if it changes, the plan is read again.
-_PLAN = "plan.json"
+_SCHEMA = 2
 #: So many records of failures are read, the newest; all are counted.
 _MOST_FAILURES = 200
 
@@ -153,7 +153,8 @@ class StatusReader:
         for at, runs in shards.values():
             cells[at].runs += runs
         done = set()
-        for _, _, shard, diverged, seconds in files.values():
+        several = [one for _, _, found in files.values() for one in found or ()]
+        for shard, diverged, seconds in several:
             if shard in shards and shard not in done:
                 done.add(shard)
                 at, runs = shards[shard]
@@ -199,7 +200,8 @@ class StatusReader:
 
     def _update(self) -> None:
         """Bring the index up to date, in memory and, if that is possible, on disk."""
-        stamp = _stamp(self._directory / _PLAN)
+        # What a plan is read from: if it changes, the plan is read again.
+        stamp = _stamp(max(_question_paths(self._directory), default=self._directory))
         changed = self._index["stamp"] != stamp
         if changed:
             self._index["plan"] = _plan(self._directory)
@@ -210,7 +212,7 @@ class StatusReader:
                 found = entry.stat()
                 known = before.get(entry.name)
                 if known is None or known[:2] != [found.st_size, found.st_mtime_ns]:
-                    known = [found.st_size, found.st_mtime_ns, *_footer(Path(entry.path))]
+                    known = [found.st_size, found.st_mtime_ns, _footer(Path(entry.path))]
                     changed = True
                 now[entry.name] = known
         if changed or len(now) != len(before):
@@ -245,12 +247,16 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if not entry.name.startswith("."))
 
 
-def _stamp(path: Path) -> list[int]:
+def _question_paths(directory: Path) -> list[Path]:
+    return [directory / "questions" / entry.name for entry in _entries(directory / "questions")]
+
+
+def _stamp(path: Path) -> list[object]:
     try:
         found = path.stat()
     except OSError:
         return []
-    return [found.st_size, found.st_mtime_ns]
+    return [path.name, found.st_size, found.st_mtime_ns]
 
 
 def _read_index(path: Path) -> dict[str, Any]:
@@ -267,24 +273,35 @@ def _plan(directory: Path) -> dict[str, Any]:
 
     plan = Store.open(directory, read_only=True).plan
     places = {cell.id: at for at, cell in enumerate(plan.cells)}
+    # A run that goes on is in several shards, and done with the last.
+    last: dict[tuple[str, Run], str] = {}
+    for shard in sorted(plan.shards, key=lambda shard: shard.stop):
+        last |= {(shard.cell, lane.run): shard.id for lane in shard.lanes}
+    asked = Counter(last.get((cell.id, lane.run)) for cell in plan.cells for lane in cell.lanes)
     return {
         "cells": [
             [cell.id, cell.task.label, cell.optimizer.label, cell.horizon] for cell in plan.cells
         ],
-        "shards": {shard.id: [places[shard.cell], len(shard.lanes)] for shard in plan.shards},
+        "shards": {shard.id: [places[shard.cell], asked[shard.id]] for shard in plan.shards},
     }
 
 
-def _footer(path: Path) -> tuple[str | None, int, float]:
-    """Return a shard's id, how many of its runs diverged, and its seconds; no id if damaged."""
+def _footer(path: Path) -> list[list[object]] | None:
+    """Return of each shard its id, how many runs diverged, and its seconds; None if damaged."""
     from velodrome.results.store import shard_file  # noqa: PLC0415 - pyarrow, for new files only
 
     try:
-        said = shard_file.read_metadata(path)
+        several = shard_file.read_metadata(path)
     except StoreError:
-        return None, 0, 0.0
-    diverged = sum(lane.status == "diverged" for lane in said["lanes"])
-    return said["shard"], diverged, float(said.get("seconds", 0.0))
+        return None
+    return [
+        [
+            said["shard"],
+            sum(lane.status == "diverged" for lane in said["lanes"]),
+            float(said.get("seconds", 0.0)),
+        ]
+        for said in several
+    ]
 
 
 def _seconds_left(cells: list[_Planned]) -> list[float | None]:

@@ -3,85 +3,147 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.text import plural
+from velodrome.optimizers.registry import optimizers
+from velodrome.results.store.identity import measurement
 from velodrome.results.store.json_files import Json
-from velodrome.results.store.plan import Plan, PlannedCell
+from velodrome.results.store.plan import Plan, PlannedCell, Shard
 from velodrome.results.store.provenance import KEY
-from velodrome.results.store.records import CostRecord, TrainedOptimizer
+from velodrome.results.store.question import all_of, key_of, path_of
+from velodrome.results.store.question import read as read_question
+from velodrome.results.store.records import (
+    CostRecord,
+    Device,
+    Manifest,
+    ProtocolRecord,
+    SuiteRecord,
+    TrainedOptimizer,
+)
 from velodrome.results.store.store import Store
-from velodrome.results.store.update import REPLACED, add_costs, replace_plan
-from velodrome.suites.planning.plan import LoadedSuite, make_plan, missing_data
+from velodrome.suites.planning.plan import LoadedSuite, missing_data
+from velodrome.suites.planning.shards import Targets, with_shards
 from velodrome.suites.training.environment import command_line, device_description, versions
 
 
-def open_store(loaded: LoadedSuite, out: str | os.PathLike[str], plan: Plan) -> Store:
-    """Make the store of a suite, or open the existing one, which keeps its plan: see `take_up`.
+def open_store(
+    loaded: LoadedSuite,
+    out: Path,
+    plan: Plan,
+    *,
+    rerun_changed: bool = False,
+    baseline_mode: str = "exhaustive",
+    targets: Mapping[str, Targets] | None = None,
+) -> tuple[Store, list[str]]:
+    """Ask the question of a suite: of a new store, or of one that may have some of its runs.
 
-    ``plan`` is the suite's plan as it would be made now.
+    No other process may plan in the directory meanwhile.
+
+    Args:
+      plan: The suite's plan for an empty store.
+      baseline_mode: How far the baseline's runs go; it is part of the question.
+      targets: How far each run is to go for now; see `extend`. Default: to the cell's horizon.
+
+    Returns:
+      The store, and what a user should know about it.
 
     Raises:
-      StoreError: It holds another suite or protocol.
+      StoreError: It has results of code, weights or data that have changed since, and
+        ``rerun_changed`` is not set; or it was written by an older velodrome.
       VelodromeError: It cannot be written.
     """
-    manifest = _manifest(loaded, plan)
-    return Store.create(out, manifest=manifest, plan=plan, suite=loaded.suite.to_json())
+    manifest, notes = _manifest(loaded, plan, baseline_mode), []
+    if Store.exists(out):
+        Store.check_current(out)
+        if changed := _changed(loaded, out, plan):
+            if not rerun_changed:
+                _refuse_changed(Store.open(out), changed)
+            told = ", ".join(dict.fromkeys(_difference(*pair) for pair in changed))
+            notes.append(f"{plural(len(changed), 'cell')} planned again: {told}.")
+        plan = difference(loaded, out, plan, manifest, targets)
+    elif targets is not None:
+        protocol = loaded.suite.protocol
+        plan = with_shards(plan, loaded.optimizers, protocol, targets=targets)
+    store = Store.create(out, manifest=manifest, plan=plan, suite=loaded.suite.to_json())
+    return store, notes
 
 
-def look_into_store(loaded: LoadedSuite, out: str | os.PathLike[str], plan: Plan) -> Store:
-    """Open an existing store for reading only; see `open_store`.
+def look_into_store(loaded: LoadedSuite, out: Path, plan: Plan) -> Store:
+    """Open an existing store for reading only, as if it were asked the question of a suite.
 
     Raises:
       StoreError: A run would refuse the store.
     """
+    Store.check_current(out)
     store = Store.open(out, read_only=True)
-    store.check_same(_manifest(loaded, plan), loaded.suite.to_json())
     if not missing_data(plan):  # cells of missing data have other ids
-        _refuse_changed(store, _changed(store, plan))
-    return store
+        _refuse_changed(store, _changed(loaded, out, plan))
+    manifest = _manifest(loaded, plan)
+    return store.asked(manifest, difference(loaded, out, plan, manifest))
 
 
-def take_up(store: Store, loaded: LoadedSuite, plan: Plan, *, rerun_changed: bool) -> Iterator[str]:
-    """Bring a store up to date, in a directory that no other run works in.
+def extend(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> list[Shard]:
+    """Plan how runs of a question go on, some further than others; return the shards to train.
 
-    It gets the costs of meta-training if it has none, and new cells in place of those that would
-    have other numbers now.
-    That is so if the code of an optimizer or family, weights or data have changed. All other cells
-    keep their plan and their results. ``plan`` is the plan as it would be made now.
+    No other process may plan in the directory meanwhile. Where runs are there in part, and their
+    end is kept, they continue.
 
-    Yields:
-      What a user should know about it.
+    Args:
+      targets: By cell, how far each run (`Lane.run`) is to go, in updates. Runs that are left out
+        are not asked for any more; what is there of them stays.
 
     Raises:
-      StoreError: Some of these cells have results, and ``rerun_changed`` is not set.
+      VelodromeError: The plan cannot be written.
     """
-    add_costs(store, _meta_training(loaded))
-    changed = _changed(store, plan)
-    if not changed:
-        return
-    if not rerun_changed:
-        _refuse_changed(store, changed)
-    if plan.backend != store.plan.backend:
-        plan = make_plan(loaded, backend=store.plan.backend)
-    new = {old.id: new.id for old, new in _changed(store, plan)}
-    cells = [plan.cell(new[cell.id]) if cell.id in new else cell for cell in store.plan.cells]
-    planned = {cell.id: store.plan.shards_of(cell.id) for cell in store.plan.cells}
-    planned |= {cell: plan.shards_of(cell) for cell in new.values()}
-    shards = tuple(shard for cell in cells for shard in planned[cell.id])
-    plan = dataclasses.replace(store.plan, cells=tuple(cells), shards=shards)
-    out, back = replace_plan(store, plan)
-    told = [", ".join(dict.fromkeys(_difference(*pair) for pair in changed))]
-    folder = store.directory / REPLACED
-    if out:
-        told.append(f"{plural(out, 'file')} of old results moved to {folder}")
-    if back:
-        told.append(f"{plural(back, 'file')} of the same code and data came back from {folder}")
-    yield f"{plural(len(changed), 'cell')} planned again: {'; '.join(told)}."
+    there = store.shards()
+    plan = with_shards(
+        store.plan,
+        loaded.optimizers,
+        loaded.suite.protocol,
+        there=there,
+        has_state=lambda shard: store.state_path(shard).exists(),
+        targets=targets,
+    )
+    store.take_plan(plan)
+    done = {record.id for record in there}
+    return [shard for shard in plan.shards if shard.id not in done]
+
+
+def difference(
+    loaded: LoadedSuite,
+    out: Path,
+    plan: Plan,
+    manifest: Manifest,
+    targets: Mapping[str, Targets] | None = None,
+) -> Plan:
+    """Return the plan with the shards of a store that answer it, and new ones for what is missing.
+
+    A question that was asked before keeps its batching.
+    """
+    store = Store.open(out)
+    known = path_of(out, key_of(manifest, plan))
+    if known is not None:
+        before = read_question(known).plan
+        # The names as asked for now: files may be given from another directory.
+        cells = tuple(
+            dataclasses.replace(cell, batching=then.batching)
+            for cell, then in zip(plan.cells, before.cells, strict=True)
+        )
+        plan = dataclasses.replace(plan, rule=before.rule, cells=cells)
+    return with_shards(
+        plan,
+        loaded.optimizers,
+        loaded.suite.protocol,
+        there=store.shards(),
+        has_state=lambda shard: store.state_path(shard).exists(),
+        targets=targets,
+    )
 
 
 def announcements(store: Store, backend: str) -> Iterator[str]:
@@ -109,18 +171,18 @@ def announcements(store: Store, backend: str) -> Iterator[str]:
         )
 
 
-def _manifest(loaded: LoadedSuite, plan: Plan) -> Json:
+def _manifest(loaded: LoadedSuite, plan: Plan, baseline_mode: str = "exhaustive") -> Manifest:
     suite = loaded.suite
     return {
+        "baseline_mode": baseline_mode,
         "suite": {"name": suite.name, "hash": suite.hash},
-        "protocol": suite.protocol.to_json(),
+        "protocol": cast(ProtocolRecord, suite.protocol.to_json()),
         "protocol_hash": suite.protocol.hash,
-        "plan_hash": plan.hash,
         "data": "+".join(sorted({cell.data.provenance for cell in plan.cells})),
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
-        "device": device_description(),
+        "device": cast(Device, device_description()),
         KEY: _meta_training(loaded),
     }
 
@@ -143,26 +205,42 @@ def _meta_training(loaded: LoadedSuite) -> list[CostRecord]:
     return found
 
 
-def _changed(store: Store, plan: Plan) -> list[tuple[PlannedCell, PlannedCell]]:
-    """Return the cells of a store that would have other numbers now, each with its new plan."""
-    # Both are plans of one suite: they have the same tasks and optimizers in the same order.
-    pairs = zip(store.plan.cells, plan.cells, strict=True)
-    return [(old, new) for old, new in pairs if old.id != new.id]
+def _changed(loaded: LoadedSuite, out: Path, plan: Plan) -> list[tuple[PlannedCell, PlannedCell]]:
+    """Return cells that earlier questions had too, with other numbers; each with its new plan."""
+    new = {_asked(cell, loaded.suite.to_json()): cell for cell in plan.cells}
+    measured = measurement(loaded.suite.protocol.to_json())
+    found: list[tuple[PlannedCell, PlannedCell]] = []
+    for question in all_of(out):
+        if measurement(question.manifest.get("protocol", {})) != measured:
+            continue
+        for old in question.plan.cells:
+            # Of several questions, the last one asked counts.
+            cell = new.pop(_asked(old, question.suite), None)
+            if cell is not None and cell.id != old.id:
+                found.append((old, cell))
+    return found
+
+
+def _asked(cell: PlannedCell, suite: SuiteRecord | Json) -> tuple[object, ...]:
+    """Return what a cell is of, as it was asked for, whatever code and data it has."""
+    task = suite.get("tasks", ())[cell.task.index].get("hash")
+    name = optimizers.portable(cell.optimizer.name)
+    return task, name, None if cell.extendable else cell.horizon
 
 
 def _refuse_changed(store: Store, changed: Sequence[tuple[PlannedCell, PlannedCell]]) -> None:
     """Refuse a store with results that would be other ones now."""
+    there = Counter(shard.cell for shard in store.shards())
     shards: Counter[str] = Counter()
     for old, new in changed:
-        done = sum(store.has_shard(shard.id) for shard in store.plan.shards_of(old.id))
-        shards[_difference(old, new)] += done
+        shards[_difference(old, new)] += there[old.id]
     found = [f"{what} ({plural(count, 'shard')})" for what, count in shards.items() if count]
     if found:
         raise StoreError(
             f"{store.directory} has results of what has changed since: {'; '.join(found)}. Old "
             "and new results never mix. To run these again, give the same command with "
-            "--rerun-changed (in Python, rerun_changed=True): the old results move to "
-            f"{store.directory / REPLACED}, and all others stay. Or choose another directory."
+            "--rerun-changed (in Python, rerun_changed=True): the old results stay in the store, "
+            "as the answer to the question that was asked then. Or choose another directory."
         )
 
 

@@ -24,7 +24,7 @@ def save(
     Raises:
       VelodromeError: The file cannot be written.
     """
-    leaves = jax.device_get(jax.tree.map(_data, jax.tree.leaves(tree)))
+    leaves = jax.device_get(jax.tree.map(data_of, jax.tree.leaves(tree)))
     entries = {f"{_COLUMN}{name}": array for name, array in arrays.items()}
     entries.update({f"{_LEAF}{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)})
     checkpoint.save(path, meta, entries)
@@ -57,9 +57,9 @@ def load(path: Path, like: PyTree) -> tuple[dict[str, np.ndarray], PyTree]:
     found = checkpoint.fit(
         path,
         {name: array for name, array in stored.items() if name.startswith(_LEAF)},
-        {f"{_LEAF}{index}": _data(leaf) for index, leaf in enumerate(leaves)},
+        {f"{_LEAF}{index}": data_of(leaf) for index, leaf in enumerate(leaves)},
     )
-    restored = map(_placed, found.values(), leaves)
+    restored = map(placed, found.values(), leaves)
     return columns, jax.tree.unflatten(structure, restored)
 
 
@@ -67,11 +67,13 @@ def _is_key(leaf: jax.Array) -> bool:
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _data(leaf: jax.Array) -> jax.Array:
+def data_of(leaf: jax.Array) -> jax.Array:
+    """Return a leaf as numbers: a key has them inside."""
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _placed(stored: np.ndarray, leaf: jax.Array) -> jax.Array:
+def placed(stored: np.ndarray, leaf: jax.Array) -> jax.Array:
+    """Return stored numbers as an array of the kind of ``leaf``, on the device."""
     if _is_key(leaf):
         return jax.random.wrap_key_data(jax.device_put(stored), impl=jax.random.key_impl(leaf))
     return jax.device_put(stored)

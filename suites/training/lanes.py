@@ -83,6 +83,17 @@ class LaneBatch:
             )
         self.seeds = seeds
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Lengths of the two lane axes, with the lanes that only fill up."""
+        return self.layout.seeds, self.layout.points
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the state of one lane."""
+        whole = sum(checkpoint.data_of(leaf).nbytes for leaf in jax.tree.leaves(self.state))
+        return whole // (self.shape[0] * self.shape[1])
+
     def initialize(self) -> tuple[PyTree, PyTree]:
         """Return parameters and state of the task, equal for all batches with these seeds."""
         return self.programs.shared.init(self.seed_argument)
@@ -126,7 +137,7 @@ class LaneLoop:
 
     Args:
       lane_batches: The lanes; together they are the shard.
-      horizon: Updates that each lane makes.
+      horizon: Updates that each lane has made in the end.
       block: Updates in one call of a program, a divisor of the protocol's ``eval_every``; 0 is
         all from one evaluation to the next.
 
@@ -142,7 +153,7 @@ class LaneLoop:
         self.block = block or data.protocol.eval_every
         self.lane_batches = lane_batches
         self.horizon = horizon
-        self.step = 0
+        self.begin = self.step = 0
         self.finished = False
         self.buffer = CurveBuffer()
         self._diverged: dict[int, int] = {}
@@ -153,6 +164,15 @@ class LaneLoop:
             if seeds not in initial:
                 initial[seeds] = lane_batch.initialize()
             lane_batch.start(*initial[seeds])
+
+    @property
+    def fraction(self) -> float:
+        """The part of the updates that is made."""
+        return (self.step - self.begin) / max(1, self.horizon - self.begin)
+
+    def go_on(self, step: int) -> None:
+        """Continue from lanes that have made ``step`` updates, and were evaluated then."""
+        self.begin = self.step = step
 
     def run(self, mark: Callable[[LaneLoop], bool]) -> bool:
         """Train to the horizon.
@@ -194,6 +214,7 @@ class LaneLoop:
         codes = self.buffer.codes()
         position = {
             "step": self.step,
+            "begin": self.begin,
             "finished": self.finished,
             "metrics": self.buffer.metrics,
             "alive": [lane_batch.alive for lane_batch in self.lane_batches],
@@ -215,7 +236,7 @@ class LaneLoop:
             lane_batch.drop()
         for lane_batch, state in zip(alive, states, strict=True):
             lane_batch.resume(state)
-        self.step = position["step"]
+        self.step, self.begin = position["step"], position["begin"]
         self.finished = position["finished"]
         self.buffer = CurveBuffer(codes, position["metrics"])
         self._diverged = {int(lane): int(step) for lane, step in position["diverged"]}
@@ -223,7 +244,8 @@ class LaneLoop:
     def _advance(self) -> None:
         """Evaluate if the present step is one to do so at, then make the updates of a block."""
         lane_batches = [lane_batch for lane_batch in self.lane_batches if lane_batch.alive]
-        if self.step % self.data.protocol.eval_every == 0:
+        passed = 0 < self.begin == self.step  # it was evaluated where it was left
+        if self.step % self.data.protocol.eval_every == 0 and not passed:
             self._evaluate(lane_batches)
         if self.step == self.horizon:
             self.finished = True

@@ -18,9 +18,10 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.batching import choose_eval_slice
-from velodrome.suites.planning.plan import LoadedSuite, check_cell, split_static, static_key
+from velodrome.suites.planning.plan import LoadedSuite, check_cell
+from velodrome.suites.planning.shards import split_static, static_key
 from velodrome.suites.suite import Suite
-from velodrome.suites.training import checkpoint
+from velodrome.suites.training import checkpoint, states
 from velodrome.suites.training.environment import device_description, versions
 from velodrome.suites.training.lanes import LaneBatch, LaneLoop
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms
@@ -30,6 +31,9 @@ from velodrome.taskgen.numerics import numerics
 
 #: Tasks whose data and compiled programs a process keeps.
 _KEPT_TASKS = 8
+
+#: The end of a run whose state has more bytes is not kept: a longer one begins anew.
+STATE_BYTES = 32 * 2**20
 
 
 @runtime_checkable
@@ -111,7 +115,6 @@ class ShardRunner:
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
         identity = {
             "shard": shard_id,
-            "plan_hash": plan.hash,
             "versions": versions(),
             # Another number of devices places lanes otherwise. Threads change no bit.
             "device": {k: v for k, v in device_description().items() if k != "threads"},
@@ -120,7 +123,13 @@ class ShardRunner:
         with numerics():
             task = self.task(cell.task.index)
             lane_batches = task.lane_batches(shard, cell, optimizer)
-            loop = LaneLoop(task.data, lane_batches, horizon=cell.horizon, block=shard.block)
+            loop = LaneLoop(task.data, lane_batches, horizon=shard.stop, block=shard.block)
+            if shard.start:
+                # Without the state the runs begin anew, which only takes longer.
+                with contextlib.suppress(StoreError):
+                    before = self.store.state_path(shard.after)
+                    states.restore(before, lane_batches, shard.lanes, shard.start)
+                    loop.go_on(shard.start)
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
@@ -132,7 +141,7 @@ class ShardRunner:
 
             def mark(loop: LaneLoop) -> bool:
                 nonlocal saved
-                control.report(fraction=loop.step / loop.horizon, last_loss=loop.buffer.last_loss)
+                control.report(fraction=loop.fraction, last_loss=loop.buffer.last_loss)
                 if loop.finished:
                     return True
                 stop = control.should_stop()
@@ -145,9 +154,31 @@ class ShardRunner:
             if not loop.run(mark):
                 raise Stopped
         seconds = spent + time.monotonic() - begun
+        # The state comes first: where the shard is, it can go on.
+        kept = cell.extendable and self._keep(shard, loop)
         written = self._write(shard, cell, loop, started=started, seconds=seconds)
         path.unlink(missing_ok=True)
+        if kept and shard.start and self._replaces(shard):
+            self.store.state_path(shard.after).unlink(missing_ok=True)
         return written
+
+    def _keep(self, shard: Shard, loop: LaneLoop) -> bool:
+        """Keep the end states of a shard's runs, unless they are large."""
+        largest = max((batch.state_bytes for batch in loop.lane_batches), default=0)
+        if largest > STATE_BYTES:
+            return False
+        with numerics():
+            return states.save(
+                self.store.state_path(shard.id), loop.lane_batches, shard.lanes, shard.stop
+            )
+
+    def _replaces(self, shard: Shard) -> bool:
+        """Return whether all runs of the shard before went on in this one."""
+        before = self.store.record(shard.after)
+        runs = {lane.run for lane in shard.lanes}
+        return before is not None and all(
+            lane.run in runs or lane.diverged_at is not None for lane in before.lanes
+        )
 
     def _write(
         self, shard: Shard, cell: PlannedCell, loop: LaneLoop, *, started: str, seconds: float
@@ -166,12 +197,15 @@ class ShardRunner:
             "shard": shard.id,
             "cell": {name: planned[name] for name in ("id", "task", "optimizer", "horizon")},
             "lanes": lanes,
-            "suite_hash": self.suite.hash,
-            "protocol_hash": self.suite.protocol.hash,
             "protocol": self.suite.protocol.to_json(),
-            "plan_hash": self.store.plan.hash,
             "data": {**vars(cell.data), "splits": loop.data.content_hashes},
             "mode": shard.mode,
+            "eval_slice": shard.eval_slice,
+            "block": shard.block,
+            "start": shard.start,
+            "stop": shard.stop,
+            **({"after": shard.after} if loop.begin else {}),
+            **({"anew": True} if shard.start and not loop.begin else {}),
             "versions": versions(),
             "device": device_description(),
             "started": started,
@@ -200,7 +234,8 @@ class CompiledTask:
         eval_slice: int,
     ) -> LanePrograms:
         """Return the programs of an optimizer, made once."""
-        key = (optimizer.name, horizon, static_key(static), lanes, eval_slice)
+        known = horizon if "num_steps" in optimizer.needs else None
+        key = (optimizer.name, known, static_key(static), lanes, eval_slice)
         if key not in self._programs:
             shared = lanes, eval_slice
             if shared not in self._shared:

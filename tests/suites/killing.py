@@ -71,7 +71,7 @@ def child(out: Path, pipe: int, steps: int) -> None:
     lanes.MARK_SECONDS = 0.03
     claims_module.HEARTBEAT_SECONDS = 0.05
     use_compilation_cache()
-    if not (out / "manifest.json").exists():
+    if not Store.exists(out):
         open_store(LoadedSuite.of(suite(steps)), out, make_plan(suite(steps)))
     store = Store.open(out)
     runner = ShardRunner(store, checkpoint_seconds=0.0)

@@ -142,6 +142,28 @@ def counting(**fields: Any) -> OptimizerSpec:
     return OptimizerSpec(**{"name": "counting", "label": "Counting", "factory": factory, **fields})
 
 
+def scaled(**fields: Any) -> OptimizerSpec:
+    """Add the learning rate over the number of the update; over ``num_steps`` if it is given."""
+
+    def factory(
+        learning_rate: Any, num_steps: int | None = None
+    ) -> optax.GradientTransformationExtraArgs:
+        def init(params: Any) -> Any:
+            del params
+            return jnp.int32(1)
+
+        def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+            del params, extra
+            step = jnp.float32(learning_rate) / (state if num_steps is None else num_steps)
+            return jax.tree.map(lambda leaf: jnp.full_like(leaf, -step), updates), state + 1
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    values = {"name": "scaled", "label": "Scaled", "factory": factory}
+    values |= {"grid": {"learning_rate": (1.0,)}, "traced": frozenset({"learning_rate"})}
+    return OptimizerSpec(**(values | fields))
+
+
 def exploding() -> OptimizerSpec:
     """Add 1 at each update, and NaN at the update number ``at`` (never, if it is 0)."""
 

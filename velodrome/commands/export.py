@@ -31,6 +31,11 @@ def export(
     /,
     *,
     out: Annotated[Path | None, option("DIR")] = None,
+    question: Annotated[str | None, option("NUMBER")] = None,
+    suite: Annotated[str | None, option("NAME")] = None,
+    steps: Annotated[int | None, option("N")] = None,
+    optimizers: Annotated[str | None, option("A,B")] = None,
+    seeds: Annotated[int | None, option("K")] = None,
     parts: Annotated[str, arg(metavar="PART,PART")] = "tables,curves,headline",
     formats: Annotated[str, arg(name="format", metavar="FORMAT,FORMAT")] = "parquet",
 ) -> int:
@@ -46,6 +51,11 @@ def export(
         have the same tasks and protocol.
       out: Where everything goes. Default: the folder `export` in the store; required for several
         stores.
+      question: Number of the question to show, of those the store was asked. Default: the last.
+      suite: Instead: the last question of this suite.
+      steps: Instead, or besides: the last question with so many steps.
+      optimizers: Only these, with commas between, and the baseline. Default: all.
+      seeds: Only the first K seeds. Default: all.
       parts: What to write: tables, curves, headline, tensorboard.
       formats: Formats of tables and curves: parquet, csv, or both. Parquet suits the curves of a
         large store best.
@@ -55,6 +65,7 @@ def export(
     files = velodrome.export(
         stores,
         out,
+        select=velodrome.Selection(question, suite, steps, names(optimizers), seeds),
         parts=names(parts) or (),
         formats=names(formats) or (),
         reference=velodrome.load_reference(),

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 import velodrome
-from velodrome.commands._parsing import option, run_command
+from velodrome.commands._parsing import names, option, run_command
 from velodrome.commands._tables import console
 from velodrome.foundation.errors import VelodromeError
 
@@ -29,6 +29,11 @@ def report(
     /,
     *,
     out: Annotated[Path | None, option("DIR")] = None,
+    question: Annotated[str | None, option("NUMBER")] = None,
+    suite: Annotated[str | None, option("NAME")] = None,
+    steps: Annotated[int | None, option("N")] = None,
+    optimizers: Annotated[str | None, option("A,B")] = None,
+    seeds: Annotated[int | None, option("K")] = None,
 ) -> int:
     """Draw tables, figures and a page from stores of results; nothing is trained again.
 
@@ -43,10 +48,16 @@ def report(
       stores: The directories that `velodrome run --out` filled, wholly or in part.
       out: Where everything goes. Default: the folder `report` in the store; required for several
         stores.
+      question: Number of the question to show, of those the store was asked. Default: the last.
+      suite: Instead: the last question of this suite.
+      steps: Instead, or besides: the last question with so many steps.
+      optimizers: Only these, with commas between, and the baseline. Default: all.
+      seeds: Only the first K seeds. Default: all.
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("a report of several stores needs a place: add --out DIR")
-    files = velodrome.report(stores, out, reference=velodrome.load_reference())
+    select = velodrome.Selection(question, suite, steps, names(optimizers), seeds)
+    files = velodrome.report(stores, out, select=select, reference=velodrome.load_reference())
     files.print(console())
     console().print(
         f"\nthe page is {files.page}; the figures, CSV files and report.md are beside it",

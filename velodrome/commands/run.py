@@ -38,6 +38,7 @@ def run(
     steps: Annotated[int | None, option("N")] = None,
     learning_rates: Annotated[str | None, option("A,B")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
+    baseline: Annotated[str, option("{exhaustive,decided,racing}")] = "exhaustive",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
     shard: Annotated[str | None, option("I/N")] = None,
@@ -48,26 +49,29 @@ def run(
     """Train the tasks of a suite with its optimizers, and store the curves.
 
     You can interrupt it at any time: the same command resumes it, and the curves are those of an
-    undisturbed run. A store holds one suite under one protocol. The exit status is 1 if some runs
-    failed or are not in the store; the others are kept. Results on stand-in data say so everywhere,
-    and never mix with others.
+    undisturbed run. Ask for more in the same directory, and only what is missing is trained. The
+    exit status is 1 if some runs failed or are not in the store; the others are kept. Results on
+    stand-in data say so everywhere, and never mix with others.
 
     Args:
       suite: The name of a suite, a JSON file of a suite or of tasks, or path/to/file.py:object.
-      out: The store: a directory, new or from an earlier call.
+      out: The store: a directory, new or from earlier calls, also with other arguments.
       optimizers: Names with commas between. Default: the suite's.
       seeds: Repetitions. Default: the suite's.
       steps: Updates that each optimizer makes. Default: the suite's.
       learning_rates: The sweep of every optimizer that has a learning rate, with commas between.
         Default: its published one.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
+      baseline: How far the baseline's sweep goes. exhaustive: all rates to the budget; decided: in
+        stages, until a longer sweep would change no speedup; racing: only the best four rates go on
+        after a stage (racing:3 for three).
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
       shard: Only one of N parts of the work, such as 2/8, for your own scheduler. Default: any
         number of runs, on all machines that see the store, share what is left.
-      rerun_changed: Move results of code, weights or data that have changed since into the store's
-        folder `replaced`, and run these again. Default: such a store is refused.
+      rerun_changed: Run again what the store has of code, weights or data that have changed since;
+        the old results stay beside the new ones. Default: such a store is refused.
       dry_run: Only say what would be trained, and about how long it would take: cells, shards,
         time, memory, disk, missing data, and how far an existing store is.
       device: With --dry-run: the device profile to predict for, such as v100, or one of `velodrome
@@ -81,6 +85,7 @@ def run(
         steps=steps,
         learning_rates=numbers(learning_rates, "--learning-rates"),
         baseline_multiple=baseline_multiple,
+        baseline=baseline,
         data=data,
         workers=workers,
         shard=shard,

@@ -110,6 +110,7 @@ class _Pool:
         number, self.started = self.started, self.started + 1
         settings = {
             "directory": str(Path(self.store.directory).resolve()),
+            "question": self.store.question.partition("-")[2],
             "cores": pinned,
             "checkpoint_seconds": self.engine.checkpoint_seconds,
             "suite": self.engine.suite.to_json(),

@@ -26,7 +26,7 @@ def serve(settings: Mapping[str, Any], stop: threading.Event, answers: TextIO) -
     listener = _Answers(answers)
     use_compilation_cache()
     try:
-        store = Store.open(settings["directory"])
+        store = Store.open(settings["directory"], question_name=settings["question"])
         loaded = LoadedSuite.of(Suite.from_json(settings["suite"]))
         runner = ShardRunner(store, loaded, checkpoint_seconds=settings["checkpoint_seconds"])
         runner.check()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plans import edited_plan
 from synthetic import Candidate, make
 
 from velodrome.foundation.errors import StoreError
@@ -30,15 +30,13 @@ def store(directory: Path, *candidates: Candidate, **options) -> Path:
 
 def only(directory: Path, *names: str) -> Store:
     """The store as if no other optimizers had been planned."""
-    path = directory / "plan.json"
-    plan = json.loads(path.read_text())
-    cells = [cell for cell in plan["cells"] if cell["optimizer"]["name"] in names]
-    there = {cell["id"] for cell in cells}
-    shards = [shard for shard in plan["shards"] if shard["cell"] in there]
+    with edited_plan(directory) as plan:
+        plan["cells"] = [cell for cell in plan["cells"] if cell["optimizer"]["name"] in names]
+        there = {cell["id"] for cell in plan["cells"]}
+        plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] in there]
     for shard in (directory / "shards").glob("*.parquet"):
-        if shard.stem not in {shard["id"] for shard in shards}:
+        if shard.stem not in {shard["id"] for shard in plan["shards"]}:
             shard.unlink()
-    path.write_text(json.dumps({**plan, "cells": cells, "shards": shards}))
     return Store.open(directory)
 
 

@@ -16,7 +16,6 @@ from velodrome.results.report.text import markdown
 from velodrome.results.speedup.comparison import compare
 from velodrome.results.speedup.outcome import step_time_ratio
 from velodrome.results.store.records import Timing
-from velodrome.results.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def test_missing_runs_of_a_candidate_are_noted(tmp_path: Path):
     fresh = make(tmp_path / "s", [Candidate("velo", [2.0])])
     cell = of_name(fresh.store, "velo")
     plan = with_shard(fresh.store.plan, cell.id, seed=9)
-    store = Store(tmp_path / "s", manifest=fresh.store.manifest, plan=plan, suite=fresh.store.suite)
+    store = fresh.store.asked(fresh.store.manifest, plan)
     (task,) = compare(store)
     assert task.outcomes[0].status == "ok"
     assert "1 of 4 runs of velo are missing" in task.outcomes[0].notes[0]

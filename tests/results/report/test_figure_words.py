@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Annotation
+from plans import edited_plan
 from synthetic import Candidate, make
 
 from velodrome.results.report.data import ReportData, collect
@@ -130,12 +130,10 @@ def test_the_line_of_speedups_has_a_gap_where_one_is_censored(data: ReportData):
 
 def test_without_other_optimizers_the_baseline_is_drawn(tmp_path: Path):
     made = make(tmp_path / "s", [Candidate("velo", [2.0, 1.0])], rates=RATES, steps=50, seeds=1)
-    path = made.store.directory / "plan.json"
-    plan = json.loads(path.read_text())
-    plan["cells"] = [c for c in plan["cells"] if c["optimizer"]["name"] == "adam"]
-    kept = {cell["id"] for cell in plan["cells"]}
-    plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] in kept]
-    path.write_text(json.dumps(plan))
+    with edited_plan(made.store.directory) as plan:
+        plan["cells"] = [c for c in plan["cells"] if c["optimizer"]["name"] == "adam"]
+        kept = {cell["id"] for cell in plan["cells"]}
+        plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] in kept]
     (plot,) = learning_curves.plots(collect(Store.open(made.store.directory)))
     assert "Above each panel" not in plot.caption
     with velodrome_style():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plans import edited_plan
 from rich.console import Console
 from synthetic import Candidate, Made, make, of_name
 
@@ -39,11 +39,10 @@ def with_one_seed(made: Made) -> Store:
     """The store, of whose candidate the shard with seed 0 alone has been run."""
     store = made.store
     velo = of_name(store, "velo")
-    plan = json.loads((store.directory / "plan.json").read_text())
-    (planned,) = (shard for shard in plan["shards"] if shard["cell"] == velo.id)
-    rest = {**planned, "id": "rest", "lanes": planned["lanes"][1:]}
-    plan["shards"].append(rest)
-    planned["lanes"] = planned["lanes"][:1]
+    with edited_plan(store.directory) as plan:
+        (planned,) = (shard for shard in plan["shards"] if shard["cell"] == velo.id)
+        plan["shards"].append({**planned, "id": "rest", "lanes": planned["lanes"][1:]})
+        planned["lanes"] = planned["lanes"][:1]
     (whole,) = velo.shards
     curves = velo.curves()
     whole.path.unlink()
@@ -56,7 +55,6 @@ def with_one_seed(made: Made) -> Store:
         "horizon": 100,
     }  # fmt: skip
     data = dict(vars(velo.data))
-    (store.directory / "plan.json").write_text(json.dumps(plan))
     store = Store.open(store.directory)
     store.write_shard(planned["id"], rows, {"cell": about, "lanes": planned["lanes"], "data": data})
     return store
@@ -156,12 +154,10 @@ def test_the_headline_says_where_the_baseline_diverged(data: ReportData, tmp_pat
 def alone(tmp_path: Path) -> Store:
     """A store of Adam and nothing else."""
     made = make(tmp_path / "s", [Candidate("velo", [2.0])], rates=RATES, missing=[("velo", 0)])
-    path = made.store.directory / "plan.json"
-    plan = json.loads(path.read_text())
-    velo = {cell["id"] for cell in plan["cells"] if cell["optimizer"]["name"] == "velo"}
-    plan["cells"] = [cell for cell in plan["cells"] if cell["id"] not in velo]
-    plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] not in velo]
-    path.write_text(json.dumps(plan))
+    with edited_plan(made.store.directory) as plan:
+        velo = {cell["id"] for cell in plan["cells"] if cell["optimizer"]["name"] == "velo"}
+        plan["cells"] = [cell for cell in plan["cells"] if cell["id"] not in velo]
+        plan["shards"] = [shard for shard in plan["shards"] if shard["cell"] not in velo]
     return Store.open(made.store.directory)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from plans import edited_plan
 from synthetic import Candidate, make
 
 from velodrome.results.analyses.tuning import at_edge, near_points, point_text
@@ -138,13 +139,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
         tmp_path_factory.mktemp("s"), [Candidate("lion", [2.0, 3.0], label="Lion")],
         rates=RATES, seeds=2, noise=0.0,
     ).store  # fmt: skip
-    path = store.directory / "plan.json"
-    plan = json.loads(path.read_text())
-    cells = {cell["id"] for cell in plan["cells"] if cell["optimizer"]["name"] == "lion"}
-    for shard in plan["shards"]:
-        if shard["cell"] in cells:
-            shard["lanes"] = _as_sweep(shard["lanes"])
-    path.write_text(json.dumps(plan))
+    with edited_plan(store.directory) as plan:
+        cells = {cell["id"] for cell in plan["cells"] if cell["optimizer"]["name"] == "lion"}
+        for part in (*plan["cells"], *plan["shards"]):
+            if part.get("cell", part["id"]) in cells:
+                part["lanes"] = _as_sweep(part["lanes"])
     for shard in (store.directory / "shards").glob("*.parquet"):
         table = pq.read_table(shard)
         meta = json.loads(table.schema.metadata[b"velodrome"])

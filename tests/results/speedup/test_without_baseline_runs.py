@@ -13,7 +13,6 @@ from velodrome.results.report.data import collect
 from velodrome.results.report.tables import task_table
 from velodrome.results.report.text import markdown
 from velodrome.results.speedup.comparison import compare
-from velodrome.results.store.store import Store
 
 RATES = (1e-3, 3e-3)
 
@@ -60,7 +59,7 @@ def test_missing_runs_are_noted(tmp_path: Path):
     made = make(tmp_path, [Candidate("velo", [2.0])], rates=RATES, missing=[("adam", 0)])
     cell = next(cell for cell in made.store.cells() if cell.name == "velo")
     plan = with_shard(made.store.plan, cell.id, seed=9)
-    store = Store(tmp_path, manifest=made.store.manifest, plan=plan, suite=made.store.suite)
+    store = made.store.asked(made.store.manifest, plan)
     (task,) = compare(store)
     assert "1 of 4 runs of velo are missing" in task.outcomes[0].notes[1]
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from plans import question_of, rewrite
 from synthetic import Candidate, make
 
 import velodrome
@@ -57,21 +58,18 @@ def base_store(directory: Path) -> Store:
         failed=[("x", 0)], untimed=[("x", 0)],
     ).store  # fmt: skip
     about = {"versions": {"jax": "0.10"}, "device": DEVICE, "command": "velodrome run x --out y"}
-    manifest = directory / "manifest.json"
-    _rewrite(manifest, **about, meta_training=[COST], plan_hash=store.plan.hash)
-    suite = json.loads((directory / "suite.json").read_text())
+    rewrite(directory, "manifest", **about, meta_training=[COST])
     tasks = [
         {"spec": {"family": task["family"], "batch_size": 8}, "hash": task["hash"]}
-        for task in suite["tasks"]
+        for task in store.suite["tasks"]
     ]
-    _rewrite(directory / "suite.json", tasks=tasks, optimizers=["adam", "velo"])
+    rewrite(directory, "suite", tasks=tasks, optimizers=["adam", "velo"])
     for path in (directory / "timings").glob("*.json"):
         _rewrite(path, device=DEVICE, threads=2, memory_bytes=1000)
     untimed = next(cell.id for cell in store.plan.cells if cell.id not in store.timings)
     store.write_timing_failure(untimed, "oom", "out of memory")
     for path in (directory / "shards").glob("*.parquet"):
         said = {"versions": {"jax": "0.9"}, "device": DEVICE, "started": "2026-01-01", "seconds": 3}
-        said["plan_hash"] = store.plan.hash
         _reseal(path, lambda metadata, said=said: json.dumps({**metadata, **said}).encode())
     return Store.open(directory)
 
@@ -210,7 +208,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_no_mutation_of_a_file_is_a_traceback(damaged: Path):
     found = [outcome(damaged, number, int(number % 100 == 0)) for number in range(200)]
-    assert min(found.count("read"), found.count("refused")) > 30
+    assert min(found.count("read"), found.count("refused")) > 20
 
 
 @pytest.mark.long
@@ -222,7 +220,7 @@ def test_no_mutation_of_ten_thousand_is_a_traceback(damaged: Path, part: int):
 
 def test_a_damaged_plan_is_refused_or_means_the_same(damaged: Path):
     """Without the hash of the manifest, which refuses every change."""
-    content, rng = json.loads((damaged / "plan.json").read_text()), random.Random(0)
+    content, rng = json.loads(question_of(damaged).read_text())["plan"], random.Random(0)
     for _ in range(300):
         try:
             changed = parse_json(mutated(content, rng))
@@ -236,13 +234,13 @@ def test_a_damaged_plan_is_refused_or_means_the_same(damaged: Path):
 @pytest.mark.parametrize(
     ("name", "fields", "told"),
     [
-        ("manifest.json", {"versions": 5}, "versions: got 5, but it must be an object"),
-        ("manifest.json", {"meta_training": [{}]}, "meta_training[0]: got [], but"),
-        ("suite.json", {"tasks": [3]}, "tasks[0]: got 3, but it must be an object"),
+        ("manifest", {"versions": 5}, "versions: got 5, but it must be an object"),
+        ("manifest", {"meta_training": [{}]}, "meta_training[0]: got [], but"),
+        ("suite", {"tasks": [3]}, "tasks[0]: got 3, but it must be an object"),
         ("timings", {"ratio": "2"}, "ratio: got '2', but it must be a number"),
         ("failures", {"message": None}, "message: got None, but it must be a string"),
         ("shards", {"device": {"kind": 7}}, "device.kind: got 7, but it must be a string"),
-        ("shards", {"lanes": []}, "its runs (lanes, seeds, hyperparameters) are not the plan's"),
+        ("shards", {"lanes": []}, "its runs (seeds, hyperparameters) are not the plan's"),
     ],
 )
 def test_a_damaged_part_is_named_and_the_rest_is_read(
@@ -253,12 +251,14 @@ def test_a_damaged_part_is_named_and_the_rest_is_read(
     capsys: pytest.CaptureFixture[str],
 ):
     store = base_store(tmp_path / "store")
-    path = store.directory / name
-    path = path if path.is_file() else sorted(path.glob("*[!d].*"))[0]
-    if path.suffix == ".parquet":
-        _reseal(path, lambda metadata: json.dumps({**metadata, **fields}).encode())
+    if (store.directory / name).is_dir():
+        path = sorted((store.directory / name).glob("*[!d].*"))[0]
+        if path.suffix == ".parquet":
+            _reseal(path, lambda metadata: json.dumps({**metadata, **fields}).encode())
+        else:
+            _rewrite(path, **fields)
     else:
-        _rewrite(path, **fields)
+        path = rewrite(store.directory, name, **fields)
     data = collect(Store.open(store.directory, read_only=True))
     (problem,) = data.problems
     assert problem.path == path and told in problem.reason
@@ -267,7 +267,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_read(
     assert f"skipped {path}: " in capsys.readouterr().out
     both = open_stores([store.directory, base_store(tmp_path / "other").directory])
     assert [found.path for found in both.problems] == [path]
-    if path.parent == store.directory:  # what a run would go on with must be whole
+    if path.parent.name == "questions":  # what a run would go on with must be whole
         with pytest.raises(StoreError, match="Put the original file back"):
             Store.open(store.directory)
 
@@ -283,6 +283,6 @@ def test_what_results_depend_on_is_not_skipped(
     tmp_path: Path, fields: dict[str, object], told: str
 ):
     store = base_store(tmp_path / "store")
-    _rewrite(store.directory / "manifest.json", **fields)
-    with pytest.raises(StoreError, match=f"manifest.json is damaged: {told}. Put the original"):
+    rewrite(store.directory, "manifest", **fields)
+    with pytest.raises(StoreError, match=f"is damaged: {told}. Put the original"):
         Store.open(store.directory, read_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from plans import plan_of
+from plans import plan_of, question_of
 from synthetic import Candidate, make
 
 from velodrome.foundation.errors import StoreError, VelodromeError
@@ -131,18 +131,30 @@ def test_opening_and_reading_write_nothing(store: Store):
             write()
 
 
-def test_creating_again_keeps_what_is_there(store: Store):
-    again = Store.create(store.directory, manifest=manifest(), plan=plan_of([], []), suite={})
-    assert again.plan == PLAN and again.has_shard("s0")
+def test_a_question_that_is_asked_again_keeps_what_it_says_and_is_the_last_one(store: Store):
+    first = store.question
+    later = Store.create(store.directory, manifest=manifest(), plan=plan_of([], []), suite={})
+    assert Store.open(store.directory).question == later.question != first
+    assert not list(later.cells())
+    again = Store.create(
+        store.directory, manifest={**manifest(), "command": "x"}, plan=PLAN, suite={}
+    )
+    assert again.plan == PLAN and "command" not in again.manifest
+    names = [path.stem for path in sorted((store.directory / "questions").iterdir())]
+    assert names == [later.question, again.question]
+    assert [name.partition("-")[0] for name in (first, *names)] == ["0001", "0002", "0003"]
+    assert Store.open(store.directory, question_name=2).question == later.question
+    with pytest.raises(StoreError, match="has no question 7; it has 0002-.*, 0003-"):
+        Store.open(store.directory, question_name=7)
 
 
-def test_a_shard_of_another_suite_is_refused(store: Store):
-    with pytest.raises(StoreError, match="suite_hash is 'zzz', the store's is 'aaa'"):
-        store.write_shard("s1", columns(), {**METADATA, "suite_hash": "zzz"})
-    with pytest.raises(StoreError, match="no such shard"):
+def test_a_shard_that_is_not_as_planned_is_refused(store: Store):
+    with pytest.raises(StoreError, match="its id is not that of the runs in it"):
         store.write_shard("s9", columns(), METADATA)
     with pytest.raises(StoreError, match="cell is 'c0', the plan's is 'c1'"):
         store.write_shard("s1", columns(), METADATA)
+    with pytest.raises(StoreError, match="go to step 30, the plan's to 20"):
+        store.write_shard("s0", columns(), {**METADATA, "stop": 30})
 
 
 def test_no_store_there(tmp_path: Path):
@@ -150,33 +162,33 @@ def test_no_store_there(tmp_path: Path):
         Store.open(tmp_path)
 
 
-def test_shards_without_a_manifest_are_not_adopted(store: Store):
-    (store.directory / "manifest.json").unlink()
-    with pytest.raises(StoreError, match="no manifest.json"):
+def test_shards_without_a_question_are_not_adopted(store: Store):
+    question_of(store.directory).unlink()
+    with pytest.raises(StoreError, match="shards but no questions"):
         create(store.directory)
 
 
 @pytest.mark.parametrize(("schema", "word"), [(2, "newer"), (0, "older"), (None, "older")])
 def test_other_schemas_are_refused_by_name(store: Store, schema: int | None, word: str):
-    path = store.directory / "manifest.json"
+    path = question_of(store.directory)
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
     with pytest.raises(StoreError, match=f"schema {schema}, this version reads schema 1.*{word}"):
         Store.open(store.directory)
 
 
-def test_damaged_manifest(store: Store):
-    (store.directory / "manifest.json").write_text('{"schema": 1, "kin')
-    with pytest.raises(StoreError, match=r"manifest.json is damaged.*original file back"):
+def test_a_damaged_question(store: Store):
+    question_of(store.directory).write_text('{"schema": 1, "kin')
+    with pytest.raises(StoreError, match=r"is damaged.*original file back"):
         Store.open(store.directory)
 
 
-@pytest.mark.parametrize("name", ["plan.json", "suite.json"])
-def test_a_missing_or_damaged_plan_or_suite(store: Store, name: str):
-    (store.directory / name).write_text("[1, ")
-    with pytest.raises(StoreError, match=rf"{name} is damaged.*original file back"):
-        Store.open(store.directory)
-    (store.directory / name).unlink()
-    with pytest.raises(StoreError, match=rf"cannot read .*{name}.*original file back"):
+@pytest.mark.parametrize("part", ["manifest", "plan", "suite"])
+def test_a_question_without_a_part(store: Store, part: str):
+    path = question_of(store.directory)
+    content = json.loads(path.read_text())
+    del content[part]
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"original file back"):
         Store.open(store.directory)
 
 
@@ -194,7 +206,7 @@ def test_truncated_and_foreign_files_are_reported_and_skipped(store: Store):
     assert set(reasons) == {"s1.parquet", "s2.parquet", "s3.parquet", "notes.txt"}
     assert "truncated" in reasons["s1.parquet"]
     assert "foreign Parquet" in reasons["s2.parquet"]
-    assert "shard is 's0'" in reasons["s3.parquet"]
+    assert "shard is 's0', not 's3'" in reasons["s3.parquet"]
     assert not opened.has_shard("s1")
     (shards / "s1.parquet").unlink()
     assert "s1.parquet" not in {problem.path.name for problem in opened.problems}

@@ -15,7 +15,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import DataRef, Plan
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning import batching
-from velodrome.suites.planning.plan import cell_id, grid_points, make_plan
+from velodrome.suites.planning.plan import grid_points, identify, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import CompiledTask
@@ -23,7 +23,7 @@ from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 # Stands for the meaning of every stored result: ids in existing stores change with it.
-GOLDEN_SMOKE_PLAN = "867d76c0328cd0c9f3b7805f43356648366c66380f1a6f5ea0af8f6524fb5980"
+GOLDEN_SMOKE_PLAN = "cc847b879fd824c7d6e00e06826010380bc208321313accb8146c88b0f8f0dda"
 
 
 def spec(**config) -> TaskSpec:
@@ -57,9 +57,10 @@ def test_ids_change_with_every_part_of_the_identity():
     data = DataRef("d", "a", "real")
     protocol = Protocol(steps=100)
     fewer = {"learning_rate": adam.grid["learning_rate"][1:]}
+    knowing = dataclasses.replace(adam, needs=frozenset({"num_steps"}))
 
     def id_of(task=task, data=data, optimizer=adam, protocol=protocol, horizon=500):
-        return cell_id(task, data, optimizer, protocol, horizon)
+        return identify(task, data, optimizer, protocol, horizon)[0]
 
     variants = [
         id_of(),
@@ -68,12 +69,20 @@ def test_ids_change_with_every_part_of_the_identity():
         id_of(optimizer=dataclasses.replace(adam, name="other")),
         id_of(optimizer=dataclasses.replace(adam, version=2)),
         id_of(optimizer=dataclasses.replace(adam, identity={"weights": "c"})),
-        id_of(optimizer=dataclasses.replace(adam, grid=fewer)),
-        id_of(protocol=Protocol(steps=110)),
-        id_of(horizon=400),
+        id_of(protocol=Protocol(steps=100, eval_every=5)),
+        id_of(protocol=Protocol(steps=100, eval_examples=64)),
+        id_of(optimizer=knowing),
+        id_of(optimizer=knowing, horizon=400),
     ]
     assert len(set(variants)) == len(variants)
-    assert id_of(optimizer=dataclasses.replace(adam, label="A.")) == id_of()
+    same = [
+        id_of(optimizer=dataclasses.replace(adam, label="A.")),
+        # What else is asked for is no part of a run, nor how far one goes that does not know it.
+        id_of(optimizer=dataclasses.replace(adam, grid=fewer)),
+        id_of(protocol=Protocol(steps=110, seeds=7, baseline_multiple=2, learning_rates=(0.5,))),
+        id_of(horizon=400),
+    ]
+    assert set(same) == {id_of()}
 
 
 def test_learning_rates_replace_those_of_the_sweep():

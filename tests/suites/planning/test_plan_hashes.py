@@ -11,23 +11,23 @@ from velodrome.suites.planning.plan import make_plan
 # Content hashes of the plans, as manifests record them. They are for a machine without published
 # data, whose cells get other ids once the data are prepared.
 PLAN_HASHES = {
-    ("demo", "cpu"): "32048bb6d7b698deecfc939dfa0bbaa09ef99671d6194c5394369a8e54dd48ee",
-    ("demo", "gpu"): "818f4b5085604b7b2df521b9c67d31d6822e74884709dd10d76ee02eb704ad24",
-    ("heldout-40", "cpu"): "25e0afd84a3e929a2da1c7adf06147f0a66ac225d52d20bb5a903930d29fb877",
-    ("heldout-40", "gpu"): "5061a13c2e97fb9a06f2be23fa8d3532786f30a51d0acf512ede4a8388c7c851",
-    ("heldout-8", "cpu"): "d2bebc1ad54bf7d5808a9aa3e56805cb9095a6d27608c2682ccc8ac4ae78cfb6",
-    ("heldout-8", "gpu"): "e5bc6becf83103d1a8187d092532d15965afc1b6ba9486e8e840591c4882242e",
-    ("heldout-8-width", "cpu"): "0471b6847c96a3a1612d5a6c7de6f374da768c3d5b1f3f7bce0d96d6db4b5245",
-    ("heldout-8-width", "gpu"): "773568a3e44125998524e6e21aca76c0f9a89a626412c491984b46c38ef70f4b",
-    ("smoke", "cpu"): "867d76c0328cd0c9f3b7805f43356648366c66380f1a6f5ea0af8f6524fb5980",
-    ("smoke", "gpu"): "285d48c37eb599c6199eff3f4495132c55ae7d2bc5e7109f13a9b763496b9614",
-    ("velodrome-83", "cpu"): "73b31ed7753ae7dece889430cf6b4dea48d44750012a524dd42b54b27a70c033",
-    ("velodrome-83", "gpu"): "b4b45cc654c388efcf5fc021c9acb5fbd3fc17e97964cddce39ad1b48f230f09",
+    ("demo", "cpu"): "68cbc6b48154896a20fd3cd568898677e641c1356ea4b9d24646bdc339374267",
+    ("demo", "gpu"): "9a12b5d98e6802f4db3ae780b11972fee573f10fa4b8dad8c9fea33e24175723",
+    ("heldout-40", "cpu"): "d010f6beb17f8e5e285b123f79917cbc2a1a153db2f1ac510061c9d3a1a99169",
+    ("heldout-40", "gpu"): "2d81809819c8f7c8cb36e9fdbc13c292d39664faccecb481418a2f8c8e843f69",
+    ("heldout-8", "cpu"): "6f976d004709537e4e2af1fa1001db8f213ef63bd77cbd107adcde16ade023e6",
+    ("heldout-8", "gpu"): "38191485923de22b0406f6d8703453052d6b7d753038c1cb7632d8f6840dfa91",
+    ("heldout-8-width", "cpu"): "e22bbe7c08527532169726cedb3f58e231c39fd32b1e4e27d773b70acb857fc4",
+    ("heldout-8-width", "gpu"): "9ea01ca86473407e29614f7f8b5a6734111d139a5409a8b78c73fbe365350edb",
+    ("smoke", "cpu"): "cc847b879fd824c7d6e00e06826010380bc208321313accb8146c88b0f8f0dda",
+    ("smoke", "gpu"): "384ed42da40eb4ce7c4f86c949c654e87a9d9f2e810236608fbca39141bb515a",
+    ("velodrome-83", "cpu"): "f340e501bc306041ba129e1ace995efed1077c2898be7a51d07f25aeceaa190d",
+    ("velodrome-83", "gpu"): "d26dbb8ba4dbbbf3f983d12bd3945b50cf7990e9fe3f5b904cba7a644d07a0d9",
     ("velodrome-extended", "cpu"): (
-        "56f805d88ddf8011e3e17df5d2107f80a735ad78193f5a8596d3355b49d96109"
+        "1712ec1d9e91f35604dd470d1256e6a3dab25ed6d144000777f0dde1eb519751"
     ),
     ("velodrome-extended", "gpu"): (
-        "d1562a50f7ffd2d5c4a64ae0261b574ad68a0fc498d8c9cff2d385cfc551be76"
+        "e6f6d3027e64ee93593b6902d94a5d668cb457e732bf0fcb2f086fca034962f5"
     ),
 }
 

@@ -12,6 +12,7 @@ import velodrome
 from velodrome.foundation.errors import DataError, PlanError, SpecError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
+from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.planning.preflight import check_suite, with_data
 from velodrome.suites.protocol import Protocol
@@ -80,7 +81,7 @@ def test_every_table_figure_and_file_says_stand_in_data(tmp_path):
         timing=False,
         progress="silent",
     )
-    manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
+    manifest = Store.open(tmp_path / "store").manifest
     assert manifest["data"] == "stand-in"
     assert manifest["suite"]["name"] == "mine on stand-in data"
     shard, _ = sorted((tmp_path / "store" / "shards").glob("*.parquet"))

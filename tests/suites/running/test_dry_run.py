@@ -47,19 +47,23 @@ def test_a_dry_run_looks_into_the_store_that_is_there(tmp_path):
     (failures / f"{path.stem}.json").write_text(json.dumps({"kind": "oom", "message": "m"}))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     told = go(tmp_path, dry_run=True)
-    words = "has 1 of 2 shards, 1 left (1 failed before, and would be tried again); timed: 0 of 1 c"
-    assert any(words in line for line in told)
+    words = "has 1 of 2 runs; to train: 1 run in 1 shard (1 failed before, and would be tried a"
+    assert any(words in line and "timed: 0 of 1 cell." in line for line in told)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
 def test_a_dry_run_refuses_what_a_run_would_refuse(tmp_path):
-    go(tmp_path / "out")
-    with pytest.raises(StoreError, match="steps: 20 there, 30 asked for"):
-        go(tmp_path / "out", dry_run=True, steps=30)
     (tmp_path / "file").write_text("")
     for dry_run in (False, True):
         with pytest.raises(StoreError, match="file is a file, but a store of results is a dir"):
             go(tmp_path / "file", dry_run=dry_run)
+
+
+def test_a_dry_run_says_what_would_be_added(tmp_path):
+    go(tmp_path)
+    told = go(tmp_path, dry_run=True, steps=30, seeds=3)
+    words = "has 0 of 3 runs; to train: 3 runs in 3 shards, of which 2 go on from where they stop"
+    assert any(words in line for line in told)
 
 
 def test_a_dry_run_for_another_device_says_how_lanes_are_grouped(tmp_path):

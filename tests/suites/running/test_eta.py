@@ -28,6 +28,7 @@ def cell(name: str, *, optimizer: str = "Adam", kernels: int = 30) -> PlannedCel
         data=DataRef("digits", "d", "built-in"),
         cost=StepCost(1, 1, 1, 1, 1, kernels, 1),
         batching=Batching("sequential", 1, 1),
+        lanes=(),
     )
 
 

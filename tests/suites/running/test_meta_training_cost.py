@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from velodrome.results.store.plan import Plan
 from velodrome.results.store.provenance import KEY
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
-from velodrome.suites.running.store_setup import look_into_store, open_store, take_up
+from velodrome.suites.running.store_setup import open_store
 
 COST = MetaTrainingCost(2.0, "CPU hours", "its author")
 
@@ -33,24 +32,9 @@ def test_the_cost_is_in_the_manifest_and_in_no_hash(tmp_path: Path):
         unknown = (loaded.suite.hash, plan.hash)
     with planned(COST) as (loaded, plan):
         assert (loaded.suite.hash, plan.hash) == unknown
-        store = open_store(loaded, tmp_path, plan)
+        store, _ = open_store(loaded, tmp_path, plan)
     identity = dict(loaded.optimizers["counting"].identity)
     assert identity["weights"] == "w"
     whose = {"name": "counting", "version": 1, "identity": identity}
     assert store.manifest[KEY] == [{"optimizer": whose, **dataclasses.asdict(COST)}]
     assert Store.open(tmp_path).manifest == store.manifest
-
-
-def test_an_older_store_learns_it_when_a_run_goes_on(tmp_path: Path):
-    path = tmp_path / "manifest.json"
-    with planned(COST) as (loaded, plan):
-        open_store(loaded, tmp_path, plan)
-        older = json.loads(path.read_text())
-        cost = older.pop(KEY)
-        path.write_text(json.dumps(older))
-        look_into_store(loaded, tmp_path, plan)  # as a dry run does
-        assert json.loads(path.read_text()) == older
-        assert not list(
-            take_up(open_store(loaded, tmp_path, plan), loaded, plan, rerun_changed=False)
-        )
-    assert json.loads(path.read_text()) == {**older, KEY: cost}

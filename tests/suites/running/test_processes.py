@@ -164,13 +164,12 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
 
 
 def _interrupt(process: subprocess.Popen[str], tmp_path: Path) -> None:
-    store = tmp_path / "out" / "manifest.json"
     deadline = time.monotonic() + 120
     assert process.stderr is not None
     for line in process.stderr:  # the first line comes when a worker has trained a while
         assert "best loss" in line
         break
-    assert store.exists()
+    assert Store.exists(tmp_path / "out")
     assert time.monotonic() < deadline
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     told = process.stderr.read()

@@ -7,12 +7,12 @@ import pytest
 import toys
 
 from velodrome.foundation.errors import StoreError
-from velodrome.results.store.store import Store
 from velodrome.suites.planning import batching
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.running.run import run
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.training import checkpoint
+from velodrome.suites.training.environment import device_description, versions
 from velodrome.suites.training.shard import ShardRunner, Stopped
 
 
@@ -96,7 +96,7 @@ def test_a_shard_stopped_at_every_mark_gives_the_same_bits(tmp_path, monkeypatch
             optimizer, steps=30, baseline="sgd", seeds=1, learning_rates=(1e-3, 1e-1)
         )
         run(suite, tmp_path / "whole", workers=0, timing=False, progress="silent")
-        store = open_store(LoadedSuite.of(suite), tmp_path / "pieces", make_plan(suite))
+        store, _ = open_store(LoadedSuite.of(suite), tmp_path / "pieces", make_plan(suite))
         plan = store.plan
         for shard in plan.shards:
             stops = 0
@@ -120,7 +120,7 @@ def test_a_foreign_checkpoint_is_not_taken_up(tmp_path):
         (name,) = expected
         (tmp_path / "a" / "shards" / f"{name}.parquet").unlink()
         path = tmp_path / "a" / "checkpoints" / f"{name}.npz"
-        checkpoint.save(path, {"shard": name, "plan_hash": "of another plan"}, {}, {})
+        checkpoint.save(path, {"shard": name, "versions": {}}, {}, {})
         run(suite, tmp_path / "a", workers=0, timing=False, progress="silent")
     assert toys.contents(tmp_path / "a") == expected
 
@@ -133,7 +133,8 @@ def test_a_checkpoint_that_is_no_use_is_not_taken_up(tmp_path):
         (name,) = expected
         (tmp_path / "shards" / f"{name}.parquet").unlink()
         position = {"step": 5, "finished": False, "metrics": [], "alive": [True], "diverged": []}
-        meta = {"shard": name, "plan_hash": Store.open(tmp_path).manifest["plan_hash"]}
+        device = {k: v for k, v in device_description().items() if k != "threads"}
+        meta = {"shard": name, "versions": versions(), "device": device}
         meta.update(position=position, started="2020", seconds=1.0)
         path = tmp_path / "checkpoints" / f"{name}.npz"
         checkpoint.save(path, meta, {}, {"of": jnp.zeros(2), "another": jnp.zeros(2)})

@@ -21,7 +21,7 @@ from velodrome.suites.planning.estimates import CellOverview, overview, too_larg
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.running.displays import choose_progress
-from velodrome.suites.running.dryrun import describe, describe_store
+from velodrome.suites.running.dryrun import describe, describe_modes, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from velodrome.suites.running.engines.inline import InlineEngine
 from velodrome.suites.running.engines.outcomes import is_done
@@ -174,6 +174,8 @@ def run(
         notes.append(note)
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
+        if chosen.protocol.baseline in chosen.optimizers:
+            lines.insert(-1, describe_modes(plan, cells, chosen.protocol))
         if Store.exists(out):
             there = look_into_store(loaded, out, plan)
             lines.insert(-1, describe_store(there, chosen.protocol))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -29,3 +30,15 @@ def test_the_hooks_run_what_make_lint_runs():
     assert found is not None
     commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in found[1].splitlines()]
     assert [hook["entry"] for hook in hooks] == commands
+
+
+def test_every_module_with_shapes_is_checked_at_run_time():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    (text,) = (o for o in options["addopts"] if o.startswith("--jaxtyping-packages="))
+    *checked, _ = text.partition("=")[2].split(",")
+    for folder in ("foundation", "optimizers", "results", "suites", "taskgen", "velodrome"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if "from jaxtyping import" in path.read_text():
+                parts = [*path.relative_to(ROOT).with_suffix("").parts]
+                module = ".".join(parts if folder == "velodrome" else ["velodrome", *parts])
+                assert any(f"{module}.".startswith(f"{name}.") for name in checked), module

@@ -31,6 +31,7 @@ class Device(TypedDict, total=False):
     kind: str
     threads: int
     count: int
+    flags: str
 
 
 class _NamedSuite(TypedDict):

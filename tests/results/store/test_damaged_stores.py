@@ -61,7 +61,7 @@ def base_store(directory: Path) -> Store:
     rewrite(directory, "manifest", **about, meta_training=[COST])
     tasks = [
         {"spec": {"family": task["family"], "batch_size": 8}, "hash": task["hash"]}
-        for task in store.suite["tasks"]
+        for task in json.loads(question_of(directory).read_text())["suite"]["tasks"]
     ]
     rewrite(directory, "suite", tasks=tasks, optimizers=["adam", "velo"])
     for path in (directory / "timings").glob("*.json"):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from velodrome.results.report.data import collect
+from velodrome.results.report.sentences import count_lines
+from velodrome.results.report.tables import task_table
 from velodrome.results.speedup.comparison import TaskComparison, compare
 from velodrome.results.store.store import Store
 from velodrome.suites.protocol import Protocol
@@ -61,9 +63,17 @@ def test_a_decided_run_stops_and_grows_into_an_exhaustive_one(whole: Path, tmp_p
     assert ask(tmp_path, "sgd", baseline="decided").done == 0
     known = losses(tmp_path)
     np.testing.assert_array_equal(known, losses(whole)[:, :, : known.shape[2]])
+    data = collect(Store.open(tmp_path))
+    assert "100 steps (decided; fewer on 1 of 1 task)" in data.context.line
+    said = " ".join(count_lines(data))
+    assert "stopped before its budget on 1 of 1 task, on 0 of them" in said
+    header, (row,) = task_table(data.summary, baseline="Adam", full=True)
+    assert (
+        row[header.index("Adam's sweep")].endswith("N")
+        and row[header.index("steps (strict)")] == "-"
+    )
+    assert set(data.with_provenance(data.headline)["baseline_mode"]) == {"decided"}
     # The same store, asked for all of it, and for another candidate: only the rest is trained.
-    context = collect(Store.open(tmp_path)).context
-    assert str(context.mode) == "decided" and context.stopped == 1 and not context.undecided
     ask(tmp_path, "sgd", "adagrad", baseline="exhaustive")
     np.testing.assert_array_equal(losses(tmp_path), losses(whole))
     shards = [s for s in Store.open(tmp_path).shards() if s.metadata["cell"]["horizon"] == 100]

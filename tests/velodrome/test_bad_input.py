@@ -244,7 +244,8 @@ def test_no_permission_to_write_keeps_nothing_half_written(error_of, tmp_path: P
     ):
         error = error_of(*words)
         assert re.search(r"cannot write \S+: Permission denied\. .* a place that you may wr", error)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left <= {".lock"}  # of the run that could not begin
 
 
 def test_a_full_disk_leaves_nothing_half_written(error_of, tmp_path: Path, monkeypatch):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from velodrome.foundation.errors import SpecError, VelodromeError
-from velodrome.foundation.interrupts import handlers_kept
+from velodrome.foundation.ray_cluster import join_ray
 from velodrome.optimizers.metatrain.config.config import MetaTrainConfig
 from velodrome.optimizers.metatrain.es.exchange import Report
 from velodrome.optimizers.metatrain.es.outer import OuterState
@@ -86,15 +86,8 @@ class RayTrainer(MetaTrainer):
         if workers < 1:
             raise SpecError("workers", workers, "an integer of at least 1")
         super().__init__(config)
-        self._ray = _import_ray()
+        self._ray, self._owns_ray = join_ray("meta-training with workers")
         self._make_trainer = make_trainer
-        self._owns_ray = not self._ray.is_initialized()
-        if self._owns_ray:
-            # Joins the cluster of RAY_ADDRESS if there is one.
-            with handlers_kept():  # its handler of SIGTERM ends this process at once
-                self._ray.init(
-                    include_dashboard=False, log_to_driver=False, configure_logging=False
-                )
         self._actors: list[Any] = [None] * workers
         self._previous: tuple[int, list[bytes]] = (-1, [])
         self._empty = 0
@@ -177,14 +170,3 @@ class _Worker:
     def process(self) -> int:
         """Return the process id, for tests that end it."""
         return os.getpid()
-
-
-def _import_ray() -> Any:
-    try:
-        import ray.exceptions  # noqa: PLC0415 - optional  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise VelodromeError(
-            "workers need Ray, which is not installed: pip install 'velodrome[ray]' (in a "
-            "clone, pip install -e '.[ray]'), or train without workers."
-        ) from error
-    return ray

@@ -60,8 +60,9 @@ class PlainProgress(Tracker):
         self._last = time.monotonic()
         self.say(
             f"{self.fraction:4.0%}  {cell.task} / {cell.optimizer}: "
-            f"{cell.done:.0f} of {cell.lanes} runs, best loss {cell.best:.4g}, "
-            f"about {duration(self.seconds_left)} left"
+            f"{cell.done:.0f} of {cell.lanes} runs, "
+            + ("" if math.isnan(cell.best) else f"best loss {cell.best:.4g}, ")
+            + f"about {duration(self.seconds_left)} left"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from velodrome.foundation.errors import PlanError
+from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
 from velodrome.results.store.baseline_mode import BaselineMode
@@ -26,6 +26,8 @@ from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Eng
 from velodrome.suites.running.engines.inline import InlineEngine
 from velodrome.suites.running.engines.outcomes import is_done
 from velodrome.suites.running.engines.processes import ProcessEngine
+from velodrome.suites.running.engines.ray_actors import RayEngine
+from velodrome.suites.running.engines.slurm import SlurmEngine, minutes_of
 from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.staging import first_targets, next_targets
@@ -84,6 +86,11 @@ def run(
     baseline: str = "exhaustive",
     data: str | None = None,
     workers: int | None = None,
+    engine: str | None = None,
+    time_limit: str | None = None,
+    partition: str | None = None,
+    gpus: float = 0.0,
+    address: str | None = None,
     shard: str | None = None,
     timing: bool = True,
     rerun_changed: bool = False,
@@ -117,6 +124,15 @@ def run(
         accelerator. 0: in this process. Default: one for each core; in this process for
         accelerators and for runs of a few seconds. On the CPU, jobs that would not fit in memory
         together do not run at the same time.
+      engine: ``"slurm"`` starts ``workers`` tasks of a SLURM array, which take jobs from the store
+        (with ``velodrome[slurm]``); ``"ray"`` starts Ray actors, here or in a cluster (with
+        ``velodrome[ray]``). Default: this machine.
+      time_limit: With SLURM: how long a worker may run before it is queued again, as SLURM
+        writes it (``"2:00:00"``, or minutes).
+      partition: With SLURM: the partition of its workers.
+      gpus: With an engine: GPUs of each worker (with Ray, perhaps a part of one); 0 trains on CPUs.
+      address: With Ray: that of the cluster; ``"auto"`` finds the one of this machine. Default:
+        that of RAY_ADDRESS, else Ray is started here.
       shard: ``"2/8"``: only the second of eight parts of the work, for schedulers that start the
         parts themselves. Without it any number of calls, on any machines that see ``out``, share
         the work: each takes what is left and what no other is working on.
@@ -158,19 +174,35 @@ def run(
             f"device {device!r} is what a dry run predicts time for; training uses the device that "
             "is here. Leave it out, or add dry_run (--dry-run)."
         )
+    if (time_limit or partition) and engine != "slurm":
+        raise PlanError("time and partition are for --engine slurm; leave them out.")
+    if (gpus and engine is None) or (address and engine != "ray"):
+        raise PlanError("gpus are for an --engine, and an address for ray; leave them out.")
+    remote = None
+    if engine is not None:
+        remote = cluster(
+            engine,
+            chosen,
+            workers=workers,
+            time_limit=time_limit,
+            partition=partition,
+            address=address,
+            gpus=gpus,
+            checkpoint_seconds=checkpoint_seconds,
+        )
     profile = None if device is None else load_profile(device)
-    if workers:
+    if workers and remote is None:
         # Before jax takes three quarters of an accelerator's memory for this process.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     # Measured profiles are of this machine; the others, of data sheets, are of GPUs.
-    here = _backend()
+    here = _backend() if remote is None else "gpu" if gpus else "cpu"
     backend = here if profile is None or profile.measured else "gpu"
     loaded = LoadedSuite.of(chosen)  # once: a file that changes while it runs changes nothing
     plan = make_plan(loaded, backend=backend, without_data=dry_run)
     notes = list(check_suite(chosen))
     display = choose_progress(progress)
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
-    if here == backend == "cpu" and (note := too_large(cells, free_memory())):
+    if remote is None and here == backend == "cpu" and (note := too_large(cells, free_memory())):
         notes.append(note)
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
@@ -205,8 +237,8 @@ def run(
         display.begin(store.plan, jobs)
         try:
             if jobs:
-                engine = _engine(loaded, jobs, workers, backend, checkpoint_seconds)
-                _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
+                runs = remote or _engine(loaded, jobs, workers, backend, checkpoint_seconds)
+                _run(runs, loaded, store, jobs, display, chosen_by_user=workers is not None)
         except KeyboardInterrupt:
             display.end()
             display.say(
@@ -252,6 +284,43 @@ def _run(
         left = [job for job in jobs if not is_done(store, job)]
         inline = InlineEngine(loaded, checkpoint_seconds=engine.checkpoint_seconds)
         inline.run(store, left, display)
+
+
+def cluster(
+    engine: str,
+    suite: Suite,
+    *,
+    workers: int | None,
+    time_limit: str | None,
+    partition: str | None,
+    address: str | None,
+    gpus: float,
+    checkpoint_seconds: float,
+) -> Engine:
+    """Return the engine of that name, whose workers run elsewhere.
+
+    Raises:
+      UnknownNameError: There is no such engine.
+      VelodromeError: What it needs is not installed.
+    """
+    if engine == "slurm":
+        return SlurmEngine(
+            suite,
+            workers=workers or 1,
+            minutes=minutes_of(time_limit or "60"),
+            partition=partition,
+            gpus=int(gpus),
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    if engine == "ray":
+        return RayEngine(
+            suite,
+            workers=workers,
+            address=address,
+            gpus=gpus,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    raise UnknownNameError("engine", engine, ["ray", "slurm"])
 
 
 def _engine(

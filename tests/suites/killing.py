@@ -8,6 +8,7 @@ moment; every one trains for real, in a separate process, and dies by a real SIG
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -22,13 +23,13 @@ import optax  # noqa: F401 - imported before the forks
 import pyarrow.parquet  # noqa: F401 - imported before the forks
 from flax import nnx  # noqa: F401 - imported before the forks
 
+from velodrome.results.store import claims as claims_module
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.running import claims as claims_module
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import Job
-from velodrome.suites.running.engines.pull import Worker
+from velodrome.suites.running.engines.pull import Worker, do_job
 from velodrome.suites.running.jobs import jobs_left
 from velodrome.suites.running.progress import Tracker
 from velodrome.suites.running.store_setup import open_store
@@ -77,8 +78,9 @@ def child(out: Path, pipe: int, steps: int) -> None:
     runner = ShardRunner(store, checkpoint_seconds=0.0)
     jobs, _ = jobs_left(store, runner.suite, {}, timing=False)
     display, claims = Beat(pipe), Claims(out)
+    do = functools.partial(do_job, runner)
     display.begin(store.plan, jobs)
-    Worker(runner, jobs, display, claims, since=claims.now()).run(threading.Event())
+    Worker(store, do, jobs, display, claims, since=claims.now()).run(threading.Event())
 
 
 def fork(out: Path, steps: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ EXAMPLES = (
     "velodrome run demo --out runs/few --learning-rates 1e-4,1e-3,1e-2 --baseline-multiple 10",
     "velodrome run demo --out runs/demo --dry-run   # what would be trained",
     "velodrome run velodrome-83 --out runs/83 --dry-run --device v100",
+    "velodrome run demo --out runs/demo --engine slurm --workers 64 --time 2:00:00",
     "velodrome run velodrome-83 --out runs/try --data stand-in --steps 20   # generated data",
 )
 
@@ -41,6 +42,11 @@ def run(
     baseline: Annotated[str, option("{exhaustive,decided,racing}")] = "exhaustive",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
+    engine: Annotated[str | None, option("{slurm,ray}")] = None,
+    time: Annotated[str | None, option("T")] = None,
+    partition: Annotated[str | None, option("NAME")] = None,
+    gpus: Annotated[float, option("G")] = 0.0,
+    address: Annotated[str | None, option("ADDRESS")] = None,
     shard: Annotated[str | None, option("I/N")] = None,
     rerun_changed: bool = False,
     dry_run: bool = False,
@@ -68,6 +74,15 @@ def run(
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
+      engine: Where the workers run: slurm starts them as tasks of a SLURM array, with `pip install
+        velodrome[slurm]`; ray starts them as Ray actors, with `pip install velodrome[ray]`.
+        Default: on this machine.
+      time: With SLURM: how long a worker may run before it is queued again, such as 2:00:00.
+        Default: an hour.
+      partition: With SLURM: the partition of the workers. Default: the cluster's.
+      gpus: With --engine: GPUs of each worker; with Ray, 0.25 is a part of one. Default: none.
+      address: With Ray: that of the cluster, or auto for the one of this machine. Default: that of
+        RAY_ADDRESS, else Ray is started here.
       shard: Only one of N parts of the work, such as 2/8, for your own scheduler. Default: any
         number of runs, on all machines that see the store, share what is left.
       rerun_changed: Run again what the store has of code, weights or data that have changed since;
@@ -88,6 +103,11 @@ def run(
         baseline=baseline,
         data=data,
         workers=workers,
+        engine=engine,
+        time_limit=time,
+        partition=partition,
+        gpus=gpus,
+        address=address,
         shard=shard,
         rerun_changed=rerun_changed,
         dry_run=dry_run,

@@ -22,7 +22,7 @@ from velodrome.foundation.streams import is_terminal
 from velodrome.foundation.text import duration, plural
 
 if TYPE_CHECKING:
-    from velodrome.suites.running.status import Status
+    from velodrome.results.store.status import Status
 
 EXAMPLES = (
     "velodrome status runs/demo",
@@ -58,7 +58,7 @@ def status(
       seconds: With --watch: how long to wait in between.
       json_only: Print JSON, one object a line, and nothing else.
     """
-    from velodrome.suites.running.status import StatusReader  # noqa: PLC0415 - help needs no psutil
+    from velodrome.results.store.status import StatusReader  # noqa: PLC0415 - help needs no psutil
 
     reader = StatusReader(resolved(store))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from velodrome.foundation.interrupts import interrupts
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener
-from velodrome.suites.running.engines.pull import Worker
+from velodrome.suites.running.engines.pull import Worker, do_job
 from velodrome.suites.running.engines.watch import Watch
 from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import ShardRunner
@@ -30,5 +31,6 @@ class InlineEngine:
         since = claims.now()
         watch = Watch(store, jobs, listener, claims, since)
         with interrupts() as interrupted:
-            Worker(runner, jobs, watch, claims, since=since).run(interrupted)
+            do = functools.partial(do_job, runner)
+            Worker(store, do, jobs, watch, claims, since=since).run(interrupted)
         watch.close()

@@ -22,8 +22,20 @@ ALIKE = 2
 _NOT_TRIED = "not tried, because"
 
 
+class JobFailedError(Exception):
+    """A job that was done elsewhere has failed: kind and message as of `failure_of`."""
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+class WorkerLostError(Exception):
+    """What did a job elsewhere is gone; the job may be tried again, by whoever has room for it."""
+
+
 def failure_of(error: BaseException) -> tuple[str, str]:
-    """Return the kind of a failure (``"oom"`` or ``"error"``) and its message.
+    """Return the kind of a failure, as ``"oom"`` or ``"error"``, and its message.
 
     With ``VELODROME_TRACEBACK=1`` the traceback goes to standard error.
     """
@@ -35,6 +47,8 @@ def failure_of(error: BaseException) -> tuple[str, str]:
             f"out of memory: {text.splitlines()[0]}. Use fewer workers or a smaller task; "
             "`velodrome run --dry-run` shows the memory that each shard is expected to take."
         )
+    if isinstance(error, JobFailedError):
+        return error.kind, text
     if isinstance(error, VelodromeError):
         return "error", text
     return "error", described(error)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from velodrome.foundation.errors import PlanError, WriteError
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.child import Child, Event
 from velodrome.suites.running.engines.outcomes import is_done, record
@@ -39,6 +40,10 @@ class ProcessEngine:
       platform: jax platform of the workers; empty: as in this process.
       memory_bytes: What the jobs that run at the same time may take together, as predicted;
         None: no limit.
+      since: When the run began that these workers belong to; by default, it begins with them.
+
+    Attributes:
+      stop: If it is set, a run ends as after Ctrl-C.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class ProcessEngine:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         platform: str = "cpu",
         memory_bytes: int | None = None,
+        since: float | None = None,
     ):
         self.workers = workers
         self.suite = suite
@@ -57,6 +63,8 @@ class ProcessEngine:
         self.checkpoint_seconds = checkpoint_seconds
         self.platform = platform
         self.memory_bytes = memory_bytes
+        self.since = since
+        self.stop = threading.Event()
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         """Run all jobs; see `Engine`.
@@ -79,7 +87,7 @@ class _Pool:
         self.store = store
         self.jobs = {job.name: job for job in jobs}
         self.claims = Claims(store.directory)
-        self.since = self.claims.now()
+        self.since = self.claims.now() if engine.since is None else engine.since
         self.watch = Watch(store, jobs, listener, self.claims, self.since)
         self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self.workers: dict[int, Child] = {}
@@ -92,6 +100,8 @@ class _Pool:
             for slot in range(self.count):
                 self._start(slot)
             while self.workers:
+                if self.engine.stop.is_set():
+                    raise KeyboardInterrupt
                 try:
                     self._handle(*self.events.get(timeout=_LOOK_SECONDS))
                 except queue.Empty:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from velodrome.foundation.errors import WriteError
-from velodrome.suites.running.claims import Claim, Claims
+from velodrome.results.store.claims import Claim, Claims
+from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import ATTEMPTS, SHARD, Job, Listener
 from velodrome.suites.running.engines.outcomes import (
+    WorkerLostError,
     failed_since,
     failure_of,
     hopeless,
@@ -28,6 +30,7 @@ class Worker:
     """Does jobs of a store until none is left, beside any others that work there.
 
     Args:
+      do: Does a job and writes its files to the store, as `do_job` does.
       jobs: What is to be done.
       since: When the run began, as `Claims.now` says: what failed since is not tried again.
       memory_bytes: What jobs on this machine may take together, as predicted; None: no limit.
@@ -35,7 +38,8 @@ class Worker:
 
     def __init__(
         self,
-        runner: ShardRunner,
+        store: Store,
+        do: Callable[[Job, Control], None],
         jobs: Sequence[Job],
         listener: Listener,
         claims: Claims,
@@ -43,7 +47,7 @@ class Worker:
         since: float,
         memory_bytes: int | None = None,
     ):
-        self._runner, self._store = runner, runner.store
+        self._store, self._do_job = store, do
         self._listener, self._claims = listener, claims
         self._since, self._memory_bytes = since, memory_bytes
         self._waiting = {job.name: job for job in jobs}
@@ -56,9 +60,10 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until every job is done or has failed, here or elsewhere.
 
-        Raises:
-          KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
-          WriteError: The store cannot be written.
+          Raises:
+            KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
+            WriteError: The store cannot be written.
+        WorkerLostError: What does the jobs is gone; call it again when there is another.
         """
         pause = _FIRST_PAUSE
         while self._waiting:
@@ -114,10 +119,10 @@ class Worker:
         self._task = job.task
         self._trained.add(job.task)
         try:
-            do_job(self._runner, job, _Control(job, claim, self._listener, stop))
+            self._do_job(job, _Control(job, claim, self._listener, stop))
         except Stopped:
             raise KeyboardInterrupt from None
-        except (WriteError, BrokenPipeError):
+        except (WriteError, BrokenPipeError, WorkerLostError):
             raise  # the next job would meet the same
         except Exception as error:  # recorded as the job's outcome; others go on
             self._failed(job, *failure_of(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from velodrome.suites.running.claims import Lease
+from velodrome.results.store.claims import Lease
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 
 

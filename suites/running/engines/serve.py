@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from velodrome.foundation.errors import VelodromeError, WriteError
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.base import Job
-from velodrome.suites.running.engines.pull import Worker
+from velodrome.suites.running.engines.pull import Worker, do_job
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import ShardRunner
@@ -36,7 +37,8 @@ def serve(settings: Mapping[str, Any], stop: threading.Event, answers: TextIO) -
     listener.answer("ready", pid=os.getpid())
     claims = Claims(Path(settings["directory"]), settings["session"])
     worker = Worker(
-        runner,
+        store,
+        functools.partial(do_job, runner),
         [Job(**job) for job in settings["jobs"]],
         listener,
         claims,

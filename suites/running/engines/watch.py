@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
 
+from velodrome.results.store.claims import Claims, Lease
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims, Lease
 from velodrome.suites.running.engines.base import Job, Listener
 from velodrome.suites.running.engines.outcomes import failed_since, is_done
 
@@ -15,8 +18,25 @@ from velodrome.suites.running.engines.outcomes import failed_since, is_done
 _LOOK_SECONDS = 2.0
 
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[Watch, _Arguments], _Result],
+) -> Callable[Concatenate[Watch, _Arguments], _Result]:
+    @functools.wraps(method)
+    def locked(self: Watch, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        with self.lock:
+            return method(self, *arguments, **options)
+
+    return locked
+
+
 class Watch:
     """A listener that passes reports on, and adds those of other runs' workers.
+
+    Several threads may call it.
 
     Args:
       jobs: The jobs of this run; what others do beside them is none of its business.
@@ -31,27 +51,34 @@ class Watch:
         self._left = {job.name: job for job in jobs}
         self._elsewhere: dict[str, Lease] = {}
         self._looked = time.monotonic()
+        self.lock = threading.RLock()
 
+    @_one_at_a_time
     def job_started(self, job: Job) -> None:
         if self._elsewhere.pop(job.name, None) is None:
             self._listener.job_started(job)
 
+    @_one_at_a_time
     def job_progress(self, job: Job, fraction: float, last_loss: Mapping[int, float]) -> None:
         self._listener.job_progress(job, fraction, last_loss)
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self.look()
 
+    @_one_at_a_time
     def job_finished(self, job: Job) -> None:
         if self._left.pop(job.name, None):
             self._listener.job_finished(job)
 
+    @_one_at_a_time
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
         if again or self._left.pop(job.name, None):
             self._listener.job_failed(job, kind, message, again=again)
 
+    @_one_at_a_time
     def say(self, message: str) -> None:
         self._listener.say(message)
 
+    @_one_at_a_time
     def look(self) -> bool:
         """Report what other runs' workers do now; return whether anything is left."""
         self._looked = time.monotonic()
@@ -78,6 +105,7 @@ class Watch:
         self._elsewhere.update(held)
         return bool(self._left)
 
+    @_one_at_a_time
     def close(self) -> None:
         """Report how the jobs ended that others did."""
         for job in list(self._left.values()):

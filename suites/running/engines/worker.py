@@ -16,10 +16,16 @@ from typing import TextIO
 
 from velodrome.foundation.interrupts import SIGNALS
 
+#: What batch systems send before they end a job; not every system has them.
+_FROM_BATCH_SYSTEMS = [
+    getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+]
+
 
 def main() -> int:
     """Run the worker until its input ends; return the exit status."""
-    for number in SIGNALS:  # they reach the starter too, which then ends our input
+    # They reach the starter too, which then ends our input.
+    for number in (*SIGNALS, *_FROM_BATCH_SYSTEMS):
         signal.signal(number, signal.SIG_IGN)
     settings = json.loads(sys.stdin.readline() or "null")
     if settings is None:

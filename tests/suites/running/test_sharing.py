@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import toys
 
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.outcomes import record
 from velodrome.suites.running.engines.watch import Watch
 from velodrome.suites.running.jobs import jobs_left

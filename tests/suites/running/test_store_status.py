@@ -15,12 +15,12 @@ import toys
 
 from velodrome.cli import main
 from velodrome.foundation.errors import StoreError
+from velodrome.results.store.claims import Claims
+from velodrome.results.store.status import INDEX, StatusReader
 from velodrome.results.store.store import Store
-from velodrome.suites.running.claims import Claims
 from velodrome.suites.running.engines.outcomes import record
 from velodrome.suites.running.jobs import jobs_left
 from velodrome.suites.running.run import run
-from velodrome.suites.running.status import INDEX, StatusReader
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from typing import Any
 
 from velodrome.foundation.errors import StoreError, WriteError
 from velodrome.foundation.files import atomic_write_text
+from velodrome.results.store.claims import Claims, Lease
 from velodrome.results.store.plan import Run
-from velodrome.suites.running.claims import Claims, Lease
 
 INDEX = "index.json"
 

@@ -13,12 +13,18 @@ from pathlib import Path
 import pytest
 
 from velodrome.foundation.errors import WriteError
-from velodrome.suites.running import claims as module
-from velodrome.suites.running.claims import LEASE_SECONDS, Claims, Lease
+from velodrome.results.store import claims as module
+from velodrome.results.store.claims import LEASE_SECONDS, Claim, Claims, Lease
 
 
 def lease_of(claims: Claims, name: str = "a") -> Lease:
     return claims.lease(kind="shard", id=name, cell="c", task=0)
+
+
+def kill(claim: Claim) -> None:
+    """End its signs of life, and leave it."""
+    claim._over.set()
+    claim._beat.join()
 
 
 def test_a_claimed_job_is_free_again_when_its_worker_is_done(tmp_path: Path):
@@ -82,13 +88,13 @@ def test_who_got_further_has_not_tried_in_vain(tmp_path: Path, fraction, attempt
     claim.report(fraction, {0: float("nan"), 1: 2.5})
     while claims.held()[0].losses != {"0": None, "1": 2.5}:
         time.sleep(0.01)
-    claim._over.set()  # as if it had been killed
+    kill(claim)
     claims.abandon(os.getpid())
     again = claims.take(lease_of(claims), since=0.0)
     assert again is not None
     assert (again.lease.attempt, again.lease.reached) == (attempt, fraction)
     assert again.lease.next_attempt == attempt + 1  # unless this one gets further
-    claim._beat.join()
+    kill(again)
     claims.abandon(os.getpid())
     later = claims.take(lease_of(claims), since=claims.now() + 1)
     assert later is not None
@@ -98,7 +104,7 @@ def test_who_got_further_has_not_tried_in_vain(tmp_path: Path, fraction, attempt
 def test_what_a_killed_process_of_this_machine_had_is_free_at_once(tmp_path: Path):
     script = (
         "import sys, os, signal; from pathlib import Path\n"
-        "from velodrome.suites.running.claims import Claims\n"
+        "from velodrome.results.store.claims import Claims\n"
         "claims = Claims(Path(sys.argv[1]))\n"
         "assert claims.take(claims.lease(kind='shard', id='a', cell='c', task=0), since=0.0)\n"
         "assert len(Claims(Path(sys.argv[1])).held()) == 1\n"

@@ -139,7 +139,7 @@ def planned_cells(
     failures: Mapping[str, Failure],
     report: Report,
     heldout_every: int = 0,
-    partial: bool = False,
+    partial: str = "",
 ) -> Iterator[Cell]:
     """Yield all planned cells in the plan's order, also those without any results.
 
@@ -148,7 +148,7 @@ def planned_cells(
       failures: Records by shard id.
       report: Called with a file that turns out to be damaged when its curves are read.
       heldout_every: Updates between evaluations on the held-out split; 0 if that is not known.
-      partial: Whether runs that have not reached the horizon count as well.
+      partial: The optimizer whose runs count as well if they have not reached the horizon.
     """
     found: dict[str, list[ShardRecord]] = {}
     for shard in shards:
@@ -161,7 +161,9 @@ def planned_cells(
         failed.setdefault(str(cell_id), []).append(record)
     for cell in plan.cells:
         mine = found.get(cell.id, [])
-        lanes, first, others = _gathered(cell, mine, heldout_every, partial)
+        lanes, first, others = _gathered(
+            cell, mine, heldout_every, partial=partial == cell.optimizer.name
+        )
         yield Cell(
             id=cell.id,
             # Its place in the suite of this question: it may have another one elsewhere.
@@ -179,7 +181,7 @@ def planned_cells(
 
 
 def _gathered(
-    cell: PlannedCell, shards: Sequence[ShardRecord], heldout_every: int, partial: bool
+    cell: PlannedCell, shards: Sequence[ShardRecord], heldout_every: int, *, partial: bool
 ) -> tuple[tuple[LaneInfo, ...], tuple[ShardRecord, ...], tuple[ShardRecord, ...]]:
     """Return the runs that are there, the shards to read them from, and shards with copies."""
     places: dict[Path, list[ShardRecord]] = {}

@@ -201,7 +201,8 @@ class StatusReader:
     def _update(self) -> None:
         """Bring the index up to date, in memory and, if that is possible, on disk."""
         # What a plan is read from: if it changes, the plan is read again.
-        stamp = _stamp(max(_question_paths(self._directory), default=self._directory))
+        asked = _question_paths(self._directory)
+        stamp = _stamp(max(asked, default=self._directory / "plan.json"))  # of an older store
         changed = self._index["stamp"] != stamp
         if changed:
             self._index["plan"] = _plan(self._directory)

@@ -348,7 +348,7 @@ class Store:
             failures=self.failures,
             report=self._problems.add,
             heldout_every=self.manifest.get("protocol", {}).get("heldout_every", 0),
-            partial=self.baseline_mode.staged,
+            partial=self.baseline if self.baseline_mode.staged else "",
         )
 
     @property

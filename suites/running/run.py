@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import jax
 from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
+from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
@@ -20,7 +21,7 @@ from velodrome.suites.planning.estimates import CellOverview, overview, too_larg
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.running.displays import choose_progress
-from velodrome.suites.running.dryrun import describe, describe_store
+from velodrome.suites.running.dryrun import describe, describe_modes, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
 from velodrome.suites.running.engines.inline import InlineEngine
 from velodrome.suites.running.engines.outcomes import is_done
@@ -29,13 +30,15 @@ from velodrome.suites.running.engines.ray_actors import RayEngine
 from velodrome.suites.running.engines.slurm import SlurmEngine, minutes_of
 from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
+from velodrome.suites.running.staging import first_targets, next_targets
 from velodrome.suites.running.store_setup import (
     announcements,
+    extend,
     look_into_store,
     open_store,
 )
 from velodrome.suites.running.trackers.base import ExperimentTracker, make_trackers
-from velodrome.suites.running.trackers.following import Following
+from velodrome.suites.running.trackers.following import followed
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import free_memory, usable_cores
 from velodrome.taskgen.budget import load_profile
@@ -82,6 +85,7 @@ def run(
     steps: int | None = None,
     learning_rates: Sequence[float] | None = None,
     baseline_multiple: int | None = None,
+    baseline: str = "exhaustive",
     data: str | None = None,
     workers: int | None = None,
     engine: str | None = None,
@@ -114,6 +118,9 @@ def run(
       steps: Updates that each candidate makes; default: the suite's.
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
       baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
+      baseline: How far the baseline's sweep goes: ``"exhaustive"`` (all rates to the budget),
+        ``"decided"`` (in stages, until a longer sweep would change no speedup) or ``"racing"``
+        (only the best four rates go on after a stage; ``"racing:3"`` for three).
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
         real data inside installed packages. Default: the data that the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the
@@ -158,7 +165,7 @@ def run(
       UnknownNameError: A suite, optimizer, family or data set is not known.
       VelodromeError: Nothing can be written to ``out``.
     """
-    began, out = time.monotonic(), resolved(out)
+    began, out, mode = time.monotonic(), resolved(out), BaselineMode.parse(baseline)
     chosen = with_data(as_suite(suite), data).override(
         optimizers=optimizers,
         seeds=seeds,
@@ -206,6 +213,8 @@ def run(
         notes.append(note)
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
+        if chosen.protocol.baseline in chosen.optimizers:
+            lines.insert(-1, describe_modes(plan, cells, chosen.protocol))
         if Store.exists(out):
             there = look_into_store(loaded, out, plan)
             lines.insert(-1, describe_store(there, chosen.protocol))
@@ -217,30 +226,37 @@ def run(
     check_data(chosen)
     Store.exists(out)  # before anything is made, if it is a file
     with exclusive_directory(out, patience=_PATIENCE):
-        store, told = open_store(loaded, out, plan, rerun_changed=rerun_changed)
+        store, told = open_store(
+            loaded, out, plan, rerun_changed=rerun_changed, baseline_mode=str(mode),
+            targets=first_targets(plan, chosen.protocol, mode),
+        )  # fmt: skip
+        if mode.staged:
+            extend(store, loaded, next_targets(store))
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
-    jobs = part_of(jobs, shard)
     for note in (*notes, *told, *announcements(store, backend)):
         display.say(note)
-    if followers:
-        display = Following(display, followers, store)
-    display.begin(store.plan, jobs)
-    try:
-        if jobs:
-            runs = remote or _engine(loaded, jobs, workers, backend, checkpoint_seconds)
-            _run(runs, loaded, store, jobs, display, chosen_by_user=workers is not None)
-    except KeyboardInterrupt:
-        display.end()
-        display.say(
-            f"Stopped. Finished work is kept in {store.directory}; run the same command again "
-            "to continue."
-        )
-        raise
-    finally:
-        display.end()
-    mine = [job.id for job in jobs if job.kind == SHARD]
+
+    def work(jobs: Sequence[Job], display: Progress) -> None:
+        engine = remote or _engine(loaded, jobs, workers, backend, checkpoint_seconds)
+        _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
+
+    def more_jobs() -> list[Job]:
+        with exclusive_directory(out, patience=_PATIENCE):
+            extend(store, loaded, next_targets(store))
+        return part_of(jobs_left(store, chosen, memory, timing=timing)[0], shard)
+
+    jobs = part_of(jobs, shard)
+    tried = list(jobs)
+    with followed(display, followers, store) as display:
+        _work(work, jobs, store, display)
+        while mode.staged and jobs:
+            known = {job.name for job in tried}
+            jobs = [job for job in more_jobs() if job.name not in known]
+            tried += jobs
+            _work(work, jobs, store, display)
+    mine = [job.id for job in tried if job.kind == SHARD]
     lost = {name for name in mine if not store.has_shard(name)}
     done, missing = len(mine) - len(lost), len(lost)
     failed = {name: record for name, record in store.failures.items() if name in lost}
@@ -251,6 +267,28 @@ def run(
         + f" ({already} were there before; {duration(seconds)})."
     )
     return RunResult(store.directory, cells, done, already, failed, missing, seconds)
+
+
+def _work(
+    work: Callable[[Sequence[Job], Progress], None],
+    jobs: Sequence[Job],
+    store: Store,
+    display: Progress,
+) -> None:
+    """Do jobs, and show them from beginning to end, however they end."""
+    display.begin(store.plan, jobs)
+    try:
+        if jobs:
+            work(jobs, display)
+    except KeyboardInterrupt:
+        display.end()
+        display.say(
+            f"Stopped. Finished work is kept in {store.directory}; run the same command again "
+            "to continue."
+        )
+        raise
+    finally:
+        display.end()
 
 
 def _run(

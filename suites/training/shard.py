@@ -165,7 +165,8 @@ class ShardRunner:
     def _keep(self, shard: Shard, loop: LaneLoop) -> bool:
         """Keep the end states of a shard's runs, unless they are large."""
         largest = max((batch.state_bytes for batch in loop.lane_batches), default=0)
-        if largest > STATE_BYTES:
+        # One that stops before the budget is a stage: to begin anew would cost more than it saves.
+        if largest > STATE_BYTES and shard.stop >= self.store.plan.cell(shard.cell).horizon:
             return False
         with numerics():
             return states.save(

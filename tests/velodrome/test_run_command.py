@@ -27,7 +27,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
     more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
-    assert cli.main([*words.split(), *more.split(), "--shard", "2/8"]) == 0
+    assert (
+        cli.main([*words.split(), *more.split(), "--shard", "2/8", "--baseline", "racing:3"]) == 0
+    )
     ((arguments, options),) = calls
     assert arguments == ("demo", Path.cwd() / "x")
     assert options == {
@@ -35,6 +37,7 @@ def test_options_reach_the_run(calls: list[Any]):
         "seeds": 2,
         "steps": 40,
         "baseline_multiple": 3,
+        "baseline": "racing:3",
         "learning_rates": [0.001, 0.01],
         "data": "stand-in",
         "workers": 2,
@@ -53,7 +56,7 @@ def test_options_reach_the_run(calls: list[Any]):
 def test_options_that_are_left_out_are_those_of_the_suite(calls: list[Any]):
     assert cli.main(["run", "demo", "--out", "x"]) == 0
     ((_, options),) = calls
-    assert set(options.values()) == {None, False}
+    assert set(options.values()) == {None, False, "exhaustive"}
 
 
 def test_failed_shards_are_counted_and_exit_with_1(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -13,6 +14,22 @@ from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import SHARD, Job
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.trackers.base import ExperimentTracker, TrackedRun
+
+
+@contextlib.contextmanager
+def followed(
+    display: Progress, given: Sequence[ExperimentTracker], store: Store
+) -> Iterator[Progress]:
+    """Yield what to report to while a run goes on, all its stages: the display, or `Following`."""
+    if not given:
+        yield display
+        return
+    following = Following(display, given, store)
+    following.start()
+    try:
+        yield following
+    finally:
+        following.close()
 
 
 class Following:
@@ -30,18 +47,23 @@ class Following:
         self._trackers = list(given)
         self._store = store
 
-    def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
-        self._display.begin(plan, jobs)
+    def start(self) -> None:
+        """Tell the trackers that the run begins."""
         manifest = self._store.manifest
         protocol = {f"protocol.{k}": v for k, v in manifest.get("protocol", {}).items()}
         suite = manifest["suite"].get("name", "")
         settings = {"suite": suite, "store": str(self._store.directory), **protocol}
         self._tell(lambda tracker: tracker.on_start(settings))
 
+    def close(self) -> None:
+        """Tell the trackers that the run is over."""
+        self._tell(lambda tracker: tracker.on_end())
+
+    def begin(self, plan: Plan, jobs: Sequence[Job]) -> None:
+        self._display.begin(plan, jobs)
+
     def end(self) -> None:
         self._display.end()
-        self._tell(lambda tracker: tracker.on_end())
-        self._trackers = []  # a run ends once
 
     def job_started(self, job: Job) -> None:
         self._display.job_started(job)

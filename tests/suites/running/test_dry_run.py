@@ -36,6 +36,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
         assert words in said
     assert told[-1].startswith("1 cell, 2 shards, 2 runs: about ")
     assert told[-1].endswith("Nothing was done.")
+    assert "exhaustive" in told[-2] and "decided about" in told[-2] and "racing about" in told[-2]
 
 
 def test_a_dry_run_looks_into_the_store_that_is_there(tmp_path):

@@ -1,0 +1,67 @@
+"""A baseline's sweep in stages: how far each run is to go next, from what the store has.
+
+It is a pure function of the store, so whoever has finished a stage can put up the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from velodrome.results.speedup.comparison import compare_task
+from velodrome.results.speedup.needed import still_needed
+from velodrome.results.speedup.stages import Staging, stage_ends
+from velodrome.results.store.baseline_mode import BaselineMode
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.plan import Plan
+from velodrome.results.store.store import Store
+from velodrome.suites.planning.shards import Targets
+from velodrome.suites.protocol import Protocol
+
+
+def first_targets(plan: Plan, protocol: Protocol, mode: BaselineMode) -> dict[str, Targets] | None:
+    """Return how far the runs of a new store go first: None, wholly, without stages."""
+    if not mode.staged:
+        return None
+    budget = protocol.horizon(protocol.baseline)
+    first, *_ = stage_ends(protocol.steps, budget, every=protocol.heldout_every)
+    return {
+        cell.id: {
+            lane.run: first
+            if _in_stages(cell.optimizer.name, protocol, cell.extendable)
+            else cell.horizon
+            for lane in cell.lanes
+        }
+        for cell in plan.cells
+    }
+
+
+def next_targets(store: Store) -> dict[str, Targets]:
+    """Return how far the runs of a store go now: as far as they are, or to the end of a stage."""
+    staging, extendable = Staging.of(store), {cell.id: cell.extendable for cell in store.plan.cells}
+    tasks: dict[int, list[Cell]] = {}
+    for cell in store.cells():
+        tasks.setdefault(cell.task.index, []).append(cell)
+    targets: dict[str, Targets] = {}
+    for cells in tasks.values():
+        for cell in cells:
+            if cell.name == staging.baseline and extendable[cell.id]:
+                targets[cell.id] = _of_baseline(cell, cells, staging)
+            else:
+                targets[cell.id] = {lane.run: cell.horizon for lane in cell.planned}
+    return targets
+
+
+def _of_baseline(baseline: Cell, cells: Sequence[Cell], staging: Staging) -> Targets:
+    task = compare_task(cells, staging)
+    needed = still_needed(task, staging)
+    curves = baseline.curves()
+    ends = zip(curves.lanes, curves.ends().tolist(), strict=True)
+    known = {lane.run: min(end, baseline.horizon) for lane, end in ends}
+    return {
+        lane.run: max(known.get(lane.run, 0), needed.get(lane.point, 0))
+        for lane in baseline.planned
+    }
+
+
+def _in_stages(name: str, protocol: Protocol, extendable: bool) -> bool:
+    return name == protocol.baseline and extendable

@@ -146,7 +146,7 @@ def test_direct_imports_are_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     # The packages import these extras only where they report a missing one.
     extras = project["optional-dependencies"]
-    names = ("prepare", "ray", "search", "slurm", "tensorboard")
+    names = ("mlflow", "prepare", "ray", "search", "slurm", "tensorboard", "wandb")
     optional = [line for name in names for line in extras[name]]
     declared = {
         line.split(">")[0].split("=")[0].split("<")[0].strip()
@@ -154,6 +154,7 @@ def test_direct_imports_are_declared():
     }
     modules = {
         "PIL": "pillow",
+        "mlflow": "mlflow-skinny",
         "sklearn": "scikit-learn",
         "skimage": "scikit-image",
         "tensorflow_datasets": "tensorflow-datasets",

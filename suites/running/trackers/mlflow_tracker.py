@@ -29,14 +29,14 @@ class MlflowTracker:
 
     def __init__(self, experiment: str = ""):
         try:
-            from mlflow import MlflowClient, entities  # noqa: PLC0415 - an optional extra
+            import mlflow  # noqa: PLC0415 # pyright: ignore[reportMissingImports] - an optional extra
         except ImportError as error:
             raise VelodromeError(
                 "MLflow is not installed: pip install 'velodrome[mlflow]' (in a clone, "
                 "pip install -e '.[mlflow]')."
             ) from error
-        self._client = MlflowClient()
-        self._entities = entities
+        self._client = mlflow.MlflowClient()
+        self._entities = mlflow.entities
         self._name = experiment or "velodrome"
         self._experiment = ""
         self._settings: dict[str, object] = {}

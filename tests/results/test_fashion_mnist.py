@@ -27,12 +27,13 @@ def test_the_documented_table_is_that_of_the_curves():
 
 def test_our_curves_are_the_published_ones():
     found = pd.read_csv(CURVES)
-    assert set(found["task"]) <= set(json.loads(fashion_mnist.PUBLISHED.read_text()))
-    for task in set(found["task"]):
-        late = found[(found["task"] == task) & (found["step"] >= 1_000)]
-        off = np.abs(np.asarray(late["ours"]) / np.asarray(late["published"]) - 1)
-        few = 1 if np.asarray(late["seeds"])[0] == 5 else 2
-        assert np.median(off) < few * 0.015 and off.max() < few * 0.04, task
+    assert set(found["task"]) == set(json.loads(fashion_mnist.PUBLISHED.read_text()))
+    for task, mine in found.groupby("task"):
+        steps = [step for step in fashion_mnist.STEPS if step <= mine["step"].max()]
+        ours, published = (np.interp(steps, mine["step"], mine[x]) for x in ("ours", "published"))
+        # The mean of five seeds of the autoencoder has a standard error of up to 3.8%.
+        most = 0.055 if "MLPAE" in str(task) else 0.02
+        assert np.abs(ours / published - 1).max() < most, task
 
 
 def test_make_trains_the_tasks_whose_published_curves_are_here():

@@ -99,7 +99,7 @@ def run(
     dry_run: bool = False,
     device: str | None = None,
     progress: str | Progress = "auto",
-    trackers: Sequence[str | ExperimentTracker] = (),
+    trackers: Sequence[str | ExperimentTracker] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> RunResult:
     """Train the tasks of a suite with its optimizers, and store the curves.
@@ -207,7 +207,7 @@ def run(
     plan = make_plan(loaded, backend=backend, without_data=dry_run)
     notes = list(check_suite(chosen))
     display = choose_progress(progress)
-    followers = make_trackers(trackers)
+    followers = make_trackers(trackers or ())
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
     if remote is None and here == backend == "cpu" and (note := too_large(cells, free_memory())):
         notes.append(note)

@@ -27,9 +27,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
     more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
-    assert (
-        cli.main([*words.split(), *more.split(), "--shard", "2/8", "--baseline", "racing:3"]) == 0
-    )
+    last = "--shard 2/8 --baseline racing:3 --track wandb:mine,mlflow"
+    assert cli.main([*words.split(), *more.split(), *last.split()]) == 0
     ((arguments, options),) = calls
     assert arguments == ("demo", Path.cwd() / "x")
     assert options == {
@@ -47,6 +46,7 @@ def test_options_reach_the_run(calls: list[Any]):
         "gpus": 0,
         "address": None,
         "shard": "2/8",
+        "trackers": ["wandb:mine", "mlflow"],
         "dry_run": True,
         "device": "v100",
         "rerun_changed": False,

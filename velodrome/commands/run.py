@@ -113,7 +113,7 @@ def run(
         address=address,
         shard=shard,
         rerun_changed=rerun_changed,
-        trackers=names(track) or (),
+        trackers=names(track),
         dry_run=dry_run,
         device=device,
     )

@@ -112,7 +112,7 @@ def test_weights_and_biases_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    suite = toys.bowl_suite("sgd", seeds=1)
+    suite = toys.bowl_suite("sgd", seeds=1, learning_rates=(0.1, 0.2))
     velodrome.run(
         suite, tmp_path / "s", workers=0, timing=False, progress="plain",
         trackers=["wandb:bowls"],
@@ -126,7 +126,7 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
-    suite = toys.bowl_suite("sgd", seeds=1)
+    suite = toys.bowl_suite("sgd", seeds=1, learning_rates=(0.1, 0.2))
     velodrome.run(
         suite, tmp_path / "s", workers=0, timing=False, progress="silent",
         trackers=["mlflow:bowls"],

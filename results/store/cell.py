@@ -37,7 +37,7 @@ class Cell:
       lanes: The runs that are in the store, in this order.
       shards: Those that the runs are read from, with the lanes that are taken from each. A run
         that was continued is in several.
-      copies: Other shards with some of these runs, from further directories.
+      copies: Other shards with some of these runs, as far or less far, from further directories.
       failures: Records of the shards that failed.
       report: Called with a damaged file that was skipped.
     """
@@ -110,16 +110,17 @@ class Cell:
 
     def _compare(self, ours: Curves, theirs: Curves) -> None:
         place = {lane.run: row for row, lane in enumerate(ours.lanes)}
-        for row, lane in enumerate(theirs.lanes):
+        for row, (lane, end) in enumerate(zip(theirs.lanes, theirs.ends(), strict=True)):
             if lane.run not in place:
                 continue
-            at = np.searchsorted(ours.steps, theirs.steps)
-            pair = ours.values[place[lane.run], at], theirs.values[row]
+            # A sweep that stops may have stopped earlier there.
+            common = np.isin(theirs.steps, ours.steps) & (theirs.steps <= end)
+            steps = theirs.steps[common]
+            mine = ours.values[place[lane.run], np.searchsorted(ours.steps, steps)]
+            pair = mine, theirs.values[row, common]
             if not np.array_equal(*pair, equal_nan=True):
                 step = int(np.flatnonzero(pair[0] != pair[1])[0])
-                self._refuse(
-                    lane, int(theirs.steps[step]), float(pair[0][step]), float(pair[1][step])
-                )
+                self._refuse(lane, int(steps[step]), float(pair[0][step]), float(pair[1][step]))
 
     def _refuse(self, lane: LaneInfo, step: int, ours: float, theirs: float) -> None:
         stores = sorted({str(one.path.parents[1]) for one in (*self.shards, *self.copies)})
@@ -199,6 +200,7 @@ def _gathered(
         chains = [one for one in chains if one.reached >= cell.horizon or (partial and one.reached)]
         if not chains:
             continue
+        chains.sort(key=lambda one: -one.reached)
         lanes.append(_told(chains[0], lane.lane))
         for copy, one in enumerate(chains):
             taken[copy > 0].extend((segment, one.reached) for segment in one.segments)

@@ -66,7 +66,8 @@ class Cell:
     def curves(self, *, split: str = "train", metric: str = "loss") -> Curves:
         """Read the curves of this cell; each call reads the files again.
 
-        A shard with damaged pages is reported to the store and left out.
+        A shard with damaged pages is reported to the store and left out; one that was moved since
+        the store was opened is an error.
 
         Args:
           split: ``"train"`` or ``"heldout"``.
@@ -77,8 +78,8 @@ class Cell:
           the arrays are empty.
 
         Raises:
-          StoreError: A file is damaged, and there is no store to report it to; or a run has
-            different losses in two directories.
+          StoreError: A file is damaged, and there is no store to report it to; or it is gone; or a
+            run has different losses in two directories.
         """
         found = self._curves(self.shards, split, metric)
         if self.copies:
@@ -93,7 +94,7 @@ class Cell:
             try:
                 parts.append((runs, *shard.rows(split=split, metric=metric)))
             except StoreError as error:
-                if self.report is None:
+                if self.report is None or not shard.path.exists():
                     raise
                 self.report(shard.path, error)
                 damaged.update(runs)

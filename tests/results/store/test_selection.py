@@ -46,5 +46,7 @@ def test_optimizers_and_seeds_are_chosen_with_the_baseline(directory: Path):
     assert [(cell.name, len(cell.lanes)) for cell in store.cells()] == [("adam", 2), ("velo", 1)]
     data = collect(store)
     assert data.context.labels == ("velo",) and list(data.summary["seeds"]) == [1]
+    more = collect(Selection(suite="synthetic", seeds=9).open(directory))
+    assert more.context.seeds == 2
     with pytest.raises(UnknownNameError, match="velo"):
         Selection(optimizers=["vel"]).open(directory)

@@ -37,7 +37,7 @@ class Cell:
       lanes: The runs that are in the store, in this order.
       shards: Those that the runs are read from, with the lanes that are taken from each. A run
         that was continued is in several.
-      copies: Other shards with some of these runs, from further directories.
+      copies: Other shards with some of these runs, as far or less far, from further directories.
       failures: Records of the shards that failed.
       report: Called with a damaged file that was skipped.
     """
@@ -66,7 +66,8 @@ class Cell:
     def curves(self, *, split: str = "train", metric: str = "loss") -> Curves:
         """Read the curves of this cell; each call reads the files again.
 
-        A shard with damaged pages is reported to the store and left out.
+        A shard with damaged pages is reported to the store and left out; one that was moved since
+        the store was opened is an error.
 
         Args:
           split: ``"train"`` or ``"heldout"``.
@@ -77,8 +78,8 @@ class Cell:
           the arrays are empty.
 
         Raises:
-          StoreError: A file is damaged, and there is no store to report it to; or a run has
-            different losses in two directories.
+          StoreError: A file is damaged, and there is no store to report it to; or it is gone; or a
+            run has different losses in two directories.
         """
         found = self._curves(self.shards, split, metric)
         if self.copies:
@@ -93,7 +94,7 @@ class Cell:
             try:
                 parts.append((runs, *shard.rows(split=split, metric=metric)))
             except StoreError as error:
-                if self.report is None:
+                if self.report is None or not shard.path.exists():
                     raise
                 self.report(shard.path, error)
                 damaged.update(runs)
@@ -110,16 +111,17 @@ class Cell:
 
     def _compare(self, ours: Curves, theirs: Curves) -> None:
         place = {lane.run: row for row, lane in enumerate(ours.lanes)}
-        for row, lane in enumerate(theirs.lanes):
+        for row, (lane, end) in enumerate(zip(theirs.lanes, theirs.ends(), strict=True)):
             if lane.run not in place:
                 continue
-            at = np.searchsorted(ours.steps, theirs.steps)
-            pair = ours.values[place[lane.run], at], theirs.values[row]
+            # A sweep that stops may have stopped earlier there.
+            common = np.isin(theirs.steps, ours.steps) & (theirs.steps <= end)
+            steps = theirs.steps[common]
+            mine = ours.values[place[lane.run], np.searchsorted(ours.steps, steps)]
+            pair = mine, theirs.values[row, common]
             if not np.array_equal(*pair, equal_nan=True):
                 step = int(np.flatnonzero(pair[0] != pair[1])[0])
-                self._refuse(
-                    lane, int(theirs.steps[step]), float(pair[0][step]), float(pair[1][step])
-                )
+                self._refuse(lane, int(steps[step]), float(pair[0][step]), float(pair[1][step]))
 
     def _refuse(self, lane: LaneInfo, step: int, ours: float, theirs: float) -> None:
         stores = sorted({str(one.path.parents[1]) for one in (*self.shards, *self.copies)})
@@ -199,6 +201,7 @@ def _gathered(
         chains = [one for one in chains if one.reached >= cell.horizon or (partial and one.reached)]
         if not chains:
             continue
+        chains.sort(key=lambda one: -one.reached)
         lanes.append(_told(chains[0], lane.lane))
         for copy, one in enumerate(chains):
             taken[copy > 0].extend((segment, one.reached) for segment in one.segments)

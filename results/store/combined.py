@@ -10,6 +10,7 @@ from typing import TypeVar
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import resolved
+from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.json_files import Problem
 from velodrome.results.store.plan import Lane, Plan, PlannedCell
 from velodrome.results.store.provenance import KEY, joined_costs
@@ -146,9 +147,13 @@ def _manifest(stores: Sequence[Store]) -> Manifest:
         return digests[0] if len(set(digests)) == 1 else content_hash(sorted(set(digests)))
 
     seeds = max(m.get("protocol", {}).get("seeds", 0) for m in manifests)
+    # The runs of all count, so those of a sweep that stopped do too.
+    modes = [BaselineMode.parse(m.get("baseline_mode", "exhaustive")) for m in manifests]
+    mode = max(modes, key=lambda mode: (mode.staged, mode.rates > 0, -mode.rates))
     kinds = {kind for m in manifests for kind in (m.get("data") or "").split("+") if kind}
     return {
         **first,
+        "baseline_mode": str(mode),
         "suite": {
             "name": joined([m["suite"].get("name") for m in manifests], " + "),
             "hash": hashed([m["suite"]["hash"] for m in manifests]),

@@ -5,8 +5,8 @@ A file is removed only after all that it holds is there, whole, in its new place
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store import legacy, question, shard_file
-from velodrome.results.store.json_files import Json, Problem, needed, read_json
+from velodrome.results.store.json_files import PACKED, Json, Problem, needed, read_json
 from velodrome.results.store.legacy import Identify
 from velodrome.results.store.plan import Shard, shard_id
 from velodrome.results.store.records import ShardMetadata
 from velodrome.results.store.shard import ShardRecord
-from velodrome.results.store.store import FAILED, PACKED, Store
+from velodrome.results.store.store import FAILED, Store
 
 #: The most shards of a pack, and bytes of their rows in memory (or one shard).
 PACK_SHARDS, PACK_BYTES = 512, 256 * 2**20
@@ -71,12 +71,19 @@ def compact(
     packs = _write_packs(directory, ((record, record.metadata) for record in records))
     _pack_records(directory / "timings")
     packed = {record.id for path in packs for record in store.shards_in(path)}
-    for path in {record.path for record in records} - packs:
-        if {record.id for record in records if record.path == path} <= packed:
-            path.unlink()
+    for path in sorted((directory / "shards").glob("[!.]*.parquet")):
+        if path not in packs and _all_of(store, path, packed):
+            path.unlink(missing_ok=True)
     if drop_states:
-        shutil.rmtree(directory / "states", ignore_errors=True)
+        for path in (directory / "states").glob("[!.]*"):
+            path.unlink(missing_ok=True)
     return Compacted(before, _count(directory), len(packed), store.problems)
+
+
+def _all_of(store: Store, path: Path, packed: set[str]) -> bool:
+    """Return whether all that a file holds is packed: none of it is damaged or foreign."""
+    there = [record.id for record in store.shards_in(path)]
+    return bool(there) and len(there) == store.count(path) and packed.issuperset(there)
 
 
 def _count(directory: Path) -> int:
@@ -97,19 +104,21 @@ def _convert(directory: Path, identify: Identify | None) -> None:
     if not question.paths(directory):
         _write_packs(directory, ((one, _metadata_of_today(one, new[one.id])) for one in records))
         for folder, name, known in renamed:
-            if (path := directory / folder / f"{name}.json").is_file():
-                about = {"cell": known} if folder == "timings" else {"shard": known}
-                content = read_json(path)
+            with contextlib.suppress(StoreError):  # missing; or damaged, so that it stays
+                content = read_json(directory / folder / f"{name}.json")
                 if isinstance(content, dict):
+                    about = {"cell": known} if folder == "timings" else {"shard": known}
                     about["cell"] = aliases.get(content.get("cell", ""), about.get("cell", ""))
                     atomic_write_json(directory / folder / f"{known}.json", {**content, **about})
         plan = dataclasses.replace(asked.plan, shards=tuple(new.values()))
         path = question.next_path(directory, question.key_of(asked.manifest, plan))
         question.write(dataclasses.replace(asked, path=path, plan=plan))
+    today = Store.open(directory)
     for record in records:
-        record.path.unlink()
+        if today.has_shard(new[record.id].id):
+            record.path.unlink()
     for folder, name, known in renamed:
-        if name != known:
+        if name != known and (directory / folder / f"{known}.json").exists():
             (directory / folder / f"{name}.json").unlink(missing_ok=True)
     for name in _OLD_FILES:
         (directory / name).unlink(missing_ok=True)
@@ -179,9 +188,13 @@ def _same(one: pa.Table, other: pa.Table) -> bool:
 
 
 def _pack_records(folder: Path) -> None:
-    """Put the records of a folder into one file."""
+    """Put the records of a folder into one file, but those that a later record clears."""
     found: dict[str, object] = {}
-    paths = [path for path in sorted(folder.glob("[!.]*.json")) if path.name != PACKED]
+    paths = [
+        path
+        for path in sorted(folder.glob("[!.]*.json"))
+        if path.name != PACKED and not path.stem.endswith(FAILED)
+    ]
     for path in [folder / PACKED, *paths]:
         try:
             content = read_json(path)

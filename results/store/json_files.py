@@ -16,6 +16,9 @@ T = TypeVar("T")
 #: The schema of shards and of questions.
 SCHEMA = 1
 
+#: The file with the records of a folder that was packed; those beside it are newer.
+PACKED = "all.json"
+
 #: A JSON object, before it is read as one of the kinds in `records`.
 Json = Mapping[str, Any]
 
@@ -92,7 +95,7 @@ def read_records(
     """
     records: dict[str, T] = {}
     for path in sorted(folder.glob(pattern)):
-        if path.name.startswith(".") or path.name == "all.json":
+        if path.name.startswith(".") or path.name == PACKED:
             continue  # another process is writing it; or it holds packed ones
         try:
             records[path.stem] = checked(kind, read_json(path), path)

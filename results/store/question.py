@@ -44,12 +44,14 @@ class Question:
 
 def paths(directory: Path) -> list[Path]:
     """Return the files of all questions of a store, the last one asked last."""
-    return sorted(directory.glob(f"{FOLDER}/[0-9]*.json"))
+    return sorted(directory.glob(f"{FOLDER}/{'[0-9]' * 4}-*.json"))
 
 
 def path_of(directory: Path, key: str) -> Path | None:
     """Return the file of the question with that key, or None."""
-    return next((path for path in paths(directory) if path.stem.endswith(f"-{key}")), None)
+    return next(
+        (path for path in reversed(paths(directory)) if path.stem.endswith(f"-{key}")), None
+    )
 
 
 def key_of(manifest: Manifest, plan: Plan) -> str:

@@ -65,7 +65,7 @@ class Selection:
                 raise UnknownNameError(f"optimizer of {store.directory}", name, [*names])
         shown = {*(self.optimizers or names), store.baseline}
         seeds = store.manifest.get("protocol", {}).get("seeds", 0)
-        most = seeds if self.seeds is None else self.seeds
+        most = seeds if self.seeds is None else min(seeds, self.seeds)
         cells = tuple(
             replace(cell, lanes=tuple(lane for lane in cell.lanes if lane.seed < most))
             for cell in store.plan.cells

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store import shard_file
@@ -80,8 +79,8 @@ class ShardRecord:
           StoreError: The file is damaged, or has rows of lanes that it does not list.
         """
         found = shard_file.read_table(self.path, self.group)
-        known = pa.array([lane.lane for lane in self.metadata["lanes"]], pa.int32())
-        if pc.call_function("index_in", [found["lane"]], pc.SetLookupOptions(known)).null_count:
+        known = [lane.lane for lane in self.metadata["lanes"]]
+        if not np.isin(found["lane"].to_numpy(), known).all():
             raise StoreError(f"{self.path.name} has rows of lanes that its metadata does not list")
         keep = np.ones(len(found), bool)
         if self.chosen is not None and len(self.chosen) < len(self.metadata["lanes"]):

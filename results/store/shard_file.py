@@ -185,6 +185,11 @@ def _read(path: Path, read: Callable[[Any], T], what: str) -> T:
     try:
         with path.open("rb") as file:
             return read(file)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path} was moved while the store was read, as `velodrome compact` does: give the "
+            "command again"
+        ) from error
     # What pyarrow cannot read it refuses with errors of its own, most but not all of them
     # ValueErrors; text that is not UTF-8 with one; absurd lengths with the others.
     except (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError) as error:

@@ -20,6 +20,7 @@ from typing import Any
 from velodrome.foundation.errors import StoreError, WriteError
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.store.claims import Claims, Lease
+from velodrome.results.store.json_files import PACKED
 from velodrome.results.store.plan import Run
 
 INDEX = "index.json"
@@ -184,7 +185,7 @@ class StatusReader:
             failed=len(failed),
             runs=sum(cell.runs for cell in cells),
             runs_done=sum(cell.done for cell in cells),
-            timed=sum(1 for _ in self._timed(set(by_id))),
+            timed=len(self._timed() & set(by_id)),
             seconds=math.fsum(cell.seconds for cell in cells),
             seconds_left=alone / len(leases) if known else None,
             cells=tuple(
@@ -237,10 +238,12 @@ class StatusReader:
                 counts[message] = counts.get(message, 0) + 1
         return counts
 
-    def _timed(self, cells: set[str]) -> Iterator[str]:
-        for entry in _entries(self._directory / "timings"):
-            if (name := entry.name.removesuffix(".json")) in cells:
-                yield name
+    def _timed(self) -> set[str]:
+        folder = self._directory / "timings"
+        names = {entry.name.removesuffix(".json") for entry in _entries(folder)}
+        with contextlib.suppress(OSError, ValueError):
+            names.update(json.loads((folder / PACKED).read_bytes()))
+        return names
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

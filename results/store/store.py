@@ -33,6 +33,7 @@ from velodrome.results.store import legacy, question, shard_file, validation
 from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.cell import Cell, planned_cells
 from velodrome.results.store.json_files import (
+    PACKED,
     SCHEMA,
     Json,
     Problem,
@@ -51,9 +52,6 @@ T = TypeVar("T")
 
 FAILED = ".failed"
 """Ends the name of a timing's file, before its suffix, that says why there is no timing."""
-
-PACKED = "all.json"
-"""The file with the records of a folder that was packed; those beside it are newer."""
 
 
 class Store:
@@ -252,7 +250,9 @@ class Store:
 
     def _rewrite(self, asked: Question) -> None:
         self.check_writable()
-        self._asked = question.write(asked)
+        # Another run may have asked it again since, so that it has another number.
+        now = question.path_of(self.directory, asked.path.stem.partition("-")[2])
+        self._asked = question.write(dataclasses.replace(asked, path=now or asked.path))
 
     # Writing
 
@@ -318,19 +318,21 @@ class Store:
         if path.exists():
             for record in self.shards_in(path):
                 return record
-        packs = (self.directory / "shards").glob(f"{shard_file.PACK}*.parquet")
-        found = (record for pack in sorted(packs) for record in self.shards_in(pack))
-        return next((record for record in found if record.id == shard_id), None)
+        for pack in sorted((self.directory / "shards").glob(f"{shard_file.PACK}*.parquet")):
+            for record in self.shards_in(pack, only=shard_id):
+                return record
+        return None
 
     def shards(self) -> tuple[ShardRecord, ...]:
         """Return all valid shards, also those of other questions, by id; only footers are read."""
-        paths = sorted((self.directory / "shards").glob("*"))
+        # A name with a leading dot is a file that another process is writing.
+        paths = sorted((self.directory / "shards").glob("[!.]*"))
         found: dict[str, ShardRecord] = {}
         for path in paths:
-            # A name with a leading dot is a file that another process is writing.
-            if not path.name.startswith("."):
-                for record in self.shards_in(path):
-                    found.setdefault(record.id, record)
+            for record in self.shards_in(path):
+                found.setdefault(record.id, record)
+        if not all(map(os.path.lexists, paths)):
+            return self.shards()  # another process has just packed them
         return tuple(found[name] for name in sorted(found))
 
     def state_path(self, shard_id: str) -> Path:
@@ -376,8 +378,12 @@ class Store:
 
     # Parts
 
-    def shards_in(self, path: Path) -> tuple[ShardRecord, ...]:
-        """Return the valid shards of a file: one, or those of a pack."""
+    def count(self, path: Path) -> int:
+        """Return how many shards a file says it has, valid or not."""
+        return len(self._metadata(path))
+
+    def shards_in(self, path: Path, *, only: str | None = None) -> tuple[ShardRecord, ...]:
+        """Return the valid shards of a file: one, or those of a pack, or one of these."""
         try:
             if path.suffix != ".parquet":
                 raise StoreError(f"{path.name} is not a shard: it is no .parquet file")
@@ -390,6 +396,8 @@ class Store:
         for number, said in enumerate(several):
             metadata = self._renamed(said)
             name = metadata["shard"] if packed else path.stem
+            if only is not None and name != only:
+                continue
             if reason := validation.foreign(name, metadata, self.plan):
                 self._problems.add(path, StoreError(f"{path.name} is foreign: {reason}"))
             else:

@@ -82,7 +82,7 @@ def tidy(store: Store) -> None:
     for path in checkpoints.glob("[!.]*.npz"):
         if store.has_shard(path.stem):
             path.unlink(missing_ok=True)
-    for folder in (checkpoints, store.directory / "shards"):
+    for folder in (checkpoints, *(store.directory / name for name in ("shards", "states"))):
         for path in folder.glob(".*.tmp*"):
             # Another run may be writing a younger one.
             if time.time() - path.stat().st_mtime > STALE_SECONDS:

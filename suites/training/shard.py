@@ -115,6 +115,8 @@ class ShardRunner:
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
         identity = {
             "shard": shard_id,
+            # Another question may number the same runs in another way.
+            "lanes": [lane.lane for lane in shard.lanes],
             "versions": versions(),
             # Another number of devices places lanes otherwise. Threads change no bit.
             "device": {k: v for k, v in device_description().items() if k != "threads"},

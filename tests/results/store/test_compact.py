@@ -12,7 +12,9 @@ from synthetic import Candidate, make
 
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store import compact as compact_module
+from velodrome.results.store import shard_file
 from velodrome.results.store.compact import compact
+from velodrome.results.store.status import StatusReader
 from velodrome.results.store.store import Store
 
 
@@ -55,12 +57,12 @@ def test_a_compacted_store_has_few_files_and_says_the_same(made: Path, tmp_path:
     done = compact(directory)
     assert answer(directory) == expected
     files = {str(x.relative_to(directory)) for x in directory.rglob("*") if x.is_file()}
-    assert len(files) == done.files == 4 < done.before and done.shards == 3
+    assert len(files) == done.files == 5 < done.before and done.shards == 3
     assert {"timings/all.json"} < files and not any("manifest" in name for name in files)
     store = Store.open(directory)
     assert store.problems == () and all(store.has_shard(x.id) for x in store.shards())
     again = compact(directory)
-    assert (again.before, again.files) == (4, 4) and answer(directory) == expected
+    assert (again.before, again.files) == (5, 5) and answer(directory) == expected
 
 
 @pytest.fixture
@@ -118,9 +120,61 @@ def test_what_is_damaged_stays_as_it_is(made: Path, tmp_path: Path):
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 0xFF
     path.write_bytes(data)
-    compact(directory)
+    timing = sorted((directory / "timings").iterdir())[0]
+    timing.write_text("{")
+    for _ in range(2):
+        done = compact(directory)
+        assert {problem.path for problem in done.problems} >= {timing}
+    assert path.read_bytes() == data and timing.read_text() == "{"
     shards = sorted((directory / "shards").iterdir())
-    assert len(shards) <= 2 and any(one.name.startswith("pack-") for one in shards)
+    assert len(shards) == 2 and shards[1].name.startswith("pack-")
+
+
+def test_a_pack_stays_while_the_only_whole_copy_of_a_shard_is_in_it(made: Path, tmp_path: Path):
+    directory = shutil.copytree(made, tmp_path / "store")
+    compact(directory)
+    (pack,) = (directory / "shards").iterdir()
+    store = Store.open(directory)
+    record = store.shards()[0]
+    path = store.write_shard(
+        record.id,
+        {name: record.table()[name].to_numpy() for name in record.table().column_names},
+        shard_file.plain(record.metadata),
+    )
+    path.write_bytes(path.read_bytes()[:4] + b"damaged!" * 20 + path.read_bytes()[164:])
+    compact(directory)
+    path.unlink()
+    assert pack.exists() and len(Store.open(directory).shards()) == 3
+
+
+def test_a_timing_clears_its_earlier_failure_also_in_a_packed_store(made: Path, tmp_path: Path):
+    directory = shutil.copytree(made, tmp_path / "store")
+    compact(directory)
+    store = Store.open(directory)
+    (untimed,) = store.timing_failures
+    store.write_timing(untimed, {"ratio": 1.0})
+    assert store.timing_failures == {} and untimed in store.timings
+    assert StatusReader(directory).read().timed == len(store.timings)
+
+
+def test_nothing_is_left_out_while_a_store_is_packed(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    directory = shutil.copytree(made, tmp_path / "store")
+    expected = [record.metadata["lanes"] for record in Store.open(directory).shards()]
+    reading, original = Store.open(directory), Store.shards_in
+
+    def packed_meanwhile(self: Store, path: Path, **only: str) -> object:
+        monkeypatch.setattr(Store, "shards_in", original)
+        compact(directory)
+        return original(self, path, **only)
+
+    cells = list(reading.cells())
+    monkeypatch.setattr(Store, "shards_in", packed_meanwhile)
+    if not (made / "manifest.json").exists():
+        assert [record.metadata["lanes"] for record in reading.shards()] == expected
+        with pytest.raises(StoreError, match="was moved while the store was read"):
+            _ = [cell.curves() for cell in cells]
 
 
 def test_an_older_store_is_not_written_to(made: Path, tmp_path: Path):

@@ -46,5 +46,19 @@ def test_optimizers_and_seeds_are_chosen_with_the_baseline(directory: Path):
     assert [(cell.name, len(cell.lanes)) for cell in store.cells()] == [("adam", 2), ("velo", 1)]
     data = collect(store)
     assert data.context.labels == ("velo",) and list(data.summary["seeds"]) == [1]
+    more = collect(Selection(suite="synthetic", seeds=9).open(directory))
+    assert more.context.seeds == 2
     with pytest.raises(UnknownNameError, match="velo"):
         Selection(optimizers=["vel"]).open(directory)
+
+
+def test_a_question_that_was_asked_again_meanwhile_stays_one_question(tmp_path: Path):
+    first = make(tmp_path / "s", [Candidate("velo", [2.0])], steps=20, seeds=1, rates=(1e-3,)).store
+    other: Any = {**first.manifest, "protocol_hash": "p"}
+    for manifest in (other, first.manifest):
+        Store.create(first.directory, manifest=manifest, plan=first.plan, suite=first.suite)
+    (first.directory / "questions" / "0001_kept.json").write_text("not a question")
+    first.take_manifest({**first.manifest, "command": "changed"})
+    numbers = [name.partition("-")[0] for name in first.questions()]
+    assert numbers == ["0003", "0002"] and first.question.startswith("0003-")
+    assert Store.open(first.directory).manifest.get("command") == "changed"

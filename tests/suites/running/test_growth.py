@@ -19,7 +19,7 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.running.store_setup import extend, open_store
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.shard import ShardRunner
+from velodrome.suites.training.shard import ShardRunner, Stopped
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
@@ -227,11 +227,29 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
     assert Store.open(tmp_path).manifest.get("baseline_mode") == "exhaustive"
 
 
+def test_a_stopped_run_is_finished_as_part_of_a_larger_question(tmp_path):
+    rates = (1.0, 2.0, 3.0, 4.0, 5.0)
+    with toys.registered(swept=toys.scaled(name="swept")):
+        small = LoadedSuite.of(toys.bowl_suite("swept", learning_rates=rates))
+        store, _ = open_store(small, tmp_path / "grown", make_plan(small))
+        # The runs of the second seed have other numbers where there are more rates.
+        with pytest.raises(Stopped):
+            runner = ShardRunner(store, small, checkpoint_seconds=0.0)
+            runner.run_shard(store.plan.shards[1].id, Silent(stop=True))
+        large = toys.bowl_suite("swept", learning_rates=(*rates, 6.0))
+        assert not ask(large, tmp_path / "grown").missing
+        ask(large, tmp_path / "once")
+    assert curves(tmp_path / "grown") == curves(tmp_path / "once")
+
+
 class Silent:
-    """A control that never asks to stop."""
+    """A control that only says whether to stop."""
+
+    def __init__(self, *, stop: bool = False):
+        self.stop = stop
 
     def report(self, **said: object) -> None:
         del said
 
     def should_stop(self) -> bool:
-        return False
+        return self.stop

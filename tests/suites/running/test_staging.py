@@ -11,6 +11,7 @@ from velodrome.results.report.data import collect
 from velodrome.results.report.sentences import count_lines
 from velodrome.results.report.tables import task_table
 from velodrome.results.speedup.comparison import TaskComparison, compare
+from velodrome.results.store.combined import open_stores
 from velodrome.results.store.store import Store
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import RunResult, run
@@ -88,3 +89,14 @@ def test_a_race_leaves_rates_behind(whole: Path, tmp_path: Path):
     assert ends.max() > ends.min() >= 20 or task.standing.end == 20
     for ours, theirs in zip(task.outcomes, task_of(whole).outcomes, strict=True):
         assert ours.status == theirs.status
+
+
+def test_stores_whose_sweeps_stopped_at_other_steps_are_one_report(whole: Path, tmp_path: Path):
+    ask(tmp_path, "sgd", baseline="decided")
+    assert task_of(tmp_path).whole != task_of(whole).whole
+    columns = ["label", "status", "speedup_steps_default"]
+    expected = collect(Store.open(whole)).summary[columns]
+    for stores in ([tmp_path, whole], [whole, tmp_path]):
+        both = open_stores(stores)
+        assert both.baseline_mode.kind == "decided" and both.problems == ()
+        assert collect(both).summary[columns].equals(expected)

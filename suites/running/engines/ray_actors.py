@@ -199,10 +199,11 @@ class _Remote:
     def _begin(self, job: Job) -> Files:
         """Return the end state from which a job's runs go on, for actors that do not see it."""
         after = self._store.plan.shard(job.id).after if job.kind == SHARD else ""
-        path = self._store.state_path(after)
-        if not after or not path.exists():
-            return {}
-        return {str(path.relative_to(self._store.directory)): path.read_bytes()}
+        if after:
+            path = self._store.state_path(after)
+            with contextlib.suppress(FileNotFoundError):  # then they begin anew
+                return {str(path.relative_to(self._store.directory)): path.read_bytes()}
+        return {}
 
     def _files(self, job: Job, control: Control) -> Files:
         result = self._actor.do.remote(vars(job), self._begin(job))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import toys
 
 from velodrome.results.report.data import collect
 from velodrome.results.report.sentences import count_lines
@@ -88,3 +92,23 @@ def test_a_race_leaves_rates_behind(whole: Path, tmp_path: Path):
     assert ends.max() > ends.min() >= 20 or task.standing.end == 20
     for ours, theirs in zip(task.outcomes, task_of(whole).outcomes, strict=True):
         assert ours.status == theirs.status
+
+
+def test_a_baseline_that_is_lost_at_every_rate_is_known_to_its_budget(tmp_path: Path):
+    with toys.registered(lost=toys.counting(name="lost", factory=lost)):
+        chosen = toys.bowl_suite("lost", "sgd", seeds=1, baseline="lost", baseline_multiple=4)
+        run(chosen, tmp_path, baseline="decided", workers=0, timing=False, progress="silent")
+    task = task_of(tmp_path)
+    assert task.decided and not task.incomplete
+    assert task.outcomes[0].speedups["default"].text == ">=4x"
+
+
+def lost() -> optax.GradientTransformation:
+    """Diverge at the thirteenth step, before the first stage ends."""
+    return optax.GradientTransformation(
+        lambda params: jnp.int32(0),
+        lambda updates, made, params=None: (
+            jax.tree.map(lambda x: jnp.where(made < 12, -0.01 * x, jnp.nan), updates),
+            made + 1,
+        ),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,10 +106,9 @@ def test_a_baseline_that_is_lost_at_every_rate_is_known_to_its_budget(tmp_path: 
 
 def lost() -> optax.GradientTransformation:
     """Diverge at the thirteenth step, before the first stage ends."""
-    return optax.GradientTransformation(
-        lambda params: jnp.int32(0),
-        lambda updates, made, params=None: (
-            jax.tree.map(lambda x: jnp.where(made < 12, -0.01 * x, jnp.nan), updates),
-            made + 1,
-        ),
-    )
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        return jax.tree.map(lambda x: jnp.where(state < 12, -0.01 * x, jnp.nan), updates), state + 1
+
+    return optax.GradientTransformation(lambda params: jnp.int32(0), update)

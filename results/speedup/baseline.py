@@ -11,7 +11,7 @@ from jaxtyping import Float
 from velodrome.foundation.errors import StoreError
 from velodrome.results.speedup.definitions import Definition
 from velodrome.results.speedup.progress import SweepNoise, sweep_makes_progress
-from velodrome.results.store.curves import Sweep, seed_mean
+from velodrome.results.store.curves import FOREVER, Sweep, seed_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +24,12 @@ class BaselineRuns:
     Attributes:
       planned: The budget, which is more than the last evaluated step if the sweep stopped before,
         or if every run diverged.
+      known: The step up to which all is known that has to be; by default the runs say it.
     """
 
     sweep: Sweep
     planned: int | None = None
+    known: int | None = None
     _smoothed: dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]] = field(
         default_factory=dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]], repr=False
     )
@@ -43,8 +45,12 @@ class BaselineRuns:
     @cached_property
     def end(self) -> int:
         """How far the sweep is known: to the budget also where every run has diverged."""
-        going = np.isfinite(self.sweep.losses[:, :, -1]).any()
-        return self.sweep.horizon if going else self.budget
+        if self.known is not None:
+            return min(self.known, self.budget)
+        # Of a run that diverged there is no row afterwards, so the last one is of before.
+        ends, horizon = self.sweep.ends[self.sweep.present], self.sweep.horizon
+        going = ((ends >= horizon) & (ends < FOREVER)).any()
+        return horizon if going else self.budget
 
     @property
     def whole(self) -> bool:

@@ -137,7 +137,7 @@ def compare_task(
             (nothing,) = absent(baseline, baseline, "the baseline").notes
         else:
             at = standing(train, staging, horizon=horizon, budget=baseline.horizon)
-            runs = BaselineRuns(train.until(at.end), baseline.horizon)
+            runs = BaselineRuns(train.until(at.end), baseline.horizon, known=at.end)
             envelopes = {
                 name: BaselineEnvelope(runs, by)
                 for name, by in DEFINITIONS.items()
@@ -151,7 +151,9 @@ def compare_task(
             if heldout is not None:
                 heldout = heldout.until(runs.end)
         if heldout is not None:
-            in_heldout = BaselineEnvelope(BaselineRuns(heldout, baseline.horizon))
+            # Evaluated last at the budget, and perhaps not where a sweep stopped before.
+            known = baseline.horizon if at is not None and at.end >= baseline.horizon else None
+            in_heldout = BaselineEnvelope(BaselineRuns(heldout, baseline.horizon, known=known))
     saturated = bool(envelopes) and not incomplete and is_saturated(envelopes["default"], horizon)
     outcomes: list[Outcome] = []
     for cell in candidates:

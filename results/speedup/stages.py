@@ -13,7 +13,10 @@ from velodrome.results.store.curves import FOREVER, Sweep, seed_mean
 from velodrome.results.store.store import Store
 
 MULTIPLES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
-"""Where stages end, in units of the candidates' horizon; each costs one more look at the store."""
+"""Where stages end, in units of the candidates' horizon; each costs one more look at the store.
+
+Beyond, each is twice the one before the last: 14, 20, 28, 40, ...
+"""
 _LAST_PART = 10
 
 
@@ -23,7 +26,10 @@ def stage_ends(horizon: int, budget: int, *, every: int) -> tuple[int, ...]:
     They are multiples of ``every``, the steps between held-out evaluations, so that a run that
     stops there has been evaluated at the same steps as a longer one.
     """
-    ends = {-(-int(multiple * horizon) // every) * every for multiple in MULTIPLES}
+    multiples = [*MULTIPLES]
+    while multiples[-1] * horizon < budget:
+        multiples.append(2 * multiples[-2])
+    ends = {-(-int(multiple * horizon) // every) * every for multiple in multiples}
     return (*sorted(end for end in ends if end < budget), budget)
 
 
@@ -34,8 +40,8 @@ def going_on(
 
     ``rates`` are smoothed seed-mean losses up to the end of the stage. A rate stands where its
     lowest loss in the last tenth of the stage is. The best ``keep`` go on, with those that tie, and
-    those that would be among them after the next stage if they fell as they have since halfway: no
-    next stage is longer than half of that on a logarithmic scale.
+    those that would be among them after the next stage if they fell as they have since halfway: on
+    a logarithmic scale a stage is about half as long as that, or shorter.
     """
     if racing.sum() <= keep:
         return racing

@@ -126,9 +126,11 @@ class Claims:
                         file.write(_encoded(job))
                         return Claim(path, job)
             before = _read(path)
-            if before is not None and not self._is_dead(before):
+            if before is None:
+                continue  # just given back; who has it next keeps it
+            if not self._is_dead(before):
                 return None
-            if self._remove_dead(path) and before is not None and before.created >= since:
+            if self._remove_dead(path) and before.created >= since:
                 reached = max(before.fraction, before.reached)
                 job = dataclasses.replace(job, attempt=before.next_attempt, reached=reached)
         return None

@@ -21,11 +21,11 @@ from velodrome.foundation.errors import StoreError, WriteError
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.store.claims import Claims, Lease
 from velodrome.results.store.json_files import PACKED
-from velodrome.results.store.plan import Run
+from velodrome.results.store.plan import PlannedCell, Run, Shard
 
 INDEX = "index.json"
 
-_SCHEMA = 2
+_SCHEMA = 3
 #: So many records of failures are read, the newest; all are counted.
 _MOST_FAILURES = 200
 
@@ -79,7 +79,8 @@ class Status:
     """How far a store is.
 
     Attributes:
-      fraction: The part of all training steps that is done.
+      fraction: The part of the training steps that is done; of a sweep in stages, of those that
+        are planned by now.
       files: Files of shards, of which ``damaged`` cannot be read.
       shards: How many there are to be; ``done`` and ``failed`` are parts of them.
       timed: Cells whose seconds are measured.
@@ -119,19 +120,14 @@ class _Planned:
     diverged: int = 0
     seconds: float = 0.0
     leases: list[Lease] = field(default_factory=list)
-
-    @property
-    def reached(self) -> float:
-        """Training steps that are made."""
-        return self.steps * (self.done + self._under_way)
+    asked: int = 0
+    made: int = 0
+    under_way: float = 0.0
 
     @property
     def left(self) -> float:
-        return self.steps * (self.runs - self.done - self._under_way)
-
-    @property
-    def _under_way(self) -> float:
-        return math.fsum(lease.fraction * len(lease.losses) for lease in self.leases)
+        """Training steps of its shards that are to be made."""
+        return self.asked - self.made - self.under_way
 
 
 class StatusReader:
@@ -151,33 +147,37 @@ class StatusReader:
         plan, files = self._index["plan"], self._index["files"]
         cells = [_Planned(*cell) for cell in plan["cells"]]
         shards: dict[str, list[int]] = plan["shards"]
-        for at, runs in shards.values():
+        for at, runs, steps in shards.values():
             cells[at].runs += runs
+            cells[at].asked += steps
         done = set()
         several = [one for _, _, found in files.values() for one in found or ()]
         for shard, diverged, seconds in several:
             if shard in shards and shard not in done:
                 done.add(shard)
-                at, runs = shards[shard]
+                at, runs, steps = shards[shard]
                 cells[at].done += runs
+                cells[at].made += steps
                 cells[at].diverged += diverged
                 cells[at].seconds += seconds
         failed = [name for name in self._failed() if name in shards and name not in done]
         for name in failed:
-            at, runs = shards[name]
+            at, runs, _ = shards[name]
             cells[at].failed += runs
         by_id = {cell.id: cell for cell in cells}
         leases = Claims(self._directory, read_only=True).held()
         for lease in leases:
             if lease.kind == "shard" and lease.cell in by_id and lease.id not in done:
                 by_id[lease.cell].leases.append(lease)
+                # A shard that is not of this question counts for nothing.
+                by_id[lease.cell].under_way += lease.fraction * shards.get(lease.id, [0, 0, 0])[2]
         left = _seconds_left(cells)
         alone = math.fsum(value for value in left if value is not None)
         known = leases and all(value is not None for value in left)
-        total = sum(cell.steps * cell.runs for cell in cells)
+        asked, to_make = sum(cell.asked for cell in cells), math.fsum(cell.left for cell in cells)
         return Status(
             directory=str(self._directory),
-            fraction=math.fsum(cell.reached for cell in cells) / total if total else 1.0,
+            fraction=1 - to_make / asked if asked else 1.0,
             files=len(files),
             damaged=sum(entry[2] is None for entry in files.values()),
             shards=len(shards),
@@ -223,10 +223,10 @@ class StatusReader:
                 atomic_write_text(self._directory / INDEX, json.dumps(self._index))
 
     def _failed(self) -> list[str]:
-        found = [
-            (entry.stat().st_mtime, entry.name.removesuffix(".json"))
-            for entry in _entries(self._directory / "failures")
-        ]
+        found: list[tuple[float, str]] = []
+        for entry in _entries(self._directory / "failures"):
+            with contextlib.suppress(OSError):  # just done after all
+                found.append((entry.stat().st_mtime, entry.name.removesuffix(".json")))
         return [name for _, name in sorted(found, reverse=True)]
 
     def _messages(self, failed: list[str]) -> dict[str, int]:
@@ -286,8 +286,19 @@ def _plan(directory: Path) -> dict[str, Any]:
         "cells": [
             [cell.id, cell.task.label, cell.optimizer.label, cell.horizon] for cell in plan.cells
         ],
-        "shards": {shard.id: [places[shard.cell], asked[shard.id]] for shard in plan.shards},
+        "shards": {
+            shard.id: [places[shard.cell], asked[shard.id], _steps(shard, plan.cell(shard.cell))]
+            for shard in plan.shards
+        },
     }
+
+
+def _steps(shard: Shard, cell: PlannedCell) -> int:
+    """Return the training steps of a shard that the question asks for; it may have others."""
+    runs = {lane.run for lane in cell.lanes}
+    return max(0, min(shard.stop, cell.horizon) - shard.start) * sum(
+        lane.run in runs for lane in shard.lanes
+    )
 
 
 def _footer(path: Path) -> list[list[object]] | None:
@@ -314,7 +325,7 @@ def _seconds_left(cells: list[_Planned]) -> list[float | None]:
     for cell in cells:
         for key in (cell.id, f"optimizer {cell.optimizer}", ""):
             seconds, steps = sums.get(key, (0.0, 0.0))
-            sums[key] = seconds + cell.seconds, steps + cell.steps * cell.done
+            sums[key] = seconds + cell.seconds, steps + cell.made
     left: list[float | None] = []
     for cell in cells:
         keys = (cell.id, f"optimizer {cell.optimizer}", "")

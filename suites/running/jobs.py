@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -82,8 +83,9 @@ def tidy(store: Store) -> None:
     for path in checkpoints.glob("[!.]*.npz"):
         if store.has_shard(path.stem):
             path.unlink(missing_ok=True)
-    for folder in (checkpoints, *(store.directory / name for name in ("shards", "states"))):
-        for path in folder.glob(".*.tmp*"):
-            # Another run may be writing a younger one.
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink(missing_ok=True)
+    for pattern in ("checkpoints/.*.tmp*", "shards/.*.tmp*", "states/.*.tmp*", "claims/.*"):
+        for path in store.directory.glob(pattern):
+            # Another run may be writing a younger one, or has just put it in its place.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()

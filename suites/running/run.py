@@ -147,9 +147,10 @@ def run(
       device: With ``dry_run``: name of the device profile that time is predicted for, such as
         ``"v100"``; lanes are then grouped as on a GPU. Default: this machine, roughly.
       progress: ``"auto"``, ``"live"``, ``"plain"``, ``"silent"``, or a `Progress`.
-      trackers: Who else gets the curve of each run that this call trains: ``"wandb:PROJECT"``,
-        ``"mlflow:EXPERIMENT"``, ``"tensorboard:DIR"``, ``path/to/file.py:object``, or an
-        `ExperimentTracker`. One that fails is left out; the store has everything.
+      trackers: Who else gets the curve of each run that is trained meanwhile, by this call or by
+        others in ``out``: ``"wandb:PROJECT"``, ``"mlflow:EXPERIMENT"``, ``"tensorboard:DIR"``,
+        ``path/to/file.py:object``, or an `ExperimentTracker`. One that fails is left out; the
+        store has everything.
       checkpoint_seconds: Seconds between checkpoints of a running shard: as much as a killed run
         may lose.
 
@@ -325,9 +326,12 @@ def cluster(
     """Return the engine of that name, whose workers run elsewhere.
 
     Raises:
+      PlanError: It has no such GPUs.
       UnknownNameError: There is no such engine.
       VelodromeError: What it needs is not installed.
     """
+    if gpus < 0 or (engine == "slurm" and gpus != int(gpus)):
+        raise PlanError(f"gpus is {gpus:g}; give 0 or more, and with slurm whole ones.")
     if engine == "slurm":
         return SlurmEngine(
             suite,

@@ -91,7 +91,7 @@ class _Pool:
         self.watch = Watch(store, jobs, listener, self.claims, self.since)
         self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self.workers: dict[int, Child] = {}
-        self.unready_deaths = 0
+        self.idle_deaths = 0
         self.count = min(engine.workers, max(1, len(jobs)))
         self.started = 0
 
@@ -168,11 +168,12 @@ class _Pool:
         worker.end(0.0)
         if status == 0:
             return  # nothing is left for it
-        if not worker.ready:
-            self.unready_deaths += 1
-            if self.unready_deaths > ATTEMPTS:
-                raise PlanError(f"worker processes do not start (exit {status}): {last_words}")
         lease = self.claims.abandon(worker.process.pid)
+        # What is wrong is not a job, which would be given up: another worker would end alike.
+        if not worker.ready or (lease is None and status > 0):
+            self.idle_deaths += 1
+            if self.idle_deaths > ATTEMPTS:
+                raise PlanError(f"worker processes do not work (exit {status}): {last_words}")
         job = self.jobs.get(lease.name) if lease is not None else None
         if lease is not None and job is not None and not is_done(self.store, job):
             again = lease.next_attempt <= ATTEMPTS

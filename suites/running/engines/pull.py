@@ -60,10 +60,10 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until every job is done or has failed, here or elsewhere.
 
-          Raises:
-            KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
-            WriteError: The store cannot be written.
-        WorkerLostError: What does the jobs is gone; call it again when there is another.
+        Raises:
+          KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
+          WriteError: The store cannot be written.
+          WorkerLostError: What does the jobs is gone; call it again when there is another.
         """
         pause = _FIRST_PAUSE
         while self._waiting:
@@ -89,6 +89,10 @@ class Worker:
         if job is None:
             # What was done elsewhere has no claim any more, but one that is held may be done.
             return False
+        if self._is_settled(job):
+            # Without a claim: many workers find the same jobs done, and none need wait.
+            del self._waiting[job.name]
+            return True
         lease = self._claims.lease(
             kind=job.kind, id=job.id, cell=job.cell, task=job.task, memory_bytes=job.memory_bytes
         )

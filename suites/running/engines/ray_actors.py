@@ -26,7 +26,13 @@ from velodrome.results.store.claims import Claims
 from velodrome.results.store.status import INDEX
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
-from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
+from velodrome.suites.running.engines.base import (
+    ATTEMPTS,
+    CHECKPOINT_SECONDS,
+    SHARD,
+    Job,
+    Listener,
+)
 from velodrome.suites.running.engines.outcomes import (
     JobFailedError,
     WorkerLostError,
@@ -144,19 +150,26 @@ class _Remote:
         self._actor = make()
 
     def wait(self, over: threading.Event) -> bool:
-        """Wait until the actor has a place; return False if the run is over before."""
-        ready = self._actor.check.remote()
-        while not over.is_set():
-            if self._ray.wait([ready], timeout=_LOOK_SECONDS)[0]:
-                try:
-                    refused = self._ray.get(ready)
-                except self._ray.exceptions.RayActorError:
-                    self._actor = self._make()
-                    return self.wait(over)
-                if refused:
-                    raise VelodromeError(f"a Ray worker cannot run this plan: {refused}")
-                return True
-        return False
+        """Wait until the actor has a place; return False if the run is over before.
+
+        Raises:
+          VelodromeError: It refuses the plan, or dies before it can look at it, again and again.
+        """
+        lost: Exception | None = None
+        for _ in range(ATTEMPTS + 1):
+            ready = self._actor.check.remote()
+            while not self._ray.wait([ready], timeout=_LOOK_SECONDS)[0]:
+                if over.is_set():
+                    return False
+            try:
+                refused = self._ray.get(ready)
+            except self._ray.exceptions.RayActorError as error:
+                self._actor, lost = self._make(), error
+                continue
+            if refused:
+                raise VelodromeError(f"a Ray worker cannot run this plan: {refused}")
+            return not over.is_set()
+        raise VelodromeError(f"Ray workers end before they do anything: {lost}") from lost
 
     def do(self, job: Job, control: Control) -> None:
         """Do a job in the actor, and write its files into the store.
@@ -183,8 +196,17 @@ class _Remote:
     def close(self) -> None:
         self._ray.kill(self._actor)
 
+    def _begin(self, job: Job) -> Files:
+        """Return the end state from which a job's runs go on, for actors that do not see it."""
+        after = self._store.plan.shard(job.id).after if job.kind == SHARD else ""
+        if after:
+            path = self._store.state_path(after)
+            with contextlib.suppress(FileNotFoundError):  # then they begin anew
+                return {str(path.relative_to(self._store.directory)): path.read_bytes()}
+        return {}
+
     def _files(self, job: Job, control: Control) -> Files:
-        result = self._actor.do.remote(vars(job))
+        result = self._actor.do.remote(vars(job), self._begin(job))
         stopping = False
         while not self._ray.wait([result], timeout=_LOOK_SECONDS)[0]:
             fraction, losses = self._ray.get(self._actor.progress.remote())
@@ -211,7 +233,8 @@ class Actor:
         for name, content in settings["files"].items():
             atomic_write_bytes(self._directory / name, content)
         there = Path(settings["directory"])
-        if _small_files(there) == settings["files"]:  # the folder is shared
+        self._shared = _small_files(there) == settings["files"]
+        if self._shared:
             for name in ("checkpoints", "states"):
                 (there / name).mkdir(exist_ok=True)
                 (self._directory / name).symlink_to(there / name)
@@ -235,20 +258,33 @@ class Actor:
             return str(error)
         return ""
 
-    def do(self, job: Mapping[str, Any]) -> tuple[Files, bool, tuple[str, str] | None]:
-        """Do a job; return its files, whether it was stopped, and how it failed."""
+    def do(
+        self, job: Mapping[str, Any], begin: Files
+    ) -> tuple[Files, bool, tuple[str, str] | None]:
+        """Do a job; return its files, whether it was stopped, and how it failed.
+
+        ``begin`` are files that it begins from.
+        """
         self._progress = 0.0, {}
         if self._runner is None and (refused := self.check()):
             return {}, False, ("error", refused)
         assert self._runner is not None
-        before = set(_result_files(self._directory))
+        if not self._shared:
+            for name, content in begin.items():
+                atomic_write_bytes(self._directory / name, content)
+        before = set(self._result_files())
         try:
             do_job(self._runner, Job(**job), self)
         except Stopped:
             return {}, True, None
         except Exception as error:  # the other side records it; others go on
             return {}, False, failure_of(error)
-        new = {path for path in _result_files(self._directory) if path not in before}
+        finally:
+            if not self._shared:
+                for name in begin:
+                    (self._directory / name).unlink(missing_ok=True)
+        # States before the shards that go on from them.
+        new = sorted((path for path in self._result_files() if path not in before), reverse=True)
         files = {str(path.relative_to(self._directory)): path.read_bytes() for path in new}
         for path in new:
             path.unlink()
@@ -267,6 +303,11 @@ class Actor:
 
     def should_stop(self) -> bool:
         return self._stop.is_set()
+
+    def _result_files(self) -> list[Path]:
+        # Shared states are where they belong, and those of others are among them.
+        folders = ("shards", "timings", *(() if self._shared else ("states",)))
+        return [path for name in folders for path in self._directory.glob(f"{name}/[!.]*")]
 
 
 def _start(ray: Any, settings: Mapping[str, Any], *, gpus: float, memory: int) -> Any:
@@ -292,8 +333,3 @@ def _small_files(directory: Path) -> Files:
         for path in sorted(paths)
         if path.name != INDEX
     }
-
-
-def _result_files(directory: Path) -> list[Path]:
-    folders = ("shards", "states", "timings")
-    return [path for name in folders for path in directory.glob(f"{name}/[!.]*")]

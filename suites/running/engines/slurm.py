@@ -109,6 +109,8 @@ class SlurmEngine:
             f"{store.directory}` shows them, and `scancel {' '.join(names)}` stops them."
         )
         while watch.look():
+            if not watch.busy:
+                watch.close()  # all may be done, while some of the array still wait for a place
             if all(job.done() for job in array) and watch.look():
                 watch.close()
                 if watch.look():

@@ -66,11 +66,14 @@ class Watch:
 
     @_one_at_a_time
     def job_finished(self, job: Job) -> None:
+        self._elsewhere.pop(job.name, None)
         if self._left.pop(job.name, None):
             self._listener.job_finished(job)
 
     @_one_at_a_time
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
+        if not again:
+            self._elsewhere.pop(job.name, None)
         if again or self._left.pop(job.name, None):
             self._listener.job_failed(job, kind, message, again=again)
 
@@ -105,11 +108,16 @@ class Watch:
         self._elsewhere.update(held)
         return bool(self._left)
 
+    @property
+    def busy(self) -> bool:
+        """Whether other runs' workers were at it at the last look."""
+        return bool(self._elsewhere)
+
     @_one_at_a_time
     def close(self) -> None:
-        """Report how the jobs ended that others did."""
+        """Report how the jobs ended that others did, also if nobody was seen at them."""
         for job in list(self._left.values()):
-            if job.name in self._elsewhere or self._is_over(job):
+            if self._is_over(job):
                 self.job_started(job)
                 self._settle(job)
 

@@ -69,7 +69,8 @@ class ExperimentTracker(Protocol):
 
         ``curve`` has a row for each evaluated step (the index), and columns such as "train loss"
         and "heldout accuracy", which are NaN where they were not measured. It begins where this
-        training began: a run that was continued comes in parts.
+        training began: a run that was continued comes in parts. A part that diverged before its
+        first evaluation is left out.
         """
 
     def on_end(self) -> None:

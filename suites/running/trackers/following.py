@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from velodrome.foundation.errors import wants_traceback
+from velodrome.foundation.errors import StoreError, wants_traceback
 from velodrome.results.store.plan import Plan
 from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
@@ -74,9 +74,15 @@ class Following:
     def job_finished(self, job: Job) -> None:
         self._display.job_finished(job)
         shard = self._store.record(job.id) if job.kind == SHARD and self._trackers else None
-        if shard is not None:
-            for run, curve in self._runs(shard):
-                self._tell(lambda tracker, run=run, curve=curve: tracker.on_curve(run, curve))
+        if shard is None:
+            return
+        try:
+            runs = list(self._runs(shard))
+        except StoreError as error:
+            self.say(f"No tracker gets the curves of {job.name}: {error}")
+            return
+        for run, curve in runs:
+            self._tell(lambda tracker, run=run, curve=curve: tracker.on_curve(run, curve))
 
     def job_failed(self, job: Job, kind: str, message: str, *, again: bool) -> None:
         self._display.job_failed(job, kind, message, again=again)
@@ -90,6 +96,8 @@ class Following:
         rows["name"] = rows["split"].astype(str) + " " + rows["metric"].astype(str)
         for lane in shard.lanes:
             mine = rows.loc[rows["lane"] == lane.lane]
+            if mine.empty:
+                continue  # it diverged before its first evaluation
             run = TrackedRun(
                 suite=self._store.manifest["suite"].get("name", ""),
                 task=cell.task.label,

@@ -25,7 +25,7 @@ class WandbTracker:
 
     def __init__(self, project: str = ""):
         try:
-            import wandb  # noqa: PLC0415 - an optional extra
+            import wandb  # noqa: PLC0415 # pyright: ignore[reportMissingImports] - an optional extra
         except ImportError as error:
             raise VelodromeError(
                 "Weights & Biases is not installed: pip install 'velodrome[wandb]' (in a clone, "

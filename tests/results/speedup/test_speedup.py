@@ -150,6 +150,14 @@ def test_all_rates_diverged():
     # Where all runs ended early, only the plan knows the budget.
     early = speedup(curves([[4, np.nan]], rates=[0.1]), curves([[4, 3.0]]), budget=5)
     assert early.censored == "right" and early.ratio == 5.0
+    # A run has no row after its divergence: its last loss is finite, and it is known for ever.
+    lanes = tuple(
+        LaneInfo(0, {"learning_rate": rate}, "diverged", at, lane)
+        for lane, (rate, at) in enumerate([(0.1, 25), (0.2, 15)])
+    )
+    rows = Curves(np.arange(3) * 10, np.array([[4, 3.0, 2.0], [4, 3.0, np.nan]]), lanes)
+    lost = speedup(rows, curves([[4, 3.0, 2.5, 2.0, 1.0]], every=10), budget=200)
+    assert lost.censored == "right" and lost.ratio == 5.0
 
 
 def test_a_candidate_with_a_sweep_is_its_best_rate():

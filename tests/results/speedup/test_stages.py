@@ -158,7 +158,8 @@ def test_where_stages_end():
     assert ends == (2_000, 2_600, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000, 14_000, 20_000)
     assert stage_ends(20, 40, every=10) == (20, 30, 40)
     assert stage_ends(30, 30, every=50) == (30,)
-    assert stage_ends(100, 2_000, every=10)[-2:] == (1_000, 2_000)
+    ends = stage_ends(100, 5_000, every=10)
+    assert ends[-6:] == (1_000, 1_400, 2_000, 2_800, 4_000, 5_000)
 
 
 def test_which_rates_go_on():

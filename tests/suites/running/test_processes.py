@@ -187,6 +187,13 @@ def test_what_only_this_process_knows_runs_here_unless_told_otherwise(tmp_path):
             run(suite, tmp_path, workers=1, timing=False, progress="silent")
 
 
+def test_workers_that_end_without_a_job_are_not_started_for_ever(tmp_path, monkeypatch):
+    program = "print('{\"event\": \"ready\"}', flush=True); raise SystemExit('cannot go on')"
+    monkeypatch.setattr("velodrome.suites.running.engines.child._PROGRAM", program)
+    with pytest.raises(PlanError, match="cannot go on"):
+        run("smoke", tmp_path, workers=1, timing=False, progress="silent")
+
+
 @pytest.mark.long
 def test_workers_may_share_an_accelerator(tmp_path, monkeypatch):
     monkeypatch.setattr(

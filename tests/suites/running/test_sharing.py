@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import toys
 
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
+from velodrome.suites.running.engines.base import SHARD, Job
 from velodrome.suites.running.engines.outcomes import record
+from velodrome.suites.running.engines.pull import Worker
 from velodrome.suites.running.engines.watch import Watch
-from velodrome.suites.running.jobs import jobs_left
+from velodrome.suites.running.jobs import jobs_left, tidy
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.training.shard import ShardRunner
 
@@ -51,6 +54,38 @@ def test_two_runs_share_the_shards_and_both_see_all_of_them(tmp_path: Path, monk
         assert (cell.done, cell.active, cell.failed) == (SEEDS, 0, 0)
         assert display.fraction == 1.0
     assert list((tmp_path / "claims").iterdir()) == []
+
+
+def test_what_others_have_done_is_claimed_by_nobody(tmp_path: Path, monkeypatch):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting", seeds=SEEDS)
+        run(suite, tmp_path, workers=0, timing=False, progress="silent")
+    store = Store.open(tmp_path)
+    jobs = [Job(SHARD, shard.id, shard.cell, 0, 1.0) for shard in store.plan.shards]
+    monkeypatch.delattr(Claims, "take")
+
+    def do(job: Job, control: object) -> None:
+        raise AssertionError(job)
+
+    claims, stop = Claims(tmp_path), threading.Event()
+    watch = Watch(store, jobs, toys.Recorder(), claims, 0.0)
+    Worker(store, do, jobs, watch, claims, since=claims.now()).run(stop)
+
+
+def test_old_temporary_files_are_removed_and_young_ones_may_vanish(tmp_path: Path):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting", seeds=1)
+        run(suite, tmp_path, workers=0, timing=False, progress="silent")
+    names = ("checkpoints/.a.x.tmp.npz", "claims/.new-a", "shards/.a.x.tmp.parquet")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (0, 0))
+    young = tmp_path / "claims" / ".new-b"
+    young.write_text("")
+    (tmp_path / "shards" / ".b.x.tmp.parquet").symlink_to(tmp_path / "just-renamed")
+    tidy(Store.open(tmp_path))
+    assert young.exists() and not any((tmp_path / name).exists() for name in names)
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "stopped"])

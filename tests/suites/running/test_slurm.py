@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +19,8 @@ from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
+from velodrome.suites.running.engines import slurm
+from velodrome.suites.running.engines.base import SHARD, Job
 from velodrome.suites.running.engines.slurm import SlurmEngine, minutes_of
 from velodrome.suites.running.jobs import jobs_left
 from velodrome.suites.running.run import run
@@ -34,6 +38,9 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch):
         run("smoke", tmp_path, engine="slrum")
     with pytest.raises(PlanError, match="--engine"):
         run("smoke", tmp_path, partition="gpu")
+    for gpus in (0.5, -1):
+        with pytest.raises(PlanError, match="whole"):
+            run("smoke", tmp_path, engine="slurm", gpus=gpus)
     original = builtins.__import__
 
     def without(name: str, *rest: object):
@@ -45,6 +52,25 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch):
     with pytest.raises(VelodromeError, match=r"velodrome\[slurm\]"):
         run("smoke", tmp_path, engine="slurm")
     assert list(tmp_path.iterdir()) == []  # before anything is planned
+
+
+def test_the_command_ends_when_all_is_done_though_workers_wait_for_a_place(
+    tmp_path: Path, monkeypatch
+):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting", seeds=1)
+        run(suite, tmp_path, workers=0, timing=False, progress="silent")
+    store = Store.open(tmp_path)
+    jobs = [Job(SHARD, shard.id, shard.cell, 0, 1.0) for shard in store.plan.shards]
+    pending = SimpleNamespace(job_id="7_0", done=lambda: False)
+    executor = SimpleNamespace(batch=contextlib.nullcontext, submit=lambda worker: pending)
+    monkeypatch.setattr(slurm, "_import_submitit", lambda: None)
+    monkeypatch.setattr(slurm, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(SlurmEngine, "_executor", lambda self, folder, jobs: executor)
+    display = toys.Recorder()
+    display.begin(store.plan, jobs)
+    SlurmEngine(suite, workers=2).run(store, jobs, display)
+    assert display.fraction == 1.0
 
 
 @pytest.mark.long

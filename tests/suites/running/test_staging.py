@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import toys
 
 from velodrome.results.report.data import collect
 from velodrome.results.report.sentences import count_lines
@@ -100,3 +105,22 @@ def test_stores_whose_sweeps_stopped_at_other_steps_are_one_report(whole: Path, 
         both = open_stores(stores)
         assert both.baseline_mode.kind == "decided" and both.problems == ()
         assert collect(both).summary[columns].equals(expected)
+
+
+def test_a_baseline_that_is_lost_at_every_rate_is_known_to_its_budget(tmp_path: Path):
+    with toys.registered(lost=toys.counting(name="lost", factory=lost)):
+        chosen = toys.bowl_suite("lost", "sgd", seeds=1, baseline="lost", baseline_multiple=4)
+        run(chosen, tmp_path, baseline="decided", workers=0, timing=False, progress="silent")
+    task = task_of(tmp_path)
+    assert task.decided and not task.incomplete
+    assert task.outcomes[0].speedups["default"].text == ">=4x"
+
+
+def lost() -> optax.GradientTransformation:
+    """Diverge at the thirteenth step, before the first stage ends."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        return jax.tree.map(lambda x: jnp.where(state < 12, -0.01 * x, jnp.nan), updates), state + 1
+
+    return optax.GradientTransformation(lambda params: jnp.int32(0), update)

@@ -56,6 +56,28 @@ def test_a_status_says_what_is_done_what_runs_and_what_failed(store: Store):
     assert now.seconds_left == pytest.approx(now.seconds / 2 * 1.5)
 
 
+def test_a_failure_may_vanish_while_it_is_looked_at(store: Store):
+    (store.directory / "failures" / "gone.json").symlink_to(store.directory / "nowhere")
+    assert StatusReader(store.directory).read().failed == 1
+
+
+def test_steps_of_a_sweep_in_stages_count_as_far_as_they_are_planned(tmp_path: Path):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite(
+            "counting", "sgd", seeds=1, baseline="counting", baseline_multiple=2
+        )
+        run(suite, tmp_path, baseline="decided", workers=0, timing=False, progress="silent")
+    store = Store.open(tmp_path)
+    stages = [shard for shard in store.plan.shards if store.plan.cell(shard.cell).horizon == 40]
+    assert [(shard.start, shard.stop) for shard in stages] == [(0, 20), (20, 30), (30, 40)]
+    assert StatusReader(tmp_path).read().fraction == 1.0
+    for shard in stages[1:]:
+        (tmp_path / "shards" / f"{shard.id}.parquet").unlink()
+    now = StatusReader(tmp_path).read()
+    total = sum(len(shard.lanes) * (shard.stop - shard.start) for shard in store.plan.shards)
+    assert now.fraction == pytest.approx(1 - 20 / total)
+
+
 def test_the_index_is_a_cache_and_no_more(store: Store):
     first = dataclasses.replace(StatusReader(store.directory).read(), workers=())
     index = store.directory / INDEX

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import toys
 
 import velodrome
-from velodrome.foundation.errors import UnknownNameError, VelodromeError
+from velodrome.foundation.errors import StoreError, UnknownNameError, VelodromeError
+from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
 from velodrome.suites.running.trackers.base import TrackedRun, make_trackers
 
@@ -73,6 +75,27 @@ def test_every_run_comes_once_with_its_curve(tmp_path: Path, capsys: pytest.Capt
     again = Notebook()
     velodrome.run(suite, tmp_path, workers=0, timing=False, progress="silent", trackers=[again])
     assert not again.curves and again.ended == 1  # nothing was trained
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_run_without_a_curve_harms_no_tracker(tmp_path: Path, monkeypatch, damaged: bool):
+    original = ShardRecord.table
+
+    def table(self: ShardRecord) -> pa.Table:
+        if damaged:
+            raise StoreError("the file is damaged")
+        found = original(self)
+        return found.filter(pa.array(found["lane"].to_numpy() != self.lanes[0].lane))
+
+    monkeypatch.setattr(ShardRecord, "table", table)
+    book, suite = Notebook(), toys.bowl_suite("sgd", seeds=3)
+    result = velodrome.run(
+        suite, tmp_path, workers=0, timing=False, progress="silent", trackers=[book]
+    )
+    assert (result.missing, book.ended) == (0, 1)
+    shards = Store.open(tmp_path).shards()
+    runs = 0 if damaged else sum(len(shard.lanes) - 1 for shard in shards)
+    assert len(book.curves) == runs and all(len(curve) for _, curve in book.curves.values())
 
 
 def test_names_of_trackers(tmp_path: Path):

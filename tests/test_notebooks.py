@@ -104,7 +104,7 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert speedups.between(0.01, 3).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_add_a_task_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     names, shown = run_notebook("add_a_task_family", tmp_path, monkeypatch)
     assert shown == ["table", "table", "table", "picture"]
@@ -123,7 +123,7 @@ def test_add_a_task_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             run_cell(source, names)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_speedup_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("VELODROME_STORE", raising=False)
     names, shown = run_notebook("speedup_plots", tmp_path, monkeypatch)

@@ -13,7 +13,13 @@ COUNT = 8
 TOLERANCE = 0.10
 
 
-@pytest.mark.parametrize("family", MIXTURE)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=pytest.mark.long if name == "transformer" else ())
+        for name in MIXTURE
+    ],
+)
 def test_closed_forms_are_the_traced_program(family):
     """FLOPs within 10%, parameters exactly, on sampled tasks; nothing is compiled."""
     for spec in velodrome.sample(COUNT, seed=11, family=family):

@@ -35,7 +35,11 @@ AWKWARD = "My $\\oops$ {} $a_1$ opt\nof two lines"
     ("tasks", "labels"),
     [
         (1, [AWKWARD.format(0)]),
-        (5, [f"Optimizer {i}" for i in range(5)] + [LONG.format(i) for i in range(3)]),
+        pytest.param(
+            5,
+            [f"Optimizer {i}" for i in range(5)] + [LONG.format(i) for i in range(3)],
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 NEW = ("autoencoder", "resnet", "vit", "mlp_mixer")
 
 #: Much like the one before, or checked in tests/velodrome/test_check_family.py too.
-LONG = ("resnet-v2", "mlp_mixer", "autoencoder")
+LONG = ("resnet-v1", "resnet-v2", "mlp_mixer", "autoencoder")
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_that_was_interrupted_finds_the_same_numbers(whole, config, tmp_path):
     directory, result = whole
 

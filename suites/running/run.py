@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-
-from velodrome.foundation.errors import PlanError, UnknownNameError
+from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import exclusive_directory, resolved
 from velodrome.foundation.text import duration, plural
 from velodrome.results.store.baseline_mode import BaselineMode
@@ -22,12 +20,8 @@ from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_modes, describe_store
-from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Engine, Job
-from velodrome.suites.running.engines.inline import InlineEngine
-from velodrome.suites.running.engines.outcomes import is_done
-from velodrome.suites.running.engines.processes import ProcessEngine
-from velodrome.suites.running.engines.ray_actors import RayEngine
-from velodrome.suites.running.engines.slurm import SlurmEngine, minutes_of
+from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Job
+from velodrome.suites.running.engines.choice import EngineChoice
 from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.staging import first_targets, next_targets
@@ -40,17 +34,11 @@ from velodrome.suites.running.store_setup import (
 from velodrome.suites.running.trackers.base import ExperimentTracker, make_trackers
 from velodrome.suites.running.trackers.following import followed
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.environment import free_memory, usable_cores
+from velodrome.suites.training.environment import free_memory
 from velodrome.taskgen.budget import load_profile
-
-#: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
-INLINE_SECONDS = 5.0
 
 #: Seconds to wait for another run that is planning in the same store.
 _PATIENCE = 300.0
-
-#: The part of the free memory that workers may be predicted to take.
-MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -174,37 +162,21 @@ def run(
         learning_rates=learning_rates,
         baseline_multiple=baseline_multiple,
     )
-    if workers is not None and workers < 0:
-        raise PlanError(f"workers is {workers}; give 0 (this process) or more.")
     if device is not None and not dry_run:
         raise PlanError(
             f"device {device!r} is what a dry run predicts time for; training uses the device that "
             "is here. Leave it out, or add dry_run (--dry-run)."
         )
-    if (time_limit or partition) and engine != "slurm":
-        raise PlanError("time and partition are for --engine slurm; leave them out.")
-    if (gpus and engine is None) or (address and engine != "ray"):
-        raise PlanError("gpus are for an --engine, and an address for ray; leave them out.")
-    remote = None
-    if engine is not None:
-        remote = cluster(
-            engine,
-            chosen,
-            workers=workers,
-            time_limit=time_limit,
-            partition=partition,
-            address=address,
-            gpus=gpus,
-            checkpoint_seconds=checkpoint_seconds,
-        )
+    choice = EngineChoice(engine, workers, time_limit, partition, gpus, address, checkpoint_seconds)
     profile = None if device is None else load_profile(device)
-    if workers and remote is None:
+    if workers and engine is None:
         # Before jax takes three quarters of an accelerator's memory for this process.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     # Measured profiles are of this machine; the others, of data sheets, are of GPUs.
-    here = _backend() if remote is None else "gpu" if gpus else "cpu"
+    here = choice.backend
     backend = here if profile is None or profile.measured else "gpu"
     loaded = LoadedSuite.of(chosen)  # once: a file that changes while it runs changes nothing
+    remote = choice.remote(loaded)
     plan = make_plan(loaded, backend=backend, without_data=dry_run)
     notes = list(check_suite(chosen))
     display = choose_progress(progress)
@@ -240,8 +212,7 @@ def run(
         display.say(note)
 
     def work(jobs: Sequence[Job], display: Progress) -> None:
-        engine = remote or _engine(loaded, jobs, workers, backend, checkpoint_seconds)
-        _run(engine, loaded, store, jobs, display, chosen_by_user=workers is not None)
+        choice.run(remote or choice.local(loaded, jobs), loaded, store, jobs, display)
 
     def more_jobs() -> list[Job]:
         with exclusive_directory(out, patience=_PATIENCE):
@@ -290,92 +261,3 @@ def _work(
         raise
     finally:
         display.end()
-
-
-def _run(
-    engine: Engine,
-    loaded: LoadedSuite,
-    store: Store,
-    jobs: Sequence[Job],
-    display: Progress,
-    *,
-    chosen_by_user: bool,
-) -> None:
-    try:
-        engine.run(store, jobs, display)
-    except PlanError as error:
-        if chosen_by_user or not isinstance(engine, ProcessEngine):
-            raise
-        display.say(f"Running in this process instead: {error}")
-        left = [job for job in jobs if not is_done(store, job)]
-        inline = InlineEngine(loaded, checkpoint_seconds=engine.checkpoint_seconds)
-        inline.run(store, left, display)
-
-
-def cluster(
-    engine: str,
-    suite: Suite,
-    *,
-    workers: int | None,
-    time_limit: str | None,
-    partition: str | None,
-    address: str | None,
-    gpus: float,
-    checkpoint_seconds: float,
-) -> Engine:
-    """Return the engine of that name, whose workers run elsewhere.
-
-    Raises:
-      PlanError: It has no such GPUs.
-      UnknownNameError: There is no such engine.
-      VelodromeError: What it needs is not installed.
-    """
-    if gpus < 0 or (engine == "slurm" and gpus != int(gpus)):
-        raise PlanError(f"gpus is {gpus:g}; give 0 or more, and with slurm whole ones.")
-    if engine == "slurm":
-        return SlurmEngine(
-            suite,
-            workers=workers or 1,
-            minutes=minutes_of(time_limit or "60"),
-            partition=partition,
-            gpus=int(gpus),
-            checkpoint_seconds=checkpoint_seconds,
-        )
-    if engine == "ray":
-        return RayEngine(
-            suite,
-            workers=workers,
-            address=address,
-            gpus=gpus,
-            checkpoint_seconds=checkpoint_seconds,
-        )
-    raise UnknownNameError("engine", engine, ["ray", "slurm"])
-
-
-def _engine(
-    loaded: LoadedSuite,
-    jobs: Sequence[Job],
-    workers: int | None,
-    backend: str,
-    checkpoint_seconds: float,
-) -> Engine:
-    if workers is None:
-        workers = 0
-        if backend == "cpu" and sum(job.weight for job in jobs) > INLINE_SECONDS:
-            workers = usable_cores()
-    if workers == 0:
-        return InlineEngine(loaded, checkpoint_seconds=checkpoint_seconds)
-    if backend != "cpu":
-        # Small tasks are launches of small kernels: several processes fill a device that one
-        # leaves waiting. The user who asks for them answers for their memory.
-        return ProcessEngine(
-            workers, loaded.suite, checkpoint_seconds=checkpoint_seconds, platform=""
-        )
-    memory = int(free_memory() * MEMORY_SHARE)
-    return ProcessEngine(
-        workers, loaded.suite, checkpoint_seconds=checkpoint_seconds, memory_bytes=memory
-    )
-
-
-def _backend() -> str:
-    return jax.default_backend()

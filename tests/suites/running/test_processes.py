@@ -196,9 +196,8 @@ def test_workers_that_end_without_a_job_are_not_started_for_ever(tmp_path, monke
 
 @pytest.mark.long
 def test_workers_may_share_an_accelerator(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "velodrome.suites.running.run._backend", lambda: "gpu"
-    )  # all but the kernels
+    choice = "velodrome.suites.running.engines.choice.EngineChoice"
+    monkeypatch.setattr(f"{choice}.backend", "gpu")  # all but the kernels
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")  # put back afterwards
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
     result = run("smoke", tmp_path, workers=2, progress="silent", timing=False)

@@ -1,0 +1,118 @@
+"""Which engine runs the jobs of a run: the one that was asked for, or one that suits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+
+from velodrome.foundation.errors import PlanError, UnknownNameError
+from velodrome.results.store.store import Store
+from velodrome.suites.planning.plan import LoadedSuite
+from velodrome.suites.running.engines.base import Engine, Job, Listener
+from velodrome.suites.running.engines.inline import InlineEngine
+from velodrome.suites.running.engines.outcomes import is_done
+from velodrome.suites.running.engines.processes import ProcessEngine
+from velodrome.suites.running.engines.ray_actors import RayEngine
+from velodrome.suites.running.engines.slurm import SlurmEngine, minutes_of
+from velodrome.suites.training.environment import free_memory, usable_cores
+
+#: Runs that are predicted to be shorter, in seconds, do not pay for the start of workers.
+INLINE_SECONDS = 5.0
+
+#: The part of the free memory that workers may be predicted to take.
+MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What the user said of engines; the arguments are those of `velodrome.run`.
+
+    Raises:
+      PlanError: They contradict each other.
+      UnknownNameError: There is no such engine.
+    """
+
+    name: str | None
+    workers: int | None
+    time_limit: str | None
+    partition: str | None
+    gpus: float
+    address: str | None
+    checkpoint_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise PlanError(f"workers is {self.workers}; give 0 (this process) or more.")
+        if (self.time_limit or self.partition) and self.name != "slurm":
+            raise PlanError("time and partition are for --engine slurm; leave them out.")
+        if (self.gpus and self.name is None) or (self.address and self.name != "ray"):
+            raise PlanError("gpus are for an --engine, and an address for ray; leave them out.")
+        if self.gpus < 0 or (self.name == "slurm" and self.gpus != int(self.gpus)):
+            raise PlanError(f"gpus is {self.gpus:g}; give 0 or more, and with slurm whole ones.")
+        if self.name not in (None, "ray", "slurm"):
+            raise UnknownNameError("engine", str(self.name), ["ray", "slurm"])
+
+    @property
+    def backend(self) -> str:
+        """What the workers train on: ``"cpu"``, ``"gpu"`` or ``"tpu"``."""
+        if self.name is None:
+            return jax.default_backend()
+        return "gpu" if self.gpus else "cpu"
+
+    def remote(self, loaded: LoadedSuite) -> Engine | None:
+        """Return the engine whose workers run elsewhere, if one was asked for.
+
+        Raises:
+          VelodromeError: What it needs is not installed.
+        """
+        if self.name == "slurm":
+            return SlurmEngine(
+                loaded.suite,
+                workers=self.workers or 1,
+                minutes=minutes_of(self.time_limit or "60"),
+                partition=self.partition,
+                gpus=int(self.gpus),
+                checkpoint_seconds=self.checkpoint_seconds,
+            )
+        if self.name == "ray":
+            return RayEngine(
+                loaded.suite,
+                workers=self.workers,
+                address=self.address,
+                gpus=self.gpus,
+                checkpoint_seconds=self.checkpoint_seconds,
+            )
+        return None
+
+    def local(self, loaded: LoadedSuite, jobs: Sequence[Job]) -> Engine:
+        """Return the engine of this machine that suits some jobs."""
+        workers = self.workers
+        if workers is None:
+            workers = 0
+            if self.backend == "cpu" and sum(job.weight for job in jobs) > INLINE_SECONDS:
+                workers = usable_cores()
+        seconds = self.checkpoint_seconds
+        if workers == 0:
+            return InlineEngine(loaded, checkpoint_seconds=seconds)
+        if self.backend != "cpu":
+            # Small tasks are launches of small kernels: several processes fill a device that one
+            # leaves waiting. The user who asks for them answers for their memory.
+            return ProcessEngine(workers, loaded.suite, checkpoint_seconds=seconds, platform="")
+        memory = int(free_memory() * MEMORY_SHARE)
+        return ProcessEngine(workers, loaded.suite, checkpoint_seconds=seconds, memory_bytes=memory)
+
+    def run(
+        self, engine: Engine, loaded: LoadedSuite, store: Store, jobs: Sequence[Job], to: Listener
+    ) -> None:
+        """Run jobs; in this process if workers that nobody asked for cannot run them."""
+        try:
+            engine.run(store, jobs, to)
+        except PlanError as error:
+            if self.workers is not None or not isinstance(engine, ProcessEngine):
+                raise
+            to.say(f"Running in this process instead: {error}")
+            left = [job for job in jobs if not is_done(store, job)]
+            inline = InlineEngine(loaded, checkpoint_seconds=self.checkpoint_seconds)
+            inline.run(store, left, to)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.extras import optional
 from velodrome.foundation.interrupts import handlers_kept
 
 
@@ -22,14 +22,8 @@ def join_ray(what: str, *, address: str | None = None) -> tuple[Any, bool]:
     Raises:
       VelodromeError: Ray is not installed, or there is no cluster.
     """
-    try:
-        ray: Any = import_module("ray")
-        import_module("ray.exceptions")
-    except ImportError as error:
-        raise VelodromeError(
-            f"{what} needs Ray, which is not installed: pip install 'velodrome[ray]' (in a clone, "
-            "pip install -e '.[ray]'), or do without."
-        ) from error
+    ray: Any = optional("ray", extra="ray", needed_by=what)
+    optional("ray.exceptions", extra="ray", needed_by=what)
     if ray.is_initialized():
         return ray, False
     # Ray puts the driver's current directory first on the path of all workers, where a file

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.extras import optional
 
 
 def require_tensorboard(otherwise: str) -> None:
@@ -18,14 +18,12 @@ def require_tensorboard(otherwise: str) -> None:
     Raises:
       VelodromeError: It is not; the message ends in what to do ``otherwise``.
     """
-    try:
-        import tensorboardX.record_writer  # noqa: F401, PLC0415 - an optional extra
-    except ImportError as error:
-        raise VelodromeError(
-            "TensorBoard's files are written by tensorboardX, which is not installed: pip install "
-            "'velodrome[tensorboard]' (in a clone, pip install -e '.[tensorboard]'), or "
-            f"{otherwise}."
-        ) from error
+    optional(
+        "tensorboardX.record_writer",
+        extra="tensorboard",
+        needed_by="writing files of TensorBoard",
+        otherwise=otherwise,
+    )
 
 
 class EventFile:

@@ -54,7 +54,7 @@ def compact(
 
     Args:
       identify: Gives cells of an old store their ids; by default runs belong to their horizon.
-      drop_states: Whether to remove the ends of runs: longer ones then begin anew.
+      drop_states: Whether to remove the ends of runs: longer ones then start over.
 
     Raises:
       StoreError: There is no store, or it is damaged.
@@ -91,7 +91,7 @@ def _count(directory: Path) -> int:
 
 
 def _convert(directory: Path, identify: Identify | None) -> None:
-    """Write shards, timings and the question of an old store anew, then remove the old files."""
+    """Write what an old store has in the format of today, then remove its files."""
     with needed():
         asked, aliases = legacy.read(directory, report=None, identify=identify)
     old = Store(directory, asked, read_only=True, aliases=aliases)

@@ -135,9 +135,9 @@ class ShardData(_ShardData, total=False):
 class ShardMetadata(_ShardMetadata, total=False):
     """What a shard's file says about itself.
 
-    It has the rows of its runs from ``start`` to ``stop`` updates: as they went on from the end of
-    the shard ``after``, or with ``anew`` from their beginning. Files without these fields have all
-    of a run.
+    Its runs went on from the end of the shard ``after``, and its rows are those from ``start`` to
+    ``stop`` updates. With ``started_over`` that end was not kept, and the rows begin at 0. Files
+    without these fields have all of a run.
     """
 
     mode: str
@@ -146,7 +146,7 @@ class ShardMetadata(_ShardMetadata, total=False):
     start: int
     stop: int
     after: str
-    anew: bool
+    started_over: bool
     protocol: Mapping[str, object]
     versions: Mapping[str, str]
     device: Device

@@ -55,7 +55,7 @@ class ShardRecord:
     @property
     def begin(self) -> int:
         """Updates that its lanes have made where its rows begin."""
-        return 0 if self.metadata.get("anew") else self.metadata.get("start", 0)
+        return 0 if self.metadata.get("started_over") else self.metadata.get("start", 0)
 
     @property
     def after(self) -> str:

@@ -36,7 +36,7 @@ def with_shards(
     """Return the plan with the shards that answer it: those that are there, and new ones.
 
     A run of an extendable cell that is there in part goes on from the end of its last shard, if
-    that is kept; any other run that is not wholly there begins anew.
+    that is kept; any other run that is not wholly there starts over.
 
     Args:
       optimizers: By the names that the plan has for them.

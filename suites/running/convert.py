@@ -22,7 +22,7 @@ def compact(directory: str | os.PathLike[str], *, drop_states: bool = False) -> 
 
     Args:
       directory: The store.
-      drop_states: Whether to remove the kept ends of runs: longer ones then begin anew.
+      drop_states: Whether to remove the kept ends of runs: longer ones then start over.
 
     Raises:
       StoreError: There is no store, it is damaged, or another process plans in it.

@@ -32,7 +32,7 @@ from velodrome.taskgen.numerics import numerics
 #: Tasks whose data and compiled programs a process keeps.
 _KEPT_TASKS = 8
 
-#: The end of a run whose state has more bytes is not kept: a longer one begins anew.
+#: The end of a run whose state has more bytes is not kept: a longer one starts over.
 STATE_BYTES = 32 * 2**20
 
 
@@ -127,7 +127,7 @@ class ShardRunner:
             lane_batches = task.lane_batches(shard, cell, optimizer)
             loop = LaneLoop(task.data, lane_batches, horizon=shard.stop, block=shard.block)
             if shard.start:
-                # Without the state the runs begin anew, which only takes longer.
+                # Without the state the runs start over, which only takes longer.
                 with contextlib.suppress(StoreError):
                     before = self.store.state_path(shard.after)
                     states.restore(before, lane_batches, shard.lanes, shard.start)
@@ -167,7 +167,7 @@ class ShardRunner:
     def _keep(self, shard: Shard, loop: LaneLoop) -> bool:
         """Keep the end states of a shard's runs, unless they are large."""
         largest = max((batch.state_bytes for batch in loop.lane_batches), default=0)
-        # One that stops before the budget is a stage: to begin anew would cost more than it saves.
+        # One that stops before the budget is a stage: starting over would cost more than it saves.
         if largest > STATE_BYTES and shard.stop >= self.store.plan.cell(shard.cell).horizon:
             return False
         with numerics():
@@ -208,7 +208,7 @@ class ShardRunner:
             "start": shard.start,
             "stop": shard.stop,
             **({"after": shard.after} if loop.begin else {}),
-            **({"anew": True} if shard.start and not loop.begin else {}),
+            **({"started_over": True} if shard.start and not loop.begin else {}),
             "versions": versions(),
             "device": device_description(),
             "started": started,

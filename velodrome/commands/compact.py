@@ -34,7 +34,7 @@ def compact(
 
     Args:
       store: The directory that `velodrome run --out` filled.
-      drop_states: Remove the kept ends of runs, which may be large: longer runs then begin anew.
+      drop_states: Remove the kept ends of runs, which may be large: longer runs then start over.
     """
     done = velodrome.compact(store, drop_states=drop_states)
     for problem in done.problems:

@@ -6,12 +6,12 @@ import hashlib
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from velodrome.foundation.errors import StoreError, VelodromeError
+from velodrome.foundation.errors import StoreError
+from velodrome.foundation.extras import optional
 from velodrome.optimizers.metatrain.config.search import StrategyConfig
 from velodrome.optimizers.metatrain.directory import OTHERWISE
 from velodrome.optimizers.metatrain.log import Record
@@ -40,7 +40,8 @@ class Strategy:
             "seed": math.nan,  # leaves numpy's global generator alone
             "verbose": -9,
         }
-        self._evolution = _cma().CMAEvolutionStrategy(dimensions * [0.0], config.sigma, options)
+        cma = optional("cma", extra="search", needed_by="a search")
+        self._evolution = cma.CMAEvolutionStrategy(dimensions * [0.0], config.sigma, options)
         self._decay = config.average
         self.average: Float[np.ndarray, " numbers"] = np.zeros(dimensions)
 
@@ -72,14 +73,3 @@ class Strategy:
     @staticmethod
     def fingerprint(candidates: Sequence[np.ndarray]) -> str:
         return hashlib.sha256(np.asarray(candidates, "<f8").tobytes()).hexdigest()[:16]
-
-
-def _cma() -> Any:
-    try:
-        import cma  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise VelodromeError(
-            "a search needs the library cma: pip install 'velodrome[search]', or in a clone "
-            "pip install -e '.[search]'."
-        ) from error
-    return cma

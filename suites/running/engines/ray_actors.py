@@ -201,7 +201,7 @@ class _Remote:
         after = self._store.plan.shard(job.id).after if job.kind == SHARD else ""
         if after:
             path = self._store.state_path(after)
-            with contextlib.suppress(FileNotFoundError):  # then they begin anew
+            with contextlib.suppress(FileNotFoundError):  # then they start over
                 return {str(path.relative_to(self._store.directory)): path.read_bytes()}
         return {}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.extras import optional
 from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
@@ -241,11 +242,4 @@ def minutes_of(text: str) -> int:
 
 
 def _import_submitit() -> Any:
-    try:
-        import submitit  # noqa: PLC0415 - optional  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise VelodromeError(
-            "--engine slurm needs submitit, which is not installed: pip install "
-            "'velodrome[slurm]' (in a clone, pip install -e '.[slurm]')."
-        ) from error
-    return submitit
+    return optional("submitit", extra="slurm", needed_by="--engine slurm")

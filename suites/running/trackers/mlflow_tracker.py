@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.extras import optional
 from velodrome.suites.running.trackers.base import TrackedRun
 
 #: MLflow takes no more numbers in one call.
@@ -28,13 +28,7 @@ class MlflowTracker:
     """
 
     def __init__(self, experiment: str = ""):
-        try:
-            import mlflow  # noqa: PLC0415 # pyright: ignore[reportMissingImports] - an optional extra
-        except ImportError as error:
-            raise VelodromeError(
-                "MLflow is not installed: pip install 'velodrome[mlflow]' (in a clone, "
-                "pip install -e '.[mlflow]')."
-            ) from error
+        mlflow = optional("mlflow", extra="mlflow", needed_by="the tracker mlflow")
         self._client = mlflow.MlflowClient()
         self._entities = mlflow.entities
         self._name = experiment or "velodrome"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.extras import optional
 from velodrome.suites.running.trackers.base import TrackedRun
 
 
@@ -24,14 +24,7 @@ class WandbTracker:
     """
 
     def __init__(self, project: str = ""):
-        try:
-            import wandb  # noqa: PLC0415 # pyright: ignore[reportMissingImports] - an optional extra
-        except ImportError as error:
-            raise VelodromeError(
-                "Weights & Biases is not installed: pip install 'velodrome[wandb]' (in a clone, "
-                "pip install -e '.[wandb]')."
-            ) from error
-        self._wandb = wandb
+        self._wandb = optional("wandb", extra="wandb", needed_by="the tracker wandb")
         self._project = project or "velodrome"
         self._settings: dict[str, object] = {}
 

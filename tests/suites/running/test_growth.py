@@ -138,7 +138,7 @@ def test_a_run_goes_on_from_its_kept_end_bit_for_bit(tmp_path, monkeypatch, mode
     assert [path.stem for path in (tmp_path / "grown" / "states").iterdir()] == [record[10].id]
 
 
-def test_without_its_kept_end_a_run_begins_anew(tmp_path):
+def test_without_its_kept_end_a_run_starts_over(tmp_path):
     with toys.registered(counting=toys.counting()):
         ask(toys.bowl_suite("counting"), tmp_path)
         for path in (tmp_path / "states").iterdir():
@@ -148,7 +148,7 @@ def test_without_its_kept_end_a_run_begins_anew(tmp_path):
             path.write_bytes(b"damaged")
         assert ask(toys.bowl_suite("counting", steps=40), tmp_path).done == 2
     last = [shard for shard in Store.open(tmp_path).shards() if shard.stop == 40]
-    assert all(shard.begin == 0 and shard.metadata.get("anew") for shard in last)
+    assert all(shard.begin == 0 and shard.metadata.get("started_over") for shard in last)
     (cell,) = Store.open(tmp_path).cells()
     np.testing.assert_array_equal(cell.curves().values, [cell.curves().steps] * 2)
 
@@ -161,7 +161,7 @@ def test_a_large_state_is_not_kept(tmp_path, monkeypatch):
         assert ask(toys.bowl_suite("counting", steps=30), tmp_path).done == 2
 
 
-def test_an_optimizer_that_knows_its_horizon_is_run_anew_for_another_one(tmp_path):
+def test_an_optimizer_that_knows_its_horizon_is_run_again_for_another_one(tmp_path):
     with toys.registered(
         counting=toys.counting(),
         knowing=toys.scaled(name="knowing", needs=frozenset({"num_steps"})),

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from velodrome.foundation.errors import DataError
+from velodrome.foundation.extras import optional
 from velodrome.foundation.files import sha256_file
 from velodrome.taskgen.data.arrays import Arrays
 
@@ -39,13 +40,7 @@ def load_pieces(model: Path) -> tuple[Encode, dict[str, str]]:
     Returns:
       The function from a text to its tokens u16, and what to record about it.
     """
-    try:
-        import sentencepiece  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise DataError(
-            "the 32k vocabulary needs the package sentencepiece: run "
-            "`pip install 'velodrome[prepare]'`."
-        ) from error
+    sentencepiece = optional("sentencepiece", extra="prepare", needed_by="the 32k vocabulary")
     if not model.is_file():
         raise DataError(f"there is no file {model}; give the sentencepiece.model of cc_all.32000.")
     processor = sentencepiece.SentencePieceProcessor()

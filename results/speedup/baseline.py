@@ -58,6 +58,12 @@ class BaselineRuns:
         return self.end >= self.budget
 
     @property
+    def lost(self) -> bool:
+        """Whether some seed of every rate has diverged, by its record or by its last loss."""
+        diverged = (self.sweep.ends == FOREVER) | ~np.isfinite(self.sweep.losses[:, :, -1])
+        return bool((diverged & self.sweep.present).any(axis=1).all())
+
+    @property
     def raced(self) -> bool:
         """Whether some rates were dropped before the end."""
         return bool((self.sweep.ends[self.sweep.present] < self.sweep.horizon).any())

@@ -93,9 +93,10 @@ def describe_store(store: Store, protocol: Protocol) -> str:
     runs = len({(shard.cell, lane.run) for shard in left for lane in shard.lanes})
     longer = sum(len(shard.lanes) for shard in left if shard.start)
     seconds = sum(shard_seconds(store.plan, shard, protocol) for shard in left)
+    stage = " for the next stage" if store.baseline_mode.staged and left else ""
     return (
         f"{store.directory} has {asked - runs:,} of {plural(asked, 'run')}; to train: "
-        f"{plural(runs, 'run')} in {plural(len(left), 'shard')}{again}"
+        f"{plural(runs, 'run')} in {plural(len(left), 'shard')}{stage}{again}"
         + (f", of which {longer:,} go on from where they stopped" if longer else "")
         + f", about {duration(seconds)}; timed: {len(store.timings):,} of "
         f"{plural(len(store.plan.cells), 'cell')}."

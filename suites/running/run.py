@@ -28,6 +28,7 @@ from velodrome.suites.running.staging import first_targets, next_targets
 from velodrome.suites.running.store_setup import (
     announcements,
     extend,
+    extended,
     look_into_store,
     open_store,
 )
@@ -189,7 +190,13 @@ def run(
         if chosen.protocol.baseline in chosen.optimizers:
             lines.insert(-1, describe_modes(plan, cells, chosen.protocol))
         if Store.exists(out):
-            there = look_into_store(loaded, out, plan)
+            there = look_into_store(
+                loaded, out, plan, baseline_mode=str(mode),
+                targets=first_targets(plan, chosen.protocol, mode),
+            )  # fmt: skip
+            if mode.staged:
+                plan = extended(there, loaded, next_targets(there))
+                there = there.asked(there.manifest, plan)
             lines.insert(-1, describe_store(there, chosen.protocol))
         # What is asked for goes to the standard output; reports about work do not.
         say = print if progress == "auto" else display.say

@@ -27,7 +27,7 @@ def first_targets(plan: Plan, protocol: Protocol, mode: BaselineMode) -> dict[st
     return {
         cell.id: {
             lane.run: first
-            if _in_stages(cell.optimizer.name, protocol, cell.extendable)
+            if cell.optimizer.name == protocol.baseline and cell.extendable
             else cell.horizon
             for lane in cell.lanes
         }
@@ -61,7 +61,3 @@ def _of_baseline(baseline: Cell, cells: Sequence[Cell], staging: Staging) -> Tar
         lane.run: max(known.get(lane.run, 0), needed.get(lane.point, 0))
         for lane in baseline.planned
     }
-
-
-def _in_stages(name: str, protocol: Protocol, extendable: bool) -> bool:
-    return name == protocol.baseline and extendable

@@ -14,7 +14,7 @@ from velodrome.foundation.text import plural
 from velodrome.optimizers.registry import optimizers
 from velodrome.results.store.identity import measurement
 from velodrome.results.store.json_files import Json
-from velodrome.results.store.plan import Plan, PlannedCell, Shard
+from velodrome.results.store.plan import Plan, PlannedCell
 from velodrome.results.store.provenance import KEY
 from velodrome.results.store.question import all_of, key_of, path_of
 from velodrome.results.store.question import read as read_question
@@ -74,8 +74,17 @@ def open_store(
     return store, notes
 
 
-def look_into_store(loaded: LoadedSuite, out: Path, plan: Plan) -> Store:
+def look_into_store(
+    loaded: LoadedSuite,
+    out: Path,
+    plan: Plan,
+    *,
+    baseline_mode: str = "exhaustive",
+    targets: Mapping[str, Targets] | None = None,
+) -> Store:
     """Open an existing store for reading only, as if it were asked the question of a suite.
+
+    The arguments are those of `open_store`.
 
     Raises:
       StoreError: A run would refuse the store.
@@ -84,12 +93,12 @@ def look_into_store(loaded: LoadedSuite, out: Path, plan: Plan) -> Store:
     store = Store.open(out, read_only=True)
     if not missing_data(plan):  # cells of missing data have other ids
         _refuse_changed(store, _changed(loaded, out, plan))
-    manifest = _manifest(loaded, plan)
-    return store.asked(manifest, difference(loaded, out, plan, manifest))
+    manifest = _manifest(loaded, plan, baseline_mode)
+    return store.asked(manifest, difference(loaded, out, plan, manifest, targets))
 
 
-def extend(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> list[Shard]:
-    """Plan how runs of a question go on, some further than others; return the shards to train.
+def extend(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> None:
+    """Plan how runs of a question go on, some further than others.
 
     No other process may plan in the directory meanwhile. Where runs are there in part, and their
     end is kept, they continue.
@@ -101,18 +110,19 @@ def extend(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) ->
     Raises:
       VelodromeError: The plan cannot be written.
     """
-    there = store.shards()
-    plan = with_shards(
+    store.take_plan(extended(store, loaded, targets))
+
+
+def extended(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> Plan:
+    """Return the plan that `extend` makes; nothing is written."""
+    return with_shards(
         store.plan,
         loaded.optimizers,
         loaded.suite.protocol,
-        there=there,
+        there=store.shards(),
         has_state=lambda shard: store.state_path(shard).exists(),
         targets=targets,
     )
-    store.take_plan(plan)
-    done = {record.id for record in there}
-    return [shard for shard in plan.shards if shard.id not in done]
 
 
 def difference(

@@ -87,7 +87,17 @@ def test_a_decided_run_stops_and_grows_into_an_exhaustive_one(whole: Path, tmp_p
 
 
 def test_a_race_leaves_rates_behind(whole: Path, tmp_path: Path):
+    def left() -> str:
+        display = toys.Recorder()
+        chosen = suite("sgd", "adagrad")
+        run(chosen, tmp_path, baseline="racing:1", dry_run=True, progress=display)
+        (said,) = (line for line in display.told if "to train: " in line)
+        return said
+
+    ask(tmp_path, "sgd", baseline="racing:1")
+    assert "for the next stage" in left()
     ask(tmp_path, "sgd", "adagrad", baseline="racing:1")
+    assert "to train: 0 runs in 0 shards, about" in left()
     task = task_of(tmp_path)
     assert task.standing is not None and task.decided
     ends = task.envelopes["default"].sweep.ends
@@ -114,6 +124,7 @@ def test_a_baseline_that_is_lost_at_every_rate_is_known_to_its_budget(tmp_path: 
     task = task_of(tmp_path)
     assert task.decided and not task.incomplete
     assert task.outcomes[0].speedups["default"].text == ">=4x"
+    assert "every rate of the baseline diverged" in task.outcomes[0].notes
 
 
 def lost() -> optax.GradientTransformation:

@@ -1,31 +1,18 @@
-"""How far a store is, and who works in it: read without a lock, while others write.
-
-Footers of shards are kept in `index.json`, a cache: a file counts if its size and time are those
-that the index has, else its footer is read again. Nothing here needs jax, or pandas.
-"""
+"""How far a store is, and who works in it: read without a lock, while others write."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
-import os
 import time
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from velodrome.foundation.errors import StoreError, WriteError
-from velodrome.foundation.files import atomic_write_text
 from velodrome.results.store.claims import Claims, Lease
+from velodrome.results.store.index import Index, entries
 from velodrome.results.store.json_files import PACKED
-from velodrome.results.store.plan import PlannedCell, Run, Shard
 
-INDEX = "index.json"
-
-_SCHEMA = 3
 #: So many records of failures are read, the newest; all are counted.
 _MOST_FAILURES = 200
 
@@ -139,12 +126,12 @@ class StatusReader:
 
     def __init__(self, directory: Path):
         self._directory = directory
-        self._index = _read_index(directory / INDEX)
+        self._index = Index(directory)
 
     def read(self) -> Status:
         """Return how far the store is now."""
-        self._update()
-        plan, files = self._index["plan"], self._index["files"]
+        self._index.update()
+        plan, files = self._index.plan, self._index.files
         cells = [_Planned(*cell) for cell in plan["cells"]]
         shards: dict[str, list[int]] = plan["shards"]
         for at, runs, steps in shards.values():
@@ -199,32 +186,9 @@ class StatusReader:
             failures=self._messages(failed),
         )  # fmt: skip
 
-    def _update(self) -> None:
-        """Bring the index up to date, in memory and, if that is possible, on disk."""
-        # What a plan is read from: if it changes, the plan is read again.
-        asked = _question_paths(self._directory)
-        stamp = _stamp(max(asked, default=self._directory / "plan.json"))  # of an older store
-        changed = self._index["stamp"] != stamp
-        if changed:
-            self._index["plan"] = _plan(self._directory)
-            self._index["stamp"] = stamp
-        before, now = self._index["files"], {}
-        for entry in _entries(self._directory / "shards"):
-            with contextlib.suppress(OSError):  # just moved away
-                found = entry.stat()
-                known = before.get(entry.name)
-                if known is None or known[:2] != [found.st_size, found.st_mtime_ns]:
-                    known = [found.st_size, found.st_mtime_ns, _footer(Path(entry.path))]
-                    changed = True
-                now[entry.name] = known
-        if changed or len(now) != len(before):
-            self._index["files"] = now
-            with contextlib.suppress(WriteError):  # it only saves time
-                atomic_write_text(self._directory / INDEX, json.dumps(self._index))
-
     def _failed(self) -> list[str]:
         found: list[tuple[float, str]] = []
-        for entry in _entries(self._directory / "failures"):
+        for entry in entries(self._directory / "failures"):
             with contextlib.suppress(OSError):  # just done after all
                 found.append((entry.stat().st_mtime, entry.name.removesuffix(".json")))
         return [name for _, name in sorted(found, reverse=True)]
@@ -240,83 +204,10 @@ class StatusReader:
 
     def _timed(self) -> set[str]:
         folder = self._directory / "timings"
-        names = {entry.name.removesuffix(".json") for entry in _entries(folder)}
+        names = {entry.name.removesuffix(".json") for entry in entries(folder)}
         with contextlib.suppress(OSError, ValueError):
             names.update(json.loads((folder / PACKED).read_bytes()))
         return names
-
-
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
-
-
-def _question_paths(directory: Path) -> list[Path]:
-    return [directory / "questions" / entry.name for entry in _entries(directory / "questions")]
-
-
-def _stamp(path: Path) -> list[object]:
-    try:
-        found = path.stat()
-    except OSError:
-        return []
-    return [path.name, found.st_size, found.st_mtime_ns]
-
-
-def _read_index(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        index = json.loads(path.read_bytes())
-        ours = isinstance(index, dict) and index.get("schema") == _SCHEMA
-        if ours and all(isinstance(index.get(part), dict) for part in ("plan", "files")):
-            return {"stamp": None, **index}
-    return {"schema": _SCHEMA, "stamp": None, "plan": {}, "files": {}}
-
-
-def _plan(directory: Path) -> dict[str, Any]:
-    from velodrome.results.store.store import Store  # noqa: PLC0415 - pyarrow, for a new plan only
-
-    plan = Store.open(directory, read_only=True).plan
-    places = {cell.id: at for at, cell in enumerate(plan.cells)}
-    # A run that goes on is in several shards, and done with the last.
-    last: dict[tuple[str, Run], str] = {}
-    for shard in sorted(plan.shards, key=lambda shard: shard.stop):
-        last |= {(shard.cell, lane.run): shard.id for lane in shard.lanes}
-    asked = Counter(last.get((cell.id, lane.run)) for cell in plan.cells for lane in cell.lanes)
-    return {
-        "cells": [
-            [cell.id, cell.task.label, cell.optimizer.label, cell.horizon] for cell in plan.cells
-        ],
-        "shards": {
-            shard.id: [places[shard.cell], asked[shard.id], _steps(shard, plan.cell(shard.cell))]
-            for shard in plan.shards
-        },
-    }
-
-
-def _steps(shard: Shard, cell: PlannedCell) -> int:
-    """Return the training steps of a shard that the question asks for; it may have others."""
-    runs = {lane.run for lane in cell.lanes}
-    return max(0, min(shard.stop, cell.horizon) - shard.start) * sum(
-        lane.run in runs for lane in shard.lanes
-    )
-
-
-def _footer(path: Path) -> list[list[object]] | None:
-    """Return of each shard its id, how many runs diverged, and its seconds; None if damaged."""
-    from velodrome.results.store import shard_file  # noqa: PLC0415 - pyarrow, for new files only
-
-    try:
-        several = shard_file.read_metadata(path)
-    except StoreError:
-        return None
-    return [
-        [
-            said["shard"],
-            sum(lane.status == "diverged" for lane in said["lanes"]),
-            float(said.get("seconds", 0.0)),
-        ]
-        for said in several
-    ]
 
 
 def _seconds_left(cells: list[_Planned]) -> list[float | None]:

@@ -14,7 +14,7 @@ from velodrome.suites.running.engines.base import Engine, Job, Listener
 from velodrome.suites.running.engines.inline import InlineEngine
 from velodrome.suites.running.engines.outcomes import is_done
 from velodrome.suites.running.engines.processes import ProcessEngine
-from velodrome.suites.running.engines.ray_actors import RayEngine
+from velodrome.suites.running.engines.ray_engine import RayEngine
 from velodrome.suites.running.engines.slurm import SlurmEngine, minutes_of
 from velodrome.suites.training.environment import free_memory, usable_cores
 

@@ -19,7 +19,8 @@ from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
-from velodrome.suites.running.engines.ray_actors import Actor, RayEngine, _Remote, _small_files
+from velodrome.suites.running.engines.ray_actor import Actor, small_files
+from velodrome.suites.running.engines.ray_engine import RayEngine, _Remote
 from velodrome.suites.running.jobs import jobs_left
 from velodrome.suites.running.run import run
 from velodrome.suites.running.store_setup import open_store
@@ -53,7 +54,7 @@ def settings_of(store: Store, suite: Suite, directory: Path) -> dict[str, object
         "question": store.question.partition("-")[2],
         "suite": suite.to_json(),
         "directory": str(directory),
-        "files": _small_files(store.directory),
+        "files": small_files(store.directory),
         "checkpoint_seconds": 0.0,
     }
 

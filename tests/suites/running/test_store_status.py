@@ -16,7 +16,8 @@ import toys
 from velodrome.cli import main
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.claims import Claims
-from velodrome.results.store.status import INDEX, StatusReader
+from velodrome.results.store.index import INDEX
+from velodrome.results.store.status import StatusReader
 from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.outcomes import record
 from velodrome.suites.running.jobs import jobs_left
@@ -85,15 +86,11 @@ def test_the_index_is_a_cache_and_no_more(store: Store):
     again = StatusReader(store.directory).read()
     assert dataclasses.replace(again, workers=()) == first
     assert index.stat().st_mtime_ns == written  # nothing had changed
-    for content in (
-        b"",
-        b"{",
-        b"[]",
-        b'{"schema": 0}',
-        b'{"schema": 1}',
-        b'{"schema":1,"files":3}',
-    ):
-        index.write_bytes(content)
+    good = json.loads(kept)
+    wrong = [{"schema": 0}, {"plan": {}}, {"plan": 3}, {"files": 3}, {"files": {"x.parquet": 3}}]
+    texts = [json.dumps({**good, **part}) for part in wrong]
+    for text in ("", "{", "[]", "{}", *texts):
+        index.write_text(text)
         assert StatusReader(store.directory).read().done == 2
     index.write_bytes(kept)
     one, two = sorted((store.directory / "shards").iterdir())

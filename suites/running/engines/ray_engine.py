@@ -7,15 +7,11 @@ needs a shared folder; where there is one, checkpoints go into the store's, and 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
-import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import VelodromeError
@@ -23,9 +19,7 @@ from velodrome.foundation.files import atomic_write_bytes
 from velodrome.foundation.interrupts import interrupts
 from velodrome.foundation.ray_cluster import join_ray
 from velodrome.results.store.claims import Claims
-from velodrome.results.store.status import INDEX
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import (
     ATTEMPTS,
     CHECKPOINT_SECONDS,
@@ -36,14 +30,13 @@ from velodrome.suites.running.engines.base import (
 from velodrome.suites.running.engines.outcomes import (
     JobFailedError,
     WorkerLostError,
-    failure_of,
     record,
 )
-from velodrome.suites.running.engines.pull import Worker, do_job
+from velodrome.suites.running.engines.pull import Worker
+from velodrome.suites.running.engines.ray_actor import Actor, Files, small_files
 from velodrome.suites.running.engines.watch import Watch
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.compilation_cache import use_compilation_cache
-from velodrome.suites.training.shard import Control, ShardRunner, Stopped
+from velodrome.suites.training.shard import Control, Stopped
 
 #: What an actor takes beside the predicted memory of its jobs.
 _BASE_BYTES = 1_000_000_000
@@ -51,9 +44,6 @@ _LOOK_SECONDS = 1.0
 
 #: Seconds that actors have to save and stop.
 _GRACE_SECONDS = 20.0
-
-#: Files of a job's store by their path in it.
-Files = Mapping[str, bytes]
 
 
 class RayEngine:
@@ -101,7 +91,7 @@ class RayEngine:
             "question": store.question.partition("-")[2],
             "suite": self.suite.to_json(),
             "directory": str(store.directory.resolve()),
-            "files": _small_files(store.directory),
+            "files": small_files(store.directory),
             "checkpoint_seconds": self.checkpoint_seconds,
         }
         make = functools.partial(_start, ray, settings, gpus=self.gpus, memory=memory)
@@ -224,92 +214,6 @@ class _Remote:
         return files
 
 
-class Actor:
-    """What runs in a Ray process: one job at a time, and meanwhile answers about it."""
-
-    def __init__(self, settings: Mapping[str, Any]):
-        self._directory = Path(tempfile.mkdtemp(prefix="velodrome-ray-"))
-        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
-        for name, content in settings["files"].items():
-            atomic_write_bytes(self._directory / name, content)
-        there = Path(settings["directory"])
-        self._shared = _small_files(there) == settings["files"]
-        if self._shared:
-            for name in ("checkpoints", "states"):
-                (there / name).mkdir(exist_ok=True)
-                (self._directory / name).symlink_to(there / name)
-        self._settings = settings
-        self._runner: ShardRunner | None = None
-        self._stop = threading.Event()
-        self._progress: tuple[float, dict[int, float]] = 0.0, {}
-
-    def check(self) -> str:
-        """Return why this process cannot run the plan; empty if it can."""
-        use_compilation_cache()
-        try:
-            loaded = LoadedSuite.of(Suite.from_json(self._settings["suite"]))
-            self._runner = ShardRunner(
-                Store.open(self._directory, question_name=self._settings["question"]),
-                loaded,
-                checkpoint_seconds=self._settings["checkpoint_seconds"],
-            )
-            self._runner.check()
-        except VelodromeError as error:
-            return str(error)
-        return ""
-
-    def do(
-        self, job: Mapping[str, Any], begin: Files
-    ) -> tuple[Files, bool, tuple[str, str] | None]:
-        """Do a job; return its files, whether it was stopped, and how it failed.
-
-        ``begin`` are files that it begins from.
-        """
-        self._progress = 0.0, {}
-        if self._runner is None and (refused := self.check()):
-            return {}, False, ("error", refused)
-        assert self._runner is not None
-        if not self._shared:
-            for name, content in begin.items():
-                atomic_write_bytes(self._directory / name, content)
-        before = set(self._result_files())
-        try:
-            do_job(self._runner, Job(**job), self)
-        except Stopped:
-            return {}, True, None
-        except Exception as error:  # the other side records it; others go on
-            return {}, False, failure_of(error)
-        finally:
-            if not self._shared:
-                for name in begin:
-                    (self._directory / name).unlink(missing_ok=True)
-        # States before the shards that go on from them.
-        new = sorted((path for path in self._result_files() if path not in before), reverse=True)
-        files = {str(path.relative_to(self._directory)): path.read_bytes() for path in new}
-        for path in new:
-            path.unlink()
-        return files, False, None
-
-    def progress(self) -> tuple[float, dict[int, float]]:
-        return self._progress
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def report(self, *, fraction: float, last_loss: Mapping[int, float]) -> None:
-        """Note how far the job is, as a `Control`."""
-        losses = {int(lane): float(loss) for lane, loss in last_loss.items()}
-        self._progress = float(fraction), losses
-
-    def should_stop(self) -> bool:
-        return self._stop.is_set()
-
-    def _result_files(self) -> list[Path]:
-        # Shared states are where they belong, and those of others are among them.
-        folders = ("shards", "timings", *(() if self._shared else ("states",)))
-        return [path for name in folders for path in self._directory.glob(f"{name}/[!.]*")]
-
-
 def _start(ray: Any, settings: Mapping[str, Any], *, gpus: float, memory: int) -> Any:
     environment = {"NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     if not gpus:
@@ -323,13 +227,3 @@ def _start(ray: Any, settings: Mapping[str, Any], *, gpus: float, memory: int) -
         runtime_env={"env_vars": environment},
     )
     return make.remote(settings)
-
-
-def _small_files(directory: Path) -> Files:
-    """Return the JSON files that a store is opened from."""
-    paths = [*directory.glob("[!.]*.json"), *directory.glob("questions/[!.]*.json")]
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in sorted(paths)
-        if path.name != INDEX
-    }

@@ -70,7 +70,7 @@ def compact(
     records = store.shards()
     packs = _write_packs(directory, ((record, record.metadata) for record in records))
     _pack_records(directory / "timings")
-    packed = {record.id for path in packs for record in store.shards_in(path)}
+    packed = {record.id for path in packs for record in store.files.read(path)}
     for path in sorted((directory / "shards").glob("[!.]*.parquet")):
         if path not in packs and _all_of(store, path, packed):
             path.unlink(missing_ok=True)
@@ -82,8 +82,8 @@ def compact(
 
 def _all_of(store: Store, path: Path, packed: set[str]) -> bool:
     """Return whether all that a file holds is packed: none of it is damaged or foreign."""
-    there = [record.id for record in store.shards_in(path)]
-    return bool(there) and len(there) == store.count(path) and packed.issuperset(there)
+    there = [record.id for record in store.files.read(path)]
+    return bool(there) and len(there) == store.files.count(path) and packed.issuperset(there)
 
 
 def _count(directory: Path) -> int:

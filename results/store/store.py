@@ -47,6 +47,7 @@ from velodrome.results.store.plan import Plan
 from velodrome.results.store.question import Question
 from velodrome.results.store.records import Failure, Manifest, ShardMetadata, SuiteRecord, Timing
 from velodrome.results.store.shard import ShardRecord
+from velodrome.results.store.shard_files import ShardFiles
 
 T = TypeVar("T")
 
@@ -78,7 +79,12 @@ class Store:
         self._asked = asked
         self._problems = problems or Problems()
         self._aliases = aliases or {}
-        self._footers: dict[Path, tuple[tuple[int, int, int], tuple[ShardMetadata, ...]]] = {}
+        self.files = ShardFiles(
+            directory / "shards",
+            foreign=lambda shard, said: validation.foreign(shard, said, self.plan),
+            aliases=self._aliases,
+            problems=self._problems,
+        )
 
     @property
     def question(self) -> str:
@@ -272,7 +278,7 @@ class Store:
           VelodromeError: It cannot be written; nothing is left half-written.
         """
         self.check_writable()
-        path = self._shard_path(shard_id)
+        path = self.files.path(shard_id)
         full = {"schema": SCHEMA, "shard": shard_id, **metadata}
         reason = validation.foreign(shard_id, checked(ShardMetadata, full, path), self.plan)
         if reason:
@@ -314,26 +320,11 @@ class Store:
 
     def record(self, shard_id: str) -> ShardRecord | None:
         """Return the valid shard with that id, or None; add a bad file of it to the problems."""
-        path = self._shard_path(shard_id)
-        if path.exists():
-            for record in self.shards_in(path):
-                return record
-        for pack in sorted((self.directory / "shards").glob(f"{shard_file.PACK}*.parquet")):
-            for record in self.shards_in(pack, only=shard_id):
-                return record
-        return None
+        return self.files.one(shard_id)
 
     def shards(self) -> tuple[ShardRecord, ...]:
         """Return all valid shards, also those of other questions, by id; only footers are read."""
-        # A name with a leading dot is a file that another process is writing.
-        paths = sorted((self.directory / "shards").glob("[!.]*"))
-        found: dict[str, ShardRecord] = {}
-        for path in paths:
-            for record in self.shards_in(path):
-                found.setdefault(record.id, record)
-        if not all(map(os.path.lexists, paths)):
-            return self.shards()  # another process has just packed them
-        return tuple(found[name] for name in sorted(found))
+        return self.files.all()
 
     def state_path(self, shard_id: str) -> Path:
         """Return the file with the end state of a shard's runs, whether it exists or not."""
@@ -378,50 +369,6 @@ class Store:
 
     # Parts
 
-    def count(self, path: Path) -> int:
-        """Return how many shards a file says it has, valid or not."""
-        return len(self._metadata(path))
-
-    def shards_in(self, path: Path, *, only: str | None = None) -> tuple[ShardRecord, ...]:
-        """Return the valid shards of a file: one, or those of a pack, or one of these."""
-        try:
-            if path.suffix != ".parquet":
-                raise StoreError(f"{path.name} is not a shard: it is no .parquet file")
-            several = self._metadata(path)
-        except StoreError as error:
-            self._problems.add(path, error)
-            return ()
-        packed = path.name.startswith(shard_file.PACK)
-        found = []
-        for number, said in enumerate(several):
-            metadata = self._renamed(said)
-            name = metadata["shard"] if packed else path.stem
-            if only is not None and name != only:
-                continue
-            if reason := validation.foreign(name, metadata, self.plan):
-                self._problems.add(path, StoreError(f"{path.name} is foreign: {reason}"))
-            else:
-                found.append(ShardRecord(path, metadata, number if packed else None))
-        return tuple(found)
-
-    def _metadata(self, path: Path) -> tuple[ShardMetadata, ...]:
-        """Return what the shards of a file say of themselves, read again only if it changed."""
-        try:
-            found = path.stat()
-        except OSError:
-            return ()  # it is gone: another process has packed it
-        stamp = found.st_mtime_ns, found.st_size, found.st_ino
-        if path not in self._footers or self._footers[path][0] != stamp:
-            said = shard_file.read_metadata(path, report=self._problems.add)
-            self._footers[path] = stamp, said
-        return self._footers[path][1]
-
-    def _renamed(self, metadata: ShardMetadata) -> ShardMetadata:
-        known = self._aliases.get(metadata["cell"]["id"])
-        if known is None:
-            return metadata
-        return {**metadata, "cell": {**metadata["cell"], "id": known}}
-
     def _of_today(self, record: Failure) -> Failure:
         known = self._aliases.get(record.get("cell", ""))
         return record if known is None else {**record, "cell": known}
@@ -431,9 +378,6 @@ class Store:
         cells = {cell.id for cell in self.plan.cells}
         old = {name: cell for name, cell in self._aliases.items() if cell in cells}
         return old or {cell: cell for cell in cells}
-
-    def _shard_path(self, shard_id: str) -> Path:
-        return self.directory / "shards" / f"{shard_id}.parquet"
 
     def check_writable(self) -> None:
         """Raise a `StoreError` if the store was opened for reading only."""

@@ -119,7 +119,7 @@ class SlurmEngine:
                         f"all workers have ended, and not everything is done: their logs in "
                         f"{folder / 'logs'} say why. The same command starts others."
                     )
-            time.sleep(_LOOK_SECONDS if self.cluster == "slurm" else 0.5)
+            time.sleep(_LOOK_SECONDS)
         if self.cluster == "local":  # they are children of this process
             for job in array:
                 job.wait()

@@ -14,6 +14,7 @@ from velodrome.foundation.errors import StoreError
 from velodrome.results.store import compact as compact_module
 from velodrome.results.store import shard_file
 from velodrome.results.store.compact import compact
+from velodrome.results.store.shard_files import ShardFiles
 from velodrome.results.store.status import StatusReader
 from velodrome.results.store.store import Store
 
@@ -162,24 +163,23 @@ def test_nothing_is_left_out_while_a_store_is_packed(
 ):
     directory = shutil.copytree(made, tmp_path / "store")
     expected = [record.metadata["lanes"] for record in Store.open(directory).shards()]
-    reading, original = Store.open(directory), Store.shards_in
+    reading, original = Store.open(directory), ShardFiles.read
 
-    def packed_meanwhile(self: Store, path: Path, **only: str) -> object:
-        monkeypatch.setattr(Store, "shards_in", original)
+    def packed_meanwhile(self: ShardFiles, path: Path, **only: str) -> object:
+        monkeypatch.setattr(ShardFiles, "read", original)
         compact(directory)
         return original(self, path, **only)
 
     cells = list(reading.cells())
-    monkeypatch.setattr(Store, "shards_in", packed_meanwhile)
+    monkeypatch.setattr(ShardFiles, "read", packed_meanwhile)
     if not (made / "manifest.json").exists():
         assert [record.metadata["lanes"] for record in reading.shards()] == expected
         with pytest.raises(StoreError, match="was moved while the store was read"):
             _ = [cell.curves() for cell in cells]
 
 
-def test_an_older_store_is_not_written_to(made: Path, tmp_path: Path):
-    if not (made / "manifest.json").exists():
-        pytest.skip("it is of today")
+@pytest.mark.parametrize("made", ["of before"], indirect=True)
+def test_an_older_store_is_not_written_to(made: Path):
     store = Store.open(made)
     with pytest.raises(StoreError, match="for reading only"):
         store.write_failure("x", {})

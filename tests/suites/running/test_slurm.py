@@ -67,8 +67,9 @@ def test_the_command_ends_when_all_is_done_though_workers_wait_for_a_place(
 
 
 @pytest.mark.long
-def test_preempted_workers_are_queued_again_and_change_no_bit(tmp_path: Path):
+def test_preempted_workers_are_queued_again_and_change_no_bit(tmp_path: Path, monkeypatch):
     pytest.importorskip("submitit", reason="needs submitit: pip install submitit")
+    monkeypatch.setattr(slurm, "_LOOK_SECONDS", 0.5)
     suite = load_suite("smoke").override(steps=2000, seeds=1, learning_rates=[1e-3])
     run(suite, tmp_path / "inline", workers=0, timing=False, progress="silent")
     out, loaded = tmp_path / "slurm", LoadedSuite.of(suite)

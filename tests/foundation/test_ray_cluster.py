@@ -13,7 +13,7 @@ from velodrome.foundation.ray_cluster import join_ray
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
 def test_without_ray_the_error_says_how_to_get_it():
-    with pytest.raises(VelodromeError, match=r"--engine ray needs Ray.*velodrome\[ray\]"):
+    with pytest.raises(VelodromeError, match=r"--engine ray needs ray.*velodrome\[ray\]"):
         join_ray("--engine ray")
 
 

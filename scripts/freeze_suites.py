@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from scripts import choose_heldout as heldout
+from scripts.choose_sprint import sprint
 from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import atomic_write_json
 from velodrome.suites.catalog import LISTS
@@ -115,6 +116,7 @@ def _published(name: str, *, of_83: bool) -> Suite:
 RECIPES: dict[str, Callable[[], Suite]] = {
     "demo": demo,
     "smoke": smoke,
+    "sprint": sprint,
     "heldout-40": heldout.heldout_40,
     "heldout-8": heldout.heldout_8,
     "heldout-8-width": heldout.heldout_8_width,

@@ -33,6 +33,7 @@ LISTS = Path(__file__).parent / "lists"
 FROZEN = (
     "smoke",  # two tiny tasks, a few steps: for tests, seconds
     "demo",  # two small tasks of each family on built-in data: minutes on two cores
+    "sprint",  # 12 small tasks: the leaderboard, minutes for one more optimizer
     "heldout-40",  # 40 tasks that meta-trained weights are judged on
     "heldout-8",  # 8 of these, with five rates: for other lengths of runs, and declared lengths
     "heldout-8-width",  # the 8 at 1, 4 and 16 times their width

@@ -95,6 +95,11 @@ adamw = _swept(
     "AdamW",
     partial(optax.adamw, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, weight_decay=1e-4),
 )
+nadamw = _swept(
+    "nadamw",
+    "NAdamW",
+    partial(optax.nadamw, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, weight_decay=1e-4),
+)
 radam = _swept("radam", "RAdam", partial(optax.radam, b1=0.9, b2=0.999, eps=1e-8, threshold=5.0))
 adabelief = _swept(
     "adabelief",

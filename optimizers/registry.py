@@ -8,13 +8,14 @@ from collections.abc import Callable
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.place import portable
 from velodrome.foundation.registry import Registry
-from velodrome.optimizers import from_path, horizon, learned
+from velodrome.optimizers import cosine, from_path, horizon, learned
 from velodrome.optimizers.spec import OptimizerSpec
 
 Resolve = Callable[[str], OptimizerSpec]
 
 #: What a name with each prefix means: ``(name, how to look up another name) -> OptimizerSpec``.
 _PREFIXES: dict[str, Callable[[str, Resolve], OptimizerSpec]] = {
+    cosine.PREFIX: cosine.from_name,
     horizon.PREFIX: horizon.from_name,
     learned.PREFIX: learned.from_name,
 }
@@ -35,7 +36,8 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     ``velodrome.optimizers``, an import path of an `OptimizerSpec` or a plain factory
     (``"optax:lion"``, ``"mypackage.module:factory"``, ``"path/to/file.py:factory"``), or
     ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights. ``"horizon:FACTOR:NAME"``
-    declares FACTOR times the run's steps to any of these.
+    declares FACTOR times the run's steps to any of these, and ``"cosine:NAME"`` is one whose rate
+    warms up and falls to 0 over the run.
     """
 
     def __init__(self) -> None:
@@ -75,6 +77,8 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     @staticmethod
     def portable(name: str) -> str:
         """Return a name without the folders of its files: one name from wherever they are seen."""
+        if name.startswith(cosine.PREFIX):
+            return cosine.PREFIX + OptimizerRegistry.portable(name.removeprefix(cosine.PREFIX))
         if name.startswith(horizon.PREFIX):
             factor, _, optimizer = name.removeprefix(horizon.PREFIX).partition(":")
             return f"{horizon.PREFIX}{factor}:{OptimizerRegistry.portable(optimizer)}"
@@ -85,7 +89,17 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
 
 optimizers = OptimizerRegistry()
 for _name in (
-    *("adam", "adam_sqrt_decay", "adam_exp_decay", "adamw", "radam", "adabelief", "yogi", "lamb"),
+    *(
+        "adam",
+        "adam_sqrt_decay",
+        "adam_exp_decay",
+        "adamw",
+        "nadamw",
+        "radam",
+        "adabelief",
+        "yogi",
+        "lamb",
+    ),
     *("sgd", "sgdm", "rmsprop", "rmsprop_momentum", "adagrad", "adafactor", "lars", "fromage"),
     *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw"),
 ):

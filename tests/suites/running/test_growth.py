@@ -279,6 +279,28 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
     assert Store.open(tmp_path).manifest.get("baseline_mode") == "exhaustive"
 
 
+def test_a_store_grows_by_the_values_of_a_grid(tmp_path):
+    grids = {"sgdm": {"learning_rate": (0.01, 0.1)}}
+    suite = dataclasses.replace(mlp_suite(), optimizers=("adam", "sgdm"))
+    ask(suite.override(grids=grids), tmp_path / "grown")
+    more = {"sgdm": {"learning_rate": [0.01, 0.1, 1], "momentum": [0.5]}}
+    assert (
+        ask(
+            suite.override(grids={"sgdm": {"learning_rate": [0.01, 0.1, 1]}}), tmp_path / "grown"
+        ).done
+        == 1
+    )
+    asked = suite.override(grids=more)
+    assert ask(asked, tmp_path / "grown").done == 1
+    ask(asked, tmp_path / "once")
+    assert curves(tmp_path / "grown") == curves(tmp_path / "once")
+    _, sgdm = Store.open(tmp_path / "grown").cells()
+    assert [dict(lane.hyperparameters) for lane in sgdm.lanes] == [
+        {"learning_rate": rate, "momentum": 0.5} for rate in (0.01, 0.1, 1.0)
+    ]
+    assert ask(asked, tmp_path / "grown", grid=grids).done == 0
+
+
 def test_a_stopped_run_is_finished_as_part_of_a_larger_question(tmp_path):
     rates = (1.0, 2.0, 3.0, 4.0, 5.0)
     with toys.registered(swept=toys.scaled(name="swept")):

@@ -194,7 +194,7 @@ def run(
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if chosen.protocol.baseline in chosen.optimizers:
-            lines.insert(-1, describe_modes(plan, cells, chosen.protocol))
+            lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
         if Store.exists(out):
             there = look_into_store(
                 loaded, out, plan, baseline_mode=str(mode),

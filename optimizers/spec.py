@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from velodrome.foundation.canonical import canonical_json
-from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.errors import SpecError, VelodromeError, unknown_key
 from velodrome.optimizers.metacost import MetaTrainingCost
 
 if TYPE_CHECKING:
@@ -96,6 +97,45 @@ class OptimizerSpec:
         combinations = itertools.product(*self.grid.values())
         return [dict(zip(names, values, strict=True)) for values in combinations]
 
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Every name that a point may have."""
+        return self.traced | self.static | _keywords(self.factory) - {"num_steps"}
+
+    def with_grid(self, values: Mapping[str, Sequence[object]]) -> OptimizerSpec:
+        """Return the optimizer with these values in its grid, where they vary fastest.
+
+        The rest of its grid stays. A keyword of the factory that is neither traced nor static
+        becomes static.
+
+        Raises:
+          SpecError: It has no such hyperparameter, or a value is not of the type of those in its
+            grid, or of its default.
+        """
+        grid = {name: own for name, own in self.grid.items() if name not in values}
+        for name, given in values.items():
+            field_name = f"grid of {self.name}"
+            if not self.hyperparameters:
+                raise SpecError(field_name, name, "left out: it has no hyperparameters")
+            if name not in self.hyperparameters:
+                raise unknown_key(field_name, name, sorted(self.hyperparameters), "hyperparameters")
+            grid[name] = self._as_known(f"{field_name}: {name}", name, given)
+        static = self.static | values.keys() - self.traced
+        return dataclasses.replace(self, grid=grid, static=static) if values else self
+
+    def _as_known(self, field_name: str, name: str, given: Sequence[object]) -> tuple[object, ...]:
+        """Return values of a hyperparameter as its known ones are: 1 is 1.0 among 0.1 and 0.3."""
+        known = self.grid.get(name) or _defaults(self.factory).get(name, ())
+        kinds = {type(value) for value in known} or ({float} if name in self.traced else set())
+        numbers = kinds <= {int, float}
+        for kind, allowed in ((bool, "true or false"), (str, "words"), (float, "numbers")):
+            expected = bool(kinds) and (numbers if kind is float else kinds == {kind})
+            if expected and not all(_is_a(kind, value) for value in given):
+                raise SpecError(field_name, list(given), f"{allowed}, like {[*known]}")
+        if float in kinds and numbers:
+            return tuple(float(cast(float, value)) for value in given)
+        return tuple(given)
+
     def make(
         self, hyperparameters: Mapping[str, object], *, num_steps: int | None
     ) -> optax.GradientTransformationExtraArgs:
@@ -114,10 +154,9 @@ class OptimizerSpec:
         import optax  # noqa: PLC0415 - listing optimizers needs no jax
 
         allowed = self.traced | self.static
-        known = allowed | _keywords(self.factory) - {"num_steps"}
-        if unknown := set(hyperparameters) - known:
+        if unknown := set(hyperparameters) - self.hyperparameters:
             field_name = f"{self.name} hyperparameters"
-            raise SpecError(field_name, sorted(unknown), f"among {sorted(known)}")
+            raise SpecError(field_name, sorted(unknown), f"among {sorted(self.hyperparameters)}")
         if missing := sorted((required_arguments(self.factory) & allowed) - set(hyperparameters)):
             values = self.grid.get(missing[0], ("...",))
             example = f"{missing[0]}={values[len(values) // 2]}"
@@ -159,6 +198,17 @@ def is_transformation(found: object) -> bool:
 def _keywords(factory: Callable[..., object]) -> set[str]:
     parameters = inspect.signature(factory).parameters.values()
     return {parameter.name for parameter in parameters if parameter.kind in _BY_NAME}
+
+
+def _defaults(factory: Callable[..., object]) -> dict[str, tuple[object, ...]]:
+    found = inspect.signature(factory).parameters.values()
+    return {one.name: (one.default,) for one in found if one.default is not one.empty}
+
+
+def _is_a(kind: type, value: object) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def required_arguments(factory: Callable[..., object]) -> set[str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.optimizers.registry import optimizers
 
 EVAL_BATCHES = ("fixed", "fresh", "stream")
 EVAL_MODES = ("eval", "training-loss")
+
+#: Values of the hyperparameters of optimizers: ``{"adamw": {"weight_decay": (0.0, 0.1)}}``.
+Grids: TypeAlias = Mapping[str, Mapping[str, Sequence[bool | int | float | str]]]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Protocol:
       eval_mode: ``"eval"``: as the model is used. ``"training-loss"``: the loss as it is trained
         on, dropout included (as Metz et al. 2022, arXiv 2211.09760, evaluate).
       learning_rates: If given, they replace the rates of every optimizer that sweeps them.
+      grids: By the name of an optimizer of the suite, values of some of its hyperparameters: they
+        replace those of its own grid, and of ``learning_rates``, or come into its grid.
       version: Raised when these fields come to mean other numbers.
 
     Raises:
@@ -60,6 +67,7 @@ class Protocol:
     eval_mode: str = "eval"
     eval_batch_count: int = 0
     learning_rates: tuple[float, ...] | None = None
+    grids: Grids = field(default_factory=dict, hash=False)
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -94,8 +102,9 @@ class Protocol:
         known = "1, the only version that this package knows"
         self._require("version", self.version == 1, known)
         if self.learning_rates is not None:
-            rates = _checked_rates(self.learning_rates)
+            rates = _checked_rates("protocol.learning_rates", self.learning_rates)
             object.__setattr__(self, "learning_rates", rates)
+        object.__setattr__(self, "grids", _checked_grids(self.grids))
 
     def _require(self, field: str, fine: bool, allowed: str) -> None:
         if not fine:
@@ -134,14 +143,21 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON."""
-        return content_hash(self.to_json())
+        """SHA-256 of the canonical JSON; files of optimizers count by their names alone."""
+        return content_hash(self.portable())
+
+    def portable(self) -> dict[str, Any]:
+        """Return the fields as :meth:`to_json` does, without the folders of optimizers' files."""
+        grids = {optimizers.portable(name): values for name, values in self.grids.items()}
+        return dataclasses.replace(self, grids=grids).to_json()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields; two of them are left out at their default, so that hashes stay."""
+        """Return the fields; some of them are left out at their default, so that hashes stay."""
         values = dataclasses.asdict(self)
         if not self.eval_batch_count:
             del values["eval_batch_count"]
+        if not self.grids:
+            del values["grids"]
         if self.learning_rates is None:
             del values["learning_rates"]
         else:
@@ -165,16 +181,56 @@ class Protocol:
         if not isinstance(made.get("baseline", ""), str):
             raise SpecError("protocol.baseline", made["baseline"], "the name of an optimizer")
         if made.get("learning_rates") is not None:
-            made["learning_rates"] = _checked_rates(made["learning_rates"])
+            made["learning_rates"] = _checked_rates(
+                "protocol.learning_rates", made["learning_rates"]
+            )
+        made["grids"] = _checked_grids(made.get("grids", {}))
         return cls(**made)
 
 
-def _checked_rates(rates: object) -> tuple[float, ...]:
-    if not isinstance(rates, list | tuple) or not all(isinstance(rate, Real) for rate in rates):
-        raise SpecError("protocol.learning_rates", rates, "a list of numbers")
+def _checked_rates(name: str, rates: object) -> tuple[float, ...]:
+    if not isinstance(rates, list | tuple) or not all(map(_is_number, rates)):
+        raise SpecError(name, rates, "a list of numbers")
     made = tuple(float(rate) for rate in rates)
     if not made or not all(0 <= rate < float("inf") for rate in made):
-        raise SpecError("protocol.learning_rates", rates, "one or more finite rates of at least 0")
+        raise SpecError(name, rates, "one or more finite rates of at least 0")
     if len(set(made)) != len(made):
-        raise SpecError("protocol.learning_rates", rates, "different rates")
+        raise SpecError(name, rates, "different rates")
     return made
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _checked_grids(grids: object) -> dict[str, dict[str, list[Any]]]:
+    """Return grids with lists of values, as JSON has them."""
+    made: dict[str, dict[str, list[Any]]] = {}
+    for optimizer, values in _mapping("protocol.grids", grids).items():
+        where = f"protocol.grids[{optimizer!r}]"
+        for name, given in _mapping(where, values).items():
+            made.setdefault(optimizer, {})[name] = _checked_values(f"{where}.{name}", name, given)
+        if not values:
+            raise SpecError(where, values, "one or more hyperparameters with their values")
+    return made
+
+
+def _checked_values(where: str, name: str, given: object) -> list[Any]:
+    if name == "learning_rate":
+        return list(_checked_rates(where, given))
+    if not isinstance(given, list | tuple) or not given:
+        raise SpecError(where, given, "a list of values")
+    for value in given:
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not isinstance(value, bool | int | float | str) or not finite:
+            raise SpecError(where, value, "a finite number, true or false, or a word")
+    # 1 and 1.0 are one value, and True is another one.
+    if len({(isinstance(value, bool), value) for value in given}) < len(given):
+        raise SpecError(where, given, "different values")
+    return list(given)
+
+
+def _mapping(where: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise SpecError(where, value, 'a mapping such as {"adamw": {"weight_decay": [0, 0.1]}}')
+    return value

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import SpecError
+from velodrome.foundation.errors import SpecError, unknown_key
 from velodrome.optimizers.registry import optimizers
-from velodrome.suites.protocol import Protocol
+from velodrome.suites.protocol import Grids, Protocol
 from velodrome.taskgen.spec import TaskSpec
 
 SCHEMA = 1
@@ -51,6 +51,9 @@ class Suite:
         for name in self.optimizers:
             if self.optimizers.count(name) > 1:
                 raise SpecError("suite.optimizers", list(self.optimizers), "different names")
+        for name in self.protocol.grids:
+            if name not in self.optimizers:
+                raise unknown_key("protocol.grids", name, self.optimizers, "suite's optimizers")
 
     @property
     def hash(self) -> str:
@@ -62,24 +65,33 @@ class Suite:
         return content_hash(
             {
                 "tasks": [task.spec_hash for task in self.tasks],
-                "protocol": self.protocol.to_json(),
+                "protocol": self.protocol.portable(),
                 "optimizers": [optimizers.portable(name) for name in self.optimizers],
             }
         )
 
-    def override(self, *, optimizers: Sequence[str] | None = None, **protocol: object) -> Suite:
+    def override(
+        self,
+        *,
+        optimizers: Sequence[str] | None = None,
+        grids: Grids | None = None,
+        **protocol: object,
+    ) -> Suite:
         """Return the suite with other optimizers or other fields of the protocol.
 
-        A None changes nothing. It is an error if ``steps`` is no longer a multiple of the
-        evaluation cadence: the cadence is never adapted silently.
+        A None changes nothing, and ``grids`` only those hyperparameters that it names. It is an
+        error if ``steps`` is no longer a multiple of the evaluation cadence: the cadence is never
+        adapted silently.
         """
         changes: dict[str, Any] = {k: value for k, value in protocol.items() if value is not None}
         if "learning_rates" in changes:
             changes["learning_rates"] = tuple(changes["learning_rates"])
+        names = self.optimizers if optimizers is None else tuple(optimizers)
+        changes["grids"] = {n: values for n, values in self.protocol.grids.items() if n in names}
+        for name, values in (grids or {}).items():
+            changes["grids"][name] = {**changes["grids"].get(name, {}), **values}
         return dataclasses.replace(
-            self,
-            protocol=dataclasses.replace(self.protocol, **changes),
-            optimizers=self.optimizers if optimizers is None else tuple(optimizers),
+            self, protocol=dataclasses.replace(self.protocol, **changes), optimizers=names
         )
 
     def to_json(self) -> dict[str, object]:

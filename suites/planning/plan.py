@@ -12,7 +12,6 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.identity import cell_id
 from velodrome.results.store.plan import (
     DataRef,
-    Hyperparameters,
     Lane,
     OptimizerRef,
     Plan,
@@ -41,7 +40,20 @@ class LoadedSuite:
 
     @classmethod
     def of(cls, suite: Suite) -> LoadedSuite:
-        return cls(suite, {name: optimizers.get(name) for name in suite.optimizers})
+        """Load the optimizers, each with the grid that the protocol gives it.
+
+        Raises:
+          SpecError: A grid has a hyperparameter that its optimizer lacks, or a wrong value.
+        """
+        loaded = {name: optimizers.get(name) for name in suite.optimizers}
+        return cls(suite, {n: swept(n, spec, suite.protocol) for n, spec in loaded.items()})
+
+
+def swept(name: str, optimizer: OptimizerSpec, protocol: Protocol) -> OptimizerSpec:
+    """Return an optimizer, and the name that it was asked for under, with the protocol's grid."""
+    rates = protocol.learning_rates if "learning_rate" in optimizer.grid else None
+    values = {} if rates is None else {"learning_rate": rates}
+    return optimizer.with_grid({**values, **protocol.grids.get(name, {})})
 
 
 def make_plan(
@@ -69,7 +81,7 @@ def make_plan(
         data = _data(task, without_data=without_data)
         cost = description.cost(task)
         for name, optimizer in loaded.optimizers.items():
-            points = grid_points(optimizer, protocol)
+            points = optimizer.points
             horizon = protocol.horizon(name)
             known, extendable = identify(task, data, optimizer, protocol, horizon)
             cell = PlannedCell(
@@ -103,22 +115,6 @@ def make_plan(
     _refuse_twins(cells)
     plan = Plan(suite.hash, protocol.hash, rule(backend), tuple(cells), ())
     return with_shards(plan, loaded.optimizers, protocol)
-
-
-def grid_points(optimizer: OptimizerSpec, protocol: Protocol) -> list[Hyperparameters]:
-    """Return the points of an optimizer's sweep under ``protocol``, in order."""
-    if protocol.learning_rates is None or "learning_rate" not in optimizer.grid:
-        return list(optimizer.points)
-    rest: list[Hyperparameters] = []
-    for point in optimizer.points:
-        others = {name: value for name, value in point.items() if name != "learning_rate"}
-        if others not in rest:
-            rest.append(others)
-    return [
-        {name: (rate if name == "learning_rate" else others[name]) for name in optimizer.grid}
-        for others in rest
-        for rate in protocol.learning_rates
-    ]
 
 
 def identify(

@@ -18,6 +18,7 @@ from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
+from velodrome.suites.protocol import Grids
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import describe, describe_modes, describe_store
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Job
@@ -73,6 +74,7 @@ def run(
     seeds: int | None = None,
     steps: int | None = None,
     learning_rates: Sequence[float] | None = None,
+    grid: Grids | None = None,
     baseline_multiple: int | None = None,
     baseline: str = "decided",
     data: str | None = None,
@@ -106,6 +108,8 @@ def run(
       seeds: Repetitions; default: the suite's.
       steps: Updates that each candidate makes; default: the suite's.
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
+      grid: By the name of an optimizer, values of some of its hyperparameters, such as
+        ``{"adamw": {"weight_decay": [0, 0.1]}}``. Default: the suite's; then those of its own grid.
       baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
       baseline: How far the baseline's sweep goes: ``"decided"`` (in stages, until a longer sweep
         would change no speedup), ``"racing"`` (only the best four rates go on after a stage;
@@ -162,6 +166,7 @@ def run(
         seeds=seeds,
         steps=steps,
         learning_rates=learning_rates,
+        grids=grid,
         baseline_multiple=baseline_multiple,
     )
     if device is not None and not dry_run:
@@ -189,7 +194,7 @@ def run(
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if chosen.protocol.baseline in chosen.optimizers:
-            lines.insert(-1, describe_modes(plan, cells, chosen.protocol))
+            lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
         if Store.exists(out):
             there = look_into_store(
                 loaded, out, plan, baseline_mode=str(mode),

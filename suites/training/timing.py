@@ -18,7 +18,6 @@ import numpy as np
 
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import OptimizerRef, PlannedCell
-from velodrome.suites.planning.plan import grid_points
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.environment import device_description, threads, versions
 from velodrome.suites.training.shard import CompiledTask, ShardRunner
@@ -103,7 +102,7 @@ class _Timer:
     """One lane that trains on a few batches over and over."""
 
     def __init__(self, task: CompiledTask, cell: PlannedCell, optimizer: OptimizerSpec):
-        points = grid_points(optimizer, task.suite.protocol)
+        points = optimizer.points
         self._lane_batch = task.lane_batch(
             optimizer, cell.horizon, [0], [points[len(points) // 2]], [0]
         )

@@ -9,7 +9,8 @@ from velodrome.suites.protocol import Protocol
 
 
 def test_round_trip_and_hash():
-    protocol = Protocol(steps=200, learning_rates=(1e-3, 0.1))
+    grids = {"sgd": {"nesterov": (True, False), "learning_rate": (1, 0.5)}}
+    protocol = Protocol(steps=200, learning_rates=(1e-3, 0.1), grids=grids)
     assert Protocol.from_json(protocol.to_json()) == protocol
     assert Protocol.from_json(protocol.to_json()).hash == protocol.hash
 
@@ -28,6 +29,7 @@ def test_every_field_moves_the_hash():
         "eval_mode": "training-loss",
         "eval_batch_count": 5,
         "learning_rates": (0.1,),
+        "grids": {"adam": {"b1": [0.9]}},
     }
     assert {field.name for field in dataclasses.fields(Protocol)} == {*other, "version"}
     hashes = {dataclasses.replace(base, **{name: value}).hash for name, value in other.items()}
@@ -58,6 +60,15 @@ def test_the_baseline_runs_longer():
         ({"steps": 200, "eval_batches": "stream"}, "protocol.eval_batch_count"),
         ({"steps": 200, "learning_rates": []}, "protocol.learning_rates"),
         ({"steps": 200, "learning_rates": [0.1, 0.1]}, "protocol.learning_rates"),
+        ({"steps": 200, "grids": ["adam"]}, "protocol.grids"),
+        ({"steps": 200, "grids": {"adam": {}}}, "protocol.grids['adam']"),
+        ({"steps": 200, "grids": {"adam": {"b1": []}}}, "protocol.grids['adam'].b1"),
+        ({"steps": 200, "grids": {"adam": {"b1": [1, 1.0]}}}, "protocol.grids['adam'].b1"),
+        ({"steps": 200, "grids": {"adam": {"b1": [[0.9]]}}}, "protocol.grids['adam'].b1"),
+        (
+            {"steps": 200, "grids": {"adam": {"learning_rate": [True]}}},
+            "protocol.grids['adam'].learning_rate",
+        ),
         ({"steps": 200, "version": 2}, "protocol.version"),
     ],
 )

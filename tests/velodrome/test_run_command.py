@@ -27,8 +27,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
     more = "--learning-rates 1e-3,0.01 --workers 2 --dry-run --device v100 --data stand-in"
+    grid = "--grid adam.b1=0.9,1 sgd.nesterov=true --grid a/b.py:make.kind=big --seeds 2"
     last = "--shard 2/8 --baseline racing:3 --track wandb:mine,mlflow"
-    assert cli.main([*words.split(), *more.split(), *last.split()]) == 0
+    assert cli.main([*words.split(), *more.split(), *last.split(), *grid.split()]) == 0
     ((arguments, options),) = calls
     assert arguments == ("demo", Path.cwd() / "x")
     assert options == {
@@ -38,6 +39,11 @@ def test_options_reach_the_run(calls: list[Any]):
         "baseline_multiple": 3,
         "baseline": "racing:3",
         "learning_rates": [0.001, 0.01],
+        "grid": {
+            "adam": {"b1": [0.9, 1]},
+            "sgd": {"nesterov": [True]},
+            "a/b.py:make": {"kind": ["big"]},
+        },
         "data": "stand-in",
         "workers": 2,
         "engine": None,
@@ -53,10 +59,18 @@ def test_options_reach_the_run(calls: list[Any]):
     }
 
 
+@pytest.mark.parametrize("words", ["adam=1", "adam.b1", "adam.b1=0.9,", "adam.b1=1 adam.b1=2"])
+def test_a_grid_of_another_form_is_refused(
+    words: str, calls: list[Any], capsys: pytest.CaptureFixture[str]
+):
+    assert cli.main(["run", "demo", "--out", "x", "--grid", *words.split()]) == 2 and not calls
+    assert f"--grid: got '{words.split()[-1]}', but it must be" in capsys.readouterr().err
+
+
 def test_options_that_are_left_out_are_those_of_the_suite(calls: list[Any]):
     assert cli.main(["run", "demo", "--out", "x"]) == 0
     ((_, options),) = calls
-    assert set(options.values()) == {None, False, "exhaustive"}
+    assert set(options.values()) == {None, False, "decided"}
 
 
 def test_failed_shards_are_counted_and_exit_with_1(

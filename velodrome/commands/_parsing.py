@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -173,6 +174,34 @@ def names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def grids(words: Iterable[str], field: str) -> dict[str, dict[str, list[bool | float | str]]]:
+    """Read words such as ``adamw.weight_decay=0,0.1``: an optimizer, a hyperparameter, its values.
+
+    Raises:
+      SpecError: A word is of another form, or says again what one before it said.
+    """
+    found: dict[str, dict[str, list[bool | float | str]]] = {}
+    for word in words:
+        asked, _, values = word.partition("=")
+        optimizer, _, name = asked.rpartition(".")
+        given = [_value(value.strip()) for value in values.split(",")]
+        if not optimizer or not name or "" in given:
+            raise SpecError(field, word, "of the form OPTIMIZER.HYPERPARAMETER=VALUE,VALUE,...")
+        if name in found.setdefault(optimizer, {}):
+            raise SpecError(field, word, f"said once: {optimizer}.{name} has values already")
+        found[optimizer][name] = given
+    return found
+
+
+def _value(text: str) -> bool | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def numbers(text: str | None, field: str) -> list[float] | None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 import velodrome
-from velodrome.commands._parsing import names, numbers, option, run_command
+from velodrome.commands._parsing import grids, names, numbers, option, run_command
 from velodrome.foundation.text import plural
 
 EXAMPLES = (
     "velodrome run demo --out runs/demo",
     "velodrome run tasks.json --out runs/mine --optimizers velo,adam --steps 200 --seeds 3",
     "velodrome run demo --out runs/few --learning-rates 1e-4,1e-3,1e-2 --baseline-multiple 10",
+    "velodrome run demo --out runs/w --optimizers adam,adamw --grid adamw.weight_decay=0,0.1",
     "velodrome run demo --out runs/demo --dry-run   # what would be trained",
     "velodrome run velodrome-83 --out runs/83 --dry-run --device v100",
     "velodrome run demo --out runs/demo --engine slurm --workers 64 --time 2:00:00",
@@ -38,6 +40,7 @@ def run(
     seeds: Annotated[int | None, option("K")] = None,
     steps: Annotated[int | None, option("N")] = None,
     learning_rates: Annotated[str | None, option("A,B")] = None,
+    grid: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, option("NAME.KEY=A,B")] = (),
     baseline_multiple: Annotated[int | None, option("M")] = None,
     baseline: Annotated[str, option("{decided,racing,exhaustive}")] = "decided",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
@@ -68,6 +71,8 @@ def run(
       steps: Updates that each optimizer makes. Default: the suite's.
       learning_rates: The sweep of every optimizer that has a learning rate, with commas between.
         Default: its published one.
+      grid: The values of a hyperparameter of one optimizer, with commas between, such as
+        adamw.weight_decay=0,0.1; several with spaces between. Default: the suite's, then its own.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
       baseline: How far the baseline's sweep goes. decided: in stages, until a longer sweep would
         change no speedup; racing: only the best four rates go on after a stage (racing:3 for
@@ -102,6 +107,7 @@ def run(
         seeds=seeds,
         steps=steps,
         learning_rates=numbers(learning_rates, "--learning-rates"),
+        grid=grids(itertools.chain(*grid), "--grid") or None,
         baseline_multiple=baseline_multiple,
         baseline=baseline,
         data=data,

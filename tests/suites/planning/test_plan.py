@@ -15,7 +15,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import DataRef, Plan
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning import batching
-from velodrome.suites.planning.plan import grid_points, identify, make_plan
+from velodrome.suites.planning.plan import LoadedSuite, identify, make_plan, swept
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import CompiledTask
@@ -86,15 +86,67 @@ def test_ids_change_with_every_part_of_the_identity():
 
 
 def test_learning_rates_replace_those_of_the_sweep():
-    points = grid_points(optimizers.get("adam"), Protocol(steps=100, learning_rates=(0.5, 0.1)))
+    adam = optimizers.get("adam")
+    points = swept("adam", adam, Protocol(steps=100, learning_rates=(0.5, 0.1))).points
     assert points == [{"learning_rate": 0.5}, {"learning_rate": 0.1}]
-    swept = dataclasses.replace(
-        optimizers.get("adam"),
-        grid={"learning_rate": (0.1, 0.2), "b1": (0.8, 0.9)},
-        static=frozenset({"b1"}),
+    two = dataclasses.replace(
+        adam, grid={"learning_rate": (0.1, 0.2), "b1": (0.8, 0.9)}, static=frozenset({"b1"})
     )
-    points = grid_points(swept, Protocol(steps=100, learning_rates=(0.5,)))
-    assert points == [{"learning_rate": 0.5, "b1": 0.8}, {"learning_rate": 0.5, "b1": 0.9}]
+    points = swept("adam", two, Protocol(steps=100, learning_rates=(0.5, 0.6))).points
+    rates = [(point["b1"], point["learning_rate"]) for point in points]
+    assert rates == [(0.8, 0.5), (0.8, 0.6), (0.9, 0.5), (0.9, 0.6)]
+
+
+def test_an_optimizer_has_a_grid_of_its_own():
+    grids = {"sgdm": {"nesterov": (True, False), "learning_rate": (1, 0.5)}}
+    protocol = Protocol(steps=100, seeds=1, learning_rates=(0.1,), grids=grids)
+    loaded = LoadedSuite.of(Suite("x", (spec(),), protocol, ("adam", "sgdm")))
+    adam, sgdm = make_plan(loaded).cells
+    assert [lane.hyperparameters for lane in adam.lanes] == [{"learning_rate": 0.1}]
+    points = [dict(lane.hyperparameters) for lane in sgdm.lanes]
+    assert points == [
+        {"nesterov": nesterov, "learning_rate": rate}
+        for rate in (1.0, 0.5)
+        for nesterov in (True, False)
+    ]
+    assert all(type(point["learning_rate"]) is float for point in points)
+    # Which values a flag has decides what is compiled.
+    assert loaded.optimizers["sgdm"].static == {"nesterov"}
+    alone = make_plan(Suite("x", (spec(),), Protocol(steps=100), ("adam", "sgdm")))
+    assert [cell.id for cell in alone.cells] == [adam.id, sgdm.id]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("adam", {"b_1": (0.9,)}, "one of the hyperparameters b1, .*; did you mean 'b1'"),
+        ("adam", {"num_steps": (10,)}, "one of the hyperparameters"),
+        ("adam", {"b1": ("fast",)}, "b1: got .'fast'., but it must be numbers, like .0.9."),
+        ("adam", {"b1": (True, False)}, "must be numbers"),
+        ("sgdm", {"nesterov": (0, 1)}, "must be true or false, like .False."),
+        ("counting", {"learning_rate": (0.1,)}, "it has no hyperparameters"),
+        ("sgd", {"learning_rate": (0.1,)}, "one of the suite's optimizers adam, sgdm, counting"),
+    ],
+)
+def test_a_grid_that_an_optimizer_cannot_have_is_refused(name, values, message):
+    protocol = Protocol(steps=100, grids={name: values})
+    with toys.registered(counting=toys.counting()), pytest.raises(SpecError, match=message):
+        LoadedSuite.of(Suite("x", (spec(),), protocol, ("adam", "sgdm", "counting")))
+
+
+def test_the_folder_of_an_optimizer_with_a_grid_does_not_count():
+    def of(folder: str) -> Suite:
+        name = f"{folder}/mine.py:make"
+        protocol = Protocol(steps=100, grids={name: {"learning_rate": (0.1,)}})
+        return Suite("x", (spec(),), protocol, ("adam", name))
+
+    here, there = of("here"), of("there")
+    assert (here.hash, here.protocol.hash) == (there.hash, there.protocol.hash)
+    assert here.override(optimizers=["adam"]).protocol == Protocol(steps=100)
+    grids = {"here/mine.py:make": {"b1": [0.5]}, "adam": {"b1": [0.8]}}
+    assert here.override(grids=grids).protocol.grids == {
+        "here/mine.py:make": {"learning_rate": [0.1], "b1": [0.5]}, "adam": {"b1": [0.8]}
+    }  # fmt: skip
 
 
 def test_vmap_shards_share_one_program():

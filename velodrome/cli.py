@@ -23,6 +23,7 @@ COMMANDS = {
     "list": "List families, datasets, optimizers, suites, or tasks.",
     "sample": "Sample task specs into a file.",
     "show": "Show a task: its spec, size, cost, and predicted time.",
+    "race": "Race an optimizer against the stored field of a suite.",
     "run": "Train the tasks of a suite with its optimizers; resumable.",
     "status": "Show how far a store is, and who works in it.",
     "report": "Draw tables, figures, and a page from stores of results.",
@@ -37,7 +38,7 @@ COMMANDS = {
     "metatrain": "Train a learned optimizer.",
 }
 
-_RESUMABLE = ("run", "metatrain", "data", "weights", "reference")
+_RESUMABLE = ("run", "race", "metatrain", "data", "weights", "reference")
 _ERROR, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
 
 _EXAMPLES = """\

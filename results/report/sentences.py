@@ -49,7 +49,7 @@ def _best_of(data: ReportData, first: list[Headline]) -> str:
         text = f"Best in steps on {tasks}: {best.label}, with a median speedup over {tuned} of"
     else:
         text = f"Best in steps on {tasks}: {tuned}; next is {best.label}, with a median speedup of"
-    text += f" {best.median_text()}, {_significant(best.median)}"
+    text += f" {best.median_text()}, {significance_text(best.median)}"
     if len(first) == 1:
         return text + "."
     found, second = lead(data.results, best.label, first[1].label), first[1]
@@ -71,7 +71,7 @@ def _in_seconds(data: ReportData, first: list[Headline]) -> str:
         return "In seconds nothing is known: no step times were measured."
     apart = len({h.tasks for h in seconds}) > 1
     parts = [
-        f"{h.label} {h.median_text()}{'' if h.few else ', ' + _significant(h.median)}"
+        f"{h.label} {h.median_text()}{'' if h.few else ', ' + significance_text(h.median)}"
         + (f", on {plural(h.tasks, 'task')}" if apart else "")
         for h in seconds[:3]
     ]
@@ -80,7 +80,8 @@ def _in_seconds(data: ReportData, first: list[Headline]) -> str:
     return f"In seconds{where}: {'; '.join(parts)}{more}."
 
 
-def _significant(found: Aggregate) -> str:
+def significance_text(found: Aggregate) -> str:
+    """Say whether a median speedup is significant, by its interval for new tasks."""
     if np.isnan(found.new_tasks.low):
         return "without an interval"
     verdict = significance(found)
@@ -90,15 +91,19 @@ def _significant(found: Aggregate) -> str:
 def _rates(data: ReportData) -> str:
     parts = []
     for label in (data.context.baseline, *data.context.labels):
-        found = advice(data.sensitivity, label, steps=data.context.steps)
-        if found is None:
-            swept = label in set(data.sensitivity["label"])
-            parts.append(f"{label}: {'no point learns anything' if swept else 'nothing was swept'}")
-            continue
-        text = f"{label}: {found.point}, within 10% of the best on {found.near} of {found.tasks}"
-        edge = f", best at an edge of the grid on {found.edge}" if found.edge else ""
-        parts.append(text + edge)
+        swept = label in set(data.sensitivity["label"])
+        none = "no point learns anything" if swept else "nothing was swept"
+        parts.append(f"{label}: {rate_text(data, label) or none}")
     return f"Rate to start from, after {data.context.steps:,} steps: {'; '.join(parts)}."
+
+
+def rate_text(data: ReportData, label: str) -> str:
+    """Return the rate to start from, and on how many tasks it is good; empty without one."""
+    found = advice(data.sensitivity, label, steps=data.context.steps)
+    if found is None:
+        return ""
+    edge = f", best at an edge of the grid on {found.edge}" if found.edge else ""
+    return f"{found.point}, within 10% of the best on {found.near} of {found.tasks}{edge}"
 
 
 def cost_lines(data: ReportData) -> list[str]:

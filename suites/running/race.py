@@ -1,0 +1,130 @@
+"""Race one optimizer against the stored field of a suite: only its own runs are trained."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from velodrome.foundation.errors import SpecError, StoreError
+from velodrome.foundation.files import exclusive_directory, resolved
+from velodrome.optimizers.registry import optimizers
+from velodrome.results.report.standings import race_lines, standings_table
+from velodrome.results.report.tables import TextTable
+from velodrome.results.report.write import ReportFiles, report
+from velodrome.results.store.store import Store
+from velodrome.suites.catalog import load_suite
+from velodrome.suites.running.progress import Progress
+from velodrome.suites.running.run import RunResult, run
+
+#: Stores of fields that come with the package, in folders named after their suites.
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+SUITE = "sprint"
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """What came of a race.
+
+    Attributes:
+      standings: The field with it, the best first.
+      lines: The verdict in sentences: place, speedups, rivals, rate, failures.
+      report: The report of the whole field, with this optimizer in it.
+    """
+
+    directory: Path
+    label: str
+    standings: TextTable
+    lines: tuple[str, ...]
+    report: ReportFiles
+    run: RunResult
+
+
+def race(
+    optimizer: str,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    suite: str = SUITE,
+    field: str | os.PathLike[str] | None = None,
+    learning_rates: Sequence[float] | None = None,
+    grid: Mapping[str, Sequence[object]] | None = None,
+    workers: int | None = None,
+    timing: bool = True,
+    progress: str | Progress = "auto",
+) -> RaceResult:
+    """Train an optimizer on a suite, and compare it with stored runs of tuned Adam and others.
+
+    Args:
+      optimizer: A name or an import path, such as ``"mine.py:make"`` or ``"optax:adan"``.
+      out: The store: new, or from earlier races. Default: ``race/NAME``.
+      suite: The suite; its field must be stored.
+      field: A store with runs of the suite's baseline, and perhaps of others. Default: what comes
+        with the package for this suite.
+      learning_rates: The sweep of this optimizer. Default: the suite's.
+      grid: Other hyperparameters of this optimizer to sweep, each with its values.
+      workers: Worker processes; see `velodrome.run`.
+      timing: Whether to time a step of it and of the baseline, in turns.
+      progress: See `velodrome.run`.
+
+    Raises:
+      SpecError: The optimizer is the baseline that all are measured by.
+      StoreError: There is no field for this suite, or ``out`` has something else.
+      VelodromeError: See `velodrome.run`.
+    """
+    chosen = load_suite(suite)
+    there = Store.open(_field(suite, field), read_only=True)
+    rivals = [str(name) for name in there.suite.get("optimizers", ())]
+    if optimizer == chosen.protocol.baseline:
+        others = f"another than {optimizer}, which all are measured by"
+        raise SpecError("optimizer", optimizer, others)
+    place = resolved(Path("race") / _file_name(optimizer) if out is None else out)
+    with exclusive_directory(place, patience=60.0):
+        _begin(place, there)
+    swept = {**(grid or {}), **({"learning_rate": learning_rates} if learning_rates else {})}
+    own = {optimizer: swept} if swept else None
+
+    def ask(names: Sequence[str], *, timing: bool) -> RunResult:
+        return run(
+            chosen, place, optimizers=names, grid=own, workers=workers, timing=timing,
+            baseline="exhaustive", progress=progress,
+        )  # fmt: skip
+
+    if timing:  # of the field only the baseline: the others' seconds would cost minutes
+        ask([chosen.protocol.baseline, optimizer], timing=True)
+    done = ask(list(dict.fromkeys([*rivals, optimizer])), timing=False)
+    files = report(place)
+    mine = files.data.summary["optimizer"] == optimizers.get(optimizer).name
+    label = str(files.data.summary.loc[mine, "label"].iloc[0])
+    standings = standings_table(files.data)
+    return RaceResult(place, label, standings, tuple(race_lines(files.data, label)), files, done)
+
+
+def _field(suite: str, field: str | os.PathLike[str] | None) -> Path:
+    if field is not None:
+        return resolved(field)
+    if not Store.exists(PUBLISHED / suite):
+        raise StoreError(
+            f"no stored field comes with the suite {suite}: give a store of your own with its "
+            f"baseline (velodrome run {suite} --out FIELD --baseline exhaustive), as --field FIELD"
+        )
+    return PUBLISHED / suite
+
+
+def _begin(place: Path, field: Store) -> None:
+    """Copy the runs of the field into a new store."""
+    if Store.exists(place):
+        return
+    # A store exists once it has a question: a copy that was interrupted is made again.
+    shutil.copytree(field.directory / "shards", place / "shards", dirs_exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".field-") as name:
+        questions = Path(name) / "questions"
+        shutil.copytree(field.directory / "questions", questions)
+        questions.replace(place / "questions")
+
+
+def _file_name(optimizer: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", optimizers.portable(optimizer)).strip("-.")

@@ -25,7 +25,7 @@ END = "<!-- end -->"
 def table() -> str:
     """Return the standings of the published field as Markdown."""
     data = collect(Store.open(FIELD, read_only=True))
-    return f"{markdown_table(standings_table(data))}\n\n{data.context.line}\n"
+    return f"{markdown_table(*standings_table(data))}\n\n{data.context.line}\n"
 
 
 def replaced(text: str) -> str:

@@ -1,0 +1,148 @@
+"""Check the store of a race, and add its optimizer to the published field of ``sprint``.
+
+``python scripts/enter_leaderboard.py race/NAME`` checks that nothing is missing, that the field in
+the store is the published one, and that the first run of one task has the same curve when it is
+trained again here; then it adds the runs, and writes the reports and the leaderboard again.
+``--check`` only checks. The task follows from the results, so nobody can choose it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scripts import leaderboard
+from scripts.publish_results import refresh
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import StoreError, VelodromeError
+from velodrome.foundation.text import plural
+from velodrome.results.store.cell import Cell
+from velodrome.results.store.compact import compact
+from velodrome.results.store.question import paths
+from velodrome.results.store.store import Store
+from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+
+#: Losses of another machine drift apart by rounding, and training is chaotic: the first steps agree
+#: closely, the last loss roughly.
+EARLY_STEPS, EARLY, LATE = 20, 1e-3, 0.25
+
+
+def entrant(store: Store, field: Store) -> str:
+    """Return the name of the optimizer that a race has and its field has not.
+
+    Raises:
+      StoreError: There is none, or more than one.
+    """
+    known = {cell.name for cell in field.cells()}
+    new = sorted({cell.name for cell in store.cells()} - known)
+    if len(new) != 1:
+        raise StoreError(f"{store.directory} has {plural(len(new), 'new optimizer')}, not one")
+    return new[0]
+
+
+def problems(store: Store, field: Store, name: str) -> Iterator[str]:
+    """Yield what is wrong with the store of a race; nothing is trained."""
+    missing = sum(not store.has_shard(shard.id) for shard in store.plan.shards)
+    if missing:
+        yield f"{plural(missing, 'shard')} are missing: run the same race again"
+    for shard in field.shards():
+        there = store.record(shard.id)
+        if there is None or not there.table().equals(shard.table()):
+            yield f"the field's shard {shard.id} is missing or has other losses"
+    path = name.partition(":")[0]
+    if path.endswith(".py"):
+        yield f"{name} is a file of yours: put the optimizer into optimizers/, and race it again"
+
+
+def retrained(store: Store, name: str) -> Iterator[str]:
+    """Train the first run of one task again, and yield how its curve differs."""
+    mine = [cell for cell in store.cells() if cell.name == name]
+    losses = [cell.curves().values for cell in mine]
+    digest = content_hash([value.tobytes().hex() for value in losses])
+    cell = mine[int(digest[:8], 16) % len(mine)]
+    suite = Suite.from_json(dict(store.suite))
+    grids = {name: {k: [v] for k, v in cell.planned[0].hyperparameters.items()}}
+    part = dataclasses.replace(
+        suite,
+        tasks=(suite.tasks[cell.task.index],),
+        optimizers=(name,),
+        protocol=dataclasses.replace(suite.protocol, seeds=1, grids=grids),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run(part, folder, workers=0, timing=False)
+        (again,) = Store.open(folder, read_only=True).cells()
+        yield from difference(cell, again)
+
+
+def difference(cell: Cell, again: Cell) -> Iterator[str]:
+    """Yield how the first run of a cell differs from the same one of another store."""
+    old, new = cell.curves(), again.curves()
+    row = next(at for at, lane in enumerate(old.lanes) if lane.run == new.lanes[0].run)
+    ours, theirs = new.values[0], old.values[row]
+    early = new.steps <= EARLY_STEPS
+    if not np.allclose(ours[early], theirs[early], rtol=EARLY, equal_nan=True):
+        yield f"{cell.task.label}: the first losses are {ours[early]}, not {theirs[early]}"
+    last, said = (float(np.nanmean(values[-10:])) for values in (ours, theirs))
+    if not np.isclose(last, said, rtol=LATE, equal_nan=True):
+        yield f"{cell.task.label}: the loss ends at {last:.4g}, not at {said:.4g}"
+
+
+def add(store: Store, directory: Path, name: str) -> None:
+    """Add the runs of an optimizer to the published field, and write everything again."""
+    field = Store.open(directory, read_only=True)
+    for record in store.shards():
+        if record.optimizer.name == name:
+            shutil.copy2(record.path, directory / "shards")
+    for path in (store.directory / "timings").glob("*.json"):
+        if any(cell.id in path.name for cell in store.cells() if cell.name == name):
+            (directory / "timings").mkdir(exist_ok=True)
+            shutil.copy2(path, directory / "timings")
+    names = [str(known) for known in field.suite.get("optimizers", ())]
+    suite = Suite.from_json(dict(field.suite))
+    grids = {**suite.protocol.grids, **Suite.from_json(dict(store.suite)).protocol.grids}
+    run(
+        suite, directory, optimizers=[*names, name], grid=grids or None, baseline="exhaustive",
+        workers=0, timing=False,
+    )  # fmt: skip
+    compact(directory, drop_states=True)
+    for before in paths(directory)[:-1]:
+        before.unlink()
+    refresh(directory)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, and add unless only to check; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python scripts/enter_leaderboard.py", description=__doc__
+    )
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    given = parser.parse_args(arguments)
+    store = Store.open(given.store, read_only=True)
+    field = Store.open(leaderboard.FIELD, read_only=True)
+    name = entrant(store, field)
+    wrong = [*problems(store, field, name), *retrained(store, name)]
+    for line in wrong:
+        print(line, file=sys.stderr)
+    if wrong:
+        return 1
+    print(f"{name}: nothing is missing, the field is the published one, and one task repeats.")
+    if not given.check:
+        add(store, leaderboard.FIELD, name)
+        leaderboard.main()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except VelodromeError as error:
+        sys.exit(str(error))

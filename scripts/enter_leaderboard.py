@@ -86,8 +86,9 @@ def difference(cell: Cell, again: Cell) -> Iterator[str]:
     """Yield how the first run of a cell differs from the same one of another store."""
     old, new = cell.curves(), again.curves()
     row = next(at for at, lane in enumerate(old.lanes) if lane.run == new.lanes[0].run)
-    ours, theirs = new.values[0], old.values[row]
-    early = new.steps <= EARLY_STEPS
+    steps, at, other = np.intersect1d(new.steps, old.steps, return_indices=True)
+    ours, theirs = new.values[0, at], old.values[row, other]
+    early = steps <= EARLY_STEPS
     if not np.allclose(ours[early], theirs[early], rtol=EARLY, equal_nan=True):
         yield f"{cell.task.label}: the first losses are {ours[early]}, not {theirs[early]}"
     last, said = (float(np.nanmean(values[-10:])) for values in (ours, theirs))

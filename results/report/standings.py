@@ -30,7 +30,7 @@ def places(data: ReportData) -> list[tuple[str, Headline | None]]:
 
 def standings_table(data: ReportData) -> TextTable:
     """Return one row per optimizer: place, median speedup in steps, share of tasks won, trials."""
-    trials = data.summary.groupby("label")["candidate_trials"].max().to_dict()
+    trials = {row["label"]: row["candidate_trials"] for row in data.summary.to_dict("records")}
     rows = []
     for place, (label, found) in enumerate(places(data), 1):
         if found is None:

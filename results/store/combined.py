@@ -23,7 +23,7 @@ from velodrome.results.store.store import Store
 T = TypeVar("T")
 
 #: Fields of the protocol in which stores of one report may differ.
-_FREE = ("seeds", "grids")
+_FREE = ("seeds", "grids", "refine")
 
 
 def open_stores(

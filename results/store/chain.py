@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from velodrome.results.store.plan import LaneInfo, Run
@@ -29,6 +29,9 @@ class Chain:
     reached: int = 0
 
 
+NOTHING = Chain()
+
+
 def segments(shards: Iterable[ShardRecord]) -> dict[Run, list[Segment]]:
     """Return the segments of each run of a cell, from its shards."""
     found: dict[Run, list[Segment]] = {}
@@ -44,25 +47,34 @@ def chain(of_run: Sequence[Segment], until: int, *, heldout_every: int = 0) -> C
     A longer segment serves up to ``until`` if the held-out split was evaluated there: it is every
     ``heldout_every`` updates, and after the last one (0: whether it was is not asked).
     """
-    return _follow(of_run, "", 0, until, heldout_every)
+    return longest(chains(of_run, until, heldout_every=heldout_every))
 
 
-def _follow(
-    of_run: Sequence[Segment], after: str, begin: int, until: int, heldout_every: int
-) -> Chain:
-    best = Chain(reached=begin)
+def longest(found: Iterable[Chain]) -> Chain:
+    """Return the chain that reaches furthest, with the fewest segments; or an empty one."""
+    return max(found, key=lambda one: (one.reached, -len(one.segments)), default=NOTHING)
+
+
+def chains(
+    of_run: Sequence[Segment],
+    until: int,
+    *,
+    heldout_every: int = 0,
+    before: Chain = NOTHING,
+) -> Iterator[Chain]:
+    """Yield all chains that go on from the one ``before`` and do not pass ``until`` updates."""
+    begin = before.reached
+    after = before.segments[-1].shard.id if before.segments else ""
     for segment in sorted(of_run, key=lambda one: one.shard.id):
         shard, diverged = segment.shard, segment.lane.diverged_at
         if shard.begin != begin or (begin and shard.after != after):
             continue
+        if diverged is not None and diverged == until < shard.stop:
+            continue  # in the evaluation there, or in the next update, which `until` has not
         whole = shard.stop <= until or heldout_every == 0 or until % heldout_every == 0
         if diverged is not None and diverged <= until or shard.stop >= until and whole:
-            found = Chain((segment,), until)
-        elif shard.stop > until or shard.stop <= begin:
-            continue
-        else:
-            rest = _follow(of_run, shard.id, shard.stop, until, heldout_every)
-            found = Chain((segment, *rest.segments), rest.reached)
-        if (found.reached, -len(found.segments)) > (best.reached, -len(best.segments)):
-            best = found
-    return best
+            yield Chain((*before.segments, segment), until)
+        elif begin < shard.stop <= until:
+            found = Chain((*before.segments, segment), shard.stop)
+            yield found
+            yield from chains(of_run, until, heldout_every=heldout_every, before=found)

@@ -116,15 +116,10 @@ class Claims:
         for _ in range(3):  # others may take it and give it back meanwhile
             with _written(self.folder, _encoded(job)) as written:
                 try:
-                    os.link(written, path)
-                    return Claim(path, job)
-                except FileExistsError:
-                    if written.stat().st_nlink > 1:  # NFS had done it and lost the answer
+                    if _named(written, path):
                         return Claim(path, job)
-                except OSError:  # a file system without links
-                    with contextlib.suppress(FileExistsError), path.open("xb") as file:
-                        file.write(_encoded(job))
-                        return Claim(path, job)
+                except OSError as error:
+                    raise _refused(self.folder, error) from error
             before = _read(path)
             if before is None:
                 continue  # just given back; who has it next keeps it
@@ -189,7 +184,7 @@ class Claims:
         dead = lease is None or self._is_dead(lease)
         if not dead:  # another worker has just taken it over
             with contextlib.suppress(OSError):
-                os.link(away, path)
+                _named(away, path)
         away.unlink(missing_ok=True)
         return dead
 
@@ -258,14 +253,32 @@ def _written(folder: Path, content: bytes) -> Iterator[Path]:
     except OSError as error:
         if path is not None:
             path.unlink(missing_ok=True)
-        raise WriteError(
-            f"cannot write to {folder}: {error.strerror or error}. Make room, or choose a "
-            "directory that you may write to."
-        ) from error
+        raise _refused(folder, error) from error
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _named(written: Path, path: Path) -> bool:
+    """Give a file a second name, which one worker alone can do; return whether this one did."""
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        return written.stat().st_nlink > 1  # NFS had done it and lost the answer
+    except OSError:  # a file system without links; a claim that is not whole yet is read as alive
+        with contextlib.suppress(FileExistsError), path.open("xb") as file:
+            file.write(written.read_bytes())
+            return True
+        return False
+    return True
+
+
+def _refused(folder: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write to {folder}: {error.strerror or error}. Make room, or choose a "
+        "directory that you may write to."
+    )
 
 
 def _encoded(lease: Lease) -> bytes:

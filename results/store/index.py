@@ -19,7 +19,7 @@ from velodrome.foundation.files import atomic_write_text
 from velodrome.results.store.plan import PlannedCell, Run, Shard
 
 INDEX = "index.json"
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 class Index:
@@ -37,8 +37,8 @@ class Index:
     def plan(self) -> dict[str, Any]:
         """The cells, and the shards by id.
 
-        A cell is ``[id, task, optimizer, steps]``; a shard ``[place of its cell, runs that are done
-        with it, steps]``.
+        A cell is ``[its name in files, task, optimizer, steps]``; a shard ``[place of its cell,
+        runs that are done with it, steps]``.
         """
         return self._content["plan"]
 
@@ -111,7 +111,8 @@ def _is_whole(index: object) -> bool:
 def _plan(directory: Path) -> dict[str, Any]:
     from velodrome.results.store.store import Store  # noqa: PLC0415 - pyarrow, for a new plan only
 
-    plan = Store.open(directory, read_only=True).plan
+    store = Store.open(directory, read_only=True)
+    plan, names = store.plan, {cell: name for name, cell in store.cell_names().items()}
     places = {cell.id: at for at, cell in enumerate(plan.cells)}
     # A run that goes on is in several shards, and done with the last.
     last: dict[tuple[str, Run], str] = {}
@@ -120,7 +121,8 @@ def _plan(directory: Path) -> dict[str, Any]:
     asked = Counter(last.get((cell.id, lane.run)) for cell in plan.cells for lane in cell.lanes)
     return {
         "cells": [
-            [cell.id, cell.task.label, cell.optimizer.label, cell.horizon] for cell in plan.cells
+            [names[cell.id], cell.task.label, cell.optimizer.label, cell.horizon]
+            for cell in plan.cells
         ],
         "shards": {
             shard.id: [places[shard.cell], asked[shard.id], _steps(shard, plan.cell(shard.cell))]

@@ -71,15 +71,16 @@ def _short(error: SpecError) -> str:
 
 
 @contextlib.contextmanager
-def needed() -> Generator[None, None, None]:
-    """Read files that the store cannot do without: errors say how to get them back."""
+def needed(otherwise: str = "") -> Generator[None, None, None]:
+    """Read files that the store cannot do without: errors say how to get them back.
+
+    ``otherwise`` says how to do without them, if that is possible.
+    """
+    otherwise = otherwise or "or choose another directory and run the suite again"
     try:
         yield
     except StoreError as error:
-        raise StoreError(
-            f"{error}. Put the original file back, or choose another directory and run the suite "
-            "again"
-        ) from error
+        raise StoreError(f"{error}. Put the original file back, {otherwise}") from error
 
 
 def read_records(

@@ -127,6 +127,17 @@ def check_manifest(manifest: object, path: Path, *, report: Report | None = None
     return checked(Manifest, manifest, path, report=report)
 
 
+def how_without(directory: Path, path: Path) -> str:
+    """Return what to do if a question cannot be read and others are there; empty if none are."""
+    names = [other.stem for other in reversed(paths(directory)) if other != path]
+    if not names:
+        return ""
+    return (
+        f"or read another question (--question; there are {', '.join(names)}), or delete "
+        f"{path.name}: all curves stay, and the command that asked it asks it again"
+    )
+
+
 def all_of(directory: Path) -> list[Question]:
     """Return all questions that can be read, the last one asked first."""
     found: list[Question] = []

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from velodrome.foundation.errors import StoreError, UnknownNameError
+from velodrome.foundation.files import resolved
+from velodrome.results.store import question
 from velodrome.results.store.records import Manifest
 from velodrome.results.store.store import Store
 
@@ -36,20 +39,33 @@ class Selection:
           StoreError: There is no store, or no such question in it.
           UnknownNameError: It has no such optimizer.
         """
-        store = Store.open(directory, question_name=self.question, read_only=True)
-        if self.suite is not None or self.steps is not None:
-            names = store.questions() if self.question is None else [store.question]
-            there = [Store.open(directory, question_name=name, read_only=True) for name in names]
-            found = next((one for one in there or [store] if self._fits(one.manifest)), None)
-            if found is None:
-                wanted = [f" of the suite {self.suite}"] if self.suite is not None else []
-                wanted += [f" with {self.steps:,} steps"] if self.steps is not None else []
-                raise StoreError(
-                    f"{store.directory} has no question{''.join(wanted)}; it has "
-                    + ", ".join(map(_about, there or [store]))
-                )
-            store = found
+        if self.suite is None and self.steps is None:
+            store = Store.open(directory, question_name=self.question, read_only=True)
+        else:
+            store = self._last_that_fits(resolved(directory))
         return self._narrowed(store)
+
+    def _last_that_fits(self, directory: Path) -> Store:
+        names: list[str | int | None] = [self.question]
+        if self.question is None:
+            names = [path.stem for path in reversed(question.paths(directory))] or names
+        there: list[Store] = []
+        damaged: StoreError | None = None
+        for name in names:
+            try:
+                there.append(Store.open(directory, question_name=name, read_only=True))
+            except StoreError as error:
+                damaged = damaged or error
+                continue
+            if self._fits(there[-1].manifest):
+                return there[-1]
+        if damaged is not None:
+            raise damaged  # it may be the one
+        wanted = [f" of the suite {self.suite}"] if self.suite is not None else []
+        wanted += [f" with {self.steps:,} steps"] if self.steps is not None else []
+        raise StoreError(
+            f"{directory} has no question{''.join(wanted)}; it has " + ", ".join(map(_about, there))
+        )
 
     def _fits(self, manifest: Manifest) -> bool:
         steps = manifest.get("protocol", {}).get("steps")

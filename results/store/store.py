@@ -142,7 +142,7 @@ class Store:
         known, new = question.path_of(path, key), question.next_path(path, key)
         if known is None:
             return cls(path, question.write(Question(new, said, whole, plan)))
-        with needed():
+        with needed(question.how_without(path, known)):
             asked = question.read(known)
         if known != question.paths(path)[-1]:
             known.rename(new)
@@ -178,11 +178,12 @@ class Store:
                 f"{path} is not a result store: it has no questions. "
                 "Give the directory that was passed to `velodrome run --out`"
             )
-        with needed():
-            if not asked:
+        if not asked:
+            with needed():
                 old, aliases = legacy.read(path, report=report)
-                return cls(path, old, read_only=True, problems=problems, aliases=aliases)
-            file = _chosen(path, asked, question_name)
+            return cls(path, old, read_only=True, problems=problems, aliases=aliases)
+        file = _chosen(path, asked, question_name)
+        with needed(question.how_without(path, file)):
             found = question.read(file, report=report)
         return cls(path, found, read_only=read_only, problems=problems)
 
@@ -352,13 +353,13 @@ class Store:
     def timings(self) -> dict[str, Timing]:
         """Timing records by cell id, of the question's cells."""
         found = self._read_records(Timing, "timings")
-        return {cell: found[name] for name, cell in self._cell_names().items() if name in found}
+        return {cell: found[name] for name, cell in self.cell_names().items() if name in found}
 
     @property
     def timing_failures(self) -> dict[str, Failure]:
         """Why cells could not be timed, by cell id."""
         found = self._read_records(Failure, "timings", f"*{FAILED}.json")
-        names = {f"{name}{FAILED}": cell for name, cell in self._cell_names().items()}
+        names = {f"{name}{FAILED}": cell for name, cell in self.cell_names().items()}
         return {cell: found[name] for name, cell in names.items() if name in found}
 
     @property
@@ -377,8 +378,8 @@ class Store:
         known = self._aliases.get(record.get("cell", ""))
         return record if known is None else {**record, "cell": known}
 
-    def _cell_names(self) -> dict[str, str]:
-        """Return the question's cells by the names that they have in this store's files."""
+    def cell_names(self) -> dict[str, str]:
+        """Return the ids of the question's cells by their names in this store's files."""
         cells = {cell.id for cell in self.plan.cells}
         old = {name: cell for name, cell in self._aliases.items() if cell in cells}
         return old or {cell: cell for cell in cells}

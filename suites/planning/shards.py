@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from velodrome.optimizers.spec import OptimizerSpec
-from velodrome.results.store.chain import Segment, chain, segments
+from velodrome.results.store.chain import Segment, chains, longest, segments
 from velodrome.results.store.plan import (
     Batching,
     Hyperparameters,
@@ -35,8 +35,8 @@ def with_shards(
 ) -> Plan:
     """Return the plan with the shards that answer it: those that are there, and new ones.
 
-    A run of an extendable cell that is there in part goes on from the end of its last shard, if
-    that is kept; any other run that is not wholly there starts over.
+    A run of an extendable cell that is there in part goes on from the last end of a shard that is
+    kept; any other run that is not wholly there starts over.
 
     Args:
       optimizers: By the names that the plan has for them.
@@ -77,20 +77,20 @@ def _of_cell(
     going_on: dict[tuple[str, int], list[tuple[int, Lane, Segment]]] = {}
     for lane in cell.lanes:
         until = cell.horizon if targets is None else targets.get(lane.run, 0)
-        mine = of_run.get(lane.run, ())
-        known = chain(mine, until, heldout_every=protocol.heldout_every)
-        last = known.segments[-1] if known.segments else None
         if until == 0:
             continue
-        if known.reached >= until or (last and cell.extendable and has_state(last.shard.id)):
-            used |= {segment.shard.id: segment.shard for segment in known.segments}
-        if known.reached >= until:
-            continue
-        if last and cell.extendable and has_state(last.shard.id):
+        found = [*chains(of_run.get(lane.run, ()), until, heldout_every=protocol.heldout_every)]
+        known = longest(found)
+        if known.reached < until:
+            kept = [one for one in found if has_state(one.segments[-1].shard.id)]
+            known = longest(kept if cell.extendable else ())
+        used |= {segment.shard.id: segment.shard for segment in known.segments}
+        if not known.segments:
+            lacking.setdefault(until, []).append(lane)
+        elif known.reached < until:
+            last = known.segments[-1]
             place = last.shard.metadata["lanes"].index(last.lane)
             going_on.setdefault((last.shard.id, until), []).append((place, lane, last))
-        else:
-            lacking.setdefault(until, []).append(lane)
     yield from (_as_planned(record) for record in used.values())
     for until, lanes in lacking.items():
         for group in _groups(lanes, optimizer, cell.batching):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from velodrome.foundation.text import duration, plural, size
-from velodrome.results.store.baseline_mode import RACING
+from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.plan import Plan
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import CellOverview, shard_seconds
@@ -68,18 +68,24 @@ def describe(
     )
 
 
-def describe_modes(plan: Plan, cells: Sequence[CellOverview], protocol: Protocol) -> str:
-    """Return a line that predicts what each mode of the baseline would take."""
+def describe_modes(
+    plan: Plan, cells: Sequence[CellOverview], protocol: Protocol, mode: BaselineMode
+) -> str:
+    """Return a line that predicts what each mode of the baseline would take.
+
+    The race is ``mode``, if that is one.
+    """
+    race = mode if mode.rates else BaselineMode.parse("racing")
     seconds = {cell.id: cell.seconds for cell in cells}
     sweeps = [cell for cell in plan.cells if cell.optimizer.name == protocol.baseline]
     swept = sum(seconds[cell.id] for cell in sweeps)
     first = sum(seconds.values()) - swept * (1 - 1 / protocol.baseline_multiple)
     rest = sum(seconds.values()) - first
     points = max((len({lane.run[0] for lane in cell.lanes}) for cell in sweeps), default=1)
-    raced = rest * min(1.0, RACING / points)
+    raced = rest * min(1.0, race.rates / points)
     return (
         f"By the mode of the baseline: exhaustive {duration(first + rest)}, decided about "
-        f"{duration(first + _GOES_ON * rest)}, racing about {duration(first + _GOES_ON * raced)}; "
+        f"{duration(first + _GOES_ON * rest)}, {race} about {duration(first + _GOES_ON * raced)}; "
         f"at least {duration(first)}."
     )
 

@@ -41,7 +41,8 @@ def refined(store: Store, loaded: LoadedSuite) -> Plan:
     for shard in store.shards():
         runs = {lane.run: lane.hyperparameters for lane in shard.lanes}
         there.setdefault(shard.cell, {}).update(runs)
-    wide = (_with_all(cell, there.get(cell.id, {}), protocol) for cell in store.plan.cells)
+    staged = store.baseline_mode.staged
+    wide = [_with_all(c, there.get(c.id, {}), protocol, staged=staged) for c in store.plan.cells]
     cells = store.cells(dataclasses.replace(store.plan, cells=tuple(wide)), whole=True)
     searches: dict[str, Search] = {}
     for _, of_task in itertools.groupby(cells, key=lambda cell: cell.task.index):
@@ -71,16 +72,20 @@ def describe_searches(plan: Plan) -> Iterator[str]:
 
 
 def _with_all(
-    cell: PlannedCell, there: Mapping[Run, Hyperparameters], protocol: Protocol
+    cell: PlannedCell,
+    there: Mapping[Run, Hyperparameters],
+    protocol: Protocol,
+    *,
+    staged: bool,
 ) -> PlannedCell:
-    """Return a cell with all runs of its seeds that are there, as far as rates are judged."""
+    """Return a cell with all runs of its seeds that are there, as far as they first go."""
     runs = {lane.run: lane.hyperparameters for lane in cell.lanes}
     runs |= {run: point for run, point in there.items() if run[1] < protocol.seeds}
     lanes = (Lane(at, run[1], point) for at, (run, point) in enumerate(runs.items()))
     horizon = cell.horizon
-    if cell.extendable:
+    if staged and cell.extendable:
         horizon, *_ = stage_ends(protocol.steps, horizon, every=protocol.heldout_every)
-    return dataclasses.replace(cell, lanes=tuple(lanes), horizon=min(horizon, cell.horizon))
+    return dataclasses.replace(cell, lanes=tuple(lanes), horizon=horizon)
 
 
 def _grown(cell: PlannedCell, grid: int, found: Search, protocol: Protocol) -> PlannedCell:

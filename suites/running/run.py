@@ -203,7 +203,7 @@ def run(
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if chosen.protocol.baseline in chosen.optimizers:
-            lines.insert(-1, describe_modes(plan, cells, chosen.protocol))
+            lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
         if added := most_added(plan, loaded):
             lines.insert(-1, describe_refining(added, cells))
         if Store.exists(out):

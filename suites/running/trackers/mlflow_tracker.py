@@ -61,11 +61,17 @@ class MlflowTracker:
 
     def _run(self, run: TrackedRun) -> str:
         same = f"tags.`velodrome.run` = '{run.id}'"
-        if found := self._client.search_runs([self._experiment], same, max_results=1):
-            return found[0].info.run_id
         tags = {"velodrome.run": run.id}
-        made = self._client.create_run(self._experiment, tags=tags, run_name=run.name)
+        (there,) = self._client.search_runs([self._experiment], same, max_results=1) or [
+            self._client.create_run(self._experiment, tags=tags, run_name=run.name)
+        ]
+        # One that was killed after it had made the run has not logged them all.
         facts = {**self._settings, **run.facts}
-        params = [self._entities.Param(name, str(value)) for name, value in facts.items()]
-        self._client.log_batch(made.info.run_id, params=params)
-        return made.info.run_id
+        params = [
+            self._entities.Param(name, str(value))
+            for name, value in facts.items()
+            if name not in there.data.params
+        ]
+        if params:
+            self._client.log_batch(there.info.run_id, params=params)
+        return there.info.run_id

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,16 @@ def test_a_file_system_without_links_has_claims_too(tmp_path: Path, monkeypatch)
     claims = Claims(tmp_path)
     assert claims.take(lease_of(claims), since=0.0) is not None
     assert claims.take(lease_of(claims), since=0.0) is None
+    original = Path.open
+
+    def full(self: Path, *options: Any, **more: Any) -> Any:
+        if options == ("xb",):
+            raise OSError(28, "No space left on device")
+        return original(self, *options, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(WriteError, match="cannot write to .*claims: No space left"):
+        claims.take(lease_of(claims, "b"), since=0.0)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path):

@@ -66,6 +66,13 @@ def test_a_compacted_store_has_few_files_and_says_the_same(made: Path, tmp_path:
     assert (again.before, again.files) == (5, 5) and answer(directory) == expected
 
 
+def test_a_status_counts_the_timings_of_an_old_store(made: Path, tmp_path: Path):
+    directory = shutil.copytree(made, tmp_path / "store")
+    assert StatusReader(directory).read().timed == 1
+    compact(directory)
+    assert StatusReader(directory).read().timed == 1
+
+
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Let the file operations that are left happen, and none after them."""

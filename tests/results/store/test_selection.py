@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,23 @@ def test_the_last_question_is_answered_unless_another_is_chosen(directory: Path)
         suite(suite="x")
     with pytest.raises(StoreError, match="no question of the suite other with 20 steps"):
         suite(suite="other", steps=20)
+
+
+def test_a_damaged_question_hides_no_other(directory: Path, tmp_path: Path):
+    shutil.copytree(directory, tmp_path / "s")
+    first, last = sorted((tmp_path / "s" / "questions").iterdir())
+    last.write_text("{")
+    ways = f"--question; there are {first.stem}.*, or delete {last.name}: all curves stay"
+    for unclear in (Selection(), Selection(suite="other")):
+        with pytest.raises(StoreError, match=f"{last.name} is damaged, .*{ways}"):
+            unclear.open(tmp_path / "s")
+    for fits in (Selection(suite="synthetic"), Selection(steps=20), Selection(question=1)):
+        assert fits.open(tmp_path / "s").question == first.stem
+    last.unlink()
+    assert Selection().open(tmp_path / "s").question == first.stem
+    first.write_text("{")
+    with pytest.raises(StoreError, match="or choose another directory"):
+        Selection().open(tmp_path / "s")
 
 
 def test_optimizers_and_seeds_are_chosen_with_the_baseline(directory: Path):

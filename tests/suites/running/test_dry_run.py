@@ -36,7 +36,15 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
         assert words in said
     assert told[-1].startswith("1 cell, 2 shards, 2 runs: about ")
     assert told[-1].endswith("Nothing was done.")
-    assert "exhaustive" in told[-2] and "decided about" in told[-2] and "racing about" in told[-2]
+    assert all(f"{mode} about" in told[-2] for mode in ("decided", "racing:4"))
+
+
+def test_a_dry_run_predicts_the_race_that_is_asked_for(tmp_path):
+    with toys.registered(exploding=toys.exploding()):
+        suite = toys.bowl_suite("exploding", baseline_multiple=10)
+        told = [go(tmp_path, suite=suite, dry_run=True, baseline=f"racing:{k}")[-2] for k in (1, 4)]
+    assert "racing:1 about" in told[0] and "racing:4 about" in told[1]
+    assert told[0].partition("racing:1")[2][:30] != told[1].partition("racing:4")[2][:30]
 
 
 def test_a_dry_run_looks_into_the_store_that_is_there(tmp_path):

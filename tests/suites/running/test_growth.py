@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
@@ -20,6 +21,8 @@ from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.running.store_setup import extended, open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import ShardRunner, Stopped
+from velodrome.taskgen.functions import TaskFunctions
+from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 
@@ -153,6 +156,51 @@ def test_without_its_kept_end_a_run_starts_over(tmp_path):
     np.testing.assert_array_equal(cell.curves().values, [cell.curves().steps] * 2)
 
 
+def test_a_run_goes_on_from_an_earlier_end_if_the_last_is_not_kept(tmp_path):
+    with toys.registered(counting=toys.counting()):
+        ask(toys.bowl_suite("counting"), tmp_path)
+        early = {path: path.read_bytes() for path in (tmp_path / "states").iterdir()}
+        for path in early:
+            path.unlink()
+        ask(toys.bowl_suite("counting", steps=30), tmp_path)
+        for path in (tmp_path / "states").iterdir():
+            path.unlink()
+        for path, content in early.items():
+            path.write_bytes(content)
+        assert ask(toys.bowl_suite("counting", steps=40), tmp_path).done == 2
+    last = [shard for shard in Store.open(tmp_path).shards() if shard.stop == 40]
+    assert [(one.begin, one.after) for one in last] == [(20, one.after) for one in last]
+    assert {one.after for one in last} == {path.stem for path in early}
+    (cell,) = Store.open(tmp_path).cells()
+    np.testing.assert_array_equal(cell.curves().values, [cell.curves().steps] * 2)
+
+
+def test_a_loss_after_the_last_update_that_a_shorter_run_does_not_see(tmp_path):
+    """The batch of the 11th update has no finite loss, though the evaluation before it has."""
+
+    def build(config: toys.BowlConfig, view: Any, precision: str) -> TaskFunctions:
+        plain = toys._build(config, view, precision)
+
+        def loss(params: Any, *rest: Any, **options: Any) -> tuple[Any, Any]:
+            value, state = plain.loss(params, *rest, **options)
+            return jnp.where(value == 10, jnp.inf, value), state
+
+        return dataclasses.replace(plain, loss=loss)
+
+    with toys.registered(counting=toys.counting()):
+        touchy = dataclasses.replace(toys.BOWL, name="touchy", build=build)
+        with families.temporarily("touchy", touchy):
+            spec = dataclasses.replace(toys.bowl_spec(), family="touchy")
+            for steps, out in ((20, "grown"), (10, "grown"), (10, "once")):
+                suite = dataclasses.replace(toys.bowl_suite("counting", steps=steps), tasks=(spec,))
+                ask(suite, tmp_path / out)
+    assert curves(tmp_path / "grown") == curves(tmp_path / "once")
+    (cell,) = Store.open(tmp_path / "grown").cells()
+    assert [lane.status for lane in cell.lanes] == ["ok"] * 2
+    (longer,) = Store.open(tmp_path / "grown", question_name=1).cells()
+    assert [lane.diverged_at for lane in longer.lanes] == [10] * 2
+
+
 def test_a_large_state_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("velodrome.suites.training.shard.STATE_BYTES", 10)
     with toys.registered(counting=toys.counting()):
@@ -176,6 +224,8 @@ def test_an_optimizer_that_knows_its_horizon_is_run_again_for_another_one(tmp_pa
 def test_a_shorter_question_is_answered_by_longer_runs(tmp_path):
     with toys.registered(exploding=toys.exploding()):
         ask(toys.bowl_suite("exploding", steps=30), tmp_path / "grown")
+        # Of runs that were lost at 10 nobody knows whether a run of 10 updates would have been.
+        assert ask(toys.bowl_suite("exploding", steps=10), tmp_path / "grown").done == 2
         assert ask(toys.bowl_suite("exploding", steps=10), tmp_path / "grown").done == 0
         ask(toys.bowl_suite("exploding", steps=10), tmp_path / "once")
         assert curves(tmp_path / "grown") == curves(tmp_path / "once")

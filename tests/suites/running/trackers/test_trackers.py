@@ -166,3 +166,22 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             point = float(run.data.params["learning_rate"])
             row = [lane.hyperparameters["learning_rate"] for lane in curves.lanes].index(point)
             np.testing.assert_allclose([one.value for one in history], curves.values[row])
+
+
+def test_a_run_in_mlflow_that_was_killed_before_its_parameters_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    run = TrackedRun("s", "t", "mlp", "real", "Adam", 0, 10, "c", {"learning_rate": 0.1})
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("bowls")
+    client.create_run(experiment, tags={"velodrome.run": run.id})
+    (tracker,) = make_trackers(["mlflow:bowls"])
+    tracker.on_start({"protocol.steps": 10})
+    for _ in range(2):
+        tracker.on_curve(run, pd.DataFrame({"train loss": [1.0]}, index=[0]))
+    (found,) = client.search_runs([experiment])
+    expected = {name: str(value) for name, value in run.facts.items()}
+    assert found.data.params == {"protocol.steps": "10", **expected}

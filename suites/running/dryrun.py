@@ -108,7 +108,8 @@ def describe_store(store: Store, protocol: Protocol) -> str:
     runs = len({(shard.cell, lane.run) for shard in left for lane in shard.lanes})
     longer = sum(len(shard.lanes) for shard in left if shard.start)
     seconds = sum(shard_seconds(store.plan, shard, protocol) for shard in left)
-    staged = store.baseline_mode.staged or protocol.refine is not None
+    candidates = any(cell.optimizer.name != protocol.baseline for cell in store.plan.cells)
+    staged = (store.baseline_mode.staged and candidates) or protocol.refine is not None
     stage = " for the next stage" if staged and left else ""
     return (
         f"{store.directory} has {asked - runs:,} of {plural(asked, 'run')}; to train: "

@@ -81,7 +81,7 @@ def run(
     grid: Grids | None = None,
     refine: float | None = None,
     baseline_multiple: int | None = None,
-    baseline: str = "exhaustive",
+    baseline: str = "decided",
     data: str | None = None,
     workers: int | None = None,
     engine: str | None = None,
@@ -119,9 +119,10 @@ def run(
         until another round gains less than this share of the loss, such as 0.01. Default: the
         suite's; then none.
       baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
-      baseline: How far the baseline's sweep goes: ``"exhaustive"`` (all rates to the budget),
-        ``"decided"`` (in stages, until a longer sweep would change no speedup) or ``"racing"``
-        (only the best four rates go on after a stage; ``"racing:3"`` for three).
+      baseline: How far the baseline's sweep goes: ``"decided"`` (in stages, until a longer sweep
+        would change no speedup), ``"racing"`` (only the best four rates go on after a stage;
+        ``"racing:3"`` for three) or ``"exhaustive"`` (all rates to the budget, as published).
+        Without a candidate nothing decides, and it goes to the budget.
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
         real data inside installed packages. Default: the data that the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the

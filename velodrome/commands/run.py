@@ -43,7 +43,7 @@ def run(
     grid: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, option("NAME.KEY=A,B")] = (),
     refine: Annotated[Gain | None, option("[GAIN]")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
-    baseline: Annotated[str, option("{exhaustive,decided,racing}")] = "exhaustive",
+    baseline: Annotated[str, option("{decided,racing,exhaustive}")] = "decided",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
     engine: Annotated[str | None, option("{slurm,ray}")] = None,
@@ -78,9 +78,9 @@ def run(
         until another round gains less than GAIN of the loss (without a value: 0.01). Default: the
         suite's; then none.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
-      baseline: How far the baseline's sweep goes. exhaustive: all rates to the budget; decided: in
-        stages, until a longer sweep would change no speedup; racing: only the best four rates go on
-        after a stage (racing:3 for three).
+      baseline: How far the baseline's sweep goes. decided: in stages, until a longer sweep would
+        change no speedup; racing: only the best four rates go on after a stage (racing:3 for
+        three); exhaustive: all rates to the budget.
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.

@@ -272,7 +272,7 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
         targets = {baseline.id: {runs[0]: 25}}
         store.take_plan(extended(store, loaded, store.plan, targets))
         assert all(store.has_shard(shard.id) for shard in store.plan.shards)
-        ask(suite, tmp_path)
+        ask(suite, tmp_path, baseline="exhaustive")
     racing = Store.open(tmp_path, question_name=1)
     assert racing.manifest.get("baseline_mode") == "racing"
     found, _ = racing.cells()

@@ -75,13 +75,14 @@ class TaskComparison:
 
     @property
     def decided(self) -> bool:
-        """Whether a longer sweep of the baseline would change no speedup and no interval."""
+        """Whether a longer sweep of the baseline would change no speedup and no interval.
+
+        Without a candidate only its budget ends it: other stores' candidates may need all of it.
+        """
         if self.whole is None:
             return False
-        runs = self.whole.runs
-        return runs.whole or (
-            runs.progress(self.horizon) and all(outcome.answered for outcome in self.outcomes)
-        )
+        runs, answered = self.whole.runs, [outcome.answered for outcome in self.outcomes]
+        return runs.whole or (bool(answered) and all(answered) and runs.progress(self.horizon))
 
     @property
     def evaluations(self) -> int:

@@ -11,14 +11,15 @@ def still_needed(task: TaskComparison, staging: Staging) -> dict[str, int]:
     """Return up to which step each point of the sweep has to be run next; empty if none has.
 
     Points are canonical JSON, as those of ``LaneInfo``. The first stage ends at the candidates'
-    horizon, and all others wait until every candidate has been run.
+    horizon, and all others wait until every candidate has been run. Without a candidate, nothing
+    says how far is enough.
     """
     baseline, standing = task.baseline, task.standing
     if baseline is None:
         return {}
     points = list(dict.fromkeys(lane.point for lane in baseline.planned))
     first, *_ = ends = stage_ends(task.horizon, baseline.horizon, every=staging.every)
-    if staging.mode.kind == "exhaustive":
+    if staging.mode.kind == "exhaustive" or not (task.outcomes or task.decided):
         return dict.fromkeys(points, baseline.horizon)
     if task.whole is None or standing is None:
         return dict.fromkeys(points, first)

@@ -99,7 +99,9 @@ def describe_store(store: Store, protocol: Protocol) -> str:
     runs = len({(shard.cell, lane.run) for shard in left for lane in shard.lanes})
     longer = sum(len(shard.lanes) for shard in left if shard.start)
     seconds = sum(shard_seconds(store.plan, shard, protocol) for shard in left)
-    stage = " for the next stage" if store.baseline_mode.staged and left else ""
+    candidates = any(cell.optimizer.name != protocol.baseline for cell in store.plan.cells)
+    staged = store.baseline_mode.staged and candidates
+    stage = " for the next stage" if staged and left else ""
     return (
         f"{store.directory} has {asked - runs:,} of {plural(asked, 'run')}; to train: "
         f"{plural(runs, 'run')} in {plural(len(left), 'shard')}{stage}{again}"

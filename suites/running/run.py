@@ -78,7 +78,7 @@ def run(
     learning_rates: Sequence[float] | None = None,
     grid: Grids | None = None,
     baseline_multiple: int | None = None,
-    baseline: str = "exhaustive",
+    baseline: str = "decided",
     data: str | None = None,
     workers: int | None = None,
     engine: str | None = None,
@@ -113,9 +113,10 @@ def run(
       grid: By the name of an optimizer, values of some of its hyperparameters, such as
         ``{"adamw": {"weight_decay": [0, 0.1]}}``. Default: the suite's; then those of its own grid.
       baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
-      baseline: How far the baseline's sweep goes: ``"exhaustive"`` (all rates to the budget),
-        ``"decided"`` (in stages, until a longer sweep would change no speedup) or ``"racing"``
-        (only the best four rates go on after a stage; ``"racing:3"`` for three).
+      baseline: How far the baseline's sweep goes: ``"decided"`` (in stages, until a longer sweep
+        would change no speedup), ``"racing"`` (only the best four rates go on after a stage;
+        ``"racing:3"`` for three) or ``"exhaustive"`` (all rates to the budget, as published).
+        Without a candidate nothing decides, and it goes to the budget.
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
         real data inside installed packages. Default: the data that the tasks name.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the

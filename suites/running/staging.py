@@ -20,7 +20,8 @@ from velodrome.suites.protocol import Protocol
 
 def first_targets(plan: Plan, protocol: Protocol, mode: BaselineMode) -> dict[str, Targets] | None:
     """Return how far the runs of a new store go first: None, wholly, without stages."""
-    if not mode.staged:
+    candidates = any(cell.optimizer.name != protocol.baseline for cell in plan.cells)
+    if not mode.staged or not candidates:
         return None
     budget = protocol.horizon(protocol.baseline)
     first, *_ = stage_ends(protocol.steps, budget, every=protocol.heldout_every)

@@ -70,7 +70,7 @@ def test_a_grid_of_another_form_is_refused(
 def test_options_that_are_left_out_are_those_of_the_suite(calls: list[Any]):
     assert cli.main(["run", "demo", "--out", "x"]) == 0
     ((_, options),) = calls
-    assert set(options.values()) == {None, False, "exhaustive"}
+    assert set(options.values()) == {None, False, "decided"}
 
 
 def test_failed_shards_are_counted_and_exit_with_1(

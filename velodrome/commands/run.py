@@ -42,7 +42,7 @@ def run(
     learning_rates: Annotated[str | None, option("A,B")] = None,
     grid: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, option("NAME.KEY=A,B")] = (),
     baseline_multiple: Annotated[int | None, option("M")] = None,
-    baseline: Annotated[str, option("{exhaustive,decided,racing}")] = "exhaustive",
+    baseline: Annotated[str, option("{decided,racing,exhaustive}")] = "decided",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     workers: Annotated[int | None, option("W")] = None,
     engine: Annotated[str | None, option("{slurm,ray}")] = None,
@@ -74,9 +74,9 @@ def run(
       grid: The values of a hyperparameter of one optimizer, with commas between, such as
         adamw.weight_decay=0,0.1; several with spaces between. Default: the suite's, then its own.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
-      baseline: How far the baseline's sweep goes. exhaustive: all rates to the budget; decided: in
-        stages, until a longer sweep would change no speedup; racing: only the best four rates go on
-        after a stage (racing:3 for three).
+      baseline: How far the baseline's sweep goes. decided: in stages, until a longer sweep would
+        change no speedup; racing: only the best four rates go on after a stage (racing:3 for
+        three); exhaustive: all rates to the budget.
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.

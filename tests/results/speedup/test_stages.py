@@ -153,6 +153,13 @@ def test_the_baseline_waits_for_candidates(tmp_path: Path):
     assert [task.outcomes[0].status for task in stages] == ["missing"]
 
 
+@pytest.mark.parametrize("mode", [DECIDED, RACING])
+def test_without_a_candidate_the_baseline_goes_to_its_budget(store: Store, mode: BaselineMode):
+    alone = [cell for cell in tasks_of(store)[0] if cell.name == store.baseline]
+    ((task, _),) = staged(store, alone, mode)
+    assert task.whole is not None and task.whole.runs.whole and task.decided
+
+
 def test_where_stages_end():
     ends = stage_ends(2_000, 20_000, every=200)
     assert ends == (2_000, 2_600, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000, 14_000, 20_000)

@@ -270,7 +270,7 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
             runner.run_shard(shard.id, Silent())
         extend(store, loaded, {baseline.id: {runs[0]: 25}})
         assert all(store.has_shard(shard.id) for shard in store.plan.shards)
-        ask(suite, tmp_path)
+        ask(suite, tmp_path, baseline="exhaustive")
     racing = Store.open(tmp_path, question_name=1)
     assert racing.manifest.get("baseline_mode") == "racing"
     found, _ = racing.cells()

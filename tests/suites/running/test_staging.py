@@ -86,6 +86,12 @@ def test_a_decided_run_stops_and_grows_into_an_exhaustive_one(whole: Path, tmp_p
     assert {s.begin for s in shards} >= {0, short.whole.runs.end}
 
 
+def test_without_a_candidate_a_sweep_is_not_cut_into_stages(tmp_path: Path):
+    assert ask(tmp_path, baseline="decided").done == 2
+    store = Store.open(tmp_path)
+    assert [(shard.start, shard.stop) for shard in store.plan.shards] == [(0, 100)] * 2
+
+
 def test_a_race_leaves_rates_behind(whole: Path, tmp_path: Path):
     def left() -> str:
         display = toys.Recorder()

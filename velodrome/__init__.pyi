@@ -37,6 +37,7 @@ from .suites.catalog import load_suite as load_suite
 from .suites.protocol import Protocol as Protocol
 from .suites.running.convert import compact as compact
 from .suites.running.run import run as run
+from .suites.running.score import score as score
 from .suites.running.trackers.base import ExperimentTracker as ExperimentTracker
 from .suites.running.trackers.base import TrackedRun as TrackedRun
 from .suites.running.trackers.base import trackers as trackers

@@ -58,6 +58,7 @@ class RunResult:
       failed: Failure records by shard id, of those that are not in the store.
       missing: Shards that this call was to train and that are not in the store, failed or not.
       seconds: Wall time of this call.
+      question: Key of what was asked, by which `Store.open` and `Selection` find it.
     """
 
     directory: Path
@@ -68,6 +69,7 @@ class RunResult:
     missing: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    question: str = ""
 
 
 def run(
@@ -264,7 +266,8 @@ def run(
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )
-    return RunResult(store.directory, cells, done, already, failed, missing, seconds)
+    key = store.question.partition("-")[2]
+    return RunResult(store.directory, cells, done, already, failed, missing, seconds, question=key)
 
 
 def _work(

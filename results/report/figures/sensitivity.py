@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
@@ -112,8 +113,8 @@ def draw(table: pd.DataFrame) -> Figure:
     rates_alone = not ordered["point"].str.contains("=").any()
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
     if rates_alone and len(ordered) > COLUMNS:
-        counts = table["point"].value_counts()
-        common = ordered["point"].map(counts) * 2 >= len(tasks)
+        counts = Counter(table["point"])
+        common = np.array([2 * counts[point] >= len(tasks) for point in ordered["point"]])
         ordered = ordered.loc[common] if common.any() else ordered
     points, columns = list(ordered["point"]), np.log(ordered["rate"].to_numpy(float).clip(1e-30))
     names = 0.87 * inches_of(max(4, *map(len, points)), 8.0)  # they stand at 60 degrees

@@ -50,6 +50,8 @@ class Protocol:
       learning_rates: If given, they replace the rates of every optimizer that sweeps them.
       grids: By the name of an optimizer of the suite, values of some of its hyperparameters: they
         replace those of its own grid, and of ``learning_rates``, or come into its grid.
+      refine: If given, more learning rates are tried around the best one of each sweep on each
+        task, until another round gains less than this share of the loss.
       version: Raised when these fields come to mean other numbers.
 
     Raises:
@@ -68,6 +70,7 @@ class Protocol:
     eval_batch_count: int = 0
     learning_rates: tuple[float, ...] | None = None
     grids: Grids = field(default_factory=dict, hash=False)
+    refine: float | None = None
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -105,6 +108,8 @@ class Protocol:
             rates = _checked_rates("protocol.learning_rates", self.learning_rates)
             object.__setattr__(self, "learning_rates", rates)
         object.__setattr__(self, "grids", _checked_grids(self.grids))
+        shares = self.refine is None or (_is_number(self.refine) and 0 < self.refine < 1)
+        self._require("refine", shares, "a share of the loss, such as 0.01")
 
     def _require(self, field: str, fine: bool, allowed: str) -> None:
         if not fine:
@@ -158,6 +163,8 @@ class Protocol:
             del values["eval_batch_count"]
         if not self.grids:
             del values["grids"]
+        if self.refine is None:
+            del values["refine"]
         if self.learning_rates is None:
             del values["learning_rates"]
         else:

@@ -39,6 +39,7 @@ from .suites.running.convert import compact as compact
 from .suites.running.race import RaceResult as RaceResult
 from .suites.running.race import race as race
 from .suites.running.run import run as run
+from .suites.running.score import score as score
 from .suites.running.trackers.base import ExperimentTracker as ExperimentTracker
 from .suites.running.trackers.base import TrackedRun as TrackedRun
 from .suites.running.trackers.base import trackers as trackers

@@ -13,9 +13,11 @@ from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.outcome import Outcome
+from velodrome.results.speedup.rate_search import note_of
 from velodrome.results.speedup.resample import paired
 from velodrome.results.speedup.speedup import BaselineEnvelope, seconds_ratio
 from velodrome.results.speedup.stats import seed_interval
+from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import Sweep, seed_mean
 
 COLUMNS = (
@@ -84,7 +86,7 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
         "label": cell.label,
         "status": outcome.status,
         "saturated": task.saturated,
-        "notes": "; ".join(outcome.notes),
+        "notes": "; ".join([*outcome.notes, *_search_notes(cell, task.baseline)]),
         "steps": cell.horizon,
         "budget": task.baseline.horizon if task.baseline else None,
         "step_time_ratio": outcome.step_time_ratio,
@@ -98,6 +100,11 @@ def _row(task: TaskComparison, outcome: Outcome) -> dict[str, object]:
         if outcome.speedups and outcome.train is not None:
             row["paired"] = paired(outcome.train, task.whole.sweep)
     return row | _candidate_losses(task, outcome) | _speedups(outcome)
+
+
+def _search_notes(*cells: Cell | None) -> list[str]:
+    notes = [note_of(cell.search, cell.label) for cell in cells if cell is not None]
+    return [note for note in notes if note]
 
 
 def _baseline_losses(

@@ -134,8 +134,9 @@ def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
 
     Losses become progress: 0 at the baseline's initial loss or above (diverged runs too), 1 at
     the lowest loss that any optimizer's seed mean ends at on the task; averaged over tasks. The
-    trial with the best seed-mean loss wins. Optimizers without a sweep have one trial. Intervals
-    are for the same tasks and new seeds.
+    trial with the best seed-mean loss wins. Optimizers without a sweep have one trial; those whose
+    sweeps have other numbers of points on some tasks are left out. Intervals are for the same tasks
+    and new seeds.
     """
     rows = []
     for label in optimizers(tasks):
@@ -222,5 +223,6 @@ def rate_of(point: Mapping[str, object]) -> float:
 
 
 def rate_text(rate: float) -> str:
-    """Write a learning rate with one digit: ``3e-4``, ``1``."""
-    return f"{rate:.0e}".replace("e-0", "e-").replace("e+00", "")
+    """Write a learning rate with at most three digits: ``3e-4``, ``1.73e-3``, ``1``."""
+    digits, _, power = f"{rate:.2e}".partition("e")
+    return f"{float(digits):g}e{power}".replace("e-0", "e-").replace("e+00", "")

@@ -26,7 +26,7 @@ class Context:
       budget: Last step of the baseline.
       eval_every: Steps between evaluations.
       baseline: Its label.
-      rates: Number of learning rates of its sweep.
+      rates: Number of learning rates of its sweep; on the median task if they were refined.
       seeds: Planned seeds.
       data: Kinds of data used, in words.
       labels: Candidates' labels, with the weights of the learned ones, in a fixed order.
@@ -66,10 +66,17 @@ class Context:
         return f"LR-tuned {self.baseline}" if self.rates > 1 else self.baseline
 
     @property
+    def refined(self) -> bool:
+        """Whether more rates were tried around the best ones, on each task its own."""
+        return self.protocol.get("refine") is not None
+
+    @property
     def line(self) -> str:
         """One line for captions."""
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
+        if self.refined and sweep:
+            sweep += f" on the median task (refined to a gain of {self.protocol['refine']:.3g})"
         fewer = f"; fewer on {self.stopped} of {plural(self.tasks, 'task')}" if self.stopped else ""
         ran = f"{self.baseline}{sweep}, {self.budget:,} steps ({self.mode}{fewer})"
         return (

@@ -190,7 +190,7 @@ def collect(
     labels = {cell.id: cell.label for cell in cells}
     rows, results, curves, published, failures = [], [], [], [], []
     sensitivity, equal, times, anytime = [], [], [], []
-    rates = 0
+    rates: list[int] = []
     for task in compare(store, cells=cells):
         new = task_rows(task)
         rows += new
@@ -205,7 +205,7 @@ def collect(
         times += time_rows(task, timings)
         anytime += anytime_rows(task)
         if task.envelopes:
-            rates = max(rates, len(task.envelopes["default"].sweep.points))
+            rates.append(len(task.envelopes["default"].sweep.points))
     summary = table(rows)
     empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
     found = tuple(headlines(results))
@@ -291,8 +291,14 @@ def _definitions(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(DEFINITION_COLUMNS))
 
 
+def _rates(rates: list[int], *, refined: bool) -> int:
+    if not rates:
+        return 0
+    return round(np.median(rates)) if refined else max(rates)
+
+
 def _context(
-    store: Store, summary: pd.DataFrame, rates: int, tasks: int, listed: list[Cell]
+    store: Store, summary: pd.DataFrame, rates: list[int], tasks: int, listed: list[Cell]
 ) -> Context:
     protocol = store.manifest.get("protocol", {})
     kinds = [kind for kind in summary["provenance"] if isinstance(kind, str)]
@@ -309,7 +315,7 @@ def _context(
         budget=budget,
         eval_every=protocol.get("eval_every", 10),
         baseline=min((cell.label for cell in baselines), default=store.baseline),
-        rates=rates,
+        rates=_rates(rates, refined=protocol.get("refine") is not None),
         seeds=protocol.get("seeds", 0),
         data=data_text(kinds or [store.manifest.get("data")]),
         labels=tuple(dict.fromkeys(summary["label"])),

@@ -109,14 +109,22 @@ def rate_text(data: ReportData, label: str) -> str:
 def cost_lines(data: ReportData) -> list[str]:
     """Explain the table of the total tuning cost."""
     context = data.context
+    rates = f"all {context.rates} rates of {context.baseline}"
+    if context.refined:
+        rates = f"all rates of {context.baseline} ({context.rates} on the median task)"
+    random = (
+        f"so many of them have to be tried for {context.steps:,} steps each until their expected "
+        "best comes as far as the candidate, on the mean task."
+    )
+    if context.refined and context.baseline not in set(data.tuning["label"]):
+        random = "not counted, because a refined sweep has other numbers of rates on some tasks."
     return [
-        f"All rates: all {context.rates} rates of {context.baseline} run to the horizon at which "
-        "the winner is chosen, against the candidate's own trials. Rates that are hopeless on "
-        "every task are paid for too, so this is what a blind sweep costs.",
+        f"All rates: {rates} run to the horizon at which the winner is chosen, against the "
+        "candidate's own trials. Rates that are hopeless on every task are paid for too, so this "
+        "is what a blind sweep costs.",
         f"Near rates: only those within {WITHIN} steps of the grid from the task's best rate. It "
         f"still credits {context.baseline} with the envelope over all of them.",
-        f"Random rates: so many of them have to be tried for {context.steps:,} steps each until "
-        "their expected best comes as far as the candidate, on the mean task.",
+        f"Random rates: {random}",
         *meta_training_lines(data),
     ]
 

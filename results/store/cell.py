@@ -39,6 +39,7 @@ class Cell:
         that was continued is in several.
       copies: Other shards with some of these runs, as far or less far, from further directories.
       failures: Records of the shards that failed.
+      search: See `PlannedCell`.
       report: Called with a damaged file that was skipped.
     """
 
@@ -52,6 +53,7 @@ class Cell:
     shards: tuple[ShardRecord, ...] = ()
     copies: tuple[ShardRecord, ...] = ()
     failures: tuple[Failure, ...] = ()
+    search: str = ""
     report: Report | None = field(default=None, repr=False)
 
     @property
@@ -178,6 +180,7 @@ def planned_cells(
             shards=first,
             copies=others,
             failures=tuple(failed.get(cell.id, ())),
+            search=cell.search,
             report=report,
         )
 

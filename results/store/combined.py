@@ -23,7 +23,7 @@ from velodrome.results.store.store import Store
 T = TypeVar("T")
 
 #: Fields of the protocol in which stores of one report may differ.
-_FREE = ("seeds", "grids")
+_FREE = ("seeds", "grids", "refine")
 
 
 def open_stores(
@@ -42,7 +42,15 @@ def open_stores(
         if path.resolve() in [other.resolve() for other in paths[:place]]:
             raise StoreError(f"{path} is named twice: name each store once")
     select = select or Selection()
-    stores = [select.open(path) for path in paths]
+    return as_one([select.open(path) for path in paths])
+
+
+def as_one(stores: Sequence[Store]) -> Store:
+    """Return one store, or several as one, for reading.
+
+    Raises:
+      StoreError: They differ in tasks or protocol.
+    """
     return stores[0] if len(stores) == 1 else _Stores(stores)
 
 

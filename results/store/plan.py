@@ -144,6 +144,10 @@ class PlannedCell:
         other runs of the same cell may be in the store.
       horizon: Training steps that are asked for.
       extendable: Whether the optimizer does not know its horizon, so that shorter runs can go on.
+      search: What became of the search for the best learning rate, which has added lanes to those
+        of the grid: ``"going on"`` (it waits for losses); ``"found"``; ``"edge"``: after the last
+        round the best rate is at an edge; ``"limit"``: the last round still gained something.
+        Empty: there is none, or no rate makes progress.
     """
 
     id: str
@@ -156,11 +160,12 @@ class PlannedCell:
     batching: Batching
     lanes: tuple[Lane, ...]
     extendable: bool = False
+    search: str = ""
 
     def to_json(self) -> dict[str, object]:
         nested = ("task", "optimizer", "data", "cost", "batching")
         return {
-            **vars(self),
+            **{name: value for name, value in vars(self).items() if name != "search" or value},
             **{name: dict(vars(getattr(self, name))) for name in nested},
             "lanes": [dict(vars(lane)) for lane in self.lanes],
         }

@@ -331,18 +331,22 @@ class Store:
         """Return the file with the end state of a shard's runs, whether it exists or not."""
         return self.directory / "states" / f"{shard_id}.npz"
 
-    def cells(self) -> Iterator[Cell]:
+    def cells(self, plan: Plan | None = None, *, whole: bool = False) -> Iterator[Cell]:
         """Yield all planned cells in the plan's order, also those without any results.
 
         A cell's curves are read only when asked for, so memory does not grow with the store.
+
+        Args:
+          plan: Default: the question's.
+          whole: Whether only runs count that have reached their horizon, also in stages.
         """
         return planned_cells(
-            self.plan,
+            plan or self.plan,
             shards=self.shards(),
             failures=self.failures,
             report=self._problems.add,
             heldout_every=self.manifest.get("protocol", {}).get("heldout_every", 0),
-            partial=self.baseline if self.baseline_mode.staged else "",
+            partial=self.baseline if self.baseline_mode.staged and not whole else "",
         )
 
     @property

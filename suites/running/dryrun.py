@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from velodrome.foundation.text import duration, plural, size
 from velodrome.results.store.baseline_mode import BaselineMode
@@ -90,6 +90,15 @@ def describe_modes(
     )
 
 
+def describe_refining(added: Mapping[str, int], cells: Sequence[CellOverview]) -> str:
+    """Return a line that says how many runs a refinement may add; ``added`` has them by cell."""
+    seconds = sum(added.get(cell.id, 0) * cell.seconds / cell.lanes for cell in cells)
+    return (
+        f"Refining the learning rates of {plural(len(added), 'sweep')} adds at most "
+        f"{plural(sum(added.values()), 'run')}, which would take about {duration(seconds)} more."
+    )
+
+
 def describe_store(store: Store, protocol: Protocol) -> str:
     """Return a line that says how much of a question an existing store has."""
     left = [shard for shard in store.plan.shards if not store.has_shard(shard.id)]
@@ -100,7 +109,7 @@ def describe_store(store: Store, protocol: Protocol) -> str:
     longer = sum(len(shard.lanes) for shard in left if shard.start)
     seconds = sum(shard_seconds(store.plan, shard, protocol) for shard in left)
     candidates = any(cell.optimizer.name != protocol.baseline for cell in store.plan.cells)
-    staged = store.baseline_mode.staged and candidates
+    staged = (store.baseline_mode.staged and candidates) or protocol.refine is not None
     stage = " for the next stage" if staged and left else ""
     return (
         f"{store.directory} has {asked - runs:,} of {plural(asked, 'run')}; to train: "

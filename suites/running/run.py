@@ -20,16 +20,20 @@ from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.protocol import Grids
 from velodrome.suites.running.displays import choose_progress
-from velodrome.suites.running.dryrun import describe, describe_modes, describe_store
+from velodrome.suites.running.dryrun import (
+    describe,
+    describe_modes,
+    describe_refining,
+    describe_store,
+)
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Job
 from velodrome.suites.running.engines.choice import EngineChoice
 from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
-from velodrome.suites.running.staging import first_targets, next_targets
+from velodrome.suites.running.refining import describe_searches, most_added
+from velodrome.suites.running.staging import first_targets, next_plan
 from velodrome.suites.running.store_setup import (
     announcements,
-    extend,
-    extended,
     look_into_store,
     open_store,
 )
@@ -54,6 +58,7 @@ class RunResult:
       failed: Failure records by shard id, of those that are not in the store.
       missing: Shards that this call was to train and that are not in the store, failed or not.
       seconds: Wall time of this call.
+      question: Key of what was asked, by which `Store.open` and `Selection` find it.
     """
 
     directory: Path
@@ -64,6 +69,7 @@ class RunResult:
     missing: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    question: str = ""
 
 
 def run(
@@ -75,6 +81,7 @@ def run(
     steps: int | None = None,
     learning_rates: Sequence[float] | None = None,
     grid: Grids | None = None,
+    refine: float | None = None,
     baseline_multiple: int | None = None,
     baseline: str = "decided",
     data: str | None = None,
@@ -110,6 +117,9 @@ def run(
       learning_rates: Sweep of every optimizer that has a learning rate; default: its own.
       grid: By the name of an optimizer, values of some of its hyperparameters, such as
         ``{"adamw": {"weight_decay": [0, 0.1]}}``. Default: the suite's; then those of its own grid.
+      refine: After the sweeps, try more learning rates around the best one of each on each task,
+        until another round gains less than this share of the loss, such as 0.01. Default: the
+        suite's; then none.
       baseline_multiple: How many times as many updates the baseline makes; default: the suite's.
       baseline: How far the baseline's sweep goes: ``"decided"`` (in stages, until a longer sweep
         would change no speedup), ``"racing"`` (only the best four rates go on after a stage;
@@ -167,8 +177,10 @@ def run(
         steps=steps,
         learning_rates=learning_rates,
         grids=grid,
+        refine=refine,
         baseline_multiple=baseline_multiple,
     )
+    in_rounds = mode.staged or chosen.protocol.refine is not None
     if device is not None and not dry_run:
         raise PlanError(
             f"device {device!r} is what a dry run predicts time for; training uses the device that "
@@ -195,14 +207,15 @@ def run(
         lines = list(describe(plan, cells, profile=profile, backend=here))
         if chosen.protocol.baseline in chosen.optimizers:
             lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
+        if added := most_added(plan, loaded):
+            lines.insert(-1, describe_refining(added, cells))
         if Store.exists(out):
             there = look_into_store(
                 loaded, out, plan, baseline_mode=str(mode),
                 targets=first_targets(plan, chosen.protocol, mode),
             )  # fmt: skip
-            if mode.staged:
-                plan = extended(there, loaded, next_targets(there))
-                there = there.asked(there.manifest, plan)
+            if in_rounds:
+                there = there.asked(there.manifest, next_plan(there, loaded))
             lines.insert(-1, describe_store(there, chosen.protocol))
         # What is asked for goes to the standard output; reports about work do not.
         say = print if progress == "auto" else display.say
@@ -216,8 +229,8 @@ def run(
             loaded, out, plan, rerun_changed=rerun_changed, baseline_mode=str(mode),
             targets=first_targets(plan, chosen.protocol, mode),
         )  # fmt: skip
-        if mode.staged:
-            extend(store, loaded, next_targets(store))
+        if in_rounds:
+            store.take_plan(next_plan(store, loaded))
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
@@ -229,14 +242,14 @@ def run(
 
     def more_jobs() -> list[Job]:
         with exclusive_directory(out, patience=_PATIENCE):
-            extend(store, loaded, next_targets(store))
+            store.take_plan(next_plan(store, loaded))
         return part_of(jobs_left(store, chosen, memory, timing=timing)[0], shard)
 
     jobs = part_of(jobs, shard)
     tried = list(jobs)
     with followed(display, followers, store) as display:
         _work(work, jobs, store, display)
-        while mode.staged and jobs:
+        while in_rounds and jobs:
             known = {job.name for job in tried}
             jobs = [job for job in more_jobs() if job.name not in known]
             tried += jobs
@@ -246,12 +259,15 @@ def run(
     done, missing = len(mine) - len(lost), len(lost)
     failed = {name: record for name, record in store.failures.items() if name in lost}
     seconds = time.monotonic() - began
+    for line in describe_searches(store.plan):
+        display.say(line)
     display.say(
         f"{store.directory} has {already + done} of {plural(len(store.plan.shards), 'shard')}"
         + (f", {len(failed)} failed" if failed else "")
         + f" ({already} were there before; {duration(seconds)})."
     )
-    return RunResult(store.directory, cells, done, already, failed, missing, seconds)
+    key = store.question.partition("-")[2]
+    return RunResult(store.directory, cells, done, already, failed, missing, seconds, question=key)
 
 
 def _work(

@@ -97,26 +97,19 @@ def look_into_store(
     return store.asked(manifest, difference(loaded, out, plan, manifest, targets))
 
 
-def extend(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> None:
-    """Plan how runs of a question go on, some further than others.
+def extended(
+    store: Store, loaded: LoadedSuite, plan: Plan, targets: Mapping[str, Targets] | None
+) -> Plan:
+    """Return a plan whose runs go on, some perhaps further than others; nothing is written.
 
-    No other process may plan in the directory meanwhile. Where runs are there in part, and their
-    end is kept, they continue.
+    Where runs are there in part, and their end is kept, they continue.
 
     Args:
       targets: By cell, how far each run (`Lane.run`) is to go, in updates. Runs that are left out
-        are not asked for any more; what is there of them stays.
-
-    Raises:
-      VelodromeError: The plan cannot be written.
+        are not asked for any more; what is there of them stays. None: all go to their horizon.
     """
-    store.take_plan(extended(store, loaded, targets))
-
-
-def extended(store: Store, loaded: LoadedSuite, targets: Mapping[str, Targets]) -> Plan:
-    """Return the plan that `extend` makes; nothing is written."""
     return with_shards(
-        store.plan,
+        plan,
         loaded.optimizers,
         loaded.suite.protocol,
         there=store.shards(),
@@ -146,14 +139,7 @@ def difference(
             for cell, then in zip(plan.cells, before.cells, strict=True)
         )
         plan = dataclasses.replace(plan, rule=before.rule, cells=cells)
-    return with_shards(
-        plan,
-        loaded.optimizers,
-        loaded.suite.protocol,
-        there=store.shards(),
-        has_state=lambda shard: store.state_path(shard).exists(),
-        targets=targets,
-    )
+    return extended(store, loaded, plan, targets)
 
 
 def announcements(store: Store, backend: str) -> Iterator[str]:

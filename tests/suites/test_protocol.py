@@ -30,6 +30,7 @@ def test_every_field_moves_the_hash():
         "eval_batch_count": 5,
         "learning_rates": (0.1,),
         "grids": {"adam": {"b1": [0.9]}},
+        "refine": 0.01,
     }
     assert {field.name for field in dataclasses.fields(Protocol)} == {*other, "version"}
     hashes = {dataclasses.replace(base, **{name: value}).hash for name, value in other.items()}
@@ -60,6 +61,8 @@ def test_the_baseline_runs_longer():
         ({"steps": 200, "eval_batches": "stream"}, "protocol.eval_batch_count"),
         ({"steps": 200, "learning_rates": []}, "protocol.learning_rates"),
         ({"steps": 200, "learning_rates": [0.1, 0.1]}, "protocol.learning_rates"),
+        ({"steps": 200, "refine": 1}, "protocol.refine"),
+        ({"steps": 200, "refine": True}, "protocol.refine"),
         ({"steps": 200, "grids": ["adam"]}, "protocol.grids"),
         ({"steps": 200, "grids": {"adam": {}}}, "protocol.grids['adam']"),
         ({"steps": 200, "grids": {"adam": {"b1": []}}}, "protocol.grids['adam'].b1"),

@@ -59,6 +59,25 @@ def _number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int | float] | 
     )
 
 
+class Gain(float):
+    """The value of an option that may be given without one."""
+
+    IF_LEFT_OUT = "0.01"
+
+
+@_registry.primitive_rule
+def _gain(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Gain] | None:
+    if kind.type is not Gain:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="GAIN",
+        instance_from_str=lambda words: Gain(_real(words[0] if words else Gain.IF_LEFT_OUT)),
+        is_instance=lambda value: isinstance(value, Gain),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
 def _whole(word: str) -> int:
     try:
         value = Decimal(word)

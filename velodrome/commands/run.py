@@ -11,7 +11,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 import velodrome
-from velodrome.commands._parsing import grids, names, numbers, option, run_command
+from velodrome.commands._parsing import Gain, grids, names, numbers, option, run_command
 from velodrome.foundation.text import plural
 
 EXAMPLES = (
@@ -41,6 +41,7 @@ def run(
     steps: Annotated[int | None, option("N")] = None,
     learning_rates: Annotated[str | None, option("A,B")] = None,
     grid: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, option("NAME.KEY=A,B")] = (),
+    refine: Annotated[Gain | None, option("[GAIN]")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
     baseline: Annotated[str, option("{decided,racing,exhaustive}")] = "decided",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
@@ -73,6 +74,9 @@ def run(
         Default: its published one.
       grid: The values of a hyperparameter of one optimizer, with commas between, such as
         adamw.weight_decay=0,0.1; several with spaces between. Default: the suite's, then its own.
+      refine: After the sweeps, try more learning rates around the best one of each on each task,
+        until another round gains less than GAIN of the loss (without a value: 0.01). Default: the
+        suite's; then none.
       baseline_multiple: The baseline makes M times as many updates. Default: the suite's.
       baseline: How far the baseline's sweep goes. decided: in stages, until a longer sweep would
         change no speedup; racing: only the best four rates go on after a stage (racing:3 for
@@ -108,6 +112,7 @@ def run(
         steps=steps,
         learning_rates=numbers(learning_rates, "--learning-rates"),
         grid=grids(itertools.chain(*grid), "--grid") or None,
+        refine=None if refine is None else float(refine),
         baseline_multiple=baseline_multiple,
         baseline=baseline,
         data=data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
@@ -24,11 +25,13 @@ from velodrome.results.report.figures.style import (
 
 PANELS = 45
 """Most rows of one figure."""
+COLUMNS = 30
+"""With more rates than this, only those that half of the tasks have get a column."""
 _MEANING = (
     "Colour: how far the seed-mean loss has come after {after:,} steps, from the initial loss (0) "
-    "to that of the best point (1); white where a seed diverged. Circle: the best point, unless "
-    "it makes no progress; underlined: points within 10% of its way. A triangle at the right: the "
-    "best point is at an edge of the grid, a better one may lie beyond."
+    "to that of the best point (1); white where a seed diverged{lacking}. Circle: the best point, "
+    "unless it makes no progress; underlined: points within 10% of its way. A triangle at the "
+    "right: the best point is at an edge of the grid, a better one may lie beyond."
 )
 _TUNING = (
     "Expected best of k trials drawn from the sweep without replacement (the best of all at the "
@@ -48,7 +51,7 @@ def plots(data: ReportData) -> Iterator[Plot]:
             name="tuning",
             section="tuning",
             title="Expected best of k trials",
-            caption=context.caption(_TUNING, tasks=max(data.tuning["tasks"])),
+            caption=context.caption(_TUNING, tasks=max(data.tuning["tasks"])) + _left_out(data),
             alt=_words(data.tuning),
             table=data.tuning,
             draw=partial(draw_tuning, data.tuning, context),
@@ -70,13 +73,24 @@ def _heat_maps(data: ReportData, label: str) -> Iterator[Plot]:
             name=f"{name}{number}",
             section="tuning",
             title=f"Sensitivity of {label} to its sweep{which}",
-            caption=data.context.caption(_MEANING, after=int(after)),
+            caption=data.context.caption(
+                _MEANING,
+                after=int(after),
+                lacking=" or a task lacks the point" if data.context.refined else "",
+            ),
             alt=f"Sensitivity of {label} on {len(widths)} tasks: the median task has "
             f"{widths.median():g} points within 10% of the best. Best point at the edge of the "
             f"grid: {edges or 'on no task'}.",
             table=chosen,
             draw=partial(draw, chosen),
         )
+
+
+def _left_out(data: ReportData) -> str:
+    swept = dict.fromkeys(data.sensitivity["label"])
+    out = [str(label) for label in swept if label not in set(data.tuning["label"])]
+    why = "not all tasks have as many points of its sweep"
+    return f" Left out: {', '.join(out)} ({why})." if out else ""
 
 
 def _words(tuning: pd.DataFrame) -> str:
@@ -96,8 +110,13 @@ def draw(table: pd.DataFrame) -> Figure:
         number of steps.
     """
     ordered = table.drop_duplicates("point").sort_values("rate", kind="stable")
-    points, rates_alone = list(ordered["point"]), not ordered["point"].str.contains("=").any()
+    rates_alone = not ordered["point"].str.contains("=").any()
     tasks = list(dict.fromkeys(zip(table["index"], table["task"], strict=True)))
+    if rates_alone and len(ordered) > COLUMNS:
+        counts = Counter(table["point"])
+        common = np.array([2 * counts[point] >= len(tasks) for point in ordered["point"]])
+        ordered = ordered.loc[common] if common.any() else ordered
+    points, columns = list(ordered["point"]), np.log(ordered["rate"].to_numpy(float).clip(1e-30))
     names = 0.87 * inches_of(max(4, *map(len, points)), 8.0)  # they stand at 60 degrees
     figure = new_figure(4.6, 0.55 + names + max(1.0, 0.155 * len(tasks)))
     axes = figure.add_subplot()
@@ -107,14 +126,19 @@ def draw(table: pd.DataFrame) -> Figure:
         best = rows.loc[rows["best"]].iloc[0]
         way = best["initial"] - best["loss"]
         for row in rows.to_dict("records"):
-            x = points.index(row["point"])
-            if np.isfinite(row["loss"]):
-                done = (row["initial"] - row["loss"]) / way if row["progress"] else 0.0
-                grid[y, x] = np.clip(done, 0.0, 1.0)
+            done = (row["initial"] - row["loss"]) / way if row["progress"] else 0.0
+            done = np.clip(done, 0.0, 1.0)
+            if row["point"] in points:
+                x = points.index(row["point"])
+                grid[y, x] = done if np.isfinite(row["loss"]) else np.nan
+            elif row["best"] and row["rate"] > 0:  # a rate of this task, between two columns
+                x = float(np.interp(np.log(row["rate"]), columns, range(len(points))))
+            else:
+                continue
             if row["near_best"]:
                 axes.plot([x - 0.42, x + 0.42], [y + 0.36] * 2, color="#111111", linewidth=0.9)
             if row["best"] and row["progress"]:
-                dark = grid[y, x] < 0.6
+                dark = done < 0.6
                 axes.plot(x, y, "o", color="white" if dark else "#111111", markersize=3)
         if bool(best["edge"]):
             axes.annotate(

@@ -18,7 +18,7 @@ from velodrome.suites.planning import batching
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import RunResult, run
-from velodrome.suites.running.store_setup import extend, open_store
+from velodrome.suites.running.store_setup import extended, open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import ShardRunner, Stopped
 from velodrome.taskgen.functions import TaskFunctions
@@ -260,7 +260,8 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
         for shard in store.plan.shards:
             runner.run_shard(shard.id, Silent())
         # Two of the four rates have diverged by then.
-        extend(store, loaded, {**first, baseline.id: {runs[0]: 25, runs[3]: 15}})
+        targets = {**first, baseline.id: {runs[0]: 25, runs[3]: 15}}
+        store.take_plan(extended(store, loaded, store.plan, targets))
         left = [shard for shard in store.plan.shards if not store.has_shard(shard.id)]
         assert [(shard.start, shard.stop, len(shard.lanes)) for shard in left] == [
             (10, 25, 1),
@@ -268,7 +269,8 @@ def test_some_runs_of_a_question_go_on_further_than_others(tmp_path):
         ]
         for shard in left:
             runner.run_shard(shard.id, Silent())
-        extend(store, loaded, {baseline.id: {runs[0]: 25}})
+        targets = {baseline.id: {runs[0]: 25}}
+        store.take_plan(extended(store, loaded, store.plan, targets))
         assert all(store.has_shard(shard.id) for shard in store.plan.shards)
         ask(suite, tmp_path, baseline="exhaustive")
     racing = Store.open(tmp_path, question_name=1)

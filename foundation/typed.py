@@ -115,7 +115,7 @@ def _read(kind: Any, value: object, where: str, skip: Skip | None) -> object:
         items = enumerate(cast("Sequence[object]", value))
         read = [_read(arguments[0], item, f"{where}[{at}]", skip) for at, item in items]
         return tuple(read) if origin is tuple else read
-    known, required = _fields(kind)
+    known, required = fields_of(kind)
     found = dict(_mapping(value, where))
     for name in required:
         if name not in found:
@@ -179,7 +179,7 @@ def _check_depth(value: object, where: str, depth: int = 0) -> None:
 
 
 @functools.cache
-def _fields(kind: type) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+def fields_of(kind: type) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Return the types of a schema's fields by name, and those that must be there."""
     known = typing.get_type_hints(kind)
     if not dataclasses.is_dataclass(kind):

@@ -76,7 +76,8 @@ class Context:
         version = self.protocol.get("version")
         sweep = f" over {self.rates} learning rates" if self.rates > 1 else ""
         if self.refined and sweep:
-            sweep += f" on the median task (refined to a gain of {self.protocol['refine']:.3g})"
+            gain = f"{self.protocol['refine']:.3g} of the loss"
+            sweep += f" on the median task (refined until a round gained under {gain})"
         fewer = f"; fewer on {self.stopped} of {plural(self.tasks, 'task')}" if self.stopped else ""
         ran = f"{self.baseline}{sweep}, {self.budget:,} steps ({self.mode}{fewer})"
         return (

@@ -70,7 +70,7 @@ def test_rates_are_added_around_the_best_one_of_every_sweep(whole: Path):
     assert task.decided and not task.incomplete
     data = collect(Store.open(whole))
     number = len(points(adam))
-    assert f"Adam over {number} learning rates on the median task (refined to a gain of 0.01)" in (
+    assert f"Adam over {number} learning rates on the median task (refined until a round" in (
         data.context.line
     )
     for _, rows in data.sensitivity.loc[data.sensitivity["steps"] == 20].groupby("label"):

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from scripts import choose_heldout as heldout
+from scripts import choose_sprint
 from velodrome.optimizers.metatrain.config.config import builtin_configs, load_plan
 from velodrome.optimizers.metatrain.config.inner import FIRST_TRAINING_SEED, HELD_OUT_DATA
 from velodrome.optimizers.metatrain.es.tasks import sample_pool
@@ -88,3 +89,18 @@ def test_no_built_in_config_trains_on_a_held_out_program(name, suite):
         for spec in sample_pool(tasks, seed=seed, per_family=count)
     }
     assert not used & {task.static_hash for task in suite.tasks}
+
+
+def test_the_sprint_is_what_its_rule_says():
+    suite = load_suite("sprint")
+    assert Counter(task.family for task in suite.tasks) == dict.fromkeys(heldout.FAMILIES, 3)
+    assert all(
+        1e6 <= cost(task).flops <= 10e6 and cost(task).params >= 1_000 for task in suite.tasks
+    )
+    for family in ("mlp", "cnn"):
+        data = {task.data.name for task in suite.tasks if task.family == family}
+        assert data == {"digits", "mnist5k", "photos"}
+    assert choose_sprint.SEED < FIRST_TRAINING_SEED
+    assert not {task.hash for task in suite.tasks} & {
+        task.hash for name in ("demo", "heldout-40") for task in load_suite(name).tasks
+    }

@@ -21,6 +21,7 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 GOLDEN = {
     "smoke": "dfe76e4a7e60662bb555e4494c76669ec84ae6d8c5621b18b87ffe3d8eef9111",
     "demo": "981a7f06882030ad25030eac888825869cf19e66dcba5c5caaa9754839022852",
+    "sprint": "2cdc091a13add8e210db1d34ac8da23f13900b159dfa367e9d2b37fe566aedcf",
     "heldout-40": "6a3a7dc7a67bb93c48d8d18d1b0f5e45aa294b65ef9359cc8f7d2e54632530ce",
     "heldout-8": "6473c9ec480aee8566df3080ff470ba8dad49aca98282d225be0efcad9b9b748",
     "heldout-8-width": "331956f933c186142958ab7e770cbebf19bb21dc95682816ae7cdce1f300ccf8",
@@ -52,7 +53,9 @@ def test_published_results_are_of_the_frozen_lists(store):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.long if name.startswith(("heldout", "demo")) else ())
+        pytest.param(
+            name, marks=pytest.mark.long if name.startswith(("heldout", "demo", "sprint")) else ()
+        )
         for name in sorted(GOLDEN)
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,16 +60,20 @@ def series_styles(
         if place is not None and place not in taken.values():
             taken[label] = place
     # VeLO's own colour goes to another optimizer last.
-    free = iter([i for i in (*range(1, len(PALETTE)), 0) if i not in taken.values()])
-    for position, label in enumerate(labels):
+    colors = len(PALETTE)
+    places = itertools.chain(range(1, colors), (0,), itertools.count(colors))
+    free = (i for i in places if i not in taken.values())
+    for label in labels:
         if label not in taken:
-            taken[label] = next(free, position % len(PALETTE))
+            taken[label] = next(free)
     wanted = set(labels if shown is None else shown)
-    return {
-        label: SeriesStyle(PALETTE[taken[label]], MARKERS[taken[label]])
-        for label in labels
-        if label in wanted
-    }
+    return {label: _style(taken[label]) for label in labels if label in wanted}
+
+
+def _style(place: int) -> SeriesStyle:
+    """Return one of 64 styles: of those with one colour no two have the same marker."""
+    around, color = divmod(place, len(PALETTE))
+    return SeriesStyle(PALETTE[color], MARKERS[(color + 3 * around) % len(MARKERS)])
 
 
 def slots(count: int, width: float = 0.8) -> np.ndarray:

@@ -136,6 +136,8 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
             styles.items(), slots(len(styles), 0.7), strict=True
         ):
             mine = table.loc[(table["unit"] == unit) & (table["label"] == label)]
+            if mine.empty:
+                continue  # untimed; unclipped marks that are nowhere would collapse the layout
             x = beside + np.array([FRACTIONS.index(f) for f in mine["fraction"]], dtype=float)
             middle, bottom, top = np.clip(log2(mine[_QUARTILES]).T, low - MARGIN, high + 0.15)
             axes.vlines(x, bottom, top, color=color, linewidth=1.2, alpha=0.6)

@@ -34,7 +34,7 @@ AWKWARD = "My $\\oops$ {} $a_1$ opt\nof two lines"
 @pytest.mark.parametrize(
     ("tasks", "labels"),
     [
-        (1, [AWKWARD.format(0)]),
+        (1, [AWKWARD.format(0), "Untimed"]),
         pytest.param(
             5,
             [f"Optimizer {i}" for i in range(5)] + [LONG.format(i) for i in range(3)],
@@ -49,7 +49,8 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):
         Candidate(f"o{i}", list(np.exp2(rng.normal(1, 1.5, tasks))), label=label)
         for i, label in enumerate(labels)
     ]
-    make(tmp_path, candidates, rates=RATES[6:13:2])
+    untimed = [(candidates[-1].name, task) for task in range(tasks)]
+    make(tmp_path, candidates, rates=RATES[6:13:2], untimed=untimed)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         names = []
@@ -119,7 +120,9 @@ def test_words():
 def test_looks_are_distinct_and_stable():
     labels = [f"o{i}" for i in range(7)] + ["VeLO (velo-tiny)"]
     found = series_styles(labels)
-    assert len(set(found.values())) == 8
+    assert len(set(found.values())) == len({style.color for style in found.values()}) == 8
+    many = [*labels, *(f"more{i}" for i in range(12))]
+    assert len(set(series_styles(many).values())) == 20
     for known in ("VeLO (official)", "Lion", "Muon"):
         alone = series_styles([known])[known]
         assert alone == series_styles(["SGD", "Yogi", "VeLO (velo-tiny)", known])[known]

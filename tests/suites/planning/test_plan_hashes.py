@@ -21,6 +21,8 @@ PLAN_HASHES = {
     ("heldout-8-width", "gpu"): "9ea01ca86473407e29614f7f8b5a6734111d139a5409a8b78c73fbe365350edb",
     ("smoke", "cpu"): "cc847b879fd824c7d6e00e06826010380bc208321313accb8146c88b0f8f0dda",
     ("smoke", "gpu"): "384ed42da40eb4ce7c4f86c949c654e87a9d9f2e810236608fbca39141bb515a",
+    ("sprint", "cpu"): "bdd7a0ce866e6dbb54eead3d0f384bd3bfc98228f00e584b495b439c14b4d0c9",
+    ("sprint", "gpu"): "b658d802b36d91551a766c4d613dc309a929e0de2bd52ec05a3880ea77cd9ddc",
     ("velodrome-83", "cpu"): "f340e501bc306041ba129e1ace995efed1077c2898be7a51d07f25aeceaa190d",
     ("velodrome-83", "gpu"): "d26dbb8ba4dbbbf3f983d12bd3945b50cf7990e9fe3f5b904cba7a644d07a0d9",
     ("velodrome-extended", "cpu"): (

@@ -104,8 +104,10 @@ def _failures(data: ReportData, label: str) -> str:
         text += f" Seeds diverged at its best rate on {', '.join(lost)}."
     without = rows.loc[~rows["status"].isin(("ok", "censored", "saturated", "diverged"))]
     if len(without):
-        text += " Without a result: " + ", ".join(
-            f"{row['task']} ({row['status']})" for row in without.to_dict("records")
+        text += (
+            " Without a result: "
+            + ", ".join(f"{row['task']} ({row['status']})" for row in without.to_dict("records"))
+            + "."
         )
     return text
 

@@ -17,9 +17,9 @@ from velodrome.results.report.standings import race_lines, standings_table
 from velodrome.results.report.tables import TextTable
 from velodrome.results.report.write import ReportFiles, report
 from velodrome.results.store.store import Store
-from velodrome.suites.catalog import load_suite
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.run import RunResult, run
+from velodrome.suites.suite import Suite
 
 #: Stores of fields that come with the package, in folders named after their suites.
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -54,6 +54,7 @@ def race(
     grid: Mapping[str, Sequence[object]] | None = None,
     workers: int | None = None,
     timing: bool = True,
+    rerun_changed: bool = False,
     progress: str | Progress = "auto",
 ) -> RaceResult:
     """Train an optimizer on a suite, and compare it with stored runs of tuned Adam and others.
@@ -68,6 +69,7 @@ def race(
       grid: Other hyperparameters of this optimizer to sweep, each with its values.
       workers: Worker processes; see `velodrome.run`.
       timing: Whether to time a step of it and of the baseline, in turns.
+      rerun_changed: Whether to race anew an optimizer whose code has changed since.
       progress: See `velodrome.run`.
 
     Raises:
@@ -75,8 +77,8 @@ def race(
       StoreError: There is no field for this suite, or ``out`` has something else.
       VelodromeError: See `velodrome.run`.
     """
-    chosen = load_suite(suite)
     there = Store.open(_field(suite, field), read_only=True)
+    chosen = Suite.from_json(dict(there.suite))  # with the grids of those who have entered
     rivals = [str(name) for name in there.suite.get("optimizers", ())]
     if optimizer == chosen.protocol.baseline:
         others = f"another than {optimizer}, which all are measured by"
@@ -90,14 +92,15 @@ def race(
     def ask(names: Sequence[str], *, timing: bool) -> RunResult:
         return run(
             chosen, place, optimizers=names, grid=own, workers=workers, timing=timing,
-            baseline="exhaustive", progress=progress,
+            baseline="exhaustive", rerun_changed=rerun_changed, progress=progress,
         )  # fmt: skip
 
     if timing:  # of the field only the baseline: the others' seconds would cost minutes
         ask([chosen.protocol.baseline, optimizer], timing=True)
     done = ask(list(dict.fromkeys([*rivals, optimizer])), timing=False)
     files = report(place)
-    mine = files.data.summary["optimizer"] == optimizers.get(optimizer).name
+    known = files.data.summary["optimizer"].map(optimizers.portable)
+    mine = known == optimizers.portable(optimizer)
     label = str(files.data.summary.loc[mine, "label"].iloc[0])
     standings = standings_table(files.data)
     return RaceResult(place, label, standings, tuple(race_lines(files.data, label)), files, done)
@@ -115,11 +118,11 @@ def _field(suite: str, field: str | os.PathLike[str] | None) -> Path:
 
 
 def _begin(place: Path, field: Store) -> None:
-    """Copy the runs of the field into a new store."""
-    if Store.exists(place):
-        return
+    """Copy the runs of the field into a store, new or of earlier races."""
     # A store exists once it has a question: a copy that was interrupted is made again.
     shutil.copytree(field.directory / "shards", place / "shards", dirs_exist_ok=True)
+    if Store.exists(place):
+        return
     with tempfile.TemporaryDirectory(dir=place, prefix=".field-") as name:
         questions = Path(name) / "questions"
         shutil.copytree(field.directory / "questions", questions)

@@ -35,6 +35,7 @@ def race(
     learning_rates: Annotated[str | None, option("A,B")] = None,
     grid: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, option("KEY=A,B")] = (),
     workers: Annotated[int | None, option("W")] = None,
+    rerun_changed: bool = False,
 ) -> int:
     """Race an optimizer against tuned Adam and other optimizers, whose runs are stored already.
 
@@ -54,6 +55,7 @@ def race(
       learning_rates: The sweep of this optimizer, with commas between. Default: the suite's.
       grid: Values of another of its hyperparameters; may be given several times.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
+      rerun_changed: Race the optimizer again after its code has changed.
     """
     words = (f"{optimizer}.{word}" for group in grid for word in group)
     found = velodrome.race(
@@ -64,6 +66,7 @@ def race(
         learning_rates=numbers(learning_rates, "--learning-rates"),
         grid=grids(words, "--grid").get(optimizer),
         workers=workers,
+        rerun_changed=rerun_changed,
     )
     print_table(found.standings.header, found.standings.rows)
     for line in ("", *found.lines, "", f"The report of the whole field is {found.report.page}"):

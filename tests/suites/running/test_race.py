@@ -75,3 +75,22 @@ def test_a_copy_of_the_field_that_was_interrupted_is_made_again(field: Path, tmp
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / next((field / "shards").iterdir()).name).write_bytes(b"half")
     assert not go(field, tmp_path, "sgd").run.missing
+
+
+def test_a_file_in_a_folder_is_edited_and_raced_again(
+    field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    file = Path("sub/mine.py")
+    file.write_text("import optax\n\ndef make():\n    return optax.sgd(0.1)\n")
+    assert go(field, Path("out"), "sub/mine.py:make").label == "make"
+    file.write_text("import optax\n\ndef make():\n    return optax.sgd(0.2)\n")
+    with pytest.raises(StoreError, match="--rerun-changed"):
+        go(field, Path("out"), "sub/mine.py:make")
+    assert go(field, Path("out"), "sub/mine.py:make", rerun_changed=True).run.done == 4
+
+
+def test_the_field_is_taken_also_into_a_store_of_something_else(field: Path, tmp_path: Path):
+    run("smoke", tmp_path, optimizers=["lion"], workers=0, timing=False, progress="silent")
+    assert go(field, tmp_path).run.done == 0

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import optax
 
 from velodrome.foundation.errors import SpecError
+from velodrome.optimizers.evaluated import evaluates_elsewhere
 from velodrome.optimizers.spec import OptimizerSpec
-
-if TYPE_CHECKING:
-    import optax
-
-#: How names ``cosine:OPTIMIZER`` begin.
-PREFIX = "cosine:"
 
 #: Share of the run in which the rate grows to its peak.
 WARM_UP = 0.05
-
-
-def from_name(name: str, get: Callable[[str], OptimizerSpec]) -> OptimizerSpec:
-    """Return the optimizer ``cosine:OPTIMIZER``; ``get`` finds OPTIMIZER.
-
-    Raises:
-      SpecError: See `with_cosine`.
-    """
-    spec = get(name.removeprefix(PREFIX))
-    return with_cosine(spec, name=f"{PREFIX}{spec.name}")
 
 
 def with_cosine(spec: OptimizerSpec, *, name: str) -> OptimizerSpec:
@@ -40,10 +25,6 @@ def with_cosine(spec: OptimizerSpec, *, name: str) -> OptimizerSpec:
       SpecError: The optimizer has no learning rate, or is evaluated elsewhere than it steps, as
         schedule-free is: there the update is not proportional to the rate.
     """
-    import optax  # noqa: PLC0415 - listing optimizers needs no jax
-
-    from velodrome.optimizers.evaluated import evaluates_elsewhere  # noqa: PLC0415 - imports jax
-
     if "learning_rate" not in spec.traced | spec.static:
         raise SpecError("optimizer", name, f"of one with a learning rate, which {spec.name} lacks")
     trial = spec.make(spec.points[0] or {"learning_rate": 0.1}, num_steps=1).init({})
@@ -74,12 +55,7 @@ def schedule(num_steps: int) -> optax.Schedule:
     No update has the factor 0: the first one of the warm-up is its share, and the zero of the
     cosine would be that of the update after the last.
     """
-    import optax  # noqa: PLC0415 - listing optimizers needs no jax
-
     warm = max(1, round(WARM_UP * num_steps))
-    rising = (
-        optax.linear_schedule(1 / warm, 1.0, warm - 1) if warm > 1 else optax.constant_schedule(1.0)
-    )
-    return optax.join_schedules(
-        [rising, optax.cosine_decay_schedule(1.0, max(1, num_steps - warm))], [warm]
-    )
+    rising = optax.linear_schedule(1 / warm, 1 + 1 / warm, warm)
+    falling = optax.cosine_decay_schedule(1.0, max(1, num_steps - warm))
+    return optax.join_schedules([rising, falling], [warm])

@@ -8,14 +8,25 @@ from collections.abc import Callable
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.place import portable
 from velodrome.foundation.registry import Registry
-from velodrome.optimizers import cosine, from_path, horizon, learned
+from velodrome.optimizers import from_path, horizon, learned
 from velodrome.optimizers.spec import OptimizerSpec
 
 Resolve = Callable[[str], OptimizerSpec]
 
+#: How names ``cosine:OPTIMIZER`` begin.
+_COSINE = "cosine:"
+
+
+def _with_cosine(name: str, get: Resolve) -> OptimizerSpec:
+    from velodrome.optimizers.cosine import with_cosine  # noqa: PLC0415 - imports jax
+
+    spec = get(name.removeprefix(_COSINE))
+    return with_cosine(spec, name=f"{_COSINE}{spec.name}")
+
+
 #: What a name with each prefix means: ``(name, how to look up another name) -> OptimizerSpec``.
 _PREFIXES: dict[str, Callable[[str, Resolve], OptimizerSpec]] = {
-    cosine.PREFIX: cosine.from_name,
+    _COSINE: _with_cosine,
     horizon.PREFIX: horizon.from_name,
     learned.PREFIX: learned.from_name,
 }
@@ -77,8 +88,8 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     @staticmethod
     def portable(name: str) -> str:
         """Return a name without the folders of its files: one name from wherever they are seen."""
-        if name.startswith(cosine.PREFIX):
-            return cosine.PREFIX + OptimizerRegistry.portable(name.removeprefix(cosine.PREFIX))
+        if name.startswith(_COSINE):
+            return _COSINE + OptimizerRegistry.portable(name.removeprefix(_COSINE))
         if name.startswith(horizon.PREFIX):
             factor, _, optimizer = name.removeprefix(horizon.PREFIX).partition(":")
             return f"{horizon.PREFIX}{factor}:{OptimizerRegistry.portable(optimizer)}"

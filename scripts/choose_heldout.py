@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.metatrain.config.inner import HELD_OUT_DATA
@@ -183,11 +183,16 @@ def main() -> int:
 
     with numerics():
         for family in ("mlp", "cnn"):
-            for spec, fraction in probe(family):
-                verdict = "saturated" if fraction < SATURATED_FRACTION else "kept"
-                print(f"{spec.hash[:16]} {family} {spec.data.name} {fraction:.4f} {verdict}")
-                sys.stdout.flush()
+            print_verdicts(probe(family))
     return 0
+
+
+def print_verdicts(probed: Iterable[tuple[TaskSpec, float]]) -> None:
+    """Print a line for each task, as soon as it is probed."""
+    for spec, fraction in probed:
+        verdict = "saturated" if fraction < SATURATED_FRACTION else "kept"
+        print(f"{spec.hash[:16]} {spec.family} {spec.data.name} {fraction:.4f} {verdict}")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import sys
 
-from scripts.choose_heldout import FAMILIES, PROBE_RATES, SATURATED_FRACTION, named
+from scripts.choose_heldout import FAMILIES, PROBE_RATES, named, print_verdicts
 from velodrome.foundation.errors import PlanError
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
@@ -84,11 +84,7 @@ def probe(spec: TaskSpec) -> float:
 def main() -> int:
     """Probe the image tasks and print a line for each."""
     for family in ("mlp", "cnn"):
-        for spec in candidates(family):
-            fraction = probe(spec)
-            verdict = "saturated" if fraction < SATURATED_FRACTION else "kept"
-            print(f"{spec.hash[:16]} {family} {spec.data.name} {fraction:.4f} {verdict}")
-            sys.stdout.flush()
+        print_verdicts((spec, probe(spec)) for spec in candidates(family))
     return 0
 
 

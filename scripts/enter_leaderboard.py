@@ -22,6 +22,7 @@ from scripts import leaderboard
 from scripts.publish_results import refresh
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError, VelodromeError
+from velodrome.foundation.files import atomic_write_json
 from velodrome.foundation.text import plural
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.compact import compact
@@ -55,7 +56,8 @@ def problems(store: Store, field: Store, name: str) -> Iterator[str]:
         yield f"{plural(missing, 'shard')} are missing: run the same race again"
     for shard in field.shards():
         there = store.record(shard.id)
-        if there is None or not there.table().equals(shard.table()):
+        # pandas, because to Arrow NaN is not NaN.
+        if there is None or not there.table().to_pandas().equals(shard.table().to_pandas()):
             yield f"the field's shard {shard.id} is missing or has other losses"
     if ".py:" in name:
         yield f"{name} is a file of yours: put the optimizer into optimizers/, and race it again"
@@ -101,10 +103,12 @@ def add(store: Store, directory: Path, name: str) -> None:
     for record in store.shards():
         if record.optimizer.name == name:
             shutil.copy2(record.path, directory / "shards")
-    for path in (store.directory / "timings").glob("*.json"):
-        if any(cell.id in path.name for cell in store.cells() if cell.name == name):
+    timings = store.timings
+    for cell in store.cells():
+        if cell.name == name and cell.id in timings:
             (directory / "timings").mkdir(exist_ok=True)
-            shutil.copy2(path, directory / "timings")
+            record = dict(timings[cell.id])
+            atomic_write_json(directory / "timings" / f"{cell.id}.json", record)
     names = [str(known) for known in field.suite.get("optimizers", ())]
     suite = Suite.from_json(dict(field.suite))
     grids = {**suite.protocol.grids, **Suite.from_json(dict(store.suite)).protocol.grids}

@@ -11,9 +11,9 @@ from velodrome.results.report.sentences import (
     count_lines,
     definition_lines,
     meta_training_lines,
-    verdict_lines,
 )
 from velodrome.results.report.tables import headline_table, markdown_table
+from velodrome.results.report.verdict import verdict_lines
 
 
 def write_headline(data: ReportData, directory: Path) -> tuple[Path, Path]:

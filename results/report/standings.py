@@ -8,8 +8,8 @@ from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import Headline
 from velodrome.results.analyses.verdict import ranked
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.sentences import rate_text, significance_text
 from velodrome.results.report.tables import TextTable, share_text
+from velodrome.results.report.verdict import rate_text, significance_text
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 

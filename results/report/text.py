@@ -15,7 +15,6 @@ from velodrome.results.report.sentences import (
     definition_lines,
     problem_lines,
     published_line,
-    verdict_lines,
 )
 from velodrome.results.report.tables import (
     TextTable,
@@ -26,6 +25,7 @@ from velodrome.results.report.tables import (
     published_comparison,
     task_table,
 )
+from velodrome.results.report.verdict import verdict_lines
 
 _STYLES = {
     "ok": "green", "censored": "green", "saturated": "yellow", "no progress": "yellow",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from velodrome.results.store.plan import Hyperparameters
 
 ROUNDS = 6
-"""So many times a search adds rates, at most."""
+"""The most rounds in which a search adds rates."""
 CLOSE = 1.05
 """Between rates whose quotient is no larger than this there is nothing to be found."""
 
@@ -104,9 +104,7 @@ def _rate(point: Hyperparameters) -> float:
 def note_of(state: str, label: str) -> str:
     """Say what is not as it should be; empty if a search has found its rate, or there was none."""
     if state == "edge":
-        return f"the best rate of {label} is at an edge, also after {ROUNDS} rounds of refining"
+        return f"the best rate of {label} is still at an edge where refining ended"
     if state == "limit":
-        return (
-            f"the best rate of {label} was still getting better after {ROUNDS} rounds of refining"
-        )
+        return f"the best rate of {label} was still getting better where refining ended"
     return ""

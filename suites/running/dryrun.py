@@ -11,6 +11,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import CellOverview, shard_seconds
 from velodrome.suites.planning.plan import missing_data
 from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.staging import in_stages
 from velodrome.taskgen.budget import DeviceProfile
 from velodrome.taskgen.data.published.recipes import how_to_get
 
@@ -108,8 +109,7 @@ def describe_store(store: Store, protocol: Protocol) -> str:
     runs = len({(shard.cell, lane.run) for shard in left for lane in shard.lanes})
     longer = sum(len(shard.lanes) for shard in left if shard.start)
     seconds = sum(shard_seconds(store.plan, shard, protocol) for shard in left)
-    candidates = any(cell.optimizer.name != protocol.baseline for cell in store.plan.cells)
-    staged = (store.baseline_mode.staged and candidates) or protocol.refine is not None
+    staged = in_stages(store.plan, protocol, store.baseline_mode) or protocol.refine is not None
     stage = " for the next stage" if staged and left else ""
     return (
         f"{store.directory} has {asked - runs:,} of {plural(asked, 'run')}; to train: "

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from velodrome.foundation.errors import SpecError, StoreError
 from velodrome.foundation.files import exclusive_directory, resolved
+from velodrome.foundation.text import plural
 from velodrome.optimizers.registry import optimizers
 from velodrome.results.report.standings import race_lines, standings_table
 from velodrome.results.report.tables import TextTable
 from velodrome.results.report.write import ReportFiles, report
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.suite import Suite
@@ -69,15 +71,16 @@ def race(
       grid: Other hyperparameters of this optimizer to sweep, each with its values.
       workers: Worker processes; see `velodrome.run`.
       timing: Whether to time a step of it and of the baseline, in turns.
-      rerun_changed: Whether to race anew an optimizer whose code has changed since.
+      rerun_changed: Whether to race again an optimizer whose code has changed.
       progress: See `velodrome.run`.
 
     Raises:
       SpecError: The optimizer is the baseline that all are measured by.
-      StoreError: There is no field for this suite, or ``out`` has something else.
+      StoreError: There is no field for this suite; or it is of another one, not complete, or of
+        code or data that have changed since, so that others than the optimizer would be trained.
       VelodromeError: See `velodrome.run`.
     """
-    there = Store.open(_field(suite, field), read_only=True)
+    there = _field(suite, field)
     chosen = Suite.from_json(dict(there.suite))  # with the grids of those who have entered
     rivals = [str(name) for name in there.suite.get("optimizers", ())]
     if optimizer == chosen.protocol.baseline:
@@ -106,15 +109,27 @@ def race(
     return RaceResult(place, label, standings, tuple(race_lines(files.data, label)), files, done)
 
 
-def _field(suite: str, field: str | os.PathLike[str] | None) -> Path:
-    if field is not None:
-        return resolved(field)
-    if not Store.exists(PUBLISHED / suite):
+def _field(suite: str, field: str | os.PathLike[str] | None) -> Store:
+    how = f"velodrome run {suite} --out FIELD --baseline exhaustive"
+    if field is None and not Store.exists(PUBLISHED / suite):
         raise StoreError(
             f"no stored field comes with the suite {suite}: give a store of your own with its "
-            f"baseline (velodrome run {suite} --out FIELD --baseline exhaustive), as --field FIELD"
+            f"baseline ({how}), as --field FIELD"
         )
-    return PUBLISHED / suite
+    store = Store.open(PUBLISHED / suite if field is None else resolved(field), read_only=True)
+    found = store.manifest["suite"].get("name")
+    missing = sum(not store.has_shard(shard.id) for shard in store.plan.shards)
+    planned = make_plan(Suite.from_json(dict(store.suite))).cells
+    changed = {cell.id for cell in planned} - {cell.id for cell in store.plan.cells}
+    if found != suite:
+        problem = f"is of the suite {found}, not of {suite}"
+    elif missing:
+        problem = f"lacks {plural(missing, 'shard')}"
+    elif changed:
+        problem = "has results of optimizers, families or data that are others now"
+    else:
+        return store
+    raise StoreError(f"the field {store.directory} {problem}. Make it again: {how}")
 
 
 def _begin(place: Path, field: Store) -> None:

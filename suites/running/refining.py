@@ -1,7 +1,7 @@
 """More learning rates around the best ones: which points a question has, from what the store has.
 
-Like the stages of a baseline it is a pure function of the store: whoever has finished a round can
-put up the next one, and what else there is makes no difference.
+They follow from the question and its curves alone, as the stages of a baseline do. So a run that
+was stopped goes on, and what else the store has makes no difference.
 """
 
 from __future__ import annotations

@@ -241,9 +241,10 @@ def run(
         choice.run(remote or choice.local(loaded, jobs), loaded, store, jobs, display)
 
     def more_jobs() -> list[Job]:
-        with exclusive_directory(out, patience=_PATIENCE):
-            store.take_plan(next_plan(store, loaded))
-        return part_of(jobs_left(store, chosen, memory, timing=timing)[0], shard)
+        if in_rounds:
+            with exclusive_directory(out, patience=_PATIENCE):
+                store.take_plan(next_plan(store, loaded))
+        return jobs_left(store, chosen, memory, timing=timing)[0]
 
     jobs = part_of(jobs, shard)
     tried = list(jobs)
@@ -251,13 +252,18 @@ def run(
         _work(work, jobs, store, display)
         while in_rounds and jobs:
             known = {job.name for job in tried}
-            jobs = [job for job in more_jobs() if job.name not in known]
+            jobs = [job for job in part_of(more_jobs(), shard) if job.name not in known]
             tried += jobs
             _work(work, jobs, store, display)
     mine = [job.id for job in tried if job.kind == SHARD]
     lost = {name for name in mine if not store.has_shard(name)}
     done, missing = len(mine) - len(lost), len(lost)
     failed = {name: record for name, record in store.failures.items() if name in lost}
+    if shard is not None and (others := len(more_jobs()) - missing):
+        display.say(
+            f"Part {shard} is done. {plural(others, 'job')} are left to other parts, or to all "
+            "parts when they are started again."
+        )
     seconds = time.monotonic() - began
     for line in describe_searches(store.plan):
         display.say(line)

@@ -1,4 +1,4 @@
-"""Score one point of an optimizer's hyperparameters by a number, for whoever searches them."""
+"""One number for one point of an optimizer's hyperparameters: what a search maximizes."""
 
 from __future__ import annotations
 

@@ -21,10 +21,15 @@ from velodrome.suites.running.refining import refined
 from velodrome.suites.running.store_setup import extended
 
 
+def in_stages(plan: Plan, protocol: Protocol, mode: BaselineMode) -> bool:
+    """Return whether the baseline is run in stages: without a candidate nothing ends one."""
+    candidates = any(cell.optimizer.name != protocol.baseline for cell in plan.cells)
+    return mode.staged and candidates
+
+
 def first_targets(plan: Plan, protocol: Protocol, mode: BaselineMode) -> dict[str, Targets] | None:
     """Return how far the runs of a new store go first: None, wholly, without stages."""
-    candidates = any(cell.optimizer.name != protocol.baseline for cell in plan.cells)
-    if not mode.staged or not candidates:
+    if not in_stages(plan, protocol, mode):
         return None
     budget = protocol.horizon(protocol.baseline)
     first, *_ = stage_ends(protocol.steps, budget, every=protocol.heldout_every)

@@ -40,7 +40,7 @@ def race(
     """Race an optimizer against tuned Adam and other optimizers, whose runs are stored already.
 
     Only the optimizer's own runs are trained: on the suite `sprint`, twelve small tasks for 1,000
-    steps with three seeds and eight learning rates, that is a few minutes on two cores. Prints its
+    steps with three seeds and eight learning rates, about six minutes on two cores. Prints its
     place in the field, its speedup over tuned Adam in steps and in seconds, how likely it beats
     each rival, which rate to use, and where it fails; and draws the report. You can interrupt it at
     any time: the same command resumes it.

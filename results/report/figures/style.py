@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -71,9 +72,13 @@ def series_styles(
 
 
 def _style(place: int) -> SeriesStyle:
-    """Return one of 64 styles: of those with one colour no two have the same marker."""
+    """Return a style: beyond the palette its colours come again, lighter or darker."""
     around, color = divmod(place, len(PALETTE))
-    return SeriesStyle(PALETTE[color], MARKERS[(color + 3 * around) % len(MARKERS)])
+    shade = PALETTE[color]
+    if around:
+        red, green, blue = (0.55 * part + 0.45 * (around % 2) for part in to_rgb(shade))
+        shade = to_hex((red, green, blue))
+    return SeriesStyle(shade, MARKERS[(color + 3 * around) % len(MARKERS)])
 
 
 def slots(count: int, width: float = 0.8) -> np.ndarray:

@@ -24,7 +24,7 @@ from velodrome.results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP
 from velodrome.results.report.page.contents import headlines, notes, tables
 from velodrome.results.report.page.tables import PageTable, readable
 from velodrome.results.report.page.tasks import STATUS_MEANING, columns, task_parts, task_rows
-from velodrome.results.report.sentences import verdict_lines
+from velodrome.results.report.verdict import verdict_lines
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("vendor/sortable.min.js", "page.js")

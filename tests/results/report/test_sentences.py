@@ -20,10 +20,10 @@ from velodrome.results.report.sentences import (
     count_lines,
     definition_lines,
     problem_lines,
-    verdict_lines,
 )
 from velodrome.results.report.tables import headline_table
 from velodrome.results.report.text import markdown
+from velodrome.results.report.verdict import verdict_lines
 from velodrome.results.store.store import Store
 
 RATES = (1e-3, 3e-3)

@@ -19,9 +19,10 @@ from velodrome.results.report.data import ReportData, collect
 from velodrome.results.report.figures import sensitivity
 from velodrome.results.report.page.build import build_page
 from velodrome.results.report.page.contents import notes, tables
-from velodrome.results.report.sentences import definition_lines, problem_lines, verdict_lines
+from velodrome.results.report.sentences import definition_lines, problem_lines
 from velodrome.results.report.tables import task_table
 from velodrome.results.report.text import markdown
+from velodrome.results.report.verdict import verdict_lines
 from velodrome.results.speedup.stats import Aggregate, Interval
 from velodrome.results.store.store import Store
 

@@ -44,7 +44,7 @@ def test_a_steep_parabola_takes_more_rounds_and_a_flat_one_stops_at_once():
     assert min(abs(float(str(rate)) / 2.3e-3 - 1) for rate in rates(steep)) < 0.05
     far = looked_up(parabola(2.3e-6, curvature=1e4))
     assert far.state == "limit" and len(far.added) == 3 + 2 * 3
-    assert "Adam was still getting better after 6 rounds" in note_of("limit", "Adam")
+    assert "Adam was still getting better where refining ended" in note_of("limit", "Adam")
 
 
 def test_rates_that_are_close_are_close_enough():
@@ -65,7 +65,7 @@ def test_an_edge_that_never_ends_is_said_to_be_one():
     assert found.state == "edge" and len(found.added) == ROUNDS
     assert rates(found)[-1] == 1e5
     assert note_of("edge", "Adam") == (
-        "the best rate of Adam is at an edge, also after 6 rounds of refining"
+        "the best rate of Adam is still at an edge where refining ended"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def test_only_its_own_runs_are_trained(field: Path, tmp_path: Path):
     assert go(field, tmp_path).run.done == 0
 
 
+@pytest.mark.long
 def test_a_grid_is_its_own(field: Path, tmp_path: Path):
     found = go(field, tmp_path, learning_rates=[1e-3], grid={"weight_decay": [0.0, 0.1]})
     assert found.run.done > 0
@@ -69,6 +71,12 @@ def test_what_cannot_race_is_refused(field: Path, tmp_path: Path):
         go(field, tmp_path, "adam")
     with pytest.raises(StoreError, match="no stored field comes with the suite smoke"):
         race("lion", tmp_path, suite="smoke")
+    with pytest.raises(StoreError, match="is of the suite smoke, not of demo. Make it again"):
+        race("lion", tmp_path, suite="demo", field=field)
+    less = shutil.copytree(field, tmp_path / "less")
+    next((less / "shards").iterdir()).unlink()
+    with pytest.raises(StoreError, match="lacks 1 shard. Make it again: velodrome run smoke"):
+        go(less, tmp_path)
 
 
 def test_a_copy_of_the_field_that_was_interrupted_is_made_again(field: Path, tmp_path: Path):

@@ -72,11 +72,11 @@ def series_styles(
 
 
 def _style(place: int) -> SeriesStyle:
-    """Return a style: beyond the palette its colours come again, lighter or darker."""
+    """Return a style: beyond the palette its colours come again, darker, and then lighter."""
     around, color = divmod(place, len(PALETTE))
     shade = PALETTE[color]
     if around:
-        red, green, blue = (0.55 * part + 0.45 * (around % 2) for part in to_rgb(shade))
+        red, green, blue = (0.55 * part + 0.45 * (1 - around % 2) for part in to_rgb(shade))
         shade = to_hex((red, green, blue))
     return SeriesStyle(shade, MARKERS[(color + 3 * around) % len(MARKERS)])
 

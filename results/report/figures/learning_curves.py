@@ -115,11 +115,15 @@ def draw(curves: pd.DataFrame, summary: pd.DataFrame, context: Context) -> Figur
         index, name = tasks[place]
         mine, info = curves.loc[curves["index"] == index], summary.loc[summary["index"] == index]
         _panel(axes, mine, info, styles, title=str(name))
-        axes.tick_params(labelbottom=place + columns >= len(tasks))
         if place // columns == rows - 1:
             axes.set_xlabel("step", labelpad=1)
         if place % columns == 0:
             axes.set_ylabel("train loss", labelpad=1)
+    drawn = list(grid.flat)[: len(tasks)]
+    # One scale is read at the lowest row; where sweeps stop at other steps each panel has its own.
+    same = len({axes.get_xlim() for axes in drawn}) == 1
+    for place, axes in enumerate(drawn):
+        axes.tick_params(labelbottom=not same or place + columns >= len(tasks))
     names = short_labels(context.labels)
     published = Line2D([], [], label=f"published {context.baseline}", **_LINES["published"])
     handles = [

@@ -13,6 +13,7 @@ from synthetic import RATES, Candidate, make
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.context import data_text, times
 from velodrome.results.report.data import collect
+from velodrome.results.report.figures import learning_curves
 from velodrome.results.report.figures.contents import SECTIONS, plots
 from velodrome.results.report.figures.drawing import arrange
 from velodrome.results.report.figures.style import (
@@ -63,6 +64,20 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):
                 everything_is_inside(figure, plot.name)
                 names.append(plot.name)
     assert len(names) == len(set(names)) == 14 - (tasks < 5)  # few tasks have no headline figure
+
+
+def test_steps_are_read_at_each_panel_whose_sweep_stopped_elsewhere(tmp_path: Path):
+    make(tmp_path, [Candidate("velo", [1.0] * 5)], rates=RATES[6:13:2])
+    data = collect(Store.open(tmp_path))
+    end = data.curves["step"].max()
+    stopped = data.curves.loc[(data.curves["index"] > 0) | (data.curves["step"] <= end / 2)]
+    for curves, labelled in ((data.curves, 4), (stopped, 5)):
+        figure = learning_curves.draw(curves, data.summary, data.context)
+        figure.draw_without_rendering()
+        panels = [axes for axes in figure.axes if axes.axison]
+        shown = [axes.xaxis.get_major_ticks()[0].label1.get_visible() for axes in panels]
+        assert len(panels) == 5 and sum(shown) == labelled
+        assert all(shown) or len({axes.get_xlim() for axes in panels}) == 1
 
 
 def everything_is_inside(figure: Figure, name: str):

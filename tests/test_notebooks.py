@@ -145,6 +145,13 @@ def test_speedup_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert shown_again == shown
     assert not (elsewhere / "runs").exists()
     pd.testing.assert_frame_equal(again["results"].summary, names["results"].summary)
+    # A store whose sweep stopped has no strict speedup.
+    store = tmp_path / "decided"
+    velodrome.run(names["suite"], store, timing=False, workers=0, progress="silent")
+    monkeypatch.setenv("VELODROME_STORE", str(store))
+    decided, _ = run_notebook("speedup_plots", elsewhere, monkeypatch)
+    assert "default" in decided["names"]
+    assert "strict" not in decided["names"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

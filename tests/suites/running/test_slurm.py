@@ -71,7 +71,14 @@ def test_preempted_workers_are_queued_again_and_change_no_bit(tmp_path: Path, mo
     pytest.importorskip("submitit", reason="needs submitit: pip install submitit")
     monkeypatch.setattr(slurm, "_LOOK_SECONDS", 0.5)
     suite = load_suite("smoke").override(steps=2000, seeds=1, learning_rates=[1e-3])
-    run(suite, tmp_path / "inline", workers=0, timing=False, progress="silent")
+    run(
+        suite,
+        tmp_path / "inline",
+        baseline="exhaustive",  # one stage, as below
+        workers=0,
+        timing=False,
+        progress="silent",
+    )
     out, loaded = tmp_path / "slurm", LoadedSuite.of(suite)
     store, _ = open_store(loaded, out, make_plan(loaded))
     jobs, _ = jobs_left(store, suite, {}, timing=False)

@@ -170,7 +170,7 @@ def random_batch(spec: TaskSpec, *, seed: int = 0) -> dict[str, np.ndarray]:
         if shape.dtype == jnp.float32:
             batch[name] = generator.random(shape.shape, np.float32)
         else:
-            classes = info.num_classes if info.kind == "image" else info.vocab_size
+            classes = info.vocab_size if info.kind == "text" else info.num_classes
             batch[name] = generator.integers(1, classes, shape.shape, np.int32)
     return batch
 

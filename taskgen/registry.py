@@ -45,6 +45,7 @@ for _name, _home in {
     "cnn": "cnn:family",
     "rnn": "rnn:family",
     "transformer": "transformer:family",
+    "tabular_mlp": "tabular_mlp:family",
     "autoencoder": "autoencoder:family",
     "resnet": "resnet:family",
     "vit": "vit:family",

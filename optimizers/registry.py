@@ -9,6 +9,7 @@ from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.place import portable
 from velodrome.foundation.registry import Registry
 from velodrome.optimizers import from_path, horizon, learned
+from velodrome.optimizers.nadamw_list import optimizer as nadamw_list
 from velodrome.optimizers.spec import OptimizerSpec
 
 Resolve = Callable[[str], OptimizerSpec]
@@ -29,6 +30,7 @@ _PREFIXES: dict[str, Callable[[str, Resolve], OptimizerSpec]] = {
     _COSINE: _with_cosine,
     horizon.PREFIX: horizon.from_name,
     learned.PREFIX: learned.from_name,
+    nadamw_list.PREFIX: nadamw_list.from_name,
 }
 
 
@@ -48,7 +50,8 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     (``"optax:lion"``, ``"mypackage.module:factory"``, ``"path/to/file.py:factory"``), or
     ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights. ``"horizon:FACTOR:NAME"``
     declares FACTOR times the run's steps to any of these, and ``"cosine:NAME"`` is one whose rate
-    warms up and falls to 0 over the run.
+    warms up and falls to 0 over the run. ``"nadamw_list:K"`` is NAdamW with the first K trials of a
+    published list.
     """
 
     def __init__(self) -> None:
@@ -116,4 +119,5 @@ for _name in (
 ):
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned:velo_tiny")
+optimizers.register_lazy("nadamw_list:10", "velodrome.optimizers.nadamw_list.optimizer:first_ten")
 optimizers.complete()

@@ -14,7 +14,7 @@ from velodrome.foundation.files import resolved
 from velodrome.taskgen.data.arrays import hash_arrays
 from velodrome.taskgen.data.info import Dataset
 from velodrome.taskgen.data.own import names
-from velodrome.taskgen.data.own.contents import Contents, Options
+from velodrome.taskgen.data.own.contents import HUB, Contents, Options
 from velodrome.taskgen.data.own.record import (
     Reading,
     read_record,
@@ -79,7 +79,7 @@ def add(name: str, path: str | Path, options: Options, *, replace: bool) -> Adde
     """Do what :func:`add_data` does, and return more about it."""
     from velodrome.taskgen.data.own.read import read  # noqa: PLC0415 - imports pyarrow and pillow
 
-    where = str(path) if str(path).startswith(names.HUB) else str(resolved(path))
+    where = str(path) if str(path).startswith(HUB) else str(resolved(path))
     names.check_name(name)
     _check_free(name, where, replace)
     source, stamp = _state(where)
@@ -108,7 +108,7 @@ def named(data: str) -> Added | str:
     """
     if data in datasets:
         return data
-    if data.startswith(names.HUB) or resolved(data).exists():
+    if data.startswith(HUB) or resolved(data).exists():
         return add(names.name_of(data), data, Options(), replace=False)
     if "/" in data or "." in data:
         raise DataError(f"there is no file or folder {data}.")
@@ -174,7 +174,7 @@ def _check_same(name: str, path: str, before: Reading, now: Reading) -> None:
 
 
 def _state(path: str) -> tuple[str, str]:
-    if path.startswith(names.HUB) or not Path(path).exists():
+    if path.startswith(HUB) or not Path(path).exists():
         return "", ""
     return source_hash(Path(path)), stamp_of(Path(path))
 

@@ -11,6 +11,9 @@ from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.order import permutation
 
+HUB = "hf:"
+"""How the addresses of data sets at Hugging Face begin."""
+
 FEWEST = 10
 """Examples that a data set must have."""
 

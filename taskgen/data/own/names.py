@@ -15,6 +15,7 @@ from velodrome.foundation.files import atomic_write_json, cache_dir
 from velodrome.foundation.typed import parse_json, read_as
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import Dataset
+from velodrome.taskgen.data.own.contents import HUB
 from velodrome.taskgen.data.own.record import (
     Reading,
     read_record,
@@ -23,9 +24,6 @@ from velodrome.taskgen.data.own.record import (
     stamp_of,
 )
 from velodrome.taskgen.data.stored import cached_dataset
-
-#: How addresses of data sets at Hugging Face begin.
-HUB = "hf:"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -27,7 +27,7 @@ def read_npz(path: Path) -> Contents:
       DataError: The file is damaged, or its arrays are not those of a data set.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"{path.name} holds one array; save two with numpy.savez(x=, y=).")
             found = list(file.files)

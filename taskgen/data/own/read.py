@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.own.contents import Contents, Options
+from velodrome.taskgen.data.own.contents import HUB, Contents, Options
 from velodrome.taskgen.data.own.hub import read_hub
 from velodrome.taskgen.data.own.imagefolder import read_folder
-from velodrome.taskgen.data.own.names import HUB
 from velodrome.taskgen.data.own.npzfile import read_npz
 from velodrome.taskgen.data.own.tablefile import read_csv
 from velodrome.taskgen.data.own.textfile import read_text

@@ -12,7 +12,7 @@ from velodrome.foundation.errors import DataError, SpecError, WriteError
 from velodrome.foundation.files import atomic_write_json, cache_dir, sha256_file
 from velodrome.foundation.typed import parse_json, read_as
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.own.contents import Options
+from velodrome.taskgen.data.own.contents import HUB, Options
 from velodrome.taskgen.data.own.imagefiles import image_files
 
 SCHEMA = 1
@@ -78,7 +78,8 @@ def record_paths(path: str) -> tuple[Path, Path]:
     digest = hashlib.sha256(path.encode()).hexdigest()[:32]
     elsewhere = cache_dir() / "data" / "records" / f"{digest}.json"
     file = Path(path)
-    return (file.with_name(file.name + SUFFIX) if file.exists() else elsewhere), elsewhere
+    beside = file.with_name(file.name + SUFFIX)
+    return (elsewhere if path.startswith(HUB) else beside), elsewhere
 
 
 def record_path(path: str) -> Path:

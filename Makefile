@@ -14,7 +14,7 @@ HELDOUT ?= runs/heldout
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 REGENERATED ?= runs/fashion-mnist
 
-.PHONY: demo test test-all install lint bench conformance heldout regenerate-fashion-mnist clean
+.PHONY: demo test test-all install lint docs bench conformance heldout regenerate-fashion-mnist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
@@ -35,11 +35,15 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python scripts/check_imports.py
 
+# The site, in site/. A link that leads nowhere is an error.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
 
 conformance: $(VENV)/.installed-dev
-	$(BIN)/python tests/suites/conformance.py docs/conformance.md
+	$(BIN)/python tests/suites/conformance.py docs/reference/conformance.md
 
 heldout: $(VENV)/.installed
 	$(BIN)/velodrome run heldout-40 --out $(HELDOUT)/40 --optimizers adam,$(WEIGHTS)
@@ -65,7 +69,7 @@ regenerate-fashion-mnist: $(VENV)/.installed
 	$(BIN)/python scripts/fashion_mnist.py $(REGENERATED)/*
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }

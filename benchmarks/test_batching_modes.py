@@ -1,7 +1,7 @@
 """Measure batching: ``pytest benchmarks/test_batching_modes.py --benchmark-enable -s``.
 
-The batching rule rests on these numbers (docs/running.md): the ways to train lanes in one thread,
-in CPU time, which is steady on a machine that others use.
+The batching rule rests on these numbers (docs/explanation/batching.md): the ways to train lanes in
+one thread, in CPU time, which is steady on a machine that others use.
 """
 
 from __future__ import annotations

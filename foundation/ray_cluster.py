@@ -43,5 +43,8 @@ def join_ray(what: str, *, address: str | None = None) -> tuple[Any, bool]:
                     runtime_env=environment,
                 )
         except ConnectionError as error:
-            raise VelodromeError(f"{what}: no Ray cluster answers at {address}: {error}") from error
+            raise VelodromeError(
+                f"{what}: no Ray cluster answers at {address}: {error}. If one runs there, it may "
+                "ask for a token: set RAY_AUTH_MODE=token."
+            ) from error
     return ray, True

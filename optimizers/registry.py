@@ -11,6 +11,7 @@ from velodrome.foundation.registry import Registry
 from velodrome.optimizers import from_path, horizon
 from velodrome.optimizers.learned import names as learned
 from velodrome.optimizers.learned.weights.published import PUBLISHED
+from velodrome.optimizers.nadamw_list import optimizer as nadamw_list
 from velodrome.optimizers.spec import OptimizerSpec
 
 Resolve = Callable[[str], OptimizerSpec]
@@ -31,6 +32,7 @@ _PREFIXES: dict[str, Callable[[str, Resolve], OptimizerSpec]] = {
     _COSINE: _with_cosine,
     horizon.PREFIX: horizon.from_name,
     **dict.fromkeys(learned.PREFIXES, learned.from_name),
+    nadamw_list.PREFIX: nadamw_list.from_name,
 }
 
 
@@ -52,7 +54,8 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     optimizers have the weights that their authors published, once they are fetched, or others, as
     in ``"celo:PATH"``. ``"horizon:FACTOR:NAME"``
     declares FACTOR times the run's steps to any of these, and ``"cosine:NAME"`` is one whose rate
-    warms up and falls to 0 over the run.
+    warms up and falls to 0 over the run. ``"nadamw_list:K"`` is NAdamW with the first K trials of a
+    published list.
     """
 
     def __init__(self) -> None:
@@ -120,6 +123,7 @@ for _name in (
 ):
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned.names:velo_tiny")
+optimizers.register_lazy("nadamw_list:10", "velodrome.optimizers.nadamw_list.optimizer:first_ten")
 for _name in PUBLISHED:
     optimizers.register_lazy(_name, f"velodrome.optimizers.learned.specs:{_name.replace('-', '_')}")
 optimizers.complete()

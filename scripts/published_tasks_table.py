@@ -1,8 +1,8 @@
 """Write the table of the published tasks into its document.
 
 ``python scripts/published_tasks_table.py`` rewrites the text between two marks in
-``docs/velodrome-83.md``; a test makes it again and compares. Nothing is measured: sizes, costs and
-times are predictions from the specs.
+``docs/reference/published-costs.md``; a test makes it again and compares. Nothing is measured:
+sizes, costs and times are predictions from the specs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from velodrome.taskgen.spec import TaskSpec
 BEGIN = "<!-- begin: python scripts/published_tasks_table.py -->"
 END = "<!-- end -->"
 
+DOCUMENT = Path("docs/reference/published-costs.md")
 DEVICE = "v100"
 HOURS = 1.0
 
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python scripts/published_tasks_table.py", description=__doc__
     )
-    parser.add_argument("document", type=Path, nargs="?", default=Path("docs/velodrome-83.md"))
+    parser.add_argument("document", type=Path, nargs="?", default=DOCUMENT)
     document: Path = parser.parse_args(arguments).document
     atomic_write_text(document, with_tables(document.read_text(encoding="utf-8")))
     return 0

@@ -1,4 +1,4 @@
-"""The diagrams in docs/architecture.md are those of the code."""
+"""The diagrams in docs/explanation/architecture.md are those of the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from scripts.check_imports import FOLDERS, lay_out
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs" / "architecture.md").read_text()
+TEXT = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 THE_REPOSITORY = "the repository"
 
 Arrows = set[tuple[str, str]]

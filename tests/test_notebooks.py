@@ -187,8 +187,8 @@ def test_notebooks_use_public_names_alone(path: Path):
 
 
 def test_the_documented_notebooks_are_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    text = (ROOT / "docs" / "notebooks.md").read_text()
-    documented = re.findall(r"\]\(\.\./notebooks/(\w+)\.py\)", text)
+    text = (ROOT / "docs" / "tutorials" / "notebooks.md").read_text()
+    documented = re.findall(r"\]\(\.\./\.\./notebooks/(\w+)\.py\)", text)
     assert sorted(documented) == [path.stem for path in NOTEBOOKS]
     (command,) = re.findall(r"^\$ (jupytext .*)$", text, re.MULTILINE)
     (tmp_path / "notebooks").mkdir()

@@ -1,4 +1,4 @@
-"""What the JSON of a store's files says, as JSON Schema; see `docs/store.md`."""
+"""What the JSON of a store's files says, as JSON Schema; see `docs/reference/store.md`."""
 
 from __future__ import annotations
 

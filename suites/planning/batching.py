@@ -1,4 +1,7 @@
-"""The rule that groups the lanes of a cell into shards; docs/running.md has its measurements."""
+"""The rule that groups the lanes of a cell into shards.
+
+docs/explanation/batching.md has its measurements.
+"""
 
 from __future__ import annotations
 

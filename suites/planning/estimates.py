@@ -15,8 +15,8 @@ from velodrome.taskgen.budget import DeviceProfile
 ROW_BYTES = 4.5
 
 #: What seconds are predicted for where no device is named. The core: fitted to the times of 15
-#: tasks in one thread that docs/running.md lists, which it meets within a factor of 1.8. The GPU:
-#: round guesses.
+#: tasks in one thread that docs/explanation/batching.md lists, which it meets within a factor of
+#: 1.8. The GPU: round guesses.
 _CORE = DeviceProfile(
     name="core",
     device="a core of a server",

@@ -4,7 +4,7 @@ The paper (Metz et al. 2022, arXiv 2211.09760) evaluates on "VeLOdrome", 83 task
 list. The code registers 132 fixed tasks today, of which 125 have published curves; it had exactly
 83 at its commit 726f588 of 26 April 2022, and we take those for the 83. That choice is ours: we
 are about 60% sure that it is the paper's, and about 85% that it has at least 70 tasks in common
-with it (``docs/velodrome-83.md``).
+with it (``docs/reference/velodrome-83.md``).
 """
 
 from __future__ import annotations

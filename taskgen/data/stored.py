@@ -115,7 +115,7 @@ def package_file(module: str, path: str, *, distribution: str) -> Path:
             return file
     raise DataError(
         f"{distribution} {installed_version(distribution)} has no file {module}/{path}, which "
-        "built-in data are read from; install the version named in docs/data.md."
+        "built-in data are read from; install the version named in docs/reference/built-in-data.md."
     )
 
 

@@ -21,7 +21,7 @@ CURVES = ROOT / "results" / "published" / "fashion-mnist.csv"
 
 
 def test_the_documented_table_is_that_of_the_curves():
-    text = (ROOT / "docs" / "velodrome-83.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "published-runs.md").read_text(encoding="utf-8")
     assert fashion_mnist.table(pd.read_csv(CURVES)) in text
 
 

@@ -1,6 +1,7 @@
 """How our published tasks compare with the facts of the original ones.
 
-``python tests/suites/conformance.py docs/conformance.md`` checks all tasks and writes the table. It
+``python tests/suites/conformance.py docs/reference/conformance.md`` checks all tasks and writes the
+table. It
 takes about an hour; what it has found is kept beside the page until that is written, so that the
 same command resumes after an interruption.
 """

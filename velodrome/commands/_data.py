@@ -131,7 +131,7 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
     if recipe.by_hand:
         yield "by hand", recipe.by_hand
     if recipe.vocabulary:
-        yield "vocabulary", "sentencepiece.model of cc_all.32000, see docs/data.md"
+        yield "vocabulary", "sentencepiece.model of cc_all.32000, see docs/how-to/prepare-data.md"
 
 
 def _record_pairs(name: str) -> Iterator[tuple[str, object]]:

@@ -1,7 +1,7 @@
 """Run shards in worker processes: one for each core, each computing with one thread.
 
 Measured on small tasks, two processes of one thread train about twice as many lanes a second as
-one process of two threads (docs/running.md): a step of such a task is too short to share.
+one process of two threads (docs/how-to/machines.md): a step of such a task is too short to share.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ INFO = DatasetInfo(
     kind="image",
     licence=(
         "scikit-image is BSD-3-Clause; for most of the photographs its skimage/data/_fetchers.py "
-        "states CC0, the public domain or no known restrictions, see docs/data.md"
+        "states CC0, the public domain or no known restrictions: docs/reference/built-in-data.md"
     ),
     origin="photographs in scikit-image, cut into crops",
     provenance="built-in",

@@ -173,7 +173,7 @@ def _encoder(info: DatasetInfo, vocabulary: Path | None) -> tuple[Encode | None,
         if vocabulary is None:
             raise DataError(
                 f"{info.name} needs the vocabulary of T5: give its sentencepiece.model with "
-                "--vocabulary FILE. docs/data.md says where to get it."
+                "--vocabulary FILE. docs/how-to/prepare-data.md says where to get it."
             )
         return load_pieces(resolved(vocabulary))
     if vocabulary is not None:

@@ -67,8 +67,8 @@ _IMAGENET = Recipe(
     layout="imagenet",
     by_hand=(
         "register at image-net.org, unpack ILSVRC2012 into train/WNID/*.JPEG and val/WNID/*.JPEG "
-        "(docs/data.md has the commands), and give that folder, or a TFDS data_dir with "
-        "imagenet2012, with --from"
+        "(docs/how-to/prepare-data.md has the commands), and give that folder, or a TFDS data_dir "
+        "with imagenet2012, with --from"
     ),
 )
 _LM1B = Recipe(

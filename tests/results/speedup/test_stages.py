@@ -89,7 +89,7 @@ def test_decided_gives_the_published_answers(task: int):
 
 @pytest.mark.long
 def test_decided_and_racing_on_all_of_heldout_40():
-    """56% and 22% of the steps, as docs/speedup.md says; and nothing differs."""
+    """56% and 22% of the steps, as docs/explanation/baseline.md says; and nothing differs."""
     both = open_stores([PUBLISHED / "heldout-40" / name for name in ("adam", "velo")])
     steps = np.array([check_decided(both, cells) for cells in tasks_of(both)])
     assert round(steps[:, 0].sum() / steps[:, 1].sum(), 2) == 0.56

@@ -15,7 +15,7 @@ from velodrome.suites.running.jobs import timing_seconds
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
-RUNNING = Path(__file__).parents[3] / "docs" / "running.md"
+BATCHING = Path(__file__).parents[3] / "docs" / "explanation" / "batching.md"
 
 # The tasks of that table which are no part of the demo.
 NAMED = {
@@ -36,7 +36,7 @@ NAMED = {
 
 def measured() -> dict[str, tuple[float, float]]:
     """MFLOP of a step, and its microseconds in one thread, of each task of the table."""
-    rows = re.findall(r"^\| ([^|]+) \| ([\d.]+) \| ([\d,]+) \|", RUNNING.read_text(), re.M)
+    rows = re.findall(r"^\| ([^|]+) \| ([\d.]+) \| ([\d,]+) \|", BATCHING.read_text(), re.M)
     return {name: (float(size), float(time.replace(",", ""))) for name, size, time in rows}
 
 

@@ -145,7 +145,7 @@ def test_initial_deviations_are_the_published_ones(name, deviations, key):
 
 
 def test_the_documented_table_is_what_the_command_makes():
-    text = (ROOT / "docs" / "velodrome-83.md").read_text()
+    text = (ROOT / "docs" / "reference" / "published-costs.md").read_text()
     assert with_tables(text) == text
     assert text.count("| yes, ") + text.count("| **no**") == len(published_tasks())
     with pytest.raises(DataError, match="needs the lines"):
@@ -153,7 +153,7 @@ def test_the_documented_table_is_what_the_command_makes():
 
 
 def test_the_page_of_conformance_has_no_failure_and_says_what_is_not_in_it():
-    text = (ROOT / "docs" / "conformance.md").read_text()
+    text = (ROOT / "docs" / "reference" / "conformance.md").read_text()
     _, _, absent = text.partition(conformance.UNCHECKED)
     absent = absent.partition("\n")[0]
     for name in published_tasks():

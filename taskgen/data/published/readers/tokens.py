@@ -53,7 +53,7 @@ def load_pieces(model: Path) -> tuple[Encode, dict[str, str]]:
         raise DataError(
             f"{model} is not the vocabulary of T5: it has {found[0]:,} pieces and the ids "
             f"{found[1:]} for padding, end and unknown, but cc_all.32000 has {PIECES:,} and "
-            "(0, 1, 2). docs/data.md says where to get it."
+            "(0, 1, 2). docs/how-to/prepare-data.md says where to get it."
         )
 
     def encode(text: bytes) -> np.ndarray:

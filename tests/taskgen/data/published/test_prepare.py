@@ -191,7 +191,7 @@ def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_tensorflow_datasets_has_the_classes_of_the_validation_images_of_imagenet():
-    """docs/data.md sorts the images by this file."""
+    """docs/how-to/prepare-data.md sorts the images by this file."""
     import tensorflow_datasets as tfds
 
     path = tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt")

@@ -64,6 +64,10 @@ def velo(
       SpecError: An argument is out of range; from ``update``, params or value are missing.
       UnknownNameError: No weights have that name.
       WeightsError: The weights cannot be read.
+
+    Examples:
+      >>> import optax
+      >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), velodrome.velo(num_steps=100))
     """
     return velo_from_theta(
         load_weights(weights),
@@ -88,6 +92,10 @@ def velo_from_theta(
 
     Raises:
       SpecError: An argument is out of range.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> optimizer = velodrome.velo_from_theta(weights, num_steps=100)
     """
     decays = isinstance(weight_decay, Tracer) or weight_decay != 0.0
     if not isinstance(weight_decay, Tracer) and not 0.0 <= weight_decay < math.inf:

@@ -150,6 +150,10 @@ def fetch_weights(
     Raises:
       UnknownNameError: Nothing of that name can be fetched.
       WeightsError: No network, or what came is not the official checkpoint.
+
+    Examples:
+      >>> path = velodrome.fetch_weights("velo")  # doctest: +SKIP
+      >>> velo = velodrome.velo(num_steps=100, weights="velo")  # doctest: +SKIP
     """
     if name != "velo":
         raise UnknownNameError("set of weights to fetch", name, ["velo"])

@@ -144,6 +144,18 @@ class WeightsError(VelodromeError):
     """
 
 
+class MissingWeightsError(WeightsError):
+    """Weights that have a name are not here yet.
+
+    Args:
+      advice: The command that fetches them.
+    """
+
+    def __init__(self, message: str, advice: str):
+        super().__init__(message)
+        self.advice = advice
+
+
 class StoreError(VelodromeError):
     """A result store cannot be opened, or would mix results that must not mix.
 

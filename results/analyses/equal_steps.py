@@ -37,10 +37,12 @@ class EqualSteps:
       loss_draws: ``losses`` under each draw of seeds, the rate chosen again.
       time_draws: ``times`` under each draw, the targets' rate chosen again too.
       initial: Seed-mean loss at step 0 of its best rate.
-      rate_losses: Seed-mean final loss of every rate, ascending in the rate.
+      rate_losses: Seed-mean final loss of every rate, ascending in the rate, or in the order of a
+        list of trials.
       rate_loss_draws: ``rate_losses`` under each draw.
       probability: Probability of each draw.
       paired: Whether it has the baseline's seeds, so that one draw of seeds serves both.
+      in_order: Whether the sweep is a list of trials in their order.
     """
 
     label: str
@@ -55,6 +57,7 @@ class EqualSteps:
     rate_loss_draws: Float[np.ndarray, "point draw"]
     probability: Float[np.ndarray, " draw"]
     paired: bool
+    in_order: bool = False
 
 
 def optimizers(tasks: Sequence[Sequence[EqualSteps]]) -> list[str]:
@@ -122,6 +125,7 @@ class _Drawn:
 
     def __init__(self, sweep: Sweep, smooth: Float[np.ndarray, "point seed eval"]) -> None:
         draws, self.probability = multisets(len(sweep.seeds))
+        self.in_order = sweep.in_order
         self.draws = np.concatenate([np.arange(len(sweep.seeds))[None], draws])
         self.smooth = smooth
         self.means = DrawnMeans(smooth, sweep.present, self.draws)
@@ -163,4 +167,5 @@ class _Drawn:
             rate_loss_draws=self.last[:, 1:],
             probability=self.probability,
             paired=paired,
+            in_order=self.in_order,
         )

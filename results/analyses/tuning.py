@@ -16,7 +16,7 @@ from velodrome.results.speedup.definitions import DEFINITIONS
 from velodrome.results.speedup.envelope import best_point
 from velodrome.results.speedup.progress import SweepNoise, makes_progress, most
 from velodrome.results.speedup.stats import band, positions, uniforms
-from velodrome.results.store.curves import Sweep, seed_mean
+from velodrome.results.store.curves import TRIAL, Sweep, seed_mean
 
 SENSITIVITY_COLUMNS = (
     "index", "task", "family", "label", "point", "rate", "steps", "loss", "low", "high", "initial",
@@ -52,6 +52,11 @@ def expected_best(losses: Float[np.ndarray, "*lead trial"]) -> Float[np.ndarray,
     rank, k = np.arange(count)[:, None], np.arange(1, count + 1)[None, :]
     # Probability that the best of k trials is the one of this rank.
     return ordered @ (comb(count - rank - 1, k - 1) / comb(count, k))
+
+
+def first_best(losses: Float[np.ndarray, "*lead trial"]) -> Float[np.ndarray, "*lead k"]:
+    """Return the lowest of the first k losses, for k = 1 ... N."""
+    return np.minimum.accumulate(losses, axis=-1)
 
 
 def sensitivity_rows(task: TaskComparison) -> list[dict[str, object]]:
@@ -132,6 +137,9 @@ def _rows(
 def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
     """Return the expected best of k trials of each optimizer, all after equally many steps.
 
+    Trials are drawn at random from a grid, and in their order from a list: it is made to be tried
+    from its beginning.
+
     Losses become progress: 0 at the baseline's initial loss or above (diverged runs too), 1 at
     the lowest loss that any optimizer's seed mean ends at on the task; averaged over tasks. The
     trial with the best seed-mean loss wins. Optimizers without a sweep have one trial; those whose
@@ -149,8 +157,9 @@ def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
         for place, (task, runs) in enumerate(mine):
             bottom = min(float(other.rate_losses.min()) for other in task)
             top = next(other.initial for other in task if other.baseline)
-            values.append(_best_progress(runs.rate_losses, top, bottom))
-            table = _best_progress(runs.rate_loss_draws.T, top, bottom)
+            best = first_best if runs.in_order else expected_best
+            values.append(-best(-_progress(runs.rate_losses, top, bottom)))
+            table = -best(-_progress(runs.rate_loss_draws.T, top, bottom))
             draws.append(table[positions(runs.probability, uniform[:, place])])
         means = np.mean(draws, axis=0)
         low, high = band(means)
@@ -164,10 +173,14 @@ def tuning_curves(tasks: Sequence[Sequence[EqualSteps]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TUNING_COLUMNS))
 
 
-def _best_progress(losses: np.ndarray, top: float, bottom: float) -> np.ndarray:
+def in_order_labels(tasks: Sequence[Sequence[EqualSteps]]) -> tuple[str, ...]:
+    """Return the labels of optimizers whose sweep is a list of trials in their order."""
+    return tuple(dict.fromkeys(runs.label for task in tasks for runs in task if runs.in_order))
+
+
+def _progress(losses: np.ndarray, top: float, bottom: float) -> np.ndarray:
     way = max(top - bottom, 1e-12)
-    progress = np.clip((top - np.minimum(losses, top)) / way, 0.0, 1.0)
-    return -expected_best(-progress)
+    return np.clip((top - np.minimum(losses, top)) / way, 0.0, 1.0)
 
 
 def swept_fields(points: Sequence[Mapping[str, object]]) -> list[str]:
@@ -189,7 +202,10 @@ def point_text(points: Sequence[Mapping[str, object]], place: int) -> str:
 
 
 def at_edge(points: Sequence[Mapping[str, object]], place: int) -> bool:
-    """Return whether a number of this point is the lowest or highest that was swept."""
+    """Return whether a number of this point is the lowest or highest that was swept.
+
+    The number of a trial is its place in a list, and no magnitude.
+    """
     return any(place in (0, len(found) - 1) for found, place in _ranks(points, place))
 
 
@@ -208,6 +224,8 @@ def _ranks(
     """Return, for each swept number, its values in order and where a point is among them."""
     found = []
     for name in swept_fields(points):
+        if name == TRIAL:
+            continue
         values = [point.get(name) for point in points]
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         if len(numbers) == len(values):

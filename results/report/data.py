@@ -30,6 +30,7 @@ from velodrome.results.analyses.summary import stopped_early, table, task_rows
 from velodrome.results.analyses.time_to_loss import TIME_COLUMNS, time_rows
 from velodrome.results.analyses.tuning import (
     SENSITIVITY_COLUMNS,
+    in_order_labels,
     near_points,
     sensitivity_rows,
     tuning_curves,
@@ -73,6 +74,7 @@ class ReportData:
     ``default``) are :data:`DEFINITION_COLUMNS`, those of ``curves`` are
     ``velodrome.results.report.plot_data.CURVE_COLUMNS``; the others' stand with the functions that
     make them, in ``velodrome.results.analyses`` and ``velodrome.results.store.provenance``.
+    ``in_order`` are the labels whose sweep is a list of trials in their order.
     ``problems`` are files that were skipped. ``published`` is our baseline beside the one of
     ``reference``, and is empty without a reference.
     """
@@ -87,6 +89,7 @@ class ReportData:
     curves: pd.DataFrame
     sensitivity: pd.DataFrame
     tuning: pd.DataFrame
+    in_order: tuple[str, ...]
     tuning_cost: pd.DataFrame
     profile: pd.DataFrame
     profile_scores: pd.DataFrame
@@ -224,6 +227,7 @@ def collect(
         curves=pd.concat(curves or [empty], ignore_index=True),
         sensitivity=pd.DataFrame(sensitivity, columns=list(SENSITIVITY_COLUMNS)),
         tuning=tuning,
+        in_order=in_order_labels(equal),
         tuning_cost=cost_table(results, tuning, context.baseline),
         profile=profile,
         profile_scores=scores,

@@ -12,6 +12,8 @@ from velodrome.results.store.plan import Hyperparameters, LaneInfo
 
 FOREVER = int(np.iinfo(np.int64).max)
 """How far a run is known that has diverged: it stays lost, however long it goes on."""
+TRIAL = "trial"
+"""The hyperparameter that numbers the trials of an ordered list, such as ``nadamw_list:10``."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,11 @@ class Sweep:
     def horizon(self) -> int:
         """The last evaluated step."""
         return int(self.steps[-1])
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the points are trials of a list, to be tried in the order of their numbers."""
+        return all(set(point) == {TRIAL} for point in self.points)
 
     def evaluations(self, step: int) -> int:
         """Return how many evaluations there are up to a step, at least 1."""

@@ -1,4 +1,4 @@
-"""``velodrome reference``: the published envelopes. Imports no jax."""
+"""``velodrome reference``: published curves and lists. Imports no jax."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "velodrome reference fetch                           # 3.5 MB over HTTPS, into the cache",
     "velodrome reference fetch --from speedup_over_adam.json",
+    "velodrome reference fetch --kind nadamw-list        # 0.3 MB: the trials of nadamw_list:1000",
     "velodrome reference list",
 )
+
+LIST = "nadamw-list"
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -31,19 +34,21 @@ def reference(
     action: Positional[Literal["fetch", "list"]],
     /,
     *,
-    kind: Literal["adam", "four-optimizers"] = "adam",
+    kind: Literal["adam", "four-optimizers", "nadamw-list"] = "adam",
     source: Annotated[Path | None, arg(name="from", metavar="FILE", help_behavior_hint="")] = None,
     unverified: bool = False,
 ) -> int:
-    """Fetch or list the published curves that ours can be compared with.
+    """Fetch or list what was published to compare with: curves, and a list of hyperparameters.
 
-    They are envelopes: for each published task, the lowest smoothed train loss that any rate of a
-    sweep had reached by each step. The report draws that of Adam beside ours, once it is fetched.
+    The curves are envelopes: for each published task, the lowest smoothed train loss that any rate
+    of a sweep had reached by each step. The report draws that of Adam beside ours, once it is
+    fetched.
 
     Args:
       action: What to do.
       kind: adam is Adam at a constant rate, which speedups are measured against; four-optimizers
-        is the best of Adam with three schedules and of RAdam, which is lower.
+        is the best of Adam with three schedules and of RAdam, which is lower; nadamw-list is the
+        thousand trials of the optimizer nadamw_list:1000, checked by their hash.
       source: A file to take instead of fetching it: JSON, or that in gzip.
       unverified: Take also a file whose numbers do not tell its kind, as one of a few tasks.
     """
@@ -51,12 +56,20 @@ def reference(
         raise VelodromeError(
             "`velodrome reference list` takes no --from and no --unverified; leave them out."
         )
+    from velodrome.optimizers.nadamw_list import trials  # noqa: PLC0415 - as the import above
     from velodrome.results.analyses.reference import (  # noqa: PLC0415 - help needs no numpy
         WORDS,
         fetch_reference,
         load_reference,
     )
 
+    if kind == LIST and unverified:
+        raise VelodromeError("the NAdamW list is known by its hash: leave --unverified out.")
+    if kind == LIST and action == "fetch":
+        path = trials.fetch_list(source)
+        count = len(trials.read_trials(path.read_bytes()))
+        console().print(f"{count:,} trials of NAdamW; in {path}", markup=False)
+        return 0
     if action == "list":
 
         def row(kind: str) -> Sequence[object]:
@@ -65,7 +78,11 @@ def reference(
                 return kind, "", "", f"not here yet: velodrome reference fetch --kind {kind}"
             return kind, len(found.envelopes), f"{_last_step(found):,.0f}", found.origin
 
-        print_table(("reference", "#tasks", "#last step", "from"), map(row, WORDS))
+        where = trials.list_path()
+        there = f"{trials.LENGTH:,} trials, in {where}" if where.is_file() else ""
+        missing = f"not here yet: velodrome reference fetch --kind {LIST}"
+        rows = [*map(row, WORDS), (LIST, "", "", there or missing)]
+        print_table(("reference", "#tasks", "#last step", "from"), rows)
         return 0
     found = fetch_reference(kind, source=source, unverified=unverified)
     console().print(

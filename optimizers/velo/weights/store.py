@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from velodrome.foundation.errors import UnknownNameError, WeightsError
+from velodrome.foundation.errors import MissingWeightsError, UnknownNameError, WeightsError
 from velodrome.foundation.files import atomic_path, resolved
 from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
 from velodrome.optimizers.velo.weights import official, safetensors
@@ -97,9 +97,10 @@ def read_weights(weights: str | os.PathLike[str]) -> LoadedWeights:
     """
     path = weights_path(weights)
     if weights == OFFICIAL_NAME and not path.is_file():
-        raise WeightsError(
+        raise MissingWeightsError(
             f"the official VeLO weights are not here yet: expected {path}. Run `velodrome weights "
-            "fetch velo` (9.3 MB, needs a network), or use the built-in 'velo-tiny'."
+            "fetch velo` (9.3 MB, needs a network), or use the built-in 'velo-tiny'.",
+            advice="velodrome weights fetch velo",
         )
     try:
         data = path.read_bytes()

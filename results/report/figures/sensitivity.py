@@ -51,7 +51,9 @@ def plots(data: ReportData) -> Iterator[Plot]:
             name="tuning",
             section="tuning",
             title="Expected best of k trials",
-            caption=context.caption(_TUNING, tasks=max(data.tuning["tasks"])) + _left_out(data),
+            caption=context.caption(_TUNING, tasks=max(data.tuning["tasks"]))
+            + _in_order(data)
+            + _left_out(data),
             alt=_words(data.tuning),
             table=data.tuning,
             draw=partial(draw_tuning, data.tuning, context),
@@ -60,6 +62,8 @@ def plots(data: ReportData) -> Iterator[Plot]:
 
 def _heat_maps(data: ReportData, label: str) -> Iterator[Plot]:
     mine = data.sensitivity.loc[data.sensitivity["label"] == label]
+    if label in data.in_order and mine["point"].nunique() > COLUMNS:
+        return  # the curve over the number of trials shows what a long list is worth
     after = data.context.steps if data.context.steps in set(mine["steps"]) else mine["steps"].max()
     mine = mine.loc[mine["steps"] == after]
     name = "sensitivity"
@@ -84,6 +88,12 @@ def _heat_maps(data: ReportData, label: str) -> Iterator[Plot]:
             table=chosen,
             draw=partial(draw, chosen),
         )
+
+
+def _in_order(data: ReportData) -> str:
+    known = [label for label in data.in_order if label in set(data.tuning["label"])]
+    listed = "The best of its first k trials, in their published order, is drawn of"
+    return f" {listed} {', '.join(known)}." if known else ""
 
 
 def _left_out(data: ReportData) -> str:

@@ -1,0 +1,1 @@
+"""The NAdamW list: published hyperparameters of NAdamW, in the order in which to try them."""

@@ -42,7 +42,7 @@ class Registry(Generic[T]):
       kind: What the values are, in the singular, for messages: ``"family"``.
       group: The entry point group, such as ``"velodrome.families"``.
       check: Called with ``(name, value)`` on everything that is looked up; it raises a
-        :class:`VelodromeError` if the value is not of this kind.
+        `VelodromeError` if the value is not of this kind.
       definition: Returns the function or class that a value is made of, so that a notebook's cell
         that runs again can be recognised.
       parts: Returns everything that the numbers of a value depend on; see `code`.

@@ -123,7 +123,7 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
       repeats: Timings of each task.
 
     Returns:
-      The profile, which :func:`velodrome.taskgen.budget.load_profile` finds by its name.
+      The profile, which `velodrome.taskgen.budget.load_profile` finds by its name.
     """
     check_profile_name(name)  # now, not after a minute of timing
     specs = calibration_specs()

@@ -81,11 +81,11 @@ def sample(
     Args:
       count: At least 0.
       seed: Any integer.
-      family: Name of a family; None draws each from :data:`MIXTURE`, or from those of
-        :data:`OF_KIND` for one data set.
+      family: Name of a family; None draws each from `MIXTURE`, or from those of
+        `OF_KIND` for one data set.
       data: "published" draws the published data sets; "built-in" those that come inside
         installed packages, with random shifts (and flips of photographs) against saturation. Or
-        the name of a data set, or the path of data of yours, which :func:`velodrome.add_data`
+        the name of a data set, or the path of data of yours, which `velodrome.add_data`
         then adds under the name of the file; your images are shifted at random too.
       hours: A task must do its 10,000 steps in this time on the device.
       device: Name of a device profile.
@@ -97,6 +97,11 @@ def sample(
         not for data of that kind.
       DataError: Your data cannot be read, or have changed.
       VelodromeError: No task fits the budget, however small.
+
+    Examples:
+      >>> specs = velodrome.sample(3, seed=0, family="mlp", data="built-in", max_mflop=1)
+      >>> [spec.label for spec in specs]
+      ['mlp-16278fe1', 'mlp-9e6d8365', 'mlp-c39227ec']
     """
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
     drawn = sample_recorded(count, seed=seed, family=family, data=data, budget=budget)
@@ -106,7 +111,7 @@ def sample(
 def sample_recorded(
     count: int, *, seed: int, family: str | None, data: str, budget: Budget
 ) -> Iterator[Sampled]:
-    """Yield what :func:`sample` returns, one by one, with how each came about."""
+    """Yield what `sample` returns, one by one, with how each came about."""
     if count < 0:
         raise SpecError("count", count, "an integer of at least 0")
     stream = data
@@ -169,7 +174,7 @@ def _fit_batch(spec: TaskSpec) -> TaskSpec:
 
 
 def _check_kind(family: str, data: str) -> None:
-    """Raise a :class:`SpecError` unless the family trains on such data."""
+    """Raise a `SpecError` unless the family trains on such data."""
     kind = families.get(family).data_kind
     if data in DATA:
         if kind not in DATA[data]:

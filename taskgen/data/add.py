@@ -70,13 +70,20 @@ def add_data(
       DataError: Something is wrong with the data; the message names the row or file. Or the name
         is taken.
       SpecError: The name has other characters than letters, digits, ``-`` and ``_``.
+
+    Examples:
+      >>> import numpy as np
+      >>> np.savez("spots.npz", x=np.arange(720).reshape(20, 6, 6) % 256, y=np.arange(20) % 2)
+      >>> spots = velodrome.add_data("spots", "spots.npz")
+      >>> spots.info.shape, spots.info.split_sizes
+      ((6, 6, 1), {'train': 16, 'heldout': 4})
     """
     options = Options(label, tuple(ignore), size)
     return add(name, path, options, replace=replace).dataset
 
 
 def add(name: str, path: str | Path, options: Options, *, replace: bool) -> Added:
-    """Do what :func:`add_data` does, and return more about it."""
+    """Do what `add_data` does, and return more about it."""
     from velodrome.taskgen.data.own.read import read  # noqa: PLC0415 - imports pyarrow and pillow
 
     where = str(path) if str(path).startswith(HUB) else str(resolved(path))
@@ -104,7 +111,7 @@ def named(data: str) -> Added | str:
 
     Raises:
       UnknownNameError: There is neither such a name nor such a file.
-      DataError: As :func:`add_data`.
+      DataError: As `add_data`.
     """
     if data in datasets:
         return data

@@ -24,7 +24,7 @@ def gather_images(
     made, and mirrorings of half of the images.
 
     Returns:
-      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see :func:`as_floats`.
+      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see `as_floats`.
     """
     stored = arrays["image"]
     pixels = jnp.arange(stored.shape[1] - 2 * shift, dtype=jnp.int32)[None, :]

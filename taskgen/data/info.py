@@ -41,13 +41,17 @@ class DatasetInfo:
       example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
       split_sizes: Examples (images, rows, separate texts) or tokens (a stream) of each split; a
         split whose size is not known is left out.
-      split_hashes: Content hash of each split's arrays, see :func:`velodrome.hash_arrays`; empty
+      split_hashes: Content hash of each split's arrays, see `velodrome.hash_arrays`; empty
         if the data cannot be loaded. `velodrome check data` prints those of what it loads.
       class_names: Images and tables: what the labels stand for, in order; may be empty.
 
     Raises:
       DataError: ``kind``, ``dtype``, ``layout``, ``provenance`` or a split is unknown, a size that
         the kind needs is missing, or there is not a name for each class.
+
+    Examples:
+      >>> velodrome.datasets.get("digits").info.split_sizes
+      {'train': 1285, 'heldout': 512}
     """
 
     name: str
@@ -104,7 +108,7 @@ class DatasetInfo:
 
     @property
     def array_names(self) -> tuple[str, ...]:
-        """Names of the arrays of a split; see :class:`Dataset`."""
+        """Names of the arrays of a split; see `Dataset`."""
         if self.kind == "image":
             return ("image", "label")
         if self.kind == "table":
@@ -123,6 +127,11 @@ class Dataset:
         "offsets": i64[N+1]}``. They may be memory-mapped and read-only. They are compared with
         ``info`` wherever they are used.
       verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
+
+    Examples:
+      >>> digits = velodrome.datasets.get("digits")
+      >>> digits.load("train")["image"].shape
+      (1285, 8, 8, 1)
     """
 
     info: DatasetInfo
@@ -141,7 +150,7 @@ class Dataset:
 
 
 def check_dataset(name: str, value: object) -> None:
-    """Raise unless ``value`` is a :class:`Dataset` (what the registry calls)."""
+    """Raise unless ``value`` is a `Dataset` (what the registry calls)."""
     if not isinstance(value, Dataset):
         raise VelodromeError(
             f"{name!r} is of type {type(value).__name__}, not a data set; give an instance of "
@@ -150,6 +159,6 @@ def check_dataset(name: str, value: object) -> None:
 
 
 def check_split(name: str, split: str) -> None:
-    """Raise a :class:`DataError` unless ``split`` is "train" or "heldout"."""
+    """Raise a `DataError` unless ``split`` is "train" or "heldout"."""
     if split not in SPLITS:
         raise DataError(f"data set {name!r} has the splits 'train' and 'heldout', not {split!r}.")

@@ -68,7 +68,7 @@ class Source:
 
     @property
     def arrays(self) -> Batch:
-        """The arrays of a resident split; for another one a :class:`DataError` is raised."""
+        """The arrays of a resident split; for another one a `DataError` is raised."""
         if self.on_device is None:
             raise DataError(
                 f"the {self.split} split of {self.info.name!r} takes "
@@ -81,7 +81,7 @@ class Source:
     def indices(self, seed: int, start: int, count: int, batch_size: int) -> np.ndarray:
         """Return i32[count, batch_size], the examples of the batches of steps from ``start`` on.
 
-        See :func:`~velodrome.taskgen.data.order.epoch_indices`.
+        See `velodrome.taskgen.data.order.epoch_indices`.
         """
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
@@ -90,7 +90,7 @@ class Source:
         """Return arrays that hold the examples ``indices``, and where in them these are.
 
         Returns:
-          What :meth:`gather` takes: arrays on the device, and i32 of the shape of ``indices``.
+          What `gather` takes: arrays on the device, and i32 of the shape of ``indices``.
           For a resident split these are all examples and ``indices``, else only the given ones.
         """
         if self.on_device is not None:
@@ -104,8 +104,8 @@ class Source:
         """Return the batch of some examples; pure, and fit for ``jit``, ``vmap`` and ``scan``.
 
         Args:
-          arrays: What :meth:`block` returned, or a copy on another device.
-          indices: i32[B], a row of the indices that :meth:`block` returned.
+          arrays: What `block` returned, or a copy on another device.
+          indices: i32[B], a row of the indices that `block` returned.
           key: Decides random shifts and flips; may be None without ``augment``.
           augment: Whether to shift and flip at random, as the spec says.
 
@@ -119,7 +119,7 @@ class Source:
     def gather_stored(
         self, arrays: Batch, indices: Indices, key: jax.Array | None, *, augment: bool
     ) -> Batch:
-        """Return the batch that :func:`as_floats` turns into that of :meth:`gather`.
+        """Return the batch that `as_floats` turns into that of `gather`.
 
         Bytes of pixels take a quarter of the memory, for batches that are not used at once.
         """
@@ -147,7 +147,7 @@ def open_view(
     flip: bool = False,
 ) -> Source:
     """Open a split of a data set in a given view; see
-    :func:`velodrome.taskgen.build.open_source`.
+    `velodrome.taskgen.build.open_source`.
 
     Images are shifted by up to ``shift`` pixels and mirrored, if ``flip``, where a batch is
     augmented.

@@ -28,7 +28,7 @@ def stored_dataset(
 ) -> Dataset:
     """Make a data set from a function that builds its arrays from an installed package.
 
-    A package whose data changed is noticed and never used; see :func:`cached_dataset`.
+    A package whose data changed is noticed and never used; see `cached_dataset`.
 
     Args:
       distribution: The package that the data are read from, as pip calls it.
@@ -118,7 +118,7 @@ def _write(directory: Path, arrays: Arrays) -> None:
 def package_file(module: str, path: str, *, distribution: str) -> Path:
     """Return where the file ``path``, below the directory of a package's top-level module, lies.
 
-    ``distribution`` is what pip calls the package, for the message of the :class:`DataError` if
+    ``distribution`` is what pip calls the package, for the message of the `DataError` if
     it, or the file, is not there.
     """
     # Located, not imported: importing scikit-learn takes longer than reading its digits.

@@ -21,7 +21,7 @@ class TabularMLPConfig:
       num_layers: Hidden layers; 0 is multinomial logistic regression.
       activation: After every hidden layer.
       initializer: Initialises all kernels, the output's included. Biases start at 0.
-      init_scale: See :data:`velodrome.taskgen.nn.choices.INITIALIZERS`.
+      init_scale: See `velodrome.taskgen.nn.choices.INITIALIZERS`.
     """
 
     hidden_size: int = static(log_int(8, 128), allowed=(1, 65_536), default=32)

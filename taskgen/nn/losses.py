@@ -49,7 +49,7 @@ def one_hot_regression(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Return the squared difference to one-hot labels, averaged over the classes, and accuracy.
 
-    Shapes are those of :func:`classification`; there is no softmax.
+    Shapes are those of `classification`; there is no softmax.
     """
     labels = batch["label"]
     target = jax.nn.one_hot(labels, view.num_classes, dtype=outputs.dtype)

@@ -85,7 +85,7 @@ class Subject:
 
     @cached_property
     def first(self) -> PyTree:
-        """What :attr:`step` returns for the initial parameters and the key 1."""
+        """What `step` returns for the initial parameters and the key 1."""
         return self.step(*self.initial, jax.random.key(1), self.batch())
 
     def gradient(self, params: PyTree, state: PyTree, key: jax.Array, batch: PyTree) -> PyTree:

@@ -41,7 +41,7 @@ class Contents:
 
     Attributes:
       kind: "image", "text" or "table".
-      splits: The arrays of "train" and "heldout"; see :class:`velodrome.Dataset`.
+      splits: The arrays of "train" and "heldout"; see `velodrome.Dataset`.
       notes: What was inferred, in words, by what it is about.
     """
 
@@ -67,7 +67,7 @@ def hold_out(labels: np.ndarray) -> np.ndarray:
 
 
 def check_count(where: str, what: str, count: int) -> None:
-    """Raise a :class:`DataError` if there are too few examples (``what``, in the plural)."""
+    """Raise a `DataError` if there are too few examples (``what``, in the plural)."""
     if count < FEWEST:
         raise DataError(f"{where} has {count} {what}; at least {FEWEST} are needed.")
 

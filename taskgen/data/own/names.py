@@ -37,7 +37,7 @@ class Entry:
 
 
 def check_name(name: str) -> None:
-    """Raise a :class:`SpecError` unless data may be added under the name."""
+    """Raise a `SpecError` unless data may be added under the name."""
     if not _NAME.fullmatch(name):
         raise SpecError("name", name, "at most 64 letters, digits, - and _, such as my-flowers")
 
@@ -136,7 +136,7 @@ def _open(entry: Entry, stamps: tuple[object, ...]) -> Dataset:
 
 
 def check_unchanged(entry: Entry, reading: Reading) -> None:
-    """Raise a :class:`DataError` if the files of data are gone or have changed since."""
+    """Raise a `DataError` if the files of data are gone or have changed since."""
     if not reading.source:
         return
     path = Path(entry.path)

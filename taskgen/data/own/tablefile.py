@@ -51,7 +51,7 @@ def read_csv(path: Path, options: Options) -> Contents:
 def table_contents(
     table: pa.Table, options: Options, where: str, notes: dict[str, str], *, held: int = 0
 ) -> Contents:
-    """Turn a table into the rows and labels of both splits; raises as :func:`read_csv` does.
+    """Turn a table into the rows and labels of both splits; raises as `read_csv` does.
 
     The last ``held`` rows are held out; 0 leaves that to the rule.
     """

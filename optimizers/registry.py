@@ -118,6 +118,10 @@ for _name in (
     *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw"),
 ):
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
+for _name in ("ademamix", "prodigy", "schedule_free_adamw_warmup"):
+    optimizers.register_lazy(_name, f"velodrome.optimizers.scheduled:{_name}")
+for _name in ("soap",):
+    optimizers.register_lazy(_name, f"velodrome.optimizers.preconditioned.{_name}:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned:velo_tiny")
 optimizers.register_lazy("nadamw_list:10", "velodrome.optimizers.nadamw_list.optimizer:first_ten")
 optimizers.complete()

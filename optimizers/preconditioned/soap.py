@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from velodrome.optimizers.preconditioned.axes import along_axes, gram, matmul
 from velodrome.optimizers.preconditioned.conditional import run_if
+from velodrome.optimizers.preconditioned.lapack import eigh, orthogonal
 from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec
 
 Matrices = tuple[Float[Array, "_ _"] | None, ...]
@@ -117,9 +118,7 @@ def _step(
 
 def _begin(leaf: Leaf) -> Leaf:
     """Take the eigenvectors of the first Gram matrices as bases."""
-    bases = tuple(
-        None if square is None else jnp.linalg.eigh(square)[1][:, ::-1] for square in leaf.grams
-    )
+    bases = tuple(None if square is None else eigh(square)[1][:, ::-1] for square in leaf.grams)
     return leaf._replace(bases=bases)
 
 
@@ -132,7 +131,7 @@ def _turn(leaf: Leaf) -> Leaf:
             continue
         order = jnp.argsort(-jnp.sum(basis * matmul(square, basis), axis=0))
         second = jnp.take(second, order, axis=axis)
-        bases.append(jnp.linalg.qr(matmul(square, basis[:, order]))[0])
+        bases.append(orthogonal(matmul(square, basis[:, order])))
     back = tuple(None if basis is None else basis.T for basis in leaf.bases)
     first = along_axes(along_axes(leaf.first, back), bases)
     return Leaf(first, second, leaf.grams, tuple(bases))

@@ -167,8 +167,13 @@ def read_table(path: Path, group: int | None = None) -> pa.Table:
     """
 
     def rows(file: Any) -> pa.Table:
-        opened = pq.ParquetFile(file, page_checksum_verification=True)
-        return opened.read() if group is None else opened.read_row_group(group)
+        # No threads, neither to read ahead nor to decode: one of pyarrow's may let go of the file
+        # only when Python has already ended, and then the process aborts, with all its work done.
+        # Files of this size are read as fast without.
+        opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        if group is None:
+            return opened.read(use_threads=False)
+        return opened.read_row_group(group, use_threads=False)
 
     table = _read(path, rows, f"{path.name} is damaged")
     if empty := [name for name in _COLUMNS if name != "value" and table[name].null_count]:

@@ -4,7 +4,8 @@
 #
 #     apt-get install slurm-wlm munge && pip install -e '.[slurm]' && tests/slurm/one_node.sh
 #
-# It starts munged, slurmctld and slurmd with a configuration of its own, and ends them.
+# It starts munged, slurmctld and slurmd with a configuration of its own, and ends them. It exits
+# with 77 if they do not start here, as in some containers.
 set -euo pipefail
 python=${PYTHON:-python}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -38,6 +39,7 @@ export SLURM_CONF=$place/slurm.conf
 pids=()
 finish() {
   for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done
+  wait 2> /dev/null || true
   rm -rf "$place"
 }
 trap finish EXIT
@@ -48,7 +50,8 @@ sleep 1
 slurmctld -D > /dev/null 2>&1 & pids+=($!)
 slurmd -D > /dev/null 2>&1 & pids+=($!)
 for _ in $(seq 30); do sinfo -h -o %T 2> /dev/null | grep -q idle && break; sleep 1; done
-sinfo
+sinfo || exit 77
+sinfo -h -o %T | grep -q idle || exit 77
 
 run() { "$python" -m velodrome run smoke --steps 3000 --seeds 1 --learning-rates 1e-3 "$@"; }
 run --out "$place/inline" --workers 0 2>&1 | tail -1

@@ -79,7 +79,10 @@ def test_the_mixture_is_even():
 @pytest.mark.parametrize("data", DATA)
 def test_data_sets_are_those_asked_for_and_all_of_them(data):
     specs = velodrome.sample(150, seed=0, data=data)
+    mixed = {velodrome.families.get(family).data_kind for family in MIXTURE}
     for kind, names in DATA[data].items():
+        if kind not in mixed:
+            continue
         drawn = {spec.data.name for spec in specs if spec.family_object.data_kind == kind}
         assert drawn == set(names)
 

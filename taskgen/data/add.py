@@ -26,6 +26,9 @@ from velodrome.taskgen.data.own.record import (
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import cached_arrays
 
+#: What stands for more than one data set where a name is given.
+_KINDS = ("published", "built-in", "stand-in")
+
 _PACKAGES = ("velodrome", "numpy", "pyarrow", "pillow")
 
 
@@ -86,7 +89,7 @@ def add(name: str, path: str | Path, options: Options, *, replace: bool) -> Adde
     """Do what `add_data` does, and return more about it."""
     from velodrome.taskgen.data.own.read import read  # noqa: PLC0415 - imports pyarrow and pillow
 
-    where = str(path) if str(path).startswith(HUB) else str(resolved(path))
+    where = _where(path)
     names.check_name(name)
     _check_free(name, where, replace)
     source, stamp = _state(where)
@@ -107,7 +110,7 @@ def add(name: str, path: str | Path, options: Options, *, replace: bool) -> Adde
 
 
 def named(data: str) -> Added | str:
-    """Return the name of a registered data set; data that are given by their path are added.
+    """Return the name of a data set; data that are given by their path are added if they are new.
 
     Raises:
       UnknownNameError: There is neither such a name nor such a file.
@@ -116,10 +119,15 @@ def named(data: str) -> Added | str:
     if data in datasets:
         return data
     if data.startswith(HUB) or resolved(data).exists():
-        return add(names.name_of(data), data, Options(), replace=False)
+        name = names.name_of(data)
+        entry = names.read_entry(name)
+        if entry is not None and entry.path == _where(data):
+            datasets.get(name)  # refuses data that have changed since
+            return name
+        return add(name, data, Options(), replace=False)
     if "/" in data or "." in data:
         raise DataError(f"there is no file or folder {data}.")
-    raise UnknownNameError("data set", data, datasets.names())
+    raise UnknownNameError("data set", data, [*datasets.names(), *_KINDS])
 
 
 def forget(name: str) -> None:
@@ -141,9 +149,13 @@ def forget(name: str) -> None:
     names.entry_path(name).unlink(missing_ok=True)
 
 
+def _where(path: str | Path) -> str:
+    return str(path) if str(path).startswith(HUB) else str(resolved(path))
+
+
 def _check_free(name: str, path: str, replace: bool) -> None:
     if name not in names.names():
-        if name in datasets or name in ("published", "built-in", "stand-in"):
+        if name in datasets or name in _KINDS:
             raise DataError(
                 f"the name {name!r} is taken by a data set that is not yours; choose another: "
                 f"velodrome data add my-{name} {path}"

@@ -61,7 +61,7 @@ def verify_facts(info: DatasetInfo, split: str, arrays: Arrays) -> None:
         size = _VERIFY[info.kind](info, arrays)
         declared = info.split_sizes.get(split, size)
         if size != declared:
-            raise _Wrong(f"has {size:,} {_unit(info)}, but {declared:,} are declared")
+            raise _Wrong(f"has {size:,} {unit(info)}, but {declared:,} are declared")
     except _Wrong as error:
         raise DataError(f"the {split} split of {info.name!r} {error}.") from None
 
@@ -186,7 +186,8 @@ def _first_bad(array: np.ndarray, fine: Callable[[np.ndarray], np.ndarray]) -> i
 _VERIFY = {"image": _verify_images, "table": _verify_table, "text": _verify_text}
 
 
-def _unit(info: DatasetInfo) -> str:
+def unit(info: DatasetInfo) -> str:
+    """Return what the examples of a data set are, in the plural."""
     if info.kind == "text":
         return "tokens" if info.layout == "stream" else "texts"
     return {"image": "images", "table": "rows"}[info.kind]

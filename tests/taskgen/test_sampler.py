@@ -130,7 +130,7 @@ def test_sampled_specs_are_within_their_own_allowed_ranges():
     ("arguments", "error", "words"),
     [
         ({"family": "cn"}, UnknownNameError, "Did you mean 'cnn'"),
-        ({"data": "public"}, SpecError, "'published', 'built-in'"),
+        ({"data": "public"}, UnknownNameError, "Did you mean 'published'"),
         ({"device": "v10"}, UnknownNameError, "Did you mean 'v100'"),
         ({"hours": 0}, SpecError, "hours"),
         ({"max_mflop": -1}, SpecError, "max_mflop"),

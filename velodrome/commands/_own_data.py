@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from velodrome.commands._tables import console, print_pairs
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.text import plural
 from velodrome.taskgen.data import add as adding
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.own.contents import Options, glimpse
 from velodrome.taskgen.data.own.names import name_of
+from velodrome.taskgen.data.verify import unit
 from velodrome.taskgen.sampler import DATA, OF_KIND
 
 
@@ -40,7 +42,7 @@ def remove(name: str | None) -> int:
 
 
 def named(data: str) -> str:
-    """Return the name of a data set; data given by their path are added, and shown."""
+    """Return the name of a data set; new data given by their path are added, and shown."""
     if data in DATA:
         return data
     found = adding.named(data)
@@ -58,7 +60,7 @@ def facts(info: DatasetInfo) -> Iterator[tuple[str, object]]:
         "kind",
         {
             "image": f"images of {shape}, {info.dtype}",
-            "table": f"a table of {shape} columns",
+            "table": f"a table of {plural(info.shape[0], 'column')}" if info.shape else "",
             "text": f"text, with a vocabulary of {info.vocab_size:,}",
         }[info.kind],
     )
@@ -66,7 +68,7 @@ def facts(info: DatasetInfo) -> Iterator[tuple[str, object]]:
         names = f": {glimpse(info.class_names)}" if info.class_names else ""
         yield "classes", f"{info.num_classes:,}{names}"
     for split, size in info.split_sizes.items():
-        yield f"{split} split", f"{size:,}"
+        yield f"{split} split", f"{size:,} {unit(info)}"
 
 
 def _show(added: adding.Added) -> None:

@@ -115,7 +115,8 @@ def classes_of(
     if 2 * len(found) > len(values):
         raise DataError(
             f"{where} have {len(found):,} different values for {len(values):,} examples, so they "
-            "are no classes. Give the column of the classes (--label COLUMN)."
+            "are no classes, and there are no tasks of regression. Give the column of the classes "
+            "(--label COLUMN)."
         )
     return labels.reshape(-1).astype(np.int32), tuple(str(value) for value in found)
 

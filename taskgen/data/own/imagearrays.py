@@ -100,7 +100,8 @@ def _pixels(images: np.ndarray, where: str) -> tuple[np.ndarray, dict[str, str]]
         worst = pixels[~((pixels >= 0) & (pixels <= 255))][0]
         raise DataError(
             f"image {at} of {where} has the pixel {worst}: pixels are from 0 to 255, or from 0 to "
-            "1. Bring them to one of these ranges, and remove images that are damaged."
+            "1. Bring them to one of these, such as by (x - x.min()) / (x.max() - x.min()), and "
+            "remove images that are damaged."
         )
     low, high = images.min(), images.max()
     notes["pixels"] = f"from {low} to {high} in the file"

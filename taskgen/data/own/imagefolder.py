@@ -130,12 +130,14 @@ def decode(path: Path, name: str) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata, which some photographs have
             with Image.open(path) as picture:
+                if picture.mode[0] in "IF":  # converting would cut them off at 255
+                    raise ValueError(f"it has pixels of mode {picture.mode}, not of 8 bits")
                 grey = picture.mode in ("1", "L", "LA")
                 image = np.asarray(picture.convert("L" if grey else "RGB"))
     # What pillow raises for damaged files; the last one for images of a size beyond reason.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"the image {name} cannot be read: {error}. Replace or remove it."
+            f"the image {name} cannot be read: {error}. Convert, replace or remove it."
         ) from error
     return image[..., None] if grey else image
 

@@ -1,13 +1,15 @@
-"""Read a table with a column of labels from a CSV file."""
+"""Read a table with a column of labels from a CSV or Parquet file."""
 
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from velodrome.foundation.errors import DataError
@@ -33,6 +35,7 @@ MOST = 1e30
 """The squares of larger numbers may be infinite."""
 
 _MOST_BYTES = 2**31 - 1
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+(,\d+)?\s*")
 _NOTHING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None"]
 
 
@@ -48,6 +51,15 @@ def read_csv(path: Path, options: Options) -> Contents:
     return table_contents(table, options, path.name, notes)
 
 
+def read_parquet(path: Path, options: Options) -> Contents:
+    """Read a table from a Parquet file; raises as `read_csv` does."""
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise DataError(f"{path.name} cannot be read as a Parquet file: {error}.") from error
+    return table_contents(table, options, path.name, {})
+
+
 def table_contents(
     table: pa.Table, options: Options, where: str, notes: dict[str, str], *, held: int = 0
 ) -> Contents:
@@ -60,7 +72,11 @@ def table_contents(
         raise DataError(f"{where} has more than one column named {glimpse(twice)}; rename them.")
     for name in options.ignore:
         _known(name, names, where, "--ignore")
-    label = _label_column(options, [name for name in names if name not in options.ignore], where)
+    ignored = set(options.ignore)
+    if "" in names and _counts(table[""]):
+        ignored.add("")
+        notes = notes | {"left out": "the column without a name, which numbers the rows"}
+    label = _label_column(options, [name for name in names if name not in ignored], where)
     check_count(where, "rows", table.num_rows)
     words = f"the labels in the column {label!r} of {where}"
     values = _column(table, label, where)
@@ -69,7 +85,7 @@ def table_contents(
     labels, class_names = classes_of(values, lambda at: f"{_place(at, label, where)}", words)
     columns, sources = [], []
     for name in names:
-        if name != label and name not in options.ignore:
+        if name != label and name not in ignored:
             made, how = _features(_column(table, name, where), name, where)
             columns += made
             sources.append(f"{name}{how}")
@@ -119,7 +135,25 @@ def _parse(path: Path) -> tuple[pa.Table, dict[str, str]]:
             f"row {row} of {path.name} has {bad[0].actual_columns} values, but there are "
             f"{bad[0].expected_columns} columns: {bad[0].text[:60]!r}."
         ) from error
-    return table, notes
+    return (table if delimiter == "," else _with_points(table)), notes
+
+
+def _with_points(table: pa.Table) -> pa.Table:
+    """Return a table in which numbers with a decimal comma, as in 0,5, are numbers."""
+    for at, name in enumerate(table.column_names):
+        words = table.column(at).to_pylist() if pa.types.is_string(table.column(at).type) else []
+        if words and all(word is None or _DECIMAL_COMMA.fullmatch(word) for word in words):
+            numbers = [None if word is None else float(word.replace(",", ".")) for word in words]
+            table = table.set_column(at, name, pa.array(numbers, pa.float64()))
+    return table
+
+
+def _counts(column: pa.ChunkedArray) -> bool:
+    """Return whether a column numbers the rows, as the index of pandas does."""
+    if not pa.types.is_integer(column.type) or column.null_count:
+        return False
+    values = column.to_numpy()
+    return bool(len(values)) and bool((values - values[0] == np.arange(len(values))).all())
 
 
 def _head(path: Path) -> tuple[str, list[str] | None, dict[str, str]]:
@@ -128,7 +162,10 @@ def _head(path: Path) -> tuple[str, list[str] | None, dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = next((line for line in file if line.strip()), "")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not text in UTF-8 ({error}): save it so.") from error
+        raise DataError(
+            f"{path.name} is not text in UTF-8: {error}. Save it so, such as by iconv -f latin1 -t "
+            f"utf-8 {path.name}."
+        ) from error
     if not first:
         raise DataError(f"{path.name} is empty.")
     delimiter = max(",;\t", key=first.count)
@@ -200,6 +237,12 @@ def _features(values: np.ndarray, name: str, where: str) -> tuple[list[np.ndarra
     if 2 * len(odd) < len(values):
         at = odd[0] if odd else 0
         raise DataError(f"{_place(at, name, where)} is {values[at]!r}, which is no number.")
+    for at, word in enumerate(values):
+        if re.fullmatch(r"[-+]?[\d.,']*\d[\d.,']*", word):
+            raise DataError(
+                f"{_place(at, name, where)} is {word!r}, which is no number. Write numbers as "
+                "1234.5, without signs between thousands."
+            )
     words = sorted(set(values))
     if len(words) > MOST_WORDS:
         raise DataError(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -70,6 +72,8 @@ def test_a_table(tmp_path: Path):
         ("id,a,target\n" + "q,1,0\nr,2,1.0\n" * 5, {"ignore": ("id",)}, "target", ("0", "1"), 1),
         ("sex,a,y\n" + "f,1,true\nm,2,false\n" * 5, {}, "y", ("0", "1"), 3),
         ("1.5,2,ham\n" + "0.5,3,spam\n1.5,2,ham\n" * 5, {}, "column 3", ("ham", "spam"), 2),
+        ("a;b;c\n" + "0,5;-1,25;x\n2;1;y\n" * 5, {}, "c", ("x", "y"), 2),
+        (",a,b\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(12)), {}, "b", ("0", "1"), 1),
         ("\ufeffa,label\r\n" + '1,"x, y"\r\n2,z\r\n' * 5, {}, "label", ("x, y", "z"), 1),
     ],
 )
@@ -79,6 +83,12 @@ def test_the_forms_of_a_table(
     found = read_file(tmp_path, "table.csv", text, **options)
     assert found.notes["label column"] == label and found.class_names == names
     assert found.splits["train"]["row"].shape[1] == columns
+
+
+def test_a_parquet_file(tmp_path: Path):
+    pq.write_table(pa.table({"a": range(20), "label": ["x", "y"] * 10}), tmp_path / "a.parquet")
+    found = read(str(tmp_path / "a.parquet"), Options())
+    assert found.class_names == ("x", "y") and found.splits["train"]["row"].shape == (16, 1)
 
 
 def test_whole_numbers_that_turn_real_far_down_are_one_column(tmp_path: Path):
@@ -179,6 +189,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: read_file(at, "a.csv", FLOWERS + "1,wide,rose\n"),
         "row 31, column 'width' of a.csv is 'wide', which is no number",
     ),
+    "signs between thousands": (
+        lambda at: read_file(at, "a.csv", "a,b\n" + '"1,234",x\n"2,500",y\n' * 5),
+        "row 1, column 'a' of a.csv is '1,234', which is no number. Write numbers as 1234.5",
+    ),
     "too many words": (
         lambda at: read_file(at, "a.csv", "a,b\n" + "".join(f"w{i},{i % 2}\n" for i in range(40))),
         "the column 'a' of a.csv has 40 different words.*--ignore a leaves it out",
@@ -210,9 +224,12 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "a.txt has 9 bytes of text; at least 10,000 are needed",
     ),
     "no text": (
-        lambda at: read_file(at, "a.xlsx", b"PK\x03\x04\x00" * 9),
-        "a.xlsx is not text in UTF-8: its byte 4 is 0x00",
+        lambda at: read_file(at, "a.bin", b"PK\x03\x04\x00" * 9),
+        "a.bin is not text in UTF-8: its byte 4 is 0x00",
     ),
+    "a sheet": (lambda at: read_file(at, "a.xlsx", b"PK"), "a.xlsx.*Save the sheet as CSV"),
+    "a pickle": (lambda at: read_file(at, "a.pkl", b"x"), "a.pkl.*Nothing is unpickled"),
+    "damaged Parquet": (lambda at: read_file(at, "a.parquet", b"PAR1"), "as a Parquet file"),
     "objects": (
         lambda at: read_npz(at, x=GREY, y=np.array(["a", None] * 10, dtype=object)),
         "the array 'y' of some.npz holds Python objects, which are never unpickled",
@@ -252,6 +269,13 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: (pets(at) / "dog" / "05.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         and read(str(at / "pets"), Options()),
         "the image dog/05.png cannot be read",
+    ),
+    "16 bits": (
+        lambda at: Image.fromarray(np.full((6, 6), 40_000, np.uint16)).save(
+            pets(at) / "dog" / "99.png"
+        )
+        or read(str(at / "pets"), Options()),
+        "the image dog/99.png cannot be read: it has pixels of mode I;16, not of 8 bits",
     ),
     "half a split": (
         lambda at: images(at / "half" / "train" / "a", 9) or read(str(at / "half"), Options()),

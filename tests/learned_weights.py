@@ -28,6 +28,10 @@ SIZES: dict[str, tuple[int, ...]] = {
 }
 
 
+#: Those whose transformations are made of the code of another one: of VeLO's, or of Celo2's.
+ALIKE = ("adafac-mlp", "celo", "celo2-base", "velo-s")
+
+
 def spec_of(name: str) -> OptimizerSpec:
     """Return a registered optimizer; a published one with `made` weights."""
     if name not in PUBLISHED:

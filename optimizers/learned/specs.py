@@ -42,7 +42,7 @@ def _celo_adam(
 
 
 def _celo2(
-    learning_rate: float,
+    learning_rate: optax.ScalarOrSchedule,
     *,
     weights: Celo2Weights,
     weight_decay: float = 0.0,
@@ -54,7 +54,7 @@ def _celo2(
 
 
 def _celo2_base(
-    learning_rate: float, *, weights: Celo2Weights, weight_decay: float = 0.0
+    learning_rate: optax.ScalarOrSchedule, *, weights: Celo2Weights, weight_decay: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
     from velodrome.optimizers.learned.celo2 import celo2_base  # noqa: PLC0415 - imports jax
 

@@ -38,7 +38,10 @@ MAKE: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 FILES = {"celo2-base": "celo2"}
 
 
-@pytest.mark.parametrize("name", MAKE)
+# velo-s is VeLO, whose own tests are quick.
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.long] if n == "velo-s" else []) for n in MAKE]
+)
 def test_every_step_of_every_tensor(name: str):
     """As they are, and with gradients of a millionth, which show every epsilon."""
     tx = compiled(MAKE[name](weights=weights_of(FILES.get(name, name))))

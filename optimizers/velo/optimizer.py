@@ -64,6 +64,10 @@ def velo(
       SpecError: An argument is out of range; from ``update``, params or value are missing.
       UnknownNameError: No weights have that name.
       WeightsError: The weights cannot be read.
+
+    Examples:
+      >>> import optax
+      >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), velodrome.velo(num_steps=100))
     """
     return velo_from_theta(
         load_weights(weights),
@@ -90,6 +94,10 @@ def velo_from_theta(
 
     Raises:
       SpecError: An argument is out of range.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> optimizer = velodrome.velo_from_theta(weights, num_steps=100)
     """
     decays = positive_weight_decay(weight_decay)
     accumulate = 1

@@ -20,7 +20,6 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.shard import CompiledTask
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.verify import hash_problem
 from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import TaskSpec
@@ -64,9 +63,15 @@ def train(
       SpecError: The task or the optimizer is something else, a setting is out of range, or a
         hyperparameter is unknown.
       UnknownNameError: There is no optimizer of that name.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
+      >>> curve = velodrome.train(spec, "adam", steps=20, learning_rate=1e-2)
+      >>> list(curve.index)
+      [0, 10, 20]
     """
     spec = _task_spec(task)
-    if problem := hash_problem(datasets.get(spec.data.name)):
+    if problem := hash_problem(spec.dataset):
         how = "`velodrome.check_data` has the hashes to declare; `velodrome.run` needs them."
         warnings.warn(f"{problem} {how}", UserWarning, stacklevel=2)
     chosen = _optimizer_spec(optimizer, needs, hyperparameters)

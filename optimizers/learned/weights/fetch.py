@@ -43,6 +43,10 @@ def fetch_weights(
     Raises:
       UnknownNameError: Nothing of that name can be fetched.
       WeightsError: No network, or what came is not what was published.
+
+    Examples:
+      >>> path = velodrome.fetch_weights("velo")  # doctest: +SKIP
+      >>> velo = velodrome.velo(num_steps=100, weights="velo")  # doctest: +SKIP
     """
     if name == "velo":
         return official.fetch_weights(

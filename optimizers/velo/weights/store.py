@@ -61,7 +61,7 @@ def weights_names() -> list[str]:
 
 
 def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") -> VeLOWeights:
-    """Return the :class:`~velodrome.VeLOWeights` that ``weights`` stands for.
+    """Return the `velodrome.VeLOWeights` that ``weights`` stands for.
 
     Args:
       weights: A name (``"velo-tiny"`` is built in; ``"velo"`` is the official checkpoint, once
@@ -71,6 +71,11 @@ def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") ->
     Raises:
       UnknownNameError: It looks like a name and is none.
       WeightsError: The file is missing, damaged, or holds something else.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> weights.hidden_size, weights.bank_size
+      (32, 16)
     """
     if isinstance(weights, VeLOWeights):
         return weights
@@ -143,6 +148,12 @@ def save_weights(
     Raises:
       WeightsError: The weights are not finite or not of VeLO's form.
       VelodromeError: The file cannot be written; nothing is left half-written.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> path = velodrome.save_weights("mine.safetensors", weights, card={"name": "mine"})
+      >>> velodrome.load_weights(path).hidden_size == weights.hidden_size
+      True
     """
     target = resolved(path).with_suffix(".safetensors")
     full_card = {

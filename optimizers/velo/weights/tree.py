@@ -50,6 +50,10 @@ class VeLOWeights(NamedTuple):
 
     A pytree of float32 arrays, of jax or (straight from a file) of NumPy. ``hidden`` is the size
     of the LSTM (512 in the published optimizer) and ``bank`` the number of networks (256).
+
+    Examples:
+      >>> velodrome.load_weights("velo-tiny").lstm_w.shape
+      (64, 128)
     """
 
     initial_hidden: Float[Array, " hidden"]

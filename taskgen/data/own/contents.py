@@ -34,6 +34,12 @@ class Options:
     ignore: tuple[str, ...] = ()
     size: int = 0
 
+    def words(self) -> str:
+        """Return the options as they are given to the command."""
+        given = {"--label": self.label, "--ignore": ",".join(self.ignore), "--size": self.size}
+        found = " ".join(f"{option} {value}" for option, value in given.items() if value)
+        return found or "none"
+
 
 @dataclass(frozen=True)
 class Contents:

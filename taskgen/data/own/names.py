@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def find(name: str) -> Dataset | None:
         if name.startswith(HUB) or (not name.endswith(".py") and _exists(name)):
             raise DataError(
                 f"{name} is no name of a data set, but data: give it one with `velodrome data add "
-                f"{name_of(name)} {name}`."
+                f"{name_of(name)} {shlex.quote(name)}`."
             )
         return None
     stamps = tuple(map(_quick, (entry_path(name), record_path(entry.path), Path(entry.path))))
@@ -116,7 +117,7 @@ def open_reading(entry: Entry, reading: Reading, arrays: dict[str, Arrays] | Non
         return DataError(
             f"the {split} split of {entry.name!r}, read again from {entry.path}, has the content "
             f"hash {found}, but {reading.split_hashes[split]} was recorded with {made}. Install "
-            f"these versions, or use the data as they are read now: {_again(entry)}."
+            f"these versions, or use the data as they are read now: {again(entry)}."
         )
 
     return cached_dataset(reading.info(entry.name, entry.path), build, refuse=refuse)
@@ -129,7 +130,7 @@ def _open(entry: Entry, stamps: tuple[object, ...]) -> Dataset:
     if reading is None:
         raise DataError(
             f"the record of the data {entry.name!r}, {record_path(entry.path)}, is gone: run "
-            f"`velodrome data add {entry.name} {entry.path}` again."
+            f"`velodrome data add {entry.name} {shlex.quote(entry.path)}` again."
         )
     check_unchanged(entry, reading)
     return open_reading(entry, reading, None)
@@ -149,12 +150,13 @@ def check_unchanged(entry: Entry, reading: Reading) -> None:
         raise DataError(
             f"{path} has changed since it was added as {entry.name!r} on {reading.added[:10]}, "
             "and results on other data are not comparable. Restore it, add it under another name, "
-            f"or replace the old data: {_again(entry)}."
+            f"or replace the old data: {again(entry)}."
         )
 
 
-def _again(entry: Entry) -> str:
-    return f"velodrome data add {entry.name} {entry.path} --replace"
+def again(entry: Entry) -> str:
+    """Return the command that replaces what was recorded of data."""
+    return f"velodrome data add {entry.name} {shlex.quote(entry.path)} --replace"
 
 
 def _exists(name: str) -> bool:

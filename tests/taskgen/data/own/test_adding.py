@@ -201,7 +201,7 @@ def test_names_that_are_refused(table: Path, name: str, message: str):
 
 def test_other_options_for_a_name_are_refused(table: Path):
     velodrome.add_data("mine", table)
-    with pytest.raises(DataError, match="was added as 'mine' with other options"):
+    with pytest.raises(DataError, match="was added as 'mine' with other options: none"):
         velodrome.add_data("mine", table, ignore=["b"])
     assert velodrome.add_data("mine", table, ignore=["b"], replace=True).info.shape == (1,)
 

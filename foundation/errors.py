@@ -13,7 +13,15 @@ def wants_traceback() -> bool:
 
 
 class VelodromeError(Exception):
-    """Base of every error that velodrome raises on purpose."""
+    """Base of every error that velodrome raises on purpose.
+
+    Examples:
+      >>> try:
+      ...     velodrome.load_suite("dmeo")
+      ... except velodrome.VelodromeError as error:
+      ...     print(error)
+      there is no suite named 'dmeo'. Did you mean 'demo'?
+    """
 
 
 class SpecError(VelodromeError, ValueError):
@@ -22,6 +30,13 @@ class SpecError(VelodromeError, ValueError):
     Args:
       field: Dotted name of the field, such as ``"config.hidden_size"``.
       allowed: What would be accepted, such as ``"an integer from 1 to 65536"``.
+
+    Examples:
+      >>> try:
+      ...     velodrome.TaskSpec("mlp", {"num_layers": -1}, velodrome.DataSpec("digits"), 32)
+      ... except velodrome.SpecError as error:
+      ...     print(error)
+      config.num_layers: got -1, but it must be an integer from 0 to 64.
     """
 
     def __init__(self, field: str, value: object, allowed: str):
@@ -63,6 +78,13 @@ class UnknownNameError(VelodromeError, LookupError):
     Args:
       kind: What was looked up, such as ``"optimizer"``.
       known: All names that would have been found.
+
+    Examples:
+      >>> try:
+      ...     velodrome.datasets.get("digit")
+      ... except velodrome.UnknownNameError as error:
+      ...     print(error)
+      there is no data set named 'digit'. Did you mean 'digits'?
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
@@ -90,20 +112,66 @@ def which_object(path: str) -> VelodromeError:
 
 
 class WriteError(VelodromeError):
-    """A file cannot be written, because permission or room is missing."""
+    """A file cannot be written, because permission or room is missing.
+
+    Examples:
+      >>> issubclass(velodrome.WriteError, velodrome.VelodromeError)
+      True
+    """
 
 
 class DataError(VelodromeError):
-    """A data set is missing, damaged, or not the one asked for."""
+    """A data set is missing, damaged, or not the one asked for.
+
+    Examples:
+      >>> try:
+      ...     velodrome.datasets.get("cifar10").load("train")
+      ... except velodrome.DataError as error:
+      ...     print("velodrome data prepare" in str(error))
+      True
+    """
 
 
 class WeightsError(VelodromeError):
-    """A file of weights is missing, damaged, or not of the expected form."""
+    """A file of weights is missing, damaged, or not of the expected form.
+
+    Examples:
+      >>> try:
+      ...     velodrome.load_weights("nowhere.safetensors")
+      ... except velodrome.WeightsError as error:
+      ...     print("nowhere.safetensors" in str(error))
+      True
+    """
+
+
+class MissingWeightsError(WeightsError):
+    """Weights that have a name are not here yet.
+
+    Args:
+      advice: The command that fetches them.
+    """
+
+    def __init__(self, message: str, advice: str):
+        super().__init__(message)
+        self.advice = advice
 
 
 class StoreError(VelodromeError):
-    """A result store cannot be opened, or would mix results that must not mix."""
+    """A result store cannot be opened, or would mix results that must not mix.
+
+    Examples:
+      >>> try:
+      ...     velodrome.Store.open("nowhere")
+      ... except velodrome.StoreError as error:
+      ...     print("nowhere" in str(error))
+      True
+    """
 
 
 class PlanError(VelodromeError):
-    """A suite cannot be planned or run as asked."""
+    """A suite cannot be planned or run as asked.
+
+    Examples:
+      >>> issubclass(velodrome.PlanError, velodrome.VelodromeError)
+      True
+    """

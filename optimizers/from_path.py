@@ -34,6 +34,8 @@ def as_spec(name: str, found: OptimizerSpec | Callable[..., Any]) -> OptimizerSp
     if not parameters:
         try:
             made = found()
+        except VelodromeError:
+            raise  # it says what is wrong, and what to do
         except Exception as error:  # a user's function may raise anything
             raise VelodromeError(
                 f"the factory of the optimizer {name!r} failed: {type(error).__name__}: {error}"

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.place import portable
 from velodrome.foundation.registry import Registry
-from velodrome.optimizers import from_path, horizon, learned
+from velodrome.optimizers import from_path, horizon
+from velodrome.optimizers.learned import names as learned
+from velodrome.optimizers.learned.weights.published import PUBLISHED
 from velodrome.optimizers.nadamw_list import optimizer as nadamw_list
 from velodrome.optimizers.spec import OptimizerSpec
 
@@ -29,7 +31,7 @@ def _with_cosine(name: str, get: Resolve) -> OptimizerSpec:
 _PREFIXES: dict[str, Callable[[str, Resolve], OptimizerSpec]] = {
     _COSINE: _with_cosine,
     horizon.PREFIX: horizon.from_name,
-    learned.PREFIX: learned.from_name,
+    **dict.fromkeys(learned.PREFIXES, learned.from_name),
     nadamw_list.PREFIX: nadamw_list.from_name,
 }
 
@@ -48,7 +50,9 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
     ``get`` takes a registered name (``"adam"``), the name of an entry point in the group
     ``velodrome.optimizers``, an import path of an `OptimizerSpec` or a plain factory
     (``"optax:lion"``, ``"mypackage.module:factory"``, ``"path/to/file.py:factory"``), or
-    ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights. ``"horizon:FACTOR:NAME"``
+    ``"velo:WEIGHTS"``, where WEIGHTS is a name or a path of weights. ``"celo"`` and other learned
+    optimizers have the weights that their authors published, once they are fetched, or others, as
+    in ``"celo:PATH"``. ``"horizon:FACTOR:NAME"``
     declares FACTOR times the run's steps to any of these, and ``"cosine:NAME"`` is one whose rate
     warms up and falls to 0 over the run. ``"nadamw_list:K"`` is NAdamW with the first K trials of a
     published list.
@@ -96,7 +100,7 @@ class OptimizerRegistry(Registry[OptimizerSpec]):
         if name.startswith(horizon.PREFIX):
             factor, _, optimizer = name.removeprefix(horizon.PREFIX).partition(":")
             return f"{horizon.PREFIX}{factor}:{OptimizerRegistry.portable(optimizer)}"
-        if name.startswith(learned.PREFIX):
+        if name.startswith(learned.PREFIXES):
             return learned.portable(name)
         return portable(name)
 
@@ -118,6 +122,8 @@ for _name in (
     *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw"),
 ):
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
-optimizers.register_lazy("velo", "velodrome.optimizers.learned:velo_tiny")
+optimizers.register_lazy("velo", "velodrome.optimizers.learned.names:velo_tiny")
 optimizers.register_lazy("nadamw_list:10", "velodrome.optimizers.nadamw_list.optimizer:first_ten")
+for _name in PUBLISHED:
+    optimizers.register_lazy(_name, f"velodrome.optimizers.learned.specs:{_name.replace('-', '_')}")
 optimizers.complete()

@@ -58,6 +58,18 @@ class OptimizerSpec:
 
     Raises:
       SpecError: A field contradicts another one or has the wrong type.
+
+    Examples:
+      >>> import optax
+      >>> sgd = velodrome.OptimizerSpec(
+      ...     name="mine",
+      ...     label="Mine",
+      ...     factory=optax.sgd,
+      ...     grid={"learning_rate": (0.01, 0.1)},
+      ...     traced=frozenset({"learning_rate"}),
+      ... )
+      >>> sgd.points
+      [{'learning_rate': 0.01}, {'learning_rate': 0.1}]
     """
 
     name: str

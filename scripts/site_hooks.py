@@ -27,7 +27,7 @@ def on_config(config: Any) -> Any:
     """List the pages of the commands where mkdocs.yml has an empty list for them."""
 
     def fill(entries: list[Any]) -> None:
-        for entry in entries:
+        for entry in (entry for entry in entries if isinstance(entry, dict)):
             for title, inner in entry.items():
                 if inner == []:
                     entry[title] = [{name: f"{COMMAND_PAGES}/{name}.md"} for name in COMMANDS]

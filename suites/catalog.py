@@ -59,6 +59,11 @@ def load_suite(name: str) -> Suite:
       UnknownNameError: No suite has that name.
       SpecError: The file is not a suite or is not valid.
       PlanError: The function that makes the suite raised something, or returned something else.
+
+    Examples:
+      >>> suite = velodrome.load_suite("demo")
+      >>> len(suite.tasks), suite.protocol.steps, suite.optimizers
+      (8, 200, ('adam', 'velo'))
     """
     if name.endswith(".json"):
         return _from_file(Path(name))

@@ -56,6 +56,11 @@ class Protocol:
 
     Raises:
       SpecError: A field is out of range or contradicts another.
+
+    Examples:
+      >>> protocol = velodrome.Protocol(steps=200, seeds=2, learning_rates=(1e-3, 1e-2))
+      >>> protocol.evaluations(200)[:3]
+      [0, 10, 20]
     """
 
     steps: int
@@ -152,7 +157,7 @@ class Protocol:
         return content_hash(self.portable())
 
     def portable(self) -> dict[str, Any]:
-        """Return the fields as :meth:`to_json` does, without the folders of optimizers' files."""
+        """Return the fields as `to_json` does, without the folders of optimizers' files."""
         grids = {optimizers.portable(name): values for name, values in self.grids.items()}
         return dataclasses.replace(self, grids=grids).to_json()
 
@@ -173,7 +178,7 @@ class Protocol:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Protocol:
-        """Read what :meth:`to_json` wrote, or a hand-written mapping.
+        """Read what `to_json` wrote, or a hand-written mapping.
 
         Raises:
           SpecError: A key is unknown, or a value is not allowed.

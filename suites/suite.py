@@ -30,6 +30,12 @@ class Suite:
 
     Raises:
       SpecError: There is no task or no optimizer, or one is listed twice.
+
+    Examples:
+      >>> task = velodrome.TaskSpec("mlp", {"num_layers": 1}, velodrome.DataSpec("digits"), 32)
+      >>> suite = velodrome.Suite("mine", (task,), velodrome.Protocol(steps=100))
+      >>> suite.optimizers
+      ('adam', 'velo')
     """
 
     name: str
@@ -107,7 +113,7 @@ class Suite:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Suite:
-        """Read what :meth:`to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
           SpecError: It is no suite, a spec is wrong, or a spec has another hash than recorded.

@@ -39,6 +39,10 @@ class DeviceProfile:
       derate: Fraction of both peaks that training programs are assumed to reach.
       measured: Whether ``velodrome calibrate`` measured the figures, or a data sheet states them.
       source: Where the figures come from.
+
+    Examples:
+      >>> velodrome.load_profile("v100").memory_bytes
+      16000000000
     """
 
     name: str
@@ -75,6 +79,10 @@ def load_profile(name: str) -> DeviceProfile:
     Raises:
       UnknownNameError: There is no such profile.
       SpecError: The file is no profile.
+
+    Examples:
+      >>> velodrome.load_profile("h100").label
+      'h100 (not measured)'
     """
     # Built-in ones first: a name in a spec's record means one profile on every machine.
     for file in (_BUILT_IN / f"{name.lower()}.json", profiles_dir() / f"{name.lower()}.json"):
@@ -98,7 +106,7 @@ def check_profile_name(name: str) -> None:
 
 
 def save_profile(profile: DeviceProfile) -> Path:
-    """Write a profile where :func:`load_profile` finds it by name, and return the path."""
+    """Write a profile where `load_profile` finds it by name, and return the path."""
     check_profile_name(profile.name)
     path = profiles_dir() / f"{profile.name.lower()}.json"
     atomic_write_json(path, {"schema": PROFILE_SCHEMA, **dataclasses.asdict(profile)})
@@ -126,6 +134,11 @@ def predict_seconds(cost: Cost, profile: DeviceProfile) -> float:
 
     The roofline model (Williams et al. 2009): arithmetic or memory traffic bounds a step,
     whichever takes longer; launching its kernels and the step itself adds to that.
+
+    Examples:
+      >>> spec = velodrome.sample(1, seed=0, family="mlp", data="built-in")[0]
+      >>> velodrome.predict_seconds(velodrome.cost(spec), velodrome.load_profile("v100")) < 0.36
+      True
     """
     arithmetic = cost.flops / (profile.peak_flops * profile.derate)
     traffic = cost.bytes / (profile.peak_bytes_per_s * profile.derate)
@@ -133,7 +146,14 @@ def predict_seconds(cost: Cost, profile: DeviceProfile) -> float:
 
 
 def steps_allowed(cost: Cost, profile: DeviceProfile, *, hours: int | float) -> int:
-    """Return how many steps fit in ``hours`` on the device."""
+    """Return how many steps fit in ``hours`` on the device.
+
+    Examples:
+      >>> spec = velodrome.sample(1, seed=0, family="mlp", data="built-in")[0]
+      >>> v100 = velodrome.load_profile("v100")
+      >>> velodrome.steps_allowed(velodrome.cost(spec), v100, hours=1) >= 10_000
+      True
+    """
     return int(hours * 3600 / predict_seconds(cost, profile))
 
 

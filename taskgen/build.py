@@ -25,6 +25,12 @@ def build(spec: TaskSpec) -> Task:
     Raises:
       UnknownNameError: There is no such data set.
       SpecError: The data set is not of the kind that the family trains on.
+
+    Examples:
+      >>> import jax
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
+      >>> task = velodrome.build(spec)
+      >>> params, state = task.init(jax.random.key(0))
     """
     return _build(spec, spec.family_object)
 
@@ -45,12 +51,18 @@ def open_source(spec: TaskSpec, split: str) -> Source:
 
     Opening it again gives the same object, as long as it is among the last few. The arrays lie on
     the default device, unless they are larger than
-    :func:`velodrome.taskgen.data.resident.resident_limit`.
+    `velodrome.taskgen.data.resident.resident_limit`.
 
     Raises:
       UnknownNameError: There is no such data set.
       DataError: The data are missing, are not the recorded ones, or do not fit the family.
       SpecError: Text cannot be shifted or flipped.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {}, velodrome.DataSpec("digits"), 32)
+      >>> source = velodrome.open_source(spec, "train")
+      >>> source.indices(seed=0, start=0, count=2, batch_size=32).shape
+      (2, 32)
     """
     dataset, kind = datasets.get(spec.data.name), spec.family_object.data_kind
     if dataset.kind != kind:

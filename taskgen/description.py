@@ -15,6 +15,11 @@ def cost(spec: TaskSpec) -> Cost:
 
     The few operations for each parameter that most augmentations add are left out, as the
     optimizer's are; the perturbed losses of "es" and the smaller batch of "reduced_batch" are not.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
+      >>> velodrome.cost(spec).flops
+      85568
     """
     configs = {entry.name: entry.config for entry in spec.augmentations}
     batch = spec.batch_size
@@ -60,6 +65,12 @@ def describe(
       UnknownNameError: There is no such data set or device profile.
       SpecError: The data set is not of the kind that the family trains on, or a number is not
         positive and finite.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
+      >>> facts = velodrome.describe(spec)
+      >>> facts["over_budget"]
+      []
     """
     step = _family_cost(spec, spec.batch_size)
     profile = load_profile(device)

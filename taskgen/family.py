@@ -39,8 +39,8 @@ class Family:
 
     Args:
       name: Name to be registered under.
-      config: Frozen dataclass of :func:`~velodrome.taskgen.space.fields.static` and
-        :func:`~velodrome.taskgen.space.fields.dynamic` fields. If ``view`` is not given, an image
+      config: Frozen dataclass of `velodrome.taskgen.space.fields.static` and
+        `velodrome.taskgen.space.fields.dynamic` fields. If ``view`` is not given, an image
         family may have the field ``image_size``, and a text family must have ``sequence_length``
         and may have ``vocab_size``.
       network: Makes a Flax module: ``network(config, view, rngs, dynamic)``. The module maps
@@ -51,8 +51,8 @@ class Family:
       data_kind: "image" or "text".
       version: Part of every spec's hash; raise it when the numbers of the family change.
       batch_size: Where the sampler draws the batch size from.
-      view: ``view(config, dataset_info)``, an :class:`~velodrome.taskgen.views.ImageView` or
-        :class:`~velodrome.taskgen.views.TextView`.
+      view: ``view(config, dataset_info)``, an `velodrome.taskgen.views.ImageView` or
+        `velodrome.taskgen.views.TextView`.
       cost: ``cost(config, view, batch_size)``, a closed form. Default: the program is traced and
         counted, which is exact for FLOPs and parameters, but imports jax and takes 0.1 s. A
         network with a while loop of unknown length must have it.
@@ -61,12 +61,16 @@ class Family:
       objective: ``objective(logits, batch, view)``: {metric: (sum, count)} with "loss".
       normalize: ``normalize(loss, view)``.
       build: ``build(config, view, precision)`` returns
-        :class:`~velodrome.taskgen.functions.TaskFunctions`, for families that are no network with
+        `velodrome.taskgen.functions.TaskFunctions`, for families that are no network with
         a loss; ``precision`` is that of matrix products.
 
     Raises:
       SpecError: ``data_kind`` is unknown, neither ``network`` nor ``build`` is given, or ``cost``
         or ``build`` takes other arguments.
+
+    Examples:
+      >>> velodrome.families.get("mlp").data_kind
+      'image'
     """
 
     name: str

@@ -60,9 +60,9 @@ families.complete()
 def family(
     name: str, *, data_kind: str = "image", version: int = 1, **fields: Any
 ) -> Callable[[Callable[..., Any]], Family]:
-    """Make a :class:`Family` from the network that it decorates, and register it.
+    """Make a `Family` from the network that it decorates, and register it.
 
-    This is short for writing the config's dataclass and :class:`Family` out, which takes more
+    This is short for writing the config's dataclass and `Family` out, which takes more
     options and any name for a field::
 
         @velodrome.family("wide", width=velodrome.static(velodrome.log_int(8, 64), default=16))
@@ -72,13 +72,13 @@ def family(
 
     Args:
       name: Name to be registered under.
-      data_kind: As for :class:`Family`.
-      version: As for :class:`Family`.
-      **fields: The config's fields, each :func:`~velodrome.taskgen.space.fields.static` or
-        :func:`~velodrome.taskgen.space.fields.dynamic`.
+      data_kind: As for `Family`.
+      version: As for `Family`.
+      **fields: The config's fields, each `velodrome.taskgen.space.fields.static` or
+        `velodrome.taskgen.space.fields.dynamic`.
 
     Returns:
-      A decorator. It takes a class of Flax modules as for :class:`Family`, or a function
+      A decorator. It takes a class of Flax modules as for `Family`, or a function
       ``(config, view, *, rngs, dynamic)`` that returns a module, which is then called with images
       or tokens alone. The decorated name becomes the family.
 
@@ -86,6 +86,16 @@ def family(
       SpecError: A field is not declared with ``static`` or ``dynamic``.
       VelodromeError: The name is taken. (A function or class of a notebook replaces its earlier
         self: a cell may be run again.)
+
+    Examples:
+      >>> from flax import nnx
+      >>> @velodrome.family("flat", width=velodrome.static(velodrome.log_int(8, 64), default=16))
+      ... def flat(config, view, *, rngs, dynamic):
+      ...     first = nnx.Linear(view.pixels, config.width, rngs=rngs)
+      ...     last = nnx.Linear(config.width, view.num_classes, rngs=rngs)
+      ...     return nnx.Sequential(lambda image: image.reshape(len(image), -1), first, last)
+      >>> len(velodrome.sample(2, seed=0, family="flat", data="built-in"))
+      2
     """
     typed = []
     for field, value in fields.items():

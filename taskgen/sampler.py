@@ -71,7 +71,7 @@ def sample(
     Args:
       count: At least 0.
       seed: Any integer.
-      family: Name of a family; None draws each from :data:`MIXTURE`.
+      family: Name of a family; None draws each from `MIXTURE`.
       data: "published" draws the published data sets; "built-in" those that come inside
         installed packages, with random shifts (and flips of photographs) against saturation.
       hours: A task must do its 10,000 steps in this time on the device.
@@ -82,6 +82,11 @@ def sample(
       UnknownNameError: There is no such family or device.
       SpecError: ``count``, ``data``, ``hours`` or ``max_mflop`` is not allowed.
       VelodromeError: No task fits the budget, however small.
+
+    Examples:
+      >>> specs = velodrome.sample(3, seed=0, family="mlp", data="built-in", max_mflop=1)
+      >>> [spec.label for spec in specs]
+      ['mlp-16278fe1', 'mlp-9e6d8365', 'mlp-c39227ec']
     """
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
     drawn = sample_recorded(count, seed=seed, family=family, data=data, budget=budget)
@@ -91,7 +96,7 @@ def sample(
 def sample_recorded(
     count: int, *, seed: int, family: str | None, data: str, budget: Budget
 ) -> Iterator[Sampled]:
-    """Yield what :func:`sample` returns, one by one, with how each came about."""
+    """Yield what `sample` returns, one by one, with how each came about."""
     if count < 0:
         raise SpecError("count", count, "an integer of at least 0")
     if data not in DATA:

@@ -102,6 +102,10 @@ class DataSpec:
 
     Raises:
       SpecError: A value has the wrong type or is out of range.
+
+    Examples:
+      >>> velodrome.DataSpec("digits", shift=2).to_json()
+      {'name': 'digits', 'shift': 2}
     """
 
     name: str
@@ -117,7 +121,7 @@ class DataSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Read what :meth:`to_json` wrote, or check a hand-written mapping."""
+        """Read what `to_json` wrote, or check a hand-written mapping."""
         _check_keys("data", values, cls)
         _require("name" in values, "data", dict(values), "a mapping with the key 'name'")
         _check_fields("data.", values, _DATA_RULES)
@@ -163,7 +167,7 @@ class TaskSpec:
         one.
       precision: Number formats.
       augmentations: Wrappers around the task, the first one innermost: `Augmentation`, or its
-        name, or a mapping of its name and fields; see :mod:`velodrome.taskgen.augmentation`.
+        name, or a mapping of its name and fields; see `velodrome.taskgen.augmentation`.
       grad_accumulation: Batches whose gradients are averaged for a step. Only 1 for now.
       name: A label for people. It is not part of the hash.
 
@@ -171,6 +175,11 @@ class TaskSpec:
       UnknownNameError: There is no such family.
       SpecError: A field has the wrong type or is out of range, or ``version`` is not the
         family's.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 1}, velodrome.DataSpec("digits"), 32)
+      >>> spec.label, spec.config.num_layers
+      ('mlp-3a6dbfee', 1)
     """
 
     family: str
@@ -219,7 +228,7 @@ class TaskSpec:
 
     @property
     def view(self) -> View:
-        """How the task sees its data set; raises as :attr:`info` does."""
+        """How the task sees its data set; raises as `info` does."""
         return self.family_object.view(self.config, self.info)
 
     @property
@@ -267,7 +276,7 @@ class TaskSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TaskSpec:
-        """Read what :meth:`to_json` wrote, or a hand-written mapping.
+        """Read what `to_json` wrote, or a hand-written mapping.
 
         Raises:
           SpecError: A key is unknown or missing, or a value is not allowed.

@@ -28,6 +28,10 @@ def save_specs(
 
     Raises:
       SpecError: ``specs`` has something else than specs.
+
+    Examples:
+      >>> specs = velodrome.sample(2, seed=0, family="mlp", data="built-in")
+      >>> velodrome.save_specs("tasks.json", specs)
     """
     if not all(isinstance(spec, TaskSpec) for spec in specs):
         raise SpecError(
@@ -50,6 +54,12 @@ def load_specs(path: str | os.PathLike[str]) -> list[TaskSpec]:
 
     Raises:
       SpecError: The file is missing, is no JSON, is of another kind, or holds a wrong spec.
+
+    Examples:
+      >>> specs = velodrome.sample(2, seed=0, family="mlp", data="built-in")
+      >>> velodrome.save_specs("tasks.json", specs)
+      >>> velodrome.load_specs("tasks.json") == specs
+      True
     """
     content = _read(resolved(path))
     if not isinstance(content, dict) or content.get("kind") != KIND:

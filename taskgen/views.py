@@ -13,6 +13,11 @@ class ImageView:
       size: Height and width in pixels that images are resized to.
       channels: Colour channels.
       num_classes: Number of labels.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"image_size": 8}, velodrome.DataSpec("digits"), 32)
+      >>> spec.view.pixels
+      64
     """
 
     size: int
@@ -32,7 +37,12 @@ class TextView:
     Attributes:
       length: Tokens that a sequence is predicted for.
       vocab_size: Classes that the task predicts. It may differ from the data set's: larger tokens
-        are folded, see :func:`velodrome.taskgen.nn.losses.fold_tokens`.
+        are folded, see `velodrome.taskgen.nn.losses.fold_tokens`.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("rnn", {"sequence_length": 16}, velodrome.DataSpec("kjv"), 32)
+      >>> spec.view.length
+      16
     """
 
     length: int

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import velodrome
 from scripts.site_commands import rows
 from scripts.site_markdown import indented, resolved
 
@@ -22,6 +23,18 @@ def test_a_page_is_short_and_has_one_title(page: Path):
     assert len(words) <= MOST_WORDS
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_every_public_name_is_on_one_page():
+    text = "".join(path.read_text() for path in (ROOT / "docs/reference/api").glob("*.md"))
+    documented = re.findall(r"^::: velodrome\.(\w+)$", text, re.MULTILINE)
+    # Registries and modules have no docstring of their own, but a section with an example.
+    others = [name for name in velodrome.__all__ if f"\n## {name}\n" in text]
+    assert sorted([*documented, *others]) == sorted(velodrome.__all__)
 
 
 def test_lists_get_the_indentation_of_pythons_markdown():

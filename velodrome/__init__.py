@@ -3,7 +3,7 @@
 All public names are here. Each is loaded when it is first used, so ``import velodrome`` imports no
 jax.
 
-Example:
+Examples:
   >>> import velodrome
   >>> spec = velodrome.sample(1, seed=0, family="mlp", data="built-in")[0]
   >>> velodrome.cost(spec).params > 0

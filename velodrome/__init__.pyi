@@ -14,6 +14,7 @@ from .foundation.errors import UnknownNameError as UnknownNameError
 from .foundation.errors import VelodromeError as VelodromeError
 from .foundation.errors import WeightsError as WeightsError
 from .foundation.errors import WriteError as WriteError
+from .optimizers.learned.weights.fetch import fetch_weights as fetch_weights
 from .optimizers.metatrain.config.config import MetaTrainConfig as MetaTrainConfig
 from .optimizers.metatrain.config.search import SearchConfig as SearchConfig
 from .optimizers.metatrain.loop import metatrain as metatrain
@@ -21,7 +22,6 @@ from .optimizers.metatrain.search.search import search_numbers as search_numbers
 from .optimizers.spec import OptimizerSpec as OptimizerSpec
 from .optimizers.velo.optimizer import velo as velo
 from .optimizers.velo.optimizer import velo_from_theta as velo_from_theta
-from .optimizers.velo.weights.official import fetch_weights as fetch_weights
 from .optimizers.velo.weights.store import load_weights as load_weights
 from .optimizers.velo.weights.store import save_weights as save_weights
 from .optimizers.velo.weights.tree import VeLOWeights as VeLOWeights

@@ -50,7 +50,14 @@ class CheckResult:
 
 
 def check_task(spec: TaskSpec) -> list[CheckResult]:
-    """Put a task through the contract of tasks, on its data and on made-up batches."""
+    """Put a task through the contract of tasks, on its data and on made-up batches.
+
+    Examples:
+      >>> spec = velodrome.sample(1, seed=0, family="mlp", data="built-in")[0]  # doctest: +SKIP
+      >>> checks = velodrome.check_task(spec)  # doctest: +SKIP
+      >>> all(check.passed for check in checks)  # doctest: +SKIP
+      True
+    """
     return run_checks(task_contract.CHECKS, task_contract.prepare(spec))
 
 
@@ -59,6 +66,11 @@ def check_data(dataset: Dataset | str) -> list[CheckResult]:
 
     Args:
       dataset: A data set, a registered name, or ``"path/to/file.py:object"``.
+
+    Examples:
+      >>> checks = velodrome.check_data("digits")
+      >>> all(check.passed for check in checks)
+      True
     """
     found = datasets.get(dataset) if isinstance(dataset, str) else dataset
     return run_checks(data_contract.CHECKS, data_contract.Subject(found))
@@ -69,6 +81,11 @@ def check_family(family: Family | str) -> list[CheckResult]:
 
     Args:
       family: A family, a registered name, or ``"path/to/file.py:object"``.
+
+    Examples:
+      >>> checks = velodrome.check_family("mlp")  # doctest: +SKIP
+      >>> all(check.passed for check in checks)  # doctest: +SKIP
+      True
     """
     with _registered(family) as found:
         return run_checks(family_contract.CHECKS, family_contract.Subject(found))
@@ -80,6 +97,11 @@ def check_optimizer(optimizer: OptimizerSpec | str) -> list[CheckResult]:
     Args:
       optimizer: A spec, a name, an import path such as ``"optax:lion"``, or
         ``"path/to/file.py:object"``.
+
+    Examples:
+      >>> checks = velodrome.check_optimizer("optax:lion")  # doctest: +SKIP
+      >>> all(check.passed for check in checks)  # doctest: +SKIP
+      True
     """
     spec = optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
     return run_checks(optimizer_contract.CHECKS, spec)

@@ -80,6 +80,10 @@ def metatrain(
         config, a damaged one, a damaged log, a search, or weights alone.
       SpecError: The config asks for what cannot be, or a number is out of range.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was done is saved.
+
+    Examples:
+      >>> config = velodrome.MetaTrainConfig()  # doctest: +SKIP
+      >>> found = velodrome.metatrain(config, "runs/mine")  # doctest: +SKIP
     """
     out = resolved(out_dir)
     say = report or log.to_stderr

@@ -10,7 +10,7 @@ multiplies it out once: 2.4 instead of 4.6 MFLOP a tensor at the published size.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,12 @@ from velodrome.optimizers.velo.network import published_order
 from velodrome.optimizers.velo.reads import USED_OUTPUTS
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
-# The mixture of the bank is a mean times this.
-_MIXTURE_SCALE = 100.0
+#: The mixture of the bank is a mean times this.
+MIXTURE_SCALE = 100.0
+
+_Arrays: TypeAlias = Any  # of NumPy, or of jax where weights are traced
+
+Tree = TypeVar("Tree")
 
 
 class Controller(NamedTuple):
@@ -47,49 +51,118 @@ class LSTMState(NamedTuple):
     cell: Float[Array, "tensor hidden"]
 
 
-def fold(weights: VeLOWeights) -> Controller:
+@runtime_checkable
+class RecurrentWeights(Protocol):
+    """Weights of an LSTM as VeLO has it, without the layer that it writes networks by."""
+
+    @property
+    def initial_hidden(self) -> _Arrays: ...
+    @property
+    def initial_cell(self) -> _Arrays: ...
+    @property
+    def pool_w(self) -> _Arrays: ...
+    @property
+    def pool_b(self) -> _Arrays: ...
+    @property
+    def project_w(self) -> _Arrays: ...
+    @property
+    def project_b(self) -> _Arrays: ...
+    @property
+    def lstm_w(self) -> _Arrays: ...
+    @property
+    def lstm_b(self) -> _Arrays: ...
+
+
+@runtime_checkable
+class BankWeights(Protocol):
+    """Weights of a bank of per-parameter networks."""
+
+    @property
+    def bank_w0(self) -> _Arrays: ...
+    @property
+    def bank_b0(self) -> _Arrays: ...
+    @property
+    def bank_w1(self) -> _Arrays: ...
+    @property
+    def bank_b1(self) -> _Arrays: ...
+    @property
+    def bank_w2(self) -> _Arrays: ...
+    @property
+    def bank_b2(self) -> _Arrays: ...
+
+
+def fold(weights: VeLOWeights, *, mixture_scale: float = MIXTURE_SCALE) -> Controller:
     """Return the controller that computes what the network with ``weights`` computes.
 
     Frozen weights are multiplied in float64, traced ones (as in meta-training) in float32.
     """
-    traced = any(isinstance(leaf, Tracer) for leaf in weights)
-    xp: Any = jnp if traced else np
-    wide = VeLOWeights(
-        *(xp.asarray(leaf, jnp.float32 if traced else np.float64) for leaf in weights)
+    wide = widened(weights)
+    networks = flat_networks(wide) * (mixture_scale / weights.bank_size)
+    xp = module_of(wide.controls_w)
+    return folded(
+        wide,
+        head_w=xp.concatenate([_product(wide.controls_w, networks), wide.step_size_w], axis=1),
+        head_b=xp.concatenate([_product(wide.controls_b[None], networks)[0], wide.step_size_b]),
     )
-    hidden, bank = weights.hidden_size, weights.bank_size
 
-    def product(a: Any, b: Any) -> Any:  # arrays of xp
-        return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) if traced else a @ b
 
+def folded(wide: RecurrentWeights, *, head_w: _Arrays, head_b: _Arrays) -> Controller:
+    """Return a controller of `widened` weights, and of what maps the LSTM's units to outputs."""
+    xp = module_of(wide.lstm_w)
+    hidden = wide.initial_hidden.shape[-1]
     lstm_input_w, lstm_hidden_w = wide.lstm_w[:hidden], wide.lstm_w[hidden:]
-    networks = xp.concatenate(
-        [
-            part.reshape(bank, -1)
-            for part in (
-                wide.bank_w0[:, published_order()],
-                wide.bank_b0,
-                wide.bank_w1,
-                wide.bank_b1,
-                wide.bank_w2[:, :, :USED_OUTPUTS],
-                wide.bank_b2[:, :USED_OUTPUTS],
-            )
-        ],
-        axis=1,
-    ) * (_MIXTURE_SCALE / bank)
-    folded = Controller(
+    made = Controller(
         initial_hidden=wide.initial_hidden,
         initial_cell=wide.initial_cell,
-        input_w=xp.concatenate([wide.pool_w, product(wide.project_w, lstm_input_w)], axis=1),
+        input_w=xp.concatenate([wide.pool_w, _product(wide.project_w, lstm_input_w)], axis=1),
         pool_b=wide.pool_b,
-        gates_b=product(wide.project_b[None], lstm_input_w)[0] + wide.lstm_b,
+        gates_b=_product(wide.project_b[None], lstm_input_w)[0] + wide.lstm_b,
         pooled_w=lstm_input_w,
         hidden_w=lstm_hidden_w,
-        head_w=xp.concatenate([product(wide.controls_w, networks), wide.step_size_w], axis=1),
-        head_b=xp.concatenate([product(wide.controls_b[None], networks)[0], wide.step_size_b]),
+        head_w=head_w,
+        head_b=head_b,
     )
+    return as_constants(made)
+
+
+def widened(weights: Tree) -> Tree:
+    """Return weights in float64, as NumPy arrays; traced ones in float32."""
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(weights))
+    xp: Any = jnp if traced else np
+    dtype = jnp.float32 if traced else np.float64
+    return jax.tree.map(lambda leaf: xp.asarray(leaf, dtype), weights)
+
+
+def as_constants(arrays: Tree) -> Tree:
+    """Return arrays in float32 on the device, as constants also where a program is traced."""
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arrays))
     with nullcontext() if traced else jax.ensure_compile_time_eval():
-        return Controller(*(jnp.asarray(leaf, jnp.float32) for leaf in folded))
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), arrays)
+
+
+def flat_networks(wide: BankWeights) -> _Arrays:
+    """Return each network of a bank as one row (`reads.PARTS`), without the step size."""
+    parts = (
+        wide.bank_w0[:, published_order()],
+        wide.bank_b0,
+        wide.bank_w1,
+        wide.bank_b1,
+        wide.bank_w2[:, :, :USED_OUTPUTS],
+        wide.bank_b2[:, :USED_OUTPUTS],
+    )
+    rows = [part.reshape(part.shape[0], -1) for part in parts]
+    return module_of(wide.bank_w0).concatenate(rows, axis=1)
+
+
+def module_of(array: _Arrays) -> Any:
+    """Return the module that computes with arrays of this kind: NumPy or jax.numpy."""
+    return np if isinstance(array, np.ndarray) else jnp
+
+
+def _product(a: _Arrays, b: _Arrays) -> _Arrays:
+    if isinstance(a, np.ndarray):
+        return a @ b
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def initial_state(controller: Controller, tensors: int) -> LSTMState:

@@ -29,9 +29,9 @@ STATE = (
 
 
 def checked(
-    inner: optax.GradientTransformationExtraArgs,
+    inner: optax.GradientTransformationExtraArgs, title: str = "VeLO", *, reads_loss: bool = True
 ) -> optax.GradientTransformationExtraArgs:
-    """Return ``inner`` for arguments as users have them.
+    """Return ``inner`` for arguments as users have them; messages call it ``title``.
 
     Parameters may be Python floats. A parameter whose gradient is None takes part with a gradient
     of zero, and its update is zero: it stays where it is.
@@ -49,11 +49,11 @@ def checked(
         **extra: object,
     ) -> tuple[PyTree, PyTree]:
         if params is None:
-            raise SpecError("params", None, f"the parameters, which VeLO reads: {_CALL}")
-        if value is None:
-            allowed = f"the training loss of this step, which VeLO reads: {_CALL}"
+            raise SpecError("params", None, f"the parameters, which {title} reads: {_CALL}")
+        if value is None and reads_loss:
+            allowed = f"the training loss of this step, which {title} reads: {_CALL}"
             raise SpecError("value", None, allowed)
-        if jnp.shape(value) != ():
+        if value is not None and jnp.shape(value) != ():
             raise SpecError("value", value, f"a scalar, the training loss of this step: {_CALL}")
         named, structure = jax.tree.flatten_with_path(jax.tree.map(_array, params))
         try:
@@ -68,7 +68,7 @@ def checked(
         ]
         params = structure.unflatten([parameter for _, parameter in named])
 
-        def run(gradients: PyTree, state: PyTree, params: PyTree, value: ArrayLike):
+        def run(gradients: PyTree, state: PyTree, params: PyTree, value: ArrayLike | None):
             return inner.update(gradients, state, params, value=value, **extra)
 
         changes, state = _sharded_by_the_compiler(run, params)(
@@ -121,7 +121,7 @@ def _sharded_by_the_compiler(
         return jax.tree.map(lambda leaf: jax.typeof(leaf).sharding.spec, tree)
 
     def automatic(
-        gradients: PyTree, state: PyTree, params: PyTree, value: ArrayLike
+        gradients: PyTree, state: PyTree, params: PyTree, value: ArrayLike | None
     ) -> tuple[PyTree, PyTree]:
         shard = jax.sharding.auto_axes(out_sharding=(specs(params), specs(state)))
         with jax.set_mesh(mesh) if isinstance(mesh, Mesh) else use_abstract_mesh(mesh):

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
-from velodrome.optimizers.velo.controller import fold
+from velodrome.optimizers.velo.controller import MIXTURE_SCALE, fold
 from velodrome.optimizers.velo.door import STATE, checked
 from velodrome.optimizers.velo.transform import scale_by_velo
 from velodrome.optimizers.velo.weights.store import load_weights
@@ -64,6 +64,10 @@ def velo(
       SpecError: An argument is out of range; from ``update``, params or value are missing.
       UnknownNameError: No weights have that name.
       WeightsError: The weights cannot be read.
+
+    Examples:
+      >>> import optax
+      >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), velodrome.velo(num_steps=100))
     """
     return velo_from_theta(
         load_weights(weights),
@@ -79,19 +83,23 @@ def velo_from_theta(
     *,
     weight_decay: float | Array = 0.0,
     max_training_steps: ArrayLike = MAX_TRAINING_STEPS,
+    mixture_scale: float = MIXTURE_SCALE,
 ) -> optax.GradientTransformationExtraArgs:
     """Return `velo` with weights that may be traced, vmapped or differentiated (meta-training).
 
     Call it outside of the training loop: the weights are multiplied out here, once.
 
-    Arguments are those of `velo`.
+    Arguments are those of `velo`, and ``mixture_scale``: each tensor's network is so many times the
+    mean over the bank. The published optimizer has 100; weights trained with another need it.
 
     Raises:
       SpecError: An argument is out of range.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> optimizer = velodrome.velo_from_theta(weights, num_steps=100)
     """
-    decays = isinstance(weight_decay, Tracer) or weight_decay != 0.0
-    if not isinstance(weight_decay, Tracer) and not 0.0 <= weight_decay < math.inf:
-        raise SpecError("weight_decay", weight_decay, "a finite number, 0 or more")
+    decays = positive_weight_decay(weight_decay)
     accumulate = 1
     if not isinstance(max_training_steps, Tracer):
         max_training_steps = _positive("max_training_steps", max_training_steps)
@@ -100,7 +108,7 @@ def velo_from_theta(
         if not isinstance(max_training_steps, Tracer):
             accumulate = -(-num_steps // max_training_steps)
             num_steps = num_steps // accumulate
-    transformation = scale_by_velo(fold(theta), num_steps)
+    transformation = scale_by_velo(fold(theta, mixture_scale=mixture_scale), num_steps)
     if accumulate > 1:
         transformation = average_gradients(transformation, every=accumulate)
     if decays:
@@ -205,6 +213,19 @@ def add_weight_decay(
         return inner.update(decayed, state, params, value=value, **extra)
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def positive_weight_decay(weight_decay: float | Array) -> bool:
+    """Return whether there is decay, as far as can be known.
+
+    Raises:
+      SpecError: It is negative, or not finite.
+    """
+    if isinstance(weight_decay, Tracer):
+        return True
+    if not 0.0 <= weight_decay < math.inf:
+        raise SpecError("weight_decay", weight_decay, "a finite number, 0 or more")
+    return bool(weight_decay != 0.0)
 
 
 def _positive(name: str, number: object) -> int:

@@ -24,7 +24,7 @@ def prune(controller: Controller) -> tuple[Controller, Reads]:
     if any(isinstance(leaf, Tracer) for leaf in controller):
         return controller, EVERYTHING
     old = {name: np.asarray(leaf) for name, leaf in controller._asdict().items()}
-    network = _live_numbers((old["head_w"] != 0).any(axis=0) | (old["head_b"] != 0))
+    network = live_numbers((old["head_w"] != 0).any(axis=0) | (old["head_b"] != 0))
     units = _live_units(old["hidden_w"], (old["head_w"][:, network] != 0).any(axis=1))
     gates = np.tile(units, _GATES)
     # A pooled unit without weights on the inputs is a constant: it stays for the sake of its bias.
@@ -48,7 +48,7 @@ def prune(controller: Controller) -> tuple[Controller, Reads]:
         return Controller(**{name: jnp.asarray(leaf) for name, leaf in new.items()}), reads
 
 
-def _live_numbers(written: Bool[np.ndarray, " flat"]) -> Bool[np.ndarray, " flat"]:
+def live_numbers(written: Bool[np.ndarray, " flat"]) -> Bool[np.ndarray, " flat"]:
     """Return which numbers of the networks matter, of those that the head writes."""
     alive = written.copy()
     w0, b0, w1, b1, w2, _, step = (

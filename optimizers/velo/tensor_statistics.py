@@ -36,15 +36,19 @@ _RANKS = 5
 
 
 class Statistics(NamedTuple):
-    """Mean and variance over each tensor of its accumulators: three momenta, second moment."""
+    """Mean and variance over each tensor of its accumulators: three momenta, second moment.
+
+    Variances are kept only where they are read.
+    """
 
     means: Float[Array, "4 tensor"]
-    variances: Float[Array, "4 tensor"]
+    variances: Float[Array, "variances tensor"]
 
 
-def initial_statistics(tensors: int) -> Statistics:
+def initial_statistics(tensors: int, *, variances: bool = True) -> Statistics:
     return Statistics(
-        means=jnp.zeros((4, tensors), jnp.float32), variances=jnp.zeros((4, tensors), jnp.float32)
+        means=jnp.zeros((4, tensors), jnp.float32),
+        variances=jnp.zeros((4 if variances else 0, tensors), jnp.float32),
     )
 
 
@@ -61,41 +65,52 @@ def next_means(
     return jnp.concatenate([momentum, average_second(means[3:], gradient_means[1:])])
 
 
-def lstm_inputs(
-    statistics: Statistics,
-    *,
-    mean_square: Float[Array, " tensor"],
-    ranks: tuple[int, ...],
-    fraction_trained: Float[Array, ""],
-    loss: Float[Array, " 9"],
-) -> Float[Array, "tensor 30"]:
-    """Return the inputs of the LSTM.
+class Observation(NamedTuple):
+    """What an update knows before it has networks.
 
-    Args:
+    Attributes:
       statistics: Those of the accumulators before this update.
       mean_square: For the parameters of each tensor, before this update.
       ranks: How many dimensions greater than one each tensor has; five and more are left out.
       fraction_trained: Updates made over all updates of the run.
       loss: The features of the loss, this update's included.
     """
+
+    statistics: Statistics
+    mean_square: Float[Array, " tensor"]
+    ranks: tuple[int, ...]
+    fraction_trained: Float[Array, ""]
+    loss: Float[Array, " 9"]
+
+
+def lstm_inputs(seen: Observation) -> Float[Array, "tensor 30"]:
+    """Return the inputs of the LSTM."""
+    statistics = seen.statistics
     # In units of the tensor's own scale. The second moment too is scaled once, not squared.
-    scale = jax.lax.rsqrt(jnp.maximum(1e-9, mean_square))[None]
+    scale = jax.lax.rsqrt(jnp.maximum(1e-9, seen.mean_square))[None]
     momentum_mean, second_mean = jnp.split(statistics.means * scale, [3])
     variances = statistics.variances * scale**2
     # The published optimizer takes the second moment's variance about the means of the momenta.
     second_variance = variances[3:] + (second_mean - momentum_mean) ** 2
     magnitudes = _log_magnitude(jnp.concatenate([second_mean, variances[:3], second_variance]).T)
-    shared = jnp.concatenate([_fraction_features(fraction_trained), loss])
-    one_hot = np.asarray(ranks)[:, None] == np.arange(_RANKS)
+    shared = shared_inputs(seen.fraction_trained, seen.loss)
+    one_hot = np.asarray(seen.ranks)[:, None] == np.arange(_RANKS)
     return jnp.concatenate(
         [
-            jnp.broadcast_to(shared[None], (len(ranks), shared.shape[0])),
+            jnp.broadcast_to(shared[None], (len(seen.ranks), shared.shape[0])),
             magnitudes[:, :1],
             jnp.asarray(one_hot.astype(np.float32)),
             magnitudes[:, 1:],
         ],
         axis=1,
     )
+
+
+def shared_inputs(
+    fraction_trained: Float[Array, ""], loss: Float[Array, " 9"]
+) -> Float[Array, " 18"]:
+    """Return the inputs that are equal for all tensors; the arguments are as in `Observation`."""
+    return jnp.concatenate([_fraction_features(fraction_trained), loss])
 
 
 def average(old: Array, new: Array, kept: Sequence[int]) -> Array:

@@ -1,13 +1,13 @@
-"""VeLO as an optax transformation.
+"""VeLO as an optax transformation, and the update that it shares with its descendants.
 
 One update: gradients go into the accumulators; statistics of each tensor's old accumulators and
-the recent losses go through the LSTM; it writes a small network for each tensor; that network maps
-30 numbers for each parameter to a step (Metz et al. 2022, arXiv 2211.09760).
+the recent losses go to a writer, in VeLO an LSTM; it writes a small network for each tensor; that
+network maps 30 numbers for each parameter to a step (Metz et al. 2022, arXiv 2211.09760).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,7 +33,12 @@ from velodrome.optimizers.velo.loss_averages import (
 from velodrome.optimizers.velo.network import prepare
 from velodrome.optimizers.velo.pruning import prune
 from velodrome.optimizers.velo.reads import ACCUMULATORS, PARAMETER, Reads
-from velodrome.optimizers.velo.tensor_statistics import Statistics, initial_statistics, lstm_inputs
+from velodrome.optimizers.velo.tensor_statistics import (
+    Observation,
+    Statistics,
+    initial_statistics,
+    lstm_inputs,
+)
 
 GroupState = matrices.MatrixState | vectors.VectorState
 
@@ -53,6 +58,22 @@ class VeLOState(NamedTuple):
     groups: tuple[GroupState, ...] | PyTree
 
 
+class Writer(NamedTuple):
+    """What writes the network of each tensor at each update, and keeps a state of its own.
+
+    Attributes:
+      reads: What its networks have numbers for.
+      initial_state: Its state for a number of tensors.
+      write: Return a network for each tensor, its step size included, and the next state.
+      reads_variances: Whether it does: they are kept for it alone.
+    """
+
+    reads: Reads
+    initial_state: Callable[[int], LSTMState]
+    write: Callable[[Observation, LSTMState], tuple[Float[Array, "tensor flat"], LSTMState]]
+    reads_variances: bool = True
+
+
 def scale_by_velo(
     controller: Controller, num_steps: ArrayLike
 ) -> optax.GradientTransformationExtraArgs:
@@ -63,6 +84,18 @@ def scale_by_velo(
     """
     controller, reads = prune(controller)
 
+    def write(seen: Observation, lstm: LSTMState) -> tuple[Array, LSTMState]:
+        return control(controller, lstm_inputs(seen), lstm)
+
+    return scale_by_networks(Writer(reads, partial(initial_state, controller), write), num_steps)
+
+
+def scale_by_networks(
+    writer: Writer, num_steps: ArrayLike
+) -> optax.GradientTransformationExtraArgs:
+    """Return the update whose networks ``writer`` writes; ``num_steps`` may be traced."""
+    reads = writer.reads
+
     def init(params: PyTree) -> VeLOState:
         leaves = jax.tree.leaves(params)
         groups = make_groups([leaf.shape for leaf in leaves])
@@ -71,8 +104,8 @@ def scale_by_velo(
         return VeLOState(
             iteration=jnp.zeros((), jnp.int32),
             loss=init_averages(num_steps),
-            lstm=initial_state(controller, tensors),
-            statistics=initial_statistics(tensors),
+            lstm=writer.initial_state(tensors),
+            statistics=initial_statistics(tensors, variances=writer.reads_variances),
             # The place of what belongs to parameters: `optax.tree_map_params` looks for it with
             # a tree that has no leaves.
             groups=states if leaves else params,
@@ -93,7 +126,7 @@ def scale_by_velo(
         groups = make_groups([leaf.shape for leaf in parameters])
         if not groups:
             return structure.unflatten(changes), state
-        _check_state(state, groups, controller, reads)
+        _check_state(state, groups, writer)
         rows = _rows(groups)
 
         # Each group by itself, so that the memory of one can be used again by the next.
@@ -112,22 +145,23 @@ def scale_by_velo(
         means = jnp.concatenate([means for _, means, _ in observed], axis=1)
         squares = jnp.concatenate([squares for _, _, squares in observed], axis=1)
         mean_square = squares[reads.measured.index(PARAMETER)]
-        variances = _rows_of(squares, reads.measured, ACCUMULATORS)
+        kept = ACCUMULATORS if writer.reads_variances else ()
+        variances = _rows_of(squares, reads.measured, kept)
         statistics = Statistics(means=means, variances=variances)
         # Mean squares of all channels: what `squares` has of the accumulators are variances.
         about_zero = squares + _rows_of(means**2, ACCUMULATORS, reads.measured)
 
         iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
-        inputs = lstm_inputs(
-            state.statistics,
+        seen = Observation(
+            statistics=state.statistics,
             mean_square=mean_square,
             ranks=tuple(rank for group in groups for rank in group.ranks),
             fraction_trained=state.iteration.astype(jnp.float32)
             / jnp.asarray(num_steps, jnp.float32),
             loss=loss_features(loss),
         )
-        networks, lstm = control(controller, inputs, state.lstm)
+        networks, lstm = writer.write(seen, state.lstm)
         networks = prepare(reads, networks, about_zero, mean_square)
 
         always = same_in_all_lanes(iteration > 0)
@@ -160,10 +194,10 @@ def _rows_of(
     """Return the rows of ``wanted`` channels, of those that are ``there``; zeros for the others."""
     found = [channel in there for channel in wanted]
     places = [there.index(channel) if channel in there else 0 for channel in wanted]
-    return jnp.where(np.asarray(found)[:, None], rows[np.asarray(places)], 0.0)
+    return jnp.where(np.asarray(found, bool)[:, None], rows[np.asarray(places, int)], 0.0)
 
 
-def _check_state(state: Any, groups: Sequence[Group], controller: Controller, reads: Reads) -> None:
+def _check_state(state: Any, groups: Sequence[Group], writer: Writer) -> None:
     """Refuse the state of another model, of other weights, or of another number of steps.
 
     Raises:
@@ -172,9 +206,11 @@ def _check_state(state: Any, groups: Sequence[Group], controller: Controller, re
     if not isinstance(state, VeLOState):
         raise SpecError("state", type(state).__name__, STATE)
     found = [jnp.shape(leaf) for leaf in jax.tree.leaves(state.groups)]
-    starts = (jax.eval_shape(partial(_module(group).init_state, group, reads)) for group in groups)
+    starts = (
+        jax.eval_shape(partial(_module(group).init_state, group, writer.reads)) for group in groups
+    )
     wanted = [leaf.shape for leaf in jax.tree.leaves(tuple(starts))]
-    sizes = _count(groups), controller.initial_hidden.shape[-1]
+    sizes = jax.eval_shape(partial(writer.initial_state, _count(groups))).hidden.shape
     if found != wanted or state.lstm.hidden.shape != sizes:
         shapes = f"accumulators of shapes {found}, and {state.lstm.hidden.shape} of the LSTM"
         raise SpecError("state", shapes, STATE)

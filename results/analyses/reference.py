@@ -167,6 +167,10 @@ def load_reference(kind: str = ADAM) -> Reference | None:
 
     Raises:
       DataError: The cache is damaged.
+
+    Examples:
+      >>> velodrome.load_reference() is None  # before `velodrome reference fetch`
+      True
     """
     path = reference_path(kind)
     if not path.is_file():

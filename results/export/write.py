@@ -67,10 +67,10 @@ def export(
       directory: The store; or several of the same tasks and protocol, with other optimizers or
         more seeds.
       out: Where to write; by default ``export`` inside the (first) store.
-      parts: Some of :data:`PARTS`. ``tables``: everything that the report computes, every run,
+      parts: Some of `PARTS`. ``tables``: everything that the report computes, every run,
         every speedup; ``curves``: every number that was measured; ``headline``: as Markdown and
         LaTeX; ``tensorboard``: the curves as event files, which takes the extra ``tensorboard``.
-      formats: Some of :data:`FORMATS`, for tables and curves.
+      formats: Some of `FORMATS`, for tables and curves.
       select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes of the baseline, to compare it with; see
         ``velodrome.results.analyses.reference.load_reference``.
@@ -79,6 +79,11 @@ def export(
       StoreError: There is no readable store, or several do not belong together.
       UnknownNameError: No such part or format.
       VelodromeError: A file cannot be written, or tensorboardX is not installed.
+
+    Examples:
+      >>> files = velodrome.export("runs/mine", "tables", parts=["tables"], formats=["csv"])
+      >>> sorted(files.tables)[:3]
+      ['anytime', 'definitions', 'failures']
     """
     _check(parts, "part of an export", PARTS)
     _check(formats, "format of tables", FORMATS)

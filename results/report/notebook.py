@@ -29,6 +29,12 @@ def read_results(
 
     Raises:
       StoreError: There is no readable store, or several do not belong together.
+
+    Examples:
+      >>> results = velodrome.read_results("runs/mine")
+      >>> speedups = results.summary.set_index("task")["speedup_steps_default"]
+      >>> len(speedups)
+      2
     """
     return collect(opened(directory, select), reference=reference)
 
@@ -38,5 +44,10 @@ def figures(data: ReportData) -> dict[str, Plot]:
 
     A notebook shows a figure, with its caption, when it is the last line of a cell. Each has its
     numbers as ``table``, and ``figure()`` gives it to matplotlib. Nothing is drawn before that.
+
+    Examples:
+      >>> results = velodrome.read_results("runs/mine")
+      >>> plot = velodrome.figures(results)["learning_curves"]
+      >>> figure = plot.figure()  # of matplotlib
     """
     return {plot.name: plot for plot in plots(data)}

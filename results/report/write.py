@@ -67,6 +67,9 @@ def report(
     Raises:
       StoreError: There is no readable store, or several do not belong together.
       VelodromeError: The files cannot be written.
+
+    Examples:
+      >>> files = velodrome.report("runs/mine")  # doctest: +SKIP
     """
     store = opened(directory, select)
     target = store.directory / "report" if out is None else resolved(out)

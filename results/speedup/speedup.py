@@ -103,6 +103,14 @@ def speedup(
     Raises:
       StoreError: A side is empty, or they were evaluated at different steps.
       UnknownNameError: No such definition.
+
+    Examples:
+      >>> cells = list(velodrome.Store.open("runs/mine", read_only=True).cells())
+      >>> task = cells[0].task.hash
+      >>> adam, other = (cell for cell in cells if cell.task.hash == task)
+      >>> found = velodrome.speedup(adam.curves(), other.curves())
+      >>> found.text, found.censored
+      ('1.33x', 'no')
     """
     theirs = BaselineEnvelope(BaselineRuns(baseline.sweep(), budget), definition_of(definition))
     return theirs.speedup_of(candidate.sweep(), horizon=horizon)
@@ -132,7 +140,7 @@ class BaselineEnvelope:
 
     @property
     def steps(self) -> Steps:
-        """Steps of :meth:`curve`."""
+        """Steps of `curve`."""
         runs = self.runs
         return self.definition.grid(
             self.sweep.steps, budget=runs.budget, evaluations=runs.evaluations
@@ -144,7 +152,7 @@ class BaselineEnvelope:
         return None if self.steps is self.sweep.steps else (self.sweep.steps, self.steps)
 
     def curve(self, evaluations: int, onto: Resampling | None = None) -> Float[np.ndarray, " step"]:
-        """Return the running minimum over rates, or of the best, at :attr:`steps` or ``onto``."""
+        """Return the running minimum over rates, or of the best, at `steps` or ``onto``."""
         rates, kind = self.rates(evaluations), self.definition.envelope
         return envelope(rates, kind=kind, onto=self.onto if onto is None else onto)
 
@@ -158,7 +166,7 @@ class BaselineEnvelope:
         return reached if self.runs.progress(horizon) else np.full_like(reached, np.inf)
 
     def speedup_of(self, candidate: Sweep, *, horizon: int | None = None) -> Speedup:
-        """Return the candidate's speedup; see :func:`speedup`."""
+        """Return the candidate's speedup; see `speedup`."""
         check_comparable(self.sweep, candidate)
         horizon = candidate.horizon if horizon is None else horizon
         targets = final_losses(candidate, self.definition, horizon=horizon)

@@ -24,6 +24,10 @@ class Selection:
       steps: Instead, or besides: the last one with so many steps of the candidates.
       optimizers: Names; the others are left out. The baseline is always shown.
       seeds: Only the first seeds.
+
+    Examples:
+      >>> two_seeds = velodrome.Selection(seeds=2)
+      >>> results = velodrome.read_results("runs/mine", select=two_seeds)
     """
 
     question: str | int | None = None

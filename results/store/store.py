@@ -56,13 +56,18 @@ FAILED = ".failed"
 
 
 class Store:
-    """Runs, seen as the answer to one question; use :meth:`create` or :meth:`open`.
+    """Runs, seen as the answer to one question; use `create` or `open`.
 
     Attributes:
       question: The question's name; its number comes first.
       manifest: Suite, protocol, data, versions, device.
       plan: The question's cells with their runs, and the shards that have them.
       suite: The whole suite.
+
+    Examples:
+      >>> store = velodrome.Store.open("runs/mine", read_only=True)
+      >>> [cell.label for cell in store.cells()]
+      ['Synthetic Adam', 'Synthetic optimizer A', 'Synthetic Adam', 'Synthetic optimizer A']
     """
 
     def __init__(
@@ -296,7 +301,7 @@ class Store:
         return path
 
     def write_timing_failure(self, cell_id: str, kind: str, message: str) -> Path:
-        """Write why a cell could not be timed, until :meth:`write_timing` clears it.
+        """Write why a cell could not be timed, until `write_timing` clears it.
 
         Args:
           kind: What went wrong in one word, such as ``oom``, ``killed``, ``error``.

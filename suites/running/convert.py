@@ -27,6 +27,9 @@ def compact(directory: str | os.PathLike[str], *, drop_states: bool = False) -> 
     Raises:
       StoreError: There is no store, it is damaged, or another process plans in it.
       VelodromeError: It cannot be written.
+
+    Examples:
+      >>> packed = velodrome.compact("runs/mine")
     """
     path = Path(resolved(directory))
     Store.open(path, read_only=True)  # before anything is written, if there is none

@@ -36,6 +36,10 @@ class RaceResult:
       standings: The field with it, the best first.
       lines: The verdict in sentences: place, speedups, rivals, rate, failures.
       report: The report of the whole field, with this optimizer in it.
+
+    Examples:
+      >>> result = velodrome.race("optax:lion")  # doctest: +SKIP
+      >>> result.report.page  # doctest: +SKIP
     """
 
     directory: Path
@@ -79,6 +83,10 @@ def race(
       StoreError: There is no field for this suite; or it is of another one, not complete, or of
         code or data that have changed since, so that others than the optimizer would be trained.
       VelodromeError: See `velodrome.run`.
+
+    Examples:
+      >>> result = velodrome.race("optax:lion", learning_rates=[1e-4, 1e-3])  # doctest: +SKIP
+      >>> result.lines[0]  # doctest: +SKIP
     """
     there = _field(suite, field)
     chosen = Suite.from_json(dict(there.suite))  # with the grids of those who have entered

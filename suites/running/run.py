@@ -169,6 +169,9 @@ def run(
       SpecError: An argument is not allowed.
       UnknownNameError: A suite, optimizer, family or data set is not known.
       VelodromeError: Nothing can be written to ``out``.
+
+    Examples:
+      >>> found = velodrome.run("demo", "runs/demo", seeds=5)  # doctest: +SKIP
     """
     began, out, mode = time.monotonic(), resolved(out), BaselineMode.parse(baseline)
     chosen = with_data(as_suite(suite), data).override(

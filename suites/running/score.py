@@ -77,6 +77,9 @@ def score(
       StoreError: Some run failed, which the next call tries again; or the sweep in
         ``baseline_store`` stopped too early.
       VelodromeError: Whatever `velodrome.run` raises.
+
+    Examples:
+      >>> velodrome.score("sgdm", "smoke", {"learning_rate": 0.1})  # doctest: +SKIP
     """
     by = definition_of(definition)
     with contextlib.ExitStack() as stack:

@@ -64,6 +64,12 @@ def train(
       SpecError: The task or the optimizer is something else, a setting is out of range, or a
         hyperparameter is unknown.
       UnknownNameError: There is no optimizer of that name.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
+      >>> curve = velodrome.train(spec, "adam", steps=20, learning_rate=1e-2)
+      >>> list(curve.index)
+      [0, 10, 20]
     """
     spec = _task_spec(task)
     if problem := hash_problem(datasets.get(spec.data.name)):

@@ -27,6 +27,11 @@ class Cost:
       eval_flops_per_example: FLOPs of the forward pass for one example.
       kernels: Operations that run one after the other, each a matrix product or a chain of
         elementwise work; those in a loop over time count once for each time.
+
+    Examples:
+      >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
+      >>> velodrome.cost(spec).params
+      650
     """
 
     flops: int

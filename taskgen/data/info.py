@@ -40,13 +40,17 @@ class DatasetInfo:
       example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
       split_sizes: Examples (images, separate texts) or tokens (a stream) of each split; a split
         whose size is not known is left out.
-      split_hashes: Content hash of each split's arrays, see :func:`velodrome.hash_arrays`; empty
+      split_hashes: Content hash of each split's arrays, see `velodrome.hash_arrays`; empty
         if the data cannot be loaded. `velodrome check data` prints those of what it loads.
       class_names: Images: what the labels stand for, in order; may be empty.
 
     Raises:
       DataError: ``kind``, ``dtype``, ``layout``, ``provenance`` or a split is unknown, a size that
         the kind needs is missing, or there is not a name for each class.
+
+    Examples:
+      >>> velodrome.datasets.get("digits").info.split_sizes
+      {'train': 1285, 'heldout': 512}
     """
 
     name: str
@@ -100,7 +104,7 @@ class DatasetInfo:
 
     @property
     def array_names(self) -> tuple[str, ...]:
-        """Names of the arrays of a split; see :class:`Dataset`."""
+        """Names of the arrays of a split; see `Dataset`."""
         if self.kind == "image":
             return ("image", "label")
         return ("tokens", "offsets") if self.layout == "examples" else ("tokens",)
@@ -116,6 +120,11 @@ class Dataset:
         or for separate texts ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
         memory-mapped and read-only. Whoever uses them compares them with ``info`` first.
       verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
+
+    Examples:
+      >>> digits = velodrome.datasets.get("digits")
+      >>> digits.load("train")["image"].shape
+      (1285, 8, 8, 1)
     """
 
     info: DatasetInfo
@@ -134,7 +143,7 @@ class Dataset:
 
 
 def check_dataset(name: str, value: object) -> None:
-    """Raise unless ``value`` is a :class:`Dataset` (what the registry calls)."""
+    """Raise unless ``value`` is a `Dataset` (what the registry calls)."""
     if not isinstance(value, Dataset):
         raise VelodromeError(
             f"{name!r} is of type {type(value).__name__}, not a data set; give an instance of "
@@ -143,6 +152,6 @@ def check_dataset(name: str, value: object) -> None:
 
 
 def check_split(name: str, split: str) -> None:
-    """Raise a :class:`DataError` unless ``split`` is "train" or "heldout"."""
+    """Raise a `DataError` unless ``split`` is "train" or "heldout"."""
     if split not in SPLITS:
         raise DataError(f"data set {name!r} has the splits 'train' and 'heldout', not {split!r}.")

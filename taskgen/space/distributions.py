@@ -139,6 +139,9 @@ def log_int(low: int, high: int) -> LogInt:
     """Draw log-uniform integers: ``int(exp(U(ln low, ln high)))``, truncated, so never ``high``.
 
     This is the rule of the published task distributions (Metz et al. 2022, arXiv 2211.09760).
+
+    Examples:
+      >>> width: int = velodrome.static(velodrome.log_int(8, 64), default=16)
     """
     if not 1 <= low < high:
         raise ValueError(f"log_int needs 1 <= low < high, but got {low} and {high}.")
@@ -146,21 +149,33 @@ def log_int(low: int, high: int) -> LogInt:
 
 
 def uniform_int(low: int, high: int) -> UniformInt:
-    """Draw uniform integers from ``low`` to ``high``, both included."""
+    """Draw uniform integers from ``low`` to ``high``, both included.
+
+    Examples:
+      >>> layers: int = velodrome.static(velodrome.uniform_int(1, 4), default=2)
+    """
     if low > high:
         raise ValueError(f"uniform_int needs low <= high, but got {low} and {high}.")
     return UniformInt(low, high)
 
 
 def uniform_float(low: int | float, high: int | float) -> UniformFloat:
-    """Draw uniform floats from ``low`` to ``high``, rounded to six significant digits."""
+    """Draw uniform floats from ``low`` to ``high``, rounded to six significant digits.
+
+    Examples:
+      >>> dropout: float = velodrome.dynamic(velodrome.uniform_float(0.0, 0.5), default=0.1)
+    """
     if low > high:
         raise ValueError(f"uniform_float needs low <= high, but got {low} and {high}.")
     return UniformFloat(float(low), float(high))
 
 
 def log_float(low: int | float, high: int | float) -> LogFloat:
-    """Draw log-uniform floats from ``low`` > 0 to ``high``, rounded to six significant digits."""
+    """Draw log-uniform floats from ``low`` > 0 to ``high``, rounded to six significant digits.
+
+    Examples:
+      >>> scale: float = velodrome.dynamic(velodrome.log_float(0.5, 2.0), default=1.0)
+    """
     if not 0 < low <= high:
         raise ValueError(f"log_float needs 0 < low <= high, but got {low} and {high}.")
     return LogFloat(float(low), float(high))
@@ -169,8 +184,9 @@ def log_float(low: int | float, high: int | float) -> LogFloat:
 def choice(values: Iterable[Value], weights: Iterable[int] | None = None) -> Choice:
     """Draw one of ``values``, with integer ``weights`` (default: equal ones).
 
-    >>> choice(("relu", "tanh")).describe()
-    'uniform over relu, tanh'
+    Examples:
+      >>> velodrome.choice(("relu", "tanh")).describe()
+      'uniform over relu, tanh'
     """
     for given in (values, weights):
         if isinstance(given, str):
@@ -194,7 +210,11 @@ def fixed(value: Value) -> Choice:
 
 
 def boolean(p: int | float = 0.5) -> Choice:
-    """Draw True with probability ``p`` (to a part in a million), else False."""
+    """Draw True with probability ``p`` (to a part in a million), else False.
+
+    Examples:
+      >>> bias: bool = velodrome.static(velodrome.boolean(0.5), default=True)
+    """
     if not 0 <= p <= 1:
         raise ValueError(f"boolean needs a probability from 0 to 1, but got {p}.")
     true = round(p * 1_000_000)

@@ -1,7 +1,7 @@
 """Declare the fields of a family's config.
 
-A config is a frozen dataclass whose fields are made by :func:`static` (fixes the compiled
-program: shapes) or :func:`dynamic` (may be a traced array: activation, initialiser, scales).
+A config is a frozen dataclass whose fields are made by `static` (fixes the compiled
+program: shapes) or `dynamic` (may be a traced array: activation, initialiser, scales).
 Each carries the distribution it is sampled from and the range a user may set by hand, which is
 usually wider.
 """
@@ -81,6 +81,9 @@ def static(
         never change without raising the family's version.
       allowed: Inclusive range ``(low, high)`` of a number, or all values of a string. Default:
         the range of the distribution.
+
+    Examples:
+      >>> width: int = velodrome.static(velodrome.log_int(8, 64), default=16, allowed=(1, 4096))
     """
     return _declare(distribution, allowed, default, dynamic=False)
 
@@ -90,14 +93,17 @@ def dynamic(
 ) -> Any:
     """Declare a config field that may differ between the tasks of one compiled program.
 
-    The arguments are those of :func:`static`. A string reaches the network as its index in
+    The arguments are those of `static`. A string reaches the network as its index in
     ``allowed``.
+
+    Examples:
+      >>> scale: float = velodrome.dynamic(velodrome.log_float(0.5, 2.0), default=1.0)
     """
     return _declare(distribution, allowed, default, dynamic=True)
 
 
 def declared(field: object) -> FieldInfo | None:
-    """Return what :func:`static` or :func:`dynamic` declared; None for anything else."""
+    """Return what `static` or `dynamic` declared; None for anything else."""
     return field.metadata.get(_METADATA) if isinstance(field, dataclasses.Field) else None
 
 
@@ -106,7 +112,7 @@ def config_fields(cls: type) -> dict[str, tuple[type, FieldInfo, Any]]:
     """Return ``{name: (type, info, default)}`` of a config class.
 
     Raises:
-      TypeError: ``cls`` is not a frozen dataclass of :func:`static` and :func:`dynamic` fields
+      TypeError: ``cls`` is not a frozen dataclass of `static` and `dynamic` fields
         of type int, float, bool or str.
     """
     parameters = getattr(cls, "__dataclass_params__", None)

@@ -6,6 +6,7 @@ import jax
 import optax
 import optax.contrib
 import pytest
+from learned_weights import spec_of
 
 from velodrome.contracts.optimizer import CHECKS, quadratic, train
 from velodrome.foundation.errors import VelodromeError
@@ -34,7 +35,7 @@ def _cases():
 
 @pytest.mark.parametrize(("name", "check"), list(_cases()))
 def test_contract(name: str, check: str):
-    CHECKS[check](optimizers.get(name))
+    CHECKS[check](spec_of(name))
 
 
 def _ascending(learning_rate: float) -> optax.GradientTransformation:

@@ -14,6 +14,7 @@ from typing import Any
 import flax.serialization
 import jax
 import jax.numpy as jnp
+import learned_weights
 import numpy as np
 import optax
 import optax.contrib
@@ -21,7 +22,6 @@ import pytest
 
 from velodrome.optimizers.probe import update_arguments
 from velodrome.optimizers.registry import optimizers
-from velodrome.optimizers.spec import OptimizerSpec
 
 NAMES = optimizers.names()
 #: One of each kind: plain, evaluated elsewhere than it steps, wrapped by us, learned.
@@ -59,9 +59,7 @@ def loss_of(params: Any) -> jax.Array:
     )
 
 
-@functools.cache
-def spec_of(name: str) -> OptimizerSpec:
-    return optimizers.get(name)
+spec_of = functools.cache(learned_weights.spec_of)
 
 
 def made(name: str) -> optax.GradientTransformationExtraArgs:

@@ -63,16 +63,33 @@ def test_the_demo_is_published():
     assert text.count("VeLO (velo-tiny): meta-training took 1.2 CPU hours") == 1
 
 
-def test_the_readme_has_the_numbers_of_the_published_demo():
+def rows_of(document: str, mark: str) -> list[list[str]]:
+    """Return the cells of the table after a mark."""
+    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
+    table = text.split(f"<!-- {mark} -->")[1].split("\n\n")[1].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_readme_has_the_numbers_of_the_published_headline():
+    (heldout,) = (path for path in PUBLISHED if path.name == "heldout-40")
+    lines = (heldout / "report.md").read_text(encoding="utf-8").splitlines()
+    published = {}
+    for line in lines[: lines.index("## Tasks")]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == "VeLO (velo-tiny)":
+            published[cells[1]] = [cells[3], cells[5]]
+    rows = rows_of("README.md", "heldout-40 table")
+    assert len(rows) == len(published) == 3
+    for row, unit in zip(rows, ("steps", "steps, held-out loss", "seconds"), strict=True):
+        assert row[1:] == published[unit]
+
+
+def test_a_document_has_the_numbers_of_the_published_demo():
     (demo,) = (path for path in PUBLISHED if path.name == "demo")
     published = pd.read_csv(demo / "summary.csv").set_index("task")
-    text = (demo.parents[2] / "README.md").read_text(encoding="utf-8")
-    table = text.split("<!-- demo table -->")[1].split("\n\n")[1].splitlines()[2:]
+    table = rows_of("docs/reference/velo-tiny.md", "demo table")
     assert len(table) == len(published)
-    for line in table:
-        task, rate, adam, velo, steps, seconds = (
-            cell.strip() for cell in line.strip("|").split("|")
-        )
+    for task, rate, adam, velo, steps, seconds in table:
         row = published.loc[task]
         assert float(rate) == row["best_rate"]
         for printed, column in ((adam, "baseline_train"), (velo, "candidate_train")):

@@ -27,6 +27,9 @@ from velodrome.taskgen.registry import families
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
+#: Commands of a document that only a long test runs.
+LONG = {"task-family.md": "check"}
+
 _FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\w+\.py)\n")
 
@@ -118,20 +121,34 @@ def test_code_blocks_run(
             exec(compile(source, str(document), "exec"), vars(module))
         elif block.language in ("console", "bash"):
             for words in commands(block):
-                undo = (lambda: None) if is_cheap(words) else parse_only(monkeypatch)
+                runs = is_cheap(words) and words[0] != LONG.get(document.name)
+                undo = (lambda: None) if runs else parse_only(monkeypatch)
                 code = cli.main(words)
                 undo()
                 shown = capsys.readouterr()
                 where = f"{document.name}:{block.line}: velodrome {shlex.join(words)}"
                 assert code == 0, f"{where}\n{shown.out}{shown.err}"
-    if document.name == "README.md":
-        check_what_the_readme_says(vars(module))
+    if document.name == "from-python.md":
+        check_what_the_examples_do(vars(module))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LONG)
+def test_costly_commands_run(
+    name: str,
+    make_store: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    (document,) = (path for path in DOCUMENTS if path.name == name)
+    monkeypatch.delitem(LONG, name)
+    test_code_blocks_run(document, make_store, tmp_path, monkeypatch, capsys)
 
 
 def test_the_examples_from_python_take_five_lines_each():
-    text = (ROOT / "README.md").read_text()
-    section = text[text.index("## From Python") : text.index("## From the command line")]
-    examples = [match[2] for match in _FENCE.finditer(section) if match[1] == "python"]
+    text = (ROOT / "docs" / "tutorials" / "from-python.md").read_text()
+    examples = [match[2] for match in _FENCE.finditer(text) if match[1] == "python"]
     assert len(examples) == 3
     for example in examples:
         lines = [line for line in example.splitlines() if line.strip()]
@@ -141,8 +158,8 @@ def test_the_examples_from_python_take_five_lines_each():
         assert ";" not in example
 
 
-def check_what_the_readme_says(names: dict[str, Any]) -> None:
-    """Its examples from Python do what they are there for."""
+def check_what_the_examples_do(names: dict[str, Any]) -> None:
+    """The examples from Python do what they are there for."""
     curve = names["curve"]["train loss"]
     assert curve.iloc[-1] < 0.8 * curve.iloc[0]  # Adam trains
     assert names["loss"] < 0.1  # VeLO too, from more than 1

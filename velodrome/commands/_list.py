@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import velodrome
 from velodrome.commands._tables import each_usable
 from velodrome.commands._tasks import find_tasks
+from velodrome.foundation.errors import MissingWeightsError
 from velodrome.foundation.text import short
 from velodrome.suites.catalog import load_suite, slices, suites
 from velodrome.taskgen.registry import families
@@ -56,7 +57,11 @@ def _dataset(name: str) -> Iterator[Row]:
 
 
 def _optimizer(name: str) -> Iterator[Row]:
-    spec = velodrome.optimizers.get(name)
+    try:
+        spec = velodrome.optimizers.get(name)
+    except MissingWeightsError as error:  # it can be used, after one command
+        yield name, f"not here yet: {error.advice}", "", "", ""
+        return
     sweep = ", ".join(spec.grid) or "none"
     yield name, spec.label, sweep, len(spec.points), ", ".join(sorted(spec.needs))
 

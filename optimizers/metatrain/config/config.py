@@ -41,6 +41,11 @@ class MetaTrainConfig(JsonConfig):
 
     Raises:
       SpecError: A field has the wrong type or is out of range.
+
+    Examples:
+      >>> config = velodrome.MetaTrainConfig(seed=1)
+      >>> len(config.hash)
+      64
     """
 
     seed: int = setting(0, 0, 2**62)

@@ -131,6 +131,11 @@ class SearchConfig(JsonConfig):
 
     Raises:
       SpecError: A field has the wrong type or is out of range.
+
+    Examples:
+      >>> config = velodrome.SearchConfig(numbers={"step": (0.02, 0.5), "small": (5.0, 1.0)})
+      >>> config.searched
+      ('step', 'small')
     """
 
     numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -76,6 +76,11 @@ def search_numbers(
       VelodromeError: The library cma is missing, or nothing can be written.
       SpecError: The config asks for what cannot be, or a number is out of range.
       KeyboardInterrupt: After Ctrl-C or SIGTERM, once what was found is saved.
+
+    Examples:
+      >>> numbers = {"step": (0.02, 0.5), "small": (5.0, 1.0)}  # doctest: +SKIP
+      >>> config = velodrome.SearchConfig(numbers)  # doctest: +SKIP
+      >>> found = velodrome.search_numbers(config, "runs/search")  # doctest: +SKIP
     """
     out = resolved(out_dir)
     say = report or log.to_stderr

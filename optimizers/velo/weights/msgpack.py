@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import msgpack
 import numpy as np
@@ -18,18 +19,46 @@ from velodrome.optimizers.velo.weights.tree import (
     BANK,
     INPUT_GROUPS,
     LAYERS,
+    LSTM_INPUTS,
     WIDTH,
     VeLOWeights,
     weight_shapes,
 )
 
 _ARRAY = 1
-_GROUPS = ("ff_mod_stack", "lstm_init_state", "rnn_params")
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PROBLEMS_SHOWN = 5
 
-_Names = tuple[str, ...]
+#: Where an array is in a checkpoint: the names from the root.
+Names: TypeAlias = tuple[str, ...]
+
+Shapes: TypeAlias = dict[Names, tuple[int, ...]]
+
+Arrays: TypeAlias = dict[Names, np.ndarray]
+
 Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The arrays in a checkpoint of one kind of optimizer.
+
+    Args:
+      title: The kind, such as ``"VeLO"``.
+      expected: What its files are, for messages.
+      sizes: What is free, such as ``"LSTM"``: the last dimension of which array it is.
+      shapes: Return the names and shapes of all arrays, for these sizes.
+    """
+
+    title: str
+    expected: str
+    sizes: Mapping[str, Names]
+    shapes: Callable[..., Shapes]
+
+    @property
+    def groups(self) -> list[str]:
+        """The names at the root."""
+        return sorted({names[0] for names in self.shapes(*(1 for _ in self.sizes))})
 
 
 def parse_official(data: bytes, *, name: str) -> VeLOWeights:
@@ -42,35 +71,51 @@ def parse_official(data: bytes, *, name: str) -> VeLOWeights:
       WeightsError: The bytes are damaged or hold something else; the message says what was
         expected and what was found.
     """
-    if data[:2] in _PICKLE_STARTS:
-        raise WeightsError(
-            f"{name} is a pickle, which is never opened because it can run any program: expected "
-            "VeLO's file 'params' (flax msgpack) or a safetensors file."
-        )
-    try:
-        content = msgpack.unpackb(data, ext_hook=_array, strict_map_key=True)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise WeightsError(
-            f"{name} is damaged or no checkpoint: expected flax msgpack (the official file has "
-            f"9,282,564 bytes), found {len(data):,} bytes that do not parse "
-            f"({error or type(error).__name__}). Get the file again; weights of our own end in "
-            ".safetensors."
-        ) from error
+    return VeLOWeights.from_official(parse_arrays(data, VELO, name=name))
+
+
+def parse_arrays(data: bytes, layout: Layout, *, name: str) -> Arrays:
+    """Return the arrays of a checkpoint of any kind; see `parse_official`.
+
+    Raises:
+      WeightsError: The bytes are damaged or hold something else.
+    """
+    content = unpack(data, name=name, expected=layout.expected)
     tree = content.get("params", content) if isinstance(content, dict) else None
-    if not isinstance(tree, dict) or sorted(tree) != list(_GROUPS):
+    title, groups = layout.title, layout.groups
+    if not isinstance(tree, dict) or sorted(tree) != groups:
         shown = tree if isinstance(tree, dict) else content
         found = sorted(shown) if isinstance(shown, dict) else f"a {type(shown).__name__}"
         raise WeightsError(
-            f"{name} holds no VeLO weights: expected the groups {', '.join(_GROUPS)} at its top "
+            f"{name} holds no {title} weights: expected the groups {', '.join(groups)} at its top "
             f"or under 'params', found {found!s:.200}."
         )
-    _check(dict(_leaves(tree)), name)
-    return VeLOWeights.from_official(tree)
+    return _checked(dict(_leaves(tree)), layout, name)
 
 
-def official_shapes(hidden: int, bank: int) -> dict[_Names, tuple[int, ...]]:
+def unpack(data: bytes, *, name: str, expected: str) -> object:
+    """Return what the bytes of a msgpack file hold; arrays are NumPy arrays.
+
+    Raises:
+      WeightsError: The bytes are damaged, or a pickle; the message says that ``expected`` was.
+    """
+    if data[:2] in _PICKLE_STARTS:
+        raise WeightsError(
+            f"{name} is a pickle, which is never opened because it can run any program: expected "
+            f"{expected}."
+        )
+    try:
+        return msgpack.unpackb(data, ext_hook=_array, strict_map_key=True)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WeightsError(
+            f"{name} is damaged or no checkpoint: expected {expected}, found {len(data):,} bytes "
+            f"that do not parse ({error or type(error).__name__}). Get the file again."
+        ) from error
+
+
+def official_shapes(hidden: int, bank: int, inputs: int = LSTM_INPUTS) -> Shapes:
     """Return the names from the root and the shape of every array in a checkpoint's tree."""
-    ours = weight_shapes(hidden, bank)
+    ours = weight_shapes(hidden, bank, inputs)
     # The file has one more layer, of the shape of "pool", which is never used.
     layers = [*LAYERS.items(), ("pool", "linear")]
     return {
@@ -83,6 +128,17 @@ def official_shapes(hidden: int, bank: int) -> dict[_Names, tuple[int, ...]]:
             for kind in "wb"
         },
     }
+
+
+VELO = Layout(
+    title="VeLO",
+    expected="flax msgpack (the official file has 9,282,564 bytes), or a file .safetensors",
+    sizes={
+        "LSTM": ("lstm_init_state", "hidden"),
+        "bank": ("rnn_params", "rnn_to_controls", "b"),
+    },
+    shapes=official_shapes,
+)
 
 
 def describe_problems(
@@ -115,24 +171,27 @@ def describe_problems(
     return "; ".join(sorted(problems)[:_PROBLEMS_SHOWN]) + more
 
 
-def _check(found: Mapping[_Names, Any], name: str) -> None:
-    # Two arrays give the sizes; all others must agree with them.
-    sizes = [("lstm_init_state", "hidden"), ("rnn_params", "rnn_to_controls", "b")]
-    for key in sizes:
-        if not isinstance(found.get(key), np.ndarray) or not found[key].ndim:
+def _checked(found: Mapping[Names, object], layout: Layout, name: str) -> Arrays:
+    """Return what was found as arrays, if it is what the layout says."""
+    sizes: dict[str, int] = {}
+    for what, key in layout.sizes.items():
+        array = found.get(key)
+        if not isinstance(array, np.ndarray) or not array.ndim:
             raise WeightsError(
-                f"{name} holds no VeLO weights: expected an array at {' > '.join(key)}, found "
-                f"{type(found[key]).__name__ if key in found else 'nothing'}."
+                f"{name} holds no {layout.title} weights: expected an array at "
+                f"{' > '.join(key)}, found {type(array).__name__ if key in found else 'nothing'}."
             )
-    hidden, bank = (found[key].shape[-1] for key in sizes)
-    if problems := describe_problems(official_shapes(hidden, bank), found, title=" > ".join):
+        sizes[what] = array.shape[-1]
+    if problems := describe_problems(layout.shapes(*sizes.values()), found, title=" > ".join):
+        shown = " and ".join(f"{what} {size}" for what, size in sizes.items())
         raise WeightsError(
-            f"{name} holds no VeLO weights of LSTM {hidden} and bank {bank}: {problems}. Get the "
-            "file again, or from another place."
+            f"{name} holds no {layout.title} weights of {shown}: {problems}. Get the file again, "
+            "or from another place."
         )
+    return {key: array for key, array in found.items() if isinstance(array, np.ndarray)}
 
 
-def _leaves(tree: Mapping[str, object], path: _Names = ()) -> Iterator[tuple[_Names, object]]:
+def _leaves(tree: Mapping[str, object], path: Names = ()) -> Iterator[tuple[Names, object]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, (*path, key))

@@ -9,9 +9,7 @@ checksum, is recorded on first use; any later change of the file is refused.
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,10 @@ from velodrome.foundation.download import (
     state_path,
 )
 from velodrome.foundation.errors import UnknownNameError, WeightsError
-from velodrome.foundation.files import atomic_write_json, cache_dir, sha256_file
+from velodrome.foundation.files import cache_dir, sha256_file
 from velodrome.optimizers.metacost import MetaTrainingCost
 from velodrome.optimizers.velo.weights.msgpack import parse_official
+from velodrome.optimizers.velo.weights.record import FirstUse
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
 OFFICIAL_URL = (
@@ -53,78 +52,29 @@ def official_path() -> Path:
     return cache_dir() / "weights" / "velo" / "params"
 
 
-def record_path() -> Path:
-    """Return the file that records the hash of the official checkpoint."""
-    return official_path().with_name("record.json")
+def first_use() -> FirstUse:
+    """Return where the hash of the official checkpoint is recorded."""
+    return FirstUse(official_path(), OFFICIAL_URL, "velo")
 
 
 def read_record() -> dict[str, Any] | None:
-    """Return what was recorded on first use, or None before it.
-
-    Returns:
-      ``sha256`` (64 hexadecimal digits), ``bytes``, ``origin`` (``"fetched"`` or ``"placed"``),
-      ``checked`` (the server's checksum, or None) and ``recorded`` (time).
-
-    Raises:
-      WeightsError: The record exists, but cannot be read.
-    """
-    path = record_path()
-    try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: expected the JSON record of the official weights' hash, found something "
-            f"unreadable ({error}). Delete it and run `velodrome weights fetch velo`."
-        ) from error
-    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
-        raise WeightsError(
-            f"{path}: expected a JSON object with the field 'sha256', found {record!r:.80}. "
-            "Delete it and run `velodrome weights fetch velo`."
-        )
-    return record
+    """Return what was recorded on first use; see `FirstUse.read`."""
+    return first_use().read()
 
 
 def write_record(sha256: str, *, origin: str, checked: str | None = None) -> None:
-    """Record the hash that the official checkpoint must have from now on; see `read_record`."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    atomic_write_json(
-        record_path(),
-        {
-            "sha256": sha256,
-            "bytes": OFFICIAL_BYTES,
-            "origin": origin,
-            "checked": checked,
-            "url": OFFICIAL_URL,
-            "recorded": now,
-        },
-    )
+    """Record the hash that the official checkpoint must have from now on."""
+    first_use().write(sha256, size=OFFICIAL_BYTES, origin=origin, checked=checked)
 
 
 def refuse_change(sha256: str, *, where: str) -> None:
-    """Refuse a file whose hash is not the recorded one; without a record, everything passes.
-
-    Raises:
-      WeightsError: The hash is not the recorded one; the message calls the file ``where``.
-    """
-    record = read_record()
-    if record is not None and record["sha256"] != sha256:
-        raise WeightsError(
-            f"{where} is not the file recorded on first use ({record.get('recorded')}): expected "
-            f"SHA-256 {record['sha256']}, found {sha256}. If the change is intended, delete "
-            f"{record_path()} and {official_path()} and run `velodrome weights fetch velo`."
-        )
+    """Refuse a file whose hash is not the recorded one; see `FirstUse.refuse_change`."""
+    first_use().refuse_change(sha256, where=where)
 
 
 def is_official(sha256: str) -> bool:
-    """Return whether a file of this hash is, bit for bit, what was fetched officially.
-
-    A copy that someone put there is not recognised until it was fetched once: the architecture
-    alone does not tell whose weights they are.
-    """
-    record = read_record()
-    return record is not None and record.get("origin") == "fetched" and record["sha256"] == sha256
+    """Return whether a file of this hash is, bit for bit, what was fetched officially."""
+    return first_use().fetched(sha256)
 
 
 def fetch_weights(

@@ -66,8 +66,13 @@ def content_hash(weights: VeLOWeights) -> str:
 
     It does not depend on the file that the weights were read from.
     """
+    return hash_of_arrays(_arrays(weights))
+
+
+def hash_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the hash of named arrays; see `content_hash`."""
     digest = hashlib.sha256()
-    for name, array in sorted(_arrays(weights).items()):
+    for name, array in sorted(arrays.items()):
         digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
         digest.update(array.astype("<f4").tobytes())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from velodrome.foundation.errors import UnknownNameError, WeightsError
+from velodrome.foundation.errors import MissingWeightsError, UnknownNameError, WeightsError
 from velodrome.foundation.files import atomic_path, resolved
 from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
 from velodrome.optimizers.velo.weights import official, safetensors
@@ -61,7 +61,7 @@ def weights_names() -> list[str]:
 
 
 def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") -> VeLOWeights:
-    """Return the :class:`~velodrome.VeLOWeights` that ``weights`` stands for.
+    """Return the `velodrome.VeLOWeights` that ``weights`` stands for.
 
     Args:
       weights: A name (``"velo-tiny"`` is built in; ``"velo"`` is the official checkpoint, once
@@ -71,6 +71,11 @@ def load_weights(weights: str | os.PathLike[str] | VeLOWeights = "velo-tiny") ->
     Raises:
       UnknownNameError: It looks like a name and is none.
       WeightsError: The file is missing, damaged, or holds something else.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> weights.hidden_size, weights.bank_size
+      (32, 16)
     """
     if isinstance(weights, VeLOWeights):
         return weights
@@ -92,9 +97,10 @@ def read_weights(weights: str | os.PathLike[str]) -> LoadedWeights:
     """
     path = weights_path(weights)
     if weights == OFFICIAL_NAME and not path.is_file():
-        raise WeightsError(
+        raise MissingWeightsError(
             f"the official VeLO weights are not here yet: expected {path}. Run `velodrome weights "
-            "fetch velo` (9.3 MB, needs a network), or use the built-in 'velo-tiny'."
+            "fetch velo` (9.3 MB, needs a network), or use the built-in 'velo-tiny'.",
+            advice="velodrome weights fetch velo",
         )
     try:
         data = path.read_bytes()
@@ -142,6 +148,12 @@ def save_weights(
     Raises:
       WeightsError: The weights are not finite or not of VeLO's form.
       VelodromeError: The file cannot be written; nothing is left half-written.
+
+    Examples:
+      >>> weights = velodrome.load_weights("velo-tiny")
+      >>> path = velodrome.save_weights("mine.safetensors", weights, card={"name": "mine"})
+      >>> velodrome.load_weights(path).hidden_size == weights.hidden_size
+      True
     """
     target = resolved(path).with_suffix(".safetensors")
     full_card = {

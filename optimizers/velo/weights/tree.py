@@ -50,6 +50,10 @@ class VeLOWeights(NamedTuple):
 
     A pytree of float32 arrays, of jax or (straight from a file) of NumPy. ``hidden`` is the size
     of the LSTM (512 in the published optimizer) and ``bank`` the number of networks (256).
+
+    Examples:
+      >>> velodrome.load_weights("velo-tiny").lstm_w.shape
+      (64, 128)
     """
 
     initial_hidden: Float[Array, " hidden"]
@@ -81,21 +85,15 @@ class VeLOWeights(NamedTuple):
         return self.controls_b.shape[-1]
 
     @classmethod
-    def from_official(cls, tree: Mapping[str, Any]) -> VeLOWeights:
-        """Return the weights in the official key tree, the part of the file under ``params``.
+    def from_official(cls, arrays: Mapping[tuple[str, ...], Any]) -> VeLOWeights:
+        """Return the weights in the official file: its arrays by their names from the root.
 
         The file's ``rnn_params > linear`` layer is left out: the network computes it and never uses
         the result.
         """
-        rnn, bank, state = tree["rnn_params"], tree["ff_mod_stack"]["~"], tree["lstm_init_state"]
-        # By number: sorted as text, group 10 would come before group 2.
-        groups = [np.asarray(bank[f"w0__{i}"]) for i in range(len(INPUT_GROUPS))]
         named = {
-            "initial_hidden": state["hidden"][0],
-            "initial_cell": state["cell"][0],
-            **{f"{ours}_{kind}": rnn[name][kind] for ours, name in LAYERS.items() for kind in "wb"},
-            "bank_w0": np.concatenate(groups, axis=1),
-            **{f"bank_{name}": bank[name] for name in BANK},
+            **recurrent_arrays(arrays, LAYERS),
+            **bank_arrays(arrays),
         }
         return cls.of({name: np.asarray(value, np.float32) for name, value in named.items()})
 
@@ -103,6 +101,29 @@ class VeLOWeights(NamedTuple):
     def of(cls, arrays: Mapping[str, Any]) -> VeLOWeights:
         """Return weights of arrays, of jax or of NumPy, by the names of the fields."""
         return cls(**arrays)
+
+
+def recurrent_arrays(
+    arrays: Mapping[tuple[str, ...], Any], layers: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the LSTM's initial state and some of its `LAYERS`, by our names."""
+    state = {f"initial_{part}": arrays["lstm_init_state", part][0] for part in ("hidden", "cell")}
+    return state | {
+        f"{ours}_{kind}": arrays["rnn_params", name, kind]
+        for ours, name in layers.items()
+        for kind in "wb"
+    }
+
+
+def bank_arrays(arrays: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Return the bank of per-parameter networks, by our names."""
+    path = ("ff_mod_stack", "~")
+    # By number: sorted as text, group 10 would come before group 2.
+    groups = [np.asarray(arrays[*path, f"w0__{i}"]) for i in range(len(INPUT_GROUPS))]
+    return {
+        "bank_w0": np.concatenate(groups, axis=-2),
+        **{f"bank_{name}": arrays[*path, name] for name in BANK},
+    }
 
 
 def init_weights(key: jax.Array, hidden: int, bank: int) -> VeLOWeights:
@@ -125,14 +146,14 @@ def init_weights(key: jax.Array, hidden: int, bank: int) -> VeLOWeights:
     )
 
 
-def weight_shapes(hidden: int, bank: int) -> dict[str, tuple[int, ...]]:
+def weight_shapes(hidden: int, bank: int, inputs: int = LSTM_INPUTS) -> dict[str, tuple[int, ...]]:
     """Return the shape of each field of `VeLOWeights`."""
     return {
         "initial_hidden": (hidden,),
         "initial_cell": (hidden,),
-        "pool_w": (LSTM_INPUTS, hidden),
+        "pool_w": (inputs, hidden),
         "pool_b": (hidden,),
-        "project_w": (LSTM_INPUTS, hidden),
+        "project_w": (inputs, hidden),
         "project_b": (hidden,),
         "lstm_w": (2 * hidden, 4 * hidden),
         "lstm_b": (4 * hidden,),

@@ -26,6 +26,11 @@ class TrackedRun:
       data: Where its data come from: ``"real"``, ``"built-in"`` or ``"stand-in"``.
       horizon: Updates that it makes.
       cell: Id of the optimizer on the task; all runs of a sweep share it.
+
+    Examples:
+      >>> run = velodrome.TrackedRun("demo", "mlp-0", "mlp", "built-in", "Adam", 0, 200, "c0")
+      >>> run.name
+      'mlp-0 Adam seed 0'
     """
 
     suite: str
@@ -59,7 +64,17 @@ class TrackedRun:
 
 @runtime_checkable
 class ExperimentTracker(Protocol):
-    """Follows one call of `velodrome.run`."""
+    """Follows one call of `velodrome.run`.
+
+    Examples:
+      >>> class Printer:
+      ...     def on_start(self, settings): ...
+      ...     def on_curve(self, run, curve):
+      ...         print(run.name, curve["train loss"].min())
+      ...     def on_end(self): ...
+      >>> isinstance(Printer(), velodrome.ExperimentTracker)
+      True
+    """
 
     def on_start(self, settings: Mapping[str, object]) -> None:
         """The call begins: its suite, store and protocol, flat."""

@@ -15,7 +15,7 @@ from velodrome.optimizers.velo.controller import control, fold
 from velodrome.optimizers.velo.grouping import make_groups
 from velodrome.optimizers.velo.loss_averages import loss_features
 from velodrome.optimizers.velo.optimizer import velo
-from velodrome.optimizers.velo.tensor_statistics import lstm_inputs
+from velodrome.optimizers.velo.tensor_statistics import Observation, lstm_inputs
 
 
 def train(
@@ -156,11 +156,13 @@ def test_what_the_lstm_reads_and_writes(small_run):
     def read_and_write(before, after, mean_square):
         features = loss_features(after.loss)
         inputs = lstm_inputs(
-            before.statistics,
-            mean_square=mean_square,
-            ranks=tuple(rank for group in groups for rank in group.ranks),
-            fraction_trained=before.iteration / jnp.float32(100),
-            loss=features,
+            Observation(
+                statistics=before.statistics,
+                mean_square=mean_square,
+                ranks=tuple(rank for group in groups for rank in group.ranks),
+                fraction_trained=before.iteration / jnp.float32(100),
+                loss=features,
+            )
         )
         return features, inputs, control(controller, inputs, before.lstm)[0]
 

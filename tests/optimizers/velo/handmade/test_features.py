@@ -19,7 +19,7 @@ from velodrome.optimizers.velo.controller import control, fold, initial_state
 from velodrome.optimizers.velo.handmade.features import featured_weights
 from velodrome.optimizers.velo.handmade.numbers import UNITS, Numbers
 from velodrome.optimizers.velo.optimizer import velo_from_theta
-from velodrome.optimizers.velo.tensor_statistics import Statistics, lstm_inputs
+from velodrome.optimizers.velo.tensor_statistics import Observation, Statistics, lstm_inputs
 from velodrome.optimizers.velo.weights.store import load_weights, read_weights
 
 POSITION = {unit.name: position for position, unit in enumerate(UNITS)}
@@ -54,11 +54,13 @@ def run(weights):
 
         def update(state, iteration):
             inputs = lstm_inputs(
-                statistics,
-                mean_square=jnp.ones(3),
-                ranks=RANKS,
-                fraction_trained=iteration / length,
-                loss=-jnp.ones(9),
+                Observation(
+                    statistics=statistics,
+                    mean_square=jnp.ones(3),
+                    ranks=RANKS,
+                    fraction_trained=iteration / length,
+                    loss=-jnp.ones(9),
+                )
             )
             networks, state = control(controller, inputs, state)
             size = 0.001 * networks[:, -1] * jnp.exp(0.001 * networks[:, -2])

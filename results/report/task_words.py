@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +55,10 @@ def network_size(config: Mapping[str, Any]) -> str:
     '22'
     """
     for names in _WIDTHS:
-        sizes = [config.get(name) for name in names]
-        if not all(isinstance(size, int) for size in sizes):
+        sizes = [config[name] for name in names if isinstance(config.get(name), int)]
+        if len(sizes) < len(names):
             continue
-        width = 1
-        for size in sizes:
-            width *= size
+        width = math.prod(sizes)
         depth = config.get(_DEPTH)
         return f"{depth}x{width}" if isinstance(depth, int) and depth > 0 else f"{width}"
     return ""

@@ -14,7 +14,7 @@ HELDOUT ?= runs/heldout
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 REGENERATED ?= runs/fashion-mnist
 
-.PHONY: demo test test-all install lint docs bench conformance heldout regenerate-fashion-mnist clean
+.PHONY: demo test test-all install lint docs notebooks bench conformance heldout regenerate-fashion-mnist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
@@ -38,6 +38,10 @@ lint: $(VENV)/.installed-dev
 # The site, in site/. A link that leads nowhere is an error.
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# What the cells of the notebooks show, after a source has changed.
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python scripts/execute_notebooks.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s

@@ -8,7 +8,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import ModuleType
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from velodrome.foundation.definitions import code_of
 from velodrome.foundation.errors import UnknownNameError, VelodromeError, which_object
@@ -16,9 +16,20 @@ from velodrome.foundation.place import Place
 from velodrome.foundation.source import FILE_MODULE, load_file, module_code
 
 T = TypeVar("T")
+Found = TypeVar("Found", covariant=True)
 
 #: What the code of something is, by name: hashes of sources, versions of packages.
 Code = dict[str, str]
+
+
+class Finder(Protocol[Found]):
+    """Finds values by names that were given to them outside the program."""
+
+    def names(self) -> Iterable[str]: ...
+
+    def find(self, name: str, /) -> Found | None:
+        """Return the value of a name, or None; raise a `VelodromeError` that says what is wrong."""
+        ...
 
 
 class Registry(Generic[T]):
@@ -31,11 +42,12 @@ class Registry(Generic[T]):
       kind: What the values are, in the singular, for messages: ``"family"``.
       group: The entry point group, such as ``"velodrome.families"``.
       check: Called with ``(name, value)`` on everything that is looked up; it raises a
-        :class:`VelodromeError` if the value is not of this kind.
+        `VelodromeError` if the value is not of this kind.
       definition: Returns the function or class that a value is made of, so that a notebook's cell
         that runs again can be recognised.
       parts: Returns everything that the numbers of a value depend on; see `code`.
       modules: Whether ``module:object`` is a name too, where nothing is registered under it.
+      finder: Where names are looked up last.
     """
 
     def __init__(
@@ -47,6 +59,7 @@ class Registry(Generic[T]):
         definition: Callable[[T], object] | None = None,
         parts: Callable[[T], Iterable[object]] | None = None,
         modules: bool = False,
+        finder: Finder[T] | None = None,
     ):
         self.kind = kind
         self.group = group
@@ -54,6 +67,7 @@ class Registry(Generic[T]):
         self._definition = definition
         self._parts = parts
         self._modules = modules
+        self._finder = finder
         self._values: dict[str, T] = {}
         self._lazy: dict[str, str] = {}
         self._own: frozenset[str] = frozenset()
@@ -132,6 +146,8 @@ class Registry(Generic[T]):
         else:
             # Not kept: a module may be loaded again, and what is hashed is the module.
             point = self._entry_point(name)
+            if point is None and self._finder and (found := self._finder.find(name)) is not None:
+                return found, dict
             if point is None and name.endswith(".py"):
                 raise which_object(name)
             if point is None:
@@ -141,8 +157,10 @@ class Registry(Generic[T]):
         return value, code
 
     def names(self) -> list[str]:
-        """Return all names, of this project and of installed packages, sorted."""
-        return sorted({*self._values, *self._lazy, *(point.name for point in self._points())})
+        """Return all names: of this project, of installed packages, and of the finder; sorted."""
+        found = self._finder.names() if self._finder else ()
+        points = (point.name for point in self._points())
+        return sorted({*self._values, *self._lazy, *points, *found})
 
     def __contains__(self, name: object) -> bool:
         return name in self._values or name in self.names()

@@ -122,6 +122,16 @@ for _name in (
     *("sm3", "sm3_b2", "lion", "muon", "schedule_free_adamw"),
 ):
     optimizers.register_lazy(_name, f"velodrome.optimizers.baselines:{_name}")
+for _name in ("ademamix", "prodigy", "schedule_free_adamw_warmup"):
+    optimizers.register_lazy(_name, f"velodrome.optimizers.scheduled:{_name}")
+for _name in (
+    *("shampoo_sgd", "shampoo_adagrad", "shampoo_rmsprop", "shampoo_rmsprop_normalized"),
+    *("shampoo_sqrt_n", "shampoo_adagrad_normalized"),
+):
+    optimizers.register_lazy(_name, f"velodrome.optimizers.preconditioned.shampoo:{_name}")
+optimizers.register_lazy("shampoo", "velodrome.optimizers.preconditioned.grafted:shampoo")
+for _name in ("soap", "psgd_kron"):
+    optimizers.register_lazy(_name, f"velodrome.optimizers.preconditioned.{_name}:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned.names:velo_tiny")
 optimizers.register_lazy("nadamw_list:10", "velodrome.optimizers.nadamw_list.optimizer:first_ten")
 for _name in PUBLISHED:

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import Source, open_view
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.family import Family
@@ -64,7 +63,7 @@ def open_source(spec: TaskSpec, split: str) -> Source:
       >>> source.indices(seed=0, start=0, count=2, batch_size=32).shape
       (2, 32)
     """
-    dataset, kind = datasets.get(spec.data.name), spec.family_object.data_kind
+    dataset, kind = spec.dataset, spec.family_object.data_kind
     if dataset.kind != kind:
         raise DataError(
             f"family {spec.family!r} trains on data of kind {kind!r}, but {dataset.name!r} is of "

@@ -123,7 +123,7 @@ def calibrate(*, name: str = "here", repeats: int = 5) -> DeviceProfile:
       repeats: Timings of each task.
 
     Returns:
-      The profile, which :func:`velodrome.taskgen.budget.load_profile` finds by its name.
+      The profile, which `velodrome.taskgen.budget.load_profile` finds by its name.
     """
     check_profile_name(name)  # now, not after a minute of timing
     specs = calibration_specs()
@@ -170,7 +170,7 @@ def random_batch(spec: TaskSpec, *, seed: int = 0) -> dict[str, np.ndarray]:
         if shape.dtype == jnp.float32:
             batch[name] = generator.random(shape.shape, np.float32)
         else:
-            classes = info.num_classes if info.kind == "image" else info.vocab_size
+            classes = info.vocab_size if info.kind == "text" else info.num_classes
             batch[name] = generator.integers(1, classes, shape.shape, np.int32)
     return batch
 

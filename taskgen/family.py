@@ -12,9 +12,9 @@ from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.space.distributions import Distribution, log_int
 from velodrome.taskgen.space.fields import config_fields
-from velodrome.taskgen.views import ImageView, TextView, View
+from velodrome.taskgen.views import ImageView, TableView, TextView, View
 
-KINDS = ("image", "text")
+KINDS = ("image", "text", "table")
 
 
 def default_view(config: object, info: DatasetInfo) -> View:
@@ -22,6 +22,8 @@ def default_view(config: object, info: DatasetInfo) -> View:
     if info.kind == "image":
         height, _, channels = info.shape
         return ImageView(getattr(config, "image_size", height), channels, info.num_classes)
+    if info.kind == "table":
+        return TableView(info.shape[0], info.num_classes)
     length = getattr(config, "sequence_length", None)
     if length is None:
         raise SpecError("config.sequence_length", None, "a field of every text family's config")
@@ -33,7 +35,7 @@ class Family:
     """A family of tasks.
 
     A config and a network are enough; the rest follows from ``data_kind``: classification of
-    images, or language modelling. Functions that need jax (``network``, ``objective``,
+    images or of rows, or language modelling. Functions that need jax (``network``, ``objective``,
     ``normalize``, ``build``) may be given as import strings ``module:name``, so that sampling and
     closed-form costs never import it.
 
@@ -44,15 +46,15 @@ class Family:
         family may have the field ``image_size``, and a text family must have ``sequence_length``
         and may have ``vocab_size``.
       network: Makes a Flax module: ``network(config, view, rngs, dynamic)``. The module maps
-        ``f32[B,H,W,C]`` to logits ``f32[B,classes]``, or tokens ``i32[B,T]`` to
-        ``f32[B,T,classes]``. Its ``__call__`` takes those of the keyword arguments ``train``,
-        ``key`` and ``dynamic`` that it names. The module never keeps dynamic values: they come in
-        with both calls.
-      data_kind: "image" or "text".
+        ``f32[B,H,W,C]``, or rows ``f32[B,F]``, to logits ``f32[B,classes]``, or tokens
+        ``i32[B,T]`` to ``f32[B,T,classes]``. Its ``__call__`` takes those of the keyword
+        arguments ``train``, ``key`` and ``dynamic`` that it names. The module never keeps dynamic
+        values: they come in with both calls.
+      data_kind: "image", "text" or "table".
       version: Part of every spec's hash; raise it when the numbers of the family change.
       batch_size: Where the sampler draws the batch size from.
-      view: ``view(config, dataset_info)``, an `velodrome.taskgen.views.ImageView` or
-        `velodrome.taskgen.views.TextView`.
+      view: ``view(config, dataset_info)``, an `velodrome.taskgen.views.ImageView`,
+        `velodrome.taskgen.views.TextView` or `velodrome.taskgen.views.TableView`.
       cost: ``cost(config, view, batch_size)``, a closed form. Default: the program is traced and
         counted, which is exact for FLOPs and parameters, but imports jax and takes 0.1 s. A
         network with a while loop of unknown length must have it.

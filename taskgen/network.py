@@ -20,7 +20,7 @@ from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar, TaskFunctions
 from velodrome.taskgen.nn import losses
 from velodrome.taskgen.space.config import dynamic_values
-from velodrome.taskgen.views import TextView, View
+from velodrome.taskgen.views import TableView, TextView, View
 
 
 def task_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
@@ -50,9 +50,14 @@ def _function(family: Family, field: str) -> Callable[..., Any] | None:
         ) from error
 
 
-_OBJECTIVES = {"image": losses.classification, "text": losses.language_model}
+_OBJECTIVES = {
+    "image": losses.classification,
+    "table": losses.classification,
+    "text": losses.language_model,
+}
 _NORMALIZERS = {
     "image": losses.normalize_classification,
+    "table": losses.normalize_classification,
     "text": losses.normalize_language_model,
 }
 
@@ -113,7 +118,7 @@ def _network_functions(family: Family, config: object, view: View, precision: st
 def _inputs(batch: Batch, view: View) -> Scalar:
     if isinstance(view, TextView):
         return losses.fold_tokens(batch["obs"], view.vocab_size)
-    return batch["image"]
+    return batch["row" if isinstance(view, TableView) else "image"]
 
 
 def _keywords(module: nnx.Module) -> tuple[str, ...]:
@@ -129,9 +134,13 @@ def batch_shapes(view: View, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]
     if isinstance(view, TextView):
         tokens = jax.ShapeDtypeStruct((batch_size, view.length), jnp.int32)
         return {"obs": tokens, "target": tokens}
+    label = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    if isinstance(view, TableView):
+        row = jax.ShapeDtypeStruct((batch_size, view.columns), jnp.float32)
+        return {"row": row, "label": label}
     shape = (batch_size, view.size, view.size, view.channels)
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return {"image": image, "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32)}
+    return {"image": image, "label": label}
 
 
 def traced_family_cost(

@@ -11,6 +11,9 @@ from typing import Any
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.foundation.place import portable
 from velodrome.taskgen.budget import Budget, load_profile
+from velodrome.taskgen.data.add import named
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.view import count_examples
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import sample_config
@@ -28,9 +31,16 @@ DATA = {
         "image": ("mnist", "fashion_mnist", "cifar10", "cifar100", "imagenet16"),
         "text": ("lm1b_bytes", "lm1b_32k", "wikipedia_bytes", "wikipedia_32k"),
     },
-    "built-in": {"image": ("digits", "mnist5k", "photos"), "text": ("kjv",)},
+    "built-in": {
+        "image": ("digits", "mnist5k", "photos"),
+        "text": ("kjv",),
+        "table": ("breast_cancer",),
+    },
 }
 """Data sets by kind, each drawn with equal weights."""
+
+OF_KIND = {"image": ("mlp", "cnn"), "text": ("rnn", "transformer"), "table": ("tabular_mlp",)}
+"""Families that tasks on one data set are drawn from, with equal weights."""
 
 MIRRORED = frozenset({"photos"})
 """Built-in data sets whose images may be mirrored: digits may not."""
@@ -71,16 +81,21 @@ def sample(
     Args:
       count: At least 0.
       seed: Any integer.
-      family: Name of a family; None draws each from `MIXTURE`.
+      family: Name of a family; None draws each from `MIXTURE`, or from those of
+        `OF_KIND` for one data set.
       data: "published" draws the published data sets; "built-in" those that come inside
-        installed packages, with random shifts (and flips of photographs) against saturation.
+        installed packages, with random shifts (and flips of photographs) against saturation. Or
+        the name of a data set, or the path of data of yours, which `velodrome.add_data`
+        then adds under the name of the file; your images are shifted at random too.
       hours: A task must do its 10,000 steps in this time on the device.
       device: Name of a device profile.
       max_mflop: Cap on the FLOPs of a training step, in units of 10^6.
 
     Raises:
       UnknownNameError: There is no such family or device.
-      SpecError: ``count``, ``data``, ``hours`` or ``max_mflop`` is not allowed.
+      SpecError: ``count``, ``data``, ``hours`` or ``max_mflop`` is not allowed, or ``family`` is
+        not for data of that kind.
+      DataError: Your data cannot be read, or have changed.
       VelodromeError: No task fits the budget, however small.
 
     Examples:
@@ -99,14 +114,18 @@ def sample_recorded(
     """Yield what `sample` returns, one by one, with how each came about."""
     if count < 0:
         raise SpecError("count", count, "an integer of at least 0")
+    stream = data
     if data not in DATA:
-        raise SpecError("data", data, "one of " + ", ".join(map(repr, DATA)))
-    mixture = choice(MIXTURE)
+        added = named(data)
+        data = added if isinstance(added, str) else added.dataset.name
+        stream = "one data set"  # the same networks on any data
+    mixture = choice(MIXTURE if data in DATA else OF_KIND[datasets.get(data).kind])
     seen: Counter[str] = Counter()
     for index in range(count):
         name = family or str(mixture.sample(NamedRng(seed, "mixture", index), "family"))
+        _check_kind(name, data)
         yield _sample_one(
-            NamedRng(seed, "family", portable(name), data, seen[name]), name, data, budget
+            NamedRng(seed, "family", portable(name), stream, seen[name]), name, data, budget
         )
         seen[name] += 1
 
@@ -132,21 +151,52 @@ def _draw(rng: NamedRng, name: str, data: str) -> TaskSpec:
     spec = TaskSpec(
         family=name,
         config=sample_config(family.config, rng),
-        data=DataSpec(str(choice(DATA[data][family.data_kind]).sample(rng, "data"))),
+        data=_draw_data(family.data_kind, data, rng),
         batch_size=int(family.batch_size.sample(rng, "batch_size")),
     )
-    return _augmented(spec)
+    return _augmented(spec if data in DATA else _fit_batch(spec))
+
+
+def _draw_data(kind: str, data: str, rng: NamedRng) -> DataSpec:
+    if data in DATA:
+        return DataSpec(str(choice(DATA[data][kind]).sample(rng, "data")))
+    info = datasets.get(data).info
+    return DataSpec(data, hash=info.content_hash if info.provenance == "own" else "")
+
+
+def _fit_batch(spec: TaskSpec) -> TaskSpec:
+    """Halve the batch until the train split has one."""
+    examples = count_examples(spec.info, spec.view, "train")
+    batch = spec.batch_size
+    while examples is not None and batch > examples:
+        batch //= 2
+    return dataclasses.replace(spec, batch_size=batch)
+
+
+def _check_kind(family: str, data: str) -> None:
+    """Raise a `SpecError` unless the family trains on such data."""
+    kind = families.get(family).data_kind
+    if data in DATA:
+        if kind not in DATA[data]:
+            raise SpecError("data", data, f"other data: none of these is of kind {kind!r}")
+        return
+    found = datasets.get(data).kind
+    if found != kind:
+        allowed = f"for data of kind {found!r}, which {data!r} is: {', '.join(OF_KIND[found])}"
+        raise SpecError("family", family, allowed)
 
 
 def _augmented(spec: TaskSpec) -> TaskSpec:
-    """Give built-in images their random shift, of an eighth of their size, and flip.
+    """Give built-in and own images their random shift, of an eighth of their size, and flip.
 
     The built-in sets are small: without that, a good optimizer soon knows them by heart.
     """
     name, view = spec.data.name, spec.view
-    if not isinstance(view, ImageView) or name not in DATA["built-in"]["image"]:
+    own = spec.info.provenance == "own"
+    if not isinstance(view, ImageView) or not (own or name in DATA["built-in"]["image"]):
         return spec
-    data = DataSpec(name, shift=max(1, view.size // 8), flip=name in MIRRORED)
+    shift = max(1, view.size // 8)
+    data = dataclasses.replace(spec.data, shift=shift, flip=name in MIRRORED)
     return dataclasses.replace(spec, data=data)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.foundation.errors import DataError, SpecError, UnknownNameError, unknown_key
 from velodrome.foundation.place import portable
 from velodrome.taskgen.augmentation import read_augmentations
-from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
@@ -66,6 +67,10 @@ _DATA_RULES = {
     "name": _STRING,
     "shift": _integer(0, 64),
     "flip": ((lambda value: type(value) is bool), "true or false"),
+    "hash": (
+        (lambda value: type(value) is str and re.fullmatch("([0-9a-f]{64})?", value) is not None),
+        "a content hash: 64 hexadecimal digits",
+    ),
 }
 _PRECISION_RULES = {
     "params": _only("float32"),
@@ -76,7 +81,7 @@ _TASK_RULES = {
     "family": _STRING,
     "data": (
         (lambda value: isinstance(value, DataSpec | Mapping | str)),
-        "a name, or a mapping with the keys 'name', 'shift' and 'flip'",
+        "a name, or a mapping with the keys 'name', 'shift', 'flip' and 'hash'",
     ),
     "precision": (
         (lambda value: isinstance(value, Precision | Mapping)),
@@ -99,6 +104,8 @@ class DataSpec:
       shift: Images only: each training image moves by up to this many pixels in both directions,
         with zeros moving in. 0 is none.
       flip: Images only: each training image is mirrored left to right with probability 1/2.
+      hash: Content hash of the data set, which it must have. Sampled tasks on a user's own data
+        have it: elsewhere another file may have the same name. Empty: any.
 
     Raises:
       SpecError: A value has the wrong type or is out of range.
@@ -111,6 +118,7 @@ class DataSpec:
     name: str
     shift: int = 0
     flip: bool = False
+    hash: str = ""
 
     def __post_init__(self):
         _check_fields("data.", vars(self), _DATA_RULES)
@@ -214,14 +222,41 @@ class TaskSpec:
         return families.get(self.family)
 
     @property
-    def info(self) -> DatasetInfo:
-        """Facts about the data set.
+    def dataset(self) -> Dataset:
+        """The registered data set.
 
         Raises:
           UnknownNameError: There is no such data set.
+          DataError: The spec names a hash, and the data set is not here or is another one.
+        """
+        name, wanted = self.data.name, self.data.hash
+        try:
+            found = datasets.get(name)
+        except UnknownNameError as error:
+            if not wanted:
+                raise
+            raise DataError(
+                f"the data set {name!r} is not here: it was added from a file where the task was "
+                f"made. Copy that file to this machine and run `velodrome data add {name} FILE`; "
+                f"it must give the content hash {wanted[:16]}."
+            ) from error
+        if wanted and found.info.content_hash != wanted:
+            raise DataError(
+                f"the task is on the data set {name!r} with the content hash {wanted[:16]}, but "
+                f"the data set of that name here has {found.info.content_hash[:16] or 'none'}. "
+                "Sample the task again to use this one, or add the data that it was made with "
+                f"(`velodrome data add {name} FILE --replace`)."
+            )
+        return found
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Facts about the data set; raises as `dataset` does.
+
+        Raises:
           SpecError: It is not of the kind that the family trains on.
         """
-        info, kind = datasets.get(self.data.name).info, self.family_object.data_kind
+        info, kind = self.dataset.info, self.family_object.data_kind
         allowed = f"a data set of kind {kind!r} for family {self.family!r}"
         _require(info.kind == kind, "data.name", self.data.name, allowed)
         return info

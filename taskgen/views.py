@@ -1,4 +1,4 @@
-"""How a task sees a data set: images of one size, or sequences of one length."""
+"""How a task sees a data set: images of one size, sequences of one length, or rows of a table."""
 
 from __future__ import annotations
 
@@ -49,4 +49,17 @@ class TextView:
     vocab_size: int
 
 
-View = ImageView | TextView
+@dataclass(frozen=True)
+class TableView:
+    """How a task sees a table: rows of numbers, each with a label.
+
+    Attributes:
+      columns: Numbers in a row.
+      num_classes: Number of labels.
+    """
+
+    columns: int
+    num_classes: int
+
+
+View = ImageView | TextView | TableView

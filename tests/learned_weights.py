@@ -17,7 +17,19 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.optimizers.velo.weights.msgpack import Arrays
 
 #: For each optimizer, sizes of its layers (those of its layout).
-SIZES: dict[str, tuple[int, ...]] = {"celo": (8, 1)}
+SIZES: dict[str, tuple[int, ...]] = {
+    "celo": (8, 1),
+    "celo-adam": (8,),
+    "celo2": (8,),
+    "celo2-base": (8,),
+    "velo-s": (8, 4),
+    "adafac-mlp": (4,),
+    "rnn-mlp": (8, 6, 5, 4, 3),
+}
+
+
+#: Those whose transformations are made of the code of another one: of VeLO's, or of Celo2's.
+ALIKE = ("adafac-mlp", "celo", "celo2-base", "velo-s")
 
 
 def spec_of(name: str) -> OptimizerSpec:
@@ -57,13 +69,44 @@ def _celo(arrays: Arrays) -> None:
     arrays["rnn_params", "step_size", "b"] += math.log(10 * 30)  # steps of 3% of the parameters
 
 
-def _follow_the_gradient(arrays: Arrays) -> None:
-    """Let the direction be the first input: two units hold its positive and its negative part."""
-    w0, w1, w2 = (arrays["ff_mod_stack", "~", name] for name in ("w0__0", "w1", "w2"))
+def _celo_adam(arrays: Arrays) -> None:
+    arrays["rnn_params", "step_size", "b"] += math.log(500)  # a rate of 0.05
+
+
+def _velo_s(arrays: Arrays) -> None:
+    _follow_the_gradient(arrays)
+    arrays["rnn_params", "rnn_to_controls", "b"] += 1
+    arrays["rnn_params", "step_size", "b"] += 30  # steps of 3% of the parameters
+
+
+def _adafac_mlp(arrays: Arrays) -> None:
+    _follow_the_gradient(arrays, *(("nn", "~", f"w{i}") for i in range(3)), scale=30)
+
+
+def _rnn_mlp(arrays: Arrays) -> None:
+    layers = (("ffmod_params", f"mlp/~/linear_{i}", "w") for i in range(3))
+    _follow_the_gradient(arrays, *layers, scale=30)
+
+
+def _follow_the_gradient(arrays: Arrays, *layers: tuple[str, ...], scale: float = 1.0) -> None:
+    """Let the direction be the first input: two units hold its positive and its negative part.
+
+    ``layers`` are the places of the weights; by default, those of VeLO and Celo.
+    """
+    names = layers or [("ff_mod_stack", "~", name) for name in ("w0__0", "w1", "w2")]
+    w0, w1, w2 = (arrays[place] for place in names)
     w0[..., 0, :2] += (1, -1)
     w1[..., 0, 0] += 1
     w1[..., 1, 1] += 1
-    w2[..., :2, 0] += (1, -1)
+    w2[..., :2, 0] += (scale, -scale)
 
 
-_DOWNHILL: dict[str, Callable[[Arrays], None]] = {"celo": _celo}
+_DOWNHILL: dict[str, Callable[[Arrays], None]] = {
+    "celo": _celo,
+    "celo-adam": _celo_adam,
+    "celo2": _follow_the_gradient,
+    "celo2-base": _follow_the_gradient,
+    "velo-s": _velo_s,
+    "adafac-mlp": _adafac_mlp,
+    "rnn-mlp": _rnn_mlp,
+}

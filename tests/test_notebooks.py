@@ -22,6 +22,7 @@ from jupytext.cli import jupytext as jupytext_command
 from nbformat import validate
 
 import velodrome
+from scripts.site_notebooks import page_of
 from velodrome.optimizers.registry import optimizers
 
 ROOT = Path(__file__).parents[1]
@@ -184,6 +185,20 @@ def test_notebooks_use_public_names_alone(path: Path):
                 continue
             assert not {name for name in imported if name.split(".")[0] in ours - {"velodrome"}}
             assert not {name for name in imported if name.startswith("velodrome.")}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_executed_notebook_is_that_of_the_source(path: Path):
+    """`make notebooks` makes it again."""
+    executed = jupytext.read(path.with_suffix(".ipynb"))
+    validate(executed)
+    cells = [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
+    assert [(cell.cell_type, cell.source) for cell in executed.cells] == cells
+    outputs = [out for cell in executed.cells for out in cell.get("outputs", [])]
+    assert outputs and all(out.output_type != "error" for out in outputs)
+    text, pictures = page_of(path.with_suffix(".ipynb"), repository="https://github.com/a/b")
+    assert f"github/a/b/blob/main/notebooks/{path.stem}.ipynb" in text
+    assert pictures and all(picture.startswith(PNG) for picture in pictures.values())
 
 
 def test_the_documented_notebooks_are_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -52,6 +52,7 @@ from .taskgen.budget import steps_allowed as steps_allowed
 from .taskgen.build import build as build
 from .taskgen.build import open_source as open_source
 from .taskgen.cost.sheet import Cost as Cost
+from .taskgen.data.add import add_data as add_data
 from .taskgen.data.arrays import hash_arrays as hash_arrays
 from .taskgen.data.info import Dataset as Dataset
 from .taskgen.data.info import DatasetInfo as DatasetInfo

@@ -52,7 +52,7 @@ class OptimizerRef:
 
 @dataclass(frozen=True)
 class DataRef:
-    """A data set; ``provenance`` is ``"real"``, ``"built-in"`` or ``"stand-in"``."""
+    """A data set; ``provenance`` is ``"real"``, ``"built-in"``, ``"own"`` or ``"stand-in"``."""
 
     name: str
     content_hash: str

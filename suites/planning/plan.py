@@ -169,7 +169,7 @@ def missing_data(plan: Plan) -> dict[str, int]:
 
 
 def _data(task: TaskSpec, *, without_data: bool) -> DataRef:
-    dataset = datasets.get(task.data.name)
+    dataset = task.dataset
     info = dataset.info
     if not info.content_hash and how_to_get(info.name) and not without_data:
         raise missing(info, "train")

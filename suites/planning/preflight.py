@@ -12,10 +12,9 @@ from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
 from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
-from velodrome.taskgen.data.text import count_windows
 from velodrome.taskgen.data.verify import verify
+from velodrome.taskgen.data.view import count_examples
 from velodrome.taskgen.spec import TaskSpec
-from velodrome.taskgen.views import ImageView
 
 DATA_CHOICES = ("stand-in", "built-in")
 
@@ -105,9 +104,8 @@ def data_bytes(suite: Suite) -> dict[str, int]:
     limit = resident_limit()
     found = {}
     for task in suite.tasks:
-        info = datasets.get(task.data.name).info
         view = task.view
-        size = predicted_bytes(info, view, shift=task.data.shift)
+        size = predicted_bytes(task.dataset.info, view, shift=task.data.shift)
         found[task.hash] = size if size <= limit else 0
     return found
 
@@ -118,10 +116,10 @@ def check_data(suite: Suite) -> None:
     Raises:
       DataError: One is not what it declares; the message names the first bad example.
     """
-    for name in dict.fromkeys(task.data.name for task in suite.tasks):
+    for dataset in dict.fromkeys(task.dataset for task in suite.tasks):
         # Large published data have been verified when they were prepared; processes that train
         # on them compare the hash.
-        if not (dataset := datasets.get(name)).verified:
+        if not dataset.verified:
             verify(dataset)
 
 
@@ -170,14 +168,7 @@ def train_examples(task: TaskSpec) -> int | None:
     Raises:
       DataError: The text is too short for one sequence.
     """
-    info = datasets.get(task.data.name).info
-    size = info.split_sizes.get("train")
-    if size is None:
-        return None
-    view = task.view
-    if isinstance(view, ImageView) or info.layout == "examples":
-        return size
-    return count_windows(size, view.length, f"the train split of {info.name!r}")
+    return count_examples(task.dataset.info, task.view, "train")
 
 
 def _check_batches(suite: Suite) -> None:

@@ -20,7 +20,6 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.shard import CompiledTask
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.verify import hash_problem
 from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import TaskSpec
@@ -72,7 +71,7 @@ def train(
       [0, 10, 20]
     """
     spec = _task_spec(task)
-    if problem := hash_problem(datasets.get(spec.data.name)):
+    if problem := hash_problem(spec.dataset):
         how = "`velodrome.check_data` has the hashes to declare; `velodrome.run` needs them."
         warnings.warn(f"{problem} {how}", UserWarning, stacklevel=2)
     chosen = _optimizer_spec(optimizer, needs, hyperparameters)

@@ -1,4 +1,4 @@
-"""Batches gathered on the device: images shifted and mirrored, sequences cut out of text."""
+"""Batches gathered on the device: images shifted and mirrored, sequences of text, rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gather_images(
     made, and mirrorings of half of the images.
 
     Returns:
-      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see :func:`as_floats`.
+      ``{"image": u8[B,size,size,C] or f32 in [0,1], "label": i32[B]}``; see `as_floats`.
     """
     stored = arrays["image"]
     pixels = jnp.arange(stored.shape[1] - 2 * shift, dtype=jnp.int32)[None, :]
@@ -62,6 +62,14 @@ def gather_text(
 
     window = jax.vmap(take)(indices).astype(jnp.int32)
     return {"obs": window[:, :-1], "target": window[:, 1:]}
+
+
+def gather_rows(
+    arrays: Batch, indices: jax.Array, key: jax.Array | None, *, augment: bool
+) -> Batch:
+    """Take the rows ``indices`` i32[B] of a table: ``{"row": f32[B,F], "label": i32[B]}``."""
+    del key, augment  # rows have no augmentation
+    return {name: array[indices] for name, array in arrays.items()}
 
 
 def as_floats(batch: Batch) -> Batch:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from velodrome.taskgen.data.arrays import Arrays
 
 SPLITS = ("train", "heldout")
-PROVENANCES = ("real", "built-in", "stand-in")
+PROVENANCES = ("real", "built-in", "own", "stand-in")
 DTYPES = ("uint8", "float32")
 LAYOUTS = ("stream", "examples")
 
@@ -25,24 +25,25 @@ class DatasetInfo:
 
     Attributes:
       name: The name it is registered under.
-      kind: "image" or "text".
+      kind: "image", "text" or "table".
       licence: What is known about the licence, and where that is written.
       origin: Where the data come from, with the package if they come inside one.
       provenance: "real" (a published data set, whole), "built-in" (real data from inside an
-        installed package) or "stand-in" (generated).
-      shape: Images: height, width and channels of the stored examples. Text: empty.
-      num_classes: Images: number of labels. Text: 0.
-      vocab_size: Text: number of tokens. Images: 0.
+        installed package), "own" (added from a user's file) or "stand-in" (generated).
+      shape: Images: height, width and channels of the stored examples. Tables: the number of
+        columns. Text: empty.
+      num_classes: Images and tables: number of labels. Text: 0.
+      vocab_size: Text: number of tokens. Others: 0.
       dtype: Images: type of the stored pixels, "uint8", or "float32" (from 0 to 255) for images
-        that were resized and not rounded.
+        that were resized and not rounded. Tables: "float32".
       layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
-        texts, each of which gives one sequence: its first tokens. Images: "stream", unused.
+        texts, each of which gives one sequence: its first tokens. Others: "stream", unused.
       example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
-      split_sizes: Examples (images, separate texts) or tokens (a stream) of each split; a split
-        whose size is not known is left out.
+      split_sizes: Examples (images, rows, separate texts) or tokens (a stream) of each split; a
+        split whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see `velodrome.hash_arrays`; empty
         if the data cannot be loaded. `velodrome check data` prints those of what it loads.
-      class_names: Images: what the labels stand for, in order; may be empty.
+      class_names: Images and tables: what the labels stand for, in order; may be empty.
 
     Raises:
       DataError: ``kind``, ``dtype``, ``layout``, ``provenance`` or a split is unknown, a size that
@@ -71,10 +72,13 @@ class DatasetInfo:
     def __post_init__(self):
         image = self.kind == "image" and len(self.shape) == 3 and self.num_classes > 0
         text = self.kind == "text" and not self.shape and self.vocab_size > 1
-        if not (image or text):
+        floats = self.dtype == "float32"
+        table = self.kind == "table" and len(self.shape) == 1 and self.num_classes > 0 and floats
+        if not (image or text or table):
             raise DataError(
                 f"data set {self.name!r}: give kind 'image' with a shape (height, width, "
-                "channels) and num_classes, or kind 'text' with vocab_size; got "
+                "channels) and num_classes, or kind 'text' with vocab_size, or kind 'table' with "
+                "the number of columns as its shape, num_classes and dtype 'float32'; got "
                 f"kind={self.kind!r}, shape={self.shape}, num_classes={self.num_classes}, "
                 f"vocab_size={self.vocab_size}."
             )
@@ -107,6 +111,8 @@ class DatasetInfo:
         """Names of the arrays of a split; see `Dataset`."""
         if self.kind == "image":
             return ("image", "label")
+        if self.kind == "table":
+            return ("row", "label")
         return ("tokens", "offsets") if self.layout == "examples" else ("tokens",)
 
 
@@ -116,9 +122,10 @@ class Dataset:
 
     Args:
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
-        (f32 from 0 to 255 for images that were resized and not rounded), ``{"tokens": int[N]}``,
-        or for separate texts ``{"tokens": int[M], "offsets": i64[N+1]}``. They may be
-        memory-mapped and read-only. Whoever uses them compares them with ``info`` first.
+        (f32 from 0 to 255 for images that were resized and not rounded), ``{"row": f32[N,F],
+        "label": i32[N]}``, ``{"tokens": int[N]}``, or for separate texts ``{"tokens": int[M],
+        "offsets": i64[N+1]}``. They may be memory-mapped and read-only. They are compared with
+        ``info`` wherever they are used.
       verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
 
     Examples:
@@ -138,7 +145,7 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """ "image" or "text"."""
+        """ "image", "text" or "table"."""
         return self.info.kind
 
 

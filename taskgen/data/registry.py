@@ -6,22 +6,30 @@ Importing this is light: arrays are built, and jax is imported, when a data set 
 from __future__ import annotations
 
 from velodrome.foundation.registry import Registry
+from velodrome.taskgen.data.builtin.breast_cancer import BREAST_CANCER
 from velodrome.taskgen.data.builtin.digits import DIGITS, MNIST5K
 from velodrome.taskgen.data.builtin.kjv import KJV
 from velodrome.taskgen.data.builtin.photos import PHOTOS
 from velodrome.taskgen.data.info import Dataset, check_dataset
+from velodrome.taskgen.data.own import names
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
 
-#: Other packages add theirs by the entry point ``velodrome.datasets``.
+#: Other packages add theirs by the entry point ``velodrome.datasets``, users their files by
+#: ``velodrome data add``.
 datasets: Registry[Dataset] = Registry(
     "data set",
     group="velodrome.datasets",
     check=check_dataset,
     definition=lambda dataset: dataset.load,
+    finder=names,
 )
 
-for _dataset in (DIGITS, MNIST5K, PHOTOS, KJV, *map(PublishedDataset, INFOS), *STAND_INS):
+for _dataset in (
+    *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER),
+    *map(PublishedDataset, INFOS),
+    *STAND_INS,
+):
     datasets.register(_dataset.name, _dataset)
 datasets.complete()

@@ -11,7 +11,7 @@ import psutil
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.views import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TableView, View
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 
@@ -43,7 +43,7 @@ def resident_limit() -> int:
     return psutil.virtual_memory().total // HOST_SHARE
 
 
-def predicted_bytes(info: DatasetInfo, view: ImageView | TextView, *, shift: int = 0) -> int:
+def predicted_bytes(info: DatasetInfo, view: View, *, shift: int = 0) -> int:
     """Return about how many bytes all splits take as a task sees them, without loading them.
 
     A split whose size is not known counts as nothing. ``shift`` zeros are around each image.
@@ -52,6 +52,8 @@ def predicted_bytes(info: DatasetInfo, view: ImageView | TextView, *, shift: int
     if isinstance(view, ImageView):
         native = info.dtype == "uint8" and info.shape == (view.size, view.size, view.channels)
         return total * (view.size + 2 * shift) ** 2 * view.channels * (1 if native else 4)
+    if isinstance(view, TableView):
+        return total * 4 * (view.columns + 1)
     token = 1 if info.vocab_size <= 259 else 2  # bytes, and the ids around them, fit into one
     return total * token * (view.length + 1 if info.layout == "examples" else 1)
 

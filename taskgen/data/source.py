@@ -14,13 +14,13 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
 from velodrome.taskgen.data.arrays import Arrays
-from velodrome.taskgen.data.gather import Batch, as_floats, gather_images, gather_text
+from velodrome.taskgen.data.gather import Batch, as_floats, gather_images, gather_rows, gather_text
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.verify import load, verify_split
 from velodrome.taskgen.data.view import SplitView, view_of
-from velodrome.taskgen.views import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TextView, View
 
 Indices = jax.Array | np.ndarray
 
@@ -40,7 +40,7 @@ class Source:
     Attributes:
       info: Facts about the data set, with its provenance.
       split: "train" or "heldout".
-      size: Number of examples: images, windows of text, or texts.
+      size: Number of examples: images, rows, windows of text, or texts.
       content_hash: SHA-256 over the split's bytes and how the task sees them; sources with the
         same hash give the same unaugmented batches.
       view: The split on the host.
@@ -68,7 +68,7 @@ class Source:
 
     @property
     def arrays(self) -> Batch:
-        """The arrays of a resident split; for another one a :class:`DataError` is raised."""
+        """The arrays of a resident split; for another one a `DataError` is raised."""
         if self.on_device is None:
             raise DataError(
                 f"the {self.split} split of {self.info.name!r} takes "
@@ -81,7 +81,7 @@ class Source:
     def indices(self, seed: int, start: int, count: int, batch_size: int) -> np.ndarray:
         """Return i32[count, batch_size], the examples of the batches of steps from ``start`` on.
 
-        See :func:`~velodrome.taskgen.data.order.epoch_indices`.
+        See `velodrome.taskgen.data.order.epoch_indices`.
         """
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
@@ -90,7 +90,7 @@ class Source:
         """Return arrays that hold the examples ``indices``, and where in them these are.
 
         Returns:
-          What :meth:`gather` takes: arrays on the device, and i32 of the shape of ``indices``.
+          What `gather` takes: arrays on the device, and i32 of the shape of ``indices``.
           For a resident split these are all examples and ``indices``, else only the given ones.
         """
         if self.on_device is not None:
@@ -104,13 +104,14 @@ class Source:
         """Return the batch of some examples; pure, and fit for ``jit``, ``vmap`` and ``scan``.
 
         Args:
-          arrays: What :meth:`block` returned, or a copy on another device.
-          indices: i32[B], a row of the indices that :meth:`block` returned.
+          arrays: What `block` returned, or a copy on another device.
+          indices: i32[B], a row of the indices that `block` returned.
           key: Decides random shifts and flips; may be None without ``augment``.
           augment: Whether to shift and flip at random, as the spec says.
 
         Returns:
           Images: ``{"image": f32[B,H,W,C] in [0,1], "label": i32[B]}``.
+          Tables: ``{"row": f32[B,F], "label": i32[B]}``.
           Text: ``{"obs": i32[B,T], "target": i32[B,T]}``.
         """
         return as_floats(self.gather_stored(arrays, indices, key, augment=augment))
@@ -118,7 +119,7 @@ class Source:
     def gather_stored(
         self, arrays: Batch, indices: Indices, key: jax.Array | None, *, augment: bool
     ) -> Batch:
-        """Return the batch that :func:`as_floats` turns into that of :meth:`gather`.
+        """Return the batch that `as_floats` turns into that of `gather`.
 
         Bytes of pixels take a quarter of the memory, for batches that are not used at once.
         """
@@ -139,14 +140,14 @@ _resident: ByteCache[Batch] = ByteCache(resident_limit, 8)
 
 def open_view(
     dataset: Dataset,
-    view: ImageView | TextView,
+    view: View,
     split: str,
     *,
     shift: int = 0,
     flip: bool = False,
 ) -> Source:
     """Open a split of a data set in a given view; see
-    :func:`velodrome.taskgen.build.open_source`.
+    `velodrome.taskgen.build.open_source`.
 
     Images are shifted by up to ``shift`` pixels and mirrored, if ``flip``, where a batch is
     augmented.
@@ -162,17 +163,13 @@ def open_view(
     return _sources.get(key, make)
 
 
-def _open(
-    dataset: Dataset, view: ImageView | TextView, split: str, shift: int, flip: bool, limit: int
-) -> Source:
+def _open(dataset: Dataset, view: View, split: str, shift: int, flip: bool, limit: int) -> Source:
     check_split(dataset.name, split)
-    gather = functools.partial(gather_images, shift=shift, flip=flip)
-    if isinstance(view, TextView):
-        gather = functools.partial(gather_text, length=view.length)
-        for name, value in (("shift", shift), ("flip", flip)):
-            if value:
-                what = f"left out, because the {split} split of {dataset.name!r} is text"
-                raise SpecError(f"data.{name}", value, what)
+    gather = _gather_of(view, shift, flip)
+    for name, value in (("shift", shift), ("flip", flip)):
+        if value and not isinstance(view, ImageView):
+            what = f"left out, because the {split} split of {dataset.name!r} is "
+            raise SpecError(f"data.{name}", value, f"{what}{_A[dataset.kind]}")
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, shift=shift)
     on_device = None
@@ -182,6 +179,17 @@ def _open(
         )
     identity = content_hash({"arrays": raw_hash, "view": seen.facts, "pipeline": _PIPELINE})
     return Source(dataset.info, split, seen.size, identity, seen, on_device, gather)
+
+
+_A = {"text": "text", "table": "a table"}
+
+
+def _gather_of(view: View, shift: int, flip: bool) -> Callable[..., Batch]:
+    if isinstance(view, ImageView):
+        return functools.partial(gather_images, shift=shift, flip=flip)
+    if isinstance(view, TextView):
+        return functools.partial(gather_text, length=view.length)
+    return gather_rows
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,4 +1,4 @@
-"""Data sets built from installed packages: cached in files, memory-mapped and checked by hash."""
+"""Data sets built from other files: cached as arrays, memory-mapped and checked by hash."""
 
 from __future__ import annotations
 
@@ -26,32 +26,55 @@ def stored_dataset(
     distribution: str,
     version: str,
 ) -> Dataset:
+    """Make a data set from a function that builds its arrays from an installed package.
+
+    A package whose data changed is noticed and never used; see `cached_dataset`.
+
+    Args:
+      distribution: The package that the data are read from, as pip calls it.
+      version: The version of it that the hashes were recorded with.
+    """
+
+    def refuse(split: str, found: str) -> DataError:
+        return DataError(
+            f"the {split!r} split of {info.name!r}, built from {distribution} "
+            f"{installed_version(distribution)}, has the content hash {found}, but "
+            f"{info.split_hashes[split]} was recorded with {distribution} {version}. Results on "
+            f"other bytes are not comparable: run `pip install {distribution}=={version}`."
+        )
+
+    return cached_dataset(info, build, refuse=refuse)
+
+
+def cached_dataset(
+    info: DatasetInfo,
+    build: Callable[[], Mapping[str, Arrays]],
+    *,
+    refuse: Callable[[str, str], DataError],
+) -> Dataset:
     """Make a data set from a function that builds its arrays.
 
     Loading maps the cached ``.npy`` files and compares their hash with ``info.split_hashes``;
-    missing or damaged files are built again. Built arrays must have the recorded hash, so that a
-    package whose data changed is noticed and never used.
+    missing or damaged files are built again. Built arrays must have the recorded hash.
 
     Args:
       info: The facts, with ``split_hashes``.
       build: Returns ``{split: {name: array}}``, the same bytes on every machine.
-      distribution: The package that the data are read from, as pip calls it.
-      version: The version of it that the hashes were recorded with.
+      refuse: Returns the error for a split that was built with another hash.
     """
 
     # A set is hashed once a process, and then shared.
     @functools.cache
     def load(split: str) -> Arrays:
         check_split(info.name, split)
-        # A colon, as in "stand-in:mnist", is not allowed in file names everywhere.
-        folder = info.name.replace(":", "-")
-        directory = cache_dir() / "data" / f"{folder}-{info.content_hash[:16]}"
+        directory = cached_arrays(info)
         found = _read(directory / split, info, split)
         if found is not None:
             return found
         built = build()
         for name, arrays in built.items():
-            _check(info, name, hash_arrays(arrays), distribution, version)
+            if (made := hash_arrays(arrays)) != info.split_hashes[name]:
+                raise refuse(name, made)
         for name, arrays in built.items():
             _write(directory / name, arrays)
         found = _read(directory / split, info, split)
@@ -60,15 +83,11 @@ def stored_dataset(
     return Dataset(info, load, verified=True)
 
 
-def _check(info: DatasetInfo, split: str, found: str, distribution: str, version: str) -> None:
-    expected = info.split_hashes[split]
-    if found != expected:
-        raise DataError(
-            f"the {split!r} split of {info.name!r}, built from {distribution} "
-            f"{installed_version(distribution)}, has the content hash {found}, but {expected} was "
-            f"recorded with {distribution} {version}. Results on other bytes are not comparable: "
-            f"run `pip install {distribution}=={version}`."
-        )
+def cached_arrays(info: DatasetInfo) -> Path:
+    """Return the folder of the cached arrays of a data set."""
+    # A colon, as in "stand-in:mnist", is not allowed in file names everywhere.
+    folder = info.name.replace(":", "-")
+    return cache_dir() / "data" / f"{folder}-{info.content_hash[:16]}"
 
 
 def _read(directory: Path, info: DatasetInfo, split: str) -> Arrays | None:
@@ -93,13 +112,13 @@ def _write(directory: Path, arrays: Arrays) -> None:
                 np.save(temporary, array)
     except VelodromeError as error:
         # The cache only saves time: without it the arrays are built in every process.
-        _log.warning("built-in data are not cached: %s", error)
+        _log.warning("the arrays of data are not cached: %s", error)
 
 
 def package_file(module: str, path: str, *, distribution: str) -> Path:
     """Return where the file ``path``, below the directory of a package's top-level module, lies.
 
-    ``distribution`` is what pip calls the package, for the message of the :class:`DataError` if
+    ``distribution`` is what pip calls the package, for the message of the `DataError` if
     it, or the file, is not there.
     """
     # Located, not imported: importing scikit-learn takes longer than reading its digits.

@@ -58,10 +58,10 @@ def verify_facts(info: DatasetInfo, split: str, arrays: Arrays) -> None:
     """Compare a split with everything but its hash; the error names the first bad example."""
     try:
         _verify_names(info, arrays)
-        size = _verify_images(info, arrays) if info.kind == "image" else _verify_text(info, arrays)
+        size = _VERIFY[info.kind](info, arrays)
         declared = info.split_sizes.get(split, size)
         if size != declared:
-            raise _Wrong(f"has {size:,} {_unit(info)}, but {declared:,} are declared")
+            raise _Wrong(f"has {size:,} {unit(info)}, but {declared:,} are declared")
     except _Wrong as error:
         raise DataError(f"the {split} split of {info.name!r} {error}.") from None
 
@@ -130,6 +130,20 @@ def _verify_images(info: DatasetInfo, arrays: Arrays) -> int:
     return len(image)
 
 
+def _verify_table(info: DatasetInfo, arrays: Arrays) -> int:
+    row, label = arrays["row"], arrays["label"]
+    if row.dtype != np.float32 or row.ndim != 2 or row.shape[1:] != info.shape:
+        found = f"{row.dtype}{list(row.shape)}"
+        raise _Wrong(f"has rows {found}, but float32[N, {info.shape[0]}] is declared")
+    _verify_integers("labels", label, info.num_classes)
+    if len(label) != len(row):
+        raise _Wrong(f"has {len(row):,} rows, but {len(label):,} labels")
+    at = _first_bad(row, np.isfinite)
+    if at is not None:
+        raise _Wrong(f"has a value that is not finite in row {at}")
+    return len(row)
+
+
 def _verify_text(info: DatasetInfo, arrays: Arrays) -> int:
     tokens = arrays["tokens"]
     _verify_integers("tokens", tokens, info.vocab_size)
@@ -169,5 +183,11 @@ def _first_bad(array: np.ndarray, fine: Callable[[np.ndarray], np.ndarray]) -> i
     return None
 
 
-def _unit(info: DatasetInfo) -> str:
-    return "images" if info.kind == "image" else "tokens" if info.layout == "stream" else "texts"
+_VERIFY = {"image": _verify_images, "table": _verify_table, "text": _verify_text}
+
+
+def unit(info: DatasetInfo) -> str:
+    """Return what the examples of a data set are, in the plural."""
+    if info.kind == "text":
+        return "tokens" if info.layout == "stream" else "texts"
+    return {"image": "images", "table": "rows"}[info.kind]

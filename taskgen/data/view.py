@@ -13,7 +13,7 @@ from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
-from velodrome.taskgen.views import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TableView, TextView, View
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,7 @@ class SplitView:
     rows: Callable[[np.ndarray], Arrays]
 
 
-def view_of(
-    raw: Arrays, info: DatasetInfo, view: ImageView | TextView, split: str, *, shift: int = 0
-) -> SplitView:
+def view_of(raw: Arrays, info: DatasetInfo, view: View, split: str, *, shift: int = 0) -> SplitView:
     """Return how a task sees the arrays ``raw`` of a split, with ``shift`` zeros around images.
 
     Raises:
@@ -47,12 +45,26 @@ def view_of(
     """
     if isinstance(view, ImageView):
         return _images(raw, view, shift)
+    if isinstance(view, TableView):
+        return _table(raw)
     # A vocabulary larger than that of the data changes nothing: arrays and hash are shared.
     vocab_size = min(view.vocab_size, info.vocab_size)
     what = f"the {split} split of {info.name!r}"
     if info.layout == "examples":
         return _examples(raw, info, view.length, vocab_size, what)
     return _windows(raw, view.length, vocab_size, what)
+
+
+def count_examples(info: DatasetInfo, view: View, split: str) -> int | None:
+    """Count the examples of a split as a task sees it, without loading it; None if not known.
+
+    Raises:
+      DataError: The text is too short for one sequence.
+    """
+    size = info.split_sizes.get(split)
+    if size is None or not isinstance(view, TextView) or info.layout == "examples":
+        return size
+    return count_windows(size, view.length, f"the {split} split of {info.name!r}")
 
 
 def _images(raw: Arrays, view: ImageView, shift: int) -> SplitView:
@@ -77,6 +89,17 @@ def _images(raw: Arrays, view: ImageView, shift: int) -> SplitView:
         key=("image", *options.values()),
         whole=lambda: prepare(raw),
         rows=rows,
+    )
+
+
+def _table(raw: Arrays) -> SplitView:
+    return SplitView(
+        size=len(raw["label"]),
+        nbytes=raw["row"].nbytes + raw["label"].nbytes,
+        facts={"layout": "table"},
+        key="table",
+        whole=lambda: raw,
+        rows=lambda indices: {name: array[indices] for name, array in raw.items()},
     )
 
 

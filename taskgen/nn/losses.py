@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from velodrome.taskgen.functions import Scalar
-from velodrome.taskgen.views import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TableView, TextView
 
 PAD = 0
 """The token that is no text: it is neither predicted from nor attended to."""
@@ -30,7 +30,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def classification(
-    logits: jax.Array, batch: Mapping[str, jax.Array], view: ImageView
+    logits: jax.Array, batch: Mapping[str, jax.Array], view: ImageView | TableView
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Return the softmax cross-entropy in nats, and the accuracy, as {metric: (sum, count)}.
 
@@ -49,7 +49,7 @@ def one_hot_regression(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Return the squared difference to one-hot labels, averaged over the classes, and accuracy.
 
-    Shapes are those of :func:`classification`; there is no softmax.
+    Shapes are those of `classification`; there is no softmax.
     """
     labels = batch["label"]
     target = jax.nn.one_hot(labels, view.num_classes, dtype=outputs.dtype)
@@ -97,8 +97,8 @@ def fold_tokens(tokens: jax.Array, vocab_size: int) -> jax.Array:
     return jnp.where(tokens < vocab_size, tokens, 1 + tokens % (vocab_size - 1))
 
 
-def normalize_classification(loss: Scalar, view: ImageView) -> jax.Array:
-    """Apply the published normaliser of image families with MLPs and convolutions."""
+def normalize_classification(loss: Scalar, view: ImageView | TableView) -> jax.Array:
+    """Apply the published normaliser of image families with MLPs and convolutions; tables too."""
     return _normalize(loss, view.num_classes)
 
 

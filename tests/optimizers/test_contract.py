@@ -6,7 +6,7 @@ import jax
 import optax
 import optax.contrib
 import pytest
-from learned_weights import spec_of
+from learned_weights import ALIKE, spec_of
 
 from velodrome.contracts.optimizer import CHECKS, quadratic, train
 from velodrome.foundation.errors import VelodromeError
@@ -26,10 +26,13 @@ def _no_strict_promotion():
 
 
 def _cases():
-    """All optimizers and checks; what compiles is long, but for one optimizer of each kind."""
+    """All optimizers and checks.
+
+    What compiles is long, but for one optimizer of each kind; so is what shares another one's code.
+    """
     for name in [*optimizers.names(), *IMPORTED]:
         for check in CHECKS:
-            long = check in ("sweep", "needs") and name not in QUICK
+            long = name in ALIKE or (check in ("sweep", "needs") and name not in QUICK)
             yield pytest.param(name, check, marks=[pytest.mark.long] if long else [])
 
 

@@ -27,7 +27,6 @@ NAMES = optimizers.names()
 #: One of each kind: plain, evaluated elsewhere than it steps, wrapped by us, learned.
 KINDS = ("adam", "schedule_free_adamw", "sm3", "velo")
 WANT_ARRAYS = ("adafactor", "fromage", "lamb", "lars", "muon", "schedule_free_adamw")
-by_name = pytest.mark.parametrize("name", NAMES)
 
 
 def some(quick: tuple[str, ...]) -> pytest.MarkDecorator:
@@ -35,6 +34,9 @@ def some(quick: tuple[str, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "name", [pytest.param(n, marks=[] if n in quick else [pytest.mark.long]) for n in NAMES]
     )
+
+
+by_name = some(quick=tuple(name for name in NAMES if name not in learned_weights.ALIKE))
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ FAMILIES = (
     "cnn",
     "rnn",
     "transformer",
+    "tabular_mlp",
     "autoencoder",
     "resnet",
     "vit",

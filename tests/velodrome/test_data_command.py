@@ -244,7 +244,7 @@ def test_without_a_network(
         (["prepare"], "say which data set"),
         (["prepare", "mnits"], "Did you mean 'mnist'"),
         (["prepare", "digits"], "'digits' needs no preparation"),
-        (["status", "--download"], "only shows what is here"),
+        (["status", "--download"], "--download is for `velodrome data prepare`"),
         (["status", "nothing"], "no data set named 'nothing'"),
         (["prepare", "mnist", "--download", "--from", "."], "not both"),
         (["prepare", "mnist", "--vocabulary", "x"], "takes no vocabulary"),

@@ -22,13 +22,15 @@ import velodrome
 import velodrome.commands._parsing as parsing
 from velodrome import cli
 from velodrome.results.report.figures import contents
+from velodrome.taskgen.data.add import forget
+from velodrome.taskgen.data.own.names import names
 from velodrome.taskgen.registry import families
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: Commands of a document that only a long test runs.
-LONG = {"task-family.md": "check"}
+LONG = {"task-family.md": "check", "CONTRIBUTING.md": "check"}
 
 _FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\w+\.py)\n")
@@ -70,7 +72,7 @@ def is_cheap(words: list[str]) -> bool:
     if name == "weights":
         return words[1] == "list"
     if name == "data":
-        return words[1] == "status"
+        return words[1] in ("status", "add", "remove") and "hf:" not in words[-1]
     return name in ("list", "sample", "show", "check", "--help", "--version")
 
 
@@ -128,6 +130,8 @@ def test_code_blocks_run(
                 shown = capsys.readouterr()
                 where = f"{document.name}:{block.line}: velodrome {shlex.join(words)}"
                 assert code == 0, f"{where}\n{shown.out}{shown.err}"
+    for name in names():
+        forget(name)
     if document.name == "from-python.md":
         check_what_the_examples_do(vars(module))
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from velodrome.commands._own_data import facts
 from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console, each_usable, print_pairs, print_table
 from velodrome.foundation import text
 from velodrome.foundation.errors import DataError
 from velodrome.suites.planning.preflight import suites_by_data
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.prepared import prepared_dir, read_record
+from velodrome.taskgen.data.own.names import read_entry
+from velodrome.taskgen.data.own.record import read_record, record_path
+from velodrome.taskgen.data.published.prepared import prepared_dir
+from velodrome.taskgen.data.published.prepared import read_record as read_prepared
 from velodrome.taskgen.data.published.recipes import RECIPES, about_bytes, how_to_get
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.standin.catalog import PREFIX
@@ -77,18 +81,16 @@ def status() -> int:
 def status_of(name: str) -> int:
     info = datasets.get(name).info
     state, size = _state(name, info)
-    shape = "x".join(map(str, info.shape)) if info.shape else f"vocabulary of {info.vocab_size:,}"
     pairs: list[tuple[str, object]] = [
         ("data set", name),
         ("origin", info.origin),
         ("licence", info.licence),
-        ("kind", f"{info.kind}, {shape}" + (f", {info.num_classes} classes" * bool(info.shape))),
+        *facts(info),
         ("state", f"{state} {size}".strip()),
-        *((f"{split} split", f"{size:,}") for split, size in info.split_sizes.items()),
         ("suites", ", ".join(suites_by_data()[0].get(name, ())) or "none"),
     ]
     pairs += [(f"hash of {split}", value) for split, value in info.split_hashes.items()]
-    pairs += _record_pairs(name)
+    pairs += [*_record_pairs(name), *_added_pairs(name)]
     if not info.content_hash:
         pairs.append(("how to get it", _how_to_get(name)))
         pairs += _recipe_pairs(name)
@@ -100,9 +102,10 @@ def _state(name: str, info: DatasetInfo) -> tuple[str, str]:
     """Return whether a data set is here, and its size (if it is not, the size when prepared)."""
     size = f"about {text.size(raw)}" if (raw := about_bytes(info)) else ""
     if name not in RECIPES:
-        return {"built-in": "built in", "stand-in": "generated"}.get(info.provenance, "here"), size
+        states = {"built-in": "built in", "stand-in": "generated", "own": "added"}
+        return states.get(info.provenance, "here"), size
     try:
-        record = read_record(name)
+        record = read_prepared(name)
     except DataError:
         return "damaged", size
     if record is None:
@@ -110,12 +113,23 @@ def _state(name: str, info: DatasetInfo) -> tuple[str, str]:
     return "prepared", text.size(sum(entry.bytes for entry in record.splits.values()))
 
 
+def _added_pairs(name: str) -> Iterator[tuple[str, object]]:
+    entry = read_entry(name)
+    if entry is None:
+        return
+    file = record_path(entry.path)
+    reading = read_record(file)[name]
+    yield "recorded in", file
+    yield from reading.notes.items()
+    yield "read with", ", ".join(f"{key} {version}" for key, version in reading.versions.items())
+
+
 def _how_to_get(name: str) -> str:
     """Return the command that prepares a data set, and what to do first if it is damaged."""
     command = how_to_get(name)
     try:
         if name in RECIPES:
-            read_record(name)
+            read_prepared(name)
     except DataError:
         return f"delete {prepared_dir(name)}, then {command}"
     return command
@@ -136,7 +150,7 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
 
 def _record_pairs(name: str) -> Iterator[tuple[str, object]]:
     try:
-        record = read_record(name) if name in RECIPES else None
+        record = read_prepared(name) if name in RECIPES else None
     except DataError as error:
         yield "problem", error
         return

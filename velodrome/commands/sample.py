@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import arg
 
@@ -17,6 +17,7 @@ from velodrome.taskgen.budget import Budget, load_profile
 EXAMPLES = (
     "velodrome sample --count 8 --seed 0 --data built-in --max-mflop 6 -o tasks.json",
     "velodrome sample --count 100 --seed 1 --family transformer --device a100 -o t.json",
+    "velodrome sample --count 2 --data flowers.csv -o tasks.json   # your own data",
 )
 
 
@@ -31,7 +32,7 @@ def sample(
     output: Annotated[str, arg(aliases=["-o"], metavar="FILE")],
     seed: int = 0,
     family: Annotated[str | None, option("NAME")] = None,
-    data: Literal["built-in", "published"] = "published",
+    data: Annotated[str, arg(metavar="DATA")] = "published",
     hours: float = 1.0,
     device: Annotated[str, arg(metavar="PROFILE")] = "v100",
     max_mflop: Annotated[float | None, option("M")] = None,
@@ -46,7 +47,9 @@ def sample(
       output: The JSON file to write.
       seed: Which draw, 0 or more.
       family: Only this family. Default: a mixture of all.
-      data: Data sets to draw from: those inside installed packages, or the published ones.
+      data: Data sets to draw from: published, or built-in for those inside installed packages. Or
+        one data set: a name, or the path of data of yours (see `velodrome data add`), which are
+        added under the name of the file.
       hours: A task must do its steps within this many hours on the device.
       device: Device profile that predicts the time.
       max_mflop: At most this many million FLOPs a training step. Default: no limit.
@@ -55,8 +58,10 @@ def sample(
         raise SpecError("--count", count, "an integer of at least 1")
     if seed < 0:
         raise SpecError("--seed", seed, "an integer of at least 0")
-    from velodrome.taskgen.sampler import sample_recorded  # noqa: PLC0415 - imports numpy
+    from velodrome.commands import _own_data  # noqa: PLC0415 - imports numpy
+    from velodrome.taskgen.sampler import sample_recorded  # noqa: PLC0415 - likewise
 
+    data = _own_data.named(data)
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
     drawn = list(sample_recorded(count, seed=seed, family=family, data=data, budget=budget))
     specs = [sampled.spec for sampled in drawn]

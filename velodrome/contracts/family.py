@@ -28,7 +28,7 @@ from velodrome.taskgen.spec import DataSpec, TaskSpec
 _SAMPLES = 12
 _TRACED = 4
 _VARIANTS = 8
-_DATA = {"image": "digits", "text": "kjv"}
+_DATA = {"image": "digits", "table": "breast_cancer", "text": "kjv"}
 _SMALL_BATCH = 4
 _COMPARED = 2  # each is another program to compile
 _NUDGE = 0.01  # of parameters, see _loss_at_start

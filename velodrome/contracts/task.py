@@ -16,7 +16,6 @@ from velodrome.foundation.errors import VelodromeError
 from velodrome.taskgen.build import build, open_source
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
-from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.verify import verify
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import TaskSpec
@@ -86,7 +85,7 @@ class Subject:
 
     @cached_property
     def first(self) -> PyTree:
-        """What :attr:`step` returns for the initial parameters and the key 1."""
+        """What `step` returns for the initial parameters and the key 1."""
         return self.step(*self.initial, jax.random.key(1), self.batch())
 
     def gradient(self, params: PyTree, state: PyTree, key: jax.Array, batch: PyTree) -> PyTree:
@@ -227,7 +226,7 @@ def check_scan(subject: Subject) -> None:
 def check_data(subject: Subject) -> None:
     """The data are what their data set declares, and the loss of a batch of them is finite."""
     spec = subject.task.spec
-    verify(datasets.get(spec.data.name))
+    verify(spec.dataset)
     batch = open_source(spec, "train").batch(0, 0, spec.batch_size)
     loss, _ = subject.evaluate(*subject.initial, jax.random.key(1), batch)
     require(bool(jnp.isfinite(loss)), f"the loss of the first batch of the data is {loss}")

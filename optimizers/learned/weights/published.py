@@ -21,9 +21,11 @@ _COMMIT = "66d976116f39da286951f0c5e0a18eee8d1fd66b"
 _GIT = f"https://raw.githubusercontent.com/amoudgl/celo/{_COMMIT}/algoperf/submissions"
 _HUB = "https://huggingface.co/amoudgl/{}/resolve/main/theta.state"
 
-#: What the repository says of its code; of weights alone it says nothing.
-_MIT_CODE = "MIT (the licence of amoudgl/celo; none is stated for the weights alone)"
-_UNSEEN = "not stated in amoudgl/celo, whose code is MIT; see the page of the weights"
+_IN_GIT = "MIT (the licence of amoudgl/celo; none is stated for the weights alone)"
+_ON_HUB = "not stated in amoudgl/celo, whose own licence is MIT; see the page of the weights"
+
+_CELO = "its authors (Moudgil et al. 2025, arXiv 2501.12670, abstract)"
+_CELO2 = "its authors (arXiv 2602.19142, abstract)"
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,46 @@ PUBLISHED: Mapping[str, Published] = _all(
         trees.CELO,
         (64, 1),
         f"{_GIT}/celo/theta.state",
-        _MIT_CODE,
+        _IN_GIT,
         "35683c6123069c101d62ec1f8b2e6d70d50a43e67ebe09953b27620a7dcb836b",
         149_216,
-        MetaTrainingCost(
-            24.0, "GPU hours", "its authors (Moudgil et al. 2025, arXiv 2501.12670, abstract)"
-        ),
+        MetaTrainingCost(24.0, "GPU hours", _CELO),
+    ),
+    Published(
+        "celo-adam",
+        "celo-adam",
+        trees.CELO_ADAM,
+        (64,),
+        f"{_GIT}/celo_adam/theta.state",
+        _IN_GIT,
+        "99c65fa0218a739c32eac4e8a99523b6fed92e2926d0c5d64e83835637b75d38",
+        147_803,
+    ),
+    Published(
+        "celo2",
+        "Celo2",
+        trees.CELO2,
+        (8,),
+        _HUB.format("celo2"),
+        "MIT",
+        cost=MetaTrainingCost(4.5, "GPU hours", _CELO2),
+    ),
+    Published("celo2-base", "Celo2-base", trees.CELO2, (8,), _HUB.format("celo2-base"), "MIT"),
+    Published("velo-s", "velo-s", trees.VELO_S, (64, 32), _HUB.format("velo-s"), _ON_HUB),
+    Published(
+        "adafac-mlp",
+        "adafac-mlp",
+        trees.ADAFAC_MLP,
+        (4,),
+        _HUB.format("adafac-mlp-lopt"),
+        _ON_HUB,
+    ),
+    Published(
+        "rnn-mlp",
+        "rnn-mlp",
+        trees.RNN_MLP,
+        (64, 32, 18, 16, 17),
+        _HUB.format("rnn-mlp-lopt"),
+        _ON_HUB,
     ),
 )

@@ -16,7 +16,9 @@ from jaxtyping import Float
 
 from velodrome.optimizers.velo.weights.msgpack import Arrays, Layout, Shapes, official_shapes
 from velodrome.optimizers.velo.weights.tree import (
+    INPUT_GROUPS,
     LAYERS,
+    OUTPUTS,
     VeLOWeights,
     bank_arrays,
     recurrent_arrays,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 #: Inputs of Celo's scheduler: of VeLO's, those that all tensors share.
 SCHEDULER_INPUTS = 18
+
+# Inputs that do not depend on the sizes of layers: of adafac-mlp's network, of rnn-mlp's LSTM, and
+# of rnn-mlp's network.
+_ADAFAC_INPUTS, _RNN_INPUTS, _MLP_INPUTS = 39, 18, 37
 
 _SCHEDULER_LAYERS = {ours: name for ours, name in LAYERS.items() if ours != "controls"}
 
@@ -64,6 +70,52 @@ class CeloWeights(NamedTuple):
     bank_b2: Float[Array, "bank outputs"]
 
 
+class Celo2Weights(NamedTuple):
+    """One network for all parameters; channels are in the published order."""
+
+    w0: Float[Array, "channels width"]
+    b0: Float[Array, " width"]
+    w1: Float[Array, "width width"]
+    b1: Float[Array, " width"]
+    w2: Float[Array, "width outputs"]
+    b2: Float[Array, " outputs"]
+
+
+class AdafacMLPWeights(NamedTuple):
+    """One network for all parameters, and shifts of the decays of its averages."""
+
+    momentum_decays: Float[Array, " 3"]
+    rms_decays: Float[Array, " 1"]
+    adafactor_decays: Float[Array, " 3"]
+    w0: Float[Array, "channels width"]
+    b0: Float[Array, " width"]
+    w1: Float[Array, "width width"]
+    b1: Float[Array, " width"]
+    w2: Float[Array, "width 2"]
+    b2: Float[Array, " 2"]
+
+
+class RNNMLPWeights(NamedTuple):
+    """An LSTM for each tensor, a network for each parameter, and what they tell each other."""
+
+    initial_from_lstm: Float[Array, " from_lstm"]
+    initial_from_mlp: Float[Array, " from_mlp"]
+    initial_hidden: Float[Array, " hidden"]
+    initial_cell: Float[Array, " hidden"]
+    lstm_w: Float[Array, "inputs_and_hidden gates"]
+    lstm_b: Float[Array, " gates"]
+    to_ff_w: Float[Array, "hidden to_ff"]
+    to_ff_b: Float[Array, " to_ff"]
+    to_in_w: Float[Array, "hidden from_lstm"]
+    to_in_b: Float[Array, " from_lstm"]
+    w0: Float[Array, "channels width"]
+    b0: Float[Array, " width"]
+    w1: Float[Array, "width width"]
+    b1: Float[Array, " width"]
+    w2: Float[Array, "width outputs"]
+    b2: Float[Array, " outputs"]
+
+
 @dataclass(frozen=True)
 class Tree:
     """A kind of tree: its layout in a file, and how weights are made of its arrays."""
@@ -90,6 +142,81 @@ def _celo_adam_shapes(hidden: int) -> Shapes:
     }
 
 
+def _celo2_shapes(width: int) -> Shapes:
+    path = ("ff_mod_stack", "~")
+    layers = _layer_shapes((width, width, OUTPUTS))
+    return {
+        **{(*path, f"w0__{i}"): (count, width) for i, count in enumerate(INPUT_GROUPS)},
+        **{(*path, name): shape for name, shape in layers.items()},
+    }
+
+
+def _celo2(arrays: Arrays) -> Celo2Weights:
+    bank = bank_arrays(arrays)
+    return Celo2Weights(
+        **_float32({name.removeprefix("bank_"): array for name, array in bank.items()})
+    )
+
+
+def _adafac_mlp_shapes(width: int) -> Shapes:
+    layers = {"w0": (_ADAFAC_INPUTS, width)} | _layer_shapes((width, width, 2))
+    return {
+        ("momentum_decays",): (3,),
+        ("rms_decays",): (1,),
+        ("adafactor_decays",): (3,),
+        **{("nn", "~", name): shape for name, shape in layers.items()},
+    }
+
+
+def _adafac_mlp(arrays: Arrays) -> AdafacMLPWeights:
+    return AdafacMLPWeights(**_float32({names[-1]: array for names, array in arrays.items()}))
+
+
+def _rnn_mlp_shapes(hidden: int, width: int, from_lstm: int, from_mlp: int, to_ff: int) -> Shapes:
+    inputs = _RNN_INPUTS + from_lstm + from_mlp
+    layers = {"w0": (_MLP_INPUTS + to_ff, width)} | _layer_shapes((width, width, 2 + from_mlp))
+    return {
+        **{_mlp_layer(name): shape for name, shape in layers.items()},
+        ("initial_from_lstm",): (from_lstm,),
+        ("initial_from_mlp",): (from_mlp,),
+        ("lstm_init_state", "hidden"): (1, hidden),
+        ("lstm_init_state", "cell"): (1, hidden),
+        ("rnn_params", "rnn/linear", "w"): (inputs + hidden, 4 * hidden),
+        ("rnn_params", "rnn/linear", "b"): (4 * hidden,),
+        ("rnn_to_ff_params", "rnn_to_ff", "w"): (hidden, to_ff),
+        ("rnn_to_ff_params", "rnn_to_ff", "b"): (to_ff,),
+        ("rnn_to_in_params", "rnn_to_in", "w"): (hidden, from_lstm),
+        ("rnn_to_in_params", "rnn_to_in", "b"): (from_lstm,),
+    }
+
+
+def _rnn_mlp(arrays: Arrays) -> RNNMLPWeights:
+    kinds = "wb"
+    return RNNMLPWeights(
+        **_float32(
+            {
+                "initial_from_lstm": arrays["initial_from_lstm",],
+                "initial_from_mlp": arrays["initial_from_mlp",],
+                **recurrent_arrays(arrays, {"lstm": "rnn/linear"}),
+                **{f"to_ff_{k}": arrays["rnn_to_ff_params", "rnn_to_ff", k] for k in kinds},
+                **{f"to_in_{k}": arrays["rnn_to_in_params", "rnn_to_in", k] for k in kinds},
+                **{f"{k}{i}": arrays[_mlp_layer(f"{k}{i}")] for k in kinds for i in range(3)},
+            }
+        )
+    )
+
+
+def _layer_shapes(widths: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all but the first weights of three layers."""
+    biases = {f"b{i}": (width,) for i, width in enumerate(widths)}
+    return biases | {"w1": widths[:2], "w2": widths[1:]}
+
+
+def _mlp_layer(name: str) -> tuple[str, ...]:
+    """Return where the layer of `RNNMLPWeights` of this name, such as ``"w0"``, is in its file."""
+    return ("ffmod_params", f"mlp/~/linear_{name[1]}", name[0])
+
+
 def _float32(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
@@ -109,4 +236,27 @@ CELO_ADAM = Tree(
 VELO_S = Tree(
     Layout("velo-s", _MSGPACK.format(186_246), {"LSTM": _LSTM, "bank": _BANK}, official_shapes),
     VeLOWeights.from_official,
+)
+CELO2 = Tree(
+    Layout("Celo2", _MSGPACK.format(1_833), {"width": ("ff_mod_stack", "~", "b0")}, _celo2_shapes),
+    _celo2,
+)
+ADAFAC_MLP = Tree(
+    Layout("adafac-mlp", _MSGPACK.format(1_007), {"width": ("nn", "~", "b0")}, _adafac_mlp_shapes),
+    _adafac_mlp,
+)
+RNN_MLP = Tree(
+    Layout(
+        "rnn-mlp",
+        _MSGPACK.format(143_719),
+        {
+            "LSTM": _LSTM,
+            "width": _mlp_layer("b0"),
+            "from LSTM": ("initial_from_lstm",),
+            "from MLP": ("initial_from_mlp",),
+            "to MLP": ("rnn_to_ff_params", "rnn_to_ff", "b"),
+        },
+        _rnn_mlp_shapes,
+    ),
+    _rnn_mlp,
 )

@@ -23,7 +23,7 @@ class TrackedRun:
 
     Attributes:
       optimizer: Its label, which names the weights of a learned one.
-      data: Where its data come from: ``"real"``, ``"built-in"`` or ``"stand-in"``.
+      data: Where its data come from: ``"real"``, ``"built-in"``, ``"own"`` or ``"stand-in"``.
       horizon: Updates that it makes.
       cell: Id of the optimizer on the task; all runs of a sweep share it.
 

@@ -120,7 +120,7 @@ def how_to_get(name: str) -> str:
 def about_bytes(info: DatasetInfo) -> int:
     """Return about what the arrays of a data set take, prepared or not; 0 if it is not known."""
     examples = sum(info.split_sizes.values())
-    if info.kind == "image":
+    if info.shape:  # images and tables
         pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
         return examples * (pixels + np.dtype(np.int32).itemsize)
     if info.name in RECIPES:

@@ -1,4 +1,4 @@
-"""Networks of dense layers on images: the classifier, the autoencoder, and their losses."""
+"""Networks of dense layers: classifiers of images and rows, the autoencoder, and their losses."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from velodrome.taskgen.families import autoencoder, mlp
+from velodrome.taskgen.families import autoencoder, mlp, tabular_mlp
 from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar
 from velodrome.taskgen.nn import losses
 from velodrome.taskgen.nn.initializers import kernel_initializer
 from velodrome.taskgen.nn.layers import DenseStack
+from velodrome.taskgen.views import TableView
 
 LOG_FLOOR = 1e-8
 
@@ -46,6 +47,25 @@ def normalize_mlp(loss: Scalar, view: mlp.MLPView) -> jax.Array:
     if view.loss == "mse":
         return losses.normalize_one_hot_regression(loss, view)
     return losses.normalize_classification(loss, view)
+
+
+class TabularMLP(DenseStack):
+    """Dense layers: rows f32[B,F] to logits f32[B,classes]."""
+
+    def __init__(
+        self,
+        config: tabular_mlp.TabularMLPConfig,
+        view: TableView,
+        *,
+        rngs: nnx.Rngs,
+        dynamic: Dynamic,
+    ):
+        super().__init__(
+            tabular_mlp.sizes(config, view), kernel_init=kernel_initializer(dynamic), rngs=rngs
+        )
+
+    def __call__(self, row: jax.Array, *, dynamic: Dynamic) -> jax.Array:
+        return self.run(row, dynamic["activation"])
 
 
 class Autoencoder(DenseStack):

@@ -16,7 +16,7 @@ from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import package_file, stored_dataset
 
-BUILT_IN = ("digits", "kjv", "mnist5k", "photos")
+BUILT_IN = ("breast_cancer", "digits", "kjv", "mnist5k", "photos")
 PUBLISHED = (
     "cifar10",
     "cifar100",
@@ -48,6 +48,10 @@ def test_has_the_recorded_bytes_and_facts(name: str, split: str):
         assert (
             set(label) == set(range(info.num_classes)) and len(info.class_names) == max(label) + 1
         )
+    elif info.kind == "table":
+        row, label = arrays["row"], arrays["label"]
+        assert row.shape == (info.split_sizes[split], *info.shape) and row.dtype == np.float32
+        assert set(label) == {0, 1} and np.abs(row.mean()) < 0.1
     else:
         assert len(arrays["tokens"]) == info.split_sizes[split]
         assert arrays["tokens"].max() < info.vocab_size
@@ -58,6 +62,7 @@ def test_has_the_recorded_bytes_and_facts(name: str, split: str):
 def test_content_hashes_are_these():
     """Golden: results on other bytes are other results, so a change here must be meant."""
     assert {name: datasets.get(name).info.content_hash[:16] for name in BUILT_IN} == {
+        "breast_cancer": "267b691aa5132b4a",
         "digits": "260c848f90c583f8",
         "kjv": "aa5ccf4c8b2247ce",
         "mnist5k": "63ff66258666f609",

@@ -13,7 +13,7 @@ from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import example_rows
-from velodrome.taskgen.views import ImageView, TextView
+from velodrome.taskgen.views import ImageView, TableView, TextView
 
 
 def texts(count: int = 40, *, example_tokens: int = 0) -> Dataset:
@@ -41,6 +41,7 @@ VIEWS = {
     "resized images": ("digits", ImageView(5, 1, 10), {}),
     "shifted images": ("digits", ImageView(8, 1, 10), {"shift": 2, "flip": True}),
     "grey images": ("photos", ImageView(8, 1, 13), {}),
+    "rows": ("breast_cancer", TableView(30, 2), {}),
     "windows of text": ("kjv", TextView(20, 256), {}),
     "folded text": ("kjv", TextView(20, 50), {}),
     "texts": ("texts", TextView(6, 100), {}),

@@ -21,6 +21,7 @@ Arrays = dict[str, np.ndarray]
 FACTS: dict[str, dict[str, Any]] = {
     "image": {"kind": "image", "shape": (2, 2, 1), "num_classes": 3},
     "float": {"kind": "image", "shape": (2, 2, 1), "num_classes": 3, "dtype": "float32"},
+    "table": {"kind": "table", "shape": (2,), "num_classes": 3, "dtype": "float32"},
     "stream": {"kind": "text", "vocab_size": 9},
     "texts": {"kind": "text", "vocab_size": 9, "layout": "examples", "example_tokens": 3},
 }
@@ -31,6 +32,9 @@ def arrays_of(form: str) -> Arrays:
         pixels = np.arange(20).reshape(5, 2, 2, 1)
         dtype = np.uint8 if form == "image" else np.float32
         return {"image": pixels.astype(dtype), "label": np.array([0, 1, 2, 0, 1], np.int32)}
+    if form == "table":
+        rows = np.arange(10, dtype=np.float32).reshape(5, 2)
+        return {"row": rows, "label": np.array([0, 1, 2, 0, 1], np.int32)}
     tokens = np.arange(8, dtype=np.uint8)
     return {"tokens": tokens} if form == "stream" else {"tokens": tokens, "offsets": offsets()}
 
@@ -57,7 +61,9 @@ def test_data_that_are_as_declared_pass(form: str):
     verify(dataset_of(form))
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist5k", "photos", "kjv", "stand-in:mnist"])
+@pytest.mark.parametrize(
+    "name", ["breast_cancer", "digits", "mnist5k", "photos", "kjv", "stand-in:mnist"]
+)
 def test_built_in_and_generated_data_are_as_declared(name: str):
     verify(datasets.get(name))
 
@@ -108,6 +114,13 @@ WRONG: dict[str, tuple[str, Callable[[Arrays], Any], str]] = {
     "name": ("image", lambda a: {"images": a["image"], "label": a["label"]}, "['images', 'label']"),
     "list": ("image", lambda a: {**a, "label": [0] * 5}, "has a list as 'label'"),
     "nothing": ("image", lambda a: None, "gave NoneType, not a mapping with 'image' and 'label'"),
+    "NaN row": ("table", put("row", (3, 1), np.nan), "a value that is not finite in row 3"),
+    "row label": ("table", put("label", 2, 7), "has 7 among its labels, at 2"),
+    "columns": (
+        "table",
+        lambda a: {**a, "row": a["row"][:, :1]},
+        "has rows float32[5, 1], but float32[N, 2] is declared",
+    ),
     "token": ("stream", put("tokens", 6, 9), "has 9 among its tokens, at 6; they are from 0 to 8"),
     "float tokens": ("stream", lambda a: {"tokens": a["tokens"] + 0.5}, "tokens that are float64"),
     "shorter": (

@@ -30,6 +30,7 @@ SMALL = {
         },
         "kjv",
     ),
+    "tabular_mlp": ({"hidden_size": 9, "num_layers": 2}, "breast_cancer"),
     "es_wrapped": ({"hidden_size": 9, "num_layers": 2, "image_size": 5}, "digits"),
     "learned_optimizer": (
         {"hidden_size": 9, "image_size": 5, "inner_batch_size": 3, "unroll_length": 4},

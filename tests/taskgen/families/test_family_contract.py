@@ -40,7 +40,7 @@ def test_gradients_of_traced_dynamic_values_are_those_of_constants(family, key):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", MIXTURE)
+@pytest.mark.parametrize("family", [*MIXTURE, "tabular_mlp"])
 def test_gradient_descent_lowers_the_loss(family, key, strict_dtypes):
     task = velodrome.build(small_spec(family))
     assert velodrome.build(small_spec(family)) is task  # so that compiled programs are found again

@@ -10,6 +10,7 @@ from velodrome.taskgen.data.own.contents import (
     RULE,
     Contents,
     check_count,
+    check_held_out,
     classes_of,
     hold_out,
     split,
@@ -37,12 +38,7 @@ def labelled(
     given = np.concatenate([part[1].reshape(-1) for part in parts])
     labels, names = classes_of(given, lambda at: f"label {at} of {where}", f"the labels of {where}")
     train = hold_out(labels) if held is None else np.arange(len(given)) < len(x)
-    if unseen := sorted(set(labels[~train]) - set(labels[train])):
-        at = int(np.flatnonzero(labels == unseen[0])[0]) - len(x)
-        raise DataError(
-            f"held-out example {at} of {where} has the label {names[unseen[0]]!r}, which no "
-            "example for training has."
-        )
+    check_held_out(labels, train, names, where)
     notes = {"split": RULE if held is None else "the held-out examples come with the data"}
     if everything.ndim == 2:
         rows = standardised(_numbers(everything, where), train)

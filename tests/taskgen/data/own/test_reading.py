@@ -257,6 +257,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: read_npz(at, x=GREY, y=TWO, x_test=GREY[:3], y_test=np.array([0, 1, 5])),
         "held-out example 2 of some.npz has the label '5', which no example for training has",
     ),
+    "nothing held out": (
+        lambda at: read_npz(at, x=GREY, y=TWO, x_test=GREY[:0], y_test=TWO[:0]),
+        "some.npz comes with held-out examples, but there are none of them",
+    ),
     "loose images": (
         lambda at: images(at / "loose", 3) or read(str(at / "loose"), Options()),
         "has no images in folders of classes, but 3 images of no class",

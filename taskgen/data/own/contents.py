@@ -91,8 +91,8 @@ def check_held_out(
     unseen = ~np.isin(held, labels[train])
     for at in np.flatnonzero(unseen)[:1]:
         raise DataError(
-            f"held-out example {at} of {where} has the label {class_names[int(held[at])]!r}, which no "
-            "example for training has."
+            f"held-out example {at} of {where} has the label {class_names[int(held[at])]!r}, which "
+            "no example for training has."
         )
 
 

@@ -22,6 +22,10 @@ _MOST_CHANNELS = 4
 """A last axis of more is no axis of colours, where another one may be."""
 
 
+_ROUNDING = 1e-3
+"""Pixels that were divided by 255 differ from whole numbers by less, and become bytes again."""
+
+
 def labelled(
     x: np.ndarray, y: np.ndarray, held: tuple[np.ndarray, np.ndarray] | None, where: str
 ) -> Contents:
@@ -101,9 +105,9 @@ def _pixels(images: np.ndarray, where: str) -> tuple[np.ndarray, dict[str, str]]
         )
     low, high = images.min(), images.max()
     notes["pixels"] = f"from {low} to {high} in the file"
-    if high <= 1 and images.dtype != np.uint8:
+    if high <= 1:
         notes["pixels"] += ", stored as 0 to 255"
         images = images * np.float64(255)
-    whole = images.dtype.kind in "biu" or bool((images == np.round(images)).all())
-    made = np.ascontiguousarray(images, np.uint8 if whole else np.float32)
-    return made, notes
+    if images.dtype.kind == "f" and np.abs(images - np.rint(images)).max() > _ROUNDING:
+        return np.ascontiguousarray(images, np.float32), notes
+    return np.ascontiguousarray(np.rint(images), np.uint8), notes

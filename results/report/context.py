@@ -62,6 +62,11 @@ class Context:
         return self.budget / self.steps if self.steps else float("nan")
 
     @property
+    def made_up(self) -> bool:
+        """Whether some data are stand-ins, or the curves formulas."""
+        return "stand-in" in self.data or "synthetic" in self.data
+
+    @property
     def tuned(self) -> str:
         """The baseline in words."""
         return f"LR-tuned {self.baseline}" if self.rates > 1 else self.baseline

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velodrome.foundation.errors import DataError, SpecError
-from velodrome.foundation.files import atomic_write_json, cache_dir
+from velodrome.foundation.files import atomic_write_json, cache_dir, resolved
 from velodrome.foundation.typed import parse_json, read_as
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import Dataset
@@ -93,10 +93,7 @@ def find(name: str) -> Dataset | None:
     entry = read_entry(name)
     if entry is None:
         if name.startswith(HUB) or (not name.endswith(".py") and _exists(name)):
-            raise DataError(
-                f"{name} is no name of a data set, but data: give it one with `velodrome data add "
-                f"{name_of(name)} {shlex.quote(name)}`."
-            )
+            raise _no_name(name)
         return None
     stamps = tuple(map(_quick, (entry_path(name), record_path(entry.path), Path(entry.path))))
     return _open(entry, stamps)
@@ -157,6 +154,19 @@ def check_unchanged(entry: Entry, reading: Reading) -> None:
 def again(entry: Entry) -> str:
     """Return the command that replaces what was recorded of data."""
     return f"velodrome data add {entry.name} {shlex.quote(entry.path)} --replace"
+
+
+def _no_name(path: str) -> DataError:
+    """Return the error for data that are given by their path where a name is needed."""
+    likely = name_of(path)
+    entry = read_entry(likely)
+    where = path if path.startswith(HUB) else str(resolved(path))
+    if entry is not None and entry.path == where:
+        return DataError(f"{path} was added as {likely!r}: give that name.")
+    return DataError(
+        f"{path} is no name of a data set, but data: give it one with `velodrome data add {likely} "
+        f"{shlex.quote(path)}`."
+    )
 
 
 def _exists(name: str) -> bool:

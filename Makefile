@@ -35,9 +35,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python scripts/check_imports.py
 
-# The site, in site/. A link that leads nowhere is an error.
+# The site, in site/. A link that leads nowhere is an error (with --quiet it would not be).
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # What the cells of the notebooks show, after a source has changed.
 notebooks: $(VENV)/.installed-dev

@@ -64,7 +64,7 @@ def family(
     """Make a `Family` from the network that it decorates, and register it.
 
     This is short for writing the config's dataclass and `Family` out, which takes more
-    options and any name for a field::
+    options and any name for a field:
 
         @velodrome.family("wide", width=velodrome.static(velodrome.log_int(8, 64), default=16))
         def wide(config, view, *, rngs, dynamic):

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from velodrome.foundation.errors import SpecError, VelodromeError
@@ -68,7 +69,7 @@ def sample(
     *,
     seed: int,
     family: str | None = None,
-    data: str = "published",
+    data: str | Path = "published",
     hours: int | float = 1.0,
     device: str = "v100",
     max_mflop: int | float | None = None,
@@ -104,7 +105,7 @@ def sample(
       ['mlp-16278fe1', 'mlp-9e6d8365', 'mlp-c39227ec']
     """
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
-    drawn = sample_recorded(count, seed=seed, family=family, data=data, budget=budget)
+    drawn = sample_recorded(count, seed=seed, family=family, data=str(data), budget=budget)
     return [sampled.spec for sampled in drawn]
 
 

@@ -34,7 +34,7 @@ def velo(
 ) -> optax.GradientTransformationExtraArgs:
     """Return VeLO (Metz et al. 2022, arXiv 2211.09760): learned, with no learning rate to tune.
 
-    Its ``update`` needs the parameters and the training loss::
+    Its ``update`` needs the parameters and the training loss:
 
         tx = velo(num_steps=1000)
         state = tx.init(params)

@@ -11,7 +11,7 @@ from velodrome.results.store.baseline_mode import BaselineMode
 DATA_KINDS = {
     "real": "real data",
     "built-in": "built-in real data",
-    "own": "data of the user's own",
+    "own": "the user's own data",
     "stand-in": "stand-in data",
     "synthetic": "synthetic curves made of formulas (nothing was trained)",
 }
@@ -60,6 +60,11 @@ class Context:
     def multiple(self) -> float:
         """How many times as long the baseline ran: no speedup in steps can exceed it."""
         return self.budget / self.steps if self.steps else float("nan")
+
+    @property
+    def made_up(self) -> bool:
+        """Whether some data are stand-ins, or the curves formulas."""
+        return "stand-in" in self.data or "synthetic" in self.data
 
     @property
     def tuned(self) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from velodrome.foundation.text import plural
 from velodrome.results.analyses.anytime import anytime_curves, anytime_rows
+from velodrome.results.analyses.budget import budget_curves, budget_rows
 from velodrome.results.analyses.equal_steps import after_equal_steps
 from velodrome.results.analyses.failures import failure_table, task_failures
 from velodrome.results.analyses.families import family_table
@@ -90,6 +91,7 @@ class ReportData:
     sensitivity: pd.DataFrame
     tuning: pd.DataFrame
     in_order: tuple[str, ...]
+    budget: pd.DataFrame
     tuning_cost: pd.DataFrame
     profile: pd.DataFrame
     profile_scores: pd.DataFrame
@@ -111,11 +113,11 @@ class ReportData:
     def saved_tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Return the tables that are written to files, each with the kind of data of its rows.
 
-        The curves are left out, which are smoothed and thinned for drawing; and the published
-        baseline where there is no reference.
+        The curves are left out, which are smoothed and thinned for drawing; and, where they have
+        no rows, the published baseline and the budgets of ordered lists.
         """
         for name, found in self.tables().items():
-            if name != "curves" and (name != "published" or len(found)):
+            if name != "curves" and (name not in ("published", "budget") or len(found)):
                 yield name, self.with_provenance(found)
 
     def with_provenance(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -192,7 +194,7 @@ def collect(
     cells, timings = labelled_cells(store), store.timings
     labels = {cell.id: cell.label for cell in cells}
     rows, results, curves, published, failures = [], [], [], [], []
-    sensitivity, equal, times, anytime = [], [], [], []
+    sensitivity, equal, times, anytime, budget = [], [], [], [], []
     rates: list[int] = []
     for task in compare(store, cells=cells):
         new = task_rows(task)
@@ -207,6 +209,7 @@ def collect(
         equal.append(after_equal_steps(task))
         times += time_rows(task, timings)
         anytime += anytime_rows(task)
+        budget += budget_rows(task)
         if task.envelopes:
             rates.append(len(task.envelopes["default"].sweep.points))
     summary = table(rows)
@@ -228,6 +231,7 @@ def collect(
         sensitivity=pd.DataFrame(sensitivity, columns=list(SENSITIVITY_COLUMNS)),
         tuning=tuning,
         in_order=in_order_labels(equal),
+        budget=budget_curves(budget),
         tuning_cost=cost_table(results, tuning, context.baseline),
         profile=profile,
         profile_scores=scores,

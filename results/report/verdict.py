@@ -10,6 +10,9 @@ from velodrome.results.analyses.verdict import advice, lead, ranked, significanc
 from velodrome.results.report.data import ReportData
 from velodrome.results.speedup.stats import Aggregate
 
+# More optimizers than this have their rates in brackets.
+_MANY = 3
+
 
 def verdict_lines(data: ReportData) -> list[str]:
     """Say in three sentences which optimizer is best, by how much, and which rates to use."""
@@ -81,12 +84,26 @@ def significance_text(found: Aggregate) -> str:
 
 
 def _rates(data: ReportData) -> str:
+    if len(data.context.labels) > _MANY:
+        return _many_rates(data)
     parts = []
     for label in (data.context.baseline, *data.context.labels):
         swept = label in set(data.sensitivity["label"])
         none = "no point learns anything" if swept else "nothing was swept"
         parts.append(f"{label}: {rate_text(data, label) or none}")
     return f"Rate to start from, after {data.context.steps:,} steps: {'; '.join(parts)}."
+
+
+def _many_rates(data: ReportData) -> str:
+    """Say only which rate, and on how many tasks it is good: else the line is a paragraph."""
+    parts = []
+    for label in (data.context.baseline, *data.context.labels):
+        found = advice(data.sensitivity, label, steps=data.context.steps)
+        if found is not None:
+            parts.append(f"{label} {found.point} ({found.near} of {found.tasks})")
+    after = f"after {data.context.steps:,} steps"
+    meaning = "in brackets: tasks on which it is within 10% of the best"
+    return f"Rates to start from, {after} ({meaning}): {', '.join(parts)}."
 
 
 def rate_text(data: ReportData, label: str) -> str:

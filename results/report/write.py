@@ -50,6 +50,7 @@ def report(
     *,
     select: Selection | None = None,
     reference: Reference | None = None,
+    captions: bool = False,
 ) -> ReportFiles:
     """Draw the report of a store, from the store alone.
 
@@ -60,6 +61,8 @@ def report(
       select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes, to be drawn and compared with the baseline's; see
         ``velodrome.results.analyses.reference.load_reference``.
+      captions: Whether the files of the figures have their captions in them. The page always has
+        them. Without, figures of stand-ins and of synthetic curves still say what they are.
 
     Raises:
       StoreError: There is no readable store, or several do not belong together.
@@ -76,7 +79,10 @@ def report(
     saved = {name: data.with_provenance(table) for name, table in saved.items()}
     saved |= {name: table for name, table in data.saved_tables() if name not in saved}
     tables = tuple(_csv(table, target / f"{name}.csv") for name, table in saved.items())
-    finished = draw_all(drawing, target, processes=processes_for(data.context.tasks))
+    processes = processes_for(data.context.tasks)
+    # A figure that leaves the page still says that its data are not what they seem.
+    note = data.context.line if data.context.made_up else ""
+    finished = draw_all(drawing, target, captions=captions, note=note, processes=processes)
     figures = tuple(file for one in finished for file in one.files)
     shown = [one.shown for one in finished if one.shown is not None]
     text, page = target / "report.md", target / "index.html"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def _check_free(name: str, path: str, replace: bool) -> None:
         if name in datasets or name in _KINDS:
             raise DataError(
                 f"the name {name!r} is taken by a data set that is not yours; choose another: "
-                f"velodrome data add my-{name} {path}"
+                f"velodrome data add my-{name} {shlex.quote(path)}"
             )
         return
     entry = None if replace else names.read_entry(name)
@@ -176,13 +177,13 @@ def _before(name: str, path: str) -> Reading | None:
 
 def _check_same(name: str, path: str, before: Reading, now: Reading) -> None:
     """Raise unless data that are added again are what they were."""
-    replaced = f"velodrome data add {name} {path} --replace"
+    replaced = names.again(names.Entry(name, path))
     if before.source != now.source:
         names.check_unchanged(names.Entry(name, path), before)
     if before.options != now.options:
         raise DataError(
-            f"{path} was added as {name!r} with other options ({before.options}). Choose another "
-            f"name, or replace it: {replaced}"
+            f"{path} was added as {name!r} with other options: {before.options.words()}. Choose "
+            f"another name, or replace it: {replaced}"
         )
     if before.split_hashes != now.split_hashes:
         made = ", ".join(f"{package} {version}" for package, version in before.versions.items())

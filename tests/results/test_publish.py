@@ -70,7 +70,17 @@ def rows_of(document: str, mark: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
-def test_the_readme_has_the_numbers_of_the_published_headline():
+def test_the_tutorial_quotes_the_published_verdict():
+    """Its quotation is the first three lines of the report."""
+    (heldout,) = (path for path in PUBLISHED if path.name == "heldout-40")
+    lines = (heldout / "report.md").read_text(encoding="utf-8").splitlines()[2:5]
+    document = Path(__file__).parents[2] / "docs" / "tutorials" / "read-a-report.md"
+    quoted = document.read_text(encoding="utf-8").replace("\n> ", " ")
+    assert " ".join(lines) in " ".join(quoted.split())
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/index.md"])
+def test_the_first_pages_have_the_numbers_of_the_published_headline(document: str):
     (heldout,) = (path for path in PUBLISHED if path.name == "heldout-40")
     lines = (heldout / "report.md").read_text(encoding="utf-8").splitlines()
     published = {}
@@ -78,7 +88,7 @@ def test_the_readme_has_the_numbers_of_the_published_headline():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if cells[0] == "VeLO (velo-tiny)":
             published[cells[1]] = [cells[3], cells[5]]
-    rows = rows_of("README.md", "heldout-40 table")
+    rows = rows_of(document, "heldout-40 table")
     assert len(rows) == len(published) == 3
     for row, unit in zip(rows, ("steps", "steps, held-out loss", "seconds"), strict=True):
         assert row[1:] == published[unit]

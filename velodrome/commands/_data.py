@@ -34,8 +34,8 @@ def prepare(name: str, source: Path | None, download: bool, vocabulary: Path | N
 
     if name not in RECIPES and name in datasets.names():
         raise DataError(
-            f"{name!r} needs no preparation: it is built in, generated when it is used, or comes "
-            "with another package. `velodrome data status` shows which are to be prepared."
+            f"{name!r} needs no preparation: it is built in, your own, generated when it is used, "
+            "or comes with another package. `velodrome data status` shows which are to be prepared."
         )
     with ProgressBars(in_bytes=False) as bars:
         record = preparing.prepare(

@@ -34,6 +34,7 @@ def report(
     steps: Annotated[int | None, option("N")] = None,
     optimizers: Annotated[str | None, option("A,B")] = None,
     seeds: Annotated[int | None, option("K")] = None,
+    captions: bool = False,
 ) -> int:
     """Draw tables, figures and a page from stores of results; nothing is trained again.
 
@@ -53,11 +54,13 @@ def report(
       steps: Instead, or besides: the last question with so many steps.
       optimizers: Only these, with commas between, and the baseline. Default: all.
       seeds: Only the first K seeds. Default: all.
+      captions: Put the captions into the files of the figures, too. The page always has them.
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("a report of several stores needs a place: add --out DIR")
     select = velodrome.Selection(question, suite, steps, names(optimizers), seeds)
-    files = velodrome.report(stores, out, select=select, reference=velodrome.load_reference())
+    reference = velodrome.load_reference()
+    files = velodrome.report(stores, out, select=select, reference=reference, captions=captions)
     files.print(console())
     console().print(
         f"\nthe page is {files.page}; the figures, CSV files and report.md are beside it",

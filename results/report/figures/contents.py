@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.figures import (
+    budget,
     families,
     headline,
     learning_curves,
@@ -31,7 +32,8 @@ SECTIONS = {
 }
 """Titles of the sections in their order, by the name that a plot's section gives."""
 MODULES = (
-    headline, sorted_speedup, families, learning_curves, sensitivity, profiles, overhead, time,
+    headline, sorted_speedup, families, learning_curves, sensitivity, budget, profiles, overhead,
+    time,
 )  # fmt: skip
 
 

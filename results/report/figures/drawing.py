@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -38,8 +39,8 @@ class Drawn:
     shown: PageFigure | None
 
 
-def draw(plot: Plot, target: Path) -> Drawn:
-    """Draw one figure into a directory.
+def draw(plot: Plot, target: Path, *, captions: bool = False, note: str = "") -> Drawn:
+    """Draw one figure into a directory, with its caption in the picture or else with ``note``.
 
     Raises:
       VelodromeError: A file cannot be written.
@@ -47,15 +48,24 @@ def draw(plot: Plot, target: Path) -> Drawn:
     with velodrome_style():
         figure = plot.draw()
         shown = None if plot.section == "curves" else page_figure(plot, svg(figure))
-        return Drawn(save(figure, target / plot.name, caption=plot.caption), shown)
+        caption = plot.caption if captions else note
+        return Drawn(save(figure, target / plot.name, caption=caption), shown)
 
 
-def draw_all(plots: Iterable[Plot], target: Path, *, processes: int = 1) -> list[Drawn]:
+def draw_all(
+    plots: Iterable[Plot],
+    target: Path,
+    *,
+    captions: bool = False,
+    note: str = "",
+    processes: int = 1,
+) -> list[Drawn]:
     """Draw figures in their order; the files do not depend on the number of processes."""
+    one = partial(draw, target=target, captions=captions, note=note)
     if processes <= 1:
-        return [draw(plot, target) for plot in plots]
+        return [one(plot) for plot in plots]
     # The standard library's processes would run the user's script once more from its top.
-    drawn = joblib.Parallel(processes)(joblib.delayed(draw)(plot, target) for plot in plots)
+    drawn = joblib.Parallel(processes)(joblib.delayed(one)(plot) for plot in plots)
     return cast(list[Drawn], drawn)
 
 

@@ -29,16 +29,20 @@ from velodrome.results.report.verdict import verdict_lines
 _HERE = Path(__file__).parent
 _SCRIPTS = ("vendor/sortable.min.js", "page.js")
 
+#: Name of the figure on the first screen.
+LEAD = "speedup_steps"
+
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page."""
+    """A chapter of the page; ``folded`` notes open on a click."""
 
     anchor: str
     title: str
     figures: tuple[PageFigure, ...]
     tables: tuple[PageTable, ...]
     notes: tuple[str, ...]
+    folded: bool
 
 
 def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
@@ -54,13 +58,15 @@ def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    sections = _sections(data, figures)
+    # The figure that answers the question stands beside the verdict, and only there.
+    lead = next((figure for figure in figures if figure.plot.name == LEAD), None)
+    sections = _sections(data, [figure for figure in figures if figure is not lead])
     scripts = [(_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS]
     return environment.get_template("page.html.j2").render(
         context=data.context,
-        stand_in="stand-in" in data.context.data,
         synthetic="synthetic" in data.context.data,
         verdict=tuple(map(readable, verdict_lines(data))),
+        lead=lead,
         headlines=headlines(data),
         sections=sections,
         tasks_after="speedup" if "speedup" in {s.anchor for s in sections} else "headline",
@@ -83,7 +89,14 @@ def _sections(data: ReportData, figures: Sequence[PageFigure]) -> list[Section]:
     found = []
     for anchor, title in SECTIONS.items():
         mine = tuple(figure for figure in figures if figure.plot.section == anchor)
-        section = Section(anchor, title, mine, tuple(tables(data, anchor)), notes(data, anchor))
+        section = Section(
+            anchor,
+            title,
+            figures=mine,
+            tables=tuple(tables(data, anchor)),
+            notes=notes(data, anchor),
+            folded=anchor == "headline",
+        )
         if anchor == "curves" or mine or section.tables or section.notes:
             found.append(section)
     return found

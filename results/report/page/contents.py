@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -78,13 +79,15 @@ class Summary:
 
 
 def headlines(data: ReportData) -> tuple[Summary, ...]:
-    """Make one card per optimizer."""
+    """Make one card per optimizer, the fastest in steps first."""
     found = []
     for label in data.context.labels:
         shown = [data.headline_of(label, unit=unit) for unit in HEADLINE_UNITS]
         steps, seconds = (readable(h.median_text()) if h else NOTHING for h in shown)
-        found.append(Summary(label, steps, seconds, data.counts_of(label)))
-    return tuple(found)
+        median = shown[0].median.value if shown[0] else math.nan
+        rank = -math.inf if math.isnan(median) else median
+        found.append((rank, Summary(label, steps, seconds, data.counts_of(label))))
+    return tuple(summary for _, summary in sorted(found, key=lambda one: -one[0]))
 
 
 def tables(data: ReportData, section: str) -> Iterator[PageTable]:

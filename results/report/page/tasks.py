@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,9 +11,18 @@ import pandas as pd
 from velodrome.results.report.data import ReportData, Row
 from velodrome.results.report.figures.style import series_styles
 from velodrome.results.report.page.chart import Chart, chart
-from velodrome.results.report.page.tables import Cell, Column, PageTable, loss, point, ratio
+from velodrome.results.report.page.tables import (
+    DASH,
+    Cell,
+    Column,
+    PageTable,
+    loss,
+    point,
+    ratio,
+)
 from velodrome.results.report.sentences import edge_text
 from velodrome.results.report.tables import any_sweep, sweep_text
+from velodrome.results.report.task_words import TaskWords, task_words
 
 STATUS_MEANING = {
     "ok": "has a speedup",
@@ -31,13 +40,16 @@ STATUS_MEANING = {
 class TaskRow:
     """One task and optimizer in the table of tasks.
 
-    ``anchor`` is the id of the task's part of the page, ``label`` the optimizer's. ``cells`` are
-    those after "status"; ``search`` is the lower-case text that a search looks into.
+    ``anchor`` is the id of the task's part of the page, ``label`` the optimizer's. ``sizes`` are
+    its parameters and its batch size, ``cells`` are those after "status"; ``search`` is the
+    lower-case text that a search looks into.
     """
 
     anchor: str
     task: str
     family: str
+    what: str
+    sizes: tuple[Cell, ...]
     label: str
     status: str
     cells: tuple[Cell, ...]
@@ -50,7 +62,7 @@ class TaskPart:
 
     anchor: str
     task: str
-    family: str
+    what: str
     data: str
     statuses: str
     chart: Chart | None
@@ -64,16 +76,15 @@ def columns(data: ReportData) -> tuple[Column, ...]:
     baseline = data.context.baseline
     return (
         Column("Task"),
-        Column("Family", minor=True),
+        Column("What it is", help="family, depth x width where stored, data"),
+        Column("Parameters", True, True),
+        Column("Batch", True, True, "examples in a step"),
         *([Column("Optimizer")] if len(data.context.labels) > 1 else []),
         Column("Status"),
         Column("Speedup in steps", True),
         Column("in seconds", True),
-        Column("in steps, paper", True, True, "by the definition of Metz et al. 2022"),
-        Column("in steps, strict", True, True, "against the best single rate"),
         Column(f"Best rate of {baseline}", True, True, "after as many steps"),
         *([Column("Its best point", False, True)] if any_sweep(data.summary) else []),
-        Column("Loss at start", True, True, "train split"),
         Column(f"{baseline}'s loss", True, True, "train split, after as many steps"),
         Column("Loss", True, False, "train split, at the end"),
         Column(f"{baseline}'s held-out loss", True, True, "after as many steps"),
@@ -84,20 +95,24 @@ def columns(data: ReportData) -> tuple[Column, ...]:
 def task_rows(data: ReportData) -> tuple[TaskRow, ...]:
     """Make one row per task and optimizer, in the order of the suite."""
     swept = any_sweep(data.summary)
-    return tuple(_row(row, swept=swept) for row in data.summary.to_dict("records"))
+    words = task_words(data.specs)
+    return tuple(
+        _row(row, _words_of(row, words), swept=swept) for row in data.summary.to_dict("records")
+    )
 
 
 def task_parts(data: ReportData) -> Iterator[TaskPart]:
     """Yield one part per task, in the order of the suite."""
     styles = series_styles(data.context.labels)
     curves = {index: part for index, part in data.curves.groupby("index", sort=False)}
+    words = task_words(data.specs)
     for index, frame in data.summary.groupby("index", sort=False):
         rows = frame.to_dict("records")
         mine = curves[index] if index in curves else data.curves.iloc[:0]
         yield TaskPart(
             anchor=f"task-{index}",
             task=str(rows[0]["task"]),
-            family=str(rows[0]["family"]),
+            what=_words_of(rows[0], words).what,
             data=_data(rows[0]),
             statuses=", ".join(dict.fromkeys(str(row["status"]) for row in rows)),
             chart=chart(mine, max(int(row["steps"]) for row in rows), styles),
@@ -107,14 +122,26 @@ def task_parts(data: ReportData) -> Iterator[TaskPart]:
         )
 
 
-def _row(row: Row, *, swept: bool) -> TaskRow:
+def _words_of(row: Row, words: Mapping[int, TaskWords]) -> TaskWords:
+    """Return what a task is; one that has not been run has no row among the specs."""
+    unknown = TaskWords(str(row["family"]), math.nan, math.nan)
+    return words.get(int(row["index"]), unknown)
+
+
+def _size(value: float) -> Cell:
+    return Cell(DASH, "") if math.isnan(value) else Cell(f"{value:,.0f}", repr(value))
+
+
+def _row(row: Row, words: TaskWords, *, swept: bool) -> TaskRow:
     task, family, label = str(row["task"]), str(row["family"]), str(row["label"])
     status = str(row["status"])
     own = [point(row, "candidate_point")] if swept else []
     points = (point(row, "best_rate"), *own)
-    cells = (*_speedups(row), *points, loss(row["initial_train"]), *_losses(row))
-    search = f"{task} {family} {label} {status} {_data(row)}".lower()
-    return TaskRow(f"task-{row['index']}", task, family, label, status, cells, search)
+    cells = (*_speedups(row)[:2], *points, *_losses(row))
+    search = f"{task} {words.what} {label} {status} {_data(row)}".lower()
+    sizes = _size(words.parameters), _size(words.batch_size)
+    anchor = f"task-{row['index']}"
+    return TaskRow(anchor, task, family, words.what, sizes, label, status, cells, search)
 
 
 def _speedups(row: Row) -> tuple[Cell, ...]:

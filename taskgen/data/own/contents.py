@@ -34,6 +34,12 @@ class Options:
     ignore: tuple[str, ...] = ()
     size: int = 0
 
+    def words(self) -> str:
+        """Return the options as they are given to the command."""
+        given = {"--label": self.label, "--ignore": ",".join(self.ignore), "--size": self.size}
+        found = " ".join(f"{option} {value}" for option, value in given.items() if value)
+        return found or "none"
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -70,6 +76,24 @@ def check_count(where: str, what: str, count: int) -> None:
     """Raise a `DataError` if there are too few examples (``what``, in the plural)."""
     if count < FEWEST:
         raise DataError(f"{where} has {count} {what}; at least {FEWEST} are needed.")
+
+
+def check_held_out(
+    labels: np.ndarray, train: np.ndarray, class_names: Sequence[str], where: str
+) -> None:
+    """Raise a `DataError` if nothing is held out, or an example of a class that is not trained on.
+
+    Held-out examples are counted from 0.
+    """
+    held = labels[~train]
+    if not len(held):
+        raise DataError(f"{where} comes with held-out examples, but there are none of them.")
+    unseen = ~np.isin(held, labels[train])
+    for at in np.flatnonzero(unseen)[:1]:
+        raise DataError(
+            f"held-out example {at} of {where} has the label {class_names[int(held[at])]!r}, which "
+            "no example for training has."
+        )
 
 
 def split(arrays: Arrays, train: np.ndarray) -> dict[str, Arrays]:

@@ -10,6 +10,7 @@ from velodrome.taskgen.data.own.contents import (
     RULE,
     Contents,
     check_count,
+    check_held_out,
     classes_of,
     hold_out,
     split,
@@ -19,6 +20,10 @@ from velodrome.taskgen.data.tables import standardised
 
 _MOST_CHANNELS = 4
 """A last axis of more is no axis of colours, where another one may be."""
+
+
+_ROUNDING = 1e-3
+"""Pixels that were divided by 255 differ from whole numbers by less, and become bytes again."""
 
 
 def labelled(
@@ -37,12 +42,7 @@ def labelled(
     given = np.concatenate([part[1].reshape(-1) for part in parts])
     labels, names = classes_of(given, lambda at: f"label {at} of {where}", f"the labels of {where}")
     train = hold_out(labels) if held is None else np.arange(len(given)) < len(x)
-    if unseen := sorted(set(labels[~train]) - set(labels[train])):
-        at = int(np.flatnonzero(labels == unseen[0])[0]) - len(x)
-        raise DataError(
-            f"held-out example {at} of {where} has the label {names[unseen[0]]!r}, which no "
-            "example for training has."
-        )
+    check_held_out(labels, train, names, where)
     notes = {"split": RULE if held is None else "the held-out examples come with the data"}
     if everything.ndim == 2:
         rows = standardised(_numbers(everything, where), train)
@@ -105,9 +105,9 @@ def _pixels(images: np.ndarray, where: str) -> tuple[np.ndarray, dict[str, str]]
         )
     low, high = images.min(), images.max()
     notes["pixels"] = f"from {low} to {high} in the file"
-    if high <= 1 and images.dtype != np.uint8:
+    if high <= 1:
         notes["pixels"] += ", stored as 0 to 255"
         images = images * np.float64(255)
-    whole = images.dtype.kind in "biu" or bool((images == np.round(images)).all())
-    made = np.ascontiguousarray(images, np.uint8 if whole else np.float32)
-    return made, notes
+    if images.dtype.kind == "f" and np.abs(images - np.rint(images)).max() > _ROUNDING:
+        return np.ascontiguousarray(images, np.float32), notes
+    return np.ascontiguousarray(np.rint(images), np.uint8), notes

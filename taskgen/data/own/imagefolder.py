@@ -17,6 +17,7 @@ from velodrome.taskgen.data.own.contents import (
     Contents,
     Options,
     check_count,
+    check_held_out,
     classes_of,
     glimpse,
     hold_out,
@@ -63,11 +64,7 @@ def read_folder(folder: Path, options: Options) -> Contents:
     )
     labels, names = classes_of(words, lambda at: places[at], f"the folders of {folder.name}")
     training = hold_out(labels) if len(parts) == 1 else np.arange(len(paths)) < len(files[0])
-    if unseen := sorted(set(labels[~training]) - set(labels[training])):
-        raise DataError(
-            f"{folder.name} has held-out images of the class {names[unseen[0]]!r}, but none for "
-            "training."
-        )
+    check_held_out(labels, training, names, folder.name)
     notes = {
         "split": RULE if len(parts) == 1 else f"the folder {parts[1].name!r} is held out",
         "size": f"resized to {options.size}x{options.size}" if options.size else "as in the files",

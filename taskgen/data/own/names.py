@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from velodrome.foundation.errors import DataError, SpecError
-from velodrome.foundation.files import atomic_write_json, cache_dir
+from velodrome.foundation.files import atomic_write_json, cache_dir, resolved
 from velodrome.foundation.typed import parse_json, read_as
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import Dataset
@@ -92,10 +93,7 @@ def find(name: str) -> Dataset | None:
     entry = read_entry(name)
     if entry is None:
         if name.startswith(HUB) or (not name.endswith(".py") and _exists(name)):
-            raise DataError(
-                f"{name} is no name of a data set, but data: give it one with `velodrome data add "
-                f"{name_of(name)} {name}`."
-            )
+            raise _no_name(name)
         return None
     stamps = tuple(map(_quick, (entry_path(name), record_path(entry.path), Path(entry.path))))
     return _open(entry, stamps)
@@ -116,7 +114,7 @@ def open_reading(entry: Entry, reading: Reading, arrays: dict[str, Arrays] | Non
         return DataError(
             f"the {split} split of {entry.name!r}, read again from {entry.path}, has the content "
             f"hash {found}, but {reading.split_hashes[split]} was recorded with {made}. Install "
-            f"these versions, or use the data as they are read now: {_again(entry)}."
+            f"these versions, or use the data as they are read now: {again(entry)}."
         )
 
     return cached_dataset(reading.info(entry.name, entry.path), build, refuse=refuse)
@@ -129,7 +127,7 @@ def _open(entry: Entry, stamps: tuple[object, ...]) -> Dataset:
     if reading is None:
         raise DataError(
             f"the record of the data {entry.name!r}, {record_path(entry.path)}, is gone: run "
-            f"`velodrome data add {entry.name} {entry.path}` again."
+            f"`velodrome data add {entry.name} {shlex.quote(entry.path)}` again."
         )
     check_unchanged(entry, reading)
     return open_reading(entry, reading, None)
@@ -149,12 +147,26 @@ def check_unchanged(entry: Entry, reading: Reading) -> None:
         raise DataError(
             f"{path} has changed since it was added as {entry.name!r} on {reading.added[:10]}, "
             "and results on other data are not comparable. Restore it, add it under another name, "
-            f"or replace the old data: {_again(entry)}."
+            f"or replace the old data: {again(entry)}."
         )
 
 
-def _again(entry: Entry) -> str:
-    return f"velodrome data add {entry.name} {entry.path} --replace"
+def again(entry: Entry) -> str:
+    """Return the command that replaces what was recorded of data."""
+    return f"velodrome data add {entry.name} {shlex.quote(entry.path)} --replace"
+
+
+def _no_name(path: str) -> DataError:
+    """Return the error for data that are given by their path where a name is needed."""
+    likely = name_of(path)
+    entry = read_entry(likely)
+    where = path if path.startswith(HUB) else str(resolved(path))
+    if entry is not None and entry.path == where:
+        return DataError(f"{path} was added as {likely!r}: give that name.")
+    return DataError(
+        f"{path} is no name of a data set, but data: give it one with `velodrome data add {likely} "
+        f"{shlex.quote(path)}`."
+    )
 
 
 def _exists(name: str) -> bool:

@@ -18,6 +18,7 @@ from velodrome.taskgen.data.own.contents import (
     Contents,
     Options,
     check_count,
+    check_held_out,
     classes_of,
     glimpse,
     hold_out,
@@ -92,6 +93,7 @@ def table_contents(
     if not columns:
         raise DataError(f"{where} has no column beside that of the labels, {label!r}.")
     train = np.arange(len(labels)) < len(labels) - held if held else hold_out(labels)
+    check_held_out(labels, train, class_names, where)
     rows = standardised(np.stack(columns, axis=1), train)
     notes |= {
         "label column": label,

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from synthetic import Candidate, make
 
+from velodrome.results.analyses.budget import budget_curves, budget_rows
 from velodrome.results.analyses.equal_steps import EqualSteps
 from velodrome.results.analyses.tuning import (
     at_edge,
@@ -14,6 +16,9 @@ from velodrome.results.analyses.tuning import (
     point_text,
     tuning_curves,
 )
+from velodrome.results.report.context import Context
+from velodrome.results.report.figures import budget
+from velodrome.results.speedup.comparison import TaskComparison, compare
 from velodrome.results.store.curves import Sweep
 
 TRIALS = [{"trial": number} for number in range(4)]
@@ -39,6 +44,45 @@ def test_the_budget_of_a_list_is_its_beginning():
     low = table.loc[table["label"] == "list", "low"]
     np.testing.assert_allclose(low, rows["list"])  # one draw of seeds: the same order there
     assert in_order_labels([task]) == ("list",)
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> list[TaskComparison]:
+    """Two tasks: the third trial of a list is 4 times as fast as Adam, and its first diverges."""
+    velo = Candidate("velo", [4.0, 4.0], label="The list")
+    made = make(tmp_path_factory.mktemp("store"), [velo], seeds=2, noise=0.0)
+    tasks = []
+    for task in compare(made.store):
+        (outcome,) = task.outcomes
+        one = outcome.train
+        assert one is not None
+        diverged, slower = np.full_like(one.losses, np.inf), one.losses + 0.05
+        present, ends = (np.repeat(part, 4, axis=0) for part in (one.present, one.ends))
+        losses = np.concatenate([diverged, slower, one.losses, slower])
+        sweep = Sweep(one.steps, losses, tuple(TRIALS), one.seeds, present, ends)
+        outcomes = (dataclasses.replace(outcome, train=sweep, point=2),)
+        tasks.append(dataclasses.replace(task, outcomes=outcomes))
+    return tasks
+
+
+def test_the_speedup_of_the_first_trials(listed: list[TaskComparison]):
+    table = budget_curves([row for task in listed for row in budget_rows(task)])
+    assert table["trials"].tolist() == [1, 2, 3, 4]  # 4 is the last one; the others change it
+    none, slower, best, last = table["median"]
+    assert none == 0 < slower < best == last == pytest.approx(4.0, rel=0.1)
+    assert set(table["tasks"]) == {2} and set(table["label"]) == {"The list"}
+
+
+def test_its_figure(listed: list[TaskComparison]):
+    table = budget_curves([row for task in listed for row in budget_rows(task)])
+    context = Context("s", {}, 1000, 5000, 10, "Adam", 4, 2, "none", ("The list",), 2)
+    (axes,) = budget.draw(table, context).axes
+    (line,) = [line for line in axes.lines if len(np.asarray(line.get_xdata())) == 4]
+    drawn = np.asarray(line.get_ydata())
+    np.testing.assert_allclose(drawn[1:], np.log2(table["median"].iloc[1:]))
+    assert drawn[0] < drawn[1] and axes.get_xscale() == "linear"
+    many = table.assign(trials=[1, 10, 100, 1000])
+    assert budget.draw(many, context).axes[0].get_xscale() == "log"
 
 
 def test_a_sweep_knows_that_it_is_a_list():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,20 @@ def test_files_are_what_matplotlib_saves(tmp_path: Path, drawing: list[Plot]):
             metadata = without.get(path.suffix, {"Date": None, "Creator": None})
             figure.savefig(tmp_path / "theirs", format=path.suffix[1:], metadata=metadata)
             assert path.read_bytes() == (tmp_path / "theirs").read_bytes(), path.suffix
+
+
+def test_captions_are_in_the_files_where_they_are_asked_for(tmp_path: Path, drawing: list[Plot]):
+    plot = next(plot for plot in drawing if plot.name == "pairs")
+    lengths = {}
+    for name, asked in {
+        "bare": {},
+        "note": {"note": "Made up."},
+        "full": {"captions": True},
+    }.items():
+        drawn = draw_all([plot], tmp_path / name, **asked)
+        svg = next(path for path in drawn[0].files if path.suffix == ".svg")
+        text = " ".join(re.sub(r"<[^>]*>", " ", svg.read_text(encoding="utf-8")).split())
+        lengths[name] = len(text)
+        assert ("Made up." in text) == (name == "note")
+        assert (" ".join(plot.caption.split()[:4]) in text) == (name == "full")
+    assert lengths["bare"] < lengths["note"] < lengths["full"]

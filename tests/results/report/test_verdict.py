@@ -61,7 +61,7 @@ def test_the_first_three_lines_answer_from_the_numbers(data: ReportData):
     text, page = markdown(data), build_page(data, [])
     assert [line.removeprefix("- ") for line in text.splitlines()[2:5]] == lines
     first = page.index(lines[0].replace(">=", "≥"))
-    assert first < page.index(data.context.line) < page.index('class="cards"')
+    assert first < page.index('class="cards"') < page.index(data.context.line)
 
 
 def test_a_lead_over_an_optimizer_that_diverges_has_no_end(tmp_path: Path):

@@ -71,7 +71,7 @@ def test_sampled_tasks_name_the_content(table: Path, tmp_path: Path, monkeypatch
     table.write_text(ROWS + "7,7,x\n")
     velodrome.add_data("table", table, replace=True)
     with pytest.raises(DataError, match="with the content hash.*but the data set of that name"):
-        velodrome.build(spec)
+        velodrome.cost(spec)
 
 
 def test_the_networks_do_not_depend_on_the_data(table: Path):
@@ -201,11 +201,14 @@ def test_names_that_are_refused(table: Path, name: str, message: str):
 
 def test_other_options_for_a_name_are_refused(table: Path):
     velodrome.add_data("mine", table)
-    with pytest.raises(DataError, match="was added as 'mine' with other options"):
+    with pytest.raises(DataError, match="was added as 'mine' with other options: none"):
         velodrome.add_data("mine", table, ignore=["b"])
     assert velodrome.add_data("mine", table, ignore=["b"], replace=True).info.shape == (1,)
 
 
 def test_a_path_is_no_name_and_says_so(table: Path):
     with pytest.raises(DataError, match="is no name of a data set.*`velodrome data add table "):
+        datasets.get(str(table))
+    sample(1, seed=0, data=table)
+    with pytest.raises(DataError, match="table.csv was added as 'table': give that name"):
         datasets.get(str(table))

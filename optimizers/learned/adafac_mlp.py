@@ -18,9 +18,9 @@ from velodrome.optimizers.learned.accumulators import (
     Decays,
     accumulate,
     channels,
-    dense,
     init_accumulators,
-    normalised,
+    network,
+    normalisers,
 )
 from velodrome.optimizers.learned.rule import Rule, by_tensor
 from velodrome.optimizers.learned.weights.trees import AdafacMLPWeights
@@ -54,14 +54,16 @@ def adafac_mlp(*, weights: AdafacMLPWeights) -> optax.GradientTransformationExtr
         state: Accumulators, gradient: Array, parameters: Array, iteration: Int[Array, ""]
     ) -> Float[Array, " ..."]:
         found = channels(state, gradient, parameters, epsilon=1e-6)
-        stacked = jnp.concatenate([found[name] for name in _CHANNELS])
-        inputs = normalised(stacked, epsilon=1e-5).reshape(stacked.shape[0], -1)
+        # A scalar counts as a vector of one element.
+        terms = [jnp.atleast_1d(term) for name in _CHANNELS for term in jnp.unstack(found[name])]
+        scales = normalisers(terms, epsilon=1e-5, axes=terms[0].ndim)
+        inputs = [term * scale for term, scale in zip(terms, scales, strict=True)]
         # What is the same for all elements is a part of the bias.
-        count = inputs.shape[0]
+        count = len(inputs)
         time = jnp.tanh(iteration.astype(jnp.float32) / np.asarray(TIMES, np.float32) - 1.0)
         bias = theta.b0 + jnp.matmul(time, theta.w0[count:], precision=jax.lax.Precision.HIGHEST)
         layers = ((theta.w0[:count], bias), (theta.w1, theta.b1), (theta.w2, theta.b2))
-        direction, magnitude = dense(inputs, layers)
+        direction, magnitude = network(inputs, layers)
         change = -_OUTPUT_SCALE * direction * jnp.exp(_OUTPUT_SCALE * magnitude)
         return change.reshape(gradient.shape)
 

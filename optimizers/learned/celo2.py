@@ -21,9 +21,9 @@ from velodrome.optimizers.learned.accumulators import (
     Decays,
     accumulate,
     channels,
-    dense,
     init_accumulators,
-    normalised,
+    network,
+    normalisers,
 )
 from velodrome.optimizers.learned.float32 import in_float32
 from velodrome.optimizers.learned.rule import Rule, by_tensor
@@ -114,21 +114,22 @@ def scale_by_celo2(
         del iteration
         found = channels(state, clip(gradient), parameters, epsilon=1e-8)
         names = _PLAIN if gradient.ndim < 2 else _PLAIN + _FACTORED
-        stacked = jnp.concatenate([found[name] for name in names])
-        if gradient.ndim == 0:
-            stacked = stacked[:, None]
-        inputs = normalised(stacked, epsilon=1e-9, axes=_AXES).reshape(stacked.shape[0], -1)
+        # A scalar counts as a vector of one element.
+        terms = [jnp.atleast_1d(term) for name in names for term in jnp.unstack(found[name])]
+        axes = min(_AXES, terms[0].ndim)
+        scales = normalisers(terms, epsilon=1e-9, axes=axes)
+        inputs = [term * scale for term, scale in zip(terms, scales, strict=True)]
         # Of vectors, the network has no factored inputs: these come last.
         layers = (
-            (theta.w0[: inputs.shape[0]], theta.b0),
+            (theta.w0[: len(inputs)], theta.b0),
             (theta.w1, theta.b1),
             (theta.w2[:, :1], theta.b2[:1]),
         )
-        direction = dense(inputs, layers).reshape(stacked.shape[1:])
+        (direction,) = network(inputs, layers)
         if orthogonalise and gradient.ndim >= 2:
             direction = _orthogonalised(direction)
-        direction = normalised(direction[None], epsilon=1e-9, axes=_AXES)
-        return direction.reshape(gradient.shape)
+        (scale,) = normalisers([direction], epsilon=1e-9, axes=axes)
+        return (direction * scale).reshape(gradient.shape)
 
     rule = Rule(
         init=lambda shape: init_accumulators(shape, decays),

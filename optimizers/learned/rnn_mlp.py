@@ -17,7 +17,6 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from velodrome.optimizers.learned.accumulators import dense, normalised
 from velodrome.optimizers.learned.adafac_mlp import TIMES
 from velodrome.optimizers.learned.rule import check_states, initial_states
 from velodrome.optimizers.learned.stacks import Stack, make_stacks
@@ -140,20 +139,18 @@ def rnn_mlp(*, weights: RNNMLPWeights) -> optax.GradientTransformationExtraArgs:
             conditions = to_networks[row : row + len(stack.members)]
             row += len(stack.members)
 
-            def outputs(
+            def steps(
                 stack: Stack = stack, averages: Averages = averages, conditions: Array = conditions
-            ) -> Array:
+            ) -> tuple[Array, Array]:
                 gradients, own = pick(stack)
-                return jax.vmap(_outputs, in_axes=(None, 0, 0, 0, 0, None, None))(
+                outputs = jax.vmap(_outputs, in_axes=(None, 0, 0, 0, 0, None, None))(
                     theta, averages, gradients, own, conditions, count, tensors
                 )
+                return _steps(stack, outputs), jnp.mean(outputs[:, 2:], axis=-1)
 
-            from_mlp.append(jnp.mean(outputs()[:, 2:], axis=-1))
-            for position, change in zip(
-                stack.members,
-                stack.apart(always, lambda stack=stack, outputs=outputs: _steps(stack, outputs())),
-                strict=True,
-            ):
+            parts, told = stack.apart(always, steps)
+            from_mlp.append(told)
+            for position, change in zip(stack.members, parts, strict=True):
                 changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), RNNMLPState(
             iteration=state.iteration + 1,
@@ -269,7 +266,10 @@ def _outputs(
     start = varied.shape[0]
     bias = theta.b0 + _matmul(shared[None], theta.w0[start:])[0]
     layers = ((theta.w0[:start], bias), (theta.w1, theta.b1), (theta.w2, theta.b2))
-    return dense(normalised(varied, epsilon=1e-5), layers)
+    x = varied * jax.lax.rsqrt(1e-5 + jnp.mean(varied**2, axis=1, keepdims=True))
+    for number, (w, b) in enumerate(layers):
+        x = _matmul(w.T, x if number == 0 else jax.nn.relu(x)) + b[:, None]
+    return x
 
 
 def _steps(

@@ -69,13 +69,14 @@ def by_tensor(rule: Rule) -> optax.GradientTransformationExtraArgs:
             accumulated = jax.vmap(rule.accumulate)(old, stack.pick(gradients))
             new.append(accumulated)
 
-            def steps(stack: Stack = stack, accumulated: Any = accumulated) -> Array:
+            def steps(stack: Stack = stack, accumulated: Any = accumulated) -> tuple[Array, None]:
                 step = jax.vmap(rule.step, in_axes=(0, 0, 0, None))
-                return step(
+                made = step(
                     accumulated, stack.pick(gradients), stack.pick(parameters), state.iteration
                 )
+                return made, None
 
-            parts = stack.apart(always, steps)
+            parts, _ = stack.apart(always, steps)
             for position, change in zip(stack.members, parts, strict=True):
                 changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), RuleState(state.iteration + 1, tuple(new))

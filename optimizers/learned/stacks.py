@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from velodrome.optimizers.velo.barrier import materialised, take_apart
 from velodrome.optimizers.velo.grouping import MAX_STACKED
+
+Rest = TypeVar("Rest")
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,18 @@ class Stack:
         return jnp.stack([leaves[i].astype(jnp.float32) for i in self.members])
 
     def apart(
-        self, always: Bool[Array, ""], make: Callable[[], Float[Array, "member ..."]]
-    ) -> list[Array]:
-        """Return the members of what ``make`` returns; ``always`` is as in `materialised`."""
+        self, always: Bool[Array, ""], make: Callable[[], tuple[Array, Rest]]
+    ) -> tuple[list[Array], Rest]:
+        """Return the members of the first of what ``make`` returns, and the rest as it is.
+
+        ``always`` is as in `materialised`.
+        """
         if len(self.members) == 1:
-            return [make()[0]]
-        zeros = jnp.zeros((len(self.members), *self.shape), jnp.float32)
-        return take_apart(always, materialised(always, make, zeros=zeros))
+            stacked, rest = make()
+            return [stacked[0]], rest
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(make))
+        stacked, rest = materialised(always, make, zeros=zeros)
+        return take_apart(always, stacked), rest
 
 
 def make_stacks(shapes: Sequence[tuple[int, ...]]) -> tuple[Stack, ...]:

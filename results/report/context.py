@@ -11,7 +11,7 @@ from velodrome.results.store.baseline_mode import BaselineMode
 DATA_KINDS = {
     "real": "real data",
     "built-in": "built-in real data",
-    "own": "data of the user's own",
+    "own": "the user's own data",
     "stand-in": "stand-in data",
     "synthetic": "synthetic curves made of formulas (nothing was trained)",
 }

@@ -18,7 +18,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def run(*arguments: Any, **options: Any) -> Any:
         noted.append((arguments, options))
-        return SimpleNamespace(failed={}, missing=0)
+        return RunResult(Path("nowhere"), ())
 
     monkeypatch.setattr(velodrome, "run", run)
     return noted
@@ -118,3 +118,17 @@ def test_no_command_takes_an_empty_path_for_this_directory(
 ):
     assert cli.main([*words.split(), ""]) == 2 and not calls
     assert "Error parsing" in capsys.readouterr().err
+
+
+def test_a_complete_run_says_what_was_found(monkeypatch: pytest.MonkeyPatch, capsys):
+    demo = Path(__file__).parents[2] / "results" / "published" / "demo"
+    found = RunResult(demo, (), done=3)
+    monkeypatch.setattr(velodrome, "run", lambda *_, **__: found)
+    assert cli.main(["run", "demo", "--out", "x"]) == 0
+    best, seconds, rates, report = capsys.readouterr().out.splitlines()
+    assert best.startswith("Best in steps on 8 tasks (built-in real data): VeLO (velo-tiny)")
+    assert seconds.startswith("In seconds") and rates.startswith("Rate to start from")
+    assert report.startswith(f"velodrome report {demo}")
+    # A part of a run has seen a part of the tasks only.
+    assert cli.main(["run", "demo", "--out", "x", "--shard", "1/2"]) == 0
+    assert capsys.readouterr().out == ""

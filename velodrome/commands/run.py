@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 import velodrome
 from velodrome.commands._parsing import Gain, grids, names, numbers, option, run_command
+from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.text import plural
 
 EXAMPLES = (
@@ -129,6 +132,8 @@ def run(
         device=device,
     )
     if not result.missing:
+        if not dry_run and shard is None:
+            _say_verdict(result.directory, result.question or None)
         return 0
     failed = len(result.failed or ())
     if failed:
@@ -145,3 +150,15 @@ def run(
             file=sys.stderr,
         )
     return 1
+
+
+def _say_verdict(directory: Path, question: str | None) -> None:
+    """Print in three lines what was found: `velodrome report` has the rest."""
+    # The run itself needs no pandas.
+    from velodrome.results.report.data import collect, opened  # noqa: PLC0415
+    from velodrome.results.report.verdict import verdict_lines  # noqa: PLC0415
+
+    with contextlib.suppress(VelodromeError):  # the run is complete; the report says what is wrong
+        for line in verdict_lines(collect(opened(directory, velodrome.Selection(question)))):
+            print(line)
+        print(f"velodrome report {shlex.quote(str(directory))}  # figures, tables, and a page")

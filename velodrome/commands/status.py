@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 from tyro.conf import Positional, arg
 
-from velodrome.commands._parsing import run_command
+from velodrome.commands._parsing import option, run_command
 from velodrome.commands._tables import console, table_of
 from velodrome.foundation.files import resolved
 from velodrome.foundation.streams import is_terminal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "velodrome status runs/demo",
     "velodrome status runs/demo --watch",
+    "velodrome status runs/demo --watch --page runs/demo/live.html   # open it in a browser",
     "velodrome status runs/demo --json",
 )
 
@@ -46,6 +47,7 @@ def status(
     *,
     watch: bool = False,
     seconds: float = 2.0,
+    page: Annotated[Path | None, option("FILE")] = None,
     json_only: Annotated[bool, arg(name="json")] = False,
 ) -> int:
     """Show how far a store is: what runs where, what is done, what failed, how long it will take.
@@ -56,15 +58,26 @@ def status(
       store: The directory of the store.
       watch: Show it again and again, until everything is done or you press Ctrl-C.
       seconds: With --watch: how long to wait in between.
+      page: Write it into this HTML file too, with the curves as they grow. With --watch the file is
+        written again and again, and a browser loads it again by itself.
       json_only: Print JSON, one object a line, and nothing else.
     """
     from velodrome.results.store.status import StatusReader  # noqa: PLC0415 - help needs no psutil
 
-    reader = StatusReader(resolved(store))
+    directory = resolved(store)
+    reader = StatusReader(directory)
+    live = None
+    if page is not None:
+        # Curves need pyarrow, which the plain status does without.
+        from velodrome.results.report.live import LivePage  # noqa: PLC0415
+
+        live = LivePage(directory, resolved(page), seconds=seconds)
 
     def states() -> Iterator[Status]:
         while True:
             now = reader.read()
+            if live is not None:
+                live.write(now)
             yield now
             if not watch or (now.done + now.failed == now.shards and not now.workers):
                 return
@@ -74,9 +87,9 @@ def status(
         for now in states():
             print(json.dumps(dataclasses.asdict(now)), flush=True)
     elif watch and is_terminal(sys.stdout):
-        with Live(console=console(), auto_refresh=False) as live:
+        with Live(console=console(), auto_refresh=False) as shown:
             for now in states():
-                live.update(_picture(now), refresh=True)
+                shown.update(_picture(now), refresh=True)
     else:
         for now in states():
             console().print(_picture(now))

@@ -6,6 +6,7 @@ VELODROME_CHROMIUM names, or `chromium`, `chromium-browser` or `google-chrome` o
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 from drawn_page import drawn_page
 from synthetic import Candidate, make
+
+from velodrome.results.report.live import LivePage
+from velodrome.results.store.status import StatusReader, WorkerStatus
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -197,3 +201,22 @@ def test_looks(open_page, tmp_path: Path):
     assert printed.locator("svg.chart").first.is_visible()
     assert not printed.locator("#filters").is_visible()
     assert printed.pdf().startswith(b"%PDF")
+
+
+def test_a_run_is_watched(open_page, browser: Browser, address: str, tmp_path: Path):
+    store = Path(address.removeprefix("file://")).parent
+    file = tmp_path / "live.html"
+    reader, live = StatusReader(store), LivePage(store, file, seconds=1)
+    worker = WorkerStatus("host", 7, "shard", "task", "VeLO (velo-tiny)", 0.5, 1.0, 3.0, 0.1)
+    done = reader.read()
+    live.write(dataclasses.replace(done, workers=(worker,), fraction=0.5))
+    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
+    page.goto(file.as_uri())
+    assert page.locator("h1").inner_text().endswith("50% done")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.locator(".panels svg path").count() > 8
+    # It loads itself again, and stops when the run is over.
+    live.write(dataclasses.replace(done, done=done.shards - done.failed, workers=()))
+    page.locator("h1", has_text="finished").wait_for(timeout=20_000)
+    assert page.locator("meta[http-equiv=refresh]").count() == 0
+    page.context.close()

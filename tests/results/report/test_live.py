@@ -1,0 +1,61 @@
+"""The page of a run while it runs, and when it is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from synthetic import Candidate, make
+
+from velodrome.results.report.live import LivePage
+from velodrome.results.store.status import Status, StatusReader, WorkerStatus
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    candidate = Candidate("velo", [2.0, 4.0, 1.0, 0.5, 3.0], label="VeLO <tiny>")
+    made = make(tmp_path_factory.mktemp("live") / "s", [candidate], steps=50, rates=(1e-3, 3e-3))
+    return made.store.directory
+
+
+def at_work(now: Status, fraction: float, loss: float) -> Status:
+    """A status in which the last task's candidate is being trained."""
+    cell = next(cell for cell in reversed(now.cells) if cell.optimizer.startswith("VeLO"))
+    worker = WorkerStatus("host", 7, "shard", cell.task, cell.optimizer, fraction, loss, 3.0, 0.1)
+    return dataclasses.replace(
+        now, workers=(worker,), done=now.shards - 1, fraction=0.9, seconds_left=75.0
+    )
+
+
+def test_curves_grow_while_a_worker_is_at_it(store: Path, tmp_path: Path):
+    now, file = StatusReader(store).read(), tmp_path / "live.html"
+    page = LivePage(store, file, seconds=3)
+    found = []
+    for fraction, loss in ((0.2, 2.0), (0.4, 1.5), (0.4, 1.5), (0.8, 1.0)):
+        page.write(at_work(now, fraction, loss))
+        text = file.read_text(encoding="utf-8")
+        assert '<meta http-equiv="refresh" content="3">' in text
+        assert "1 worker, about 1 min 15 s left" in text and 'value="0.9000"' in text
+        found.append(re.findall(r'class="growing"[^>]* d="([^"]*)"', text))
+    # One dashed line, which starts as a point and goes on; nothing new adds no point.
+    assert [len(paths) for paths in found] == [1, 1, 1, 1]
+    assert found[1] == found[2] and len({paths[0] for paths in found}) == 3
+    assert found[0][0].endswith("h0")
+    # Labels are text, and the newest losses of the others are there, too.
+    assert "VeLO &lt;tiny&gt;" in text and "VeLO <tiny>" not in text
+    assert len(re.findall(r"<figure>", text)) == 5
+    assert "<script" not in text and "http://" not in text and "https://" not in text
+
+
+def test_a_run_that_is_over_has_its_verdict_and_is_not_loaded_again(store: Path, tmp_path: Path):
+    now, file = StatusReader(store).read(), tmp_path / "live.html"
+    LivePage(store, file).write(now)
+    text = file.read_text(encoding="utf-8")
+    assert "refresh" not in text and 'growing"' not in text
+    assert "finished" in text and "Best in steps on 5 tasks" in text
+    failed = dataclasses.replace(now, failed=1, done=now.shards - 1, failures={"no memory": 1})
+    LivePage(store, file).write(failed)
+    text = file.read_text(encoding="utf-8")
+    assert "1 shard failed: no memory" in text and "refresh" not in text

@@ -14,7 +14,7 @@ HELDOUT ?= runs/heldout
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 REGENERATED ?= runs/fashion-mnist
 
-.PHONY: demo test test-all install lint docs notebooks bench conformance heldout regenerate-fashion-mnist clean
+.PHONY: demo test test-all install lint docs notebooks dist bench conformance heldout regenerate-fashion-mnist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
@@ -42,6 +42,10 @@ docs: $(VENV)/.installed-dev
 # What the cells of the notebooks show, after a source has changed.
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python scripts/execute_notebooks.py
+
+# The two files of a release, in `dist`.
+dist: $(VENV)/.installed-dev
+	$(BIN)/python -m hatchling build -d dist
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s

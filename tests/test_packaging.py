@@ -7,6 +7,7 @@ import os
 import site
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -78,6 +79,23 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel):
         "velodrome/py.typed",
     ):
         assert needed in wheel
+
+
+@pytest.mark.long
+def test_the_source_file_of_a_release_gives_the_same_wheel(wheel, tmp_path: Path):
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run([*build, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
+    (packed,) = tmp_path.glob("velodrome-*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    assert {"README.md", "CHANGELOG.md", "docs", "tests", "Makefile"} <= {
+        path.name for path in source.iterdir()
+    }
+    subprocess.run([*build, "-t", "wheel"], cwd=source, check=True, capture_output=True)
+    (path,) = tmp_path.glob("velodrome-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        assert set(archive.namelist()) == wheel
 
 
 def test_the_wheel_has_one_name(wheel):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # In a checkout the subpackages are folders at its root; in a wheel they lie in this folder.
 _ROOT = Path(__file__).parents[1]

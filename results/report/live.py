@@ -62,13 +62,20 @@ class Panel:
 
 @dataclass
 class _Growing:
-    """Points of runs that are being trained, as their workers told them."""
+    """Points of a shard that a worker trains, as it told them, the newest after ``seconds``."""
 
+    task: str
+    optimizer: str
+    seconds: float = 0.0
     steps: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
-    def add(self, step: float, loss: float) -> None:
-        if not self.steps or step > self.steps[-1]:
+    def add(self, step: float, loss: float, seconds: float) -> None:
+        last = self.steps[-1] if self.steps else 0.0
+        if step < last or seconds < self.seconds:  # the worker has begun another shard
+            self.steps, self.losses = [], []
+        self.seconds = seconds
+        if not self.steps or step > last:
             self.steps.append(step)
             self.losses.append(loss)
 
@@ -86,7 +93,7 @@ class LivePage:
         self._directory = directory
         self._file = file
         self._seconds = max(1, round(seconds))
-        self._growing: dict[tuple[str, str], _Growing] = {}
+        self._growing: dict[tuple[str, int], _Growing] = {}
         self._done: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE, encoding="utf-8"),
@@ -137,13 +144,18 @@ class LivePage:
     def _follow(self, now: Status) -> None:
         """Note what the workers say of the runs that they train."""
         steps = {(cell.task, cell.optimizer): cell.steps for cell in now.cells}
-        at_work = {(w.task, w.optimizer) for w in now.workers if w.kind == "shard"}
-        self._growing = {key: runs for key, runs in self._growing.items() if key in at_work}
+        before, self._growing = self._growing, {}
         for worker in now.workers:
-            key = worker.task, worker.optimizer
-            if key in at_work and worker.best_loss is not None and math.isfinite(worker.best_loss):
-                step = worker.fraction * steps.get(key, 0)
-                self._growing.setdefault(key, _Growing()).add(step, worker.best_loss)
+            if worker.kind != "shard":
+                continue
+            key, what = (worker.host, worker.pid), (worker.task, worker.optimizer)
+            runs = before.get(key)
+            if runs is None or (runs.task, runs.optimizer) != what:
+                runs = _Growing(*what)
+            self._growing[key] = runs
+            if worker.best_loss is not None and math.isfinite(worker.best_loss):
+                step = worker.fraction * steps.get(what, 0)
+                runs.add(step, worker.best_loss, worker.seconds)
 
     def _panels(
         self, now: Status, cells: Sequence[Cell], colours: Mapping[str, str]
@@ -155,14 +167,14 @@ class LivePage:
         begun = [task for task, mine in tasks.items() if any(cell.lanes for cell in mine)]
         for task in list(dict.fromkeys([*at_work, *reversed(begun)]))[:MOST_TASKS]:
             mine = tasks.get(task, [])
-            curves = {cell.label: self._best(cell) for cell in mine if cell.lanes}
-            growing = {
-                optimizer: (np.asarray(runs.steps), np.asarray(runs.losses))
-                for (where, optimizer), runs in self._growing.items()
-                if where == task
-            }
+            curves = [(cell.label, self._best(cell), False) for cell in mine if cell.lanes]
+            curves += [
+                (runs.optimizer, (np.asarray(runs.steps), np.asarray(runs.losses)), True)
+                for runs in self._growing.values()
+                if runs.task == task
+            ]
             horizon = min(cell.horizon for cell in mine) if mine else 0
-            panel = _panel(task, curves, growing, colours, horizon=horizon)
+            panel = _panel(task, curves, colours, horizon=horizon)
             if panel is not None:
                 yield panel
 
@@ -182,15 +194,15 @@ class LivePage:
 
 def _panel(
     task: str,
-    done: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    growing: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    curves: Sequence[tuple[str, tuple[np.ndarray, np.ndarray], bool]],
     colours: Mapping[str, str],
     *,
     horizon: int,
 ) -> Panel | None:
-    """Lay out the first ``horizon`` steps of a task; None if there is no point."""
-    curves = [(label, curve, False) for label, curve in done.items()]
-    curves += [(label, curve, True) for label, curve in growing.items()]
+    """Lay out the first ``horizon`` steps of a task; None if there is no point.
+
+    A curve is a label, steps with losses, and whether it is still growing.
+    """
     curves = [
         (label, (steps[steps <= horizon], losses[steps <= horizon]), still)
         for label, (steps, losses), still in curves

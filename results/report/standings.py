@@ -9,7 +9,7 @@ from velodrome.results.analyses.headline import Headline
 from velodrome.results.analyses.verdict import ranked
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.tables import TextTable, share_text
-from velodrome.results.report.verdict import rate_text, significance_text
+from velodrome.results.report.verdict import rate_text, significance_text, start_word
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
@@ -63,7 +63,7 @@ def race_lines(data: ReportData, label: str) -> Iterator[str]:
     if against := _against(data, label):
         yield against
     if rate := rate_text(data, label):
-        yield f"Rate to start from, after {data.context.steps:,} steps: {rate}."
+        yield f"{start_word(rate)} to start from, after {data.context.steps:,} steps: {rate}."
     yield _failures(data, label)
 
 

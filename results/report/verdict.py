@@ -104,7 +104,8 @@ def _rates(data: ReportData) -> str:
         swept = label in set(data.sensitivity["label"])
         none = "no point learns anything" if swept else "nothing was swept"
         parts.append(f"{label}: {rate_text(data, label) or none}")
-    return f"Rate to start from, after {data.context.steps:,} steps: {'; '.join(parts)}."
+    said = "; ".join(parts)
+    return f"{start_word(said)} to start from, after {data.context.steps:,} steps: {said}."
 
 
 def _many_rates(data: ReportData) -> str:
@@ -116,7 +117,13 @@ def _many_rates(data: ReportData) -> str:
             parts.append(f"{label} {found.point} ({found.near} of {found.tasks})")
     after = f"after {data.context.steps:,} steps"
     meaning = "in brackets: tasks on which it is within 10% of the best"
-    return f"Rates to start from, {after} ({meaning}): {', '.join(parts)}."
+    said = ", ".join(parts)
+    return f"{start_word(said)}s to start from, {after} ({meaning}): {said}."
+
+
+def start_word(said: str) -> str:
+    """Return what to start from: points that are no plain rates are written as ``name=value``."""
+    return "Point" if "=" in said else "Rate"
 
 
 def rate_text(data: ReportData, label: str) -> str:

@@ -93,8 +93,11 @@ def add(name: str, path: str | Path, options: Options, *, replace: bool) -> Adde
     where = _where(path)
     names.check_name(name)
     _check_free(name, where, replace)
-    source, stamp = _state(where)
-    contents = read(where, options)
+    try:
+        source, stamp = _state(where)
+        contents = read(where, options)
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}.") from error
     reading = _reading(contents, options, source, stamp)
     before = None if replace else _before(name, where)
     if before is not None:
@@ -177,13 +180,14 @@ def _before(name: str, path: str) -> Reading | None:
 
 def _check_same(name: str, path: str, before: Reading, now: Reading) -> None:
     """Raise unless data that are added again are what they were."""
-    replaced = names.again(names.Entry(name, path))
+    replaced = names.again(names.Entry(name, path), now.options)
     if before.source != now.source:
         names.check_unchanged(names.Entry(name, path), before)
     if before.options != now.options:
         raise DataError(
-            f"{path} was added as {name!r} with other options: {before.options.words()}. Choose "
-            f"another name, or replace it: {replaced}"
+            f"{path} was added as {name!r} with other options: "
+            f"{before.options.arguments() or 'none'}. Choose another name, or replace it: "
+            f"{replaced}"
         )
     if before.split_hashes != now.split_hashes:
         made = ", ".join(f"{package} {version}" for package, version in before.versions.items())

@@ -78,6 +78,7 @@ def test_a_curve_that_does_not_repeat_is_said(field: Path, raced: Path):
     assert any("the first losses are" in line for line in enter.difference(sgd, adam))
 
 
+@pytest.mark.long
 def test_the_page_has_the_published_field():
     text = leaderboard.DOCUMENT.read_text()
     assert leaderboard.replaced(text) == text

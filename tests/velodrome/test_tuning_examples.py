@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[2]
     ("library", "arguments", "scores"),
     [
         ("optuna", ["2"], r"finished with value: ([\d.]+)"),
-        ("hydra", ["--multirun", "learning_rate=1e-3,1e-2"], r"([\d.]+)x at"),
+        pytest.param(
+            "hydra",
+            ["--multirun", "learning_rate=1e-3,1e-2"],
+            r"([\d.]+)x at",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_an_example_of_a_search_gives_a_score_to_each_point(

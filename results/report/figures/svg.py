@@ -28,7 +28,7 @@ class PageFigure:
     Attributes:
       plot: Its title, caption, and description in words.
       colours: Those in it, as ``#rrggbb``, that a dark page replaces.
-      fixed: Whether its colours stand for numbers, so that it stays light on a dark page.
+      fixed: Whether its colours stand for numbers: on a dark page it is inverted as a whole.
       width: In CSS pixels as drawn; a page may show it smaller.
     """
 

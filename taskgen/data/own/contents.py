@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,9 @@ HUB = "hf:"
 
 FEWEST = 10
 """Examples that a data set must have."""
+
+_LARGEST_LABEL = 2.0**53
+"""Floats above it are not the whole numbers that they seem to be."""
 
 RULE = "a fifth of each class is held out, drawn by a fixed rule"
 
@@ -34,11 +38,10 @@ class Options:
     ignore: tuple[str, ...] = ()
     size: int = 0
 
-    def words(self) -> str:
-        """Return the options as they are given to the command."""
+    def arguments(self) -> str:
+        """Return the options as a shell gives them to the command; empty without any."""
         given = {"--label": self.label, "--ignore": ",".join(self.ignore), "--size": self.size}
-        found = " ".join(f"{option} {value}" for option, value in given.items() if value)
-        return found or "none"
+        return shlex.join(str(word) for pair in given.items() if pair[1] for word in pair)
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def classes_of(
     if values.dtype.kind == "f":
         for at in np.flatnonzero(~np.isfinite(values))[:1]:
             raise DataError(f"{place(int(at))} is {values[at]}: every example needs a label.")
-        for at in np.flatnonzero(values != np.round(values))[:1]:
+        no_class = (values != np.round(values)) | (np.abs(values) > _LARGEST_LABEL)
+        for at in np.flatnonzero(no_class)[:1]:
             raise DataError(
                 f"{place(int(at))} is {values[at]}, which is no class. Labels are whole numbers or "
                 "words: there are no tasks of regression. Give the column of the classes "

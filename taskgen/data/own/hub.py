@@ -65,6 +65,17 @@ def _label(features: Mapping[str, Any], name: str) -> str:
     return named[0]
 
 
+def _class_of(label: Any, names: list[str] | None, place: str) -> Any:
+    if not names:
+        return label
+    if label not in range(len(names)):  # -1 stands for a label that is kept secret
+        raise DataError(
+            f"{place} has the label {label!r}, which is none of the {len(names)} classes: its "
+            "split cannot be used without labels."
+        )
+    return names[label]
+
+
 def _images(parts: list[Any], image: str, label: str, size: int, where: str) -> Contents:
     names = getattr(parts[0].features.get(label), "names", None)
     pictures, labels, places = [], [], []
@@ -73,8 +84,8 @@ def _images(parts: list[Any], image: str, label: str, size: int, where: str) -> 
             picture = example[image]
             pixels = np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
             pictures.append(pixels[..., None] if pixels.ndim == 2 else pixels)
-            labels.append(names[example[label]] if names else example[label])
             places.append(f"image {at} of {where}")
+            labels.append(_class_of(example[label], names, places[-1]))
     stacked = as_one_size(pictures, places, size, where)
     given, first = np.asarray(labels), len(parts[0])
     held = (stacked[first:], given[first:]) if len(parts) > 1 else None

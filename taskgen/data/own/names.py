@@ -16,7 +16,7 @@ from velodrome.foundation.files import atomic_write_json, cache_dir, resolved
 from velodrome.foundation.typed import parse_json, read_as
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import Dataset
-from velodrome.taskgen.data.own.contents import HUB
+from velodrome.taskgen.data.own.contents import HUB, Options
 from velodrome.taskgen.data.own.record import (
     Reading,
     read_record,
@@ -80,7 +80,9 @@ def read_entry(name: str) -> Entry | None:
 
 def names() -> list[str]:
     """Return the names of all data that were added."""
-    return sorted(path.stem for path in entry_path("any").parent.glob("*.json"))
+    stems = (path.stem for path in entry_path("any").parent.glob("*.json"))
+    # A file that is being written, or was when its writer was killed, has another kind of name.
+    return sorted(stem for stem in stems if _NAME.fullmatch(stem))
 
 
 def find(name: str) -> Dataset | None:
@@ -114,7 +116,8 @@ def open_reading(entry: Entry, reading: Reading, arrays: dict[str, Arrays] | Non
         return DataError(
             f"the {split} split of {entry.name!r}, read again from {entry.path}, has the content "
             f"hash {found}, but {reading.split_hashes[split]} was recorded with {made}. Install "
-            f"these versions, or use the data as they are read now: {again(entry)}."
+            "these versions, or use the data as they are read now: "
+            f"{again(entry, reading.options)}."
         )
 
     return cached_dataset(reading.info(entry.name, entry.path), build, refuse=refuse)
@@ -147,13 +150,15 @@ def check_unchanged(entry: Entry, reading: Reading) -> None:
         raise DataError(
             f"{path} has changed since it was added as {entry.name!r} on {reading.added[:10]}, "
             "and results on other data are not comparable. Restore it, add it under another name, "
-            f"or replace the old data: {again(entry)}."
+            f"or replace the old data: "
+            f"{again(entry, reading.options)}."
         )
 
 
-def again(entry: Entry) -> str:
+def again(entry: Entry, options: Options) -> str:
     """Return the command that replaces what was recorded of data."""
-    return f"velodrome data add {entry.name} {shlex.quote(entry.path)} --replace"
+    words = ["velodrome data add", entry.name, shlex.quote(entry.path), options.arguments()]
+    return " ".join([word for word in words if word] + ["--replace"])
 
 
 def _no_name(path: str) -> DataError:

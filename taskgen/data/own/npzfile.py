@@ -41,7 +41,9 @@ def read_npz(path: Path) -> Contents:
                 )
     # What numpy raises for files that are damaged, or of another kind.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path.name} cannot be read as an .npz file: {error}.") from error
+        # What is no zip at all, numpy takes for a pickle, and says how to load it unsafely.
+        problem = error if zipfile.is_zipfile(path) else "it is no zip of arrays"
+        raise DataError(f"{path.name} cannot be read as an .npz file: {problem}.") from error
     return labelled(x, y, held, path.name)
 
 

@@ -83,9 +83,12 @@ def record_paths(path: str) -> tuple[Path, Path]:
 
 
 def record_path(path: str) -> Path:
-    """Return where the record of data lies, or would."""
+    """Return where the record of data lies, or would.
+
+    One in the cache directory goes first: it was written where that beside the data could not be.
+    """
     beside, elsewhere = record_paths(path)
-    return elsewhere if elsewhere.is_file() and not beside.is_file() else beside
+    return elsewhere if elsewhere.is_file() else beside
 
 
 def read_record(file: Path) -> dict[str, Reading]:

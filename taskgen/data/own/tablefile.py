@@ -218,11 +218,39 @@ def _column(table: pa.Table, name: str, where: str) -> np.ndarray:
             f"{_place(at, name, where)} is missing. Fill it in or remove the row, or leave the "
             f"column out: --ignore {name}."
         )
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return column.to_numpy(zero_copy_only=False)
     if pa.types.is_boolean(column.type):
         return column.to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.asarray(column.cast(pa.string()).to_pylist(), dtype=object)
+    try:
+        return np.asarray(column.cast(pa.string()).to_pylist(), dtype=object)
+    except pa.ArrowException as error:
+        raise DataError(_no_words(column, name, where)) from error
+
+
+def _no_words(column: pa.Array, name: str, where: str) -> str:
+    """Return the message about a column that cannot be turned into words."""
+    if pa.types.is_binary(column.type):  # what words of a CSV file are if some are not UTF-8
+        values = column.to_pylist()
+        at = next(at for at, value in enumerate(values) if not _is_utf8(value))
+        return (
+            f"{_place(at, name, where)} is {values[at]!r:.60}, which is not text in UTF-8. Save "
+            f"the file so, or leave the column out: --ignore {name}."
+        )
+    return (
+        f"the column {name!r} of {where} is of type {column.type}, so it has neither numbers nor "
+        f"words; --ignore {name} leaves it out."
+    )
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _features(values: np.ndarray, name: str, where: str) -> tuple[list[np.ndarray], str]:

@@ -49,6 +49,25 @@ def test_curves_grow_while_a_worker_is_at_it(store: Path, tmp_path: Path):
     assert "<script" not in text and "http://" not in text and "https://" not in text
 
 
+def test_each_worker_has_its_line_which_begins_again_with_the_next_shard(
+    store: Path, tmp_path: Path
+):
+    now, file = StatusReader(store).read(), tmp_path / "live.html"
+    page, first = LivePage(store, file), at_work(now, 0.8, 1.5)
+    (worker,) = first.workers
+    second = dataclasses.replace(worker, pid=8, fraction=0.4, best_loss=1.7)
+    page.write(dataclasses.replace(first, workers=(worker, second)))
+    assert file.read_text(encoding="utf-8").count('class="growing"') == 2
+    paths = []
+    for fraction, seconds in ((0.2, 1.0), (0.4, 2.0)):
+        newer = dataclasses.replace(worker, fraction=fraction, best_loss=1.2, seconds=seconds)
+        page.write(dataclasses.replace(first, workers=(newer,)))
+        text = file.read_text(encoding="utf-8")
+        paths += re.findall(r'class="growing"[^>]* d="([^"]*)"', text)
+    # A point, and then a line from it: what the shard before told is gone.
+    assert paths[0].endswith("h0") and paths[1].startswith(paths[0].removesuffix("h0"))
+
+
 def test_a_run_that_is_over_has_its_verdict_and_is_not_loaded_again(store: Path, tmp_path: Path):
     now, file = StatusReader(store).read(), tmp_path / "live.html"
     LivePage(store, file).write(now, ended=True)

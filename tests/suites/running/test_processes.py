@@ -135,6 +135,7 @@ def test_a_killed_worker_is_recorded_and_the_others_go_on(tmp_path):
     assert any("signal 9" in message for _, message, _ in display.failures)
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
     script = tmp_path / "go.py"
     script.write_text(

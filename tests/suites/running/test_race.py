@@ -85,6 +85,7 @@ def test_a_copy_of_the_field_that_was_interrupted_is_made_again(field: Path, tmp
     assert not go(field, tmp_path, "sgd").run.missing
 
 
+@pytest.mark.long
 def test_a_file_in_a_folder_is_edited_and_raced_again(
     field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -99,6 +100,7 @@ def test_a_file_in_a_folder_is_edited_and_raced_again(
     assert go(field, Path("out"), "sub/mine.py:make", rerun_changed=True).run.done == 4
 
 
+@pytest.mark.long
 def test_the_field_is_taken_also_into_a_store_of_something_else(field: Path, tmp_path: Path):
     run("smoke", tmp_path, optimizers=["lion"], workers=0, timing=False, progress="silent")
     assert go(field, tmp_path).run.done == 0

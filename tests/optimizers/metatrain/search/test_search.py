@@ -70,6 +70,7 @@ def _copy(directory, to) -> None:
         (to / name).write_text((directory / name).read_text())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_step_that_is_far_too_small_is_found_to_be_so(whole):
     directory, result = whole

@@ -182,6 +182,40 @@ def test_a_record_that_cannot_lie_beside_the_data_is_kept_in_the_cache(table: Pa
     assert refused and datasets.get("mine").info.num_classes == 3
 
 
+def test_a_record_of_others_that_cannot_be_written_is_copied_into_the_cache(
+    table: Path, monkeypatch
+):
+    velodrome.add_data("theirs", table)
+
+    def write(path: Path, value: object) -> None:
+        if path.parent == table.parent:
+            raise velodrome.WriteError("read-only")
+        real(path, value)
+
+    real = adding.names.atomic_write_json
+    monkeypatch.setattr("velodrome.taskgen.data.own.record.atomic_write_json", write)
+    assert velodrome.add_data("mine", table, ignore=["b"]).info.shape == (1,)
+    assert datasets.get("theirs").info.shape == (2,)
+
+
+def test_files_that_are_being_written_are_no_names(table: Path):
+    velodrome.add_data("mine", table)
+    names.entry_path("x").with_name(".mine.k2j.tmp.json").write_text("{")
+    assert names.names() == ["mine"]
+
+
+def test_a_path_that_is_too_long_is_refused():
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        velodrome.add_data("mine", "x" * 300 + ".csv")
+
+
+def test_the_command_that_replaces_data_has_their_options(table: Path):
+    velodrome.add_data("mine", table, label="kind", ignore=["b"])
+    table.write_text(ROWS.replace("\n5,", "\n55,"))
+    with pytest.raises(DataError, match="add mine .*csv --label kind --ignore b --replace"):
+        datasets.get("mine")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,12 @@ def test_a_parquet_file(tmp_path: Path):
     pq.write_table(pa.table({"a": range(20), "label": ["x", "y"] * 10}), tmp_path / "a.parquet")
     found = read(str(tmp_path / "a.parquet"), Options())
     assert found.class_names == ("x", "y") and found.splits["train"]["row"].shape == (16, 1)
+
+
+def test_decimals_are_numbers(tmp_path: Path):
+    prices = [Decimal("1.25") * at for at in range(20)]
+    pq.write_table(pa.table({"a": prices, "label": ["x", "y"] * 10}), tmp_path / "a.parquet")
+    assert read(str(tmp_path / "a.parquet"), Options()).splits["train"]["row"].shape == (16, 1)
 
 
 def test_whole_numbers_that_turn_real_far_down_are_one_column(tmp_path: Path):
@@ -279,6 +286,23 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         )
         or read(str(at / "pets"), Options()),
         "the image dog/99.png cannot be read: it has pixels of mode I;16, not of 8 bits",
+    ),
+    "latin1 far down": (
+        lambda at: read_file(at, "a.csv", b"a,b,c\n" + b"1,u,0\n2,v,1\n" * 5000 + b"3,\xe9,0\n"),
+        r"row 10001, column 'b' of a.csv is b'\\xe9', which is not text in UTF-8",
+    ),
+    "a list in a table": (
+        lambda at: pq.write_table(pa.table({"a": [[1]] * 20, "b": [0, 1] * 10}), at / "a.parquet")
+        or read(str(at / "a.parquet"), Options()),
+        "the column 'a' of a.parquet is of type list.*--ignore a leaves it out",
+    ),
+    "labels beyond whole numbers": (
+        lambda at: read_file(at, "a.csv", "a,label\n" + "1,2\n2,1e300\n" * 6),
+        "row 2, column 'label' of a.csv is 1e.300, which is no class",
+    ),
+    "no zip": (
+        lambda at: read_file(at, "a.npz", "hello"),
+        "a.npz cannot be read as an .npz file: it is no zip of arrays",
     ),
     "half a split": (
         lambda at: images(at / "half" / "train" / "a", 9) or read(str(at / "half"), Options()),

@@ -28,7 +28,7 @@ def verdict_lines(data: ReportData) -> list[str]:
 
 
 def _no_task_counts(data: ReportData) -> str:
-    tuned, saturated = data.context.tuned, data.summary["saturated"].eq(True).any()
+    tuned, saturated = data.context.tuned, data.summary["saturated"].eq(True).to_numpy().any()
     why = (
         f" A task is saturated where {tuned} falls below {SATURATED_BELOW:.0%} of its initial "
         "loss: harder tasks tell optimizers apart."

@@ -56,12 +56,12 @@ def test_each_worker_has_its_line_which_begins_again_with_the_next_shard(
     page, first = LivePage(store, file), at_work(now, 0.8, 1.5)
     (worker,) = first.workers
     second = dataclasses.replace(worker, pid=8, fraction=0.4, best_loss=1.7)
-    page.write(dataclasses.replace(first, workers=(worker, second)))
+    page.write(dataclasses.replace(first, workers=(worker, second)), ended=False)
     assert file.read_text(encoding="utf-8").count('class="growing"') == 2
     paths = []
     for fraction, seconds in ((0.2, 1.0), (0.4, 2.0)):
         newer = dataclasses.replace(worker, fraction=fraction, best_loss=1.2, seconds=seconds)
-        page.write(dataclasses.replace(first, workers=(newer,)))
+        page.write(dataclasses.replace(first, workers=(newer,)), ended=False)
         text = file.read_text(encoding="utf-8")
         paths += re.findall(r'class="growing"[^>]* d="([^"]*)"', text)
     # A point, and then a line from it: what the shard before told is gone.

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from velodrome.optimizers.cosine import WARM_UP, schedule
+from velodrome.optimizers.float32 import in_float32
 from velodrome.optimizers.spec import LEARNING_RATES, OptimizerSpec
 
 #: A number of the sweep, which may be a tracer.
@@ -37,9 +38,10 @@ def _ademamix(
     def share(made: ArrayLike) -> Float[Array, ""]:
         return jnp.minimum(1.0, (made + 1) / num_steps) * alpha
 
-    return optax.contrib.ademamix(
+    made = optax.contrib.ademamix(
         learning_rate, b1=0.9, b2=0.999, b3=decay, alpha=share, eps=1e-8, weight_decay=weight_decay
     )
+    return in_float32(made)  # the schedules would make updates of half precision float32
 
 
 def slow_decay(done: Number, beta3: float, start: float = 0.9) -> Float[Array, ""]:

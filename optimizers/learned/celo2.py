@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from velodrome.optimizers.float32 import in_float32
 from velodrome.optimizers.learned.accumulators import (
     Accumulators,
     Decays,
@@ -25,7 +26,6 @@ from velodrome.optimizers.learned.accumulators import (
     network,
     normalisers,
 )
-from velodrome.optimizers.learned.float32 import in_float32
 from velodrome.optimizers.learned.rule import Rule, by_tensor
 from velodrome.optimizers.learned.weights.trees import Celo2Weights
 from velodrome.optimizers.velo.controller import as_constants

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
-from velodrome.optimizers.learned.float32 import as_float32
+from velodrome.optimizers.float32 import as_float32
 from velodrome.optimizers.learned.scheduler import initial_schedule, schedule, scheduler
 from velodrome.optimizers.learned.weights.trees import SchedulerWeights
 from velodrome.optimizers.velo.controller import LSTMState

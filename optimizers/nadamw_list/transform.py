@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from velodrome.foundation.errors import SpecError
@@ -66,10 +67,12 @@ def nadamw_trial(
         first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, grads)
         second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.second, grads)
 
-        def step(g: Array, m: Array, v: Array, w: Array) -> Array:
+        def step(g: Array, m: Array, v: Array, w: ArrayLike) -> Array:
             ahead = jnp.where(hyper["use_nesterov"] > 0, b1 * m + (1 - b1) * g, m)
             direction = ahead / (jnp.sqrt(v) + hyper["epsilon"])
-            return (-rate * (direction + hyper["adamw_weight_decay"] * w)).astype(w.dtype)
+            return (-rate * (direction + hyper["adamw_weight_decay"] * w)).astype(
+                jnp.result_type(w)
+            )
 
         updates = jax.tree.map(step, grads, first, second, params)
         return updates, NAdamWListState(state.made + 1, first, second)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from velodrome.optimizers.float32 import in_float32
 from velodrome.optimizers.preconditioned.axes import along_axes, gram
 from velodrome.optimizers.preconditioned.blocks import Blocks
 from velodrome.optimizers.preconditioned.conditional import run_if
@@ -38,7 +39,7 @@ class GraftedState(NamedTuple):
     """Updates made, and the state of each array."""
 
     made: Int[Array, ""]
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[Leaf, ...] | PyTree
 
 
 def scale_by_grafted_shampoo(
@@ -69,7 +70,10 @@ def scale_by_grafted_shampoo(
             eyes = tuple(tuple(jnp.eye(n, dtype=value.dtype) for n in shape) for shape in sides)
             return Leaf(zeros, zeros, jax.tree.map(jnp.zeros_like, eyes), eyes)
 
-        return GraftedState(jnp.zeros((), jnp.int32), tuple(map(leaf, jax.tree.leaves(params))))
+        # With a tree that has no leaves, `optax.tree_map_params` looks for the place of what
+        # belongs to parameters.
+        leaves = tuple(map(leaf, jax.tree.leaves(params))) or params
+        return GraftedState(jnp.zeros((), jnp.int32), leaves)
 
     def compute(roots: tuple[Matrices, ...], grams: tuple[Matrices, ...]) -> tuple[Matrices, ...]:
         known, structure = jax.tree.flatten(grams)
@@ -83,6 +87,8 @@ def scale_by_grafted_shampoo(
         del params
         assert isinstance(state, GraftedState)  # what init returned
         grads, structure = jax.tree.flatten(updates)
+        if not grads:
+            return updates, state
         made = state.made + 1
         t = made.astype(jnp.float32)
         leaves = []
@@ -137,11 +143,12 @@ def _direction(
 def _shampoo(
     learning_rate: float | Array, weight_decay: float = 1e-5, frequency: int = 10
 ) -> optax.GradientTransformation:
-    return optax.chain(
+    made = optax.chain(
         scale_by_grafted_shampoo(frequency=frequency),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(learning_rate),
     )
+    return in_float32(made)
 
 
 shampoo = OptimizerSpec(

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from velodrome.optimizers.float32 import in_float32
 from velodrome.optimizers.preconditioned.axes import gram, matmul
 from velodrome.optimizers.preconditioned.conditional import run_if
 from velodrome.optimizers.preconditioned.lapack import divided
@@ -45,7 +46,7 @@ class KronState(NamedTuple):
     made: Int[Array, ""]
     since: Int[Array, ""]
     momentum: optax.Updates
-    factors: tuple[Factors, ...]
+    factors: tuple[Factors, ...] | PyTree
 
 
 def scale_by_kron(
@@ -71,13 +72,17 @@ def scale_by_kron(
         leaves = jax.tree.leaves(params)
         zero = jnp.zeros((), jnp.int32)
         momentum = jax.tree.map(jnp.zeros_like, params)
-        return KronState(zero, zero, momentum, tuple(map(_first_factors, leaves)))
+        # With a tree that has no leaves, `optax.tree_map_params` looks for the place of what
+        # belongs to parameters.
+        return KronState(zero, zero, momentum, tuple(map(_first_factors, leaves)) or params)
 
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
         del params
         assert isinstance(state, KronState)  # what init returned
+        if not jax.tree.leaves(updates):
+            return updates, state
         made = state.made + 1
         t = made.astype(jnp.float32)
         momentum = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.momentum, updates)
@@ -197,11 +202,12 @@ def _precondition(rows: Float[Array, "rows n"], factor: Array) -> Float[Array, "
 
 
 def _kron(learning_rate: float | Array, weight_decay: float = 0.0) -> optax.GradientTransformation:
-    return optax.chain(
+    made = optax.chain(
         scale_by_kron(),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(learning_rate),
     )
+    return in_float32(made)
 
 
 psgd_kron = OptimizerSpec(

@@ -17,8 +17,9 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from velodrome.optimizers.float32 import in_float32
 from velodrome.optimizers.preconditioned.axes import along_axes, gram
 from velodrome.optimizers.preconditioned.blocks import Blocks
 from velodrome.optimizers.preconditioned.roots import inverse_roots
@@ -42,7 +43,7 @@ class Leaf(NamedTuple):
     Attributes:
       squares: Sum or moving average of squared gradients, for grafting; zeros where it needs none.
       momentum: Of Shampoo's steps.
-      grafted: Of the grafted optimizer's steps, which are taken at first.
+      grafted: Of the grafted optimizer's steps, which are taken at first; zeros with signs.
       grams: Moving average of Gram matrices, by block and axis.
       roots: Their inverse roots.
     """
@@ -58,7 +59,7 @@ class ShampooState(NamedTuple):
     """Updates made, and the state of each array."""
 
     made: Int[Array, ""]
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[Leaf, ...] | PyTree
 
 
 def scale_by_shampoo(
@@ -87,7 +88,10 @@ def scale_by_shampoo(
             grams = jax.tree.map(lambda eye: _RIDGE * eye, eyes)
             return Leaf(zeros, zeros, zeros, grams, eyes)
 
-        return ShampooState(jnp.zeros((), jnp.int32), tuple(map(leaf, jax.tree.leaves(params))))
+        # With a tree that has no leaves, `optax.tree_map_params` looks for the place of what
+        # belongs to parameters.
+        leaves = tuple(map(leaf, jax.tree.leaves(params))) or params
+        return ShampooState(jnp.zeros((), jnp.int32), leaves)
 
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
@@ -95,6 +99,8 @@ def scale_by_shampoo(
         del params
         assert isinstance(state, ShampooState)  # what init returned
         grads, structure = jax.tree.flatten(updates)
+        if not grads:
+            return updates, state
         parts = [_split(grad, block_size) for grad in grads]
         grams = [
             tuple(
@@ -165,8 +171,9 @@ def _step(
     before = leaf.momentum if graft == "sqrt_n" else leaf.grafted
     grafted, momentum = b1 * before + simple, b1 * leaf.momentum + ours
     taken, now = jnp.where(alone, grafted, momentum), jnp.where(alone, simple, ours)
-    kept = taken if graft == "sqrt_n" else momentum
-    return now + b1 * taken, Leaf(squares, kept, grafted, leaf.grams, leaf.roots)
+    if graft == "sqrt_n":
+        momentum, grafted = taken, leaf.grafted
+    return now + b1 * taken, Leaf(squares, momentum, grafted, leaf.grams, leaf.roots)
 
 
 def _grafted(
@@ -191,7 +198,8 @@ def _norm(array: Float[Array, ...]) -> Float[Array, ""]:
 
 
 def _shampoo(learning_rate: float | Array, *, graft: Graft) -> optax.GradientTransformation:
-    return optax.chain(scale_by_shampoo(graft), optax.scale_by_learning_rate(learning_rate))
+    made = optax.chain(scale_by_shampoo(graft), optax.scale_by_learning_rate(learning_rate))
+    return in_float32(made)
 
 
 def _spec(graft: Graft) -> OptimizerSpec:

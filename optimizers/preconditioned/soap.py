@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from velodrome.optimizers.float32 import in_float32
 from velodrome.optimizers.preconditioned.axes import along_axes, gram, matmul
 from velodrome.optimizers.preconditioned.conditional import run_if
 from velodrome.optimizers.preconditioned.lapack import eigh, orthogonal
@@ -42,7 +43,7 @@ class SoapState(NamedTuple):
     """Gradients seen, and the state of each array."""
 
     seen: Int[Array, ""]
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[Leaf, ...] | PyTree
 
 
 def scale_by_soap(
@@ -71,7 +72,10 @@ def scale_by_soap(
             bases = tuple(jnp.eye(n, dtype=value.dtype) if n else None for n in sizes)
             return Leaf(zeros, zeros, squares, bases)
 
-        return SoapState(jnp.zeros((), jnp.int32), tuple(map(leaf, jax.tree.leaves(params))))
+        # With a tree that has no leaves, `optax.tree_map_params` looks for the place of what
+        # belongs to parameters.
+        leaves = tuple(map(leaf, jax.tree.leaves(params))) or params
+        return SoapState(jnp.zeros((), jnp.int32), leaves)
 
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
@@ -79,6 +83,8 @@ def scale_by_soap(
         del params
         assert isinstance(state, SoapState)  # what init returned
         grads, structure = jax.tree.flatten(updates)
+        if not grads:
+            return updates, state
         step = partial(_step, seen=state.seen, b1=b1, b2=b2, eps=eps, frequency=frequency)
         found = [step(grad, leaf) for grad, leaf in zip(grads, state.leaves, strict=True)]
         steps = structure.unflatten([direction for direction, _ in found])
@@ -140,11 +146,12 @@ def _turn(leaf: Leaf) -> Leaf:
 def _soap(
     learning_rate: float | Array, weight_decay: float = 0.01, frequency: int = 10
 ) -> optax.GradientTransformation:
-    return optax.chain(
+    made = optax.chain(
         scale_by_soap(frequency=frequency),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(learning_rate),
     )
+    return in_float32(made)
 
 
 soap = OptimizerSpec(

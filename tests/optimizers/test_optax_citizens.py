@@ -26,7 +26,10 @@ from velodrome.optimizers.registry import optimizers
 NAMES = optimizers.names()
 #: One of each kind: plain, evaluated elsewhere than it steps, wrapped by us, learned.
 KINDS = ("adam", "schedule_free_adamw", "sm3", "velo")
-WANT_ARRAYS = ("adafactor", "fromage", "lamb", "lars", "muon", "schedule_free_adamw")
+WANT_ARRAYS = (
+    *("adafactor", "fromage", "lamb", "lars", "muon"),
+    *("schedule_free_adamw", "schedule_free_adamw_warmup"),
+)
 
 
 def some(quick: tuple[str, ...]) -> pytest.MarkDecorator:

@@ -11,7 +11,10 @@ from jaxtyping import PyTree
 def in_float32(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Return ``inner`` for float32 copies; updates have the types of the parameters."""
+    """Return ``inner`` for float32 copies; updates have the types of the parameters.
+
+    Without parameters they have those of the gradients.
+    """
     wide = optax.with_extra_args_support(inner)
 
     def init(params: PyTree) -> PyTree:
@@ -21,7 +24,8 @@ def in_float32(
         updates: PyTree, state: PyTree, params: PyTree = None, **extra: object
     ) -> tuple[PyTree, PyTree]:
         changes, state = wide.update(as_float32(updates), state, as_float32(params), **extra)
-        return jax.tree.map(lambda change, p: change.astype(p.dtype), changes, params), state
+        like = updates if params is None else params
+        return jax.tree.map(lambda x, p: x.astype(jnp.result_type(p)), changes, like), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -59,3 +59,16 @@ def test_images(library, tmp_path: Path):
 def test_data_that_cannot_be_loaded(library, tmp_path: Path):
     with pytest.raises(DataError, match=r"^hf:.*nothing cannot be loaded: "):
         read_hub(str(tmp_path / "nothing"), Options())
+
+
+def test_labels_that_are_kept_secret_are_no_class(library, tmp_path: Path):
+    features = library.Features(
+        {"image": library.Image(), "label": library.ClassLabel(names=["cat", "dog"])}
+    )
+    picture = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+    for part, labels in (("train", [0, 1] * 6), ("test", [-1, -1])):
+        rows = {"image": [picture] * len(labels), "label": labels}
+        made = library.Dataset.from_dict(rows, features=features)
+        made.to_parquet(tmp_path / "pets" / f"{part}-0.parquet")
+    with pytest.raises(DataError, match=r"image 0 of hf:.*pets has the label -1, which is none"):
+        read_hub(str(tmp_path / "pets"), Options())

@@ -105,13 +105,12 @@ class LivePage:
         environment.filters |= {"duration": duration, "plural": plural}
         self._template = environment.get_template("live.html.j2")
 
-    def write(self, now: Status) -> None:
-        """Write the page.
+    def write(self, now: Status, *, ended: bool) -> None:
+        """Write the page; one of a run that has ended has its verdict, and is not loaded again.
 
         Raises:
           WriteError: It cannot be written.
         """
-        ended = now.done + now.failed == now.shards and not now.workers
         self._follow(now)
         store = Store.open(self._directory, read_only=True)
         cells = list(store.cells())

@@ -8,6 +8,7 @@ from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import Headline, ratio_text
 from velodrome.results.analyses.verdict import advice, lead, ranked, significance
 from velodrome.results.report.data import ReportData
+from velodrome.results.speedup.comparison import SATURATED_BELOW
 from velodrome.results.speedup.stats import Aggregate
 
 # More optimizers than this have their rates in brackets.
@@ -15,12 +16,24 @@ _MANY = 3
 
 
 def verdict_lines(data: ReportData) -> list[str]:
-    """Say in three sentences which optimizer is best, by how much, and which rates to use."""
+    """Say in three sentences which optimizer is best, by how much, and which rates to use.
+
+    Where no task counts, two sentences say why, and which rates to use; none without a candidate.
+    """
     first = ranked(data.headlines)
     if not first:
-        return []
+        return [_no_task_counts(data), _rates(data)] if data.context.labels else []
     lines = [_best_in_steps(data, first), _in_seconds(data, first)]
     return [*lines, _rates(data)]
+
+
+def _no_task_counts(data: ReportData) -> str:
+    tuned, saturated = data.context.tuned, data.summary["saturated"].eq(True).to_numpy().any()
+    why = (
+        f" A task is saturated where {tuned} falls below {SATURATED_BELOW:.0%} of its initial "
+        "loss: harder tasks tell optimizers apart."
+    )
+    return f"No verdict, as no task counts. {data.counts()}{why if saturated else ''}"
 
 
 def _best_in_steps(data: ReportData, first: list[Headline]) -> str:

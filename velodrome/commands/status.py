@@ -76,10 +76,11 @@ def status(
     def states() -> Iterator[Status]:
         while True:
             now = reader.read()
+            ended = (watch or live is not None) and _is_over(now, directory)
             if live is not None:
-                live.write(now)
+                live.write(now, ended=ended)
             yield now
-            if not watch or (now.done + now.failed == now.shards and not now.workers):
+            if not watch or ended:
                 return
             time.sleep(max(0.1, seconds))
 
@@ -94,6 +95,13 @@ def status(
         for now in states():
             console().print(_picture(now))
     return 0
+
+
+def _is_over(now: Status, directory: Path) -> bool:
+    # It reads curves, and only where a watch may end: the plain status does without pandas.
+    from velodrome.results.speedup.pending import is_over  # noqa: PLC0415
+
+    return is_over(now, directory)
 
 
 def _picture(now: Status) -> Group:

@@ -34,7 +34,7 @@ def test_curves_grow_while_a_worker_is_at_it(store: Path, tmp_path: Path):
     page = LivePage(store, file, seconds=3)
     found = []
     for fraction, loss in ((0.2, 2.0), (0.4, 1.5), (0.4, 1.5), (0.8, 1.0)):
-        page.write(at_work(now, fraction, loss))
+        page.write(at_work(now, fraction, loss), ended=False)
         text = file.read_text(encoding="utf-8")
         assert '<meta http-equiv="refresh" content="3">' in text
         assert "1 worker, about 1 min 15 s left" in text and 'value="0.9000"' in text
@@ -56,12 +56,12 @@ def test_each_worker_has_its_line_which_begins_again_with_the_next_shard(
     page, first = LivePage(store, file), at_work(now, 0.8, 1.5)
     (worker,) = first.workers
     second = dataclasses.replace(worker, pid=8, fraction=0.4, best_loss=1.7)
-    page.write(dataclasses.replace(first, workers=(worker, second)))
+    page.write(dataclasses.replace(first, workers=(worker, second)), ended=False)
     assert file.read_text(encoding="utf-8").count('class="growing"') == 2
     paths = []
     for fraction, seconds in ((0.2, 1.0), (0.4, 2.0)):
         newer = dataclasses.replace(worker, fraction=fraction, best_loss=1.2, seconds=seconds)
-        page.write(dataclasses.replace(first, workers=(newer,)))
+        page.write(dataclasses.replace(first, workers=(newer,)), ended=False)
         text = file.read_text(encoding="utf-8")
         paths += re.findall(r'class="growing"[^>]* d="([^"]*)"', text)
     # A point, and then a line from it: what the shard before told is gone.
@@ -70,11 +70,11 @@ def test_each_worker_has_its_line_which_begins_again_with_the_next_shard(
 
 def test_a_run_that_is_over_has_its_verdict_and_is_not_loaded_again(store: Path, tmp_path: Path):
     now, file = StatusReader(store).read(), tmp_path / "live.html"
-    LivePage(store, file).write(now)
+    LivePage(store, file).write(now, ended=True)
     text = file.read_text(encoding="utf-8")
     assert "refresh" not in text and 'growing"' not in text
     assert "finished" in text and "Best in steps on 5 tasks" in text
     failed = dataclasses.replace(now, failed=1, done=now.shards - 1, failures={"no memory": 1})
-    LivePage(store, file).write(failed)
+    LivePage(store, file).write(failed, ended=True)
     text = file.read_text(encoding="utf-8")
     assert "1 shard failed: no memory" in text and "refresh" not in text

@@ -185,6 +185,9 @@ def test_looks(open_page, tmp_path: Path):
     assert colours == {"light": "rgb(244, 245, 247)", "dark": "rgb(14, 15, 17)"}
     phone = open_page(viewport={"width": 360, "height": 740})
     assert phone.evaluate("document.documentElement.scrollWidth") == 360
+    # The text of figures keeps a size that can be read.
+    tick = phone.locator(".lead .drawing text").first
+    assert tick.evaluate("e => e.getBoundingClientRect().height") > 9
     phone.locator("#task-table tbody a").first.click()
     box = phone.locator("#viewer").bounding_box()
     assert box and box["x"] >= 0 and box["x"] + box["width"] <= 360
@@ -209,14 +212,14 @@ def test_a_run_is_watched(open_page, browser: Browser, address: str, tmp_path: P
     reader, live = StatusReader(store), LivePage(store, file, seconds=1)
     worker = WorkerStatus("host", 7, "shard", "task", "VeLO (velo-tiny)", 0.5, 1.0, 3.0, 0.1)
     done = reader.read()
-    live.write(dataclasses.replace(done, workers=(worker,), fraction=0.5))
+    live.write(dataclasses.replace(done, workers=(worker,), fraction=0.5), ended=False)
     page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
     page.goto(file.as_uri())
     assert page.locator("h1").inner_text().endswith("50% done")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.locator(".panels svg path").count() > 8
     # It loads itself again, and stops when the run is over.
-    live.write(dataclasses.replace(done, done=done.shards - done.failed, workers=()))
+    live.write(dataclasses.replace(done, done=done.shards - done.failed, workers=()), ended=True)
     page.locator("h1", has_text="finished").wait_for(timeout=20_000)
     assert page.locator("meta[http-equiv=refresh]").count() == 0
     page.context.close()

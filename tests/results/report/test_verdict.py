@@ -99,6 +99,17 @@ def test_a_few_tasks_are_shown_and_not_summarised(tmp_path: Path):
         assert not any("[" in cell.text for row in table.rows for cell in row)
 
 
+def test_where_no_task_counts_the_verdict_says_why(tmp_path: Path):
+    velo = Candidate("velo", [2.0, 2.0], label="VeLO")
+    lines = verdict_lines(collect(make(tmp_path, [velo], rates=RATES, saturated=[0, 1]).store))
+    assert lines[0] == (
+        "No verdict, as no task counts. VeLO: 0 of 2 tasks, 0 censored; left out: 2 saturated. A "
+        "task is saturated where LR-tuned Adam falls below 2% of its initial loss: harder tasks "
+        "tell optimizers apart."
+    )
+    assert len(lines) == 2 and lines[1].startswith("Rate to start from, after ")
+
+
 def test_who_has_few_tasks_is_not_ranked(tmp_path: Path):
     """Lucky runs on one task of six, and is the fastest there; Lion runs on five."""
     candidates = [

@@ -15,6 +15,7 @@ import toys
 
 from velodrome.cli import main
 from velodrome.foundation.errors import StoreError
+from velodrome.results.speedup.pending import asks_for_more, is_over
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.index import INDEX
 from velodrome.results.store.status import StatusReader
@@ -153,3 +154,36 @@ def test_a_status_needs_no_jax(store: Store):
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path):
     with pytest.raises(StoreError, match="is not a result store"):
         StatusReader(tmp_path).read()
+
+
+def test_between_two_stages_a_run_is_not_over(tmp_path: Path):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite(
+            "counting", "sgd", seeds=1, baseline="counting", baseline_multiple=2
+        )
+        run(suite, tmp_path, baseline="decided", workers=0, timing=False, progress="silent")
+    assert is_over(StatusReader(tmp_path).read(), tmp_path)
+    # As it was when the first stage was done, and the next one was not planned yet.
+    store = Store.open(tmp_path)
+    first = tuple(shard for shard in store.plan.shards if not shard.start)
+    for shard in store.plan.shards:
+        if shard not in first:
+            (tmp_path / "shards" / f"{shard.id}.parquet").unlink()
+    store.take_plan(dataclasses.replace(store.plan, shards=first))
+    now = StatusReader(tmp_path).read()
+    assert now.done == now.shards == len(first) and not now.workers
+    assert not is_over(now, tmp_path)
+    assert main(["status", str(tmp_path), "--page", str(tmp_path / "live.html")]) == 0
+    page = (tmp_path / "live.html").read_text(encoding="utf-8")
+    assert "Another stage comes next" in page and "refresh" in page
+    assert "finished" not in page
+
+
+def test_a_search_for_rates_is_over_when_it_has_failed(store: Store):
+    assert not asks_for_more(store)
+    cells = tuple(dataclasses.replace(cell, search="going on") for cell in store.plan.cells)
+    store.take_plan(dataclasses.replace(store.plan, cells=cells))
+    assert not asks_for_more(store)  # one shard has failed
+    (failure,) = (store.directory / "failures").iterdir()
+    failure.unlink()
+    assert asks_for_more(Store.open(store.directory))

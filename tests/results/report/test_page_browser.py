@@ -185,6 +185,9 @@ def test_looks(open_page, tmp_path: Path):
     assert colours == {"light": "rgb(244, 245, 247)", "dark": "rgb(14, 15, 17)"}
     phone = open_page(viewport={"width": 360, "height": 740})
     assert phone.evaluate("document.documentElement.scrollWidth") == 360
+    # The text of figures keeps a size that can be read.
+    tick = phone.locator(".lead .drawing text").first
+    assert tick.evaluate("e => e.getBoundingClientRect().height") > 9
     phone.locator("#task-table tbody a").first.click()
     box = phone.locator("#viewer").bounding_box()
     assert box and box["x"] >= 0 and box["x"] + box["width"] <= 360

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import shlex
 import sys
@@ -158,7 +157,11 @@ def _say_verdict(directory: Path, question: str | None) -> None:
     from velodrome.results.report.data import collect, opened  # noqa: PLC0415
     from velodrome.results.report.verdict import verdict_lines  # noqa: PLC0415
 
-    with contextlib.suppress(VelodromeError):  # the run is complete; the report says what is wrong
-        for line in verdict_lines(collect(opened(directory, velodrome.Selection(question)))):
-            print(line)
+    try:
+        lines = verdict_lines(collect(opened(directory, velodrome.Selection(question))))
+    except Exception as error:  # noqa: BLE001 - the run is complete, and all of it is kept
+        lines = [] if isinstance(error, VelodromeError) else [f"There is no verdict: {error!r}"]
+    for line in lines:
+        print(line)
+    if lines:
         print(f"velodrome report {shlex.quote(str(directory))}  # figures, tables, and a page")

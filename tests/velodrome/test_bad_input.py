@@ -8,7 +8,6 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -126,9 +125,9 @@ def test_whole_numbers_may_have_an_exponent(
 ):
     given: list[object] = []
 
-    def run(*_: object, **options: object) -> SimpleNamespace:
+    def run(*_: object, **options: object) -> RunResult:
         given.append(options["steps"])
-        return SimpleNamespace(failed={}, missing=0)
+        return RunResult(Path("nowhere"), ())
 
     monkeypatch.setattr(velodrome, "run", run)
     assert cli.main(["run", "smoke", "--out", "x", "--steps", word]) == 0

@@ -3,7 +3,7 @@
 # of the store; kills the driver, starts it again, and compares the curves with those of an
 # undisturbed run. On Linux, as root (the second node has a mount namespace of its own):
 #
-#     pip install -e '.[ray]' && tests/ray/two_nodes.sh
+#     pip install -e '.[ray]' && tests/ray_nodes/two_nodes.sh
 #
 set -euo pipefail
 python=${PYTHON:-python}

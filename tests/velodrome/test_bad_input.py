@@ -14,6 +14,7 @@ import pytest
 
 import velodrome
 from velodrome import cli
+from velodrome.suites.running.run import RunResult
 
 SPEC: dict[str, Any] = {"family": "mlp", "data": {"name": "digits"}, "batch_size": 32}
 

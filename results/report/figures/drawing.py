@@ -81,7 +81,7 @@ def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
     """
     if caption:
         add_caption(figure, caption)
-    arrange(figure)
+    arrange(figure, captioned=bool(caption))
     paths = []
     for suffix in _METADATA:
         path = stem.with_name(stem.name + suffix)
@@ -91,9 +91,17 @@ def save(figure: Figure, stem: Path, *, caption: str = "") -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def arrange(figure: Figure) -> None:
-    """Lay the figure out once: that is most of the work, and the same for all formats."""
+def arrange(figure: Figure, *, captioned: bool = False) -> None:
+    """Lay the figure out once: that is most of the work, and the same for all formats.
+
+    A figure that is ``captioned`` is laid out at its own resolution, at which `add_caption` has
+    measured it. Others at that of the files: small text is wider there, and labels would be cut.
+    """
+    dpi = figure.dpi
+    if not captioned:
+        figure.dpi = matplotlib.rcParams["savefig.dpi"]
     figure.draw_without_rendering()
+    figure.dpi = dpi
     figure.set_layout_engine("none")
     # The solver's last digits depend on addresses in memory; files should not.
     for axes in figure.axes:

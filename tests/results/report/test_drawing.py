@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import matplotlib
 import pytest
 from synthetic import Candidate, make
 
 from velodrome.results.report.data import collect
 from velodrome.results.report.figures.contents import plots
-from velodrome.results.report.figures.drawing import draw_all, save
+from velodrome.results.report.figures.drawing import arrange, draw_all, save
 from velodrome.results.report.figures.figure import Plot
 from velodrome.results.report.figures.style import velodrome_style
 
@@ -62,3 +63,18 @@ def test_captions_are_in_the_files_where_they_are_asked_for(tmp_path: Path, draw
         assert ("Made up." in text) == (name == "note")
         assert (" ".join(plot.caption.split()[:4]) in text) == (name == "full")
     assert lengths["bare"] < lengths["note"] < lengths["full"]
+
+
+def test_no_label_is_cut(drawing: list[Plot]):
+    # Small text, as of many tasks, is wider at the resolution of files than at that of a screen.
+    plot = next(plot for plot in drawing if plot.name == "sensitivity")
+    with velodrome_style():
+        figure = plot.draw()
+        for label in figure.axes[0].get_yticklabels():
+            label.set_text(label.get_text() + "-transformer-39b8cdf1")
+            label.set_fontsize(5)
+        arrange(figure)
+        figure.dpi = matplotlib.rcParams["savefig.dpi"]
+        box = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+    assert box.x0 > 0 and box.y0 > 0 and box.x1 < width and box.y1 < height

@@ -59,7 +59,7 @@ def test_no_figure_collapses(tmp_path: Path, tasks: int, labels: list[str]):
             for plot in plots(collect(Store.open(tmp_path))):
                 figure = plot.draw()
                 add_caption(figure, plot.caption)
-                arrange(figure)
+                arrange(figure, captioned=True)
                 assert plot.section in SECTIONS and plot.alt and plot.title
                 everything_is_inside(figure, plot.name)
                 names.append(plot.name)

@@ -6,7 +6,7 @@ import pytest
 from conformance import FACTS
 
 from velodrome.suites.published.tasks import published_tasks
-from velodrome.taskgen.views import ImageView
+from velodrome.taskgen.views import ImageView, TextView
 
 #: Names in tensorflow-datasets, where ours are others. Text has its tokens in the name, too.
 NAMES = {
@@ -28,6 +28,7 @@ def test_data_batch_and_sizes_are_the_published_ones(name):
         assert [view.size, view.size] == facts["image_size"]
         assert (view.channels == 1) == (facts["grey"] or data.endswith("mnist"))
     else:
+        assert isinstance(view, TextView)
         data += "_32k" if facts["pieces"] else "_bytes"
         assert spec.config.sequence_length == facts["sequence_length"]
         assert view.vocab_size == facts["vocab"]

@@ -21,7 +21,7 @@ from velodrome.suites.published.tasks import (
 )
 from velodrome.taskgen.space.config import config_to_json
 from velodrome.taskgen.spec import TaskSpec
-from velodrome.taskgen.views import ImageView
+from velodrome.taskgen.views import ImageView, TextView
 
 # Groups whose programs take long to trace.
 LONG = ("learned_optimizer", "mlp_mixer", "resnet", "transformer_lm", "vit")
@@ -81,6 +81,7 @@ def test_shapes_are_those_of_the_data():
             grey = "BW" in name or name.startswith("LOptPES_Adafac_Cifar")
             assert view.channels == (1 if grey else info.shape[2]), name
         else:
+            assert isinstance(view, TextView)
             assert view.vocab_size == info.vocab_size, name
 
 

@@ -44,7 +44,7 @@ _FACTORED = ("row", "column", "inverse_row", "inverse_column", "factored_momentu
 _ITERATIONS = 5
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
-#: Adam's rate is so many times the rate of the matrices.
+#: Adam's rate, divided by the rate of the matrices.
 ADAM_RATE = 20.0
 
 # Means and normalisers are over the last two axes: those before them count matrices.

@@ -29,7 +29,7 @@ _DECAYS = np.asarray((0.5, 0.9, 0.99, 0.999, 0.9999), np.float32)
 _LOSS_DECAY = 0.9
 _BOUND_DECAY = 0.99
 
-# Gradients are clipped at so many times their usual size.
+# Gradients are clipped at this multiple of their usual size.
 _BOUND = 10.0
 
 # The step is scaled by the exponential of the second output, and by itself, each times this.

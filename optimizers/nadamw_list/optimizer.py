@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.nadamw_list.trials import LENGTH, SHA256, NAdamWTrial, load_trials
 from velodrome.optimizers.spec import OptimizerSpec
 
 if TYPE_CHECKING:
+    import jax
     import optax
 
 #: How names ``nadamw_list:K`` begin.
@@ -50,7 +51,7 @@ def _spec(name: str, count: int) -> OptimizerSpec:
 
 
 def _nadamw_trial(
-    trial: Any, num_steps: int, *, trials: tuple[NAdamWTrial, ...]
+    trial: int | jax.Array, num_steps: int, *, trials: tuple[NAdamWTrial, ...]
 ) -> optax.GradientTransformation:
     from velodrome.optimizers.nadamw_list.transform import (  # noqa: PLC0415 - imports jax
         nadamw_trial,

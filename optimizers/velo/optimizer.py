@@ -89,8 +89,8 @@ def velo_from_theta(
 
     Call it outside of the training loop: the weights are multiplied out here, once.
 
-    Arguments are those of `velo`, and ``mixture_scale``: each tensor's network is so many times the
-    mean over the bank. The published optimizer has 100; weights trained with another need it.
+    Arguments are those of `velo`, and ``mixture_scale``, which multiplies the mean over the bank to
+    give a tensor's network. The published optimizer has 100; weights trained with another need it.
 
     Raises:
       SpecError: An argument is out of range.

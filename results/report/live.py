@@ -12,24 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.foundation.files import atomic_write_text
 from velodrome.foundation.text import duration, plural
 from velodrome.results.report.data import collect
-from velodrome.results.report.figures.colours import PAGE_DARK, dark
+from velodrome.results.report.figures.colours import dark
 from velodrome.results.report.figures.style import BASELINE, series_styles
 from velodrome.results.report.page.axes import Axis, path
 from velodrome.results.report.page.tables import readable
+from velodrome.results.report.page.templates import style_sheet, templates
 from velodrome.results.report.verdict import verdict_lines
 from velodrome.results.store.cell import Cell
+from velodrome.results.store.plan import Plan
 from velodrome.results.store.status import Status
 from velodrome.results.store.store import Store
 
-_HERE = Path(__file__).parent / "page"
 WIDTH, HEIGHT = 320, 150
 
 #: Tasks whose curves are shown: those that are worked at, then the newest.
@@ -62,20 +61,15 @@ class Panel:
 
 @dataclass
 class _Growing:
-    """Points of a shard that a worker trains, as it told them, the newest after ``seconds``."""
+    """Points of a shard that a worker trains, as it told them."""
 
     task: str
     optimizer: str
-    seconds: float = 0.0
     steps: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
-    def add(self, step: float, loss: float, seconds: float) -> None:
-        last = self.steps[-1] if self.steps else 0.0
-        if step < last or seconds < self.seconds:  # the worker has begun another shard
-            self.steps, self.losses = [], []
-        self.seconds = seconds
-        if not self.steps or step > last:
+    def add(self, step: float, loss: float) -> None:
+        if not self.steps or step > self.steps[-1]:
             self.steps.append(step)
             self.losses.append(loss)
 
@@ -86,22 +80,16 @@ class LivePage:
     Args:
       directory: Of the store.
       file: Where the page goes.
-      seconds: After how long a browser loads it again.
+      seconds: After how long a browser loads it again; None if nobody will write it again.
     """
 
-    def __init__(self, directory: Path, file: Path, *, seconds: float = 2.0):
+    def __init__(self, directory: Path, file: Path, *, seconds: float | None = 2.0):
         self._directory = directory
         self._file = file
-        self._seconds = max(1, round(seconds))
-        self._growing: dict[tuple[str, int], _Growing] = {}
+        self._seconds = None if seconds is None else max(1, round(seconds))
+        self._growing: dict[tuple[str, int, str], _Growing] = {}
         self._done: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_HERE, encoding="utf-8"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        environment = templates()
         environment.filters |= {"duration": duration, "plural": plural}
         self._template = environment.get_template("live.html.j2")
 
@@ -111,8 +99,8 @@ class LivePage:
         Raises:
           WriteError: It cannot be written.
         """
-        self._follow(now)
         store = Store.open(self._directory, read_only=True)
+        self._follow(now, store.plan)
         cells = list(store.cells())
         baseline = store.baseline
         labels = tuple(dict.fromkeys(cell.label for cell in cells if cell.name != baseline))
@@ -123,13 +111,12 @@ class LivePage:
             now=now,
             ended=ended,
             suite=str(store.manifest["suite"].get("name")),
-            seconds=self._seconds,
+            seconds=None if ended else self._seconds,
             panels=list(self._panels(now, cells, colours)),
             colours=colours,
             night={colour: dark(colour) for colour in colours.values()},
-            page_dark=PAGE_DARK,
             verdict=self._verdict(store) if ended else [],
-            style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+            style=style_sheet(),
             width=WIDTH,
             height=HEIGHT,
         )
@@ -141,21 +128,20 @@ class LivePage:
         except VelodromeError as error:  # what is done is shown all the same
             return [str(error)]
 
-    def _follow(self, now: Status) -> None:
+    def _follow(self, now: Status, plan: Plan) -> None:
         """Note what the workers say of the runs that they train."""
-        steps = {(cell.task, cell.optimizer): cell.steps for cell in now.cells}
         before, self._growing = self._growing, {}
         for worker in now.workers:
-            if worker.kind != "shard":
+            # A shard of another question of the store is on no curve here.
+            if worker.kind != "shard" or not plan.has_shard(worker.job):
                 continue
-            key, what = (worker.host, worker.pid), (worker.task, worker.optimizer)
-            runs = before.get(key)
-            if runs is None or (runs.task, runs.optimizer) != what:
-                runs = _Growing(*what)
+            key = worker.host, worker.pid, worker.job
+            runs = before.get(key) or _Growing(worker.task, worker.optimizer)
             self._growing[key] = runs
             if worker.best_loss is not None and math.isfinite(worker.best_loss):
-                step = worker.fraction * steps.get(what, 0)
-                runs.add(step, worker.best_loss, worker.seconds)
+                shard = plan.shard(worker.job)
+                step = shard.start + worker.fraction * (shard.stop - shard.start)
+                runs.add(step, worker.best_loss)
 
     def _panels(
         self, now: Status, cells: Sequence[Cell], colours: Mapping[str, str]

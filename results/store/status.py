@@ -46,6 +46,7 @@ class WorkerStatus:
     """What a worker does: ``kind`` is ``"shard"`` or ``"timing"``.
 
     Attributes:
+      job: The id of the shard, or of the cell that is timed.
       seconds: Since it began this job.
       silent_seconds: Since its last sign of life.
     """
@@ -53,6 +54,7 @@ class WorkerStatus:
     host: str
     pid: int
     kind: str
+    job: str
     task: str
     optimizer: str
     fraction: float
@@ -236,6 +238,7 @@ def _worker(lease: Lease, cell: _Planned | None) -> WorkerStatus:
         host=lease.host,
         pid=lease.pid,
         kind=lease.kind,
+        job=lease.id,
         task=cell.task if cell else "",
         optimizer=cell.optimizer if cell else "",
         fraction=lease.fraction,

@@ -71,7 +71,7 @@ def status(
         # Curves need pyarrow, which the plain status does without.
         from velodrome.results.report.live import LivePage  # noqa: PLC0415
 
-        live = LivePage(directory, resolved(page), seconds=seconds)
+        live = LivePage(directory, resolved(page), seconds=seconds if watch else None)
 
     def states() -> Iterator[Status]:
         while True:

@@ -10,13 +10,11 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.figures.colours import PAGE_DARK, PAGE_LIGHT, dark
+from velodrome.results.report.figures.colours import PAGE_LIGHT, dark
 from velodrome.results.report.figures.contents import SECTIONS
 from velodrome.results.report.figures.style import BASELINE, FAINT, WIDE, series_styles
 from velodrome.results.report.figures.svg import PageFigure
@@ -24,9 +22,9 @@ from velodrome.results.report.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP
 from velodrome.results.report.page.contents import headlines, notes, tables
 from velodrome.results.report.page.tables import PageTable, readable
 from velodrome.results.report.page.tasks import STATUS_MEANING, columns, task_parts, task_rows
+from velodrome.results.report.page.templates import HERE, style_sheet, templates
 from velodrome.results.report.verdict import verdict_lines
 
-_HERE = Path(__file__).parent
 _SCRIPTS = ("vendor/sortable.min.js", "page.js")
 
 #: Name of the figure on the first screen.
@@ -50,19 +48,11 @@ def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
     styles = {label: x.color for label, x in series_styles(data.context.labels).items()}
     colours = set(styles.values()) | {BASELINE, FAINT, WIDE, "#000000", PAGE_LIGHT}
     colours = {c.lower() for c in colours}.union(*(figure.colours for figure in figures))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE, encoding="utf-8"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     # The figure that answers the question stands beside the verdict, and only there.
     lead = next((figure for figure in figures if figure.plot.name == LEAD), None)
     sections = _sections(data, [figure for figure in figures if figure is not lead])
-    scripts = [(_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS]
-    return environment.get_template("page.html.j2").render(
+    scripts = [(HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    return templates().get_template("page.html.j2").render(
         context=data.context,
         synthetic="synthetic" in data.context.data,
         verdict=tuple(map(readable, verdict_lines(data))),
@@ -75,9 +65,8 @@ def build_page(data: ReportData, figures: Sequence[PageFigure]) -> str:
         parts=task_parts(data),
         statuses=STATUS_MEANING,
         styles=styles,
-        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        style=style_sheet(),
         colours=sorted((colour, dark(colour)) for colour in colours),
-        page_dark=PAGE_DARK,
         scripts=tuple(map(Markup, scripts)),
         hashes=tuple(map(_integrity, scripts)),
         frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP, "right": RIGHT,

@@ -19,6 +19,7 @@ from synthetic import Candidate, make
 
 from velodrome.results.report.live import LivePage
 from velodrome.results.store.status import StatusReader, WorkerStatus
+from velodrome.results.store.store import Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -210,7 +211,8 @@ def test_a_run_is_watched(open_page, browser: Browser, address: str, tmp_path: P
     store = Path(address.removeprefix("file://")).parent
     file = tmp_path / "live.html"
     reader, live = StatusReader(store), LivePage(store, file, seconds=1)
-    worker = WorkerStatus("host", 7, "shard", "task", "VeLO (velo-tiny)", 0.5, 1.0, 3.0, 0.1)
+    job = Store.open(store, read_only=True).plan.shards[0].id
+    worker = WorkerStatus("host", 7, "shard", job, "task", "VeLO (velo-tiny)", 0.5, 1.0, 3.0, 0.1)
     done = reader.read()
     live.write(dataclasses.replace(done, workers=(worker,), fraction=0.5), ended=False)
     page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()

@@ -102,14 +102,20 @@ def add(name: str, path: str | Path, options: Options, *, replace: bool) -> Adde
     before = None if replace else _before(name, where)
     if before is not None:
         _check_same(name, where, before, reading)
-    elif name in names.names():
-        forget(name)
+    replaced = _kept(name)
     entry = names.Entry(name, where)
     dataset = names.open_reading(entry, reading, dict(contents.splits))
     for split in contents.splits:
         dataset.load(split)  # into the cache
     record = write_reading(where, name, reading)
     names.write_entry(entry)
+    # What is replaced goes last: whenever this process is killed, the name stands for something.
+    if replaced is not None:
+        path, arrays = replaced
+        if path != where:
+            write_reading(path, name, None)
+        if arrays != cached_arrays(dataset.info):
+            shutil.rmtree(arrays, ignore_errors=True)
     return Added(datasets.get(name), dict(reading.notes), record)
 
 
@@ -142,15 +148,24 @@ def forget(name: str) -> None:
     """
     if name not in names.names():
         raise DataError(f"no data were added under the name {name!r}, so nothing is removed.")
+    kept = _kept(name)
+    if kept is not None:
+        path, arrays = kept
+        shutil.rmtree(arrays, ignore_errors=True)
+        write_reading(path, name, None)
+    names.entry_path(name).unlink(missing_ok=True)
+
+
+def _kept(name: str) -> tuple[str, Path] | None:
+    """Return the path of the data of a name, and the folder of their arrays; None if unknown."""
     try:
         entry = names.read_entry(name)
         reading = entry and read_record(record_path(entry.path)).get(name)
     except DataError:  # damaged: what it stood for is not known
-        entry = reading = None
-    if entry and reading:
-        shutil.rmtree(cached_arrays(reading.info(name, entry.path)), ignore_errors=True)
-        write_reading(entry.path, name, None)
-    names.entry_path(name).unlink(missing_ok=True)
+        return None
+    if entry is None or reading is None:
+        return None
+    return entry.path, cached_arrays(reading.info(name, entry.path))
 
 
 def _where(path: str | Path) -> str:

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velodrome.foundation.errors import DataError, SpecError, WriteError
-from velodrome.foundation.files import atomic_write_json, cache_dir, sha256_file
+from velodrome.foundation.files import (
+    atomic_write_json,
+    cache_dir,
+    exclusive_directory,
+    sha256_file,
+)
 from velodrome.foundation.typed import parse_json, read_as
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.own.contents import HUB, Options
@@ -17,6 +22,9 @@ from velodrome.taskgen.data.own.imagefiles import image_files
 
 SCHEMA = 1
 SUFFIX = ".velodrome.json"
+
+#: Seconds to wait for another process; writing a record takes far less.
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +122,14 @@ def read_record(file: Path) -> dict[str, Reading]:
 def write_reading(path: str, name: str, reading: Reading | None) -> Path:
     """Put a reading under a name into the record of data (None: remove it); return its file.
 
-    Where nothing can be written beside the data, the record goes into the cache directory.
+    Where nothing can be written beside the data, the record goes into the cache directory. Another
+    process that writes one is waited for, so that no reading is lost.
     """
+    with exclusive_directory(cache_dir() / "data" / "records", patience=_PATIENCE):
+        return _write_reading(path, name, reading)
+
+
+def _write_reading(path: str, name: str, reading: Reading | None) -> Path:
     file = record_path(path)
     readings = read_record(file)
     readings.pop(name, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import velodrome
 from velodrome.foundation.errors import DataError, SpecError, UnknownNameError
 from velodrome.taskgen.data import add as adding
 from velodrome.taskgen.data.own import names
+from velodrome.taskgen.data.own.record import read_record, record_path, write_reading
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.data.stored import cached_arrays
 from velodrome.taskgen.sampler import sample
 
 ROWS = "a,b,kind\n" + "".join(f"{i},{i * i},{'xyz'[i % 3]}\n" for i in range(60))
@@ -246,3 +249,31 @@ def test_a_path_is_no_name_and_says_so(table: Path):
     sample(1, seed=0, data=table)
     with pytest.raises(DataError, match="table.csv was added as 'table': give that name"):
         datasets.get(str(table))
+
+
+def test_a_kill_while_data_are_replaced_leaves_the_old_ones(table: Path, monkeypatch):
+    old = velodrome.add_data("mine", table)
+    other = table.with_name("other.csv")
+    other.write_text(ROWS.replace("\n5,", "\n55,"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("velodrome.taskgen.data.add.write_reading", killed)
+        velodrome.add_data("mine", other, replace=True)
+    assert velodrome.datasets.get("mine").info.content_hash == old.info.content_hash
+    new = velodrome.add_data("mine", other, replace=True)
+    assert velodrome.datasets.get("mine").info.content_hash == new.info.content_hash
+    assert new.info.content_hash != old.info.content_hash
+    # What was replaced is gone: its arrays, and its reading beside the old file.
+    assert not cached_arrays(old.info).exists()
+    assert read_record(record_path(str(table))) == {}
+
+
+def test_readings_of_several_processes_are_all_kept(table: Path):
+    velodrome.add_data("first", table)
+    reading = read_record(record_path(str(table)))["first"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda at: write_reading(str(table), f"n{at}", reading), range(24)))
+    assert set(read_record(record_path(str(table)))) == {"first", *(f"n{at}" for at in range(24))}

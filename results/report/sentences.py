@@ -157,8 +157,8 @@ def _left_out_lines(data: ReportData) -> Iterator[str]:
         yield (
             f"On {still} of {plural(planned, 'task')} an optimizer makes no progress, nor does "
             f"{baseline}: such a task is left out for that optimizer. A run makes progress if its "
-            f"loss falls below its own first one by more than {LEAST_FALL:.1%} of it and by more "
-            "than the lowest of so many noisy evaluations would "
+            f"loss falls below its own first one by more than {LEAST_FALL:.1%} of it, and by more "
+            "than noise alone would make the lowest of its evaluations fall "
             "(docs/explanation/censoring.md says where these come from)."
         )
     diverged = int(np.isposinf(tasks["baseline_train_at_budget"].to_numpy(float)).sum())

@@ -175,7 +175,7 @@ def check_what_the_examples_do(names: dict[str, Any]) -> None:
 def test_examples_in_the_help_parse(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    module = __import__(f"velodrome.commands.{name}", fromlist=["EXAMPLES"])
+    module = __import__(cli.module_of(name), fromlist=["EXAMPLES"])
     parse_only(monkeypatch)
     for example in module.EXAMPLES:
         program, *words = shlex.split(example, comments=True)

@@ -111,10 +111,10 @@ def _imports(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
     for cell in cells:
         for shard in cell.shards:
             if said := shard.metadata.get("imported"):
-                by = f", made by {said['made_by']}" if said.get("made_by") else ""
+                maker = f", made by {by}" if (by := said.get("made_by")) else ""
                 yield (
                     f"imported {cell.label} on {cell.task.label}",
-                    f"{said['file']}, SHA-256 {said['sha256']}, at {said['time']}{by}",
+                    f"{said['file']}, SHA-256 {said['sha256']}, at {said['time']}{maker}",
                 )
 
 

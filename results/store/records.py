@@ -136,6 +136,7 @@ class _ImportRecord(TypedDict):
     file: str
     sha256: str
     columns: Mapping[str, str]
+    left_out: int
     time: str
 
 
@@ -148,7 +149,6 @@ class ImportRecord(_ImportRecord, total=False):
     """
 
     made_by: str
-    left_out: int
 
 
 class ShardMetadata(_ShardMetadata, total=False):

@@ -145,8 +145,9 @@ def import_curves(
         "columns": roles,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "left_out": sum(run.left_out for run in runs),
-        **({"made_by": made_by} if made_by else {}),
     }
+    if made_by:
+        record["made_by"] = made_by
     with exclusive_directory(place, patience=60.0):
         if beginning is not None and not Store.exists(place):
             begin(place, beginning)

@@ -57,7 +57,7 @@ def test_an_unknown_command_gets_the_close_ones(capsys: pytest.CaptureFixture[st
     message = capsys.readouterr().err
     assert (
         message
-        == "velodrome: there is no command named 'reprot'. Did you mean 'report' or 'export'?\n"
+        == "velodrome: there is no command named 'reprot'. Did you mean 'report' or 'export' or 'import'?\n"
     )
 
 

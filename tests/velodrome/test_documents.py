@@ -67,6 +67,8 @@ def is_cheap(words: list[str]) -> bool:
         return "--dry-run" in words
     if "tensorboard" in words and importlib.util.find_spec("tensorboardX") is None:
         return False
+    if name == "import":
+        return Path(words[1]).is_file()
     if name in ("report", "export"):
         return Path(words[1]).is_dir()
     if name == "weights":

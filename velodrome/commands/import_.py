@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 import velodrome
 from velodrome.commands._parsing import grids, option, run_command
 from velodrome.commands._tables import console
-from velodrome.commands._tasks import find_task
 from velodrome.foundation.errors import SpecError
 from velodrome.foundation.text import plural
-from velodrome.taskgen.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from velodrome.taskgen.spec import TaskSpec
 
 EXAMPLES = (
     "velodrome import adam.csv --suite sprint --task mlp-02-digits --optimizer mine --out torch",
@@ -94,8 +95,12 @@ def import_curves(
 
 def _task(text: str) -> str | TaskSpec:
     """Return the spec of a file or of JSON; other words name a task of the store's suite."""
-    is_spec = text.lstrip().startswith("{") or ".json" in text or ".py:" in text
-    return find_task(text) if is_spec else text
+    if not (text.lstrip().startswith("{") or ".json" in text or ".py:" in text):
+        return text
+    # Help needs no numpy.
+    from velodrome.commands._tasks import find_task  # noqa: PLC0415
+
+    return find_task(text)
 
 
 def _pair(field: str, word: str) -> tuple[str, str]:

@@ -24,7 +24,8 @@ def read(path: Path, text: str, **given: str) -> list[FittedRun]:
     table = read_table(file)
     roles = roles_of(list(table.columns), given, file=table.name)
     return [
-        fitted(run, table, evaluations=EVALUATIONS, suite="smoke") for run in read_runs(table, roles)
+        fitted(run, table, evaluations=EVALUATIONS, suite="smoke")
+        for run in read_runs(table, roles)
     ]
 
 
@@ -33,9 +34,7 @@ def test_runs_are_told_apart_and_other_steps_left_out(tmp_path: Path):
         f"{step},{3 - 0.1 * step + seed},{'' if step % 10 else 4},{seed},1e-2"
         for step in range(11) for seed in (1, 0)
     ]  # fmt: skip
-    first, second = read(
-        tmp_path, "\n".join(["step,loss,heldout_loss,seed,learning_rate", *rows])
-    )
+    first, second = read(tmp_path, "\n".join(["step,loss,heldout_loss,seed,learning_rate", *rows]))
     assert (first.seed, second.seed) == (1, 0)
     assert first.point == {"learning_rate": 1e-2}
     assert first.losses["train"] == {s: float(np.float32(4 - 0.1 * s)) for s in (0, 5, 10)}

@@ -33,6 +33,7 @@ FAMILIES = (
     "mlp_mixer",
     "resnet50",
     "vit_s16",
+    "wmt_transformer",
     "es_wrapped",
     "learned_optimizer",
     "learned_optimizer_pes",
@@ -49,6 +50,7 @@ LARGE = (
     "vit",
     "resnet50",
     "vit_s16",
+    "wmt_transformer",
     "learned_optimizer",
     "learned_optimizer_pes",
 )

@@ -333,4 +333,5 @@ def _context(
         undecided=int((stopped & each["decided"].eq(False).to_numpy(bool)).sum()),
         baseline_ran=any(cell.shards for cell in baselines),
         meta_training=costs_by_label(store.manifest, listed),
+        imported=tuple(dict.fromkeys(c.label for c in listed if c.optimizer.imported)),
     )

@@ -94,6 +94,7 @@ def count_lines(data: ReportData) -> list[str]:
     return [
         *_interval_lines(data),
         *_unpaired_lines(data),
+        *_imported_lines(data),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {as_long(context)}. >= marks "
         "values, aggregates and ends of intervals that are at least this much.",
         *_mode_lines(data),
@@ -180,6 +181,15 @@ def _unpaired_lines(data: ReportData) -> Iterator[str]:
                 f"are not exactly those of {data.context.baseline}, so all of them are drawn "
                 "independently, even those that both have."
             )
+
+
+def _imported_lines(data: ReportData) -> Iterator[str]:
+    for label in data.context.imported:
+        yield (
+            f"{label}: its curves were made elsewhere. Their steps were checked, and not how they "
+            "were made: that they are of these tasks, and how their losses were taken, is what "
+            "whoever imported them says. They have no seconds."
+        )
 
 
 def meta_training_lines(data: ReportData) -> list[str]:

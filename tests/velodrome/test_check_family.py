@@ -31,6 +31,8 @@ FAMILIES = (
     "resnet",
     "vit",
     "mlp_mixer",
+    "resnet50",
+    "vit_s16",
     "es_wrapped",
     "learned_optimizer",
     "learned_optimizer_pes",
@@ -41,7 +43,15 @@ FAMILIES = (
 QUICK = ("sampling", "config")
 
 #: Families whose programs take long to compile; make test-all runs their other checks.
-LARGE = ("transformer", "resnet", "vit", "learned_optimizer", "learned_optimizer_pes")
+LARGE = (
+    "transformer",
+    "resnet",
+    "vit",
+    "resnet50",
+    "vit_s16",
+    "learned_optimizer",
+    "learned_optimizer_pes",
+)
 
 #: What tests/taskgen puts every family through already, on more configs.
 ELSEWHERE = ("cost", "learning")

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from velodrome.commands._tables import console, print_pairs
 from velodrome.foundation.errors import SpecError, VelodromeError
-from velodrome.foundation.text import plural
 from velodrome.taskgen.data import add as adding
-from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo, kind_of
 from velodrome.taskgen.data.own.contents import Options, glimpse
 from velodrome.taskgen.data.own.names import name_of
 from velodrome.taskgen.data.verify import unit
@@ -55,15 +54,7 @@ def named(data: str) -> str:
 
 def facts(info: DatasetInfo) -> Iterator[tuple[str, object]]:
     """Yield what is known of data, in words."""
-    shape = "x".join(map(str, info.shape))
-    yield (
-        "kind",
-        {
-            "image": f"images of {shape}, {info.dtype}",
-            "table": f"a table of {plural(info.shape[0], 'column')}" if info.shape else "",
-            "text": f"text, with a vocabulary of {info.vocab_size:,}",
-        }[info.kind],
-    )
+    yield "kind", kind_of(info.kind).describe(info)
     if info.num_classes:
         names = f": {glimpse(info.class_names)}" if info.class_names else ""
         yield "classes", f"{info.num_classes:,}{names}"

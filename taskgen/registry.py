@@ -53,6 +53,8 @@ for _name, _home in {
     "es_wrapped": "es_wrapped:family",
     "resnet50": "resnet50:family",
     "vit_s16": "vit_s16:family",
+    "conformer": "conformer:family",
+    "deepspeech": "deepspeech:family",
     "learned_optimizer": "learned_optimizer.family:unrolled",
     "learned_optimizer_pes": "learned_optimizer.family:persistent",
 }.items():

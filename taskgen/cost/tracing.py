@@ -238,7 +238,7 @@ def _reduction(equation: JaxprEqn, name: str) -> Count:
 
 
 def _transform(equation: JaxprEqn) -> Count:
-    """Count a Fourier transform: 5 N log2 N for each N complex numbers, half of it for real ones."""
+    """Count a Fourier transform: 5 N log2 N for N complex numbers, and half of it for real ones."""
     lengths, result = equation.params["fft_lengths"], _result(equation)
     size = math.prod(lengths)
     real = not all(

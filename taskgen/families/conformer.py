@@ -1,8 +1,8 @@
 """Speech recognition by a Conformer with CTC (``librispeech_conformer`` of AlgoPerf).
 
-At width 512, 8 heads and 4 blocks it is the workload of mlcommons/algorithmic-efficiency (Gulati et
-al. 2020, arXiv 2005.08100, without relative positions), with the dropout of its version 0.5: on the
-input, and on what attention and feed-forward layers add.
+The network of Gulati et al. 2020 (arXiv 2005.08100) without relative positions. The defaults are
+the workload's, with the dropout of its version 0.5: on the input, and on what attention and
+feed-forward layers add.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ConformerConfig(speech.SpeechConfig):
       kernel_size: Frames that the convolution of a block sees.
     """
 
-    num_blocks: int = static(log_int(1, 5), allowed=(1, 64), default=1)
-    num_heads: int = static(choice((1, 2, 4, 8)), allowed=(1, 64), default=2)
-    head_dim: int = static(log_int(4, 33), allowed=(1, 1024), default=8)
+    num_blocks: int = static(log_int(1, 5), allowed=(1, 64), default=4)
+    num_heads: int = static(choice((1, 2, 4, 8)), allowed=(1, 64), default=8)
+    head_dim: int = static(log_int(4, 33), allowed=(1, 1024), default=64)
     hidden_multiple: int = static(fixed(4), allowed=(1, 64), default=4)
     kernel_size: int = static(choice((3, 5, 9)), allowed=(1, 255), default=5)
 

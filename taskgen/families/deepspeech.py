@@ -1,8 +1,7 @@
 """Speech recognition by LSTMs in both directions with CTC (``librispeech_deepspeech`` of AlgoPerf).
 
-At 256 units, 6 recurrent and 3 feed-forward blocks it is the workload of
-mlcommons/algorithmic-efficiency (like Deep Speech 2, Amodei et al. 2015, arXiv 1512.02595). Dropout
-acts on the input and in the feed-forward blocks.
+A network like Deep Speech 2 (Amodei et al. 2015, arXiv 1512.02595). The defaults are the
+workload's; dropout acts on the input and in the feed-forward blocks.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ class DeepSpeechConfig(speech.SpeechConfig):
       units: Hidden units of an LSTM; twice that is the width of the model.
     """
 
-    recurrent_blocks: int = static(log_int(1, 5), allowed=(1, 64), default=1)
-    feed_forward_blocks: int = static(log_int(1, 4), allowed=(0, 64), default=1)
-    units: int = static(log_int(4, 65), allowed=(1, 4096), default=8)
+    recurrent_blocks: int = static(log_int(1, 5), allowed=(1, 64), default=6)
+    feed_forward_blocks: int = static(log_int(1, 4), allowed=(0, 64), default=3)
+    units: int = static(log_int(4, 65), allowed=(1, 4096), default=256)
 
     @property
     def width(self) -> int:

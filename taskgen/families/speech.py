@@ -6,6 +6,7 @@ import abc
 import math
 from dataclasses import dataclass
 
+from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import CostSheet
 from velodrome.taskgen.nn import costing
 from velodrome.taskgen.nn.sound import FFT, FRAME, MEL_BINS, SPECTRUM, count_frames
@@ -30,8 +31,8 @@ class SpeechConfig(abc.ABC):
       freq_masks: Stripes of frequency.
     """
 
-    audio_length: int = static(fixed(8_000), allowed=(401, 10_000_000), default=8_000)
-    label_length: int = static(fixed(7), allowed=(1, 65_536), default=7)
+    audio_length: int = static(fixed(8_000), allowed=(1, 10_000_000), default=320_000)
+    label_length: int = static(fixed(7), allowed=(1, 65_536), default=256)
     dropout: float = static(fixed(DROPOUT), allowed=(0.0, 0.99), default=DROPOUT)
     time_masks: int = static(fixed(10), allowed=(0, 100), default=10)
     freq_masks: int = static(fixed(2), allowed=(0, 100), default=2)
@@ -48,8 +49,15 @@ def bins(view: AudioView) -> int:
 
 
 def frames(view: AudioView) -> int:
-    """Return how many frames a recording has before subsampling."""
-    return view.length if view.features else count_frames(view.length)
+    """Return how many frames a recording has before subsampling.
+
+    Raises:
+      SpecError: There are too few samples for a frame.
+    """
+    found = view.length if view.features else count_frames(view.length)
+    if found < 1:
+        raise SpecError("config.audio_length", view.length, "as many samples as a frame has, 401")
+    return found
 
 
 def subsampled(view: AudioView) -> int:

@@ -77,7 +77,8 @@ def mel_filters() -> np.ndarray:
         return 1127.0 * np.log1p(hertz / 700.0)
 
     place = mel(np.linspace(0.0, SAMPLE_RATE / 2, SPECTRUM))[:, None]
-    edges = np.linspace(*mel(np.array([_LOWEST_HZ, _HIGHEST_HZ])), MEL_BINS + 2)
+    lowest, highest = map(float, mel(np.array([_LOWEST_HZ, _HIGHEST_HZ])))
+    edges = np.linspace(lowest, highest, MEL_BINS + 2)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     rising = (place - lower) / (centre - lower)
     falling = (upper - place) / (upper - centre)

@@ -61,4 +61,6 @@ class LayerNorm(nnx.Module):
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = jnp.square(centred).mean(axis=-1, keepdims=True)
         scale = (1.0 + self.scale[...])[None, None]
-        return centred * jax.lax.rsqrt(variance + LAYER_EPSILON) * scale + self.bias[...][None, None]
+        return (
+            centred * jax.lax.rsqrt(variance + LAYER_EPSILON) * scale + self.bias[...][None, None]
+        )

@@ -22,7 +22,9 @@ def spec_augment(
     time_key, freq_key = jax.random.split(key)
     every_bin = jnp.full((batch,), float(bins), jnp.float32)
     time = _stripes(time_key, frames, length, _MOST_TIME * length, _MOST_TIME, time_masks)
-    freq = _stripes(freq_key, bins, every_bin, jnp.full_like(every_bin, _MOST_BINS), 1.0, freq_masks)
+    freq = _stripes(
+        freq_key, bins, every_bin, jnp.full_like(every_bin, _MOST_BINS), 1.0, freq_masks
+    )
     return jnp.where(time[:, :, None] | freq[:, None, :], 0.0, features)
 
 

@@ -33,6 +33,8 @@ FAMILIES = (
     "mlp_mixer",
     "resnet50",
     "vit_s16",
+    "conformer",
+    "deepspeech",
     "es_wrapped",
     "learned_optimizer",
     "learned_optimizer_pes",
@@ -49,6 +51,8 @@ LARGE = (
     "vit",
     "resnet50",
     "vit_s16",
+    "conformer",
+    "deepspeech",
     "learned_optimizer",
     "learned_optimizer_pes",
 )

@@ -143,9 +143,7 @@ class Conformer(nnx.Module):
         self.norm = LayerNorm(config.width)
         self.output = dense(config.width, view.vocab_size, rngs)
 
-    def __call__(
-        self, batch: Batch, *, train: bool, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, batch: Batch, *, train: bool, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         keys = iter(jax.random.split(key, 2 + 3 * self.num_blocks)) if train else None
         x, padding = self.stem(batch, keys)
         x = drop(x + jnp.asarray(sinusoids(x.shape[1], self.width))[None], self.rate, keys)

@@ -26,10 +26,12 @@ class LSTM(nnx.Module):
 
     def __init__(self, inputs: int, units: int, rngs: nnx.Rngs):
         self.units = units
-        for gate in GATES:
-            recurrent = orthogonal(1.0)(rngs.params(), (units, units))
+        keys = jax.random.split(rngs.params(), len(GATES))
+        # All at once: the loop that makes one takes long to compile.
+        recurrent = jax.vmap(lambda key: orthogonal(1.0)(key, (units, units)))(keys)
+        for number, gate in enumerate(GATES):
             setattr(self, f"{gate}_kernel", nnx.Param(LECUN(rngs.params(), (inputs, units))))
-            setattr(self, f"{gate}_recurrent", nnx.Param(recurrent))
+            setattr(self, f"{gate}_recurrent", nnx.Param(recurrent[number]))
             setattr(self, f"{gate}_bias", nnx.Param(jnp.zeros((units,), jnp.float32)))
 
     def _all(self, name: str) -> jax.Array:
@@ -108,9 +110,7 @@ class DeepSpeech(nnx.Module):
         self.norm = LayerNorm(config.width)
         self.output = dense(config.width, view.vocab_size, rngs)
 
-    def __call__(
-        self, batch: Batch, *, train: bool, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, batch: Batch, *, train: bool, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         keys = iter(jax.random.split(key, 2 + self.feed_forward)) if train else None
         x, padding = self.stem(batch, keys)
         x = drop(x, self.rate, keys)

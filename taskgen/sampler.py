@@ -36,6 +36,7 @@ DATA = {
         "image": ("digits", "mnist5k", "photos"),
         "text": ("kjv",),
         "table": ("breast_cancer",),
+        "pair": ("bible_translation",),
     },
 }
 """Data sets by kind, each drawn with equal weights."""

@@ -41,6 +41,16 @@ def cost_lines(data: ReportData) -> list[str]:
     ]
 
 
+def horizon_line(data: ReportData) -> str:
+    """Explain the table of optimizers that are told a wrong number of steps."""
+    return (
+        "Optimizers that know how many steps they make, told another number. The last quotient is "
+        "taken task by task, and is the median over tasks. <= and >= say on which side of it "
+        f"{data.context.baseline}'s budget bounds a speedup on more than a quarter of the tasks, "
+        "about that it does so on both."
+    )
+
+
 def definition_lines(data: ReportData) -> list[str]:
     """List the definitions, with their medians and what to know before believing them."""
     lines = []

@@ -21,6 +21,8 @@ _HEAD = ("schema", "kind")
 
 #: How the names of optimizers begin whose curves were imported.
 IMPORTED = "imported:"
+#: How the names of optimizers begin that are told a wrong number of steps: ``horizon:FACTOR:NAME``.
+DECLARED = "horizon:"
 
 #: One point of a sweep.
 Hyperparameters = Mapping[str, object]
@@ -58,6 +60,14 @@ class OptimizerRef:
     def imported(self) -> bool:
         """Whether its curves were made elsewhere: they compare in steps, never in seconds."""
         return self.name.startswith(IMPORTED)
+
+    @property
+    def declared(self) -> tuple[float, str]:
+        """How many times the steps of the run it is told, and the name of what is told so."""
+        if not self.name.startswith(DECLARED):
+            return 1.0, self.name
+        factor, _, name = self.name.removeprefix(DECLARED).partition(":")
+        return float(factor), name
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from velodrome.taskgen.functions import Scalar
-from velodrome.taskgen.nn.losses import PAD, cross_entropy
+from velodrome.taskgen.nn.losses import PAD, Prediction, smoothed_cross_entropy
 from velodrome.taskgen.views import AudioView, PairView, View
 
 Batch = Mapping[str, jax.Array]
@@ -74,12 +74,17 @@ def sequence(logits: jax.Array, batch: Batch, view: PairView) -> Found:
       logits: f32[B,T,V].
       batch: With "target" i32[B,T]; 0 is padding.
     """
+    return smoothed_sequence(Prediction(logits, 0.0), batch, view)
+
+
+def smoothed_sequence(prediction: Prediction, batch: Batch, view: PairView) -> Found:
+    """Return what `sequence` does, with the label smoothing of the `Prediction`."""
     del view
     target = batch["target"]
     mask = (target != PAD).astype(jnp.float32)
-    right = (jnp.argmax(logits, axis=-1) == target).astype(jnp.float32)
+    right = (jnp.argmax(prediction.logits, axis=-1) == target).astype(jnp.float32)
     count = jnp.maximum(mask.sum(), 1.0)
-    loss = (cross_entropy(logits, target) * mask).sum()
+    loss = (smoothed_cross_entropy(prediction, target) * mask).sum()
     return {"loss": (loss, count), "accuracy": ((right * mask).sum(), count)}
 
 

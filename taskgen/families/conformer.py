@@ -113,5 +113,12 @@ family = Family(
     cost=cost,
     batch_size=log_int(4, 65),
     objective="velodrome.taskgen.nn.ctc:objective",
-    shrink={"num_heads": 1, "head_dim": 4, "batch_size": 2, "num_blocks": 1},
+    shrink={
+        "audio_length": 8_000,
+        "label_length": 7,
+        "num_heads": 1,
+        "head_dim": 4,
+        "batch_size": 2,
+        "num_blocks": 1,
+    },
 )

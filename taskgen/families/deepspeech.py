@@ -79,5 +79,12 @@ family = Family(
     cost=cost,
     batch_size=log_int(4, 65),
     objective="velodrome.taskgen.nn.ctc:objective",
-    shrink={"units": 4, "batch_size": 2, "recurrent_blocks": 1, "feed_forward_blocks": 1},
+    shrink={
+        "audio_length": 8_000,
+        "label_length": 7,
+        "units": 4,
+        "batch_size": 2,
+        "recurrent_blocks": 1,
+        "feed_forward_blocks": 1,
+    },
 )

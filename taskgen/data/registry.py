@@ -16,6 +16,7 @@ from velodrome.taskgen.data.own import names
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
+from velodrome.taskgen.data.standin.scans import STAND_IN_SCANS
 
 #: Other packages add theirs by the entry point ``velodrome.datasets``, users their files by
 #: ``velodrome data add``.
@@ -31,6 +32,7 @@ for _dataset in (
     *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION),
     *map(PublishedDataset, INFOS),
     *STAND_INS,
+    STAND_IN_SCANS,
 ):
     datasets.register(_dataset.name, _dataset)
 datasets.complete()

@@ -34,6 +34,7 @@ FAMILIES = (
     "resnet50",
     "vit_s16",
     "wmt_transformer",
+    "unet",
     "es_wrapped",
     "learned_optimizer",
     "learned_optimizer_pes",
@@ -51,6 +52,7 @@ LARGE = (
     "resnet50",
     "vit_s16",
     "wmt_transformer",
+    "unet",
     "learned_optimizer",
     "learned_optimizer_pes",
 )

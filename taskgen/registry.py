@@ -55,6 +55,8 @@ for _name, _home in {
     "vit_s16": "vit_s16:family",
     "wmt_transformer": "wmt_transformer:family",
     "unet": "unet:family",
+    "conformer": "conformer:family",
+    "deepspeech": "deepspeech:family",
     "learned_optimizer": "learned_optimizer.family:unrolled",
     "learned_optimizer_pes": "learned_optimizer.family:persistent",
 }.items():

@@ -45,6 +45,7 @@ OF_KIND = {
     "image": ("mlp", "cnn"),
     "text": ("rnn", "transformer"),
     "table": ("tabular_mlp",),
+    "audio": ("conformer", "deepspeech"),
 }
 """Families that tasks on one data set are drawn from, with equal weights."""
 

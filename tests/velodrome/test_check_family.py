@@ -35,6 +35,8 @@ FAMILIES = (
     "vit_s16",
     "wmt_transformer",
     "unet",
+    "conformer",
+    "deepspeech",
     "es_wrapped",
     "learned_optimizer",
     "learned_optimizer_pes",
@@ -53,6 +55,8 @@ LARGE = (
     "vit_s16",
     "wmt_transformer",
     "unet",
+    "conformer",
+    "deepspeech",
     "learned_optimizer",
     "learned_optimizer_pes",
 )

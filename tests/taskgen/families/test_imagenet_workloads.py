@@ -111,9 +111,7 @@ def test_closed_forms_are_the_traced_program(spec):
         assert found.bytes / 3 < closed.bytes < 3 * found.bytes
 
 
-@pytest.mark.parametrize(
-    "family", [pytest.param("resnet50", marks=pytest.mark.long), "vit_s16"]
-)
+@pytest.mark.parametrize("family", [pytest.param("resnet50", marks=pytest.mark.long), "vit_s16"])
 def test_three_steps_at_the_shrunk_size(family, key, strict_dtypes):
     """One batch three times: the loss falls, and statistics of batches are kept."""
     spec = shrunk(family)

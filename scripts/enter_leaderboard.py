@@ -69,18 +69,21 @@ def retrained(store: Store, name: str) -> Iterator[str]:
     losses = [cell.curves().values for cell in mine]
     digest = content_hash([value.tobytes().hex() for value in losses])
     cell = mine[int(digest[:8], 16) % len(mine)]
-    suite = Suite.from_json(dict(store.suite))
-    grids = {name: {k: [v] for k, v in cell.planned[0].hyperparameters.items()}}
-    part = dataclasses.replace(
-        suite,
-        tasks=(suite.tasks[cell.task.index],),
-        optimizers=(name,),
-        protocol=dataclasses.replace(suite.protocol, seeds=1, grids=grids),
-    )
     with tempfile.TemporaryDirectory() as folder:
-        run(part, folder, workers=0, timing=False)
+        run(first_run(store, cell), folder, workers=0, timing=False)
         (again,) = Store.open(folder, read_only=True).cells()
         yield from difference(cell, again)
+
+
+def first_run(store: Store, cell: Cell) -> Suite:
+    """Return the suite of the first run of a cell alone."""
+    suite = Suite.from_json(dict(store.suite))
+    point = {name: [value] for name, value in cell.planned[0].hyperparameters.items()}
+    protocol = dataclasses.replace(
+        suite.protocol, seeds=1, grids={cell.name: point} if point else {}
+    )
+    task = suite.tasks[cell.task.index]
+    return dataclasses.replace(suite, tasks=(task,), optimizers=(cell.name,), protocol=protocol)
 
 
 def difference(cell: Cell, again: Cell) -> Iterator[str]:

@@ -51,6 +51,11 @@ for _name, _home in {
     "vit": "vit:family",
     "mlp_mixer": "mlp_mixer:family",
     "es_wrapped": "es_wrapped:family",
+    "resnet50": "resnet50:family",
+    "vit_s16": "vit_s16:family",
+    "wmt_transformer": "wmt_transformer:family",
+    "conformer": "conformer:family",
+    "deepspeech": "deepspeech:family",
     "learned_optimizer": "learned_optimizer.family:unrolled",
     "learned_optimizer_pes": "learned_optimizer.family:persistent",
 }.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scripts import leaderboard
 from velodrome.foundation.errors import StoreError
 from velodrome.results.report.figures import contents
 from velodrome.results.store.store import Store
+from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.running.race import race
 from velodrome.suites.running.run import run
@@ -69,6 +71,17 @@ def test_what_is_missing_or_changed_is_said(field: Path, raced: Path, tmp_path: 
     )
     with pytest.raises(StoreError, match="has 0 new optimizers, not one"):
         enter.entrant(before, before)
+
+
+def test_an_optimizer_without_a_sweep_is_trained_again_too(tmp_path: Path):
+    suite = dataclasses.replace(load_suite("smoke"), optimizers=("adam", "prodigy"))
+    plan = make_plan(suite)
+    about = {"suite": {"name": suite.name, "hash": suite.hash}, "protocol_hash": "p"}
+    store = Store.create(tmp_path, manifest=about, plan=plan, suite=suite.to_json())
+    for cell in store.cells():
+        part = enter.first_run(store, cell)
+        (planned,) = make_plan(part).cells
+        assert [lane.run for lane in planned.lanes] == [cell.planned[0].run]
 
 
 def test_a_curve_that_does_not_repeat_is_said(field: Path, raced: Path):

@@ -11,12 +11,12 @@ import pytest
 
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
 from velodrome.taskgen.data.arrays import hash_arrays
-from velodrome.taskgen.data.builtin import digits, photos
+from velodrome.taskgen.data.builtin import bible, digits, photos
 from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import package_file, stored_dataset
 
-BUILT_IN = ("breast_cancer", "digits", "kjv", "mnist5k", "photos")
+BUILT_IN = ("bible_translation", "breast_cancer", "digits", "kjv", "mnist5k", "photos")
 PUBLISHED = (
     "cifar10",
     "cifar100",
@@ -52,6 +52,10 @@ def test_has_the_recorded_bytes_and_facts(name: str, split: str):
         row, label = arrays["row"], arrays["label"]
         assert row.shape == (info.split_sizes[split], *info.shape) and row.dtype == np.float32
         assert set(label) == {0, 1} and np.abs(row.mean()) < 0.1
+    elif info.kind == "pair":
+        for side in ("source", "target"):
+            assert len(arrays[f"{side}_offsets"]) - 1 == info.split_sizes[split]
+            assert arrays[side].max() == info.vocab_size - 1 and arrays[side].min() == bible.END
     else:
         assert len(arrays["tokens"]) == info.split_sizes[split]
         assert arrays["tokens"].max() < info.vocab_size
@@ -62,6 +66,7 @@ def test_has_the_recorded_bytes_and_facts(name: str, split: str):
 def test_content_hashes_are_these():
     """Golden: results on other bytes are other results, so a change here must be meant."""
     assert {name: datasets.get(name).info.content_hash[:16] for name in BUILT_IN} == {
+        "bible_translation": "1e649f3870351db6",
         "breast_cancer": "267b691aa5132b4a",
         "digits": "260c848f90c583f8",
         "kjv": "aa5ccf4c8b2247ce",
@@ -98,6 +103,36 @@ def test_text_is_english():
     assert 0.06 < words.count("the") / len(words) < 0.10
     heldout = datasets.get("kjv").load("heldout")["tokens"].tobytes().decode("ascii")
     assert heldout.endswith("Amen.") and heldout[0].isupper() and heldout[:2000] not in text
+
+
+def test_verses_are_pairs_and_read_back():
+    pieces, verses = bible.pieces(), bible.split_verses()
+    assert len(pieces) == bible.VOCAB_SIZE - bible.SPECIAL == len(set(pieces))
+    known = {}
+    for split, pairs in verses.items():
+        arrays = datasets.get("bible_translation").load(split)
+        known[split] = set(pairs)
+        for at in (0, 1000, len(pairs) - 1):
+            for side, text in zip(("source", "target"), pairs[at], strict=True):
+                first, last = arrays[f"{side}_offsets"][at : at + 2]
+                assert bible.decode(arrays[side][first:last], pieces) == text
+    assert verses["train"][0] == (
+        "In the beginning God created the heaven and the earth.",
+        "In the beginning God created the heavens and the earth.",
+    )
+    assert verses["heldout"][0][0].startswith("Now these are the generations of the sons of Noah")
+    # Verses that stand in the Bible twice, as the page about these data says.
+    assert len(known["train"] & known["heldout"]) == 32
+    assert not set("[]<>\t\r\n") & {character for pair in verses["train"] for character in pair[0]}
+
+
+def test_rare_words_are_spelled():
+    pieces = bible.learn_pieces(["the cat, the cat", "the dog"])
+    assert pieces[:10] == [" ", ",", "a", "c", "d", "e", "g", "h", "o", "t"]
+    assert pieces[10:] == [" cat", "the", " dog", " the"]  # by number, then by code
+    tokens, offsets = bible.encode(["the cat ate"], pieces)
+    assert tokens.tolist() == [14, 13, 3, 5, 12, 8, bible.END] and offsets.tolist() == [0, 7]
+    assert bible.decode([*tokens, 5, 5], pieces) == "the cat ate"
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist5k"])

@@ -55,6 +55,7 @@ for _name, _home in {
     "vit_s16": "vit_s16:family",
     "wmt_transformer": "wmt_transformer:family",
     "unet": "unet:family",
+    "gnn": "gnn:family",
     "conformer": "conformer:family",
     "deepspeech": "deepspeech:family",
     "learned_optimizer": "learned_optimizer.family:unrolled",

@@ -37,6 +37,7 @@ DATA = {
         "text": ("kjv",),
         "table": ("breast_cancer",),
         "pair": ("bible_translation",),
+        "graph": ("networkx_atlas",),
     },
 }
 """Data sets by kind, each drawn with equal weights."""

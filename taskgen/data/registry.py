@@ -6,6 +6,7 @@ Importing this is light: arrays are built, and jax is imported, when a data set 
 from __future__ import annotations
 
 from velodrome.foundation.registry import Registry
+from velodrome.taskgen.data.builtin.atlas import ATLAS
 from velodrome.taskgen.data.builtin.bible import BIBLE_TRANSLATION
 from velodrome.taskgen.data.builtin.breast_cancer import BREAST_CANCER
 from velodrome.taskgen.data.builtin.digits import DIGITS, MNIST5K
@@ -30,7 +31,7 @@ datasets: Registry[Dataset] = Registry(
 )
 
 for _dataset in (
-    *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION),
+    *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION, ATLAS),
     *map(PublishedDataset, INFOS),
     *STAND_INS,
     STAND_IN_SCANS,

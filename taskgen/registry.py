@@ -54,6 +54,7 @@ for _name, _home in {
     "resnet50": "resnet50:family",
     "vit_s16": "vit_s16:family",
     "wmt_transformer": "wmt_transformer:family",
+    "unet": "unet:family",
     "gnn": "gnn:family",
     "dlrm": "dlrm:family",
     "conformer": "conformer:family",

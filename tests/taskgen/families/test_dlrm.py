@@ -58,7 +58,7 @@ def test_initial_values_are_those_of_the_workload(key):
     made = functions(config, view)
     params, state = quick(made.init)(key)
     table = np.asarray(params["table"])
-    assert 0 <= table.min() and table.max() < 1 / 64
+    assert table.min() >= 0 and table.max() < 1 / 64
     assert table.mean() * 64 == pytest.approx(0.5, rel=0.01)
     first, top = params["bottom_0"], params["top_0"]
     assert np.abs(first["kernel"]).max() <= math.sqrt(6 / (13 + 256))  # uniform

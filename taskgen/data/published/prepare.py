@@ -15,7 +15,7 @@ from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir, resolved
 from velodrome.taskgen.data.arrays import hash_arrays, map_arrays
 from velodrome.taskgen.data.info import SPLITS, DatasetInfo
-from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published import facts
 from velodrome.taskgen.data.published.prepared import (
     Record,
     SplitRecord,
@@ -29,6 +29,9 @@ from velodrome.taskgen.data.published.readers.tokens import Encode, encode_bytes
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.writer import write_split
 from velodrome.taskgen.data.stored import installed_version
+
+INFOS = (*facts.INFOS, *facts.WORKLOADS)
+"""All that can be prepared."""
 
 _SOURCE = "source"
 """File with the hash of what the splits of an unfinished data set are made from."""
@@ -117,7 +120,7 @@ def _write(
     info: DatasetInfo, reader: Reader, notes: Mapping[str, str], progress: Progress
 ) -> Record:
     folder = prepared_dir(info.name)
-    files = {name: vars(facts) for name, facts in reader.files.items()}
+    files = {name: vars(file) for name, file in reader.files.items()}
     identity = {"form": reader.form, "files": files, "notes": [reader.notes, notes]}
     _begin(folder, content_hash(identity))
     splits = {}

@@ -10,9 +10,11 @@ from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.archives import open_unpacked
 from velodrome.taskgen.data.published.readers.base import Reader
 from velodrome.taskgen.data.published.readers.cifar import open_cifar
+from velodrome.taskgen.data.published.readers.criteo import open_criteo
 from velodrome.taskgen.data.published.readers.folders import open_food101, open_imagenet
 from velodrome.taskgen.data.published.readers.idx import open_idx
 from velodrome.taskgen.data.published.readers.lm1b import open_lm1b
+from velodrome.taskgen.data.published.readers.molpcba import open_molpcba
 from velodrome.taskgen.data.published.readers.tfdsfolder import open_tfds
 from velodrome.taskgen.data.published.readers.tokens import Encode
 from velodrome.taskgen.data.published.recipes import RECIPES
@@ -28,11 +30,14 @@ def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}.")
     folder = folder.resolve()  # the path is part of what identifies a source
-    reader = open_tfds(info, folder, encode=encode) or _open_original(info, folder, encode)
     recipe = RECIPES[info.name]
+    prepared = open_tfds(info, folder, encode=encode) if recipe.tfds else None
+    reader = prepared or _open_original(info, folder, encode)
     if reader is None:
         known = ", ".join(file.name for file in recipe.files)
         original = f", nor the original files ({known})" if known else ""
+        if not recipe.tfds:
+            raise DataError(f"{folder} has no file of {info.name}. What to do: {recipe.by_hand}.")
         by_hand = f" What to do: {recipe.by_hand}." if recipe.by_hand else ""
         raise DataError(
             f"{folder} has no folder {recipe.tfds} of tensorflow-datasets{original}.{by_hand}"
@@ -51,6 +56,10 @@ def _open_original(info: DatasetInfo, folder: Path, encode: Encode | None) -> Re
         return open_unpacked(info, folder, recipe.files, partial(open_food101, info))
     if recipe.layout == "imagenet":
         return open_imagenet(info, folder)
+    if recipe.layout == "criteo":
+        return open_criteo(info, folder)
+    if recipe.layout == "molpcba":
+        return open_molpcba(info, folder)
     if recipe.layout == "lm1b":
         assert encode is not None  # it is text
         read = partial(open_lm1b, info, encode=encode)

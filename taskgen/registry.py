@@ -56,6 +56,7 @@ for _name, _home in {
     "wmt_transformer": "wmt_transformer:family",
     "unet": "unet:family",
     "gnn": "gnn:family",
+    "dlrm": "dlrm:family",
     "conformer": "conformer:family",
     "deepspeech": "deepspeech:family",
     "learned_optimizer": "learned_optimizer.family:unrolled",

@@ -52,8 +52,8 @@ def _split(info: DatasetInfo, split: str, paths: Sequence[Path]) -> SplitReader:
     counts = [_opened(path, lambda file: len(file["kspace"])) for path in paths]
     if sum(counts) != info.split_sizes[split]:
         raise DataError(
-            f"the {split} split of {info.name} has {info.split_sizes[split]:,} slices, but the files "
-            f"in {paths[0].parent} have {sum(counts):,}. Give the whole data set."
+            f"the {split} split of {info.name} has {info.split_sizes[split]:,} slices, but the "
+            f"files in {paths[0].parent} have {sum(counts):,}. Give the whole data set."
         )
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 

@@ -54,6 +54,9 @@ for _name, _home in {
     "resnet50": "resnet50:family",
     "vit_s16": "vit_s16:family",
     "wmt_transformer": "wmt_transformer:family",
+    "gnn": "gnn:family",
+    "conformer": "conformer:family",
+    "deepspeech": "deepspeech:family",
     "learned_optimizer": "learned_optimizer.family:unrolled",
     "learned_optimizer_pes": "learned_optimizer.family:persistent",
 }.items():

@@ -37,6 +37,7 @@ DATA = {
         "text": ("kjv",),
         "table": ("breast_cancer",),
         "pair": ("bible_translation",),
+        "graph": ("networkx_atlas",),
     },
 }
 """Data sets by kind, each drawn with equal weights."""
@@ -45,6 +46,7 @@ OF_KIND = {
     "image": ("mlp", "cnn"),
     "text": ("rnn", "transformer"),
     "table": ("tabular_mlp",),
+    "audio": ("conformer", "deepspeech"),
 }
 """Families that tasks on one data set are drawn from, with equal weights."""
 

@@ -193,7 +193,9 @@ def _facts(task: TaskSpec, data: DataRef) -> list[object]:
     """Return what a data set of someone else's is: its arrays, and how tasks see them."""
     facts = dataclasses.asdict(task.info)
     names = ("kind", "shape", "num_classes", "vocab_size", "dtype", "layout", "example_tokens")
-    later = [name for name in ("targets",) if facts[name]]  # so that no identity of before changes
+    later = [
+        name for name in ("targets", "largest") if facts[name]
+    ]  # so that no identity of before changes
     return [data.content_hash, {name: facts[name] for name in (*names, *later)}]
 
 

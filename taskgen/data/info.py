@@ -54,6 +54,8 @@ class DatasetInfo:
         if the data cannot be loaded. `velodrome check data` prints those of what it loads.
       class_names: What the labels stand for, in order; may be empty.
       targets: Tables: how many numbers are predicted for each row, instead of a label.
+      largest: Graphs: the nodes and the edges of the largest, which a task takes if its config does
+        not say how many.
 
     Raises:
       DataError: ``kind``, ``dtype``, ``layout``, ``provenance`` or a split is unknown, a size that
@@ -79,6 +81,7 @@ class DatasetInfo:
     split_hashes: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     targets: int = 0
+    largest: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.kind not in KINDS or not kind_of(self.kind).fits(self):

@@ -59,6 +59,19 @@ def binary_tasks(logits: jax.Array, batch: Batch, view: View) -> Found:
     return _binary(logits, label, batch["weight"])
 
 
+def smoothed_binary_tasks(prediction: Prediction, batch: Batch, view: View) -> Found:
+    """Return what `binary_tasks` does, with labels y smoothed to (1 - a) y + a / tasks.
+
+    The published workload smooths over its tasks as over classes: towards 1/128, not 1/2.
+    """
+    logits, smoothing = prediction
+    if not smoothing:
+        return binary_tasks(logits, batch, view)
+    label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)
+    smoothed = (1 - smoothing) * label + smoothing / label.shape[-1]
+    return _binary(logits, smoothed, batch["weight"])
+
+
 def _binary(logits: jax.Array, label: jax.Array, weight: jax.Array) -> Found:
     # log(1 + exp(z)) - y z, without overflow.
     losses = jnp.logaddexp(0.0, logits) - label * logits

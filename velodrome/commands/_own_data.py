@@ -20,6 +20,7 @@ def add(
     label: str,
     ignore: Sequence[str],
     size: int | None,
+    regression: bool,
     replace: bool,
 ) -> int:
     if name is None:
@@ -28,7 +29,8 @@ def add(
         name, path = name_of(name), name
     if size is not None and not 1 <= size <= 1024:
         raise SpecError("--size", size, "a number of pixels from 1 to 1024")
-    _show(adding.add(name, path, Options(label, tuple(ignore), size or 0), replace=replace))
+    options = Options(label, tuple(ignore), size or 0, regression)
+    _show(adding.add(name, path, options, replace=replace))
     return 0
 
 

@@ -32,14 +32,15 @@ class Graphs(Kind):
     """
 
     facts = (
-        "the numbers of a node and of an edge as its shape, the questions as num_classes, and "
-        "dtype 'float32'"
+        "the numbers of a node and of an edge as its shape, the questions as num_classes, dtype "
+        "'float32', and perhaps the nodes and edges of the largest graph as largest"
     )
     noun = "graphs"
     gather = "velodrome.taskgen.data.gather:gather_fields"
 
     def fits(self, info: DatasetInfo) -> bool:
-        return len(info.shape) == 2 and info.num_classes > 0 and info.dtype == "float32"
+        whole = len(info.shape) == 2 and len(info.largest) in (0, 2)
+        return whole and info.num_classes > 0 and info.dtype == "float32"
 
     def arrays(self, info: DatasetInfo) -> tuple[str, ...]:
         return ("label", "weight", "node", "node_offsets", *_OF_EDGES, "edge_offsets")
@@ -57,6 +58,11 @@ class Graphs(Kind):
         nodes = check_offsets("nodes", arrays["node_offsets"], len(arrays["node"]))
         edges = check_offsets("edges", arrays["edge_offsets"], len(arrays["edge"]))
         check_count("graphs", len(nodes), "groups of edges", len(edges))
+        for what, counts, most in zip(
+            ("nodes", "edges"), (nodes, edges), info.largest, strict=False
+        ):
+            for at in np.flatnonzero(counts > most)[:1]:
+                raise Wrong(f"has a graph, number {at}, with {counts[at]} {what}, over {most}")
         limit = np.repeat(nodes, edges)  # nodes of the graph of each edge
         for name in ("sender", "receiver"):
             check_count("edges", len(arrays["edge"]), f"{name}s", len(arrays[name]))
@@ -72,9 +78,15 @@ class Graphs(Kind):
         return len(nodes)
 
     def view(self, config: object, info: DatasetInfo) -> GraphView:
-        nodes, edges = (getattr(config, name, None) for name in ("max_nodes", "max_edges"))
-        if nodes is None or edges is None:
-            raise SpecError("config.max_nodes", None, "max_nodes and max_edges in the config")
+        names = ("max_nodes", "max_edges")
+        largest = info.largest or (0, 0)
+        sizes = (
+            getattr(config, name, 0) or most for name, most in zip(names, largest, strict=True)
+        )
+        nodes, edges = sizes
+        if not nodes or not edges:
+            wanted = f"{names[0]} and {names[1]} in the config, as {info.name!r} does not say them"
+            raise SpecError(f"config.{names[0]}", nodes, wanted)
         node, edge = info.shape
         return GraphView(nodes, edges, node, edge, info.num_classes)
 

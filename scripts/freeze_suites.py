@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from scripts import choose_heldout as heldout
+from scripts import mlcommons_suites as mlcommons
 from scripts import stress_suites as stress
 from scripts.choose_sprint import sprint
 from velodrome.foundation.errors import PlanError
@@ -126,6 +127,7 @@ RECIPES: dict[str, Callable[[], Suite]] = {
     "stress-parameters": stress.parameters,
     **{f"stress-steps-{end}": functools.partial(stress.steps, end) for end in stress.STEPS},
     "stress-horizon": stress.horizon,
+    "mlcommons-mini": mlcommons.mini,
 }
 
 

@@ -46,6 +46,7 @@ FROZEN = (
     "stress-steps-200k",
     "stress-steps-400k",
     "stress-horizon",  # the 8 held-out tasks with a wrong number of steps declared
+    "mlcommons-mini",  # six workloads of MLCommons, shrunk until a CPU trains them in minutes
 )
 
 #: The protocol of a file of tasks, which has none.

@@ -319,3 +319,33 @@ class GraphView(View):
             "label": floats(self.tasks, meaning="the answers, 0 or 1"),
             "weight": floats(self.tasks, meaning="1 where the answer is known", role=MASK),
         }
+
+
+@dataclass(frozen=True)
+class ReconstructionView(View):
+    """How a task sees images that were measured badly, each with the image as it should be.
+
+    Attributes:
+      size: Height and width of the centre that the task sees.
+    """
+
+    size: int
+
+    input_names = ("image",)
+    objective = "velodrome.taskgen.nn.reconstruction:reconstruction"
+    normalizer = "velodrome.taskgen.nn.objectives:normalize_regression"
+
+    @property
+    def pixels(self) -> int:
+        """Numbers in an image."""
+        return self.size * self.size
+
+    def schema(self) -> Mapping[str, Field]:
+        both = "(value - mean) / std, cut at six deviations"
+        return {
+            "image": floats(self.size, self.size, meaning=f"what was measured: {both}"),
+            "target": floats(self.size, self.size, meaning=f"what should be seen: {both}"),
+            "mean": floats(meaning="mean of what was measured"),
+            "std": floats(meaning="its standard deviation"),
+            "volume_max": floats(meaning="largest value of the volume that the image is from"),
+        }

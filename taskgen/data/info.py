@@ -37,14 +37,14 @@ class DatasetInfo:
         installed package), "own" (added from a user's file) or "stand-in" (generated).
       shape: Images: height, width and channels of the stored examples. Tables: the number of
         columns; with hashed categories, that of numbers and that of categories. Graphs: numbers of
-        a node, and of an edge. Recordings: numbers of a frame, or empty for samples. Text and
-        pairs: empty.
+        a node, and of an edge. Recordings: numbers of a frame, or empty for samples. Images to
+        be reconstructed: height and width. Text and pairs: empty.
       num_classes: Images and tables: number of labels. Graphs: questions of yes or no. Others: 0.
       vocab_size: Text and pairs: number of tokens. Recordings: number of tokens of their texts.
         Hashed categories: they are below it. Others: 0.
       dtype: Images: type of the stored pixels, "uint8", or "float32" (from 0 to 255) for images
         that were resized and not rounded. Tables: "float32". Recordings: "int16" for samples,
-        "float32" for features.
+        "float32" for features. Images to be reconstructed: one of these.
       layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
         texts, each of which gives one sequence: its first tokens. Others: "stream", unused.
       example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
@@ -227,6 +227,7 @@ KINDS: Mapping[str, str] = {
         "pair": "pairs:Pairs",
         "audio": "recordings:Recordings",
         "graph": "graphs:Graphs",
+        "reconstruction": "reconstructions:Reconstructions",
     }.items()
 }
 

@@ -17,6 +17,8 @@ from velodrome.taskgen.data.own import names
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
+from velodrome.taskgen.data.standin.clicks import SYNTHETIC_CLICKS
+from velodrome.taskgen.data.standin.scans import STAND_IN_SCANS
 from velodrome.taskgen.data.standin.speech import SYNTHETIC_TONES
 
 #: Other packages add theirs by the entry point ``velodrome.datasets``, users their files by
@@ -33,6 +35,8 @@ for _dataset in (
     *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION, ATLAS),
     *map(PublishedDataset, INFOS),
     *STAND_INS,
+    SYNTHETIC_CLICKS,
+    STAND_IN_SCANS,
     SYNTHETIC_TONES,
 ):
     datasets.register(_dataset.name, _dataset)

@@ -34,6 +34,7 @@ GOLDEN = {
     "stress-steps-200k": "f30ffc846076f4e486d0bd88f6cf49d4138c0e16a34a08a35e5c4bfcdf75172d",
     "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
     "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
+    "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
 }
 
 # Their tasks are sampled, which takes seconds.

@@ -62,13 +62,14 @@ def answers(graph: networkx.Graph) -> dict[str, bool | None]:
     empty = not graph
     degrees = [degree for _, degree in graph.degree()]
     connected = None if empty else nx.is_connected(graph)
+    cliques = [len(clique) for clique in nx.find_cliques(graph)]
     matched = 2 * len(nx.max_weight_matching(graph, maxcardinality=True))
     return {
         "connected": connected,
         "bipartite": nx.is_bipartite(graph),
         "planar": nx.is_planar(graph),
-        "triangle": any(map(len, nx.all_triangles(graph))),
-        "four_clique": any(len(clique) > 3 for clique in nx.find_cliques(graph)),
+        "triangle": any(size > 2 for size in cliques),
+        "four_clique": any(size > 3 for size in cliques),
         "forest": None if empty else nx.is_forest(graph),
         "chordal": nx.is_chordal(graph),
         "regular": None if empty else len(set(degrees)) == 1,

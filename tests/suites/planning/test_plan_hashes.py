@@ -69,6 +69,8 @@ PLAN_HASHES = {
     ): "28324797c65ff2b5b8d1bf2ab5506abc33fd4952f0202b6fe69a03005cea3f94",
     ("stress-horizon", "cpu"): "dbf1ee4fb0d0c8aa6adf449d66f27c2ec684e33a57f1d93fb020807994270463",
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
+    ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
+    ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
 }
 
 

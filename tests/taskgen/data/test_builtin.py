@@ -192,7 +192,7 @@ def test_classes_are_balanced():
 def test_photographs_share_no_pixel_between_splits():
     crops = {split: datasets.get("photos").load(split)["image"] for split in photos.CROPS}
     for number, name in enumerate(photos.PHOTOGRAPHS):
-        picture = photos._read(name)
+        picture = photos.read_photograph(name)
         size = (picture.shape[0], picture.shape[1])
         owner = np.zeros(size, dtype=np.int32)
         for code, split in enumerate(photos.CROPS, start=1):

@@ -111,7 +111,7 @@ def test_closed_forms_are_the_traced_program(spec):
         assert found.bytes / 3 < closed.bytes < 3 * found.bytes
 
 
-@pytest.mark.parametrize("family", SHRUNK)
+@pytest.mark.parametrize("family", [pytest.param("resnet50", marks=pytest.mark.long), "vit_s16"])
 def test_three_steps_at_the_shrunk_size(family, key, strict_dtypes):
     """One batch three times: the loss falls, and statistics of batches are kept."""
     spec = shrunk(family)
@@ -143,7 +143,11 @@ def test_three_steps_at_the_shrunk_size(family, key, strict_dtypes):
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
     correct, count = metrics["accuracy"]
     assert count == spec.batch_size and 0 <= correct <= count
-    if family == "vit_s16":
+    if family == "resnet50":
+        output = np.asarray(params["output"]["kernel"])  # [128,10]
+        assert output.std() == pytest.approx(0.01, rel=0.06)
+        assert np.abs(output).max() > 0.025  # a normal that is not cut
+    else:
         assert float(losses[0]) == pytest.approx(math.log(10), rel=1e-6)
 
 
@@ -157,11 +161,6 @@ def test_initial_values_of_the_residual_network():
     kernel = np.asarray(part(block, "conv_1")[...])  # [3,3,64,64]
     assert kernel.std() * math.sqrt(9 * 64) == pytest.approx(1, rel=0.02)
     assert np.abs(kernel).max() < 2 * kernel.std() / 0.8796 * 1.01  # cut at two deviations
-
-    network = ResNet50(config, ImageView(32, 3, 100), rngs=nnx.Rngs(0), dynamic={})
-    output = np.asarray(network.output.kernel[...])
-    assert output.std() == pytest.approx(0.01, rel=0.03)
-    assert np.abs(output).max() > 0.03  # a normal that is not cut
 
     eight = shrunk("resnet50", last_scale=8.0).config
     block = BottleneckBlock(Block(4, 2, 1, projection=False), eight, nnx.Rngs(0))

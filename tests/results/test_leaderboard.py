@@ -53,6 +53,12 @@ def test_a_good_result_repeats_and_is_added(
     assert {cell.name for cell in after.cells()} == {"adam", "sgd"}
     assert all(after.has_shard(shard.id) for shard in after.plan.shards)
     assert len(after.questions()) == 1 and (grown / "report.md").is_file()
+    # What a reviewer does, with the folder of a pull request.
+    assert enter.entrant(after, before) == "sgd"
+    assert [*enter.problems(after, before, "sgd")] == []
+    (grown / "headline.csv").write_text("label\n")
+    said = "\n".join(enter.problems(after, before, "sgd"))
+    assert "headline.csv has another SHA-256" in said and "other rows or columns" in said
 
 
 def test_what_is_missing_or_changed_is_said(field: Path, raced: Path, tmp_path: Path):
@@ -69,6 +75,7 @@ def test_what_is_missing_or_changed_is_said(field: Path, raced: Path, tmp_path: 
     assert "put the optimizer into optimizers/" in "".join(
         enter.problems(store, before, "mine.py:make")
     )
+    assert "nobody could race without" in "".join(enter.problems(store, before, "celo"))
     with pytest.raises(StoreError, match="has 0 new optimizers, not one"):
         enter.entrant(before, before)
 

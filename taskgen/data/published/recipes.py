@@ -19,10 +19,11 @@ class Recipe:
     Attributes:
       tfds: Name of the builder in TFDS, with its config; empty where a TFDS folder is not read.
       parts: The part of a split of TFDS that each of our splits is.
-      counts: Examples of the whole splits in TFDS, where these are fixed.
+      counts: Examples of the whole splits in TFDS, where these are fixed; volumes of scans.
       files: The original files, as published.
       layout: Which reader takes the original files: "idx", "cifar", "food101", "imagenet",
-        "lm1b", "criteo", "molpcba", or "" where only a TFDS folder will do.
+        "lm1b", "scans", "translations", "criteo", "molpcba", or "" where only a TFDS folder
+        will do.
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What the user must do, where nothing can be fetched without an account.
       text_bytes: About what the prepared texts take, as the number of their tokens is not fixed.
@@ -117,6 +118,27 @@ RECIPES: Mapping[str, Recipe] = {
         by_hand=(
             "fetch pcba.zip, 40 MB, from the Open Graph Benchmark, and give its folder with --from"
         ),
+    ),
+    "fastmri": Recipe(
+        "",
+        {},
+        {"singlecoil_train": 973, "singlecoil_val": 199},
+        layout="scans",
+        by_hand=(
+            "register at fastmri.med.nyu.edu, unpack the single-coil knees into singlecoil_train "
+            "and singlecoil_val, and give the folder that these are in with --from"
+        ),
+    ),
+    "wmt17_de_en": Recipe(
+        "",
+        {},
+        layout="translations",
+        vocabulary=True,
+        by_hand=(
+            "fetch the Parquet files of de-en of WMT 2017 (train) and of WMT 2014 (validation) "
+            "into folders named wmt17 and wmt14, and give the folder that these are in with --from"
+        ),
+        text_bytes=800_000_000,
     ),
 }
 """By the name of the data set."""

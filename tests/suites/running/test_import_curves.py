@@ -13,6 +13,7 @@ import velodrome
 from velodrome import cli
 from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError
 from velodrome.results.report.data import ReportData, collect
+from velodrome.results.report.standings import standings_table
 from velodrome.results.report.text import markdown
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import load_suite
@@ -87,6 +88,7 @@ def test_a_speedup_in_steps_and_none_in_seconds(data: ReportData):
     assert np.isnan(row["speedup_seconds_default"])
     assert "no seconds: its curves are imported" in row["notes"]
     assert (missing["task"], missing["status"]) == (OTHER, "missing")
+    assert [row[1] for row in standings_table(data).rows] == ["LR-tuned Adam", "torch (imported)"]
 
 
 def test_seeds_of_another_program_are_not_paired(data: ReportData):

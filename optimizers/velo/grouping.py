@@ -21,6 +21,9 @@ MAX_STACKED = 1 << 18
 #: A stack holds at most this part of all parameters: at its largest an update has three of them.
 _STACKED_PART = 0.4
 
+#: Rows shorter than this are seen as columns: loops over them would be shorter than a CPU's vectors.
+_NARROW = 16
+
 #: Vectors of at most this many elements share a padded group, then of 8, 64, ... times as many.
 _SHORTEST_BAND = 512
 
@@ -71,6 +74,11 @@ class MatrixGroup(_Group):
         return sum(size > 1 for size in self.shape)
 
     @property
+    def transposed(self) -> bool:
+        """Whether the last dimension is not the last one of the parameters."""
+        return self.order[-1] != len(self.shape) - 1
+
+    @property
     def ranks(self) -> tuple[int, ...]:
         return (self.rank,) * len(self.members)
 
@@ -107,6 +115,7 @@ class VectorGroup(_Group):
     shapes: tuple[tuple[int, ...], ...]
     chunks: int
     chunk: int
+    transposed = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -194,6 +203,8 @@ def _matrix_group(members: Sequence[int], shape: tuple[int, ...]) -> MatrixGroup
     assert dims is not None
     _, larger = dims
     first, last = sorted(dims)
+    if shape[last] < _NARROW <= shape[first]:
+        first, last = last, first
     others = [axis for axis in range(len(shape)) if axis not in dims]
     return MatrixGroup(
         members=tuple(members),

@@ -132,14 +132,36 @@ def safe_rsqrt(x: Array) -> Array:
 
 
 def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
-    """Return the sum over one axis of each of ``terms``, arrays of one shape.
-
-    Many terms go fast over the last axis; a few go fast over others too.
-    """
+    """Return the sums over one of the last two axes of each of ``terms``, arrays of one shape."""
     # XLA's CPU compiler writes the operand of a plain `jax.numpy.sum` to memory first. It makes one
     # loop of a reduction with several results, which reads its inputs once and writes nothing else.
-    # Sums over one axis only, added up afterwards by `tensor_sums`, keep float32's digits.
-    return list(_axis_sums(axis % terms[0].ndim, *terms))
+    # It adds one number at a time, but for reductions so short that it unrolls them: those it
+    # vectorises over the axis after. So long sums go in short steps. They keep more digits, too.
+    axis %= terms[0].ndim
+    while few := _short(terms, axis):
+        shape = terms[0].shape
+        cut = (few, shape[axis] // few) if axis == len(shape) - 1 else (shape[axis] // few, few)
+        blocks = [term.reshape(*shape[:axis], *cut, *shape[axis + 1 :]) for term in terms]
+        terms = _axis_sums(axis + (axis < len(shape) - 1), *blocks)
+    return list(_axis_sums(axis, *terms))
+
+
+def _short(terms: Sequence[Array], axis: int) -> int:
+    """Return the length of a reduction to begin with, or 0 for the whole axis."""
+    shape = terms[0].shape
+    last = axis == len(shape) - 1
+    for few in range(min(_SHORTEST_VECTOR, _UNROLLED // len(terms)), 1, -1):
+        vector = shape[-1] // few if last else shape[-1]
+        if shape[axis] % few == 0 and vector >= _SHORTEST_VECTOR and shape[axis] > few:
+            return few
+    return 0
+
+
+#: A reduction is unrolled if its length times the number of its results is at most this.
+_UNROLLED = 48
+
+# What follows a reduction has at least as many elements as a CPU takes at once.
+_SHORTEST_VECTOR = 8
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -156,6 +178,15 @@ def _axis_sums(axis: int, *terms: Array) -> tuple[Array, ...]:
 def _(axis: int, terms: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[tuple, tuple]:
     # A reduction with several results has no derivative of its own.
     return _axis_sums(axis, *terms), tuple(jnp.sum(tangent, axis) for tangent in tangents)
+
+
+def sums_by_tensor(terms: Sequence[Array]) -> Array:
+    """Return the sums ``[term, tensor]`` of arrays ``[tensor, ..., rows, columns]``."""
+    sums = axis_sums(terms, axis=-1)
+    if len(sums) and sums[0].size // sums[0].shape[0] > 512:
+        return tensor_sums(jnp.stack(sums))
+    flat = [x.reshape(x.shape[0], -1) for x in sums]
+    return jnp.stack(_axis_sums(1, *flat))
 
 
 def tensor_sums(rows: Array) -> Array:

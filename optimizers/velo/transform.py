@@ -129,17 +129,16 @@ def scale_by_networks(
         _check_state(state, groups, writer)
         rows = _rows(groups)
 
+        iteration = state.iteration + 1
+        always = same_in_all_lanes(iteration > 0)
+        stacks = [
+            tuple(_stack(group, group.pick(leaves), always) for leaves in (gradients, parameters))
+            for group in groups
+        ]
         # Each group by itself, so that the memory of one can be used again by the next.
         observed = [
-            _module(group).observe(
-                group,
-                reads,
-                old,
-                group.stack(group.pick(gradients)),
-                group.stack(group.pick(parameters)),
-                state.statistics.means[:, row],
-            )
-            for group, old, row in zip(groups, state.groups, rows, strict=True)
+            _module(group).observe(group, reads, old, *stack, state.statistics.means[:, row])
+            for group, old, stack, row in zip(groups, state.groups, stacks, rows, strict=True)
         ]
         accumulated = tuple(new for new, _, _ in observed)
         means = jnp.concatenate([means for _, means, _ in observed], axis=1)
@@ -151,7 +150,6 @@ def scale_by_networks(
         # Mean squares of all channels: what `squares` has of the accumulators are variances.
         about_zero = squares + _rows_of(means**2, ACCUMULATORS, reads.measured)
 
-        iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
         seen = Observation(
             statistics=state.statistics,
@@ -164,17 +162,11 @@ def scale_by_networks(
         networks, lstm = writer.write(seen, state.lstm)
         networks = prepare(reads, networks, about_zero, mean_square)
 
-        always = same_in_all_lanes(iteration > 0)
-        for group, new, row in zip(groups, accumulated, rows, strict=True):
-            steps = _steps(
-                group,
-                reads,
-                always,
-                new,
-                group.pick(gradients),
-                group.pick(parameters),
-                networks[row],
-            )
+        for group, new, stack, row in zip(groups, accumulated, stacks, rows, strict=True):
+            if not _stacked_once(group):
+                # Once more, inside the branch: so these stacks take memory only while it runs.
+                stack = tuple(group.pick(leaves) for leaves in (gradients, parameters))
+            steps = _steps(group, reads, always, new, *stack, networks[row])
             for position, change in zip(group.members, steps, strict=True):
                 changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), VeLOState(
@@ -230,13 +222,26 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
     return [slice(end - len(g.members), end) for g, end in zip(groups, ends, strict=True)]
 
 
+def _stacked_once(group: Group) -> bool:
+    return len(group.members) == 1
+
+
+def _stack(group: Group, members: Sequence[Array], always: Array) -> Array:
+    """Return the members of a group, stacked."""
+    if not group.transposed:
+        return group.stack(members)
+    # Else the loops over the stack would run in the order of the parameters.
+    zeros = jnp.zeros(group.stacked, jnp.float32)
+    return materialised(always, partial(group.stack, members), zeros=zeros)
+
+
 def _steps(
     group: Group,
     reads: Reads,
     always: Array,
     new: GroupState,
-    gradients: list[Array],
-    parameters: list[Array],
+    gradients: Array | Sequence[Array],
+    parameters: Array | Sequence[Array],
     networks: Array,
 ) -> list[Array]:
     """Return what to add to the parameters of each member of a group.
@@ -244,18 +249,18 @@ def _steps(
     ``new`` are the accumulators with this update's gradients; ``networks`` come from `prepare`;
     ``always`` is true, see `materialised`.
     """
-    if len(group.members) == 1:
-        stacks = group.stack(gradients), group.stack(parameters)
-        return group.shape_back([_module(group).steps(group, reads, new, *stacks, networks)[0]])
-
     zeros = jnp.zeros(group.stacked, jnp.float32)
 
     def steps() -> Array:
-        # Stacked once more, inside the branch: so these stacks take memory only while it runs.
-        stacks = (
-            materialised(always, partial(group.stack, members), zeros=zeros)
-            for members in (gradients, parameters)
-        )
+        stacks = [gradients, parameters]
+        if not _stacked_once(group):
+            stacks = [
+                materialised(always, partial(group.stack, members), zeros=zeros)
+                for members in stacks
+            ]
         return _module(group).steps(group, reads, new, *stacks, networks)
 
+    if _stacked_once(group):
+        made = materialised(always, steps, zeros=zeros) if group.transposed else steps()
+        return group.shape_back([made[0]])
     return group.shape_back(take_apart(always, materialised(always, steps, zeros=zeros)))

@@ -191,7 +191,9 @@ def _relu(units: Sequence[Array | None]) -> dict[int, Array]:
 
 
 def _times(x: Array, number: Float[Array, " tensor"] | float) -> Array:
-    return x if isinstance(number, float) and number == 1 else jax.lax.mul(x, _spread(number, x.shape))
+    return (
+        x if isinstance(number, float) and number == 1 else jax.lax.mul(x, _spread(number, x.shape))
+    )
 
 
 def _spread(number: Float[Array, " tensor"] | float, shape: tuple[int, ...]) -> Array:

@@ -132,7 +132,10 @@ def scale_by_networks(
         iteration = state.iteration + 1
         always = same_in_all_lanes(iteration > 0)
         stacks = [
-            tuple(_stack(group, group.pick(leaves), always) for leaves in (gradients, parameters))
+            (
+                _stack(group, group.pick(gradients), always),
+                _stack(group, group.pick(parameters), always),
+            )
             for group in groups
         ]
         # Each group by itself, so that the memory of one can be used again by the next.
@@ -163,10 +166,8 @@ def scale_by_networks(
         networks = prepare(reads, networks, about_zero, mean_square)
 
         for group, new, stack, row in zip(groups, accumulated, stacks, rows, strict=True):
-            if not _stacked_once(group):
-                # Once more, inside the branch: so these stacks take memory only while it runs.
-                stack = tuple(group.pick(leaves) for leaves in (gradients, parameters))
-            steps = _steps(group, reads, always, new, *stack, networks[row])
+            members = group.pick(gradients), group.pick(parameters)
+            steps = _steps(group, reads, always, new, stack, members, networks[row])
             for position, change in zip(group.members, steps, strict=True):
                 changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), VeLOState(
@@ -222,15 +223,17 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
     return [slice(end - len(g.members), end) for g, end in zip(groups, ends, strict=True)]
 
 
-def _stacked_once(group: Group) -> bool:
-    return len(group.members) == 1
-
-
 def _stack(group: Group, members: Sequence[Array], always: Array) -> Array:
     """Return the members of a group, stacked."""
     if not group.transposed:
         return group.stack(members)
-    # Else the loops over the stack would run in the order of the parameters.
+    # Without a barrier the loops over the stack would have the order of the parameters.
+    return _materialised_stack(group, members, always)
+
+
+def _materialised_stack(group: Group, members: Sequence[Array], always: Array) -> Array:
+    if group.small:
+        return group.stack(members)
     zeros = jnp.zeros(group.stacked, jnp.float32)
     return materialised(always, partial(group.stack, members), zeros=zeros)
 
@@ -240,27 +243,29 @@ def _steps(
     reads: Reads,
     always: Array,
     new: GroupState,
-    gradients: Array | Sequence[Array],
-    parameters: Array | Sequence[Array],
+    stacks: tuple[Array, Array],
+    members: tuple[list[Array], list[Array]],
     networks: Array,
 ) -> list[Array]:
     """Return what to add to the parameters of each member of a group.
 
     ``new`` are the accumulators with this update's gradients; ``networks`` come from `prepare`;
-    ``always`` is true, see `materialised`.
+    ``always`` is true, see `materialised`. ``stacks`` and ``members`` are gradients and parameters,
+    stacked and not.
     """
-    zeros = jnp.zeros(group.stacked, jnp.float32)
 
     def steps() -> Array:
-        stacks = [gradients, parameters]
-        if not _stacked_once(group):
-            stacks = [
-                materialised(always, partial(group.stack, members), zeros=zeros)
-                for members in stacks
-            ]
         return _module(group).steps(group, reads, new, *stacks, networks)
 
-    if _stacked_once(group):
-        made = materialised(always, steps, zeros=zeros) if group.transposed else steps()
-        return group.shape_back([made[0]])
-    return group.shape_back(take_apart(always, materialised(always, steps, zeros=zeros)))
+    def stack_and_step() -> Array:
+        # Stacked once more, inside the branch: so these stacks take memory only while it runs.
+        again = (_materialised_stack(group, part, always) for part in members)
+        return _module(group).steps(group, reads, new, *again, networks)
+
+    alone = len(group.members) == 1
+    if group.small or (alone and not group.transposed):
+        return group.shape_back(list(steps()))
+    zeros = jnp.zeros(group.stacked, jnp.float32)
+    if alone:
+        return group.shape_back(list(materialised(always, steps, zeros=zeros)))
+    return group.shape_back(take_apart(always, materialised(always, stack_and_step, zeros=zeros)))

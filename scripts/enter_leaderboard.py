@@ -3,7 +3,8 @@
 ``python scripts/enter_leaderboard.py race/NAME`` checks that nothing is missing, that the field in
 the store is the published one, and that the first run of one task has the same curve when it is
 trained again here; then it adds the runs, and writes the reports and the leaderboard again.
-``--check`` only checks. The task follows from the results, so nobody can choose it.
+``--check`` only checks. The task follows from the results, so nobody can choose it. Of a published
+folder, such as that of a pull request, the hashes and the headline are checked too.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from scripts import leaderboard
-from scripts.publish_results import refresh
+from scripts.publish_results import SUMS, check_published, refresh
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_json
 from velodrome.foundation.text import plural
+from velodrome.optimizers.learned.weights.published import PUBLISHED
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.compact import compact
 from velodrome.results.store.question import paths
@@ -61,6 +63,10 @@ def problems(store: Store, field: Store, name: str) -> Iterator[str]:
             yield f"the field's shard {shard.id} is missing or has other losses"
     if ".py:" in name:
         yield f"{name} is a file of yours: put the optimizer into optimizers/, and race it again"
+    if set(name.split(":")) & PUBLISHED.keys() or name.startswith("velo:"):
+        yield f"{name} has weights that are not in the package: nobody could race without them"
+    if (store.directory / SUMS).is_file():
+        yield from check_published(store.directory)
 
 
 def retrained(store: Store, name: str) -> Iterator[str]:
@@ -69,18 +75,21 @@ def retrained(store: Store, name: str) -> Iterator[str]:
     losses = [cell.curves().values for cell in mine]
     digest = content_hash([value.tobytes().hex() for value in losses])
     cell = mine[int(digest[:8], 16) % len(mine)]
-    suite = Suite.from_json(dict(store.suite))
-    grids = {name: {k: [v] for k, v in cell.planned[0].hyperparameters.items()}}
-    part = dataclasses.replace(
-        suite,
-        tasks=(suite.tasks[cell.task.index],),
-        optimizers=(name,),
-        protocol=dataclasses.replace(suite.protocol, seeds=1, grids=grids),
-    )
     with tempfile.TemporaryDirectory() as folder:
-        run(part, folder, workers=0, timing=False)
+        run(first_run(store, cell), folder, workers=0, timing=False)
         (again,) = Store.open(folder, read_only=True).cells()
         yield from difference(cell, again)
+
+
+def first_run(store: Store, cell: Cell) -> Suite:
+    """Return the suite of the first run of a cell alone."""
+    suite = Suite.from_json(dict(store.suite))
+    point = {name: [value] for name, value in cell.planned[0].hyperparameters.items()}
+    protocol = dataclasses.replace(
+        suite.protocol, seeds=1, grids={cell.name: point} if point else {}
+    )
+    task = suite.tasks[cell.task.index]
+    return dataclasses.replace(suite, tasks=(task,), optimizers=(cell.name,), protocol=protocol)
 
 
 def difference(cell: Cell, again: Cell) -> Iterator[str]:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from scripts import choose_heldout as heldout
+from scripts import mlcommons_suites as mlcommons
+from scripts import stress_suites as stress
 from scripts.choose_sprint import sprint
 from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import atomic_write_json
@@ -122,6 +124,10 @@ RECIPES: dict[str, Callable[[], Suite]] = {
     "heldout-8-width": heldout.heldout_8_width,
     "velodrome-83": functools.partial(_published, "velodrome-83", of_83=True),
     "velodrome-extended": functools.partial(_published, "velodrome-extended", of_83=False),
+    "stress-parameters": stress.parameters,
+    **{f"stress-steps-{end}": functools.partial(stress.steps, end) for end in stress.STEPS},
+    "stress-horizon": stress.horizon,
+    "mlcommons-mini": mlcommons.mini,
 }
 
 

@@ -1,42 +1,69 @@
-"""Write the leaderboard of ``sprint`` into its document, from the published field.
+"""Write the leaderboard of ``sprint`` into its document, from the published stores.
 
-``python scripts/leaderboard.py`` rewrites the text between two marks in ``docs/leaderboard.md``; a
-test makes it again and compares.
+``python scripts/leaderboard.py`` rewrites the texts between marks in ``docs/leaderboard.md``, and
+the figure; a test makes the texts again and compares.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.report.data import collect
+from velodrome.results.report.figures import horizon
+from velodrome.results.report.figures.drawing import draw
+from velodrome.results.report.sentences import horizon_line
 from velodrome.results.report.standings import standings_table
-from velodrome.results.report.tables import markdown_table
-from velodrome.results.store.store import Store
+from velodrome.results.report.tables import horizon_table, markdown_table
+from velodrome.results.store.combined import open_stores
 
 ROOT = Path(__file__).parents[1]
-FIELD = ROOT / "results" / "published" / "sprint"
+RESULTS = ROOT / "results" / "published"
+FIELD = RESULTS / "sprint"
+#: Learned optimizers whose weights must be fetched: a race does without them.
+LEARNED = RESULTS / "sprint-learned"
+#: The field's, told wrong numbers of steps.
+TOLD = RESULTS / "sprint-horizon"
 DOCUMENT = ROOT / "docs" / "leaderboard.md"
-BEGIN = "<!-- begin: python scripts/leaderboard.py -->"
+FIGURE = ROOT / "docs" / "images" / "sprint-horizon.png"
+BEGIN = "<!-- begin: python scripts/leaderboard.py, {} -->"
 END = "<!-- end -->"
 
 
-def table() -> str:
+def standings() -> str:
     """Return the standings of the published field as Markdown."""
-    data = collect(Store.open(FIELD, read_only=True))
-    return f"{markdown_table(*standings_table(data))}\n\n{data.context.line}\n"
+    data = collect(open_stores([FIELD, LEARNED]))
+    return f"{markdown_table(*standings_table(data))}\n\n{data.context.line}"
+
+
+def told() -> str:
+    """Return as Markdown what wrong numbers of steps cost."""
+    data = collect(open_stores([TOLD]))
+    return f"{markdown_table(*horizon_table(data.horizon))}\n\n{horizon_line(data)}"
+
+
+PARTS: Mapping[str, Callable[[], str]] = {"standings": standings, "told": told}
 
 
 def replaced(text: str) -> str:
-    """Return the document with the table of today."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table()}\n{END}{after}"
+    """Return the document with the tables of today."""
+    for name, part in PARTS.items():
+        before, begin, rest = text.partition(BEGIN.format(name))
+        _, end, after = rest.partition(END)
+        text = f"{before}{begin}\n\n{part()}\n\n{end}{after}"
+    return text
 
 
 def main() -> int:
     atomic_write_text(DOCUMENT, replaced(DOCUMENT.read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory() as folder:
+        for plot in horizon.plots(collect(open_stores([TOLD]))):
+            (png,) = (x for x in draw(plot, Path(folder)).files if x.suffix == ".png")
+            shutil.copyfile(png, FIGURE)
     return 0
 
 

@@ -84,11 +84,20 @@ def with_tables(text: str) -> str:
     Raises:
       DataError: The document lacks the marks.
     """
-    before, begin, rest = text.partition(BEGIN)
+    return between_marks(text, BEGIN, tables())
+
+
+def between_marks(text: str, mark: str, new: str) -> str:
+    """Return a document with ``new`` between the line ``mark`` and the line `END` after it.
+
+    Raises:
+      DataError: The document lacks the marks.
+    """
+    before, begin, rest = text.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise DataError(f"the document needs the lines {BEGIN} and {END}, in that order.")
-    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+        raise DataError(f"the document needs the lines {mark} and {END}, in that order.")
+    return f"{before}{mark}\n\n{new}\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

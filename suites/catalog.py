@@ -39,6 +39,14 @@ FROZEN = (
     "heldout-8-width",  # the 8 at 1, 4 and 16 times their width
     "velodrome-83",  # 83 published tasks under the published protocol of the VeLO paper
     "velodrome-extended",  # the other published tasks that are implemented, likewise
+    "stress-parameters",  # decoders and MLPs of a million to over a billion parameters
+    "stress-steps-2k",  # three small tasks for 2,000 steps, and those below for more
+    "stress-steps-20k",
+    "stress-steps-100k",
+    "stress-steps-200k",
+    "stress-steps-400k",
+    "stress-horizon",  # the 8 held-out tasks with a wrong number of steps declared
+    "mlcommons-mini",  # six workloads of MLCommons, shrunk until a CPU trains them in minutes
 )
 
 #: The protocol of a file of tasks, which has none.

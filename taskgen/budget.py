@@ -157,6 +157,19 @@ def steps_allowed(cost: Cost, profile: DeviceProfile, *, hours: int | float) -> 
     return int(hours * 3600 / predict_seconds(cost, profile))
 
 
+def devices_needed(memory_bytes: int, profile: DeviceProfile) -> int:
+    """Return how many devices have so much memory together.
+
+    It is a lower bound: parameters, optimizer state and the batch would have to be split evenly.
+
+    Examples:
+      >>> from velodrome.taskgen.budget import devices_needed
+      >>> devices_needed(40_000_000_000, velodrome.load_profile("v100"))
+      3
+    """
+    return max(1, -(-memory_bytes // profile.memory_bytes))
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a task may cost.
@@ -192,7 +205,8 @@ class Budget:
         if cost.memory_bytes > self.profile.memory_bytes:
             excess.append(
                 f"{size(cost.memory_bytes)} of memory, over {size(self.profile.memory_bytes)} on "
-                f"{self.profile.label}"
+                f"{self.profile.label}; split evenly, it would take "
+                f"{devices_needed(cost.memory_bytes, self.profile)} of them"
             )
         return excess
 

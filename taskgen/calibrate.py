@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import psutil
 from scipy import optimize
@@ -20,8 +19,8 @@ from velodrome.taskgen.budget import (
 )
 from velodrome.taskgen.build import build
 from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.data.madeup import made_up_batch
 from velodrome.taskgen.description import cost
-from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 # Round figures (FLOP/s, bytes/s, seconds a step, seconds a kernel) that the fit starts from, and
@@ -162,19 +161,6 @@ def measure_step_seconds(specs: Sequence[TaskSpec], *, repeats: int = 5) -> list
     return [min(column) for column in zip(*timings, strict=True)]
 
 
-def random_batch(spec: TaskSpec, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return a batch of the right shapes and ranges, with random content."""
-    info, generator = spec.info, np.random.default_rng(seed)
-    batch = {}
-    for name, shape in batch_shapes(spec.view, spec.batch_size).items():
-        if shape.dtype == jnp.float32:
-            batch[name] = generator.random(shape.shape, np.float32)
-        else:
-            classes = info.vocab_size if info.kind == "text" else info.num_classes
-            batch[name] = generator.integers(1, classes, shape.shape, np.int32)
-    return batch
-
-
 class _Program:
     """A compiled loop of training steps that takes about ``_TIMING_SECONDS``."""
 
@@ -182,7 +168,7 @@ class _Program:
         task = build(spec)
         key = jax.random.key(0)
         params, state = jax.jit(task.init)(key)
-        self._arguments = (params, state, random_batch(spec), key)
+        self._arguments = (params, state, made_up_batch(spec.view, spec.batch_size), key)
 
         def run(params, state, batch, key, steps):
             def step(index, carry):

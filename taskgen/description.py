@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from velodrome.taskgen.budget import Budget, load_profile, predict_seconds, steps_allowed
+from velodrome.taskgen.budget import (
+    Budget,
+    devices_needed,
+    load_profile,
+    predict_seconds,
+    steps_allowed,
+)
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.spec import TaskSpec
 
@@ -58,8 +64,8 @@ def describe(
 
     Returns:
       "label", "hash", "spec" (JSON), "cost" (integers, of a training step), "device" (with
-      "measured"), "predicted_seconds" of a step, "steps_allowed" in ``hours``, and
-      "over_budget", a list of sentences, empty if the task fits.
+      "measured"), "devices" that together have the memory it needs, "predicted_seconds" of a step,
+      "steps_allowed" in ``hours``, and "over_budget", a list of sentences, empty if the task fits.
 
     Raises:
       UnknownNameError: There is no such data set or device profile.
@@ -81,6 +87,7 @@ def describe(
         "spec": spec.to_json(),
         "cost": step.to_json(),
         "device": {"name": profile.name, "measured": profile.measured},
+        "devices": devices_needed(step.memory_bytes, profile),
         "hours": hours,
         "predicted_seconds": predict_seconds(step, profile),
         "steps_allowed": steps_allowed(step, profile, hours=hours),

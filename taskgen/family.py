@@ -9,25 +9,15 @@ from typing import Any
 
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.info import KINDS, DatasetInfo, kind_of
 from velodrome.taskgen.space.distributions import Distribution, log_int
 from velodrome.taskgen.space.fields import config_fields
-from velodrome.taskgen.views import ImageView, TableView, TextView, View
-
-KINDS = ("image", "text", "table")
+from velodrome.taskgen.views import View
 
 
 def default_view(config: object, info: DatasetInfo) -> View:
     """Return how a task sees a data set by the usual fields of its config."""
-    if info.kind == "image":
-        height, _, channels = info.shape
-        return ImageView(getattr(config, "image_size", height), channels, info.num_classes)
-    if info.kind == "table":
-        return TableView(info.shape[0], info.num_classes)
-    length = getattr(config, "sequence_length", None)
-    if length is None:
-        raise SpecError("config.sequence_length", None, "a field of every text family's config")
-    return TextView(length, getattr(config, "vocab_size", info.vocab_size))
+    return kind_of(info.kind).view(config, info)
 
 
 @dataclass(frozen=True, eq=False)

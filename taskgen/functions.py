@@ -57,9 +57,9 @@ class MetricsOf(Protocol):
 class TaskFunctions:
     """The functions of a task. All are pure and survive jit, vmap and scan.
 
-    Parameters and state are nested dictionaries of arrays. A batch is, for images,
-    ``{"image": f32[B,H,W,C] in [0,1], "label": i32[B]}``, for tables
-    ``{"row": f32[B,F], "label": i32[B]}``, and for text ``{"obs": i32[B,T], "target": i32[B,T]}``.
+    Parameters and state are nested dictionaries of arrays. A batch is a dictionary of the arrays
+    that the view's schema declares: for images ``{"image": f32[B,H,W,C] in [0,1], "label":
+    i32[B]}``, for text ``{"obs": i32[B,T], "target": i32[B,T]}``.
     ``dynamic`` maps some or all names of the dynamic values to scalars, which may be traced; the
     others (all, with ``None``) are the spec's and reach the compiler as constants.
 

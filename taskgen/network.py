@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import PyTree
 
@@ -17,10 +16,9 @@ from velodrome.foundation.errors import VelodromeError
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.family import Family
-from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar, TaskFunctions
-from velodrome.taskgen.nn import losses
+from velodrome.taskgen.functions import Dynamic, Metrics, Scalar, TaskFunctions
 from velodrome.taskgen.space.config import dynamic_values
-from velodrome.taskgen.views import TableView, TextView, View
+from velodrome.taskgen.views import View
 
 
 def task_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
@@ -50,23 +48,12 @@ def _function(family: Family, field: str) -> Callable[..., Any] | None:
         ) from error
 
 
-_OBJECTIVES = {
-    "image": losses.classification,
-    "table": losses.classification,
-    "text": losses.language_model,
-}
-_NORMALIZERS = {
-    "image": losses.normalize_classification,
-    "table": losses.normalize_classification,
-    "text": losses.normalize_language_model,
-}
-
-
 def _network_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
     network = _function(family, "network")
     assert network is not None  # Family checks that what has no network builds itself
-    objective = _function(family, "objective") or _OBJECTIVES[family.data_kind]
-    normalize = _function(family, "normalize") or _NORMALIZERS[family.data_kind]
+    objective = _function(family, "objective") or pkgutil.resolve_name(view.objective)
+    normalize = _function(family, "normalize") or pkgutil.resolve_name(view.normalizer)
+    seen = pkgutil.resolve_name(view.inputs)
     constants = dynamic_values(config)
 
     def values(dynamic: Dynamic | None) -> dict[str, Scalar]:
@@ -93,7 +80,7 @@ def _network_functions(family: Family, config: object, view: View, precision: st
         module = nnx.merge(graph, params, state)
         given = {"train": train, "key": key, "dynamic": values(dynamic)}
         with exactly():
-            inputs = _inputs(batch, view)
+            inputs = seen(batch, view)
             logits = module(inputs, **{name: given[name] for name in accepted})
         _, _, new_state = nnx.split(module, nnx.Param, ...)
         return objective(logits, batch, view), nnx.to_pure_dict(new_state)
@@ -115,12 +102,6 @@ def _network_functions(family: Family, config: object, view: View, precision: st
     )
 
 
-def _inputs(batch: Batch, view: View) -> Scalar:
-    if isinstance(view, TextView):
-        return losses.fold_tokens(batch["obs"], view.vocab_size)
-    return batch["row" if isinstance(view, TableView) else "image"]
-
-
 def _keywords(module: nnx.Module) -> tuple[str, ...]:
     """Return which of train, key and dynamic the network's ``__call__`` takes."""
     parameters = inspect.signature(type(module).__call__).parameters.values()
@@ -131,16 +112,10 @@ def _keywords(module: nnx.Module) -> tuple[str, ...]:
 
 def batch_shapes(view: View, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Return shapes and types of a training batch."""
-    if isinstance(view, TextView):
-        tokens = jax.ShapeDtypeStruct((batch_size, view.length), jnp.int32)
-        return {"obs": tokens, "target": tokens}
-    label = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    if isinstance(view, TableView):
-        row = jax.ShapeDtypeStruct((batch_size, view.columns), jnp.float32)
-        return {"row": row, "label": label}
-    shape = (batch_size, view.size, view.size, view.channels)
-    image = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return {"image": image, "label": label}
+    return {
+        name: jax.ShapeDtypeStruct((batch_size, *field.shape), field.dtype)
+        for name, field in view.schema().items()
+    }
 
 
 def traced_family_cost(

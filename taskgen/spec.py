@@ -87,7 +87,7 @@ _TASK_RULES = {
         (lambda value: isinstance(value, Precision | Mapping)),
         "a mapping with the keys 'params', 'compute' and 'matmul'",
     ),
-    "batch_size": _integer(1, 65_536),
+    "batch_size": _integer(1, 262_144),
     "version": _integer(0, 1_000_000),
     "augmentations": ((lambda value: isinstance(value, list | tuple)), "a list of augmentations"),
     "grad_accumulation": _integer(1, 1),
@@ -170,7 +170,7 @@ class TaskSpec:
     Args:
       family: Name of a registered task family.
       config: The family's config; a mapping is checked and completed with defaults.
-      batch_size: Examples in a training batch, from 1 to 65536.
+      batch_size: Examples in a training batch, from 1 to 262144.
       version: Version of the family that gives this spec its meaning. 0 stands for the present
         one.
       precision: Number formats.

@@ -36,6 +36,8 @@ from .results.store.store import Store as Store
 from .suites.catalog import load_suite as load_suite
 from .suites.protocol import Protocol as Protocol
 from .suites.running.convert import compact as compact
+from .suites.running.import_curves import ImportedCurves as ImportedCurves
+from .suites.running.import_curves import import_curves as import_curves
 from .suites.running.race import RaceResult as RaceResult
 from .suites.running.race import race as race
 from .suites.running.run import run as run

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import velodrome
 from velodrome.foundation.errors import UnknownNameError, VelodromeError, wants_traceback
@@ -25,6 +26,7 @@ COMMANDS = {
     "show": "Show a task: its spec, size, cost, and predicted time.",
     "race": "Race an optimizer against the stored field of a suite.",
     "run": "Train the tasks of a suite with its optimizers; resumable.",
+    "import": "Put curves that were made elsewhere into a store.",
     "status": "Show how far a store is, and who works in it.",
     "report": "Draw tables, figures, and a page from stores of results.",
     "compact": "Pack the many files of a store into few, or convert an older store.",
@@ -92,7 +94,12 @@ def _dispatch(name: str, rest: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise UnknownNameError("command", name, COMMANDS)
-    return import_module(f"velodrome.commands.{name}").command(rest)
+    return import_module(module_of(name)).command(rest)
+
+
+def module_of(command: str) -> str:
+    """Return the module of a command; a keyword of Python gets an underscore."""
+    return f"velodrome.commands.{command}{'_' if iskeyword(command) else ''}"
 
 
 def _report(message: str) -> int:

@@ -37,6 +37,7 @@ class Context:
       undecided: Those of them on which a longer sweep could change a speedup.
       baseline_ran: Whether there is any run of the baseline; without one there are no speedups.
       meta_training: Its cost by label; see ``velodrome.results.store.provenance.costs_by_label``.
+      imported: Labels of the optimizers whose curves were made elsewhere.
     """
 
     suite: str
@@ -55,6 +56,7 @@ class Context:
     undecided: int = 0
     baseline_ran: bool = True
     meta_training: Mapping[str, str] = field(default_factory=dict)
+    imported: tuple[str, ...] = ()
 
     @property
     def multiple(self) -> float:
@@ -89,8 +91,12 @@ class Context:
         return (
             f"Suite {self.suite}, protocol version {version}: {self.steps:,} steps; "
             f"{ran if self.baseline_ran else f'no runs of {self.baseline}'}; "
-            f"{plural(self.seeds, 'seed')}; {self.data}."
+            f"{plural(self.seeds, 'seed')}; {self.data}.{self._imports}"
         )
+
+    @property
+    def _imports(self) -> str:
+        return f" Made elsewhere, in steps only: {', '.join(self.imported)}." * bool(self.imported)
 
     def caption(self, text: str, counts: str = "", **facts: object) -> str:
         """Return the line, counts, and ``text`` with ``{baseline}``, ``{steps}``, ... filled in."""

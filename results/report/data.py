@@ -22,6 +22,7 @@ from velodrome.results.analyses.headline import (
     headline_table,
     headlines,
 )
+from velodrome.results.analyses.horizon import horizon_table
 from velodrome.results.analyses.improvement import pairs
 from velodrome.results.analyses.overhead import overhead_table
 from velodrome.results.analyses.profiles import profiles
@@ -61,6 +62,9 @@ from velodrome.results.store.store import Store
 DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
 
 
+_RARE = ("published", "budget", "horizon")
+"""Tables that most reports have no rows of."""
+
 Row = Mapping[Hashable, Any]
 """A row of a table by column, as ``DataFrame.to_dict("records")`` gives it."""
 StorePaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -93,6 +97,7 @@ class ReportData:
     in_order: tuple[str, ...]
     budget: pd.DataFrame
     tuning_cost: pd.DataFrame
+    horizon: pd.DataFrame
     profile: pd.DataFrame
     profile_scores: pd.DataFrame
     pairs: pd.DataFrame
@@ -114,10 +119,10 @@ class ReportData:
         """Return the tables that are written to files, each with the kind of data of its rows.
 
         The curves are left out, which are smoothed and thinned for drawing; and, where they have
-        no rows, the published baseline and the budgets of ordered lists.
+        no rows, the published baseline, the budgets of ordered lists and wrong numbers of steps.
         """
         for name, found in self.tables().items():
-            if name != "curves" and (name not in ("published", "budget") or len(found)):
+            if name != "curves" and (name not in _RARE or len(found)):
                 yield name, self.with_provenance(found)
 
     def with_provenance(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -233,6 +238,7 @@ def collect(
         in_order=in_order_labels(equal),
         budget=budget_curves(budget),
         tuning_cost=cost_table(results, tuning, context.baseline),
+        horizon=horizon_table(results, cells),
         profile=profile,
         profile_scores=scores,
         pairs=pairs(equal),
@@ -333,4 +339,5 @@ def _context(
         undecided=int((stopped & each["decided"].eq(False).to_numpy(bool)).sum()),
         baseline_ran=any(cell.shards for cell in baselines),
         meta_training=costs_by_label(store.manifest, listed),
+        imported=tuple(dict.fromkeys(c.label for c in listed if c.optimizer.imported)),
     )

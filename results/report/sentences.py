@@ -41,6 +41,16 @@ def cost_lines(data: ReportData) -> list[str]:
     ]
 
 
+def horizon_line(data: ReportData) -> str:
+    """Explain the table of optimizers that are told a wrong number of steps."""
+    return (
+        "Optimizers that know how many steps they make, told another number. The last quotient is "
+        "taken task by task, and is the median over tasks. <= and >= say on which side of it "
+        f"{data.context.baseline}'s budget bounds a speedup on more than a quarter of the tasks, "
+        "about that it does so on both."
+    )
+
+
 def definition_lines(data: ReportData) -> list[str]:
     """List the definitions, with their medians and what to know before believing them."""
     lines = []
@@ -94,6 +104,7 @@ def count_lines(data: ReportData) -> list[str]:
     return [
         *_interval_lines(data),
         *_unpaired_lines(data),
+        *_imported_lines(data),
         f"A speedup in steps cannot exceed {times(context.multiple)}: {as_long(context)}. >= marks "
         "values, aggregates and ends of intervals that are at least this much.",
         *_mode_lines(data),
@@ -180,6 +191,15 @@ def _unpaired_lines(data: ReportData) -> Iterator[str]:
                 f"are not exactly those of {data.context.baseline}, so all of them are drawn "
                 "independently, even those that both have."
             )
+
+
+def _imported_lines(data: ReportData) -> Iterator[str]:
+    for label in data.context.imported:
+        yield (
+            f"{label}: its curves were made elsewhere. Their steps were checked, and not how they "
+            "were made: that they are of these tasks, and how their losses were taken, is what "
+            "whoever imported them says. They have no seconds."
+        )
 
 
 def meta_training_lines(data: ReportData) -> list[str]:

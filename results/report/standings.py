@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from velodrome.foundation.text import plural
@@ -30,14 +31,16 @@ def places(data: ReportData) -> list[tuple[str, Headline | None]]:
 
 def standings_table(data: ReportData) -> TextTable:
     """Return one row per optimizer: place, median speedup in steps, share of tasks won, trials."""
-    trials = {row["label"]: row["candidate_trials"] for row in data.summary.to_dict("records")}
+    # Tasks without a result have none.
+    known = data.summary.dropna(subset=["candidate_trials"])
+    trials = {row["label"]: row["candidate_trials"] for row in known.to_dict("records")}
     rows = []
     for place, (label, found) in enumerate(places(data), 1):
         if found is None:
             rows.append([str(place), data.context.tuned, "1x", "", "", str(data.context.rates)])
             continue
         faster = share_text(found.faster[1.0]) if 1.0 in found.faster else ""
-        iqm, tried = found.iqm_text(), str(int(trials[label]))
+        iqm, tried = found.iqm_text(), f"{trials.get(label, math.nan):.0f}".replace("nan", "-")
         rows.append([str(place), label, found.median_text(), iqm, faster, tried])
     header = ["#", "optimizer", "median speedup [95%]", "IQM [95%]", "faster on", "trials"]
     return TextTable(header, rows)

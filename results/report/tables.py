@@ -13,7 +13,7 @@ from velodrome.results.analyses.summary import stopped_early
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.data import ReportData, Row
 from velodrome.results.speedup.speedup import format_ratio
-from velodrome.results.speedup.stats import Aggregate
+from velodrome.results.speedup.stats import Aggregate, Interval
 
 NOTHING = "-"
 """Stands in cells without a value."""
@@ -104,6 +104,30 @@ def cost_table(data: ReportData) -> TextTable:
         rows.append([row["label"], row["against"], trials, row["unit"], ratio, str(row["tasks"])])
     header = ["optimizer", "against", "trials for one of its own", "speedup in"]
     return TextTable([*header, "at equal total cost, median [95%]", "tasks"], rows)
+
+
+def horizon_table(table: pd.DataFrame) -> TextTable:
+    """Return one row per optimizer and number of steps that it is told."""
+    header = ["optimizer", "steps told", "median speedup [95%]", "over that with the truth [95%]"]
+    rows = [
+        [
+            str(row["label"]),
+            f"{row['told']:g}x",
+            ratio_text(family_median(row)),
+            NOTHING if row["told"] == 1 else change_text(row),
+            str(row["tasks"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return TextTable([*header, "tasks"], rows)
+
+
+def change_text(row: Row) -> str:
+    """Return a change in a row of ``velodrome.results.analyses.horizon.HORIZON_COLUMNS``."""
+    ends = Interval(row["change_low"], row["change_high"])
+    text = ratio_text(Aggregate(row["change"], new_tasks=ends))
+    sign = {"~": "about "}.get(row["bound"], row["bound"])
+    return f"{sign}{text}"
 
 
 def more_tables(data: ReportData) -> Iterator[tuple[str, TextTable]]:

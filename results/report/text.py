@@ -13,6 +13,7 @@ from velodrome.results.report.sentences import (
     cost_lines,
     count_lines,
     definition_lines,
+    horizon_line,
     problem_lines,
     published_line,
 )
@@ -20,6 +21,7 @@ from velodrome.results.report.tables import (
     TextTable,
     cost_table,
     headline_table,
+    horizon_table,
     markdown_table,
     more_tables,
     published_comparison,
@@ -91,6 +93,9 @@ def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     if len(data.tuning_cost):
         parts += ["## Total tuning cost", markdown_table(*cost_table(data))]
         parts += ["\n".join(f"- {line}" for line in cost_lines(data))]
+    if len(data.horizon):
+        parts += ["## Wrong numbers of steps", markdown_table(*horizon_table(data.horizon))]
+        parts += [horizon_line(data)]
     for heading, table in more_tables(data):
         parts += [f"## {heading}", markdown_table(*table)] if table.rows else []
     wrong = problem_lines(data)

@@ -107,6 +107,8 @@ def outcome_of(
         return Outcome(cell, "failed", (str(error),))
     found = speedups["default"]
     ratio, reason = step_time_ratio(timing)
+    if cell.optimizer.imported:
+        ratio, reason, timing_failure = None, "no seconds: its curves are imported", None
     if reason and timing_failure is not None:
         reason = f"no seconds: the timing failed ({_reason(timing_failure)})"
     if reason:
@@ -234,12 +236,12 @@ def step_time_ratio(timing: Timing | None) -> tuple[float | None, str]:
 
 def read_sweep(cell: Cell, split: str) -> Sweep | None:
     """Return the runs of a cell on a split; None if none of them has a loss or has diverged."""
-    curves = cell.curves(split=split)
+    curves, own_seeds = cell.curves(split=split), cell.optimizer.imported
     if curves.lanes and not len(curves.steps) and all(x.status == "diverged" for x in curves.lanes):
         # Lost before the first evaluation: a run without a loss, but a run.
         steps, values = np.zeros(1, dtype=np.int64), np.full((len(curves.lanes), 1), np.nan)
-        return Curves(steps, values, curves.lanes, split=split).sweep()
-    return curves.sweep() if curves.values.size else None
+        curves = Curves(steps, values, curves.lanes, split=split)
+    return replace(curves.sweep(), own_seeds=own_seeds) if curves.values.size else None
 
 
 def _reasons(cell: Cell) -> list[str]:

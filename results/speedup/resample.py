@@ -82,7 +82,7 @@ def paired(first: Sweep, second: Sweep) -> bool:
     If only some are common, the two are drawn independently all the same: draws of the common
     ones would have to be of fewer seeds than either has.
     """
-    return first.seeds == second.seeds
+    return first.seeds == second.seeds and not (first.own_seeds or second.own_seeds)
 
 
 def resample_seeds(baseline: BaselineEnvelope, candidate: Sweep, *, horizon: int) -> SeedResamples:

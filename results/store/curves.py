@@ -101,6 +101,8 @@ class Sweep:
       seeds: Ascending.
       present: Whether the run (point, seed) is in the store.
       ends: How far it is known; :data:`FOREVER` where it is absent.
+      own_seeds: Whether a seed stands for other first parameters and batches than the same seed of
+        other optimizers, as in imported curves.
     """
 
     steps: Int[np.ndarray, " eval"]
@@ -109,6 +111,7 @@ class Sweep:
     seeds: tuple[int, ...]
     present: Bool[np.ndarray, "point seed"]
     ends: Int[np.ndarray, "point seed"]
+    own_seeds: bool = False
 
     @property
     def diverged(self) -> Bool[np.ndarray, "point seed"]:

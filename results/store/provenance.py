@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -64,6 +64,7 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
         *((f"optimizer {label}", text) for label, text in optimizers.items()),
         *((f"meta-training of {label}", text) for label, text in costs.items()),
         *((f"version of {name}", version) for name, version in versions.items()),
+        *_imports(cells),
         *_other_versions(versions, shards),
         ("device", _device(manifest.get("device"))),
         *_other_devices(manifest, shards),
@@ -103,6 +104,18 @@ def spec_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
 def task_specs(store: Store) -> list[SpecRecord]:
     """Return the specs of the suite's tasks by index; empty ones where the store has none."""
     return [task.get("spec", {}) for task in store.suite.get("tasks", ())]
+
+
+def _imports(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
+    """Yield the files of imported curves."""
+    for cell in cells:
+        for shard in cell.shards:
+            if said := shard.metadata.get("imported"):
+                maker = f", made by {by}" if (by := said.get("made_by")) else ""
+                yield (
+                    f"imported {cell.label} on {cell.task.label}",
+                    f"{said['file']}, SHA-256 {said['sha256']}, at {said['time']}{maker}",
+                )
 
 
 def _other_versions(

@@ -132,14 +132,35 @@ class ShardData(_ShardData, total=False):
     splits: Mapping[str, str]
 
 
+class _ImportRecord(TypedDict):
+    file: str
+    sha256: str
+    columns: Mapping[str, str]
+    left_out: int
+    time: str
+
+
+class ImportRecord(_ImportRecord, total=False):
+    """Where imported curves come from.
+
+    ``file`` has no folder; ``columns`` are its columns by what they were read as; ``made_by`` is
+    what the user said, such as ``"PyTorch 2.9"``. ``left_out`` counts values at steps at which the
+    protocol has no evaluation.
+    """
+
+    made_by: str
+
+
 class ShardMetadata(_ShardMetadata, total=False):
     """What a shard's file says about itself.
 
     Its runs went on from the end of the shard ``after``, and its rows are those from ``start`` to
     ``stop`` updates. With ``started_over`` that end was not kept, and the rows begin at 0. Files
-    without these fields have all of a run.
+    without these fields have all of a run. Only imported curves have ``imported``, with the mode
+    ``imported``.
     """
 
+    imported: ImportRecord
     mode: str
     eval_slice: int
     block: int

@@ -11,6 +11,8 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.identity import cell_id
 from velodrome.results.store.plan import (
+    IMPORTED,
+    Batching,
     DataRef,
     Lane,
     OptimizerRef,
@@ -125,15 +127,50 @@ def identify(
     The id stands for everything that a run's numbers depend on besides seed and hyperparameters.
     """
     extendable = "num_steps" not in optimizer.needs
+    whose = optimizer.name, optimizer.version, optimizer.identity
+    return _cell_id(task, data, whose, protocol, None if extendable else horizon), extendable
+
+
+def _cell_id(
+    task: TaskSpec,
+    data: DataRef,
+    optimizer: tuple[str, int, Mapping[str, object]],
+    protocol: Protocol,
+    horizon: int | None,
+) -> str:
     own = datasets.is_own(task.data.name)
-    known = cell_id(
+    return cell_id(
         task=task.hash,
         data=data.content_hash if own else _facts(task, data),
-        optimizer=(optimizer.name, optimizer.version, optimizer.identity),
+        optimizer=optimizer,
         protocol=protocol.to_json(),
-        horizon=None if extendable else horizon,
+        horizon=horizon,
     )
-    return known, extendable
+
+
+def imported_cell(
+    suite: Suite, index: int, optimizer: OptimizerRef, lanes: Sequence[Lane]
+) -> PlannedCell:
+    """Return the cell of an imported optimizer on a task; its runs cannot go on.
+
+    Raises:
+      DataError: The data of the task have no content hash, or are not here.
+    """
+    task, protocol = suite.tasks[index], suite.protocol
+    data, horizon = _data(task, without_data=False), protocol.steps
+    whose = optimizer.name, optimizer.version, optimizer.identity
+    seeds, points = {lane.seed for lane in lanes}, {lane.run[0] for lane in lanes}
+    return PlannedCell(
+        id=_cell_id(task, data, whose, protocol, horizon),
+        task=TaskRef(index, task.label, task.family, task.hash),
+        optimizer=optimizer,
+        horizon=horizon,
+        batch_size=task.batch_size,
+        data=data,
+        cost=StepCost(**description.cost(task).to_json()),
+        batching=Batching(IMPORTED.rstrip(":"), max(1, len(seeds)), max(1, len(points))),
+        lanes=tuple(lanes),
+    )
 
 
 def check_cell(cell: PlannedCell, suite: Suite, optimizer: OptimizerSpec) -> None:
@@ -156,7 +193,10 @@ def _facts(task: TaskSpec, data: DataRef) -> list[object]:
     """Return what a data set of someone else's is: its arrays, and how tasks see them."""
     facts = dataclasses.asdict(task.info)
     names = ("kind", "shape", "num_classes", "vocab_size", "dtype", "layout", "example_tokens")
-    return [data.content_hash, {name: facts[name] for name in names}]
+    later = [
+        name for name in ("targets", "largest") if facts[name]
+    ]  # so that no identity of before changes
+    return [data.content_hash, {name: facts[name] for name in (*names, *later)}]
 
 
 def missing_data(plan: Plan) -> dict[str, int]:

@@ -12,7 +12,7 @@ from velodrome.suites.planning.estimates import CellOverview, shard_seconds
 from velodrome.suites.planning.plan import missing_data
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.staging import in_stages
-from velodrome.taskgen.budget import DeviceProfile
+from velodrome.taskgen.budget import DeviceProfile, devices_needed
 from velodrome.taskgen.data.published.recipes import how_to_get
 
 #: Share of the steps after the first stage that a sweep takes until it is decided: both that of
@@ -46,11 +46,14 @@ def describe(
     for name, tasks in missing_data(plan).items():
         yield f"Missing data: {name}, for {plural(tasks, 'task')}. To get it: {how_to_get(name)}"
     if profile is not None:
-        large = sum(cell.memory_bytes > profile.memory_bytes for cell in cells)
+        large = [cell for cell in cells if cell.memory_bytes > profile.memory_bytes]
         if large:
+            worst = max(large, key=lambda cell: cell.memory_bytes)
             yield (
-                f"{plural(large, 'cell')} would need more, as predicted, than the "
-                f"{size(profile.memory_bytes)} of {where}."
+                f"{plural(len(large), 'cell')} would need more, as predicted, than the "
+                f"{size(profile.memory_bytes)} of {where}: {worst.task} / {worst.optimizer} that "
+                f"of {devices_needed(worst.memory_bytes, profile)} of them, if it could be split "
+                "evenly. A run puts each task on one device."
             )
         if backend in (None, plan.backend):
             yield f"Lanes are grouped into shards as for a run here, on the {plan.backend}."

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from velodrome.foundation.errors import SpecError, StoreError
+from velodrome.foundation.errors import SpecError
 from velodrome.foundation.files import exclusive_directory, resolved
-from velodrome.foundation.text import plural
 from velodrome.optimizers.registry import optimizers
 from velodrome.results.report.standings import race_lines, standings_table
 from velodrome.results.report.tables import TextTable
 from velodrome.results.report.write import ReportFiles, report
-from velodrome.results.store.store import Store
-from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.running.field import begin, stored_field
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.suite import Suite
 
-#: Stores of fields that come with the package, in folders named after their suites.
-PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 SUITE = "sprint"
 
 
@@ -88,7 +82,7 @@ def race(
       >>> result = velodrome.race("optax:lion", learning_rates=[1e-4, 1e-3])  # doctest: +SKIP
       >>> result.lines[0]  # doctest: +SKIP
     """
-    there = _field(suite, field)
+    there = stored_field(suite, field)
     chosen = Suite.from_json(dict(there.suite))  # with the grids of those who have entered
     rivals = [str(name) for name in there.suite.get("optimizers", ())]
     if optimizer == chosen.protocol.baseline:
@@ -96,7 +90,7 @@ def race(
         raise SpecError("optimizer", optimizer, others)
     place = resolved(Path("race") / _file_name(optimizer) if out is None else out)
     with exclusive_directory(place, patience=60.0):
-        _begin(place, there)
+        begin(place, there)
     swept = {**(grid or {}), **({"learning_rate": learning_rates} if learning_rates else {})}
     own = {optimizer: swept} if swept else None
 
@@ -115,41 +109,6 @@ def race(
     label = str(files.data.summary.loc[mine, "label"].iloc[0])
     standings = standings_table(files.data)
     return RaceResult(place, label, standings, tuple(race_lines(files.data, label)), files, done)
-
-
-def _field(suite: str, field: str | os.PathLike[str] | None) -> Store:
-    how = f"velodrome run {suite} --out FIELD --baseline exhaustive"
-    if field is None and not Store.exists(PUBLISHED / suite):
-        raise StoreError(
-            f"no stored field comes with the suite {suite}: give a store of your own with its "
-            f"baseline ({how}), as --field FIELD"
-        )
-    store = Store.open(PUBLISHED / suite if field is None else resolved(field), read_only=True)
-    found = store.manifest["suite"].get("name")
-    missing = sum(not store.has_shard(shard.id) for shard in store.plan.shards)
-    planned = make_plan(Suite.from_json(dict(store.suite))).cells
-    changed = {cell.id for cell in planned} - {cell.id for cell in store.plan.cells}
-    if found != suite:
-        problem = f"is of the suite {found}, not of {suite}"
-    elif missing:
-        problem = f"lacks {plural(missing, 'shard')}"
-    elif changed:
-        problem = "has results of optimizers, families or data that are others now"
-    else:
-        return store
-    raise StoreError(f"the field {store.directory} {problem}. Make it again: {how}")
-
-
-def _begin(place: Path, field: Store) -> None:
-    """Copy the runs of the field into a store, new or of earlier races."""
-    # A store exists once it has a question: a copy that was interrupted is made again.
-    shutil.copytree(field.directory / "shards", place / "shards", dirs_exist_ok=True)
-    if Store.exists(place):
-        return
-    with tempfile.TemporaryDirectory(dir=place, prefix=".field-") as name:
-        questions = Path(name) / "questions"
-        shutil.copytree(field.directory / "questions", questions)
-        questions.replace(place / "questions")
 
 
 def _file_name(optimizer: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from velodrome.suites.running.dryrun import (
     describe_store,
 )
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, SHARD, Job
-from velodrome.suites.running.engines.choice import EngineChoice
+from velodrome.suites.running.engines.choice import EngineChoice, RunEngines
 from velodrome.suites.running.jobs import jobs_left, part_of, tidy
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.refining import describe_searches, most_added
@@ -240,9 +240,6 @@ def run(
     for note in (*notes, *told, *announcements(store, backend)):
         display.say(note)
 
-    def work(jobs: Sequence[Job], display: Progress) -> None:
-        choice.run(remote or choice.local(loaded, jobs), loaded, store, jobs, display)
-
     def more_jobs() -> list[Job]:
         if in_rounds:
             with exclusive_directory(out, patience=_PATIENCE):
@@ -251,13 +248,16 @@ def run(
 
     jobs = part_of(jobs, shard)
     tried = list(jobs)
-    with followed(display, followers, store) as display:
-        _work(work, jobs, store, display)
+    with (
+        followed(display, followers, store) as display,
+        RunEngines(choice, loaded, remote) as engines,
+    ):
+        _work(engines, jobs, store, display)
         while in_rounds and jobs:
             known = {job.name for job in tried}
             jobs = [job for job in part_of(more_jobs(), shard) if job.name not in known]
             tried += jobs
-            _work(work, jobs, store, display)
+            _work(engines, jobs, store, display)
     mine = [job.id for job in tried if job.kind == SHARD]
     lost = {name for name in mine if not store.has_shard(name)}
     done, missing = len(mine) - len(lost), len(lost)
@@ -279,17 +279,12 @@ def run(
     return RunResult(store.directory, cells, done, already, failed, missing, seconds, question=key)
 
 
-def _work(
-    work: Callable[[Sequence[Job], Progress], None],
-    jobs: Sequence[Job],
-    store: Store,
-    display: Progress,
-) -> None:
+def _work(engines: RunEngines, jobs: Sequence[Job], store: Store, display: Progress) -> None:
     """Do jobs, and show them from beginning to end, however they end."""
     display.begin(store.plan, jobs)
     try:
         if jobs:
-            work(jobs, display)
+            engines.run(store, jobs, display)
     except KeyboardInterrupt:
         display.end()
         display.say(

@@ -22,6 +22,7 @@ from velodrome.suites.planning.plan import LoadedSuite, check_cell
 from velodrome.suites.planning.shards import split_static, static_key
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint, states
+from velodrome.suites.training.ends import KeptEnds
 from velodrome.suites.training.environment import device_description, versions
 from velodrome.suites.training.lanes import LaneBatch, LaneLoop
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms
@@ -53,7 +54,7 @@ class Stopped(Exception):  # noqa: N818 - not an error
 
 
 class ShardRunner:
-    """Runs shards, and keeps data and compiled programs of the last few tasks between them.
+    """Runs shards, and keeps data, compiled programs and ends of runs between them.
 
     Args:
       loaded: The store's suite, with the names of files as they are seen from here. Default: it is
@@ -75,6 +76,16 @@ class ShardRunner:
         given = zip(store.suite.get("optimizers", ()), loaded.optimizers.values(), strict=True)
         self._optimizers: dict[str, OptimizerSpec] = dict(given)
         self._tasks: OrderedDict[int, CompiledTask] = OrderedDict()
+        self._ends = KeptEnds()
+
+    def go_on(self, store: Store) -> None:
+        """Continue with a later plan of the same question, or another view of the same store."""
+        self.store = store
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """The tasks whose data and compiled programs are kept."""
+        return tuple(self._tasks)
 
     def optimizer(self, name: str) -> OptimizerSpec:
         """Return the optimizer that the store's plan calls ``name``, or a registered one."""
@@ -126,12 +137,8 @@ class ShardRunner:
             task = self.task(cell.task.index)
             lane_batches = task.lane_batches(shard, cell, optimizer)
             loop = LaneLoop(task.data, lane_batches, horizon=shard.stop, block=shard.block)
-            if shard.start:
-                # Without the state the runs start over, which only takes longer.
-                with contextlib.suppress(StoreError):
-                    before = self.store.state_path(shard.after)
-                    states.restore(before, lane_batches, shard.lanes, shard.start)
-                    loop.go_on(shard.start)
+            if shard.start and self._restore(shard, lane_batches):
+                loop.go_on(shard.start)
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
@@ -164,12 +171,25 @@ class ShardRunner:
             self.store.state_path(shard.after).unlink(missing_ok=True)
         return written
 
+    def _restore(self, shard: Shard, lane_batches: Sequence[LaneBatch]) -> bool:
+        """Put lanes into the states in which the shard before left them, if these are kept."""
+        if self._ends.restore(shard, lane_batches):
+            return True
+        # Without the state the runs start over, which only takes longer.
+        with contextlib.suppress(StoreError):
+            before = self.store.state_path(shard.after)
+            states.restore(before, lane_batches, shard.lanes, shard.start)
+            return True
+        return False
+
     def _keep(self, shard: Shard, loop: LaneLoop) -> bool:
         """Keep the end states of a shard's runs, unless they are large."""
         largest = max((batch.state_bytes for batch in loop.lane_batches), default=0)
         # One that stops before the budget is a stage: starting over would cost more than it saves.
         if largest > STATE_BYTES and shard.stop >= self.store.plan.cell(shard.cell).horizon:
             return False
+        if shard.stop < self.store.plan.cell(shard.cell).horizon:
+            self._ends.keep(shard, loop.lane_batches)
         with numerics():
             return states.save(
                 self.store.state_path(shard.id), loop.lane_batches, shard.lanes, shard.stop

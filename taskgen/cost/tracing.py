@@ -135,6 +135,8 @@ def _count(jaxpr: Jaxpr) -> Count:
             total.add(_elementwise(equation, name))
         elif name in COMPOSITE:
             total.add(_elementwise(equation, name), times=COMPOSITE[name])
+        elif name == "fft":
+            total.add(_transform(equation))
         elif name in ("reduce", "reduce_window"):
             total.add(_reduction(equation, name))
         elif name == "select_and_scatter_add":  # the gradient of a maximum over windows
@@ -233,6 +235,18 @@ def _reduction(equation: JaxprEqn, name: str) -> Count:
     else:
         times = _inputs(equation)[0].size
     return _floats(equation, each * times)
+
+
+def _transform(equation: JaxprEqn) -> Count:
+    """Count a Fourier transform: 5 N log2 N for N complex numbers, and half of it for real ones."""
+    lengths, result = equation.params["fft_lengths"], _result(equation)
+    size = math.prod(lengths)
+    real = not all(
+        jnp.issubdtype(array.dtype, jnp.complexfloating) for array in (*_inputs(equation), result)
+    )
+    times = math.prod(result.shape[: result.ndim - len(lengths)])
+    flops = round((2.5 if real else 5) * size * math.log2(max(size, 2))) * times
+    return Count(flops=flops, elementwise_bytes=2 * BYTES_PER_FLOAT * result.size)
 
 
 def _floats(equation: JaxprEqn, flops: int) -> Count:

@@ -54,6 +54,7 @@ def add_data(
     label: str = "",
     ignore: Sequence[str] = (),
     size: int = 0,
+    regression: bool = False,
     replace: bool = False,
 ) -> Dataset:
     """Give a user's own data a name that works wherever a data set's name does.
@@ -68,6 +69,7 @@ def add_data(
         the last one.
       ignore: Tables: columns to leave out.
       size: Folders of images: height and width that all are resized to.
+      regression: Tables: the labels are numbers to predict, even if they are whole.
       replace: Whether the name may stand for other data already.
 
     Raises:
@@ -82,7 +84,7 @@ def add_data(
       >>> spots.info.shape, spots.info.split_sizes
       ((6, 6, 1), {'train': 16, 'heldout': 4})
     """
-    options = Options(label, tuple(ignore), size)
+    options = Options(label, tuple(ignore), size, regression)
     return add(name, path, options, replace=replace).dataset
 
 
@@ -219,8 +221,9 @@ def _state(path: str) -> tuple[str, str]:
 
 
 def _reading(contents: Contents, options: Options, source: str, stamp: str) -> Reading:
-    first = {"image": "image", "table": "row", "text": "tokens"}[contents.kind]
-    train = contents.splits["train"][first]
+    arrays = contents.splits["train"]
+    first = next(iter(arrays))  # examples, rows or tokens
+    train = arrays[first]
     return Reading(
         options=options,
         kind=contents.kind,
@@ -236,4 +239,5 @@ def _reading(contents: Contents, options: Options, source: str, stamp: str) -> R
         notes=dict(contents.notes),
         added=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions={package: importlib.metadata.version(package) for package in _PACKAGES},
+        targets=arrays["target"].shape[1] if "target" in arrays else 0,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -70,6 +72,24 @@ def gather_rows(
     """Take the rows ``indices`` i32[B] of a table: ``{"row": f32[B,F], "label": i32[B]}``."""
     del key, augment  # rows have no augmentation
     return {name: array[indices] for name, array in arrays.items()}
+
+
+def gather_fields(
+    arrays: Batch,
+    indices: jax.Array,
+    key: jax.Array | None,
+    *,
+    augment: bool,
+    types: Mapping[str, str],
+    scales: Mapping[str, float] | None = None,
+) -> Batch:
+    """Take the examples ``indices`` i32[B] out of arrays by field, and turn them into its type.
+
+    ``scales`` are factors of fields, after that.
+    """
+    del key, augment
+    batch = {name: arrays[name][indices].astype(dtype) for name, dtype in types.items()}
+    return batch | {name: batch[name] * factor for name, factor in (scales or {}).items()}
 
 
 def as_floats(batch: Batch) -> Batch:

@@ -1,21 +1,26 @@
-"""What a data set is: facts about it, and a function that loads its arrays."""
+"""What a data set is: facts about it, a function that loads its arrays, and the kinds there are."""
 
 from __future__ import annotations
 
+import abc
+import functools
 import hashlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from velodrome.foundation.errors import DataError, VelodromeError
+from velodrome.taskgen.views import View
 
-# Families name this module, and help lists families: numpy is needed for the type alone.
+# Families name this module, and help lists families: numpy is needed for the types alone.
 if TYPE_CHECKING:
     from velodrome.taskgen.data.arrays import Arrays
+    from velodrome.taskgen.data.splitview import SplitView
 
 SPLITS = ("train", "heldout")
 PROVENANCES = ("real", "built-in", "own", "stand-in")
-DTYPES = ("uint8", "float32")
+DTYPES = ("uint8", "float32", "int16")
 LAYOUTS = ("stream", "examples")
 
 
@@ -25,17 +30,21 @@ class DatasetInfo:
 
     Attributes:
       name: The name it is registered under.
-      kind: "image", "text" or "table".
+      kind: One of `velodrome.taskgen.data.info.KINDS`, such as "image", "text" or "table".
       licence: What is known about the licence, and where that is written.
       origin: Where the data come from, with the package if they come inside one.
       provenance: "real" (a published data set, whole), "built-in" (real data from inside an
         installed package), "own" (added from a user's file) or "stand-in" (generated).
       shape: Images: height, width and channels of the stored examples. Tables: the number of
-        columns. Text: empty.
-      num_classes: Images and tables: number of labels. Text: 0.
-      vocab_size: Text: number of tokens. Others: 0.
+        columns; with hashed categories, that of numbers and that of categories. Graphs: numbers of
+        a node, and of an edge. Recordings: numbers of a frame, or empty for samples. Images to
+        be reconstructed: height and width. Text and pairs: empty.
+      num_classes: Images and tables: number of labels. Graphs: questions of yes or no. Others: 0.
+      vocab_size: Text and pairs: number of tokens. Recordings: number of tokens of their texts.
+        Hashed categories: they are below it. Others: 0.
       dtype: Images: type of the stored pixels, "uint8", or "float32" (from 0 to 255) for images
-        that were resized and not rounded. Tables: "float32".
+        that were resized and not rounded. Tables: "float32". Recordings: "int16" for samples,
+        "float32" for features. Images to be reconstructed: one of these.
       layout: Text: "stream", one long text that windows are cut out of, or "examples", separate
         texts, each of which gives one sequence: its first tokens. Others: "stream", unused.
       example_tokens: Separate texts: how many tokens of each are kept; 0 is all.
@@ -43,7 +52,10 @@ class DatasetInfo:
         split whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see `velodrome.hash_arrays`; empty
         if the data cannot be loaded. `velodrome check data` prints those of what it loads.
-      class_names: Images and tables: what the labels stand for, in order; may be empty.
+      class_names: What the labels stand for, in order; may be empty.
+      targets: Tables: how many numbers are predicted for each row, instead of a label.
+      largest: Graphs: the nodes and the edges of the largest, which a task takes if its config does
+        not say how many.
 
     Raises:
       DataError: ``kind``, ``dtype``, ``layout``, ``provenance`` or a split is unknown, a size that
@@ -68,19 +80,16 @@ class DatasetInfo:
     split_sizes: Mapping[str, int] = field(default_factory=dict)
     split_hashes: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+    targets: int = 0
+    largest: tuple[int, ...] = ()
 
     def __post_init__(self):
-        image = self.kind == "image" and len(self.shape) == 3 and self.num_classes > 0
-        text = self.kind == "text" and not self.shape and self.vocab_size > 1
-        floats = self.dtype == "float32"
-        table = self.kind == "table" and len(self.shape) == 1 and self.num_classes > 0 and floats
-        if not (image or text or table):
+        if self.kind not in KINDS or not kind_of(self.kind).fits(self):
+            wanted = "; ".join(f"kind {name!r} with {kind_of(name).facts}" for name in KINDS)
+            found = ("shape", "num_classes", "vocab_size", "targets", "dtype")
             raise DataError(
-                f"data set {self.name!r}: give kind 'image' with a shape (height, width, "
-                "channels) and num_classes, or kind 'text' with vocab_size, or kind 'table' with "
-                "the number of columns as its shape, num_classes and dtype 'float32'; got "
-                f"kind={self.kind!r}, shape={self.shape}, num_classes={self.num_classes}, "
-                f"vocab_size={self.vocab_size}."
+                f"data set {self.name!r}: give {wanted}. Got kind={self.kind!r}, "
+                f"{', '.join(f'{name}={getattr(self, name)!r}' for name in found)}."
             )
         choices = {"dtype": DTYPES, "layout": LAYOUTS, "provenance": PROVENANCES}
         for field_name, allowed in choices.items():
@@ -109,11 +118,7 @@ class DatasetInfo:
     @property
     def array_names(self) -> tuple[str, ...]:
         """Names of the arrays of a split; see `Dataset`."""
-        if self.kind == "image":
-            return ("image", "label")
-        if self.kind == "table":
-            return ("row", "label")
-        return ("tokens", "offsets") if self.layout == "examples" else ("tokens",)
+        return kind_of(self.kind).arrays(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +129,8 @@ class Dataset:
       load: ``load(split)`` returns the split's arrays: ``{"image": u8[N,H,W,C], "label": i32[N]}``
         (f32 from 0 to 255 for images that were resized and not rounded), ``{"row": f32[N,F],
         "label": i32[N]}``, ``{"tokens": int[N]}``, or for separate texts ``{"tokens": int[M],
-        "offsets": i64[N+1]}``. They may be memory-mapped and read-only. They are compared with
-        ``info`` wherever they are used.
+        "offsets": i64[N+1]}``; for other kinds see docs/reference/kinds-of-data.md. They may be
+        memory-mapped and read-only. They are compared with ``info`` wherever they are used.
       verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
 
     Examples:
@@ -145,8 +150,92 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """ "image", "text" or "table"."""
+        """The kind of data, one of `velodrome.taskgen.data.info.KINDS`."""
         return self.info.kind
+
+
+class Kind(abc.ABC):
+    """What all data sets of a kind have in common: their facts, their arrays, and what tasks see.
+
+    Nothing else in this package knows kinds. A new one is a subclass, a line in `KINDS`, and a
+    `velodrome.taskgen.views.View`.
+
+    Attributes:
+      facts: Which facts a data set of this kind needs, in words.
+      noun: What the data are, in words.
+      gather: Import string of the function that takes a batch out of arrays on the device; see
+        `velodrome.taskgen.data.gather`.
+      shifted: Whether examples can be shifted and mirrored at random.
+    """
+
+    facts: ClassVar[str]
+    noun: ClassVar[str]
+    gather: ClassVar[str] = "velodrome.taskgen.data.gather:gather_rows"
+    shifted: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def fits(self, info: DatasetInfo) -> bool:
+        """Return whether a data set has the facts that this kind needs."""
+
+    @abc.abstractmethod
+    def arrays(self, info: DatasetInfo) -> tuple[str, ...]:
+        """Return the names of the arrays of a split; the first has its examples."""
+
+    @abc.abstractmethod
+    def unit(self, info: DatasetInfo) -> str:
+        """Return what the examples of a data set are, in the plural."""
+
+    @abc.abstractmethod
+    def describe(self, info: DatasetInfo) -> str:
+        """Return what the data are, in a few words with numbers."""
+
+    @abc.abstractmethod
+    def verify(self, info: DatasetInfo, arrays: Arrays) -> int:
+        """Return the number of examples; raise `velodrome.taskgen.data.kinds.checks.Wrong`."""
+
+    @abc.abstractmethod
+    def view(self, config: object, info: DatasetInfo) -> View:
+        """Return how a task sees a data set by the usual fields of its family's config."""
+
+    @abc.abstractmethod
+    def see(self, raw: Arrays, info: DatasetInfo, view: Any, what: str, *, shift: int) -> SplitView:
+        """Return how a task sees the arrays of a split, which messages call ``what``."""
+
+    @abc.abstractmethod
+    def nbytes(self, info: DatasetInfo, view: Any, *, shift: int) -> int:
+        """Predict the bytes that all splits take as a task sees them, without loading them."""
+
+    def count(self, info: DatasetInfo, view: Any, split: str) -> int | None:
+        """Return the examples of a split as a task sees it, without loading it; None: not known."""
+        del view
+        return info.split_sizes.get(split)
+
+    def options(self, view: Any, *, shift: int, flip: bool) -> dict[str, Any]:
+        """Return the keyword arguments of the function ``gather``."""
+        del view, shift, flip
+        return {}
+
+
+#: The kinds of data, and where each is declared; imported when one is used.
+KINDS: Mapping[str, str] = {
+    name: f"velodrome.taskgen.data.kinds.{home}"
+    for name, home in {
+        "image": "images:Images",
+        "text": "texts:Texts",
+        "table": "tables:Tables",
+        "hashed_table": "tables:HashedTables",
+        "pair": "pairs:Pairs",
+        "audio": "recordings:Recordings",
+        "graph": "graphs:Graphs",
+        "reconstruction": "reconstructions:Reconstructions",
+    }.items()
+}
+
+
+@functools.cache
+def kind_of(name: str) -> Kind:
+    """Return a kind of data by its name, which must be in `KINDS`."""
+    return pkgutil.resolve_name(KINDS[name])()
 
 
 def check_dataset(name: str, value: object) -> None:

@@ -6,6 +6,8 @@ Importing this is light: arrays are built, and jax is imported, when a data set 
 from __future__ import annotations
 
 from velodrome.foundation.registry import Registry
+from velodrome.taskgen.data.builtin.atlas import ATLAS
+from velodrome.taskgen.data.builtin.bible import BIBLE_TRANSLATION
 from velodrome.taskgen.data.builtin.breast_cancer import BREAST_CANCER
 from velodrome.taskgen.data.builtin.digits import DIGITS, MNIST5K
 from velodrome.taskgen.data.builtin.kjv import KJV
@@ -15,6 +17,9 @@ from velodrome.taskgen.data.own import names
 from velodrome.taskgen.data.published.facts import INFOS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
+from velodrome.taskgen.data.standin.clicks import SYNTHETIC_CLICKS
+from velodrome.taskgen.data.standin.scans import STAND_IN_SCANS
+from velodrome.taskgen.data.standin.speech import SYNTHETIC_TONES
 
 #: Other packages add theirs by the entry point ``velodrome.datasets``, users their files by
 #: ``velodrome data add``.
@@ -27,9 +32,12 @@ datasets: Registry[Dataset] = Registry(
 )
 
 for _dataset in (
-    *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER),
+    *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION, ATLAS),
     *map(PublishedDataset, INFOS),
     *STAND_INS,
+    SYNTHETIC_CLICKS,
+    STAND_IN_SCANS,
+    SYNTHETIC_TONES,
 ):
     datasets.register(_dataset.name, _dataset)
 datasets.complete()

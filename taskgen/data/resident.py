@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 import psutil
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.views import ImageView, TableView, View
+from velodrome.taskgen.data.info import DatasetInfo, kind_of
+from velodrome.taskgen.views import View
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 
@@ -48,14 +48,7 @@ def predicted_bytes(info: DatasetInfo, view: View, *, shift: int = 0) -> int:
 
     A split whose size is not known counts as nothing. ``shift`` zeros are around each image.
     """
-    total = sum(info.split_sizes.values())
-    if isinstance(view, ImageView):
-        native = info.dtype == "uint8" and info.shape == (view.size, view.size, view.channels)
-        return total * (view.size + 2 * shift) ** 2 * view.channels * (1 if native else 4)
-    if isinstance(view, TableView):
-        return total * 4 * (view.columns + 1)
-    token = 1 if info.vocab_size <= 259 else 2  # bytes, and the ids around them, fit into one
-    return total * token * (view.length + 1 if info.layout == "examples" else 1)
+    return kind_of(info.kind).nbytes(info, view, shift=shift)
 
 
 class ByteCache(Generic[V]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,13 +15,14 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.foundation.text import size
 from velodrome.taskgen.data.arrays import Arrays
-from velodrome.taskgen.data.gather import Batch, as_floats, gather_images, gather_rows, gather_text
-from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split
+from velodrome.taskgen.data.gather import Batch, as_floats
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split, kind_of
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
+from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.verify import load, verify_split
-from velodrome.taskgen.data.view import SplitView, view_of
-from velodrome.taskgen.views import ImageView, TextView, View
+from velodrome.taskgen.data.view import view_of
+from velodrome.taskgen.views import View
 
 Indices = jax.Array | np.ndarray
 
@@ -110,9 +112,9 @@ class Source:
           augment: Whether to shift and flip at random, as the spec says.
 
         Returns:
-          Images: ``{"image": f32[B,H,W,C] in [0,1], "label": i32[B]}``.
-          Tables: ``{"row": f32[B,F], "label": i32[B]}``.
-          Text: ``{"obs": i32[B,T], "target": i32[B,T]}``.
+          The fields of the view's schema: for images
+          ``{"image": f32[B,H,W,C] in [0,1], "label": i32[B]}``, for text
+          ``{"obs": i32[B,T], "target": i32[B,T]}``.
         """
         return as_floats(self.gather_stored(arrays, indices, key, augment=augment))
 
@@ -165,11 +167,14 @@ def open_view(
 
 def _open(dataset: Dataset, view: View, split: str, shift: int, flip: bool, limit: int) -> Source:
     check_split(dataset.name, split)
-    gather = _gather_of(view, shift, flip)
+    kind = kind_of(dataset.kind)
     for name, value in (("shift", shift), ("flip", flip)):
-        if value and not isinstance(view, ImageView):
+        if value and not kind.shifted:
             what = f"left out, because the {split} split of {dataset.name!r} is "
-            raise SpecError(f"data.{name}", value, f"{what}{_A[dataset.kind]}")
+            raise SpecError(f"data.{name}", value, f"{what}{kind.noun}")
+    gather = functools.partial(
+        pkgutil.resolve_name(kind.gather), **kind.options(view, shift=shift, flip=flip)
+    )
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, shift=shift)
     on_device = None
@@ -179,17 +184,6 @@ def _open(dataset: Dataset, view: View, split: str, shift: int, flip: bool, limi
         )
     identity = content_hash({"arrays": raw_hash, "view": seen.facts, "pipeline": _PIPELINE})
     return Source(dataset.info, split, seen.size, identity, seen, on_device, gather)
-
-
-_A = {"text": "text", "table": "a table"}
-
-
-def _gather_of(view: View, shift: int, flip: bool) -> Callable[..., Batch]:
-    if isinstance(view, ImageView):
-        return functools.partial(gather_images, shift=shift, flip=flip)
-    if isinstance(view, TextView):
-        return functools.partial(gather_text, length=view.length)
-    return gather_rows
 
 
 @functools.lru_cache(maxsize=32)

@@ -144,11 +144,13 @@ def cost(config: ResNetConfig, view: ImageView, batch_size: int) -> Cost:
     if not preactivated:
         norm(size, config.stem_channels, config.activation)
     if config.max_pool:
-        size = -(-size // POOL_STRIDE)
-        taps = POOL * POOL - 1
-        # The gradient of each maximum goes to one or, equally, to both of its operands.
-        sheet.elementwise(
-            rows * size * size * config.stem_channels, forward=taps, backward=9 * taps
+        size = costing.max_pool(
+            sheet,
+            batch=rows,
+            size=size,
+            channels=config.stem_channels,
+            window=POOL,
+            stride=POOL_STRIDE,
         )
     for block in blocks(config):
         before = size

@@ -1,4 +1,4 @@
-"""Classification of the rows of a table by a multi-layer perceptron."""
+"""Classification of the rows of a table, or regression, by a multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import choices, costing
 from velodrome.taskgen.space.distributions import choice, log_int
 from velodrome.taskgen.space.fields import static
-from velodrome.taskgen.views import TableView
+from velodrome.taskgen.views import RegressionView, TableView
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class TabularMLPConfig:
 
     Attributes:
       hidden_size: Width of every hidden layer.
-      num_layers: Hidden layers; 0 is multinomial logistic regression.
+      num_layers: Hidden layers; 0 is multinomial logistic regression, or linear regression.
       activation: After every hidden layer.
       initializer: Initialises all kernels, the output's included. Biases start at 0.
       init_scale: See `velodrome.taskgen.nn.choices.INITIALIZERS`.
@@ -31,16 +31,19 @@ class TabularMLPConfig:
     init_scale: float = choices.init_scale_field()
 
 
-def sizes(config: TabularMLPConfig, view: TableView) -> list[int]:
-    """Return the sizes of the network's layers, from the row to the logits."""
-    return [view.columns, *[config.hidden_size] * config.num_layers, view.num_classes]
+def sizes(config: TabularMLPConfig, view: TableView | RegressionView) -> list[int]:
+    """Return the sizes of the network's layers, from the row to what is predicted."""
+    return [view.columns, *[config.hidden_size] * config.num_layers, view.outputs]
 
 
-def cost(config: TabularMLPConfig, view: TableView, batch_size: int) -> Cost:
+def cost(config: TabularMLPConfig, view: TableView | RegressionView, batch_size: int) -> Cost:
     sheet = CostSheet()
     costing.dense_stack(sheet, batch_size, sizes(config, view), activation=config.activation)
-    costing.classification(sheet, batch_size, view.num_classes, "cross_entropy")
-    return sheet.total(batch_size=batch_size, batch_floats=batch_size * (view.columns + 1))
+    regression = isinstance(view, RegressionView)
+    loss = "mse" if regression else "cross_entropy"
+    costing.classification(sheet, batch_size, view.outputs, loss)
+    floats = view.columns + (view.targets if regression else 1)
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * floats)
 
 
 family = Family(

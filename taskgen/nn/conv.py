@@ -16,8 +16,20 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
     return output, total // 2, total - total // 2
 
 
-def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
-    """Convolve with "SAME" padding.
+def padded_size(size: int, kernel: int, stride: int, padding: int | None) -> tuple[int, int, int]:
+    """Return (output size, zeros before, zeros after): "SAME", or ``padding`` zeros on each side.
+
+    They differ at stride 2: "SAME" has one zero less before an even size than after it.
+    """
+    if padding is None:
+        return same_padding(size, kernel, stride)
+    return (size + 2 * padding - kernel) // stride + 1, padding, padding
+
+
+def conv2d(
+    image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int | None = None
+) -> jax.Array:
+    """Convolve with "SAME" padding, or with ``padding`` zeros on each side.
 
     On a CPU the patches are laid out as a matrix and multiplied once (im2col): XLA:CPU runs the
     weight gradient of its own convolution 35 times slower inside ``lax.scan`` than outside, and
@@ -32,13 +44,16 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array
       f32[B, ceil(H/stride), ceil(W/stride), F].
     """
     if jax.default_backend() == "cpu":
-        return conv2d_im2col(image, kernel, stride=stride)
+        return conv2d_im2col(image, kernel, stride=stride, padding=padding)
+    sides = "SAME" if padding is None else ((padding, padding), (padding, padding))
     return jax.lax.conv_general_dilated(
-        image, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        image, kernel, (stride, stride), sides, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-def conv2d_im2col(image: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+def conv2d_im2col(
+    image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int | None = None
+) -> jax.Array:
     """Do as :func:`conv2d` by one matrix product, with patches as rows: the form for CPUs.
 
     Among five forms timed inside a scan (one product, the same rematerialised, a product for each
@@ -46,31 +61,34 @@ def conv2d_im2col(image: jax.Array, kernel: jax.Array, *, stride: int = 1) -> ja
     the fastest or within the noise of the fastest; the memory of all was alike.
     """
     kernel_height, kernel_width, channels, features = kernel.shape
-    taps = _shifted(image, (kernel_height, kernel_width), stride, padding=0.0)
+    window = (kernel_height, kernel_width)
+    taps = _shifted(image, window, stride, padding=padding, value=0.0)
     patches = jnp.concatenate(taps, axis=-1)
     return patches @ kernel.reshape(kernel_height * kernel_width * channels, features)
 
 
-def max_pool(image: jax.Array, *, window: int, stride: int) -> jax.Array:
-    """Return the maximum over square windows, with "SAME" padding.
+def max_pool(
+    image: jax.Array, *, window: int, stride: int, padding: int | None = None
+) -> jax.Array:
+    """Return the maximum over square windows, with the padding of :func:`conv2d`.
 
     It is a maximum over shifted images: XLA:CPU runs the gradient of its own pooling one number at
     a time. Where several numbers of a window are the maximum, they share its gradient. Shapes are
     those of :func:`conv2d`.
     """
     return functools.reduce(
-        jnp.maximum, _shifted(image, (window, window), stride, padding=-jnp.inf)
+        jnp.maximum, _shifted(image, (window, window), stride, padding=padding, value=-jnp.inf)
     )
 
 
 def _shifted(
-    image: jax.Array, window: tuple[int, int], stride: int, *, padding: float
+    image: jax.Array, window: tuple[int, int], stride: int, *, padding: int | None, value: float
 ) -> list[jax.Array]:
-    """Return, for each place in a window, what the windows of "SAME" padding have there."""
-    height, top, bottom = same_padding(image.shape[1], window[0], stride)
-    width, left, right = same_padding(image.shape[2], window[1], stride)
+    """Return, for each place in a window, what the windows of a padded image have there."""
+    height, top, bottom = padded_size(image.shape[1], window[0], stride, padding)
+    width, left, right = padded_size(image.shape[2], window[1], stride, padding)
     sides = ((0, 0), (top, bottom), (left, right), (0, 0))
-    padded = jnp.pad(image, sides, constant_values=padding)
+    padded = jnp.pad(image, sides, constant_values=value)
     return [
         padded[
             :,

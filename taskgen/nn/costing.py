@@ -21,6 +21,15 @@ def cross_entropy(sheet: CostSheet, rows: int, classes: int) -> None:
     sheet.elementwise(rows, forward=3, backward=1)
 
 
+def smoothed_cross_entropy(sheet: CostSheet, rows: int, classes: int, smoothing: float) -> None:
+    """Add :func:`cross_entropy` with label smoothing, in training."""
+    cross_entropy(sheet, rows, classes)
+    if smoothing:
+        # The mean over the classes; its gradient is added to that of the label.
+        sheet.elementwise(rows * classes, forward=1, backward=1, saved=0)
+        sheet.elementwise(rows, forward=4, backward=3)
+
+
 def classification(sheet: CostSheet, rows: int, classes: int, loss: str) -> None:
     """Add the loss called ``loss``, "cross_entropy" or "mse", of logits [rows, classes]."""
     if loss == "cross_entropy":
@@ -41,14 +50,20 @@ def convolution(
     stride: int,
     input_gradient: bool,
     bias: bool = True,
+    padding: int | None = None,
 ) -> int:
-    """Add a square convolution with "SAME" padding, as a product of patches.
+    """Add a square convolution, as a product of patches.
 
-    Taps that fall on the padding count. With ``input_gradient``, adding up the gradients of
-    overlapping patches counts too. Return the size of the output, in pixels.
+    Its padding is "SAME", or ``padding`` zeros on each side. Taps that fall on the padding count.
+    With ``input_gradient``, adding up the gradients of overlapping patches counts too. Return the
+    size of the output, in pixels.
     """
-    output = -(-size // stride)
-    padded = max((output - 1) * stride + kernel, size)
+    if padding is None:
+        output = -(-size // stride)
+        padded = max((output - 1) * stride + kernel, size)
+    else:
+        padded = size + 2 * padding
+        output = (padded - kernel) // stride + 1
     rows, taps = batch * output * output, kernel * kernel
     gradients = 1 + input_gradient
     if bias:
@@ -99,6 +114,11 @@ def softmax(sheet: CostSheet, rows: int, size: int) -> None:
     sheet.elementwise(rows * size, forward=5, backward=5)
 
 
+def standardize(sheet: CostSheet, size: int) -> None:
+    """Add subtracting the mean of the data from ``size`` numbers, and dividing."""
+    sheet.elementwise(size, forward=2, backward=0, saved=0)
+
+
 def batch_norm(sheet: CostSheet, rows: int, size: int) -> None:
     """Add batch normalisation of [rows, size] by the batch's statistics."""
     sheet.parameters(2 * size)
@@ -115,6 +135,24 @@ def normalize(sheet: CostSheet, rows: int, size: int, name: str) -> None:
 def drop(sheet: CostSheet, size: int) -> None:
     # Drawing the mask (scaling bits to [0, 1) takes three), and dividing.
     sheet.elementwise(size, forward=4, backward=1)
+
+
+def max_pool(
+    sheet: CostSheet,
+    *,
+    batch: int,
+    size: int,
+    channels: int,
+    window: int,
+    stride: int,
+    padding: int | None = None,
+) -> int:
+    """Add the maximum over square windows; return the size of the output, in pixels."""
+    output = -(-size // stride) if padding is None else (size + 2 * padding - window) // stride + 1
+    taps = window * window - 1
+    # The gradient of each maximum goes to one or, equally, to both of its operands.
+    sheet.elementwise(batch * output * output * channels, forward=taps, backward=9 * taps)
+    return output
 
 
 def mean_pool(sheet: CostSheet, rows: int, places: int, features: int) -> None:

@@ -7,6 +7,7 @@ different tasks comparable: about 10 where a network is no better than a guess.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,38 @@ def classification(
     del view
     labels = batch["label"]
     return _image_metrics(cross_entropy(logits, labels), logits, labels)
+
+
+class Prediction(NamedTuple):
+    """What a network predicts, with the label smoothing that its loss has.
+
+    Attributes:
+      logits: f32[..., C].
+      smoothing: The part of a label that is spread over all C classes: 0 in evaluation.
+    """
+
+    logits: jax.Array
+    smoothing: float
+
+
+def smoothed_cross_entropy(prediction: Prediction, labels: jax.Array) -> jax.Array:
+    """Return the cross-entropy f32[...] of labels i32[...], a part of which is spread evenly."""
+    logits, smoothing = prediction
+    if not smoothing:
+        return cross_entropy(logits, labels)
+    log_probabilities = jax.nn.log_softmax(logits)
+    picked = jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+    return -((1 - smoothing) * picked + smoothing * log_probabilities.mean(axis=-1))
+
+
+def smoothed_classification(
+    prediction: Prediction, batch: Mapping[str, jax.Array], view: ImageView
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Return what `classification` does, with the smoothing of the `Prediction`."""
+    del view
+    labels = batch["label"]
+    losses = smoothed_cross_entropy(prediction, labels)
+    return _image_metrics(losses, prediction.logits, labels)
 
 
 def one_hot_regression(

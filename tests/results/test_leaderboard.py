@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scripts import leaderboard
 from velodrome.foundation.errors import StoreError
 from velodrome.results.report.figures import contents
 from velodrome.results.store.store import Store
+from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.running.race import race
 from velodrome.suites.running.run import run
@@ -51,6 +53,12 @@ def test_a_good_result_repeats_and_is_added(
     assert {cell.name for cell in after.cells()} == {"adam", "sgd"}
     assert all(after.has_shard(shard.id) for shard in after.plan.shards)
     assert len(after.questions()) == 1 and (grown / "report.md").is_file()
+    # What a reviewer does, with the folder of a pull request.
+    assert enter.entrant(after, before) == "sgd"
+    assert [*enter.problems(after, before, "sgd")] == []
+    (grown / "headline.csv").write_text("label\n")
+    said = "\n".join(enter.problems(after, before, "sgd"))
+    assert "headline.csv has another SHA-256" in said and "other rows or columns" in said
 
 
 def test_what_is_missing_or_changed_is_said(field: Path, raced: Path, tmp_path: Path):
@@ -67,8 +75,20 @@ def test_what_is_missing_or_changed_is_said(field: Path, raced: Path, tmp_path: 
     assert "put the optimizer into optimizers/" in "".join(
         enter.problems(store, before, "mine.py:make")
     )
+    assert "nobody could race without" in "".join(enter.problems(store, before, "celo"))
     with pytest.raises(StoreError, match="has 0 new optimizers, not one"):
         enter.entrant(before, before)
+
+
+def test_an_optimizer_without_a_sweep_is_trained_again_too(tmp_path: Path):
+    suite = dataclasses.replace(load_suite("smoke"), optimizers=("adam", "prodigy"))
+    plan = make_plan(suite)
+    about = {"suite": {"name": suite.name, "hash": suite.hash}, "protocol_hash": "p"}
+    store = Store.create(tmp_path, manifest=about, plan=plan, suite=suite.to_json())
+    for cell in store.cells():
+        part = enter.first_run(store, cell)
+        (planned,) = make_plan(part).cells
+        assert [lane.run for lane in planned.lanes] == [cell.planned[0].run]
 
 
 def test_a_curve_that_does_not_repeat_is_said(field: Path, raced: Path):

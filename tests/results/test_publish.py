@@ -30,6 +30,8 @@ LONG = (
     "heldout-8-10000",
     "heldout-8-40000",
     "heldout-8-width",
+    "sprint-horizon",
+    "sprint-learned",
 )
 
 

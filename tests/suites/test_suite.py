@@ -27,7 +27,18 @@ GOLDEN = {
     "heldout-8-width": "331956f933c186142958ab7e770cbebf19bb21dc95682816ae7cdce1f300ccf8",
     "velodrome-83": "9a469615745faf5dbe6ed9ec21d241ea6b407354622c2a61f171e97c1293f670",
     "velodrome-extended": "7df116fbc842ead0de3153c70415a711afe15a3bfbf7ba6cae584aacba913d15",
+    "stress-parameters": "2e09d6ec281f84560fe420e52bf4e87b3f5e8a24a600c77b9d6c86bcb916365c",
+    "stress-steps-2k": "6cc5c79b4ddc561a557d2c5a3ac1af16e81868aa7d2fb86b08459b618996ef2f",
+    "stress-steps-20k": "673a2c7c94bc222c51f7659f18183ff6c97e8d0484fda0b15ae4ce3fdfae5427",
+    "stress-steps-100k": "543ad54b8f91712f4d0d94a14c8390c8031fa292b1a321801bb5795174653f3d",
+    "stress-steps-200k": "f30ffc846076f4e486d0bd88f6cf49d4138c0e16a34a08a35e5c4bfcdf75172d",
+    "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
+    "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
+    "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
 }
+
+# Their tasks are sampled, which takes seconds.
+SAMPLED = {*(name for name in GOLDEN if "heldout" in name), "demo", "sprint", "stress-horizon"}
 
 
 def small(**config) -> TaskSpec:
@@ -53,9 +64,7 @@ def test_published_results_are_of_the_frozen_lists(store):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name, marks=pytest.mark.long if name.startswith(("heldout", "demo", "sprint")) else ()
-        )
+        pytest.param(name, marks=pytest.mark.long if name in SAMPLED else ())
         for name in sorted(GOLDEN)
     ],
 )

@@ -115,7 +115,7 @@ def test_a_new_field_at_its_default_moves_no_hash():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"batch_size": 0}, ["batch_size", "0", "an integer from 1 to 65536"]),
+        ({"batch_size": 0}, ["batch_size", "0", "an integer from 1 to 262144"]),
         ({"batch_size": "8"}, ["batch_size", "'8'"]),
         ({"batchsize": 8}, ["batchsize", "did you mean 'batch_size'"]),
         ({"data": {"name": "digits", "shift": -1}}, ["data.shift", "-1", "from 0 to 64"]),

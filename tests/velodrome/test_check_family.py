@@ -31,6 +31,14 @@ FAMILIES = (
     "resnet",
     "vit",
     "mlp_mixer",
+    "resnet50",
+    "vit_s16",
+    "wmt_transformer",
+    "unet",
+    "gnn",
+    "dlrm",
+    "conformer",
+    "deepspeech",
     "es_wrapped",
     "learned_optimizer",
     "learned_optimizer_pes",
@@ -41,7 +49,21 @@ FAMILIES = (
 QUICK = ("sampling", "config")
 
 #: Families whose programs take long to compile; make test-all runs their other checks.
-LARGE = ("transformer", "resnet", "vit", "learned_optimizer", "learned_optimizer_pes")
+LARGE = (
+    "transformer",
+    "resnet",
+    "vit",
+    "resnet50",
+    "vit_s16",
+    "wmt_transformer",
+    "unet",
+    "gnn",
+    "dlrm",
+    "conformer",
+    "deepspeech",
+    "learned_optimizer",
+    "learned_optimizer_pes",
+)
 
 #: What tests/taskgen puts every family through already, on more configs.
 ELSEWHERE = ("cost", "learning")

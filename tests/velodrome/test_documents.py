@@ -67,6 +67,8 @@ def is_cheap(words: list[str]) -> bool:
         return "--dry-run" in words
     if "tensorboard" in words and importlib.util.find_spec("tensorboardX") is None:
         return False
+    if name == "import":
+        return Path(words[1]).is_file()
     if name in ("report", "export"):
         return Path(words[1]).is_dir()
     if name == "weights":
@@ -175,7 +177,7 @@ def check_what_the_examples_do(names: dict[str, Any]) -> None:
 def test_examples_in_the_help_parse(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    module = __import__(f"velodrome.commands.{name}", fromlist=["EXAMPLES"])
+    module = __import__(cli.module_of(name), fromlist=["EXAMPLES"])
     parse_only(monkeypatch)
     for example in module.EXAMPLES:
         program, *words = shlex.split(example, comments=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -41,6 +42,24 @@ def test_from_a_file_to_tasks(capsys: pytest.CaptureFixture[str]):
     assert "no longer a data set" in shown(capsys, "data", "remove", "mine")
     assert cli.main(run) == 2
     assert "the data set 'mine' is not here" in capsys.readouterr().err
+
+
+def test_numbers_are_predicted(capsys: pytest.CaptureFixture[str]):
+    """Regression on a file: the loss starts near the variance of the target, and falls."""
+    prices = "".join(f"{i % 7},{i % 11},{2 * (i % 7) - i % 11 + 0.5}\n" for i in range(60))
+    Path("prices.csv").write_text(f"a,b,price\n{prices}")
+    found = shown(capsys, "data", "add", "prices.csv")
+    assert "a table of 2 columns, and 1 number to predict" in found
+    assert re.search(r"mean \S+, standard deviation \S+; stored as 0 and 1", found)
+    assert "tabular_mlp" in found
+    assert "all checks passed" in shown(capsys, "check", "data", "prices")
+    info = velodrome.datasets.get("prices").info
+    assert (info.targets, info.num_classes) == (1, 0)
+    spec = velodrome.TaskSpec("tabular_mlp", {"num_layers": 0}, velodrome.DataSpec("prices"), 16)
+    (sampled,) = velodrome.sample(1, seed=0, data="prices")
+    assert sampled.data.hash == info.content_hash
+    curve = velodrome.train(spec, "adam", steps=200, learning_rate=0.05)["heldout loss"]
+    assert curve.iloc[-1] < 0.05 < curve.iloc[0]  # a line fits
 
 
 def test_a_path_is_added_under_the_name_of_the_file(capsys: pytest.CaptureFixture[str]):

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from velodrome.commands._tables import console, print_pairs
 from velodrome.foundation.errors import SpecError, VelodromeError
-from velodrome.foundation.text import plural
 from velodrome.taskgen.data import add as adding
-from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo, kind_of
 from velodrome.taskgen.data.own.contents import Options, glimpse
 from velodrome.taskgen.data.own.names import name_of
 from velodrome.taskgen.data.verify import unit
@@ -21,6 +20,7 @@ def add(
     label: str,
     ignore: Sequence[str],
     size: int | None,
+    regression: bool,
     replace: bool,
 ) -> int:
     if name is None:
@@ -29,7 +29,8 @@ def add(
         name, path = name_of(name), name
     if size is not None and not 1 <= size <= 1024:
         raise SpecError("--size", size, "a number of pixels from 1 to 1024")
-    _show(adding.add(name, path, Options(label, tuple(ignore), size or 0), replace=replace))
+    options = Options(label, tuple(ignore), size or 0, regression)
+    _show(adding.add(name, path, options, replace=replace))
     return 0
 
 
@@ -55,15 +56,7 @@ def named(data: str) -> str:
 
 def facts(info: DatasetInfo) -> Iterator[tuple[str, object]]:
     """Yield what is known of data, in words."""
-    shape = "x".join(map(str, info.shape))
-    yield (
-        "kind",
-        {
-            "image": f"images of {shape}, {info.dtype}",
-            "table": f"a table of {plural(info.shape[0], 'column')}" if info.shape else "",
-            "text": f"text, with a vocabulary of {info.vocab_size:,}",
-        }[info.kind],
-    )
+    yield "kind", kind_of(info.kind).describe(info)
     if info.num_classes:
         names = f": {glimpse(info.class_names)}" if info.class_names else ""
         yield "classes", f"{info.num_classes:,}{names}"

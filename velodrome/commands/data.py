@@ -37,6 +37,7 @@ def data(
     label: Annotated[str | None, option("COLUMN")] = None,
     ignore: Annotated[str | None, option("A,B")] = None,
     size: Annotated[int | None, option("N")] = None,
+    regression: bool = False,
     replace: bool = False,
     source: Annotated[Path | None, arg(name="from", metavar="DIR", help_behavior_hint="")] = None,
     download: bool = False,
@@ -62,13 +63,16 @@ def data(
         else the last one.
       ignore: For add: columns of a table to leave out, with commas between.
       size: For add: height and width that all images of a folder are resized to.
+      regression: For add: the labels of a table are numbers to predict. Numbers that are not whole
+        are predicted anyway.
       replace: For add: the name may stand for other data already.
       source: For prepare: a folder with the original files, or a data_dir that tensorflow-datasets
         has prepared as ArrayRecord.
       download: For prepare: fetch the original files; they are checked against published hashes.
       vocabulary: For prepare: the SentencePiece model of T5, for the data sets ending in _32k.
     """
-    adding = {"--label": label, "--ignore": ignore, "--size": size, "--replace": replace or None}
+    adding = {"--label": label, "--ignore": ignore, "--size": size}
+    adding |= {"--regression": regression or None, "--replace": replace or None}
     _only_for("add", action, adding)
     preparing = {"--from": source, "--download": download or None, "--vocabulary": vocabulary}
     _only_for("prepare", action, preparing)
@@ -78,7 +82,7 @@ def data(
         from velodrome.commands import _own_data  # noqa: PLC0415 - help needs no numpy
 
         ignored = [column.strip() for column in ignore.split(",")] if ignore else []
-        return _own_data.add(name, path, label or "", ignored, size, replace)
+        return _own_data.add(name, path, label or "", ignored, size, regression, replace)
     if action == "remove":
         from velodrome.commands import _own_data  # noqa: PLC0415 - help needs no numpy
 

@@ -16,9 +16,11 @@ from jaxtyping import PyTree
 from velodrome.contracts import task as task_contract
 from velodrome.contracts.task import prepare, quick, require
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.evolution import moved, unit_noise
+from velodrome.taskgen.sampler import DATA
 from velodrome.taskgen.space.config import dynamic_values, sample_config
 from velodrome.taskgen.space.distributions import Value
 from velodrome.taskgen.space.draws import NamedRng
@@ -28,7 +30,6 @@ from velodrome.taskgen.spec import DataSpec, TaskSpec
 _SAMPLES = 12
 _TRACED = 4
 _VARIANTS = 8
-_DATA = {"image": "digits", "table": "breast_cancer", "text": "kjv"}
 _SMALL_BATCH = 4
 _COMPARED = 2  # each is another program to compile
 _NUDGE = 0.01  # of parameters, see _loss_at_start
@@ -53,8 +54,8 @@ class Subject:
         return self.spec(config, int(self.family.batch_size.sample(rng, "batch_size")))
 
     def spec(self, config: object, batch_size: int = _SMALL_BATCH) -> TaskSpec:
-        """Return a spec on built-in data; ``{}`` is the default config."""
-        data = DataSpec(_DATA[self.family.data_kind])
+        """Return a spec on data of its kind; ``{}`` is the default config."""
+        data = DataSpec(_data_of(self.family.data_kind))
         return TaskSpec(self.family.name, config, data, batch_size)
 
     @cached_property
@@ -72,6 +73,16 @@ class Subject:
             if name in fields
         }
         return prepare(self.spec(floors))
+
+
+def _data_of(kind: str) -> str:
+    """Return the name of a data set of a kind, a built-in one if there is one."""
+    built_in = DATA["built-in"].get(kind, ())
+    others = (name for name in datasets.names() if datasets.get(name).kind == kind)
+    name = next(iter((*built_in, *others)), None)
+    require(name is not None, f"there is no data set of kind {kind!r} to check the family with")
+    assert name is not None
+    return name
 
 
 def check_sampling(subject: Subject) -> None:

@@ -9,18 +9,17 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.taskgen.build import build, open_source
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.data.madeup import made_up_batch
 from velodrome.taskgen.data.verify import verify
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
-from velodrome.taskgen.views import TextView
 
 _FLOPS_TOLERANCE = 0.10
 # Two programs for the same numbers differ by rounding, which depth amplifies.
@@ -43,23 +42,16 @@ class Subject:
 
     Attributes:
       shapes: Shapes and types of its training batches.
-      classes: Labels and tokens are below this number.
     """
 
     task: Task
     shapes: dict[str, jax.ShapeDtypeStruct]
-    classes: int
 
     def batch(self, seed: int = 0) -> dict[str, jax.Array]:
         """Return a made-up batch."""
-        generator = np.random.Generator(np.random.Philox(seed))
-
-        def make(shape: jax.ShapeDtypeStruct) -> jax.Array:
-            if jnp.issubdtype(shape.dtype, jnp.integer):
-                return jnp.asarray(generator.integers(self.classes, size=shape.shape), jnp.int32)
-            return jnp.asarray(generator.random(shape.shape, np.float32))
-
-        return {name: make(shape) for name, shape in self.shapes.items()}
+        spec = self.task.spec
+        made = made_up_batch(spec.view, spec.batch_size, seed=seed)
+        return {name: jnp.asarray(array) for name, array in made.items()}
 
     # Compiled once and used by all checks: compiling is nearly all of their time.
 
@@ -96,9 +88,7 @@ class Subject:
 
 def prepare(spec: TaskSpec) -> Subject:
     """Build the task of ``spec``, with what is needed to make batches for it."""
-    view = spec.view
-    classes = spec.info.vocab_size if isinstance(view, TextView) else view.num_classes
-    return Subject(build(spec), batch_shapes(view, spec.batch_size), classes)
+    return Subject(build(spec), batch_shapes(spec.view, spec.batch_size))
 
 
 def check_spec(subject: Subject) -> None:

@@ -9,6 +9,7 @@ from velodrome.results.report.figures import (
     budget,
     families,
     headline,
+    horizon,
     learning_curves,
     overhead,
     profiles,
@@ -25,6 +26,7 @@ SECTIONS = {
     "curves": "Learning curves",
     "tuning": "Learning rates and tuning",
     "cost": "Total tuning cost",
+    "horizon": "Wrong numbers of steps",
     "profiles": "Performance profiles and pairs",
     "overhead": "Overhead",
     "time": "Time to loss",
@@ -32,8 +34,8 @@ SECTIONS = {
 }
 """Titles of the sections in their order, by the name that a plot's section gives."""
 MODULES = (
-    headline, sorted_speedup, families, learning_curves, sensitivity, budget, profiles, overhead,
-    time,
+    headline, sorted_speedup, families, learning_curves, sensitivity, budget, horizon, profiles,
+    overhead, time,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from velodrome.results.report.sentences import (
     cost_lines,
     count_lines,
     definition_lines,
+    horizon_line,
     problem_lines,
     published_line,
 )
@@ -23,6 +24,7 @@ from velodrome.results.report.tables import (
     cost_table,
     family_median,
     headline_table,
+    horizon_table,
     published_comparison,
 )
 
@@ -96,6 +98,8 @@ def tables(data: ReportData, section: str) -> Iterator[PageTable]:
         yield text_table("Speedups", headline_table(data))
     if section == "cost" and len(data.tuning_cost):
         yield text_table("Speedups at equal total cost of tuning", cost_table(data))
+    if section == "horizon" and len(data.horizon):
+        yield text_table("Speedups with another number of steps told", horizon_table(data.horizon))
     if section == "speedup" and len(data.published):
         yield text_table(published_line(data), published_comparison(data.published))
     if section == "families" and len(data.families):
@@ -125,6 +129,8 @@ def notes(data: ReportData, section: str) -> tuple[str, ...]:
         return tuple(readable(line).replace("`", "") for line in lines)
     if section == "cost" and len(data.tuning_cost):
         return tuple(map(readable, cost_lines(data)))
+    if section == "horizon" and len(data.horizon):
+        return (readable(horizon_line(data)),)
     if section == "failures":
         return tuple(map(readable, problem_lines(data))) or ("Nothing failed.",)
     return ()

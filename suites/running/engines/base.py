@@ -66,7 +66,7 @@ class Listener(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs jobs."""
+    """Runs jobs, and keeps what the next ones need as well until it is closed."""
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         """Run all jobs but those that others in the store do meanwhile, and wait for these.
@@ -78,3 +78,6 @@ class Engine(Protocol):
             others that had begun have a checkpoint there.
           VelodromeError: Nothing can run, or nothing can be written.
         """
+
+    def close(self) -> None:
+        """End what it keeps, such as worker processes."""

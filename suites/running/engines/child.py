@@ -35,8 +35,12 @@ class Child:
     Args:
       number: Its number among all that were started.
       slot: Which of those that run at the same time it is.
-      settings: The one line that it reads.
+      settings: The first line that it reads; orders follow.
       events: Where its answers go, with its number; the last one is ``exited``.
+
+    Attributes:
+      orders: How many it has that it has not done.
+      tasks: Tasks whose programs it has compiled.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Child:
     ):
         self.slot = slot
         self.ready = False
+        self.orders = 0
+        self.tasks: set[int] = set()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as self
         self.process = subprocess.Popen(
             # Safe path: a `random.py` in the current directory is not the language's.
@@ -63,10 +69,16 @@ class Child:
         )
         self._listen = threading.Thread(target=self._forward, args=(number, events), daemon=True)
         self._listen.start()
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # then it has died, and its last event says so
-            self.process.stdin.write(json.dumps(settings) + "\n")
-            self.process.stdin.flush()
+        self._tell(settings)
+
+    @property
+    def busy(self) -> bool:
+        return self.orders > 0
+
+    def order(self, jobs: Mapping[str, object]) -> None:
+        """Give it jobs; it answers ``idle`` when none of them is left."""
+        self.orders += 1
+        self._tell(jobs)
 
     def hang_up(self) -> None:
         """Close the worker's input: it saves and stops."""
@@ -91,6 +103,12 @@ class Child:
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - 2000))
         return self._log.read().decode(errors="replace").strip()
+
+    def _tell(self, line: Mapping[str, object]) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # then it has died, and its last event says so
+            self.process.stdin.write(json.dumps(line) + "\n")
+            self.process.stdin.flush()
 
     def _forward(self, number: int, events: queue.Queue[tuple[int, Event]]) -> None:
         assert self.process.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 import jax
 
@@ -86,33 +87,67 @@ class EngineChoice:
             )
         return None
 
-    def local(self, loaded: LoadedSuite, jobs: Sequence[Job]) -> Engine:
-        """Return the engine of this machine that suits some jobs."""
-        workers = self.workers
-        if workers is None:
-            workers = 0
-            if self.backend == "cpu" and sum(job.weight for job in jobs) > INLINE_SECONDS:
-                workers = usable_cores()
-        seconds = self.checkpoint_seconds
-        if workers == 0:
-            return InlineEngine(loaded, checkpoint_seconds=seconds)
-        if self.backend != "cpu":
-            # Small tasks are launches of small kernels: several processes fill a device that one
-            # leaves waiting. The user who asks for them answers for their memory.
-            return ProcessEngine(workers, loaded.suite, checkpoint_seconds=seconds, platform="")
-        memory = int(free_memory() * MEMORY_SHARE)
-        return ProcessEngine(workers, loaded.suite, checkpoint_seconds=seconds, memory_bytes=memory)
 
-    def run(
-        self, engine: Engine, loaded: LoadedSuite, store: Store, jobs: Sequence[Job], to: Listener
+class RunEngines:
+    """The engines of a run, from its first job to its last: what they have started is kept.
+
+    Args:
+      remote: The engine of all jobs; None: one of this machine, chosen by the first ones.
+    """
+
+    def __init__(self, choice: EngineChoice, loaded: LoadedSuite, remote: Engine | None):
+        self._choice, self._loaded = choice, loaded
+        self._engine = remote
+        self._inline: InlineEngine | None = None
+
+    def __enter__(self) -> RunEngines:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
+        for engine in (self._engine, self._inline):
+            if engine is not None:
+                engine.close()
+
+    def run(self, store: Store, jobs: Sequence[Job], to: Listener) -> None:
         """Run jobs; in this process if workers that nobody asked for cannot run them."""
+        engine = self._engine or self._local(jobs)
         try:
             engine.run(store, jobs, to)
         except PlanError as error:
-            if self.workers is not None or not isinstance(engine, ProcessEngine):
+            if self._choice.workers is not None or not isinstance(engine, ProcessEngine):
                 raise
             to.say(f"Running in this process instead: {error}")
-            left = [job for job in jobs if not is_done(store, job)]
-            inline = InlineEngine(loaded, checkpoint_seconds=self.checkpoint_seconds)
-            inline.run(store, left, to)
+            self._engine = self._here()
+            self._engine.run(store, [job for job in jobs if not is_done(store, job)], to)
+
+    def _local(self, jobs: Sequence[Job]) -> Engine:
+        """Return the engine of this machine that suits some jobs."""
+        workers, backend = self._choice.workers, self._choice.backend
+        if workers is None:
+            if backend != "cpu" or sum(job.weight for job in jobs) <= INLINE_SECONDS:
+                return self._here()  # a later stage may be longer
+            workers = usable_cores()
+        if workers == 0:
+            return self._here()
+        # Small tasks are launches of small kernels: several processes fill an accelerator that one
+        # leaves waiting. The user who asks for them answers for their memory.
+        memory = int(free_memory() * MEMORY_SHARE) if backend == "cpu" else None
+        self._engine = ProcessEngine(
+            workers,
+            self._loaded.suite,
+            checkpoint_seconds=self._choice.checkpoint_seconds,
+            platform="cpu" if backend == "cpu" else "",
+            memory_bytes=memory,
+        )
+        return self._engine
+
+    def _here(self) -> InlineEngine:
+        if self._inline is None:
+            seconds = self._choice.checkpoint_seconds
+            self._inline = InlineEngine(self._loaded, checkpoint_seconds=seconds)
+        return self._inline

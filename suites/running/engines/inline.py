@@ -22,15 +22,24 @@ class InlineEngine:
     def __init__(self, loaded: LoadedSuite, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
         self.loaded = loaded
         self.checkpoint_seconds = checkpoint_seconds
+        self._runner: ShardRunner | None = None
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         """Run all jobs; see `Engine`."""
         use_compilation_cache()
-        runner = ShardRunner(store, self.loaded, checkpoint_seconds=self.checkpoint_seconds)
+        if self._runner is None:
+            seconds = self.checkpoint_seconds
+            self._runner = ShardRunner(store, self.loaded, checkpoint_seconds=seconds)
+        self._runner.go_on(store)
         claims = Claims(store.directory)
         since = claims.now()
         watch = Watch(store, jobs, listener, claims, since)
         with interrupts() as interrupted:
-            do = functools.partial(do_job, runner)
-            Worker(store, do, jobs, watch, claims, since=since).run(interrupted)
+            do = functools.partial(do_job, self._runner)
+            mine = self._runner.tasks
+            Worker(store, do, jobs, watch, claims, since=since, mine=mine).run(interrupted)
         watch.close()
+
+    def close(self) -> None:
+        """Forget data and programs."""
+        self._runner = None

@@ -31,7 +31,10 @@ _LOOK_SECONDS = 2.0
 
 
 class ProcessEngine:
-    """Runs jobs in worker processes.
+    """Runs jobs in worker processes, and keeps these until it is closed.
+
+    A process costs seconds to start, and has compiled the programs of its tasks. So the stages of
+    a sweep share them.
 
     Args:
       suite: The suite as it is asked for here: its names of files are those of this directory.
@@ -65,51 +68,70 @@ class ProcessEngine:
         self.memory_bytes = memory_bytes
         self.since = since
         self.stop = threading.Event()
+        self._pool: _Pool | None = None
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
-        """Run all jobs; see `Engine`.
+        """Run all jobs; see `Engine`. The workers wait for the next ones.
 
         Raises:
           PlanError: The workers cannot run the plan, such as when an optimizer is known only in
-            this process.
-          KeyboardInterrupt: The user asked to stop; all workers have stopped.
+            this process. All workers have stopped, as after the others.
+          KeyboardInterrupt: The user asked to stop.
         """
-        _Pool(self, store, jobs, listener).run()
+        if self._pool is None:
+            self._pool = _Pool(self)
+        try:
+            self._pool.run(store, jobs, listener)
+        except BaseException:
+            # Also after Ctrl-C or an error: workers save what they are doing, then stop.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the workers save what they do, and end them."""
+        if self._pool is not None:
+            self._pool.close()
+        self._pool = None
 
 
 class _Pool:
-    """The workers of one run; each takes jobs from the store by itself."""
+    """Worker processes; each takes the jobs of an order from the store by itself."""
 
-    def __init__(
-        self, engine: ProcessEngine, store: Store, jobs: Sequence[Job], listener: Listener
-    ):
+    def __init__(self, engine: ProcessEngine):
         self.engine = engine
-        self.store = store
-        self.jobs = {job.name: job for job in jobs}
-        self.claims = Claims(store.directory)
-        self.since = self.claims.now() if engine.since is None else engine.since
-        self.watch = Watch(store, jobs, listener, self.claims, self.since)
         self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self.workers: dict[int, Child] = {}
-        self.idle_deaths = 0
-        self.count = min(engine.workers, max(1, len(jobs)))
         self.started = 0
 
-    def run(self) -> None:
-        try:
-            for slot in range(self.count):
+    def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
+        self.store, self.jobs = store, {job.name: job for job in jobs}
+        self.claims = Claims(store.directory)
+        self.since = self.claims.now() if self.engine.since is None else self.engine.since
+        self.watch = Watch(store, jobs, listener, self.claims, self.since)
+        self.count = min(self.engine.workers, max(1, len(jobs)))
+        self.idle_deaths = 0
+        for worker in self.workers.values():
+            self._order(worker)
+        taken = {worker.slot for worker in self.workers.values()}
+        for slot in range(self.count):
+            if slot not in taken:
                 self._start(slot)
-            while self.workers:
-                if self.engine.stop.is_set():
-                    raise KeyboardInterrupt
-                try:
-                    self._handle(*self.events.get(timeout=_LOOK_SECONDS))
-                except queue.Empty:
-                    self.watch.look()
-            self.watch.close()
-        finally:
-            # Also after Ctrl-C or an error: workers save what they are doing, then stop.
-            self._stop()
+        # One that waits for the last jobs of others learns from its next order that they are done.
+        while self.watch.left and any(worker.busy for worker in self.workers.values()):
+            if self.engine.stop.is_set():
+                raise KeyboardInterrupt
+            try:
+                self._handle(*self.events.get(timeout=_LOOK_SECONDS))
+            except queue.Empty:
+                self.watch.look()
+        self.watch.close()
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.hang_up()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in self.workers.values():
+            worker.end(max(0.0, deadline - time.monotonic()))
 
     def _start(self, slot: int) -> None:
         cores = core_numbers()
@@ -119,18 +141,28 @@ class _Pool:
             pinned = []
         number, self.started = self.started, self.started + 1
         settings = {
-            "directory": str(Path(self.store.directory).resolve()),
-            "question": self.store.question.partition("-")[2],
             "cores": pinned,
             "checkpoint_seconds": self.engine.checkpoint_seconds,
             "suite": self.engine.suite.to_json(),
-            "jobs": [vars(job) for job in self.jobs.values()],
             "memory_bytes": self.engine.memory_bytes,
-            "session": self.claims.session,
-            "since": self.since,
         }
-        self.workers[number] = Child(
+        worker = Child(
             number, slot, settings, environment=_environment(self.engine), events=self.events
+        )
+        self.workers[number] = worker
+        self._order(worker)
+
+    def _order(self, worker: Child) -> None:
+        others = [other.tasks for other in self.workers.values() if other is not worker]
+        worker.order(
+            {
+                "directory": str(Path(self.store.directory).resolve()),
+                "question": self.store.question.partition("-")[2],
+                "jobs": [vars(job) for job in self.jobs.values()],
+                "session": self.claims.session,
+                "since": self.since,
+                "theirs": sorted(set().union(*others)),
+            }
         )
 
     def _handle(self, number: int, event: Event) -> None:
@@ -147,8 +179,11 @@ class _Pool:
             self._exited(number, event["status"])
         elif kind == "says":
             self.watch.say(event["message"])
-        elif "job" in event:
-            self._report(kind, self.jobs[event["job"]], event)
+        elif kind == "idle":
+            self.workers[number].orders -= 1
+        elif job := self.jobs.get(event.get("job", "")):
+            self.workers[number].tasks.add(job.task)
+            self._report(kind, job, event)
 
     def _report(self, kind: str, job: Job, event: Event) -> None:
         if kind == "started":
@@ -166,8 +201,8 @@ class _Pool:
         last_words = worker.last_words()
         worker.hang_up()
         worker.end(0.0)
-        if status == 0:
-            return  # nothing is left for it
+        if status == 0 or not worker.busy:
+            return  # another is started when there is something to do
         lease = self.claims.abandon(worker.process.pid)
         # What is wrong is not a job, which would be given up: another worker would end alike.
         if not worker.ready or (lease is None and status > 0):
@@ -182,13 +217,6 @@ class _Pool:
                 self.claims.drop(lease)
             self.watch.job_failed(job, "killed", _death(status, last_words), again=again)
         self._start(worker.slot)
-
-    def _stop(self) -> None:
-        for worker in self.workers.values():
-            worker.hang_up()
-        deadline = time.monotonic() + GRACE_SECONDS
-        for worker in self.workers.values():
-            worker.end(max(0.0, deadline - time.monotonic()))
 
 
 def _environment(engine: ProcessEngine) -> dict[str, str]:

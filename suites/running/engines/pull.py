@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from velodrome.foundation.errors import WriteError
 from velodrome.results.store.claims import Claim, Claims
@@ -34,6 +34,8 @@ class Worker:
       jobs: What is to be done.
       since: When the run began, as `Claims.now` says: what failed since is not tried again.
       memory_bytes: What jobs on this machine may take together, as predicted; None: no limit.
+      mine: Tasks that this worker has compiled already.
+      theirs: Tasks that other workers of the run have compiled.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class Worker:
         *,
         since: float,
         memory_bytes: int | None = None,
+        mine: Collection[int] = (),
+        theirs: Collection[int] = (),
     ):
         self._store, self._do_job = store, do
         self._listener, self._claims = listener, claims
@@ -55,10 +59,14 @@ class Worker:
         for job in jobs:
             self._mates.setdefault(job.cell, []).append(job)
         self._task: int | None = None
-        self._trained: set[int] = set()
+        self._mine, self._theirs = set(mine), frozenset(theirs)
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, look: threading.Event | None = None) -> None:
         """Work until every job is done or has failed, here or elsewhere.
+
+        Args:
+          stop: Set to save and stop.
+          look: Set to look at once at what others have done, and to stop.
 
         Raises:
           KeyboardInterrupt: ``stop`` was set, and the job that was under way is saved.
@@ -73,7 +81,9 @@ class Worker:
                 pause = _FIRST_PAUSE
                 continue
             # Others may end between two looks: workers that look at once would all wait again.
-            stop.wait(pause * random.uniform(0.5, 1.0))
+            (look or stop).wait(pause * random.uniform(0.5, 1.0))
+            if look is not None:
+                look.clear()
             pause = min(1.5 * pause, _LONGEST_PAUSE)
 
     def _step(self, stop: threading.Event) -> bool:
@@ -83,12 +93,16 @@ class Worker:
             [job for name, job in self._waiting.items() if name not in busy],
             list(busy.values()),
             task=self._task,
-            trained=self._trained,
+            mine=self._mine,
+            theirs=self._theirs,
             memory_bytes=self._memory_bytes,
         )
         if job is None:
-            # What was done elsewhere has no claim any more, but one that is held may be done.
-            return False
+            # What is left to others may be done, and nobody has to be waited for then.
+            over = [name for name, one in self._waiting.items() if self._is_settled(one)]
+            for name in over:
+                del self._waiting[name]
+            return bool(over)
         if self._is_settled(job):
             # Without a claim: many workers find the same jobs done, and none need wait.
             del self._waiting[job.name]
@@ -121,7 +135,7 @@ class Worker:
             self._failed(job, "killed", f"its worker ended {ATTEMPTS} times before it got further.")
             return
         self._task = job.task
-        self._trained.add(job.task)
+        self._mine.add(job.task)
         try:
             self._do_job(job, _Control(job, claim, self._listener, stop))
         except Stopped:

@@ -80,6 +80,9 @@ class RayEngine:
             if owned:
                 ray.shutdown()
 
+    def close(self) -> None:
+        """Do nothing: the actors of a run end with it."""
+
     def _run(self, ray: Any, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         claims = Claims(store.directory)
         since = claims.now()

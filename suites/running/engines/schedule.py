@@ -7,32 +7,39 @@ from collections.abc import Collection, Sequence
 from velodrome.results.store.claims import Lease
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 
+#: A worker helps with a task that others have compiled if these predicted seconds are left of it:
+#: as many as it takes to trace its programs and to load them from the compilation cache.
+HELP_SECONDS = 5.0
+
 
 def choose(
     waiting: Sequence[Job],
     busy: Sequence[Lease],
     *,
     task: int | None = None,
-    trained: Collection[int] = (),
+    mine: Collection[int] = (),
+    theirs: Collection[int] = (),
     memory_bytes: int | None = None,
 ) -> Job | None:
     """Return the job that a worker takes next, or None if it has to wait.
 
     A worker stays with a task: it has its programs compiled. Without a task it takes the one with
-    the most work left that nobody works on; when all are taken it helps with the largest. Timings
-    come last, preferably those of tasks that it trained. No number depends on the order.
+    the most work left that nobody works on, first among those that it has compiled; when all are
+    taken it helps with the largest. The last seconds of a task that others have compiled are left
+    to them. Timings come last, preferably those of its own tasks. No number depends on the order.
 
     Args:
       waiting: Jobs that nobody works on.
       busy: What all others work on.
       task: The task of the worker's last job.
-      trained: Tasks of its earlier jobs.
+      mine: Tasks that the worker has compiled.
+      theirs: Tasks that other living workers of the run have compiled.
       memory_bytes: As `fits` takes it.
     """
     shards = [job for job in waiting if job.kind == SHARD]
     if not shards:
         timings = [job for job in waiting if fits(job, busy)]
-        return min(timings, key=lambda job: job.task not in trained, default=None)
+        return min(timings, key=lambda job: job.task not in mine, default=None)
     shards = [job for job in shards if fits(job, busy, memory_bytes=memory_bytes)]
     if not shards:
         return None
@@ -41,8 +48,14 @@ def choose(
         left[job.task] = left.get(job.task, 0.0) + job.weight
     if task not in left:
         taken = {lease.task for lease in busy}
-        free = [index for index in left if index not in taken]
-        task = max(free or left, key=lambda index: left[index])
+        open_to_me = [
+            index
+            for index, seconds in left.items()
+            if index in mine or index not in theirs or seconds >= HELP_SECONDS
+        ]
+        if not open_to_me:
+            return None
+        task = max(open_to_me, key=lambda index: (index not in taken, index in mine, left[index]))
     return max((job for job in shards if job.task == task), key=lambda job: job.weight)
 
 

@@ -6,7 +6,6 @@ import functools
 import json
 import math
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,41 +15,55 @@ from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
 from velodrome.suites.running.engines.base import Job
+from velodrome.suites.running.engines.orders import Orders
 from velodrome.suites.running.engines.pull import Worker, do_job
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import ShardRunner
 
 
-def serve(settings: Mapping[str, Any], stop: threading.Event, answers: TextIO) -> int:
-    """Pull jobs until none is left or ``stop`` is set; return the exit status."""
+def serve(settings: Mapping[str, Any], orders: Orders, answers: TextIO) -> int:
+    """Do the jobs of each order until the orders end; return the exit status.
+
+    Data, compiled programs and the ends of runs are kept from one order to the next.
+    """
     listener = _Answers(answers)
     use_compilation_cache()
-    try:
-        store = Store.open(settings["directory"], question_name=settings["question"])
-        loaded = LoadedSuite.of(Suite.from_json(settings["suite"]))
-        runner = ShardRunner(store, loaded, checkpoint_seconds=settings["checkpoint_seconds"])
-        runner.check()
-    except VelodromeError as error:
-        listener.answer("refused", message=str(error))
-        return 1
-    listener.answer("ready", pid=os.getpid())
-    claims = Claims(Path(settings["directory"]), settings["session"])
-    worker = Worker(
-        store,
-        functools.partial(do_job, runner),
-        [Job(**job) for job in settings["jobs"]],
-        listener,
-        claims,
-        since=settings["since"],
-        memory_bytes=settings["memory_bytes"],
-    )
-    try:
-        worker.run(stop)
-    except KeyboardInterrupt:
-        pass  # what was under way is saved
-    except WriteError as error:
-        listener.answer("unwritable", message=str(error))
+    runner: ShardRunner | None = None
+    for order in orders:
+        try:
+            store = Store.open(order["directory"], question_name=order["question"])
+            if runner is None:
+                loaded = LoadedSuite.of(Suite.from_json(settings["suite"]))
+                pause = settings["checkpoint_seconds"]
+                runner = ShardRunner(store, loaded, checkpoint_seconds=pause)
+                runner.check()
+                listener.answer("ready", pid=os.getpid())
+            else:
+                runner.go_on(store)
+                runner.check()
+        except VelodromeError as error:
+            listener.answer("refused", message=str(error))
+            return 1
+        worker = Worker(
+            store,
+            functools.partial(do_job, runner),
+            [Job(**job) for job in order["jobs"]],
+            listener,
+            Claims(Path(order["directory"]), order["session"]),
+            since=order["since"],
+            memory_bytes=settings["memory_bytes"],
+            mine=runner.tasks,
+            theirs=order["theirs"],
+        )
+        try:
+            worker.run(orders.stop, orders.news)
+        except KeyboardInterrupt:
+            return 0  # what was under way is saved
+        except WriteError as error:
+            listener.answer("unwritable", message=str(error))
+            return 0
+        listener.answer("idle")
     return 0
 
 

@@ -124,6 +124,9 @@ class SlurmEngine:
             for job in array:
                 job.wait()
 
+    def close(self) -> None:
+        """Do nothing: the workers end when nothing is left."""
+
     def _executor(self, folder: Path, jobs: Sequence[Job]) -> submitit.AutoExecutor:
         try:
             executor = self._submitit.AutoExecutor(
@@ -195,6 +198,7 @@ class ArrayWorker:
             jobs = [Job(**job) for job in settings["jobs"]]
             store = Store.open(settings["directory"], question_name=settings["question"])
             self._engine.run(store, jobs, _Log())
+            self._engine.close()
         except KeyboardInterrupt:
             pass  # asked to stop; all is saved
         except BaseException as error:  # raised again by the main thread

@@ -109,6 +109,11 @@ class Watch:
         return bool(self._left)
 
     @property
+    def left(self) -> int:
+        """How many jobs are not over, as far as this was told or saw."""
+        return len(self._left)
+
+    @property
     def busy(self) -> bool:
         """Whether other runs' workers were at it at the last look."""
         return bool(self._elsewhere)

@@ -1,8 +1,8 @@
-"""A worker process: reads its settings from standard input, answers on its standard output.
+"""A worker process: reads orders from standard input, answers on its standard output.
 
-`child` starts it. The settings are a line of JSON, and every answer is one. The end of the input
-means: save and stop; so a worker never outlives the process that started it. Nothing here imports
-jax before the process is pinned to its cores.
+`child` starts it. Every order is a line of JSON, and so is every answer; the first line has the
+settings. The end of the input means: save and stop; so a worker never outlives the process that
+started it. Nothing here imports jax before the process is pinned to its cores.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 from typing import TextIO
 
 from velodrome.foundation.interrupts import SIGNALS
+from velodrome.suites.running.engines.orders import Orders
 
 #: What batch systems send before they end a job; not every system has them.
 _FROM_BATCH_SYSTEMS = [
@@ -33,19 +34,14 @@ def main() -> int:
     if settings["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings["cores"])
     answers = _take_stdout()
-    stop = threading.Event()
-    threading.Thread(target=_stop_at_end, args=(sys.stdin, stop), daemon=True).start()
+    orders = Orders()
+    threading.Thread(target=orders.take, args=(sys.stdin,), daemon=True).start()
     from velodrome.suites.running.engines.serve import serve  # noqa: PLC0415 - imports jax
 
     try:
-        return serve(settings, stop, answers)
+        return serve(settings, orders, answers)
     except BrokenPipeError:
         return 1  # the process that started this one is gone
-
-
-def _stop_at_end(source: TextIO, stop: threading.Event) -> None:
-    source.read()
-    stop.set()
 
 
 def _take_stdout() -> TextIO:

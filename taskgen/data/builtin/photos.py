@@ -5,6 +5,8 @@ Only PNG files are used: they decode to the same pixels everywhere, JPEG files m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
@@ -53,25 +55,38 @@ INFO = DatasetInfo(
 )
 
 
-def corners(height: int, width: int, split: str, photograph: int) -> tuple[np.ndarray, np.ndarray]:
+def corners(
+    height: int,
+    width: int,
+    split: str,
+    photograph: int,
+    *,
+    crop: int = CROP,
+    counts: Mapping[str, int] = CROPS,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and columns i32[n] of the top-left pixels of a photograph's crops.
 
     No pair is repeated. The right quarter of a photograph is held out, and a gap keeps the parts
     from touching. The number of the photograph seeds the choice.
     """
-    border = width - width // 4
-    first, stop = (0, border - GAP) if split == "train" else (border, width)
-    across = stop - first - CROP + 1
-    choices = (height - CROP + 1) * across
-    chosen = permutation(choices, seed=photograph, stream=list(CROPS).index(split))[: CROPS[split]]
+    first, stop = columns_of(width, split)
+    across = stop - first - crop + 1
+    choices = (height - crop + 1) * across
+    chosen = permutation(choices, seed=photograph, stream=list(CROPS).index(split))[: counts[split]]
     return chosen // across, first + chosen % across
+
+
+def columns_of(width: int, split: str) -> tuple[int, int]:
+    """Return the first column of a photograph that belongs to a split, and the first after them."""
+    border = width - width // 4
+    return (0, border - GAP) if split == "train" else (border, width)
 
 
 def build() -> dict[str, Arrays]:
     """Read the photographs and cut the crops."""
     images: dict[str, list[np.ndarray]] = {split: [] for split in CROPS}
     for number, name in enumerate(PHOTOGRAPHS):
-        picture = _read(name)
+        picture = read_photograph(name)
         windows = np.lib.stride_tricks.sliding_window_view(picture, (CROP, CROP), axis=(0, 1))
         for split, crops in images.items():
             at = corners(picture.shape[0], picture.shape[1], split, number)
@@ -83,7 +98,7 @@ def build() -> dict[str, Arrays]:
     }
 
 
-def _read(name: str) -> np.ndarray:
+def read_photograph(name: str) -> np.ndarray:
     """Read a photograph; a grey one gets three equal channels."""
     from PIL import Image  # noqa: PLC0415 - registering a data set needs no decoder
 

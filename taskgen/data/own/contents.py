@@ -18,7 +18,7 @@ HUB = "hf:"
 FEWEST = 10
 """Examples that a data set must have."""
 
-_LARGEST_LABEL = 2.0**53
+LARGEST_LABEL = 2.0**53
 """Floats above it are not the whole numbers that they seem to be."""
 
 RULE = "a fifth of each class is held out, drawn by a fixed rule"
@@ -32,16 +32,19 @@ class Options:
       label: Tables: the column of the labels; empty where it is found by its name.
       ignore: Tables: columns that are left out.
       size: Folders of images: height and width that all are resized to; 0 keeps them.
+      regression: Tables: the labels are numbers to predict, even if they are whole.
     """
 
     label: str = ""
     ignore: tuple[str, ...] = ()
     size: int = 0
+    regression: bool = False
 
     def arguments(self) -> str:
         """Return the options as a shell gives them to the command; empty without any."""
         given = {"--label": self.label, "--ignore": ",".join(self.ignore), "--size": self.size}
-        return shlex.join(str(word) for pair in given.items() if pair[1] for word in pair)
+        words = [str(word) for pair in given.items() if pair[1] for word in pair]
+        return shlex.join([*words, *(["--regression"] if self.regression else [])])
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,11 @@ def classes_of(
     if values.dtype.kind == "f":
         for at in np.flatnonzero(~np.isfinite(values))[:1]:
             raise DataError(f"{place(int(at))} is {values[at]}: every example needs a label.")
-        no_class = (values != np.round(values)) | (np.abs(values) > _LARGEST_LABEL)
+        no_class = (values != np.round(values)) | (np.abs(values) > LARGEST_LABEL)
         for at in np.flatnonzero(no_class)[:1]:
             raise DataError(
                 f"{place(int(at))} is {values[at]}, which is no class. Labels are whole numbers or "
-                "words: there are no tasks of regression. Give the column of the classes "
-                "(--label COLUMN), or turn the numbers into classes."
+                "words; numbers are predicted for tables only. Turn them into classes."
             )
         values = values.astype(np.int64)
     if values.dtype.kind not in "iuUb":
@@ -145,8 +147,8 @@ def classes_of(
     if 2 * len(found) > len(values):
         raise DataError(
             f"{where} have {len(found):,} different values for {len(values):,} examples, so they "
-            "are no classes, and there are no tasks of regression. Give the column of the classes "
-            "(--label COLUMN)."
+            "are no classes. Give the column of the classes (--label COLUMN), or say that these "
+            "are numbers to predict (--regression)."
         )
     return labels.reshape(-1).astype(np.int32), tuple(str(value) for value in found)
 

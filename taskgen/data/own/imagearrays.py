@@ -6,6 +6,7 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.own.answers import MOST, answers_of
 from velodrome.taskgen.data.own.contents import (
     RULE,
     Contents,
@@ -15,7 +16,6 @@ from velodrome.taskgen.data.own.contents import (
     hold_out,
     split,
 )
-from velodrome.taskgen.data.own.tablefile import MOST
 from velodrome.taskgen.data.tables import standardised
 
 _MOST_CHANNELS = 4
@@ -27,9 +27,16 @@ _ROUNDING = 1e-3
 
 
 def labelled(
-    x: np.ndarray, y: np.ndarray, held: tuple[np.ndarray, np.ndarray] | None, where: str
+    x: np.ndarray,
+    y: np.ndarray,
+    held: tuple[np.ndarray, np.ndarray] | None,
+    where: str,
+    *,
+    regression: bool = False,
 ) -> Contents:
     """Make a data set of examples [N,...] and their labels [N], and of those to hold out, if any.
+
+    Labels of rows may be numbers to predict: with ``regression``, or if they are not whole.
 
     Raises:
       DataError: Shapes, types or values are wrong; the message has the first bad example.
@@ -40,14 +47,22 @@ def labelled(
     check_count(where, "examples", len(x))
     everything = np.concatenate([part[0] for part in parts])
     given = np.concatenate([part[1].reshape(-1) for part in parts])
-    labels, names = classes_of(given, lambda at: f"label {at} of {where}", f"the labels of {where}")
+    place, words = (lambda at: f"label {at} of {where}"), f"the labels of {where}"
+    held_out = 0 if held is None else len(held[0])
+    if everything.ndim == 2:
+        answers = answers_of(given, place, words, regression=regression)
+        train = answers.training(held_out, where)
+        rows = standardised(_numbers(everything, where), train)
+        notes = answers.notes(train, "", held=held_out)
+        notes["scale"] = "every column has mean 0 and variance 1 in the train split"
+        arrays = {"row": rows, **answers.arrays(train)}
+        return Contents("table", split(arrays, train), answers.class_names, notes)
+    if regression:
+        raise DataError(f"{where} has images: --regression is for tables only; leave it out.")
+    labels, names = classes_of(given, place, words)
     train = hold_out(labels) if held is None else np.arange(len(given)) < len(x)
     check_held_out(labels, train, names, where)
     notes = {"split": RULE if held is None else "the held-out examples come with the data"}
-    if everything.ndim == 2:
-        rows = standardised(_numbers(everything, where), train)
-        notes["scale"] = "every column has mean 0 and variance 1 in the train split"
-        return Contents("table", split({"row": rows, "label": labels}, train), names, notes)
     images, how = _pixels(everything, where)
     made: Arrays = {"image": images, "label": labels}
     return Contents("image", split(made, train), names, notes | how)

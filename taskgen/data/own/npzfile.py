@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.own.contents import Contents
+from velodrome.taskgen.data.own.contents import Contents, Options
 from velodrome.taskgen.data.own.imagearrays import labelled
 
 #: Names of the arrays; those of Keras' and MedMNIST's files are among them.
@@ -20,7 +20,7 @@ HELD_EXAMPLES = ("x_test", "X_test", "test_images", "images_test")
 HELD_LABELS = ("y_test", "test_labels", "labels_test")
 
 
-def read_npz(path: Path) -> Contents:
+def read_npz(path: Path, options: Options) -> Contents:
     """Read the arrays ``x`` and ``y``, and ``x_test`` and ``y_test`` if they are there.
 
     Raises:
@@ -44,7 +44,7 @@ def read_npz(path: Path) -> Contents:
         # What is no zip at all, numpy takes for a pickle, and says how to load it unsafely.
         problem = error if zipfile.is_zipfile(path) else "it is no zip of arrays"
         raise DataError(f"{path.name} cannot be read as an .npz file: {problem}.") from error
-    return labelled(x, y, held, path.name)
+    return labelled(x, y, held, path.name, regression=options.regression)
 
 
 def _array(

@@ -46,6 +46,8 @@ def read(path: str, options: Options) -> Contents:
     if table is None:
         _no_use(options.label, "--label", "tables")
         _no_use(options.ignore, "--ignore", "tables")
+    if table is None and suffix != ".npz":
+        _no_use(options.regression, "--regression", "tables")
     if file.is_dir():
         return read_folder(file, options)
     _no_use(options.size, "--size", "folders of images")
@@ -54,7 +56,7 @@ def read(path: str, options: Options) -> Contents:
     try:
         if table:
             return table(file, options)
-        return read_npz(file) if suffix == ".npz" else read_text(file)
+        return read_npz(file, options) if suffix == ".npz" else read_text(file)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -38,6 +38,7 @@ class Reading:
       notes: What was inferred, in words, by what it is about.
       added: The time, in ISO 8601.
       versions: Of the packages that read the data.
+      targets: Numbers to predict for each row of a table.
     """
 
     options: Options
@@ -54,6 +55,7 @@ class Reading:
     notes: Mapping[str, str]
     added: str
     versions: Mapping[str, str]
+    targets: int = 0
 
     def info(self, name: str, path: str) -> DatasetInfo:
         """Return the facts about the data set ``name``, which was read from ``path``."""
@@ -70,6 +72,7 @@ class Reading:
             split_sizes=self.split_sizes,
             split_hashes=self.split_hashes,
             class_names=self.class_names,
+            targets=self.targets,
         )
 
 

@@ -13,17 +13,8 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.own.contents import (
-    RULE,
-    Contents,
-    Options,
-    check_count,
-    check_held_out,
-    classes_of,
-    glimpse,
-    hold_out,
-    split,
-)
+from velodrome.taskgen.data.own.answers import MOST, answers_of
+from velodrome.taskgen.data.own.contents import Contents, Options, check_count, glimpse, split
 from velodrome.taskgen.data.tables import standardised
 
 LABEL_NAMES = ("label", "class", "target")
@@ -32,16 +23,13 @@ LABEL_NAMES = ("label", "class", "target")
 MOST_WORDS = 32
 """Different words that a column may have to become a column each."""
 
-MOST = 1e30
-"""The squares of larger numbers may be infinite."""
-
 _MOST_BYTES = 2**31 - 1
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+(,\d+)?\s*")
 _NOTHING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None"]
 
 
 def read_csv(path: Path, options: Options) -> Contents:
-    """Read a table: a row an example, a column of labels, and numbers or words in the others.
+    """Read a table: a row an example, a column of labels or of numbers to predict, and others.
 
     Rows are counted from 1 in messages, without the line of names.
 
@@ -80,10 +68,12 @@ def table_contents(
     label = _label_column(options, [name for name in names if name not in ignored], where)
     check_count(where, "rows", table.num_rows)
     words = f"the labels in the column {label!r} of {where}"
-    values = _column(table, label, where)
-    if values.dtype == object:
-        values = values.astype(str)
-    labels, class_names = classes_of(values, lambda at: f"{_place(at, label, where)}", words)
+    answers = answers_of(
+        _column(table, label, where),
+        lambda at: _place(at, label, where),
+        words,
+        regression=options.regression,
+    )
     columns, sources = [], []
     for name in names:
         if name != label and name not in ignored:
@@ -92,16 +82,14 @@ def table_contents(
             sources.append(f"{name}{how}")
     if not columns:
         raise DataError(f"{where} has no column beside that of the labels, {label!r}.")
-    train = np.arange(len(labels)) < len(labels) - held if held else hold_out(labels)
-    check_held_out(labels, train, class_names, where)
+    train = answers.training(held, where)
     rows = standardised(np.stack(columns, axis=1), train)
-    notes |= {
-        "label column": label,
+    notes |= answers.notes(train, label, held=held) | {
         "other columns": glimpse(sources),
         "scale": "every column has mean 0 and variance 1 in the train split",
-        "split": "the held-out rows come with the data" if held else RULE,
     }
-    return Contents("table", split({"row": rows, "label": labels}, train), class_names, notes)
+    arrays = {"row": rows, **answers.arrays(train)}
+    return Contents("table", split(arrays, train), answers.class_names, notes)
 
 
 def _parse(path: Path) -> tuple[pa.Table, dict[str, str]]:

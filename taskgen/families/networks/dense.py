@@ -11,7 +11,7 @@ from velodrome.taskgen.functions import Batch, Dynamic, Metrics, Scalar
 from velodrome.taskgen.nn import losses
 from velodrome.taskgen.nn.initializers import kernel_initializer
 from velodrome.taskgen.nn.layers import DenseStack
-from velodrome.taskgen.views import TableView
+from velodrome.taskgen.views import RegressionView, TableView
 
 LOG_FLOOR = 1e-8
 
@@ -50,12 +50,12 @@ def normalize_mlp(loss: Scalar, view: mlp.MLPView) -> jax.Array:
 
 
 class TabularMLP(DenseStack):
-    """Dense layers: rows f32[B,F] to logits f32[B,classes]."""
+    """Dense layers: rows f32[B,F] to logits f32[B,classes], or to predictions f32[B,targets]."""
 
     def __init__(
         self,
         config: tabular_mlp.TabularMLPConfig,
-        view: TableView,
+        view: TableView | RegressionView,
         *,
         rngs: nnx.Rngs,
         dynamic: Dynamic,

@@ -1,8 +1,12 @@
-"""Networks on patches of images f32[B,H,W,C], to logits f32[B,classes]: ViT and MLP-Mixer."""
+"""Networks on patches of images f32[B,H,W,C], to logits f32[B,classes]: ViT and MLP-Mixer.
+
+The blocks of ViT serve `velodrome.taskgen.families.networks.vit_s16` too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -24,18 +28,35 @@ Keys = Iterator[jax.Array] | None
 """What dropout draws from; None where nothing is dropped."""
 
 
-def _drop(x: jax.Array, rate: float, keys: Keys) -> jax.Array:
+class BlockConfig(Protocol):
+    """What blocks read of a config; `velodrome.taskgen.families.vit.ViTConfig` says what it is."""
+
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def mlp_dim(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def attention_dropout(self) -> float: ...
+
+
+def drop(x: jax.Array, rate: float, keys: Keys) -> jax.Array:
     return dropout(x, rate, next(keys)) if rate and keys is not None else x
 
 
-def _layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
 
 
 class Attention(nnx.Module):
     """Multi-head attention, f32[B,T,d] to f32[B,T,d]; kernels are [d,heads,head_dim]."""
 
-    def __init__(self, config: ViTConfig, rngs: nnx.Rngs):
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         self.rate, self.scale = config.attention_dropout, config.head_dim**-0.5
         width, heads = config.hidden_size, (config.num_heads, config.head_dim)
 
@@ -56,7 +77,7 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, keys: Keys) -> jax.Array:
         query = self.project(x, "query") * self.scale
         scores = jnp.einsum("bthk,bshk->bhts", query, self.project(x, "key"))
-        weights = _drop(jax.nn.softmax(scores), self.rate, keys)
+        weights = drop(jax.nn.softmax(scores), self.rate, keys)
         mixed = jnp.einsum("bhts,bshk->bthk", weights, self.project(x, "value"))
         bias = self.out_bias[...][None, None]
         return jnp.einsum("bthk,hkd->btd", mixed, self.out[...]) + bias
@@ -65,24 +86,24 @@ class Attention(nnx.Module):
 class AttentionBlock(nnx.Module):
     """Attention and MLP, each after a layer norm and added to its input."""
 
-    def __init__(self, config: ViTConfig, rngs: nnx.Rngs):
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         self.rate = config.dropout
         width, bias_init = config.hidden_size, nnx.initializers.normal(MLP_BIAS_STD, jnp.float32)
 
         def dense(n_in: int, n_out: int) -> nnx.Linear:
             return nnx.Linear(n_in, n_out, kernel_init=XAVIER, bias_init=bias_init, rngs=rngs)
 
-        self.attention_norm = _layer_norm(width, rngs)
-        self.mlp_norm = _layer_norm(width, rngs)
+        self.attention_norm = layer_norm(width, rngs)
+        self.mlp_norm = layer_norm(width, rngs)
         self.attention = Attention(config, rngs)
         self.mlp_in = dense(width, config.mlp_dim)
         self.mlp_out = dense(config.mlp_dim, width)
 
     def __call__(self, x: jax.Array, keys: Keys) -> jax.Array:
-        x = x + _drop(self.attention(self.attention_norm(x), keys), self.rate, keys)
+        x = x + drop(self.attention(self.attention_norm(x), keys), self.rate, keys)
         hidden = jax.nn.gelu(self.mlp_in(self.mlp_norm(x)), approximate=True)
-        hidden = self.mlp_out(_drop(hidden, self.rate, keys))
-        return x + _drop(hidden, self.rate, keys)
+        hidden = self.mlp_out(drop(hidden, self.rate, keys))
+        return x + drop(hidden, self.rate, keys)
 
 
 class ViT(nnx.Module):
@@ -102,7 +123,7 @@ class ViT(nnx.Module):
         self.positions = nnx.Param(positions)
         for layer in range(config.num_layers):
             setattr(self, f"block_{layer}", AttentionBlock(config, rngs))
-        self.output_norm = _layer_norm(width, rngs)
+        self.output_norm = layer_norm(width, rngs)
         self.output = nnx.Linear(
             width, view.num_classes, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
@@ -113,7 +134,7 @@ class ViT(nnx.Module):
         token = self.class_token[...]
         tokens = jnp.broadcast_to(token, (image.shape[0], *token.shape[1:]))
         x = jnp.concatenate([tokens, self.patches(image)], axis=1) + self.positions[...]
-        x = _drop(x, self.rate, keys)
+        x = drop(x, self.rate, keys)
         for layer in range(self.num_layers):
             x = getattr(self, f"block_{layer}")(x, keys)
         return self.output(self.output_norm(x)[:, 0])
@@ -135,9 +156,9 @@ class MixerBlock(nnx.Module):
 
     def __init__(self, config: MLPMixerConfig, count: int, rngs: nnx.Rngs):
         width = config.hidden_size
-        self.tokens_norm = _layer_norm(width, rngs)
+        self.tokens_norm = layer_norm(width, rngs)
         self.tokens = TwoLayers(count, config.tokens_mlp_dim, rngs)
-        self.channels_norm = _layer_norm(width, rngs)
+        self.channels_norm = layer_norm(width, rngs)
         self.channels = TwoLayers(width, config.channels_mlp_dim, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -157,7 +178,7 @@ class MLPMixer(nnx.Module):
         self.patches = PatchEmbedding(config.patch_size, view.channels, width, rngs=rngs)
         for layer in range(config.num_layers):
             setattr(self, f"block_{layer}", MixerBlock(config, tokens(config), rngs))
-        self.output_norm = _layer_norm(width, rngs)
+        self.output_norm = layer_norm(width, rngs)
         self.output = nnx.Linear(
             width, view.num_classes, kernel_init=nnx.initializers.zeros, rngs=rngs
         )

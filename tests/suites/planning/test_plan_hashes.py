@@ -31,6 +31,46 @@ PLAN_HASHES = {
     ("velodrome-extended", "gpu"): (
         "e6f6d3027e64ee93593b6902d94a5d668cb457e732bf0fcb2f086fca034962f5"
     ),
+    (
+        "stress-parameters",
+        "cpu",
+    ): "0909f3d557ec25e7674cba1e3fbde9c3522e9236f6616a21262a0607a02ffed6",
+    (
+        "stress-parameters",
+        "gpu",
+    ): "a3b643a3bcbc4cb0397eba01906e8536dc1c325553bfe2a5f25605c14cbf504f",
+    ("stress-steps-2k", "cpu"): "a761437a1f2effaef3755077a807cb781d743542fa76cea7ac353cc4b9148f59",
+    ("stress-steps-2k", "gpu"): "d0ec074d9b81a2ad9f305858e0ff524e7af8a9201da6f8b4a563b5dc5949a290",
+    ("stress-steps-20k", "cpu"): "321c81d98301e9e6e3505bbd97b660081bbb4d0dac298c71bc7d82c2b5001f17",
+    ("stress-steps-20k", "gpu"): "bdf8c8cb948b31f7f9ce65224f1ac3aa1c412e1d10d1b3ae1f98d56a8b75334e",
+    (
+        "stress-steps-100k",
+        "cpu",
+    ): "942e356b7ff9fa7dde4e4fdd83703c76c04ffde9beada75b09083f867d78168e",
+    (
+        "stress-steps-100k",
+        "gpu",
+    ): "017df69bbc93e0bcdc02259d4f072db0e4ea8b6c30b31c8d90076786c27aaff4",
+    (
+        "stress-steps-200k",
+        "cpu",
+    ): "8a52a2eca49c4eff9531695ad700fdbb3ac00a2bb2287c20a4885e24d42d6d4c",
+    (
+        "stress-steps-200k",
+        "gpu",
+    ): "04656e341442aa826f31023a45c0f1a0440a16feb15f2ba51c96a426d1c48b9d",
+    (
+        "stress-steps-400k",
+        "cpu",
+    ): "8561a432b162265c901fa2dea522bd71addcc24a967b65519759ad6283bc05e3",
+    (
+        "stress-steps-400k",
+        "gpu",
+    ): "28324797c65ff2b5b8d1bf2ab5506abc33fd4952f0202b6fe69a03005cea3f94",
+    ("stress-horizon", "cpu"): "dbf1ee4fb0d0c8aa6adf449d66f27c2ec684e33a57f1d93fb020807994270463",
+    ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
+    ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
+    ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
 }
 
 

@@ -33,6 +33,19 @@ def test_workers_stay_with_their_task_and_help_at_the_end():
     assert choose([], [lease(jobs[0])]) is None
 
 
+def test_later_stages_stay_where_their_programs_are():
+    small, other, large = (
+        Job(SHARD, name, name, task, seconds)
+        for task, (name, seconds) in enumerate({"small": 1.0, "other": 2.0, "large": 60.0}.items())
+    )
+    assert choose([small, other, large], [], mine=[0]) == small
+    assert choose([small, other], [], mine=[0], theirs=[0, 1]) == small
+    # It leaves the last seconds to the worker that has the programs, and helps with more.
+    assert choose([other], [], mine=[0], theirs=[1]) is None
+    assert choose([other, large], [lease(small)], mine=[0], theirs=[1, 2]) == large
+    assert choose([other], [], mine=[0]) == other  # nobody has it
+
+
 def test_what_does_not_fit_in_memory_together_runs_one_after_the_other():
     sizes = {"large": 8, "larger": 20, "small": 3}
     large, larger, small = (
@@ -53,6 +66,6 @@ def test_timings_come_last_and_alone():
     assert choose([first, job], []) == job
     assert choose([first, second], [lease(job)]) is None
     assert choose([first, second], [lease(job, machine="other")]) == first
-    assert choose([first, second], [], trained=[1]) == second
+    assert choose([first, second], [], mine=[1]) == second
     assert not fits(job, [lease(first)])
     assert fits(job, [lease(first, machine="other")])

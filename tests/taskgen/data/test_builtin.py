@@ -6,17 +6,26 @@ import dataclasses
 import subprocess
 import sys
 
+import networkx as nx
 import numpy as np
 import pytest
 
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
 from velodrome.taskgen.data.arrays import hash_arrays
-from velodrome.taskgen.data.builtin import digits, photos
+from velodrome.taskgen.data.builtin import atlas, bible, digits, photos
 from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import package_file, stored_dataset
 
-BUILT_IN = ("breast_cancer", "digits", "kjv", "mnist5k", "photos")
+BUILT_IN = (
+    "bible_translation",
+    "breast_cancer",
+    "digits",
+    "kjv",
+    "mnist5k",
+    "networkx_atlas",
+    "photos",
+)
 PUBLISHED = (
     "cifar10",
     "cifar100",
@@ -52,6 +61,13 @@ def test_has_the_recorded_bytes_and_facts(name: str, split: str):
         row, label = arrays["row"], arrays["label"]
         assert row.shape == (info.split_sizes[split], *info.shape) and row.dtype == np.float32
         assert set(label) == {0, 1} and np.abs(row.mean()) < 0.1
+    elif info.kind == "pair":
+        for side in ("source", "target"):
+            assert len(arrays[f"{side}_offsets"]) - 1 == info.split_sizes[split]
+            assert arrays[side].max() == info.vocab_size - 1 and arrays[side].min() == bible.END
+    elif info.kind == "graph":
+        assert len(arrays["label"]) == info.split_sizes[split]
+        assert arrays["node"].shape[1:] == arrays["edge"].shape[1:] == (1,)
     else:
         assert len(arrays["tokens"]) == info.split_sizes[split]
         assert arrays["tokens"].max() < info.vocab_size
@@ -62,10 +78,12 @@ def test_has_the_recorded_bytes_and_facts(name: str, split: str):
 def test_content_hashes_are_these():
     """Golden: results on other bytes are other results, so a change here must be meant."""
     assert {name: datasets.get(name).info.content_hash[:16] for name in BUILT_IN} == {
+        "bible_translation": "1e649f3870351db6",
         "breast_cancer": "267b691aa5132b4a",
         "digits": "260c848f90c583f8",
         "kjv": "aa5ccf4c8b2247ce",
         "mnist5k": "63ff66258666f609",
+        "networkx_atlas": "89ce1ba845d40344",
         "photos": "6aac877a1fba857d",
     }
 
@@ -100,6 +118,64 @@ def test_text_is_english():
     assert heldout.endswith("Amen.") and heldout[0].isupper() and heldout[:2000] not in text
 
 
+def test_verses_are_pairs_and_read_back():
+    pieces, verses = bible.pieces(), bible.split_verses()
+    assert len(pieces) == bible.VOCAB_SIZE - bible.SPECIAL == len(set(pieces))
+    known = {}
+    for split, pairs in verses.items():
+        arrays = datasets.get("bible_translation").load(split)
+        known[split] = set(pairs)
+        for at in (0, 1000, len(pairs) - 1):
+            for side, text in zip(("source", "target"), pairs[at], strict=True):
+                first, last = arrays[f"{side}_offsets"][at : at + 2]
+                assert bible.decode(arrays[side][first:last], pieces) == text
+    assert verses["train"][0] == (
+        "In the beginning God created the heaven and the earth.",
+        "In the beginning God created the heavens and the earth.",
+    )
+    assert verses["heldout"][0][0].startswith("Now these are the generations of the sons of Noah")
+    # Verses that stand in the Bible twice, as the page about these data says.
+    assert len(known["train"] & known["heldout"]) == 32
+    assert not set("[]<>\t\r\n") & {character for pair in verses["train"] for character in pair[0]}
+
+
+def test_rare_words_are_spelled():
+    pieces = bible.learn_pieces(["the cat, the cat", "the dog"])
+    assert pieces[:10] == [" ", ",", "a", "c", "d", "e", "g", "h", "o", "t"]
+    assert pieces[10:] == [" cat", "the", " dog", " the"]  # by number, then by code
+    tokens, offsets = bible.encode(["the cat ate"], pieces)
+    assert tokens.tolist() == [14, 13, 3, 5, 12, 8, bible.END] and offsets.tolist() == [0, 7]
+    assert bible.decode([*tokens, 5, 5], pieces) == "the cat ate"
+
+
+def test_answers_about_graphs():
+    """By hand: a path, a complete graph, two separate edges, and the graph without nodes."""
+    questions = dict.fromkeys(atlas.QUESTIONS, False)
+    path = atlas.answers(nx.path_graph(4))
+    yes = ("connected", "bipartite", "planar", "forest", "chordal", "bridge", "perfect_matching")
+    assert path == questions | dict.fromkeys(yes, True)
+    complete = atlas.answers(nx.complete_graph(5))
+    yes = ("connected", "triangle", "four_clique", "chordal", "regular", "even_degrees")
+    assert complete == questions | dict.fromkeys((*yes, "diameter_of_two"), True)
+    apart = atlas.answers(nx.Graph([(0, 1), (2, 3)]))
+    assert apart["diameter_of_two"] is None and not apart["connected"] and apart["regular"]
+    nothing = atlas.answers(nx.Graph())
+    unknown = {question for question, answer in nothing.items() if answer is None}
+    assert unknown == {"connected", "forest", "regular", "diameter_of_two"}
+
+
+def test_graphs_are_those_of_the_atlas():
+    """Number 3 is two nodes with an edge, and the fourth for training; 1252 is complete."""
+    train, heldout = (datasets.get("networkx_atlas").load(split) for split in ("train", "heldout"))
+    assert train["node_offsets"][:5].tolist() == [0, 0, 1, 3, 5]
+    assert train["edge_offsets"][:5].tolist() == [0, 0, 0, 0, 2]
+    assert train["sender"][:2].tolist() == [0, 1] and train["receiver"][:2].tolist() == [1, 0]
+    assert np.diff(train["edge_offsets"])[-1] == 42
+    # No graph is in the atlas twice, so none is in both splits; all have seven nodes at the end.
+    assert len(train["label"]) + len(heldout["label"]) == 1253
+    assert np.diff(heldout["node_offsets"])[-1] == 7
+
+
 @pytest.mark.parametrize("name", ["digits", "mnist5k"])
 def test_no_heldout_image_is_in_training(name: str):
     parts = [datasets.get(name).load(split)["image"] for split in ("train", "heldout")]
@@ -116,7 +192,7 @@ def test_classes_are_balanced():
 def test_photographs_share_no_pixel_between_splits():
     crops = {split: datasets.get("photos").load(split)["image"] for split in photos.CROPS}
     for number, name in enumerate(photos.PHOTOGRAPHS):
-        picture = photos._read(name)
+        picture = photos.read_photograph(name)
         size = (picture.shape[0], picture.shape[1])
         owner = np.zeros(size, dtype=np.int32)
         for code, split in enumerate(photos.CROPS, start=1):

@@ -167,7 +167,7 @@ def test_wrong_data_are_refused_and_named(kind: str):
 
 
 def test_bad_examples_are_found_in_every_chunk(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("velodrome.taskgen.data.verify._CHUNK_BYTES", 8)
+    monkeypatch.setattr("velodrome.taskgen.data.kinds.checks.CHUNK_BYTES", 8)
     with pytest.raises(DataError, match="has 3 among its labels, at 4;"):
         verify(dataset_of("image", lambda split: put("label", 4, 3)(arrays_of("image"))))
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from velodrome.taskgen.nn.conv import conv2d, conv2d_im2col
+from velodrome.taskgen.nn.conv import conv2d, conv2d_im2col, max_pool
 
 
 def native(image, kernel, stride):
@@ -27,6 +27,24 @@ def test_im2col_is_the_native_convolution(stride, size, taps, key):
     cotangent = jax.random.normal(keys[2], expected.shape)
     for one, other in zip(pull_found(cotangent), pull_expected(cotangent), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(6, 7), (1, 3)])
+def test_zeros_on_each_side(size, key):
+    image = jax.random.normal(key, (2, *size, 3))
+    kernel = jax.random.normal(key, (7, 7, 3, 4))
+    sides = ((3, 3), (3, 3))
+    expected = jax.lax.conv_general_dilated(
+        image, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(
+        conv2d(image, kernel, stride=2, padding=3), expected, rtol=1e-4, atol=1e-5
+    )
+    sides = ((0, 0), (1, 1), (1, 1), (0, 0))
+    expected = jax.lax.reduce_window(
+        image, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), sides
+    )
+    np.testing.assert_array_equal(max_pool(image, window=3, stride=2, padding=1), expected)
 
 
 def test_the_form_follows_the_device(monkeypatch):

@@ -64,6 +64,25 @@ def test_a_table(tmp_path: Path):
     assert found.notes["label column"] == "species"
 
 
+def test_numbers_to_predict(tmp_path: Path):
+    """A label that is not whole makes a regression; whole numbers do if that is asked for."""
+    prices = "size,rooms,price\n" + "".join(f"{i},{i % 4},{i * i + 0.5}\n" for i in range(30))
+    found = read_file(tmp_path, "prices.csv", prices)
+    train, held = (found.splits[split] for split in ("train", "heldout"))
+    assert found.class_names == () and (len(train["row"]), len(held["row"])) == (24, 6)
+    assert train["target"].shape == (24, 1) and train["target"].dtype == np.float32
+    np.testing.assert_allclose([train["target"].mean(), train["target"].std()], [0, 1], atol=1e-6)
+    assert found.notes["predicted column"] == "price"
+    # The same rows and numbers, from whole ones and from arrays.
+    whole = prices.replace(".5\n", "\n")
+    same = read_file(tmp_path, "whole.csv", whole, regression=True).splits
+    np.testing.assert_allclose(same["heldout"]["target"], held["target"], atol=1e-6)
+    index = np.arange(30)
+    of_arrays = read_npz(tmp_path, x=np.stack([index, index % 4], axis=1), y=index**2 + 0.5)
+    np.testing.assert_array_equal(of_arrays.splits["heldout"]["target"], held["target"])
+    np.testing.assert_array_equal(of_arrays.splits["train"]["row"], train["row"])
+
+
 @pytest.mark.parametrize(
     ("text", "options", "label", "names", "columns"),
     [
@@ -207,13 +226,18 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: read_file(at, "a.csv", "a,b\n" + "1,x\n" * 12),
         "the labels in the column 'b' of a.csv have one class only, 'x'",
     ),
-    "regression": (
-        lambda at: read_file(at, "a.csv", "a,b\n" + "1,0.5\n2,1\n" * 6),
-        "row 1, column 'b' of a.csv is 0.5, which is no class.*no tasks of regression",
+    "words to predict": (
+        lambda at: read_file(at, "a.csv", FLOWERS, regression=True),
+        "the labels in the column 'species' of a.csv are words, not numbers to predict",
     ),
+    "one number to predict": (
+        lambda at: read_file(at, "a.csv", "a,b\n" + "1,0.5\n2,0.5\n" * 6),
+        "have the same number to predict, 0.5: nothing can be learned",
+    ),
+    "images of numbers": (lambda at: read_npz(at, x=GREY, y=TWO + 0.5), "is 0.5, which is no clas"),
     "numbers, not classes": (
         lambda at: read_file(at, "a.csv", "a,b\n" + "".join(f"1,{i}\n" for i in range(12))),
-        "12 different values for 12 examples, so they are no classes",
+        "12 different values for 12 examples, so they are no classes.*--regression",
     ),
     "no such label": (
         lambda at: read_file(at, "a.csv", FLOWERS, label="kind"),
@@ -296,9 +320,9 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         or read(str(at / "a.parquet"), Options()),
         "the column 'a' of a.parquet is of type list.*--ignore a leaves it out",
     ),
-    "labels beyond whole numbers": (
+    "numbers beyond squares": (
         lambda at: read_file(at, "a.csv", "a,label\n" + "1,2\n2,1e300\n" * 6),
-        "row 2, column 'label' of a.csv is 1e.300, which is no class",
+        "row 2, column 'label' of a.csv is 1e.300; numbers to predict are finite, and at most 1e.3",
     ),
     "no zip": (
         lambda at: read_file(at, "a.npz", "hello"),

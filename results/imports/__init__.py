@@ -1,0 +1,1 @@
+"""Curves that were made elsewhere: read from tables, and checked before they enter a store."""

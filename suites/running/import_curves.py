@@ -1,0 +1,381 @@
+"""Put curves that were made elsewhere, as by PyTorch, into a store of results."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from velodrome.foundation.errors import DataError, SpecError, StoreError, UnknownNameError
+from velodrome.foundation.files import exclusive_directory, resolved, sha256_file
+from velodrome.results.imports.columns import roles_of
+from velodrome.results.imports.runs import FittedRun, fitted, read_runs
+from velodrome.results.imports.table import read_table
+from velodrome.results.store.identity import measurement
+from velodrome.results.store.plan import (
+    IMPORTED,
+    Hyperparameters,
+    Lane,
+    OptimizerRef,
+    Plan,
+    PlannedCell,
+    Run,
+    Shard,
+    shard_id,
+)
+from velodrome.results.store.records import ImportRecord, Manifest, ProtocolRecord
+from velodrome.results.store.shard import ShardRecord
+from velodrome.results.store.store import Store
+from velodrome.suites.catalog import as_suite
+from velodrome.suites.planning.batching import rule
+from velodrome.suites.planning.plan import imported_cell
+from velodrome.suites.running.field import begin, has_field, stored_field
+from velodrome.suites.suite import Suite
+from velodrome.suites.training.environment import command_line, versions
+from velodrome.taskgen.spec import TaskSpec
+
+MODE = IMPORTED.rstrip(":")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]{0,63}")
+_HASH_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class ImportedCurves:
+    """What an import did.
+
+    Attributes:
+      label: The optimizer's name in tables and figures, which says that it is imported.
+      task: The task's name in the suite.
+      task_hash: The hash of its spec.
+      added: Runs that are new in the store.
+      already: Runs that it had, with the same losses.
+      left_out: Values at steps at which the suite has no evaluation.
+      heldout: Whether there are held-out losses.
+      unread: Columns of the file that were not read.
+    """
+
+    directory: Path
+    label: str
+    task: str
+    task_hash: str
+    added: int
+    already: int
+    left_out: int
+    heldout: bool
+    unread: tuple[str, ...]
+
+
+def import_curves(
+    path: str | os.PathLike[str],
+    *,
+    task: str | TaskSpec,
+    optimizer: str,
+    out: str | os.PathLike[str],
+    suite: Suite | str | None = None,
+    field: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    hyperparameters: Hyperparameters | None = None,
+    version: int = 1,
+    made_by: str = "",
+) -> ImportedCurves:
+    """Put the curves of one task and one optimizer from a table into a store.
+
+    They are marked as imported in every table, figure and caption, count in steps and never in
+    seconds, and their seeds are not taken for those of other optimizers. The same file again
+    changes nothing. After an interruption, call it again.
+
+    Args:
+      path: A CSV or Parquet file with the columns ``step`` and ``loss``, and perhaps
+        ``heldout_loss``, ``seed``, and ``learning_rate`` or ``point`` (JSON of all
+        hyperparameters). The names that Weights & Biases exports are known too.
+      task: The task in the suite: its name, its spec, or 8 or more digits of its spec's hash.
+      optimizer: A name for it.
+      out: The store, which is made if there is none.
+      suite: What a new store is of; an existing one must be of it.
+      field: A store whose runs a new one begins with. Default: the field that comes with the suite,
+        if there is one.
+      columns: Columns of other names: ``{"loss": "train/nll"}``.
+      seed: That of the runs, if no column has it. Default: 0.
+      hyperparameters: Those of the runs, if no column has any.
+      version: A number for the optimizer's code, to be raised when it changes.
+      made_by: What made the curves, for the record, such as ``"PyTorch 2.9"``.
+
+    Raises:
+      SpecError: A value in the file is wrong; the message has its line and the reason. Or an
+        argument is.
+      UnknownNameError: The suite has no such task.
+      StoreError: The curves lack steps at which the suite evaluates, or have more than a run; the
+        store is of another suite, or has these runs with other losses.
+      VelodromeError: The store cannot be written.
+
+    Examples:
+      >>> found = velodrome.import_curves(
+      ...     "torch.csv", task="tiny-mlp", optimizer="torch-adam", suite="smoke", out="runs/torch"
+      ... )  # doctest: +SKIP
+      >>> found.added  # doctest: +SKIP
+    """
+    if not _NAME.fullmatch(optimizer):
+        raise SpecError("optimizer", optimizer, "a name of letters, digits and .-_+() up to 64")
+    if type(version) is not int or version < 1:
+        raise SpecError("version", version, "a whole number from 1")
+    file, place = resolved(path), resolved(out)
+    beginning = _beginning(place, suite, field)
+    chosen = as_suite(suite or "") if beginning is None else Suite.from_json({**beginning.suite})
+    index = _index(chosen, task)
+    table = read_table(file)
+    roles = roles_of(list(table.columns), columns, file=table.name)
+    horizon = chosen.protocol.steps
+    evaluations = {s: chosen.protocol.evaluations(horizon, s) for s in ("train", "heldout")}
+    runs = [
+        fitted(run, table, evaluations=evaluations, suite=f"the suite {chosen.name}")
+        for run in read_runs(table, roles, seed=seed, point=hyperparameters)
+    ]
+    ref = OptimizerRef(f"{IMPORTED}{optimizer}", f"{optimizer} (imported)", version)
+    record: ImportRecord = {
+        "file": file.name,
+        "sha256": sha256_file(file),
+        "columns": roles,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "left_out": sum(run.left_out for run in runs),
+    }
+    if made_by:
+        record["made_by"] = made_by
+    with exclusive_directory(place, patience=60.0):
+        if beginning is not None and not Store.exists(place):
+            begin(place, beginning)
+        store = Store.open(place) if Store.exists(place) else None
+        already = _already(store, imported_cell(chosen, index, ref, ()), runs)
+        new = [run for run in runs if run.run not in already]
+        _write(place, store, chosen, index, ref, new, record)
+    return ImportedCurves(
+        place,
+        ref.label,
+        chosen.tasks[index].label,
+        chosen.tasks[index].spec_hash,
+        len(new),
+        len(runs) - len(new),
+        record["left_out"],
+        any(run.losses["heldout"] for run in runs),
+        tuple(name for name in table.columns if name not in roles.values()),
+    )
+
+
+def _beginning(
+    place: Path, suite: Suite | str | None, field: str | os.PathLike[str] | None
+) -> Store | None:
+    """Return the store that the curves come into, or whose runs a new one begins with."""
+    if Store.exists(place):
+        Store.check_current(place)
+        there = Store.open(place, read_only=True)
+        if suite is not None:
+            _check_suite(there, as_suite(suite))
+        if field is not None:
+            raise SpecError("field", os.fspath(field), f"left out: the store {place} exists")
+        return there
+    if suite is None:
+        raise SpecError("suite", None, f"given, because there is no store {place} yet")
+    name = suite if isinstance(suite, str) else suite.name
+    return stored_field(name, field) if field is not None or has_field(name) else None
+
+
+def _check_suite(there: Store, wanted: Suite) -> None:
+    known = Suite.from_json(dict(there.suite))
+    tasks = [[task.spec_hash for task in suite.tasks] for suite in (known, wanted)]
+    rules = [
+        (suite.protocol.steps, measurement(suite.protocol.to_json())) for suite in (known, wanted)
+    ]
+    if tasks[0] != tasks[1] or rules[0] != rules[1]:
+        what = "tasks" if tasks[0] != tasks[1] else "steps or evaluations"
+        raise StoreError(
+            f"{there.directory} is of the suite {known.name}, whose {what} are not those of "
+            f"{wanted.name}: leave the suite out, or choose another directory"
+        )
+
+
+def _index(suite: Suite, task: str | TaskSpec) -> int:
+    wanted = task.spec_hash if isinstance(task, TaskSpec) else task
+    for index, known in enumerate(suite.tasks):
+        digits = len(wanted) >= _HASH_DIGITS and known.spec_hash.startswith(wanted)
+        if digits or known.label == wanted:
+            return index
+    name = f"{task.label} (spec {wanted[:12]})" if isinstance(task, TaskSpec) else task
+    known = [task.label for task in suite.tasks]
+    raise UnknownNameError(f"task of the suite {suite.name}", name, known)
+
+
+def _already(store: Store | None, cell: PlannedCell, runs: Sequence[FittedRun]) -> set[Run]:
+    """Return the runs that a store has; refuse those that it has with other losses."""
+    found: set[Run] = set()
+    new = {run.run: run for run in runs}
+    for shard in store.shards() if store is not None else ():
+        if shard.cell != cell.id:
+            continue
+        for lane in shard.lanes:
+            if lane.run not in new:
+                continue
+            run = new[lane.run]
+            if _stored(shard, lane.lane) != run.losses or lane.diverged_at != run.diverged_at:
+                raise StoreError(
+                    f"{shard.path.parents[1]} has {cell.optimizer.label} on {cell.task.label} with "
+                    f"seed {lane.seed} and hyperparameters {lane.point} already, with other "
+                    "losses. If the optimizer has changed, raise its version; if this is another "
+                    "run of it, give it another seed"
+                )
+            found.add(lane.run)
+    return found
+
+
+def _stored(shard: ShardRecord, lane: int) -> dict[str, dict[int, float]]:
+    rows = shard.table().to_pandas()
+    rows = rows.loc[rows["lane"] == lane]
+    return {
+        split: dict(zip(mine["step"].tolist(), mine["value"].astype(float).tolist(), strict=True))
+        for split in ("train", "heldout")
+        for mine in [rows.loc[rows["split"] == split]]
+    }
+
+
+def _write(
+    place: Path,
+    store: Store | None,
+    suite: Suite,
+    index: int,
+    ref: OptimizerRef,
+    new: Sequence[FittedRun],
+    record: ImportRecord,
+) -> None:
+    """Write the new runs, and ask for all imported ones with what was asked for before."""
+    records = [] if store is None else [s for s in store.shards() if s.optimizer.imported]
+    shards = [_planned(one) for one in records]
+    cell = imported_cell(suite, index, ref, [_lane(at, run) for at, run in enumerate(new)])
+    added = None
+    if new:
+        named = shard_id(
+            cell.id, mode=MODE, eval_slice=0, block=0, lanes=cell.lanes, stop=cell.horizon
+        )
+        added = Shard(named, cell.id, MODE, 0, 0, cell.lanes, cell.horizon)
+        shards.append(added)
+    lanes: dict[str, list[Lane]] = {}
+    for shard in shards:
+        lanes.setdefault(shard.cell, []).extend(shard.lanes)
+    refs = _newest([one.optimizer for one in records]) | {ref.name: ref}
+    cells = [made for one in refs.values() for made in _cells(suite, one, lanes)]
+    plan = _plan(store, suite, cells, shards)
+    manifest = _manifest(suite, plan) if store is None else store.manifest
+    content = suite.to_json() if store is None else dict(store.suite)
+    asked = Store.create(place, manifest=manifest, plan=plan, suite=content)
+    if added is not None:
+        metadata = _metadata(suite, cell, added, new, record)
+        asked.write_shard(added.id, _columns(new), metadata)
+
+
+def _lane(number: int, run: FittedRun) -> Lane:
+    return Lane(number, run.seed, run.point)
+
+
+def _planned(shard: ShardRecord) -> Shard:
+    lanes = tuple(Lane(one.lane, one.seed, one.hyperparameters) for one in shard.lanes)
+    return Shard(shard.id, shard.cell, MODE, 0, 0, lanes, shard.stop)
+
+
+def _newest(refs: Sequence[OptimizerRef]) -> dict[str, OptimizerRef]:
+    """Return the highest version of each optimizer, by name: a question has one of them."""
+    return {one.name: one for one in sorted(refs, key=lambda one: one.version)}
+
+
+def _cells(
+    suite: Suite, ref: OptimizerRef, lanes: Mapping[str, Sequence[Lane]]
+) -> Iterator[PlannedCell]:
+    """Yield cells of an imported optimizer on all tasks, so that the others count as missing."""
+    for index in range(len(suite.tasks)):
+        try:
+            cell = imported_cell(suite, index, ref, ())
+        except DataError:
+            continue  # without the data it has no id, and nothing was imported for it
+        runs = sorted(lanes.get(cell.id, ()), key=lambda lane: lane.run)
+        mine = [dataclasses.replace(lane, lane=at) for at, lane in enumerate(runs)]
+        yield imported_cell(suite, index, ref, mine)
+
+
+def _plan(
+    store: Store | None, suite: Suite, imported: Sequence[PlannedCell], shards: Sequence[Shard]
+) -> Plan:
+    known = {cell.id for cell in imported}
+    mine = [shard for shard in shards if shard.cell in known]
+    if store is None:
+        return Plan(suite.hash, suite.protocol.hash, rule("cpu"), tuple(imported), tuple(mine))
+    before = store.plan
+    cells = [cell for cell in before.cells if not cell.optimizer.imported]
+    kept = [shard for shard in before.shards if shard.mode != MODE]
+    return dataclasses.replace(
+        before,
+        cells=tuple(sorted([*cells, *imported], key=lambda cell: cell.task.index)),
+        shards=(*kept, *mine),
+    )
+
+
+def _manifest(suite: Suite, plan: Plan) -> Manifest:
+    """Return what a store says in which nothing was trained: it names no device."""
+    return {
+        "suite": {"name": suite.name, "hash": suite.hash},
+        "protocol": cast(ProtocolRecord, suite.protocol.to_json()),
+        "protocol_hash": suite.protocol.hash,
+        "data": "+".join(sorted({cell.data.provenance for cell in plan.cells})),
+        "command": command_line(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+    }
+
+
+def _columns(runs: Sequence[FittedRun]) -> dict[str, np.ndarray]:
+    rows = [
+        (lane, step, split, value)
+        for lane, run in enumerate(runs)
+        for split, losses in run.losses.items()
+        for step, value in losses.items()
+    ]
+    return {
+        "lane": np.array([row[0] for row in rows], np.int32),
+        "step": np.array([row[1] for row in rows], np.int32),
+        "split": np.array([row[2] for row in rows], str),
+        "metric": np.full(len(rows), "loss"),
+        "value": np.array([row[3] for row in rows], np.float32),
+    }
+
+
+def _metadata(
+    suite: Suite,
+    cell: PlannedCell,
+    shard: Shard,
+    runs: Sequence[FittedRun],
+    record: ImportRecord,
+) -> dict[str, object]:
+    planned = cell.to_json()
+    return {
+        "cell": {name: planned[name] for name in ("id", "task", "optimizer", "horizon")},
+        "lanes": [
+            {
+                **vars(lane),
+                "status": "ok" if run.diverged_at is None else "diverged",
+                "diverged_at": run.diverged_at,
+            }
+            for lane, run in zip(shard.lanes, runs, strict=True)
+        ],
+        "protocol": suite.protocol.to_json(),
+        "data": vars(cell.data),
+        "mode": shard.mode,
+        "eval_slice": shard.eval_slice,
+        "block": shard.block,
+        "start": 0,
+        "stop": shard.stop,
+        "versions": versions(),
+        "imported": record,
+    }

@@ -1,0 +1,130 @@
+"""Graphs, each with answers to several questions of yes or no."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.info import DatasetInfo, Kind
+from velodrome.taskgen.data.kinds.checks import (
+    Wrong,
+    check_count,
+    check_floats,
+    check_integers,
+    check_offsets,
+)
+from velodrome.taskgen.data.ragged import fitting, inside, padded
+from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.views import GraphView
+
+_OF_EDGES = ("edge", "sender", "receiver")
+
+
+class Graphs(Kind):
+    """Arrays of N graphs with M nodes and E edges, which have a direction.
+
+    node f32[M,F], node_offsets i64[N+1]; edge f32[E,G], sender i32[E], receiver i32[E],
+    edge_offsets i64[N+1]; label f32[N,tasks] of 0 and 1, weight f32[N,tasks] of 0 (not known) and
+    1. Senders and receivers count the nodes of their own graph, from 0.
+    """
+
+    facts = (
+        "the numbers of a node and of an edge as its shape, the questions as num_classes, dtype "
+        "'float32', and perhaps the nodes and edges of the largest graph as largest"
+    )
+    noun = "graphs"
+    gather = "velodrome.taskgen.data.gather:gather_fields"
+
+    def fits(self, info: DatasetInfo) -> bool:
+        whole = len(info.shape) == 2 and len(info.largest) in (0, 2)
+        return whole and info.num_classes > 0 and info.dtype == "float32"
+
+    def arrays(self, info: DatasetInfo) -> tuple[str, ...]:
+        return ("label", "weight", "node", "node_offsets", *_OF_EDGES, "edge_offsets")
+
+    def unit(self, info: DatasetInfo) -> str:
+        return "graphs"
+
+    def describe(self, info: DatasetInfo) -> str:
+        nodes, edges = info.shape
+        return f"graphs with {nodes} numbers a node and {edges} an edge"
+
+    def verify(self, info: DatasetInfo, arrays: Arrays) -> int:
+        for what, name, width in zip(("nodes", "edges"), ("node", "edge"), info.shape, strict=True):
+            check_floats(what, arrays[name], (width,))
+        nodes = check_offsets("nodes", arrays["node_offsets"], len(arrays["node"]))
+        edges = check_offsets("edges", arrays["edge_offsets"], len(arrays["edge"]))
+        check_count("graphs", len(nodes), "groups of edges", len(edges))
+        for what, counts, most in zip(
+            ("nodes", "edges"), (nodes, edges), info.largest, strict=False
+        ):
+            for at in np.flatnonzero(counts > most)[:1]:
+                raise Wrong(f"has a graph, number {at}, with {counts[at]} {what}, over {most}")
+        limit = np.repeat(nodes, edges)  # nodes of the graph of each edge
+        for name in ("sender", "receiver"):
+            check_count("edges", len(arrays["edge"]), f"{name}s", len(arrays[name]))
+            check_integers(f"{name}s", arrays[name], int(nodes.max(initial=0)))
+            for at in np.flatnonzero(arrays[name] >= limit)[:1]:
+                raise Wrong(f"has an edge, number {at}, whose {name} is no node of its graph")
+        for name in ("label", "weight"):
+            check_floats(f"{name}s", arrays[name], (info.num_classes,))
+            check_count("graphs", len(nodes), f"{name}s", len(arrays[name]))
+            odd = ~np.isin(arrays[name], (0.0, 1.0)).all(axis=1)
+            for at in np.flatnonzero(odd)[:1]:
+                raise Wrong(f"has a {name} in graph {at} that is neither 0 nor 1")
+        return len(nodes)
+
+    def view(self, config: object, info: DatasetInfo) -> GraphView:
+        names = ("max_nodes", "max_edges")
+        largest = info.largest or (0, 0)
+        sizes = (
+            getattr(config, name, 0) or most for name, most in zip(names, largest, strict=True)
+        )
+        nodes, edges = sizes
+        if not nodes or not edges:
+            wanted = f"{names[0]} and {names[1]} in the config, as {info.name!r} does not say them"
+            raise SpecError(f"config.{names[0]}", nodes, wanted)
+        node, edge = info.shape
+        return GraphView(nodes, edges, node, edge, info.num_classes)
+
+    def see(
+        self, raw: Arrays, info: DatasetInfo, view: GraphView, what: str, *, shift: int
+    ) -> SplitView:
+        nodes, edges = raw["node_offsets"], raw["edge_offsets"]
+        found = fitting({"nodes": (nodes, view.nodes), "edges": (edges, view.edges)}, what)
+
+        def rows(indices: np.ndarray | slice) -> Arrays:
+            chosen = found[indices]
+            return {
+                "node": padded(raw["node"], nodes, chosen, view.nodes),
+                **{name: padded(raw[name], edges, chosen, view.edges) for name in _OF_EDGES},
+                "node_mask": inside(nodes, chosen, view.nodes),
+                "edge_mask": inside(edges, chosen, view.edges),
+                "label": raw["label"][chosen],
+                "weight": raw["weight"][chosen],
+            }
+
+        sizes = {"nodes": view.nodes, "edges": view.edges}
+        return SplitView(
+            size=len(found),
+            nbytes=len(found) * _bytes(view),
+            facts={"layout": "graphs", **sizes},
+            key=("graphs", *sizes.values()),
+            whole=lambda: rows(slice(None)),
+            rows=rows,
+        )
+
+    def nbytes(self, info: DatasetInfo, view: GraphView, *, shift: int) -> int:
+        return sum(info.split_sizes.values()) * _bytes(view)
+
+    def options(self, view: GraphView, *, shift: int, flip: bool) -> dict[str, Any]:
+        return {"types": {name: field.dtype for name, field in view.schema().items()}}
+
+
+def _bytes(view: GraphView) -> int:
+    """Return the bytes of a graph."""
+    node, edge = 4 * view.node_features + 1, 4 * (view.edge_features + 2) + 1
+    return view.nodes * node + view.edges * edge + 8 * view.tasks

@@ -1,0 +1,90 @@
+"""Images with a label each."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.images import prepare_images, stays_bytes
+from velodrome.taskgen.data.info import DatasetInfo, Kind
+from velodrome.taskgen.data.kinds.checks import Wrong, check_count, check_integers, first_bad
+from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.views import ImageView
+
+
+class Images(Kind):
+    facts = "a shape (height, width, channels) and num_classes"
+    noun = "images"
+    gather = "velodrome.taskgen.data.gather:gather_images"
+    shifted = True
+
+    def fits(self, info: DatasetInfo) -> bool:
+        return len(info.shape) == 3 and info.num_classes > 0 and info.dtype in ("uint8", "float32")
+
+    def arrays(self, info: DatasetInfo) -> tuple[str, ...]:
+        return ("image", "label")
+
+    def unit(self, info: DatasetInfo) -> str:
+        return "images"
+
+    def describe(self, info: DatasetInfo) -> str:
+        return f"images of {'x'.join(map(str, info.shape))}, {info.dtype}"
+
+    def verify(self, info: DatasetInfo, arrays: Arrays) -> int:
+        image, label = arrays["image"], arrays["label"]
+        if image.ndim != 4 or image.shape[1:] != info.shape:
+            shapes = f"{list(image.shape[1:])}, but {list(info.shape)} is declared"
+            raise Wrong(f"has images of the shape {shapes}")
+        if image.dtype != info.dtype:
+            raise Wrong(f"has images of {image.dtype}, but {info.dtype} is declared")
+        check_integers("labels", label, info.num_classes)
+        check_count("images", len(image), "labels", len(label))
+        if image.dtype.kind == "f":
+            # NaN is not inside either: every comparison with it is false.
+            at = first_bad(image, lambda part: (part >= 0) & (part <= 255))
+            if at is not None:
+                pixels = image[at].reshape(-1)
+                worst = pixels[~((pixels >= 0) & (pixels <= 255))][0]
+                raise Wrong(f"has the pixel {worst} in example {at}; pixels are from 0 to 255")
+        return len(image)
+
+    def view(self, config: object, info: DatasetInfo) -> ImageView:
+        height, _, channels = info.shape
+        return ImageView(getattr(config, "image_size", height), channels, info.num_classes)
+
+    def see(
+        self, raw: Arrays, info: DatasetInfo, view: ImageView, what: str, *, shift: int
+    ) -> SplitView:
+        options = {"size": view.size, "channels": view.channels, "shift": shift}
+        prepare = functools.partial(prepare_images, **options)
+        image, label = raw["image"], raw["label"]
+        prepare({"image": image[:0], "label": label[:0]})  # refuses impossible channels now
+
+        def rows(indices: np.ndarray) -> Arrays:
+            # Read in the order of the file: neighbours lie in one page.
+            order = np.argsort(indices, kind="stable")
+            found = prepare({"image": image[indices[order]], "label": label[indices[order]]})
+            back = np.argsort(order, kind="stable")
+            return {name: array[back] for name, array in found.items()}
+
+        pixel = 1 if stays_bytes(image, size=view.size, channels=view.channels) else 4
+        side = view.size + 2 * shift
+        return SplitView(
+            size=len(label),
+            nbytes=len(label) * (side * side * view.channels * pixel + label.itemsize),
+            facts={"size": view.size, "channels": view.channels},
+            key=("image", *options.values()),
+            whole=lambda: prepare(raw),
+            rows=rows,
+        )
+
+    def nbytes(self, info: DatasetInfo, view: ImageView, *, shift: int) -> int:
+        native = info.dtype == "uint8" and info.shape == (view.size, view.size, view.channels)
+        pixels = (view.size + 2 * shift) ** 2 * view.channels
+        return sum(info.split_sizes.values()) * pixels * (1 if native else 4)
+
+    def options(self, view: ImageView, *, shift: int, flip: bool) -> dict[str, Any]:
+        return {"shift": shift, "flip": flip}

@@ -1,0 +1,144 @@
+"""Losses of tables with numbers to predict, of pairs, of recordings and of graphs.
+
+Each is ``objective(outputs, batch, view)`` and returns {metric: (sum, count)}: the loss is a mean
+over what counts, which masks and paddings say. A normaliser is 10 where a network guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.nn.losses import PAD, Prediction, smoothed_cross_entropy
+from velodrome.taskgen.views import AudioView, PairView, View
+
+Batch = Mapping[str, jax.Array]
+Found = dict[str, tuple[jax.Array, jax.Array]]
+
+
+def regression(outputs: jax.Array, batch: Batch, view: View) -> Found:
+    """Return the squared error, averaged over the targets of a row.
+
+    Args:
+      outputs: f32[B,targets].
+      batch: With "target" f32[B,targets].
+    """
+    del view
+    errors = jnp.square(outputs - batch["target"]).mean(axis=-1)
+    return {"loss": (errors.sum(), jnp.asarray(errors.size, jnp.float32))}
+
+
+def binary(logits: jax.Array, batch: Batch, view: View) -> Found:
+    """Return the cross-entropy in nats of labels 0 and 1, and the accuracy.
+
+    Args:
+      logits: f32[B], or f32[B,1].
+      batch: With "label" i32[B].
+    """
+    del view
+    label = batch["label"]
+    logits = logits.reshape(label.shape)
+    return _binary(logits, label.astype(logits.dtype), jnp.ones_like(logits))
+
+
+def binary_tasks(logits: jax.Array, batch: Batch, view: View) -> Found:
+    """Return the cross-entropy in nats of several answers of yes or no, and the accuracy.
+
+    Answers that are not known, with the weight 0, may be anything, NaN too.
+
+    Args:
+      logits: f32[B,tasks].
+      batch: With "label" and "weight", both f32[B,tasks].
+    """
+    del view
+    label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)
+    return _binary(logits, label, batch["weight"])
+
+
+def smoothed_binary_tasks(prediction: Prediction, batch: Batch, view: View) -> Found:
+    """Return what `binary_tasks` does, with labels y smoothed to (1 - a) y + a / tasks.
+
+    The published workload smooths over its tasks as over classes: towards 1/128, not 1/2.
+    """
+    logits, smoothing = prediction
+    if not smoothing:
+        return binary_tasks(logits, batch, view)
+    label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)
+    smoothed = (1 - smoothing) * label + smoothing / label.shape[-1]
+    return _binary(logits, smoothed, batch["weight"])
+
+
+def _binary(logits: jax.Array, label: jax.Array, weight: jax.Array) -> Found:
+    # log(1 + exp(z)) - y z, without overflow.
+    losses = jnp.logaddexp(0.0, logits) - label * logits
+    right = ((logits > 0) == (label > 0.5)).astype(jnp.float32)
+    count = jnp.maximum(weight.sum(), 1.0)
+    return {"loss": ((losses * weight).sum(), count), "accuracy": ((right * weight).sum(), count)}
+
+
+def sequence(logits: jax.Array, batch: Batch, view: PairView) -> Found:
+    """Return the cross-entropy in nats, and the accuracy, of the tokens of the target.
+
+    Args:
+      logits: f32[B,T,V].
+      batch: With "target" i32[B,T]; 0 is padding.
+    """
+    return smoothed_sequence(Prediction(logits, 0.0), batch, view)
+
+
+def smoothed_sequence(prediction: Prediction, batch: Batch, view: PairView) -> Found:
+    """Return what `sequence` does, with the label smoothing of the `Prediction`."""
+    del view
+    target = batch["target"]
+    mask = (target != PAD).astype(jnp.float32)
+    right = (jnp.argmax(prediction.logits, axis=-1) == target).astype(jnp.float32)
+    count = jnp.maximum(mask.sum(), 1.0)
+    loss = (smoothed_cross_entropy(prediction, target) * mask).sum()
+    return {"loss": (loss, count), "accuracy": ((right * mask).sum(), count)}
+
+
+def ctc(outputs: tuple[jax.Array, jax.Array], batch: Batch, view: AudioView) -> Found:
+    """Return the loss of connectionist temporal classification, in nats for each label.
+
+    Args:
+      outputs: Logits f32[B,T,V], and their padding f32[B,T].
+      batch: With "label" i32[B,L] and "label_padding" f32[B,L].
+    """
+    del view
+    logits, padding = outputs
+    log_probabilities = jax.nn.log_softmax(logits)
+    losses = optax.ctc_loss(log_probabilities, padding, batch["label"], batch["label_padding"])
+    count = jnp.maximum((1.0 - batch["label_padding"]).sum(), 1.0)
+    return {"loss": (losses.sum(), count)}
+
+
+def normalize_regression(loss: Scalar, view: View) -> jax.Array:
+    """Return ``10 min(L, 2)``: a target of variance 1 is guessed with a loss of 1."""
+    del view
+    return _by_guess(loss, 1.0)
+
+
+def normalize_binary(loss: Scalar, view: View) -> jax.Array:
+    """Return ``10 min(L / ln 2, 2)``."""
+    del view
+    return _by_guess(loss, jnp.log(2.0))
+
+
+def normalize_sequence(loss: Scalar, view: PairView) -> jax.Array:
+    """Return ``10 min(L / ln V, 2)``."""
+    return _by_guess(loss, jnp.log(float(view.vocab_size)))
+
+
+def normalize_ctc(loss: Scalar, view: AudioView) -> jax.Array:
+    """Return ``10 min(L / ln V, 2)``, where L is the loss for each label."""
+    return _by_guess(loss, jnp.log(float(view.vocab_size)))
+
+
+def _by_guess(loss: Scalar, guess: Scalar) -> jax.Array:
+    """Return 10 times the loss over that of a guess, at most 20; so for NaN and infinity."""
+    finite = jnp.where(jnp.isfinite(loss), loss, 2.0 * guess)
+    return 10.0 * jnp.clip(finite / guess, 0.0, 2.0)

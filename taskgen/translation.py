@@ -1,0 +1,96 @@
+"""Translations by a trained task of the family "wmt_transformer", and their BLEU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import PyTree
+
+from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.families.networks.wmt_transformer import Memory, WMTTransformer
+from velodrome.taskgen.families.wmt_transformer import WMTTransformerConfig
+from velodrome.taskgen.nn.decoding import beam_search, greedy
+from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import PairView
+
+END = 2
+"""The token after which a sentence is over, in data sets of pairs that come with this package."""
+
+
+def translate(
+    spec: TaskSpec,
+    params: PyTree,
+    source: jax.Array,
+    *,
+    beams: int = 4,
+    alpha: float = 0.6,
+    end: int = END,
+) -> jax.Array:
+    """Return translations i32[B,T] of sources i32[B,S], padded with 0 after ``end``.
+
+    Args:
+      spec: A task of the family "wmt_transformer".
+      params: Its parameters.
+      beams: 1 takes the likeliest token each time; more is `beam_search`.
+      alpha: Of the length penalty of `beam_search`.
+
+    Raises:
+      SpecError: The task is of another family.
+    """
+    config, view = spec.config, spec.view
+    if not isinstance(config, WMTTransformerConfig) or not isinstance(view, PairView):
+        raise SpecError("family", spec.family, "'wmt_transformer'")
+    return _translator(config, view, beams, alpha, end)(params, jnp.asarray(source))
+
+
+@functools.lru_cache(maxsize=8)
+def _translator(config: WMTTransformerConfig, view: PairView, beams: int, alpha: float, end: int):
+    """Return a compiled function of parameters and sources."""
+    graph, _ = nnx.split(
+        nnx.eval_shape(lambda: WMTTransformer(config, view, rngs=nnx.Rngs(0), dynamic={})),
+        nnx.Param,
+    )
+
+    @jax.jit
+    def run(params: PyTree, source: jax.Array) -> jax.Array:
+        network = nnx.merge(graph, params)
+        memories, source_mask = network.start(source, view.target_length)
+
+        def step(
+            memory: tuple[tuple[Memory, ...], jax.Array], token: jax.Array, time: jax.Array
+        ) -> tuple[jax.Array, tuple[tuple[Memory, ...], jax.Array]]:
+            memories, mask = memory
+            logits, memories = network.step(memories, mask, token, time)
+            return logits, (memories, mask)
+
+        start = (memories, source_mask)
+        sizes = {"count": source.shape[0], "length": view.target_length, "end": end}
+        if beams == 1:
+            return greedy(step, start, **sizes)
+        return beam_search(step, start, beams=beams, alpha=alpha, **sizes)
+
+    return run
+
+
+def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
+    """Return the corpus BLEU of texts, from 0 to 100: 13a tokens, exponential smoothing, cased.
+
+    Raises:
+      VelodromeError: There are not as many translations as references, or the extra ``mlcommons``
+        is not installed.
+    """
+    if len(translations) != len(references):
+        raise VelodromeError(
+            f"there are {len(translations)} translations, but {len(references)} references."
+        )
+    try:
+        import sacrebleu  # noqa: PLC0415 - of an extra
+    except ImportError as error:
+        raise VelodromeError(
+            "BLEU needs the package sacrebleu; run `pip install velodrome[mlcommons]`."
+        ) from error
+    return sacrebleu.corpus_bleu(list(translations), [list(references)]).score

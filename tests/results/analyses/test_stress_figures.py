@@ -1,0 +1,56 @@
+"""Speedups against parameters, steps and declared steps, on stores with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scripts import stress_figures
+from tests.results import synthetic
+from velodrome.results.report.figures import stress
+
+TRUE = {500: (1.5, 0.75), 2_000: (3.0, 0.5)}
+"""By steps: the speedups of the optimizer, and of it told a quarter of the steps."""
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    for steps, (true, told) in TRUE.items():
+        candidates = [
+            synthetic.Candidate("mine", [true] * 2, label="Mine"),
+            synthetic.Candidate(
+                "horizon:0.25:mine", [told] * 2, label="Mine, told 0.25 x the steps"
+            ),
+        ]
+        rates = (1e-3, 3e-3, 1e-2)
+        synthetic.make(folder / str(steps), candidates, steps=steps, rates=rates)
+    return [folder / str(steps) for steps in TRUE]
+
+
+def test_against_steps_what_was_told_otherwise_is_left_out(stores):
+    table = stress_figures.figure_of("steps", stores).table
+    assert list(table["series"]) == ["Mine", "Mine"]
+    assert list(table["x"]) == list(TRUE)
+    assert list(table["median"]) == pytest.approx([true for true, _ in TRUE.values()], rel=0.08)
+    low, middle, high = table[["low", "median", "high"]].to_numpy(float).T
+    assert np.all(low <= middle) and np.all(middle <= high)
+    assert list(table["tasks"]) == [2, 2]
+
+
+def test_against_what_was_told_it_is_one_series(stores):
+    table = stress_figures.figure_of("told", stores[1:]).table
+    assert list(table["series"]) == ["Mine", "Mine"]
+    assert list(table["x"]) == [0.25, 1.0]
+    assert list(table["median"]) == pytest.approx([0.5, 3.0], rel=0.08)
+
+
+def test_against_parameters_there_is_a_series_for_each_family(stores):
+    made = stress_figures.figure_of("parameters", stores[1:])
+    assert list(made.table["series"]) == ["Mine, cnn", "Mine, mlp"]
+    assert min(made.table["x"]) > 0
+    assert list(made.table["tasks"]) == [1, 1]
+    assert "500 M, the paper's limit" in made.caption
+    (axes,) = made.figure().axes
+    assert any(np.all(line.get_xdata() == stress.AXES["parameters"].limit) for line in axes.lines)
+    assert axes.get_xlim()[1] > 5e8

@@ -14,7 +14,7 @@ from velodrome.taskgen.data.builtin.kjv import KJV
 from velodrome.taskgen.data.builtin.photos import PHOTOS
 from velodrome.taskgen.data.info import Dataset, check_dataset
 from velodrome.taskgen.data.own import names
-from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published.facts import INFOS, WORKLOADS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
 from velodrome.taskgen.data.standin.clicks import SYNTHETIC_CLICKS
@@ -33,7 +33,7 @@ datasets: Registry[Dataset] = Registry(
 
 for _dataset in (
     *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION, ATLAS),
-    *map(PublishedDataset, INFOS),
+    *map(PublishedDataset, (*INFOS, *WORKLOADS)),
     *STAND_INS,
     SYNTHETIC_CLICKS,
     STAND_IN_SCANS,

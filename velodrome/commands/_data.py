@@ -139,13 +139,17 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
     recipe = RECIPES.get(name)
     if recipe is None:
         return
-    yield "in TFDS", recipe.tfds
+    if recipe.tfds:
+        yield "in TFDS", recipe.tfds
     for file in recipe.files:
         yield "original file", f"{file.url} ({text.size(file.size)})"
     if recipe.by_hand:
         yield "by hand", recipe.by_hand
     if recipe.vocabulary:
-        yield "vocabulary", "sentencepiece.model of cc_all.32000, see docs/how-to/prepare-data.md"
+        which = (
+            "a sentencepiece.model" if not recipe.tfds else "sentencepiece.model of cc_all.32000"
+        )
+        yield "vocabulary", f"{which}, see docs/how-to/prepare-data.md"
 
 
 def _record_pairs(name: str) -> Iterator[tuple[str, object]]:

@@ -111,3 +111,27 @@ INFOS = (
     _text("wikipedia_bytes", _WIKIPEDIA + _AS_BYTES, BYTES, _WIKIPEDIA_LICENCE),
     _text("wikipedia_32k", _WIKIPEDIA + _AS_PIECES, PIECES, _WIKIPEDIA_LICENCE),
 )
+
+WORKLOADS = (
+    DatasetInfo(
+        "fastmri",
+        "reconstruction",
+        "NYU Langone: for research, after registration and an agreement; not to be passed on",
+        "fastMRI (Zbontar et al. 2018): knees, single coil; columns of k-space are left out",
+        "real",
+        shape=(320, 320),
+        dtype="float32",
+        split_sizes={"train": 34_742, "heldout": 3_554},
+    ),
+    DatasetInfo(
+        "wmt17_de_en",
+        "pair",
+        "none for the whole: Europarl, Common Crawl, News Commentary and Rapid have their own",
+        "WMT 2017, German to English; held out: newstest2013",
+        "real",
+        vocab_size=32_000,
+        split_sizes={"train": 5_906_184, "heldout": 3_000},
+    ),
+)
+"""Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers.scans` and
+`velodrome.taskgen.data.published.readers.translations`."""

@@ -15,7 +15,7 @@ from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
 from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir, resolved
 from velodrome.taskgen.data.arrays import hash_arrays, map_arrays
 from velodrome.taskgen.data.info import SPLITS, DatasetInfo
-from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published.facts import INFOS, WORKLOADS
 from velodrome.taskgen.data.published.prepared import (
     Record,
     SplitRecord,
@@ -26,6 +26,7 @@ from velodrome.taskgen.data.published.prepared import (
 from velodrome.taskgen.data.published.readers.base import Reader
 from velodrome.taskgen.data.published.readers.detect import open_source_folder
 from velodrome.taskgen.data.published.readers.tokens import Encode, encode_bytes, load_pieces
+from velodrome.taskgen.data.published.readers.translations import load_translation_pieces
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.writer import write_split
 from velodrome.taskgen.data.stored import installed_version
@@ -77,7 +78,7 @@ def prepare(
                 f"delete {prepared_dir(name)} first."
             )
         return done
-    info = next(info for info in INFOS if info.name == name)
+    info = next(info for info in (*INFOS, *WORKLOADS) if info.name == name)
     source = None if source is None else resolved(source)
     encode, notes = _encoder(info, vocabulary)
     if fetch:
@@ -170,11 +171,17 @@ def _begin(folder: Path, identity: str) -> None:
 def _encoder(info: DatasetInfo, vocabulary: Path | None) -> tuple[Encode | None, dict[str, str]]:
     """Return the function from a text to its tokens, and what to record about it."""
     if RECIPES[info.name].vocabulary:
+        of_pairs = info.kind == "pair"
         if vocabulary is None:
-            raise DataError(
-                f"{info.name} needs the vocabulary of T5: give its sentencepiece.model with "
-                "--vocabulary FILE. docs/how-to/prepare-data.md says where to get it."
+            which, page = (
+                ("the vocabulary of T5", "data") if not of_pairs else ("a vocabulary", "mlcommons")
             )
+            raise DataError(
+                f"{info.name} needs {which}: give its sentencepiece.model with --vocabulary FILE. "
+                f"docs/how-to/prepare-{page}.md says where to get it."
+            )
+        if of_pairs:
+            return load_translation_pieces(resolved(vocabulary), info)
         return load_pieces(resolved(vocabulary))
     if vocabulary is not None:
         raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")

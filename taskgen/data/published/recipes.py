@@ -20,12 +20,12 @@ class Recipe:
     """How to obtain a published data set.
 
     Attributes:
-      tfds: Name of the builder in TFDS, with its config.
+      tfds: Name of the builder in TFDS, with its config; "" where a folder of it is not read.
       parts: The part of a split of TFDS that each of our splits is.
-      counts: Examples of the whole splits in TFDS, where these are fixed.
+      counts: Examples of the whole splits in TFDS, where these are fixed; volumes of scans.
       files: The original files, as published.
       layout: Which reader takes the original files: "idx", "cifar", "food101", "imagenet",
-        "lm1b", or "" where only a TFDS folder will do.
+        "lm1b", "scans", "translations", or "" where only a TFDS folder will do.
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What the user must do, where nothing can be fetched without an account.
       text_bytes: About what the prepared texts take, as the number of their tokens is not fixed.
@@ -104,6 +104,27 @@ RECIPES: Mapping[str, Recipe] = {
     "lm1b_32k": replace(_LM1B, vocabulary=True, text_bytes=2_000_000_000),
     "wikipedia_bytes": _WIKIPEDIA,
     "wikipedia_32k": replace(_WIKIPEDIA, vocabulary=True),
+    "fastmri": Recipe(
+        "",
+        {},
+        {"singlecoil_train": 973, "singlecoil_val": 199},
+        layout="scans",
+        by_hand=(
+            "register at fastmri.med.nyu.edu, unpack the single-coil knees into singlecoil_train "
+            "and singlecoil_val, and give the folder that these are in with --from"
+        ),
+    ),
+    "wmt17_de_en": Recipe(
+        "",
+        {},
+        layout="translations",
+        vocabulary=True,
+        by_hand=(
+            "fetch the Parquet files of de-en of WMT 2017 (train) and of WMT 2014 (validation) "
+            "into folders named wmt17 and wmt14, and give the folder that these are in with --from"
+        ),
+        text_bytes=800_000_000,
+    ),
 }
 """By the name of the data set."""
 
@@ -120,6 +141,9 @@ def how_to_get(name: str) -> str:
 def about_bytes(info: DatasetInfo) -> int:
     """Return about what the arrays of a data set take, prepared or not; 0 if it is not known."""
     examples = sum(info.split_sizes.values())
+    if info.kind == "reconstruction":
+        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
+        return examples * 2 * pixels
     if info.shape:  # images and tables
         pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
         return examples * (pixels + np.dtype(np.int32).itemsize)

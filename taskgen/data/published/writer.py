@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, WriteError
 from velodrome.foundation.files import atomic_write_json
+from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.published.readers.base import SplitReader
 
 CHUNK = 1024
@@ -47,11 +48,8 @@ def write_split(
         while done < reader.count:
             stop = min(reader.count, done + CHUNK)
             arrays = reader.read(done, stop)
-            if done and "offsets" in arrays:
-                # Their first is the last of the chunk before: the number of tokens so far.
-                tokens = arrays["tokens"]
-                before = (sizes["tokens"] - len(_header(tokens.dtype, (0,)))) // tokens.itemsize
-                arrays = {**arrays, "offsets": arrays["offsets"][1:] + before}
+            if done:
+                arrays = {**arrays, **_moved_offsets(arrays, sizes)}
             for name, array in arrays.items():
                 sizes[name] = _append(folder / f"{name}.npy", sizes.get(name, 0), array)
             done = stop
@@ -68,6 +66,21 @@ def write_split(
             f"cannot write {folder}: {error.strerror or error}. Make room, or set VELODROME_CACHE "
             "to a directory with more, and run the command again; it resumes here."
         ) from error
+
+
+def _moved_offsets(arrays: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    """Return the offsets of a chunk, after what is written already.
+
+    Their first is left out: it is the last of the chunk before, the number of tokens so far.
+    """
+    moved = {}
+    for name, offsets in arrays.items():
+        if name == "offsets" or name.endswith("_offsets"):
+            of = name.removesuffix("offsets").removesuffix("_") or "tokens"
+            tokens = arrays[of]
+            before = (sizes[of] - len(_header(tokens.dtype, (0,)))) // tokens.itemsize
+            moved[name] = offsets[1:] + before
+    return moved
 
 
 def _resume(folder: Path, identity: str) -> tuple[int, dict[str, int]]:

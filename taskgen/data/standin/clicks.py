@@ -13,7 +13,7 @@ import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.standin.words import random_below, random_words
+from velodrome.taskgen.data.rawrandom import random_below, random_words
 from velodrome.taskgen.data.stored import stored_dataset
 
 NUMBERS, CATEGORIES = 13, 26

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
-from velodrome.taskgen.data.standin.words import random_below, random_bytes
+from velodrome.taskgen.data.rawrandom import random_below, random_bytes
 
 JITTER = 3
 """A prototype moves by up to this number of pixels in each direction."""

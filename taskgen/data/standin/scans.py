@@ -18,13 +18,11 @@ from velodrome.taskgen.data.builtin.photos import (
     read_photograph,
 )
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.standin.words import random_below
+from velodrome.taskgen.data.kspace import measured_columns, seen, to_kspace
 from velodrome.taskgen.data.stored import stored_dataset
 
 SIZE = 64
 SLICES = {"train": 200, "heldout": 30}  # of each photograph
-ACCELERATION = 4
-CENTRE_PERCENT = 8
 UNITS = 16
 """Pixels are in sixteenths of a grey level, rounded: so that sums of floats in another order, on
 another machine, give the same integers."""
@@ -45,28 +43,6 @@ INFO = DatasetInfo(
 )
 
 
-def kept_columns(count: int, width: int, *path: str) -> np.ndarray:
-    """Return b[count, width]: which columns of k-space are measured.
-
-    The lowest frequency is in the middle. The middle 8% are measured, and each other column with
-    such a probability that a quarter of all is, on average. ``path`` seeds the choice.
-    """
-    centre = width * CENTRE_PERCENT // 100
-    others = ACCELERATION * (width - centre)
-    drawn = random_below(others, count * width, *path).reshape(count, width)
-    kept = drawn < width - ACCELERATION * centre
-    first = (width - centre + 1) // 2
-    kept[:, first : first + centre] = True
-    return kept
-
-
-def undersample(images: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return what is seen of images f64[N,H,W] if only some columns b[N,W] are measured."""
-    spectrum = np.fft.fftshift(np.fft.fft2(images, norm="ortho"), axes=(1, 2))
-    measured = np.where(kept[:, None, :], spectrum, 0)
-    return np.abs(np.fft.ifft2(np.fft.ifftshift(measured, axes=(1, 2)), norm="ortho"))
-
-
 def build() -> dict[str, Arrays]:
     """Cut the crops, and measure them.
 
@@ -82,14 +58,14 @@ def build() -> dict[str, Arrays]:
             at = corners(height, width, split, number, crop=SIZE, counts=SLICES)
             crops = windows[at].astype(np.float64)
             if split == "train":
-                kept = kept_columns(count, SIZE, INFO.name, name)
+                kept = measured_columns(count, SIZE, INFO.name, name)
             else:
-                kept = np.repeat(kept_columns(1, SIZE, INFO.name, split), count, axis=0)
+                kept = np.repeat(measured_columns(1, SIZE, INFO.name, split), count, axis=0)
             first, stop = columns_of(width, split)
             largest = np.float32(UNITS * int(grey[:, first:stop].max()))
             parts[split].append(
                 {
-                    "image": np.rint(UNITS * undersample(crops, kept)).astype(np.int16),
+                    "image": np.rint(UNITS * seen(to_kspace(crops), kept)).astype(np.int16),
                     "target": (UNITS * crops).astype(np.int16),
                     "volume_max": np.full(count, largest, np.float32),
                 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
-from velodrome.taskgen.data.standin.words import random_below, random_words
+from velodrome.taskgen.data.rawrandom import random_below, random_words
 
 FIRST_BYTE, FIRST_PIECE = 3, 3
 """Ids before these stand for padding, end and unknown."""

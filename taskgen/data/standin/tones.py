@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from velodrome.taskgen.data.standin.words import random_below
+from velodrome.taskgen.data.rawrandom import random_below
 
 TONES = 28
 WORDS = 48

@@ -30,6 +30,7 @@ PUBLISHED = (
     "cifar10",
     "cifar100",
     "fashion_mnist",
+    "fastmri",
     "food101_64",
     "imagenet16",
     "imagenet32",
@@ -39,6 +40,7 @@ PUBLISHED = (
     "mnist",
     "wikipedia_32k",
     "wikipedia_bytes",
+    "wmt17_de_en",
 )
 
 

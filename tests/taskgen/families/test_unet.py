@@ -18,6 +18,7 @@ from small_tasks import quick, traced
 import velodrome
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.taskgen.data.info import Dataset
+from velodrome.taskgen.data.kspace import measured_columns, seen, to_kspace
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.standin import scans
 from velodrome.taskgen.data.verify import verify_facts
@@ -167,18 +168,18 @@ def test_the_stand_in_is_made_as_stated():
     assert dataset.info.provenance == "stand-in"
     arrays = dataset.load("heldout")
     target = np.asarray(arrays["target"][100:101], np.float64)
-    kept = scans.kept_columns(1, scans.SIZE, STAND_IN, "heldout")
+    kept = measured_columns(1, scans.SIZE, STAND_IN, "heldout")
     # The transforms as products with matrices.
-    frequency = (np.arange(64) - 32)[:, None] * np.arange(64)
+    frequency = (np.arange(64) - 32)[:, None] * (np.arange(64) - 32)
     forward = np.exp(-2j * np.pi * frequency / 64) / 8
     measured = np.where(kept[0], forward @ target[0] @ forward.T, 0)
-    seen = np.abs(forward.conj().T @ measured @ forward.conj())
-    assert np.abs(arrays["image"][100] - seen).max() <= 0.5 + 1e-6
+    magnitude = np.abs(forward.conj().T @ measured @ forward.conj())
+    assert np.abs(arrays["image"][100] - magnitude).max() <= 0.5 + 1e-6
     assert np.all(arrays["target"][:30].max((1, 2)) <= arrays["volume_max"][:30])
 
-    kept = scans.kept_columns(500, 64, "test")
+    kept = measured_columns(500, 64, "test")
     assert kept[:, 30:35].all() and 0.24 < kept.mean() < 0.26
-    everything = scans.undersample(target, np.ones((1, 64), bool))
+    everything = seen(to_kspace(target), np.ones((1, 64), bool))
     np.testing.assert_allclose(everything, target, atol=1e-8)
 
 

@@ -24,7 +24,7 @@ class SplitReader:
     Attributes:
       count: Number of examples.
       read: ``read(start, stop)`` returns the arrays of those examples, decoded and resized:
-        ``{"image", "label"}``, or ``{"tokens", "offsets"}`` with offsets from 0.
+        those that data sets of its kind have, with offsets from 0.
     """
 
     count: int

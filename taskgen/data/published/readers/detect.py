@@ -13,8 +13,10 @@ from velodrome.taskgen.data.published.readers.cifar import open_cifar
 from velodrome.taskgen.data.published.readers.folders import open_food101, open_imagenet
 from velodrome.taskgen.data.published.readers.idx import open_idx
 from velodrome.taskgen.data.published.readers.lm1b import open_lm1b
+from velodrome.taskgen.data.published.readers.scans import open_scans
 from velodrome.taskgen.data.published.readers.tfdsfolder import open_tfds
 from velodrome.taskgen.data.published.readers.tokens import Encode
+from velodrome.taskgen.data.published.readers.translations import open_translations
 from velodrome.taskgen.data.published.recipes import RECIPES
 
 
@@ -28,12 +30,15 @@ def open_source_folder(info: DatasetInfo, folder: Path, *, encode: Encode | None
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}.")
     folder = folder.resolve()  # the path is part of what identifies a source
-    reader = open_tfds(info, folder, encode=encode) or _open_original(info, folder, encode)
     recipe = RECIPES[info.name]
+    reader = open_tfds(info, folder, encode=encode) if recipe.tfds else None
+    reader = reader or _open_original(info, folder, encode)
     if reader is None:
         known = ", ".join(file.name for file in recipe.files)
         original = f", nor the original files ({known})" if known else ""
         by_hand = f" What to do: {recipe.by_hand}." if recipe.by_hand else ""
+        if not recipe.tfds:
+            raise DataError(f"{folder} has not the files of {info.name}.{by_hand}")
         raise DataError(
             f"{folder} has no folder {recipe.tfds} of tensorflow-datasets{original}.{by_hand}"
         )
@@ -55,6 +60,11 @@ def _open_original(info: DatasetInfo, folder: Path, encode: Encode | None) -> Re
         assert encode is not None  # it is text
         read = partial(open_lm1b, info, encode=encode)
         return open_unpacked(info, folder, recipe.files, read)
+    if recipe.layout == "scans":
+        return open_scans(info, folder)
+    if recipe.layout == "translations":
+        assert encode is not None  # it is text
+        return open_translations(info, folder, encode=encode)
     return None
 
 

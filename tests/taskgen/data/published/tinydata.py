@@ -34,6 +34,17 @@ def shrink(monkeypatch: pytest.MonkeyPatch, name: str, *, classes: int = 0, **ch
     monkeypatch.setitem(recipes.RECIPES, name, recipe)  # type: ignore[arg-type] - typed as a Mapping, but it is a dict
 
 
+def replace_facts(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
+    """Replace facts of the data set of a workload."""
+    infos = [
+        dataclasses.replace(info, **changes) if info.name == name else info
+        for info in prepare.WORKLOADS
+    ]
+    monkeypatch.setattr(prepare, "WORKLOADS", tuple(infos))
+    facts = next(info for info in infos if info.name == name)
+    monkeypatch.setattr(datasets.get(name), "facts", facts)
+
+
 def random_images(count: int, side: int, channels: int, *, seed: int = 0) -> np.ndarray:
     words = np.random.Philox(key=seed).random_raw(count * side * side * channels)
     return (words % 256).astype(np.uint8).reshape(count, side, side, channels)

@@ -1,0 +1,141 @@
+"""WMT's sentences and their translations: Parquet files with a column of texts by language."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from velodrome.foundation.canonical import content_hash
+from velodrome.foundation.errors import DataError
+from velodrome.foundation.extras import optional
+from velodrome.foundation.files import sha256_file
+from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.readers.tokens import Encode
+
+FILES = {"train": ("wmt17", "train-*.parquet"), "heldout": ("wmt14", "validation-*.parquet")}
+"""Folder and names of the files of each split."""
+
+COLUMN, SOURCE, TARGET = "translation", "de", "en"
+IDS = (0, 1, 2)
+"""Unknown, beginning and end. The first is padding too; the second is never used."""
+
+
+def load_translation_pieces(model: Path, info: DatasetInfo) -> tuple[Encode, dict[str, str]]:
+    """Load the SentencePiece model of both languages.
+
+    Returns:
+      The function from a text to its tokens u16, with the end after them, and what to record.
+    """
+    sentencepiece = optional("sentencepiece", extra="mlcommons", needed_by="a vocabulary of WMT")
+    if not model.is_file():
+        raise DataError(f"there is no file {model}; give a SentencePiece model.")
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.Load(str(model))
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{model} is no SentencePiece model: {error}.") from error
+    ids = (processor.unk_id(), processor.bos_id(), processor.eos_id())
+    if processor.GetPieceSize() != info.vocab_size or ids != IDS:
+        raise DataError(
+            f"{model} has {processor.GetPieceSize():,} pieces and the ids {ids} for unknown, "
+            f"beginning and end, but {info.name} needs {info.vocab_size:,} and {IDS}. "
+            "docs/how-to/prepare-mlcommons.md says how to make it."
+        )
+
+    def encode(text: bytes) -> np.ndarray:
+        found = processor.EncodeAsIds(text.decode("utf-8", errors="replace"))
+        return np.asarray([*found, IDS[2]], np.uint16)
+
+    return encode, {"vocabulary": sha256_file(model), "sentencepiece": sentencepiece.__version__}
+
+
+def open_translations(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader | None:
+    """Read the Parquet files below ``wmt17`` and ``wmt14``, in the order of their names."""
+    found = {
+        split: sorted((directory / folder).rglob(pattern))
+        for split, (folder, pattern) in FILES.items()
+    }
+    if not any(found.values()):
+        return None
+    made, sizes = {}, {}
+    for split, paths in found.items():
+        folder, pattern = FILES[split]
+        if not paths:
+            raise DataError(f"{directory / folder} has no files {pattern}.")
+        sizes[split] = {path.name: path.stat().st_size for path in paths}
+        made[split] = _split(paths, encode)
+        if made[split].count != info.split_sizes[split]:
+            raise DataError(
+                f"the {split} split of {info.name} has {info.split_sizes[split]:,} pairs, but the "
+                f"files in {paths[0].parent} have {made[split].count:,}. Give the whole data set."
+            )
+    return Reader(f"Parquet files ({directory})", made, notes={"files": content_hash(sizes)})
+
+
+def _split(paths: Sequence[Path], encode: Encode) -> SplitReader:
+    groups = [
+        (path, number, rows) for path in paths for number, rows in enumerate(_group_sizes(path))
+    ]
+    starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+
+    @functools.lru_cache(maxsize=1)  # chunks that are read one after the other share a group
+    def texts(index: int) -> tuple[list[str], list[str]]:
+        path, number, _ = groups[index]
+        return _read_group(path, number)
+
+    def read(start: int, stop: int) -> Arrays:
+        sides: tuple[list[str], list[str]] = ([], [])
+        for index in range(len(groups)):
+            first, last = max(start, int(starts[index])), min(stop, int(starts[index + 1]))
+            if first < last:
+                begin, end = first - int(starts[index]), last - int(starts[index])
+                for side, found in zip(sides, texts(index), strict=True):
+                    side.extend(found[begin:end])
+        source, source_offsets = _tokens(sides[0], encode)
+        target, target_offsets = _tokens(sides[1], encode)
+        return {
+            "source": source,
+            "source_offsets": source_offsets,
+            "target": target,
+            "target_offsets": target_offsets,
+        }
+
+    return SplitReader(int(starts[-1]), read)
+
+
+def _group_sizes(path: Path) -> list[int]:
+    """Return the rows of each group of a file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = file.metadata.num_row_groups
+            return [file.metadata.row_group(number).num_rows for number in range(groups)]
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is damaged ({error}). Fetch it again.") from error
+
+
+def _read_group(path: Path, number: int) -> tuple[list[str], list[str]]:
+    """Return the texts of both languages."""
+    try:
+        with pq.ParquetFile(path) as file:
+            texts = file.read_row_group(number, columns=[COLUMN]).flatten()
+        source, target = (texts[f"{COLUMN}.{name}"].to_pylist() for name in (SOURCE, TARGET))
+        return source, target
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path} is damaged, or has no column {COLUMN!r} of {SOURCE!r} and {TARGET!r} "
+            f"({error}). Fetch it again."
+        ) from error
+
+
+def _tokens(texts: Iterable[str], encode: Encode) -> tuple[np.ndarray, np.ndarray]:
+    """Return tokens u16[M] and offsets i64[N+1]."""
+    rows = [encode(text.encode()) for text in texts]
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+    return np.concatenate(rows), np.concatenate([np.zeros(1, np.int64), ends])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from velodrome.foundation.errors import SpecError
@@ -105,3 +107,7 @@ def _normalize(pixels: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndar
     """Return f32[N,H,W] in standard deviations; an image of one value becomes zeros."""
     divisor = np.where(std > 0, std, np.float32(1))[:, None, None]
     return np.clip((pixels - mean[:, None, None]) / divisor, -CLIP, CLIP)
+
+    def stored(self, info: DatasetInfo) -> int:
+        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
+        return sum(info.split_sizes.values()) * 2 * pixels

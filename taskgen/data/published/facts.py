@@ -161,5 +161,4 @@ WORKLOADS = (
         split_sizes={"train": 5_906_184, "heldout": 3_000},
     ),
 )
-"""Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers.scans` and
-`velodrome.taskgen.data.published.readers.translations`."""
+"""Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers`."""

@@ -95,7 +95,10 @@ def test_click_logs(tmp_path: Path):
         ({"day_0_00": "1\t2"}, "lines 1 to 1 of .*day_0_00 are no lines of Criteo's logs"),
         ({"day_23_19": None}, "none of the files of the heldout split, day_23_19 to day_23_35"),
         ({"day_0_00": None, "day_23_19": None, "day_0": "1"}, "whole day.*split -l 5000000"),
-        ({"day_0_00": None, "day_23_19": None}, "has no file of criteo1tb. What to do: fetch the"),
+        (
+            {"day_0_00": None, "day_23_19": None},
+            "has not the files of criteo1tb. What to do: fetch the",
+        ),
     ],
 )
 def test_click_logs_that_are_refused(tmp_path: Path, change: dict[str, str | None], message: str):
@@ -170,7 +173,7 @@ def test_molecules(tmp_path: Path):
     ("name", "text", "message"),
     [
         ("raw/edge", "0,1\n", "has 1 ends of edges, not 3"),
-        ("raw/edge", None, "has no file of ogbg_molpcba. What to do: fetch pcba.zip"),
+        ("raw/edge", None, "has not the files of ogbg_molpcba. What to do: fetch pcba.zip"),
         ("raw/node-feat", "1,2\n", "node-feat.csv.gz of .* has 2 columns, not 9"),
         ("raw/num-node-list", None, "lacks raw/num-node-list.csv.gz"),
         ("split/scaffold/valid", "9\n", "valid.csv.gz of .* names graphs that are not there"),

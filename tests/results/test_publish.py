@@ -32,6 +32,7 @@ LONG = (
     "heldout-8-width",
     "sprint-horizon",
     "sprint-learned",
+    "mlcommons-mini",
 )
 
 

@@ -31,15 +31,19 @@ Tree = TypeVar("Tree")
 
 
 class Controller(NamedTuple):
-    """`VeLOWeights` with the linear maps between nonlinearities multiplied out."""
+    """`VeLOWeights` with the linear maps between nonlinearities multiplied out.
 
-    initial_hidden: Float[Array, " hidden"]
+    The first units of the LSTM are those that are remembered: which gates of the next update read.
+    In published weights they are all.
+    """
+
+    initial_hidden: Float[Array, " remembered"]
     initial_cell: Float[Array, " hidden"]
     input_w: Float[Array, "inputs pooled_and_gates"]
     pool_b: Float[Array, " pooled"]
     gates_b: Float[Array, " gates"]
     pooled_w: Float[Array, "pooled gates"]
-    hidden_w: Float[Array, "hidden gates"]
+    hidden_w: Float[Array, "remembered gates"]
     head_w: Float[Array, "hidden outputs"]
     head_b: Float[Array, " outputs"]
 
@@ -47,7 +51,7 @@ class Controller(NamedTuple):
 class LSTMState(NamedTuple):
     """State of the per-tensor LSTM, one row a tensor."""
 
-    hidden: Float[Array, "tensor hidden"]
+    hidden: Float[Array, "tensor remembered"]
     cell: Float[Array, "tensor hidden"]
 
 
@@ -184,12 +188,15 @@ def control(
     projected = _matmul(inputs, controller.input_w)
     pooled = jnp.max(jax.nn.relu(projected[:, :size] + controller.pool_b[None]), axis=0)
     shared = _matmul(pooled[None], controller.pooled_w) + controller.gates_b[None]
-    gates = projected[:, size:] + shared + _matmul(state.hidden, controller.hidden_w)
+    gates = projected[:, size:] + shared
+    remembered = controller.hidden_w.shape[0]
+    if remembered:
+        gates += _matmul(state.hidden, controller.hidden_w)
     write, candidate, forget, read = jnp.split(gates, 4, axis=-1)
     cell = jax.nn.sigmoid(forget + 1.0) * state.cell + jax.nn.sigmoid(write) * jnp.tanh(candidate)
     hidden = jax.nn.sigmoid(read) * jnp.tanh(cell)
     outputs = _matmul(hidden, controller.head_w) + controller.head_b[None]
-    return outputs, LSTMState(hidden, cell)
+    return outputs, LSTMState(hidden[:, :remembered], cell)
 
 
 def _matmul(a: Array, b: Array) -> Array:

@@ -21,6 +21,12 @@ MAX_STACKED = 1 << 18
 #: A stack holds at most this part of all parameters: at its largest an update has three of them.
 _STACKED_PART = 0.4
 
+#: Up to so many elements a loop takes less time than a barrier (`barrier.materialised`).
+_SMALL = 2048
+
+#: Rows shorter than this become columns: a loop over them would be shorter than a CPU's vectors.
+_NARROW = 16
+
 #: Vectors of at most this many elements share a padded group, then of 8, 64, ... times as many.
 _SHORTEST_BAND = 512
 
@@ -32,6 +38,16 @@ class _Group:
     """The members of a group, as positions among the leaves of the parameters."""
 
     members: tuple[int, ...]
+
+    @property
+    def stacked(self) -> tuple[int, ...]:
+        """Shape of the members as one array."""
+        raise NotImplementedError
+
+    @property
+    def small(self) -> bool:
+        """Whether barriers cost more than they save."""
+        return math.prod(self.stacked) <= _SMALL
 
     def pick(self, leaves: Sequence[Array]) -> list[Array]:
         return [leaves[i] for i in self.members]
@@ -71,6 +87,11 @@ class MatrixGroup(_Group):
         return sum(size > 1 for size in self.shape)
 
     @property
+    def transposed(self) -> bool:
+        """Whether the last dimension of the stack is not that of the parameters."""
+        return self.order[-1] != len(self.shape) - 1
+
+    @property
     def ranks(self) -> tuple[int, ...]:
         return (self.rank,) * len(self.members)
 
@@ -107,6 +128,7 @@ class VectorGroup(_Group):
     shapes: tuple[tuple[int, ...], ...]
     chunks: int
     chunk: int
+    transposed = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -194,6 +216,8 @@ def _matrix_group(members: Sequence[int], shape: tuple[int, ...]) -> MatrixGroup
     assert dims is not None
     _, larger = dims
     first, last = sorted(dims)
+    if shape[last] < _NARROW <= shape[first] and _SMALL < math.prod(shape) <= MAX_STACKED:
+        first, last = last, first
     others = [axis for axis in range(len(shape)) if axis not in dims]
     return MatrixGroup(
         members=tuple(members),

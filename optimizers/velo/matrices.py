@@ -36,6 +36,7 @@ from velodrome.optimizers.velo.tensor_statistics import (
     clip,
     next_means,
     safe_rsqrt,
+    sums_by_tensor,
     tensor_sums,
 )
 
@@ -138,7 +139,7 @@ def _channel_squares(
         FACTORED_MOMENTUM + d: squares[d] * factor for d, factor in factors.items() if d in squares
     }
     measured = [term for channel, term in terms.items() if channel in reads.measured]
-    dense = [tensor_sums(jnp.stack(axis_sums(measured, axis=-1))) / group.size] if measured else []
+    dense = [sums_by_tensor(measured) / group.size] if measured else []
     return [*dense, *_rank_one_squares(group, reads, state)]
 
 

@@ -125,17 +125,21 @@ class Network:
     """
 
     def __init__(self, reads: Reads, flat: Float[Array, "tensor flat"]):
-        self._columns = reads.columns
+        self._reads = reads
         self._flat = flat
 
     def first_layer(self, channels: Mapping[int, Array]) -> list[Array | None]:
-        """Return for each hidden unit what these channels add to it."""
+        """Return for each hidden unit that is not mirrored what these channels add to it."""
         return self._products(channels, W0, WIDTH)
 
     def steps(self, first: Sequence[Array | None], shape: tuple[int, ...]) -> Array:
         """Return what to add to parameters of this shape, from the first layer's sums."""
-        hidden = self._relu(first, B0, shape)
-        hidden = self._relu(self._products(hidden, W1, WIDTH), B1, shape)
+        first = self._biased(first, B0, shape)
+        for unit, other in self._reads.mirrored:
+            x = first[other]
+            first[unit] = None if x is None else jax.lax.neg(x)
+        hidden = self._biased(self._products(_relu(first), W1, WIDTH), B1, shape)
+        hidden = _relu(hidden)
         direction, log_magnitude = self._products(hidden, W2, USED_OUTPUTS)
         direction = self._add_bias(direction, B2, 0, shape)
         size = self._number(STEP, 0)
@@ -150,11 +154,12 @@ class Network:
             return _spread(size, shape) * direction
         return _spread(size, shape) * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
 
-    def _number(self, part: int, index: int) -> Array | None:
-        """Return one number of each network, or None if it is always zero."""
-        column = self._columns.get(STARTS[part] + index)
+    def _number(self, part: int, index: int) -> Array | float | None:
+        """Return one number of each network: one for all if it is fixed, None if it is zero."""
+        position = STARTS[part] + index
+        column = self._reads.columns.get(position)
         if column is None:
-            return None
+            return self._reads.constants.get(position)
         return jax.lax.squeeze(jax.lax.slice_in_dim(self._flat, column, column + 1, axis=1), [1])
 
     def _add_bias(
@@ -165,23 +170,34 @@ class Network:
             return x
         return _spread(bias, shape) if x is None else jax.lax.add(x, _spread(bias, shape))
 
-    def _relu(
+    def _biased(
         self, sums: Sequence[Array | None], part: int, shape: tuple[int, ...]
-    ) -> dict[int, Array]:
-        """Return the units, by number, that are not always zero."""
-        biased = (self._add_bias(x, part, unit, shape) for unit, x in enumerate(sums))
-        return {unit: jax.nn.relu(x) for unit, x in enumerate(biased) if x is not None}
+    ) -> list[Array | None]:
+        return [self._add_bias(x, part, unit, shape) for unit, x in enumerate(sums)]
 
     def _products(self, inputs: Mapping[int, Array], part: int, width: int) -> list[Array | None]:
         """Return ``sum_i inputs[i] * weights[i][unit]`` for each unit."""
         totals = []
         for unit in range(width):
             weights = ((x, self._number(part, i * width + unit)) for i, x in inputs.items())
-            terms = [jax.lax.mul(x, _spread(w, x.shape)) for x, w in weights if w is not None]
+            terms = [_times(x, w) for x, w in weights if w is not None]
             totals.append(functools.reduce(jax.lax.add, terms) if terms else None)
         return totals
 
 
-def _spread(number: Float[Array, " tensor"], shape: tuple[int, ...]) -> Array:
+def _relu(units: Sequence[Array | None]) -> dict[int, Array]:
+    """Return the units, by number, that are not always zero."""
+    return {unit: jax.nn.relu(x) for unit, x in enumerate(units) if x is not None}
+
+
+def _times(x: Array, number: Float[Array, " tensor"] | float) -> Array:
+    return (
+        x if isinstance(number, float) and number == 1 else jax.lax.mul(x, _spread(number, x.shape))
+    )
+
+
+def _spread(number: Float[Array, " tensor"] | float, shape: tuple[int, ...]) -> Array:
     """Return one number of each tensor in a shape ``[tensor, ...]``."""
+    if isinstance(number, float):
+        return jax.lax.full(shape, number, jnp.float32)
     return jax.lax.broadcast_in_dim(number, shape, (0,))

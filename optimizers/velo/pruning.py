@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from velodrome.optimizers.velo.controller import Controller
-from velodrome.optimizers.velo.reads import EVERYTHING, PARTS, STARTS, Reads
+from velodrome.optimizers.velo.reads import B0, EVERYTHING, PARTS, STARTS, STEP, W0, Reads
 from velodrome.optimizers.velo.weights.tree import WIDTH
 
 _GATES = 4
@@ -18,34 +18,76 @@ _GATES = 4
 def prune(controller: Controller) -> tuple[Controller, Reads]:
     """Return the controller without what never reaches a step, and what is left to read.
 
-    Units of the LSTM and numbers of the networks go, the inputs stay. Weights that are traced (as
-    in meta-training) are not known, and stay whole.
+    Units of the LSTM and numbers of the networks go, the inputs stay; the units that remain may
+    have another order. Weights that are traced (as in meta-training) are not known, and stay whole.
     """
     if any(isinstance(leaf, Tracer) for leaf in controller):
         return controller, EVERYTHING
     old = {name: np.asarray(leaf) for name, leaf in controller._asdict().items()}
-    network = live_numbers((old["head_w"] != 0).any(axis=0) | (old["head_b"] != 0))
+    written = (old["head_w"] != 0).any(axis=0)
+    alive = live_numbers(written | (old["head_b"] != 0))
+    mirrored = _mirrored_units(alive, old["head_w"], old["head_b"])
+    for unit, _ in mirrored:
+        alive[_numbers_of_unit(unit)] = False
+    # Numbers of the first layer and the step size are scaled at each update: never constants.
+    fixed = alive & ~written
+    fixed[: PARTS[W0]] = fixed[STARTS[STEP]] = False
+    network = alive & ~fixed
     units = _live_units(old["hidden_w"], (old["head_w"][:, network] != 0).any(axis=1))
-    gates = np.tile(units, _GATES)
+    remembered = (old["hidden_w"][:, np.tile(units, _GATES)] != 0).any(axis=1)
+    # Units that no gate reads at the next update come last: their outputs are not kept.
+    kept = np.flatnonzero(units & remembered)
+    order = np.concatenate([kept, np.flatnonzero(units & ~remembered)])
+    gates = (np.arange(_GATES)[:, None] * len(units) + order).reshape(-1)
     # A pooled unit without weights on the inputs is a constant: it stays for the sake of its bias.
     pooled = (old["pooled_w"][:, gates] != 0).any(axis=1)
-    input_w = old["input_w"][:, np.concatenate([pooled, gates])]
+    input_w = old["input_w"][:, np.concatenate([np.flatnonzero(pooled), len(pooled) + gates])]
     new = {
-        "initial_hidden": old["initial_hidden"][units],
-        "initial_cell": old["initial_cell"][units],
+        "initial_hidden": old["initial_hidden"][kept],
+        "initial_cell": old["initial_cell"][order],
         "input_w": input_w,
         "pool_b": old["pool_b"][pooled],
         "gates_b": old["gates_b"][gates],
         "pooled_w": old["pooled_w"][pooled][:, gates],
-        "hidden_w": old["hidden_w"][units][:, gates],
-        "head_w": old["head_w"][units][:, network],
+        "hidden_w": old["hidden_w"][kept][:, gates],
+        "head_w": old["head_w"][order][:, network],
         "head_b": old["head_b"][network],
     }
-    inputs = (input_w != 0).any(axis=1)
-    reads = Reads(*(tuple(np.flatnonzero(alive).tolist()) for alive in (network, inputs)))
+    reads = Reads(
+        network=tuple(np.flatnonzero(network).tolist()),
+        inputs=tuple(np.flatnonzero((input_w != 0).any(axis=1)).tolist()),
+        fixed=tuple((int(at), float(old["head_b"][at])) for at in np.flatnonzero(fixed)),
+        mirrored=mirrored,
+    )
     # Constants, even where a transformation is built inside a traced function.
     with jax.ensure_compile_time_eval():
         return Controller(**{name: jnp.asarray(leaf) for name, leaf in new.items()}), reads
+
+
+def _numbers_of_unit(unit: int) -> Int[np.ndarray, " numbers"]:
+    """Return the positions of what a hidden unit of the first layer is made of."""
+    weights = np.arange(unit, PARTS[W0], WIDTH)
+    return np.append(weights, STARTS[B0] + unit)
+
+
+def _mirrored_units(
+    alive: Bool[np.ndarray, " flat"],
+    head_w: Float[np.ndarray, "hidden flat"],
+    head_b: Float[np.ndarray, " flat"],
+) -> tuple[tuple[int, int], ...]:
+    """Return the units of the first layer that are the negative of an earlier one, and those."""
+    made = {
+        unit: np.vstack([head_w, head_b])[:, numbers] * alive[numbers]
+        for unit in range(WIDTH)
+        if alive[numbers := _numbers_of_unit(unit)].any()
+    }
+    mirrored: dict[int, int] = {}
+    for unit in made:
+        earlier = (other for other in made if other < unit and other not in mirrored)
+        match = next((other for other in earlier if (made[other] == -made[unit]).all()), None)
+        if match is not None:
+            mirrored[unit] = match
+    return tuple(mirrored.items())
 
 
 def live_numbers(written: Bool[np.ndarray, " flat"]) -> Bool[np.ndarray, " flat"]:

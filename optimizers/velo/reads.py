@@ -52,20 +52,31 @@ _SECOND_VARIANCES = range(27, LSTM_INPUTS)
 
 @dataclass(frozen=True)
 class Reads:
-    """What is read. The properties follow from the two fields.
+    """What is read. The properties follow from the fields.
 
     Args:
-      network: Positions in a flat network of the numbers that are not always zero, in order.
+      network: Positions in a flat network of the numbers that are written anew at each update, in
+        order. What is in neither `network` nor `fixed` is always zero, or mirrored.
       inputs: The inputs of the LSTM that reach a network.
+      fixed: Positions of the numbers that are always the same and not zero, and those numbers.
+      mirrored: Hidden units of the first layer that are another one's negative before their
+        nonlinearity: for each the unit, and the other.
     """
 
     network: tuple[int, ...] = tuple(range(FLAT))
     inputs: tuple[int, ...] = tuple(range(LSTM_INPUTS))
+    fixed: tuple[tuple[int, float], ...] = ()
+    mirrored: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def columns(self) -> dict[int, int]:
         """For each of `network`, where it is among them."""
         return {position: column for column, position in enumerate(self.network)}
+
+    @cached_property
+    def constants(self) -> dict[int, float]:
+        """`fixed` by position."""
+        return dict(self.fixed)
 
     @cached_property
     def channels(self) -> frozenset[int]:

@@ -129,17 +129,19 @@ def scale_by_networks(
         _check_state(state, groups, writer)
         rows = _rows(groups)
 
+        iteration = state.iteration + 1
+        always = same_in_all_lanes(iteration > 0)
+        stacks = [
+            (
+                _stack(group, group.pick(gradients), always),
+                _stack(group, group.pick(parameters), always),
+            )
+            for group in groups
+        ]
         # Each group by itself, so that the memory of one can be used again by the next.
         observed = [
-            _module(group).observe(
-                group,
-                reads,
-                old,
-                group.stack(group.pick(gradients)),
-                group.stack(group.pick(parameters)),
-                state.statistics.means[:, row],
-            )
-            for group, old, row in zip(groups, state.groups, rows, strict=True)
+            _module(group).observe(group, reads, old, *stack, state.statistics.means[:, row])
+            for group, old, stack, row in zip(groups, state.groups, stacks, rows, strict=True)
         ]
         accumulated = tuple(new for new, _, _ in observed)
         means = jnp.concatenate([means for _, means, _ in observed], axis=1)
@@ -151,7 +153,6 @@ def scale_by_networks(
         # Mean squares of all channels: what `squares` has of the accumulators are variances.
         about_zero = squares + _rows_of(means**2, ACCUMULATORS, reads.measured)
 
-        iteration = state.iteration + 1
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
         seen = Observation(
             statistics=state.statistics,
@@ -164,17 +165,9 @@ def scale_by_networks(
         networks, lstm = writer.write(seen, state.lstm)
         networks = prepare(reads, networks, about_zero, mean_square)
 
-        always = same_in_all_lanes(iteration > 0)
-        for group, new, row in zip(groups, accumulated, rows, strict=True):
-            steps = _steps(
-                group,
-                reads,
-                always,
-                new,
-                group.pick(gradients),
-                group.pick(parameters),
-                networks[row],
-            )
+        for group, new, stack, row in zip(groups, accumulated, stacks, rows, strict=True):
+            members = group.pick(gradients), group.pick(parameters)
+            steps = _steps(group, reads, always, new, stack, members, networks[row])
             for position, change in zip(group.members, steps, strict=True):
                 changes[position] = change.astype(parameters[position].dtype)
         return structure.unflatten(changes), VeLOState(
@@ -230,32 +223,49 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
     return [slice(end - len(g.members), end) for g, end in zip(groups, ends, strict=True)]
 
 
+def _stack(group: Group, members: Sequence[Array], always: Array) -> Array:
+    """Return the members of a group, stacked."""
+    if not group.transposed:
+        return group.stack(members)
+    # Without a barrier the loops over the stack would have the order of the parameters.
+    return _materialised_stack(group, members, always)
+
+
+def _materialised_stack(group: Group, members: Sequence[Array], always: Array) -> Array:
+    if group.small:
+        return group.stack(members)
+    zeros = jnp.zeros(group.stacked, jnp.float32)
+    return materialised(always, partial(group.stack, members), zeros=zeros)
+
+
 def _steps(
     group: Group,
     reads: Reads,
     always: Array,
     new: GroupState,
-    gradients: list[Array],
-    parameters: list[Array],
+    stacks: tuple[Array, Array],
+    members: tuple[list[Array], list[Array]],
     networks: Array,
 ) -> list[Array]:
     """Return what to add to the parameters of each member of a group.
 
     ``new`` are the accumulators with this update's gradients; ``networks`` come from `prepare`;
-    ``always`` is true, see `materialised`.
+    ``always`` is true, see `materialised`. ``stacks`` and ``members`` are gradients and parameters,
+    stacked and not.
     """
-    if len(group.members) == 1:
-        stacks = group.stack(gradients), group.stack(parameters)
-        return group.shape_back([_module(group).steps(group, reads, new, *stacks, networks)[0]])
-
-    zeros = jnp.zeros(group.stacked, jnp.float32)
 
     def steps() -> Array:
-        # Stacked once more, inside the branch: so these stacks take memory only while it runs.
-        stacks = (
-            materialised(always, partial(group.stack, members), zeros=zeros)
-            for members in (gradients, parameters)
-        )
         return _module(group).steps(group, reads, new, *stacks, networks)
 
-    return group.shape_back(take_apart(always, materialised(always, steps, zeros=zeros)))
+    def stack_and_step() -> Array:
+        # Stacked once more, inside the branch: so these stacks take memory only while it runs.
+        again = (_materialised_stack(group, part, always) for part in members)
+        return _module(group).steps(group, reads, new, *again, networks)
+
+    alone = len(group.members) == 1
+    if group.small or (alone and not group.transposed):
+        return group.shape_back(list(steps()))
+    zeros = jnp.zeros(group.stacked, jnp.float32)
+    if alone:
+        return group.shape_back(list(materialised(always, steps, zeros=zeros)))
+    return group.shape_back(take_apart(always, materialised(always, stack_and_step, zeros=zeros)))

@@ -73,7 +73,7 @@ def train_oracle(theta, params, gradients, losses, num_steps):
         # Factored dimensions that tie and are both not the last, and many dimensions.
         ({"ties": (4, 4, 3, 3), "rank5": (2, 3, 1, 4, 5), "one": (1, 1)}, 7),
         # A stack of each kind, and vectors of more than one chunk.
-        ({"a": (3, 4), "b": (3, 4), "c": (700,), "d": (3,), "e": ()}, 5000),
+        ({"a": (3, 4), "b": (3, 4), "c": (700,), "d": (3,), "e": (), "turned": (300, 9)}, 5000),
     ],
 )
 def test_equals_the_oracle(shapes, num_steps):

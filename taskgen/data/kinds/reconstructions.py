@@ -95,6 +95,10 @@ class Reconstructions(Kind):
             rows=rows,
         )
 
+    def stored(self, info: DatasetInfo) -> int:
+        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
+        return sum(info.split_sizes.values()) * 2 * pixels
+
     def nbytes(self, info: DatasetInfo, view: ReconstructionView, *, shift: int) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)
 
@@ -107,7 +111,3 @@ def _normalize(pixels: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndar
     """Return f32[N,H,W] in standard deviations; an image of one value becomes zeros."""
     divisor = np.where(std > 0, std, np.float32(1))[:, None, None]
     return np.clip((pixels - mean[:, None, None]) / divisor, -CLIP, CLIP)
-
-    def stored(self, info: DatasetInfo) -> int:
-        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
-        return sum(info.split_sizes.values()) * 2 * pixels

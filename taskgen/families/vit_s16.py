@@ -14,7 +14,7 @@ from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost, CostSheet
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import costing
-from velodrome.taskgen.space.distributions import choice, log_int
+from velodrome.taskgen.space.distributions import choice, fixed, log_int
 from velodrome.taskgen.space.fields import static
 from velodrome.taskgen.views import ImageView
 
@@ -35,6 +35,8 @@ class ViTS16Config:
       dropout: Rate, while training, after adding the positions, after attention, and twice in
         the MLP; weights of attention are not dropped.
       label_smoothing: The part of a label that is spread over all classes, while training.
+      mixup: While training, images and labels are mixed with those before them, by a part from
+        Beta(mixup, mixup); 0 mixes nothing. The workload has 0.2.
     """
 
     num_layers: int = static(log_int(1, 8), allowed=(1, 256), default=12)
@@ -45,6 +47,7 @@ class ViTS16Config:
     image_size: int = static(log_int(16, 64), allowed=(1, 512), default=224)
     dropout: float = static(choice((0.0, 0.1)), allowed=(0.0, 0.99), default=0.0)
     label_smoothing: float = static(choice((0.0, 0.1)), allowed=(0.0, 0.99), default=0.0)
+    mixup: float = static(fixed(0.0), allowed=(0.0, 10.0), default=0.0)
 
     def __post_init__(self):
         if self.patch_size > self.image_size:
@@ -70,6 +73,8 @@ def cost(config: ViTS16Config, view: ImageView, batch_size: int) -> Cost:
             costing.drop(sheet, size)
 
     costing.standardize(sheet, rows * view.pixels)
+    if config.mixup:
+        sheet.elementwise(rows * view.pixels, forward=3, backward=0, saved=0)
     length = costing.patch_embedding(
         sheet,
         batch=rows,

@@ -21,3 +21,15 @@ def standardize(image: jax.Array) -> jax.Array:
     mean = MEAN if colours else MEAN.mean(keepdims=True)
     deviation = STD if colours else STD.mean(keepdims=True)
     return (image - jnp.asarray(mean)[None, None, None]) / jnp.asarray(deviation)[None, None, None]
+
+
+def mix_images(
+    image: jax.Array, concentration: float, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return f32[B,...], each image mixed with the one before it, and the part f32[] of itself.
+
+    This is mixup (Zhang et al. 2017, arXiv 1710.09412) with one part for the whole batch, from
+    Beta(concentration, concentration).
+    """
+    own = jax.random.beta(key, concentration, concentration, dtype=jnp.float32)
+    return own * image + (1 - own) * jnp.roll(image, 1, axis=0), own

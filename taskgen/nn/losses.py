@@ -46,24 +46,35 @@ def classification(
 
 
 class Prediction(NamedTuple):
-    """What a network predicts, with the label smoothing that its loss has.
+    """What a network predicts, and how its labels are softened while training.
 
     Attributes:
       logits: f32[..., C].
       smoothing: The part of a label that is spread over all C classes: 0 in evaluation.
+      own: The part f32[] of its own label that each example has; the rest is that of the example
+        before it, as `mix_images` mixes. None where nothing was mixed.
     """
 
     logits: jax.Array
     smoothing: float
+    own: jax.Array | None = None
 
 
 def smoothed_cross_entropy(prediction: Prediction, labels: jax.Array) -> jax.Array:
-    """Return the cross-entropy f32[...] of labels i32[...], a part of which is spread evenly."""
-    logits, smoothing = prediction
-    if not smoothing:
+    """Return the cross-entropy f32[...] of labels i32[...], softened as the prediction says."""
+    logits, smoothing, own = prediction
+    if not smoothing and own is None:
         return cross_entropy(logits, labels)
     log_probabilities = jax.nn.log_softmax(logits)
-    picked = jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+
+    def of(labels: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+
+    picked = of(labels)
+    if own is not None:
+        picked = own * picked + (1 - own) * of(jnp.roll(labels, 1, axis=0))
+    if not smoothing:
+        return -picked
     return -((1 - smoothing) * picked + smoothing * log_probabilities.mean(axis=-1))
 
 

@@ -64,7 +64,7 @@ def smoothed_binary_tasks(prediction: Prediction, batch: Batch, view: View) -> F
 
     The published workload smooths over its tasks as over classes: towards 1/128, not 1/2.
     """
-    logits, smoothing = prediction
+    logits, smoothing = prediction.logits, prediction.smoothing
     if not smoothing:
         return binary_tasks(logits, batch, view)
     label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)

@@ -11,7 +11,7 @@ from velodrome.taskgen.families.networks.patches import AttentionBlock, drop, la
 from velodrome.taskgen.families.vit_s16 import ViTS16Config
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.conv import PatchEmbedding
-from velodrome.taskgen.nn.images import standardize
+from velodrome.taskgen.nn.images import mix_images, standardize
 from velodrome.taskgen.nn.losses import Prediction
 from velodrome.taskgen.views import ImageView
 
@@ -42,7 +42,7 @@ class ViTS16(nnx.Module):
         del dynamic  # there are no dynamic choices
         width = config.hidden_size
         self.num_layers, self.rate = config.num_layers, config.dropout
-        self.label_smoothing = config.label_smoothing
+        self.label_smoothing, self.mixup = config.label_smoothing, config.mixup
         self.patches = PatchEmbedding(config.patch_size, view.channels, width, rngs=rngs)
         for layer in range(config.num_layers):
             setattr(self, f"block_{layer}", AttentionBlock(config, rngs))
@@ -54,10 +54,13 @@ class ViTS16(nnx.Module):
     def __call__(self, image: jax.Array, *, train: bool, key: jax.Array) -> Prediction:
         dropping = train and self.rate
         keys = iter(jax.random.split(key, 1 + 3 * self.num_layers)) if dropping else None
-        x = self.patches(standardize(image))
+        image, own = standardize(image), None
+        if train and self.mixup:
+            image, own = mix_images(image, self.mixup, jax.random.fold_in(key, 0))
+        x = self.patches(image)
         side = image.shape[1] // self.patches.patch_size
         x = drop(x + jnp.asarray(place_codes(side, x.shape[-1])), self.rate, keys)
         for layer in range(self.num_layers):
             x = getattr(self, f"block_{layer}")(x, keys)
         pooled = jnp.tanh(self.pooled(self.output_norm(x).mean(axis=1)))
-        return Prediction(self.output(pooled), self.label_smoothing if train else 0.0)
+        return Prediction(self.output(pooled), self.label_smoothing if train else 0.0, own)

@@ -23,6 +23,7 @@ from velodrome.taskgen.families.networks.resnet50 import BottleneckBlock, ResNet
 from velodrome.taskgen.families.networks.vit_s16 import ViTS16, place_codes
 from velodrome.taskgen.families.resnet50 import Block
 from velodrome.taskgen.network import task_functions
+from velodrome.taskgen.nn.images import mix_images
 from velodrome.taskgen.nn.losses import Prediction, cross_entropy, smoothed_cross_entropy
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.views import ImageView
@@ -94,7 +95,7 @@ def test_cost_is_about_that_of_the_workload(family, gflop):
     "spec",
     [
         shrunk("resnet50", image_size=9, label_smoothing=0.1, activation="gelu"),
-        shrunk("vit_s16", dropout=0.1, label_smoothing=0.1),
+        shrunk("vit_s16", dropout=0.1, label_smoothing=0.1, mixup=0.2),
         *(pytest.param(name, marks=pytest.mark.long) for name in SHRUNK),
     ],
     ids=lambda spec: spec if isinstance(spec, str) else spec.family,
@@ -215,6 +216,27 @@ def test_smoothing_spreads_labels_in_training_only(key):
     found = []
     jax.eval_shape(lambda: found.extend(map(smoothing, (True, False))))
     assert found == [0.5, 0.0]
+
+
+def test_mixing_by_hand(key):
+    """Images and labels are mixed with those before them, by the same part."""
+    image, labels = jax.random.uniform(key, (4, 2, 2, 1)), jnp.array([0, 1, 2, 1])
+    mixed, own = mix_images(image, 0.2, key)
+    before = image[jnp.array([3, 0, 1, 2])]
+    np.testing.assert_allclose(mixed, own * image + (1 - own) * before, rtol=1e-6)
+    parts = np.asarray(
+        jax.vmap(lambda key: mix_images(image, 0.2, key)[1])(jax.random.split(key, 400))
+    )
+    assert parts.mean() == pytest.approx(0.5, abs=0.06)
+    assert parts.std() == pytest.approx(math.sqrt(0.25 / 1.4), abs=0.03)  # of Beta(0.2, 0.2)
+
+    logits = jax.random.normal(key, (4, 3))
+    soft = 0.7 * jax.nn.one_hot(labels, 3) + 0.3 * jax.nn.one_hot(
+        labels[jnp.array([3, 0, 1, 2])], 3
+    )
+    expected = -((0.9 * soft + 0.1 / 3) * jax.nn.log_softmax(logits)).sum(-1)
+    found = smoothed_cross_entropy(Prediction(logits, 0.1, jnp.float32(0.7)), labels)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_patch_larger_than_the_image_is_refused():

@@ -113,6 +113,14 @@ INFOS = (
 )
 
 WORKLOADS = (
+    _image(
+        "imagenet224",
+        "ImageNet 2012, the middle resized to 224x224",
+        (224, 224, 3),
+        1000,
+        _IMAGENET_LICENCE,
+        {"train": 1_281_167, "heldout": 50_000},
+    ),
     DatasetInfo(
         "fastmri",
         "reconstruction",

@@ -210,6 +210,11 @@ class Kind(abc.ABC):
         del view
         return info.split_sizes.get(split)
 
+    def stored(self, info: DatasetInfo) -> int:
+        """Return about what the arrays of all splits take on disk; 0 if that is not known."""
+        del info
+        return 0
+
     def options(self, view: Any, *, shift: int, flip: bool) -> dict[str, Any]:
         """Return the keyword arguments of the function ``gather``."""
         del view, shift, flip

@@ -17,7 +17,7 @@ from velodrome.taskgen.data.own import names
 from velodrome.taskgen.data.published.facts import INFOS, WORKLOADS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
-from velodrome.taskgen.data.standin.clicks import SYNTHETIC_CLICKS
+from velodrome.taskgen.data.standin.clicks import STAND_IN_CLICKS
 from velodrome.taskgen.data.standin.scans import STAND_IN_SCANS
 from velodrome.taskgen.data.standin.speech import SYNTHETIC_TONES
 
@@ -35,7 +35,7 @@ for _dataset in (
     *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION, ATLAS),
     *map(PublishedDataset, (*INFOS, *WORKLOADS)),
     *STAND_INS,
-    SYNTHETIC_CLICKS,
+    STAND_IN_CLICKS,
     STAND_IN_SCANS,
     SYNTHETIC_TONES,
 ):

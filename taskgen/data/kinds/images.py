@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,10 @@ class Images(Kind):
         native = info.dtype == "uint8" and info.shape == (view.size, view.size, view.channels)
         pixels = (view.size + 2 * shift) ** 2 * view.channels
         return sum(info.split_sizes.values()) * pixels * (1 if native else 4)
+
+    def stored(self, info: DatasetInfo) -> int:
+        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
+        return sum(info.split_sizes.values()) * (pixels + 4)
 
     def options(self, view: ImageView, *, shift: int, flip: bool) -> dict[str, Any]:
         return {"shift": shift, "flip": flip}

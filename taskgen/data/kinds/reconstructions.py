@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from velodrome.foundation.errors import SpecError
@@ -92,6 +94,10 @@ class Reconstructions(Kind):
             whole=lambda: rows(slice(None)),
             rows=rows,
         )
+
+    def stored(self, info: DatasetInfo) -> int:
+        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
+        return sum(info.split_sizes.values()) * 2 * pixels
 
     def nbytes(self, info: DatasetInfo, view: ReconstructionView, *, shift: int) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from velodrome.foundation.errors import DataError
 from velodrome.foundation.text import plural
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
@@ -16,6 +17,7 @@ from velodrome.taskgen.data.kinds.checks import (
     first_bad,
 )
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.text import INDEX_LIMIT
 from velodrome.taskgen.views import HashedTableView, RegressionView, TableView
 
 
@@ -82,6 +84,9 @@ class Tables(Kind):
     def nbytes(self, info: DatasetInfo, view: TableView | RegressionView, *, shift: int) -> int:
         return sum(info.split_sizes.values()) * 4 * (view.columns + (info.targets or 1))
 
+    def stored(self, info: DatasetInfo) -> int:
+        return sum(info.split_sizes.values()) * 4 * (info.shape[0] + (info.targets or 1))
+
 
 class HashedTables(Kind):
     facts = (
@@ -128,6 +133,11 @@ class HashedTables(Kind):
         self, raw: Arrays, info: DatasetInfo, view: HashedTableView, what: str, *, shift: int
     ) -> SplitView:
         vocab_size = min(view.vocab_size, info.vocab_size)
+        if len(raw["label"]) >= INDEX_LIMIT:
+            raise DataError(
+                f"{what} has {len(raw['label']):,} rows; at most {INDEX_LIMIT - 1:,} can be "
+                "indexed. Prepare fewer of the files."
+            )
 
         def rows(indices: np.ndarray | slice) -> Arrays:
             found = {name: array[indices] for name, array in raw.items()}
@@ -148,3 +158,6 @@ class HashedTables(Kind):
 
     def options(self, view: HashedTableView, *, shift: int, flip: bool) -> dict[str, object]:
         return {"types": {name: field.dtype for name, field in view.schema().items()}}
+
+    def stored(self, info: DatasetInfo) -> int:
+        return sum(info.split_sizes.values()) * 4 * (sum(info.shape) + 1)

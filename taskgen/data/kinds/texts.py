@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
@@ -68,6 +70,11 @@ class Texts(Kind):
         if size is None or info.layout == "examples":
             return size
         return count_windows(size, view.length, f"the {split} split of {info.name!r}")
+
+    def stored(self, info: DatasetInfo) -> int:
+        if info.layout == "examples":  # the number of their tokens is not fixed
+            return 0
+        return sum(info.split_sizes.values()) * np.min_scalar_type(info.vocab_size - 1).itemsize
 
     def options(self, view: TextView, *, shift: int, flip: bool) -> dict[str, Any]:
         return {"length": view.length}

@@ -112,6 +112,12 @@ INFOS = (
     _text("wikipedia_32k", _WIKIPEDIA + _AS_PIECES, PIECES, _WIKIPEDIA_LICENCE),
 )
 
+CRITEO_VOCABULARIES = (
+    39884406, 39043, 17289, 7420, 20263, 3, 7120, 1543, 63, 38532951, 2953546, 403346, 10, 2208,
+    11938, 155, 4, 976, 14, 39979771, 25641295, 39664984, 585935, 12972, 108, 36,
+)  # fmt: skip
+"""Hashes of each column of Criteo's logs, as the workload of MLCommons has them."""
+
 WORKLOADS = (
     _image(
         "imagenet224",
@@ -120,6 +126,28 @@ WORKLOADS = (
         1000,
         _IMAGENET_LICENCE,
         {"train": 1_281_167, "heldout": 50_000},
+    ),
+    DatasetInfo(
+        "criteo1tb",
+        "hashed_table",
+        "CC BY-NC-SA 4.0, as the publisher's page says now",
+        "Criteo 1TB Click Logs, hashed as in MLCommons AlgoPerf",
+        "real",
+        shape=(13, 26),
+        num_classes=2,
+        vocab_size=max(CRITEO_VOCABULARIES),
+        dtype="float32",
+    ),
+    DatasetInfo(
+        "ogbg_molpcba",
+        "graph",
+        "MIT (OGB)",
+        "ogbg-molpcba (Hu et al. 2020), molecules of PubChem's assays, split by scaffold",
+        "real",
+        shape=(9, 3),
+        num_classes=128,
+        dtype="float32",
+        split_sizes={"train": 350_343, "heldout": 43_793},
     ),
     DatasetInfo(
         "fastmri",
@@ -141,5 +169,4 @@ WORKLOADS = (
         split_sizes={"train": 5_906_184, "heldout": 3_000},
     ),
 )
-"""Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers.scans` and
-`velodrome.taskgen.data.published.readers.translations`."""
+"""Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers`."""

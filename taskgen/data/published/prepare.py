@@ -118,7 +118,7 @@ def _write(
     info: DatasetInfo, reader: Reader, notes: Mapping[str, str], progress: Progress
 ) -> Record:
     folder = prepared_dir(info.name)
-    files = {name: vars(facts) for name, facts in reader.files.items()}
+    files = {name: vars(file) for name, file in reader.files.items()}
     identity = {"form": reader.form, "files": files, "notes": [reader.notes, notes]}
     _begin(folder, content_hash(identity))
     splits = {}

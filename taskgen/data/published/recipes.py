@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
-from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.info import DatasetInfo, kind_of
 from velodrome.taskgen.data.published import sources
 from velodrome.taskgen.data.published.sources import RawFile
 from velodrome.taskgen.data.published.splits import Part
@@ -20,12 +17,13 @@ class Recipe:
     """How to obtain a published data set.
 
     Attributes:
-      tfds: Name of the builder in TFDS, with its config; "" where a folder of it is not read.
+      tfds: Name of the builder in TFDS, with its config; empty where a TFDS folder is not read.
       parts: The part of a split of TFDS that each of our splits is.
       counts: Examples of the whole splits in TFDS, where these are fixed; volumes of scans.
       files: The original files, as published.
       layout: Which reader takes the original files: "idx", "cifar", "food101", "imagenet",
-        "lm1b", "scans", "translations", or "" where only a TFDS folder will do.
+        "lm1b", "scans", "translations", "criteo", "molpcba", or "" where only a TFDS folder
+        will do.
       cropped: Whether photographs are cropped in the middle, not squashed.
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What the user must do, where nothing can be fetched without an account.
@@ -109,6 +107,23 @@ RECIPES: Mapping[str, Recipe] = {
     "imagenet224": replace(
         _IMAGENET, parts={"train": Part("train"), "heldout": Part("validation")}, cropped=True
     ),
+    "criteo1tb": Recipe(
+        "",
+        {},
+        layout="criteo",
+        by_hand=(
+            "fetch the Click Logs from Criteo, unpack each day and cut it into pieces (split -l "
+            "5000000 -d -a 2 day_0 day_0_), and give the folder of all pieces with --from"
+        ),
+    ),
+    "ogbg_molpcba": Recipe(
+        "",
+        {},
+        layout="molpcba",
+        by_hand=(
+            "fetch pcba.zip, 40 MB, from the Open Graph Benchmark, and give its folder with --from"
+        ),
+    ),
     "fastmri": Recipe(
         "",
         {},
@@ -145,14 +160,6 @@ def how_to_get(name: str) -> str:
 
 def about_bytes(info: DatasetInfo) -> int:
     """Return about what the arrays of a data set take, prepared or not; 0 if it is not known."""
-    examples = sum(info.split_sizes.values())
-    if info.kind == "reconstruction":
-        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
-        return examples * 2 * pixels
-    if info.shape:  # images and tables
-        pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
-        return examples * (pixels + np.dtype(np.int32).itemsize)
-    if info.name in RECIPES:
-        return RECIPES[info.name].text_bytes
-    # A stream of tokens.
-    return examples * np.min_scalar_type(info.vocab_size - 1).itemsize
+    if known := kind_of(info.kind).stored(info):
+        return known
+    return RECIPES[info.name].text_bytes if info.name in RECIPES else 0

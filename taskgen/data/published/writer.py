@@ -49,7 +49,7 @@ def write_split(
             stop = min(reader.count, done + CHUNK)
             arrays = reader.read(done, stop)
             if done:
-                arrays = {**arrays, **_moved_offsets(arrays, sizes)}
+                arrays = {name: _following(name, arrays, sizes) for name in arrays}
             for name, array in arrays.items():
                 sizes[name] = _append(folder / f"{name}.npy", sizes.get(name, 0), array)
             done = stop
@@ -68,19 +68,17 @@ def write_split(
         ) from error
 
 
-def _moved_offsets(arrays: Arrays, sizes: Mapping[str, int]) -> Arrays:
-    """Return the offsets of a chunk, after what is written already.
-
-    Their first is left out: it is the last of the chunk before, the number of tokens so far.
-    """
-    moved = {}
-    for name, offsets in arrays.items():
-        if name == "offsets" or name.endswith("_offsets"):
-            of = name.removesuffix("offsets").removesuffix("_") or "tokens"
-            tokens = arrays[of]
-            before = (sizes[of] - len(_header(tokens.dtype, (0,)))) // tokens.itemsize
-            moved[name] = offsets[1:] + before
-    return moved
+def _following(name: str, arrays: Arrays, sizes: Mapping[str, int]) -> np.ndarray:
+    """Return an array of a chunk that is not the first: offsets go on from what was written."""
+    array = arrays[name]
+    counted = "tokens" if name == "offsets" else name.removesuffix("_offsets")
+    if counted == name:
+        return array
+    # The first is the last of the chunk before: the number of rows so far.
+    rows = arrays[counted]
+    width = rows.itemsize * math.prod(rows.shape[1:])
+    header = len(_header(rows.dtype, (0, *rows.shape[1:])))
+    return array[1:] + (sizes[counted] - header) // width
 
 
 def _resume(folder: Path, identity: str) -> tuple[int, dict[str, int]]:

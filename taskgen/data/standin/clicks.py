@@ -1,4 +1,4 @@
-"""The data set ``synthetic_clicks``: rows like those of Criteo's click logs, of no clicks at all.
+"""A stand-in for Criteo's click logs: rows of their form, of no clicks at all.
 
 Numbers are small counts, categories follow Zipf's law, and about one row in thirty is a click: a
 hidden score that adds up over categories and numbers, and noise, decide. All choices are made with
@@ -13,29 +13,25 @@ import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.published.facts import CRITEO_VOCABULARIES
 from velodrome.taskgen.data.rawrandom import random_below, random_words
 from velodrome.taskgen.data.stored import stored_dataset
 
 NUMBERS, CATEGORIES = 13, 26
-VOCABULARIES = (
-    39884406, 39043, 17289, 7420, 20263, 3, 7120, 1543, 63, 38532951, 2953546, 403346, 10, 2208,
-    11938, 155, 4, 976, 14, 39979771, 25641295, 39664984, 585935, 12972, 108, 36,
-)  # fmt: skip
-"""Hashes of each column of Criteo's logs, as the workload of MLCommons has them."""
-
 _RANKS = 10_000  # different categories that a column has at most
 _ODD = 2_654_435_761  # spreads ranks over the hashes of a column
+_SEED = "synthetic_clicks"
 _CLICKS = 30  # one row in as many is a click
 
 INFO = DatasetInfo(
-    name="synthetic_clicks",
+    name="stand-in:criteo1tb",
     kind="hashed_table",
     licence="none needed: generated",
-    origin="generated: rows of the form of Criteo's click logs; not real data",
+    origin="generated in place of criteo1tb; not real data",
     provenance="stand-in",
     shape=(NUMBERS, CATEGORIES),
     num_classes=2,
-    vocab_size=max(VOCABULARIES),
+    vocab_size=max(CRITEO_VOCABULARIES),
     dtype="float32",
     split_sizes={"train": 60_000, "heldout": 6_000},
     split_hashes={
@@ -53,9 +49,7 @@ def build() -> dict[str, Arrays]:
         counts = _counts(count, split)
         # Half of the numbers say something, and the noise is about a third of the score.
         score += 40 * np.minimum(counts[:, ::2], 8).sum(axis=1)
-        score += sum(
-            random_below(600, count, INFO.name, split, "noise", str(at)) for at in range(3)
-        )
+        score += sum(random_below(600, count, _SEED, split, "noise", str(at)) for at in range(3))
         if threshold is None:
             threshold = np.sort(score)[-(count // _CLICKS)]
         # log(1 + x), as the workload has it.
@@ -69,23 +63,23 @@ def _categories(count: int, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Draw hashes i32[count,26], and the score i64[count] that they add up to."""
     found = np.empty((count, CATEGORIES), np.int32)
     score = np.zeros(count, np.int64)
-    for at, vocabulary in enumerate(VOCABULARIES):
+    for at, vocabulary in enumerate(CRITEO_VOCABULARIES):
         ranks = min(vocabulary, _RANKS)
         ends = np.cumsum(2**24 // (np.arange(ranks, dtype=np.int64) + 3))
-        drawn = random_below(int(ends[-1]), count, INFO.name, split, "category", str(at))
+        drawn = random_below(int(ends[-1]), count, _SEED, split, "category", str(at))
         rank = np.searchsorted(ends, drawn, side="right")
         found[:, at] = (rank * _ODD + at) % vocabulary
-        score += random_below(256, ranks, INFO.name, "score", str(at))[rank]
+        score += random_below(256, ranks, _SEED, "score", str(at))[rank]
     return found, score
 
 
 def _counts(count: int, split: str) -> np.ndarray:
     """Draw i64[count,13]: every number is as likely as all larger ones of its column together."""
-    words = random_words(count * NUMBERS, INFO.name, split, "numbers").reshape(count, NUMBERS)
+    words = random_words(count * NUMBERS, _SEED, split, "numbers").reshape(count, NUMBERS)
     # The zeros before the first one of 32 bits, and a few more bits for larger columns.
     high = (words >> np.uint64(32)).astype(np.int64)
     zeros = 32 - np.frexp(high.astype(np.float64))[1].astype(np.int64)
     return (zeros << (np.arange(NUMBERS) % 4)) + (words & np.uint64(1)).astype(np.int64)
 
 
-SYNTHETIC_CLICKS = stored_dataset(INFO, build, distribution="numpy", version="2.4.6")
+STAND_IN_CLICKS = stored_dataset(INFO, build, distribution="numpy", version="2.4.6")

@@ -18,7 +18,7 @@ from small_tasks import quick, traced
 import velodrome
 from velodrome.taskgen.data.arrays import hash_arrays
 from velodrome.taskgen.data.madeup import made_up_batch
-from velodrome.taskgen.data.standin.clicks import VOCABULARIES
+from velodrome.taskgen.data.published.facts import CRITEO_VOCABULARIES
 from velodrome.taskgen.families.dlrm import DLRMConfig, cost
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.spec import DataSpec, TaskSpec
@@ -100,7 +100,7 @@ def test_pairs_of_vectors_are_multiplied(key):
 )
 def test_the_closed_form_is_the_traced_program(config):
     """FLOPs within 5%, parameters exactly; without a config, sampled tasks."""
-    data = "synthetic_clicks"
+    data = "stand-in:criteo1tb"
     some = [TaskSpec("dlrm", config, DataSpec(data), 8)] if config else None
     for spec in some or velodrome.sample(4, seed=11, family="dlrm", data=data):
         closed, found = velodrome.cost(spec), traced(spec)
@@ -112,10 +112,10 @@ def test_the_closed_form_is_the_traced_program(config):
 
 def test_three_steps_at_the_shrunk_size(key, strict_dtypes):
     """On rows of the stand-in, whose hashes wrap into the table."""
-    spec = TaskSpec("dlrm", SHRUNK, DataSpec("synthetic_clicks"), 32)
+    spec = TaskSpec("dlrm", SHRUNK, DataSpec("stand-in:criteo1tb"), 32)
     source = velodrome.open_source(spec, "heldout")
     batch = source.batch(seed=0, step=0, batch_size=32)
-    raw = velodrome.datasets.get("synthetic_clicks").load("heldout")
+    raw = velodrome.datasets.get("stand-in:criteo1tb").load("heldout")
     rows = source.indices(0, 0, 1, 32)[0]
     np.testing.assert_array_equal(batch["category"], raw["category"][rows] % 1024)
     task, adam = velodrome.build(spec), optax.adam(1e-2)
@@ -133,12 +133,12 @@ def test_three_steps_at_the_shrunk_size(key, strict_dtypes):
 
 
 def test_the_stand_in_has_the_form_of_criteo():
-    dataset = velodrome.datasets.get("synthetic_clicks")
+    dataset = velodrome.datasets.get("stand-in:criteo1tb")
     assert dataset.info.provenance == "stand-in"
     for split in ("train", "heldout"):
         arrays = dataset.load(split)
         assert hash_arrays(arrays) == dataset.info.split_hashes[split]
-        assert np.all(arrays["category"].max(axis=0) < VOCABULARIES)
+        assert np.all(arrays["category"].max(axis=0) < CRITEO_VOCABULARIES)
         assert 0.03 < arrays["label"].mean() < 0.04
         # A category says something about clicks, as one of a few does here.
         rates = [arrays["label"][arrays["category"][:, 5] == code].mean() for code in range(3)]

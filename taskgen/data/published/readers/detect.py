@@ -10,9 +10,11 @@ from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.archives import open_unpacked
 from velodrome.taskgen.data.published.readers.base import Reader
 from velodrome.taskgen.data.published.readers.cifar import open_cifar
+from velodrome.taskgen.data.published.readers.criteo import open_criteo
 from velodrome.taskgen.data.published.readers.folders import open_food101, open_imagenet
 from velodrome.taskgen.data.published.readers.idx import open_idx
 from velodrome.taskgen.data.published.readers.lm1b import open_lm1b
+from velodrome.taskgen.data.published.readers.molpcba import open_molpcba
 from velodrome.taskgen.data.published.readers.scans import open_scans
 from velodrome.taskgen.data.published.readers.tfdsfolder import open_tfds
 from velodrome.taskgen.data.published.readers.tokens import Encode
@@ -56,6 +58,10 @@ def _open_original(info: DatasetInfo, folder: Path, encode: Encode | None) -> Re
         return open_unpacked(info, folder, recipe.files, partial(open_food101, info))
     if recipe.layout == "imagenet":
         return open_imagenet(info, folder)
+    if recipe.layout == "criteo":
+        return open_criteo(info, folder)
+    if recipe.layout == "molpcba":
+        return open_molpcba(info, folder)
     if recipe.layout == "lm1b":
         assert encode is not None  # it is text
         read = partial(open_lm1b, info, encode=encode)

@@ -40,6 +40,8 @@ from .suites.running.import_curves import ImportedCurves as ImportedCurves
 from .suites.running.import_curves import import_curves as import_curves
 from .suites.running.race import RaceResult as RaceResult
 from .suites.running.race import race as race
+from .suites.running.retime import Retimed as Retimed
+from .suites.running.retime import retime as retime
 from .suites.running.run import run as run
 from .suites.running.score import score as score
 from .suites.running.trackers.base import ExperimentTracker as ExperimentTracker

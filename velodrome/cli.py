@@ -29,6 +29,7 @@ COMMANDS = {
     "import": "Put curves that were made elsewhere into a store.",
     "status": "Show how far a store is, and who works in it.",
     "report": "Draw tables, figures, and a page from stores of results.",
+    "retime": "Measure again how long a training step takes.",
     "compact": "Pack the many files of a store into few, or convert an older store.",
     "export": "Write results for other programs: tables, LaTeX, TensorBoard.",
     "compare": "Compare two stores of one suite.",

@@ -36,7 +36,7 @@ EVAL_SECONDS = 1.0
 def time_task(
     runner: ShardRunner, task_index: int
 ) -> tuple[dict[str, dict[str, object]], dict[str, Exception]]:
-    """Measure all optimizers of the suite on one task, in turns.
+    """Measure all optimizers of the suite on one task, in turns; not those of imported curves.
 
     Evaluations are not part of a step's seconds; optimizers run at the middle of their sweeps
     (time does not depend on the rate). A baseline that the suite lacks, because another store has
@@ -51,7 +51,8 @@ def time_task(
       run. And for each cell whose optimizer cannot be run, why.
     """
     protocol = runner.suite.protocol
-    mine = [cell for cell in runner.store.plan.cells if cell.task.index == task_index]
+    cells = (cell for cell in runner.store.plan.cells if not cell.optimizer.imported)
+    mine = [cell for cell in cells if cell.task.index == task_index]
     with numerics():
         task = runner.task(task_index)
         timers: dict[str, _Timer] = {}

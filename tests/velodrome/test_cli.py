@@ -55,7 +55,7 @@ def test_version(capsys: pytest.CaptureFixture[str]):
 def test_an_unknown_command_gets_the_close_ones(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["reprot"]) == 2
     message = capsys.readouterr().err
-    close = "Did you mean 'report' or 'export' or 'import'?"
+    close = "Did you mean 'report' or 'export' or 'retime'?"
     assert message == f"velodrome: there is no command named 'reprot'. {close}\n"
 
 

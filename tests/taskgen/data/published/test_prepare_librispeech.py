@@ -14,6 +14,7 @@ from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.readers import librispeech
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.views import AudioView
 
 soundfile = pytest.importorskip("soundfile")  # these two are of the extra `mlcommons`
 sentencepiece = pytest.importorskip("sentencepiece")
@@ -100,7 +101,7 @@ def test_recordings_and_texts_are_kept_in_order(
             assert text.tolist() == [*processor.EncodeAsIds(TEXTS[number]), 2]
     config = {"num_blocks": 1, "num_heads": 1, "audio_length": 2_000, "label_length": 20}
     spec = TaskSpec("conformer", config, DataSpec("librispeech"), 2)
-    assert spec.view.separator == 0  # words are not counted
+    assert spec.view == AudioView(2_000, 0, 20, 22, separator=0)  # words are not counted
     batch = velodrome.open_source(spec, "train").batch(0, 0, 2)
     assert float(np.abs(batch["audio"]).max()) <= 2**11 / 2**15
     assert sorted((1 - batch["audio_padding"]).sum(axis=1)) == [1_000, 1_200]

@@ -119,6 +119,14 @@ CRITEO_VOCABULARIES = (
 """Hashes of each column of Criteo's logs, as the workload of MLCommons has them."""
 
 WORKLOADS = (
+    _image(
+        "imagenet224",
+        "ImageNet 2012, the middle resized to 224x224",
+        (224, 224, 3),
+        1000,
+        _IMAGENET_LICENCE,
+        {"train": 1_281_167, "heldout": 50_000},
+    ),
     DatasetInfo(
         "criteo1tb",
         "hashed_table",

@@ -25,6 +25,7 @@ class Recipe:
       layout: Which reader takes the original files: "idx", "cifar", "food101", "imagenet",
         "lm1b", "scans", "translations", "librispeech", "criteo", "molpcba", or "" where only a
         TFDS folder will do.
+      cropped: Whether photographs are cropped in the middle, not squashed.
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What the user must do, where nothing can be fetched without an account.
       text_bytes: About what prepared texts or recordings take, whose lengths are not fixed.
@@ -36,6 +37,7 @@ class Recipe:
     counts: Mapping[str, int] = field(default_factory=dict)
     files: tuple[RawFile, ...] = ()
     layout: str = ""
+    cropped: bool = False
     vocabulary: bool = False
     by_hand: str = ""
     text_bytes: int = 0
@@ -103,6 +105,9 @@ RECIPES: Mapping[str, Recipe] = {
     "lm1b_32k": replace(_LM1B, vocabulary=True, text_bytes=2_000_000_000),
     "wikipedia_bytes": _WIKIPEDIA,
     "wikipedia_32k": replace(_WIKIPEDIA, vocabulary=True),
+    "imagenet224": replace(
+        _IMAGENET, parts={"train": Part("train"), "heldout": Part("validation")}, cropped=True
+    ),
     "criteo1tb": Recipe(
         "",
         {},

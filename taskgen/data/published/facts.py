@@ -168,5 +168,14 @@ WORKLOADS = (
         vocab_size=32_000,
         split_sizes={"train": 5_906_184, "heldout": 3_000},
     ),
+    DatasetInfo(
+        "librispeech",
+        "audio",
+        "CC BY 4.0 (openslr.org/12)",
+        "LibriSpeech (Panayotov et al. 2015), 960 hours; held out: dev-clean and dev-other",
+        "real",
+        vocab_size=1_024,
+        dtype="int16",
+    ),
 )
 """Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers`."""

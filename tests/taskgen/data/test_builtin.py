@@ -42,6 +42,7 @@ PUBLISHED = (
     "wikipedia_32k",
     "wikipedia_bytes",
     "wmt17_de_en",
+    "librispeech",
 )
 
 

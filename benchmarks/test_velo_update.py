@@ -2,7 +2,8 @@
 
 At the size of the official checkpoint (LSTM 512, bank 256), against the straightforward
 implementation that the tests keep as the oracle, and Adam; and with the built-in weights against
-Adam. All in one process, taking turns, the parameters' update included. The medians' ratios count, because machines drift.
+Adam. All in one process, taking turns, the parameters' update included. The medians' ratios count,
+because machines drift.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from velo_problems import PROBLEMS, adam, arrays, lowered, ours, per_tensor
+from velo_problems import adam, arrays, lowered, ours, per_tensor
 
 ROUNDS = 9
 #: Least ratio of the per-tensor implementation's time to ours.

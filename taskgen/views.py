@@ -262,12 +262,14 @@ class AudioView(View):
       features: Numbers of a frame; 0 for samples.
       label_length: Tokens of a text.
       vocab_size: Number of tokens. 0 is padding, and CTC's blank.
+      separator: The token between words; 0 if there is none.
     """
 
     length: int
     features: int
     label_length: int
     vocab_size: int
+    separator: int = 0
 
     input_names = ("audio", "audio_padding")
     objective = "velodrome.taskgen.nn.objectives:ctc"

@@ -52,7 +52,7 @@ class DatasetInfo:
         split whose size is not known is left out.
       split_hashes: Content hash of each split's arrays, see `velodrome.hash_arrays`; empty
         if the data cannot be loaded. `velodrome check data` prints those of what it loads.
-      class_names: What the labels stand for, in order; may be empty.
+      class_names: What the labels, or the tokens of recordings, stand for, in order; may be empty.
       targets: Tables: how many numbers are predicted for each row, instead of a label.
       largest: Graphs: the nodes and the edges of the largest, which a task takes if its config does
         not say how many.
@@ -101,10 +101,10 @@ class DatasetInfo:
                 )
         for split in (*self.split_sizes, *self.split_hashes):
             check_split(self.name, split)
-        if self.class_names and len(self.class_names) != self.num_classes:
+        if self.class_names and len(self.class_names) != (self.num_classes or self.vocab_size):
             raise DataError(
                 f"data set {self.name!r}: class_names has {len(self.class_names)} names for "
-                f"{self.num_classes} classes."
+                f"{self.num_classes or self.vocab_size} classes."
             )
 
     @property

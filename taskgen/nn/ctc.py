@@ -1,7 +1,7 @@
 """Word and token errors of networks that are trained with CTC, counted on the device.
 
 Tokens are numbered as SentencePiece does: 0 is CTC's blank and the padding, 1 and 2 begin and end a
-text. Token 3 stands between words.
+text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from velodrome.taskgen.nn import objectives
 from velodrome.taskgen.views import AudioView
 
-BLANK, SEPARATOR = 0, 3
+BLANK, FIRST = 0, 3
+"""No token, and the first that is something that was said."""
+
 _HASH = 1_000_003  # words are compared by a hash of 32 bits
 
 
@@ -24,7 +26,7 @@ def objective(
     """Return the loss of `velodrome.taskgen.nn.objectives.ctc`, and the errors of greedy decoding.
 
     An error rate is the edit distance over all words, or tokens, of the batch. There is no beam
-    and no language model.
+    and no language model. Words are counted if the view knows what stands between them.
 
     Args:
       outputs: Logits f32[B,T,V], and their padding f32[B,T].
@@ -33,7 +35,10 @@ def objective(
     found = objectives.ctc(outputs, batch, view)
     logits, padding = outputs
     spoken, label = greedy(logits, padding), batch["label"]
-    for name, separator in (("word_error_rate", SEPARATOR), ("token_error_rate", None)):
+    rates: dict[str, int | None] = {"token_error_rate": None}
+    if view.separator:
+        rates["word_error_rate"] = view.separator
+    for name, separator in rates.items():
         heard = words(spoken, separator=separator)
         said, count = words(label, separator=separator)
         errors = edit_distance(*heard, said, count).sum().astype(jnp.float32)
@@ -62,7 +67,7 @@ def words(tokens: jax.Array, *, separator: int | None) -> tuple[jax.Array, jax.A
     def step(state, token):
         found, count, inside = state
         apart = jnp.zeros_like(inside) if separator is None else token == separator
-        letter = (token >= SEPARATOR) & ~apart
+        letter = (token >= FIRST) & ~apart
         before = jnp.where(inside, found[rows, count - 1], jnp.uint32(0))
         count = count + (letter & ~inside).astype(jnp.int32)
         word = before * jnp.uint32(_HASH) + token.astype(jnp.uint32)

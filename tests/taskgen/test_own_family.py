@@ -67,6 +67,39 @@ def test_a_config_and_a_network_are_enough(registered, key):
     assert task.loss(params, state, key, batch, train=False)[1]["norm"]["mean"] is not None
 
 
+class Line(nnx.Module):
+    def __init__(self, config, view, *, rngs, dynamic):
+        self.output = nnx.Linear(view.columns, view.num_classes, rngs=rngs)
+
+    def __call__(self, row):
+        return self.output(row)
+
+
+def hinge(logits, batch, view):
+    """The largest wrong score, and one, over the right one."""
+    right = jax.nn.one_hot(batch["label"], view.num_classes)
+    mine = (logits * right).sum(axis=-1)
+    losses = jax.nn.relu(1 + (logits - 1e9 * right).max(axis=-1) - mine)
+    return {"loss": (losses.sum(), jnp.float32(len(losses)))}
+
+
+def test_a_loss_of_its_own(key):
+    """An objective replaces that of the kind, and so does a normaliser."""
+    own = Family(
+        "own", Config, Line, data_kind="table", objective=hinge, normalize=lambda loss, view: loss
+    )
+    with families.temporarily("own", own):
+        task = velodrome.build(
+            velodrome.TaskSpec("own", {}, velodrome.DataSpec("breast_cancer"), 2)
+        )
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), task.shapes[0])
+    batch = {"row": jnp.ones((2, 30)), "label": jnp.array([0, 1])}
+    assert task.loss(zeros, {}, key, batch, train=True)[0] == 1
+    biased = {"output": {**zeros["output"], "bias": jnp.array([3.0, 0.0])}}
+    assert task.loss(biased, {}, key, batch, train=True)[0] == (0 + 4) / 2
+    assert set(task.metrics(biased, {}, key, batch)) == {"loss"} and task.normalize(4.0) == 4
+
+
 def test_its_cost_is_traced(registered):
     spec = velodrome.TaskSpec("own", {"width": 16}, velodrome.DataSpec("digits"), 32)
     cost = velodrome.cost(spec)

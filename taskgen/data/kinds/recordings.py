@@ -24,7 +24,8 @@ from velodrome.taskgen.views import AudioView
 class Recordings(Kind):
     """Arrays: audio i16[M] or f32[M,F], audio_offsets i64[N+1], label int[K], label_offsets.
 
-    Tokens are from 1 on: 0 is padding, and CTC's blank.
+    Tokens are from 1 on: 0 is padding, and CTC's blank. If `DatasetInfo.class_names` has the name
+    of each, the one that is a space stands between words.
     """
 
     facts = (
@@ -70,7 +71,9 @@ class Recordings(Kind):
             raise SpecError(f"config.{names[0]}", None, f"{names[0]} and {names[1]} in the config")
         features = info.shape[0] if info.shape else 0
         vocab_size = getattr(config, "vocab_size", info.vocab_size)
-        return AudioView(length, features, labels, vocab_size)
+        names = info.class_names
+        separator = names.index(" ") if " " in names else 0
+        return AudioView(length, features, labels, vocab_size, separator)
 
     def see(
         self, raw: Arrays, info: DatasetInfo, view: AudioView, what: str, *, shift: int

@@ -119,6 +119,14 @@ CRITEO_VOCABULARIES = (
 """Hashes of each column of Criteo's logs, as the workload of MLCommons has them."""
 
 WORKLOADS = (
+    _image(
+        "imagenet224",
+        "ImageNet 2012, the middle resized to 224x224",
+        (224, 224, 3),
+        1000,
+        _IMAGENET_LICENCE,
+        {"train": 1_281_167, "heldout": 50_000},
+    ),
     DatasetInfo(
         "criteo1tb",
         "hashed_table",
@@ -159,6 +167,15 @@ WORKLOADS = (
         "real",
         vocab_size=32_000,
         split_sizes={"train": 5_906_184, "heldout": 3_000},
+    ),
+    DatasetInfo(
+        "librispeech",
+        "audio",
+        "CC BY 4.0 (openslr.org/12)",
+        "LibriSpeech (Panayotov et al. 2015), 960 hours; held out: dev-clean and dev-other",
+        "real",
+        vocab_size=1_024,
+        dtype="int16",
     ),
 )
 """Data of MLCommons workloads; see `velodrome.taskgen.data.published.readers`."""

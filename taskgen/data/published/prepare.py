@@ -26,7 +26,7 @@ from velodrome.taskgen.data.published.prepared import (
 from velodrome.taskgen.data.published.readers.base import Reader
 from velodrome.taskgen.data.published.readers.detect import open_source_folder
 from velodrome.taskgen.data.published.readers.tokens import Encode, encode_bytes, load_pieces
-from velodrome.taskgen.data.published.readers.translations import load_translation_pieces
+from velodrome.taskgen.data.published.readers.vocabulary import load_workload_pieces
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.writer import write_split
 from velodrome.taskgen.data.stored import installed_version
@@ -171,17 +171,19 @@ def _begin(folder: Path, identity: str) -> None:
 def _encoder(info: DatasetInfo, vocabulary: Path | None) -> tuple[Encode | None, dict[str, str]]:
     """Return the function from a text to its tokens, and what to record about it."""
     if RECIPES[info.name].vocabulary:
-        of_pairs = info.kind == "pair"
+        of_workload = info.kind in ("pair", "audio")
         if vocabulary is None:
             which, page = (
-                ("the vocabulary of T5", "data") if not of_pairs else ("a vocabulary", "mlcommons")
+                ("the vocabulary of T5", "data")
+                if not of_workload
+                else ("a vocabulary", "mlcommons")
             )
             raise DataError(
                 f"{info.name} needs {which}: give its sentencepiece.model with --vocabulary FILE. "
                 f"docs/how-to/prepare-{page}.md says where to get it."
             )
-        if of_pairs:
-            return load_translation_pieces(resolved(vocabulary), info)
+        if of_workload:
+            return load_workload_pieces(resolved(vocabulary), info)
         return load_pieces(resolved(vocabulary))
     if vocabulary is not None:
         raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")

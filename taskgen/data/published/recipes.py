@@ -19,14 +19,16 @@ class Recipe:
     Attributes:
       tfds: Name of the builder in TFDS, with its config; empty where a TFDS folder is not read.
       parts: The part of a split of TFDS that each of our splits is.
-      counts: Examples of the whole splits in TFDS, where these are fixed; volumes of scans.
+      counts: Examples of the whole splits in TFDS, where these are fixed; volumes of scans;
+        recordings before the long ones are left out.
       files: The original files, as published.
       layout: Which reader takes the original files: "idx", "cifar", "food101", "imagenet",
-        "lm1b", "scans", "translations", "criteo", "molpcba", or "" where only a TFDS folder
-        will do.
+        "lm1b", "scans", "translations", "librispeech", "criteo", "molpcba", or "" where only a
+        TFDS folder will do.
+      cropped: Whether photographs are cropped in the middle, not squashed.
       vocabulary: Whether a SentencePiece model is needed.
       by_hand: What the user must do, where nothing can be fetched without an account.
-      text_bytes: About what the prepared texts take, as the number of their tokens is not fixed.
+      text_bytes: About what prepared texts or recordings take, whose lengths are not fixed.
       class_counts: Images of each class in the whole splits, where these are published.
     """
 
@@ -35,6 +37,7 @@ class Recipe:
     counts: Mapping[str, int] = field(default_factory=dict)
     files: tuple[RawFile, ...] = ()
     layout: str = ""
+    cropped: bool = False
     vocabulary: bool = False
     by_hand: str = ""
     text_bytes: int = 0
@@ -102,6 +105,9 @@ RECIPES: Mapping[str, Recipe] = {
     "lm1b_32k": replace(_LM1B, vocabulary=True, text_bytes=2_000_000_000),
     "wikipedia_bytes": _WIKIPEDIA,
     "wikipedia_32k": replace(_WIKIPEDIA, vocabulary=True),
+    "imagenet224": replace(
+        _IMAGENET, parts={"train": Part("train"), "heldout": Part("validation")}, cropped=True
+    ),
     "criteo1tb": Recipe(
         "",
         {},
@@ -139,6 +145,18 @@ RECIPES: Mapping[str, Recipe] = {
             "into folders named wmt17 and wmt14, and give the folder that these are in with --from"
         ),
         text_bytes=800_000_000,
+    ),
+    "librispeech": Recipe(
+        "",
+        {},
+        {"train": 281_241, "heldout": 5_567},
+        layout="librispeech",
+        vocabulary=True,
+        by_hand=(
+            "fetch train-clean-100, train-clean-360, train-other-500, dev-clean and dev-other from "
+            "openslr.org/12, unpack them, and give the folder that these are in with --from"
+        ),
+        text_bytes=105_000_000_000,
     ),
 }
 """By the name of the data set."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.standin.tones import VOCAB_SIZE, make_tones
+from velodrome.taskgen.data.standin.tones import TOKEN_NAMES, VOCAB_SIZE, make_tones
 from velodrome.taskgen.data.stored import stored_dataset
 
 INFO = DatasetInfo(
@@ -22,6 +22,7 @@ INFO = DatasetInfo(
         "train": "82956b91a771042b4d25ece6ac37b95a158a3a807ee99e68557653f287b79a8d",
         "heldout": "9b4152b706db8030855d5a896070244a58816545ac1c4734f676d6d76c56cb84",
     },
+    class_names=TOKEN_NAMES,
 )
 
 

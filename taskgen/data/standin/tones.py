@@ -18,6 +18,10 @@ WORDS = 48
 SEPARATOR, END, FIRST_TONE = 3, 2, 4
 """Tokens: 0 is the blank and the padding, 1 is not used, and tones come last."""
 VOCAB_SIZE = FIRST_TONE + TONES
+TOKEN_NAMES = (
+    *("blank", "begin", "end", " "),
+    *(f"{250 * 9**tone // 8**tone} Hz" for tone in range(TONES)),
+)
 MOST_LABELS = 7
 """Most tokens of a recording: five tones, a separator and the end."""
 MOST_SAMPLES = 8_000

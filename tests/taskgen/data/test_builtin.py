@@ -33,6 +33,7 @@ PUBLISHED = (
     "fastmri",
     "food101_64",
     "imagenet16",
+    "imagenet224",
     "imagenet32",
     "imagenet64",
     "lm1b_32k",
@@ -41,6 +42,7 @@ PUBLISHED = (
     "wikipedia_32k",
     "wikipedia_bytes",
     "wmt17_de_en",
+    "librispeech",
 )
 
 

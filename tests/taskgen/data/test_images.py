@@ -9,7 +9,7 @@ import pytest
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.gather import as_floats, gather_images
-from velodrome.taskgen.data.images import prepare_images, resize_bilinear
+from velodrome.taskgen.data.images import prepare_images, resize_bicubic, resize_bilinear
 
 
 def column(*values: float) -> np.ndarray:
@@ -41,6 +41,14 @@ def test_resize_by_hand():
     # 28 -> 8: the first centre is at 3.5 * 0.5 - 0.5 = 1.25, the second at 4.75.
     ramp = resize_bilinear(column(*range(28)), 8)[0, :, 0, 0]
     np.testing.assert_allclose(ramp, 3.5 * (np.arange(8) + 0.5) - 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "size"), [(30, 16), (7, 19), (5, 5), (1, 3)])
+def test_bicubic_is_that_of_jax(length: int, size: int):
+    image = np.random.default_rng(0).integers(0, 256, (2, length, length, 3)).astype(np.uint8)
+    shape = (2, size, size, 3)
+    expected = jax.image.resize(image.astype(np.float32), shape, "cubic", antialias=False)
+    np.testing.assert_allclose(resize_bicubic(image, size), expected, atol=2e-3)
 
 
 @pytest.mark.parametrize(("size", "cell"), [(16, 2), (8, 4)])

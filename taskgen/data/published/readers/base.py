@@ -11,6 +11,7 @@ import numpy as np
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.text import plural
 from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.images import crop_centre, squash
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.sources import FileFacts
@@ -52,6 +53,11 @@ class Reader:
     published: bool | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     unpacked: Path | None = None
+
+
+def fitted(image: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """Return a photograph u8[H,W,3] in the shape and type of a published data set."""
+    return (crop_centre if RECIPES[info.name].cropped else squash)(image, info)
 
 
 def memory_reader(

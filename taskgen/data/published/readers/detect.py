@@ -13,6 +13,7 @@ from velodrome.taskgen.data.published.readers.cifar import open_cifar
 from velodrome.taskgen.data.published.readers.criteo import open_criteo
 from velodrome.taskgen.data.published.readers.folders import open_food101, open_imagenet
 from velodrome.taskgen.data.published.readers.idx import open_idx
+from velodrome.taskgen.data.published.readers.librispeech import open_librispeech
 from velodrome.taskgen.data.published.readers.lm1b import open_lm1b
 from velodrome.taskgen.data.published.readers.molpcba import open_molpcba
 from velodrome.taskgen.data.published.readers.scans import open_scans
@@ -66,6 +67,9 @@ def _open_original(info: DatasetInfo, folder: Path, encode: Encode | None) -> Re
         assert encode is not None  # it is text
         read = partial(open_lm1b, info, encode=encode)
         return open_unpacked(info, folder, recipe.files, read)
+    if recipe.layout == "librispeech":
+        assert encode is not None  # it has text
+        return open_librispeech(info, folder, encode=encode)
     if recipe.layout == "scans":
         return open_scans(info, folder)
     if recipe.layout == "translations":

@@ -11,9 +11,9 @@ import numpy as np
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
-from velodrome.taskgen.data.images import decode, squash
+from velodrome.taskgen.data.images import decode
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader, fitted
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.splits import part_order
 
@@ -93,7 +93,7 @@ def _reader(
 
 def _file_reader(paths: Sequence[Path], label: np.ndarray, info: DatasetInfo) -> SplitReader:
     def read(start: int, stop: int) -> Arrays:
-        images = [squash(decode(path), info) for path in paths[start:stop]]
+        images = [fitted(decode(path), info) for path in paths[start:stop]]
         return {"image": np.stack(images), "label": label[start:stop]}
 
     return SplitReader(len(paths), read)

@@ -11,9 +11,8 @@ import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
-from velodrome.taskgen.data.images import squash
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader, fitted
 from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
 from velodrome.taskgen.data.published.recipes import RECIPES, Recipe
 
@@ -108,7 +107,7 @@ def _bytes(text: str | bytes) -> bytes:
 
 def _image(info: DatasetInfo, image: np.ndarray) -> np.ndarray:
     if RECIPES[info.name].tfds in ("food101", "imagenet2012"):
-        return squash(image, info)
+        return fitted(image, info)
     if image.shape != info.shape or image.dtype != np.uint8:
         raise DataError(
             f"an image of {info.name} is {image.dtype} {image.shape}, but must be uint8 "

@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError
-from velodrome.foundation.extras import optional
-from velodrome.foundation.files import sha256_file
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
@@ -23,37 +21,6 @@ FILES = {"train": ("wmt17", "train-*.parquet"), "heldout": ("wmt14", "validation
 """Folder and names of the files of each split."""
 
 COLUMN, SOURCE, TARGET = "translation", "de", "en"
-IDS = (0, 1, 2)
-"""Unknown, beginning and end. The first is padding too; the second is never used."""
-
-
-def load_translation_pieces(model: Path, info: DatasetInfo) -> tuple[Encode, dict[str, str]]:
-    """Load the SentencePiece model of both languages.
-
-    Returns:
-      The function from a text to its tokens u16, with the end after them, and what to record.
-    """
-    sentencepiece = optional("sentencepiece", extra="mlcommons", needed_by="a vocabulary of WMT")
-    if not model.is_file():
-        raise DataError(f"there is no file {model}; give a SentencePiece model.")
-    processor = sentencepiece.SentencePieceProcessor()
-    try:
-        processor.Load(str(model))
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{model} is no SentencePiece model: {error}.") from error
-    ids = (processor.unk_id(), processor.bos_id(), processor.eos_id())
-    if processor.GetPieceSize() != info.vocab_size or ids != IDS:
-        raise DataError(
-            f"{model} has {processor.GetPieceSize():,} pieces and the ids {ids} for unknown, "
-            f"beginning and end, but {info.name} needs {info.vocab_size:,} and {IDS}. "
-            "docs/how-to/prepare-mlcommons.md says how to make it."
-        )
-
-    def encode(text: bytes) -> np.ndarray:
-        found = processor.EncodeAsIds(text.decode("utf-8", errors="replace"))
-        return np.asarray([*found, IDS[2]], np.uint16)
-
-    return encode, {"vocabulary": sha256_file(model), "sentencepiece": sentencepiece.__version__}
 
 
 def open_translations(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader | None:

@@ -17,12 +17,13 @@ from tinydata import (
     loaded,
     pack,
     random_images,
+    replace_facts,
     shrink,
     write_tar,
 )
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.images import resize_bilinear
+from velodrome.taskgen.data.images import resize_bicubic, resize_bilinear
 from velodrome.taskgen.data.published import prepare as preparing
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.splits import tfds_order
@@ -163,15 +164,20 @@ def test_food101_from_its_folder_and_from_tfds(
     assert set(record.files) == {"food-101.tar.gz"} and record.published is False
 
 
-def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    shrink(monkeypatch, "imagenet16", classes=2, counts={"train": 10, "validation": 4})
+def write_imagenet(root: Path) -> None:
+    """Write five training and two validation images of each of two classes, 40 pixels wide."""
     for folder, each in (("train", 5), ("val", 2)):
         for number, name in enumerate(("n01440764", "n01443537")):
-            (tmp_path / folder / name).mkdir(parents=True)
+            (root / folder / name).mkdir(parents=True)
             for at in range(each):
                 pixels = random_images(1, 40, 3, seed=at + 10 * number)[0][: 30 + at]
-                path = tmp_path / folder / name / f"{name}_{at}.JPEG"
+                path = root / folder / name / f"{name}_{at}.JPEG"
                 path.write_bytes(encoded(pixels, "JPEG"))
+
+
+def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shrink(monkeypatch, "imagenet16", classes=2, counts={"train": 10, "validation": 4})
+    write_imagenet(tmp_path)
     prepare("imagenet16", source=tmp_path)
     found = loaded("imagenet16")
     assert found["train"]["image"].shape == (8, 16, 16, 3)
@@ -188,6 +194,24 @@ def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "val/n01443537/n01443537_0.JPEG").unlink()
     with pytest.raises(DataError, match="has 4 images, but .* has 3"):
         prepare("imagenet16", source=tmp_path)
+
+
+def test_imagenet_of_the_workloads_is_cropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shrink(monkeypatch, "imagenet224", counts={"train": 10, "validation": 4})
+    sizes = {"train": 10, "heldout": 4}
+    replace_facts(monkeypatch, "imagenet224", shape=(16, 16, 3), num_classes=2, split_sizes=sizes)
+    write_imagenet(tmp_path)
+    prepare("imagenet224", source=tmp_path)
+    found = loaded("imagenet224")
+    assert found["train"]["image"].shape == (10, 16, 16, 3)  # all of the train split
+    names = [f"n0144{end}_{at}.JPEG" for end in ("0764", "3537") for at in range(2)]
+    first = names[tfds_order(names, "validation")[0]]
+    pixels = np.asarray(tinydata.Image.open(tmp_path / "val" / first[:9] / first))
+    side = int(224 / 256 * len(pixels))
+    top, left = (len(pixels) - side) // 2, (40 - side) // 2
+    resized = resize_bicubic(pixels[None, top : top + side, left : left + side], 16)[0]
+    expected = np.clip(np.rint(resized), 0, 255)
+    np.testing.assert_array_equal(found["heldout"]["image"][0], expected)
 
 
 def test_tensorflow_datasets_has_the_classes_of_the_validation_images_of_imagenet():

@@ -29,9 +29,8 @@ def test_im2col_is_the_native_convolution(stride, size, taps, key):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(6, 7), (1, 3)])
-def test_zeros_on_each_side(size, key):
-    image = jax.random.normal(key, (2, *size, 3))
+def test_zeros_on_each_side(key):
+    image = jax.random.normal(key, (2, 6, 3, 3))
     kernel = jax.random.normal(key, (7, 7, 3, 4))
     sides = ((3, 3), (3, 3))
     expected = jax.lax.conv_general_dilated(

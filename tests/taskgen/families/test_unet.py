@@ -9,7 +9,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 from skimage.metrics import structural_similarity
@@ -75,37 +74,27 @@ def test_closed_forms_of_sampled_tasks():
         assert closed.params == found.params
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"num_pools": 1, "image_size": 8}, pytest.param({}, marks=pytest.mark.long)],
-    ids=["smaller", "shrunk"],
-)
-def test_three_steps(changes, key, strict_dtypes):
-    spec = spec_of(**changes)
+def test_three_steps_at_the_shrunk_size(key, strict_dtypes):
+    spec = spec_of()
     task, source = velodrome.build(spec), velodrome.open_source(spec, "train")
-    batch, adam = source.batch(0, 0, 2), optax.adam(1e-2)
+    batch = source.batch(0, 0, 2)
 
     @quick
     def train(key, batch):
         params, state = task.init(key)
 
-        def step(carry, _):
-            params, momenta = carry
-
+        def step(params, _):
             def loss(params):
                 return task.loss(params, state, key, batch, train=True)[0]
 
             value, gradient = jax.value_and_grad(loss)(params)
-            with jax.numpy_dtype_promotion("standard"):
-                updates, momenta = adam.update(gradient, momenta)
-            return (optax.apply_updates(params, updates), momenta), value
+            return jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient), value
 
-        (after, _), losses = jax.lax.scan(step, (params, adam.init(params)), None, length=3)
+        after, losses = jax.lax.scan(step, params, None, length=3)
         return params, losses, task.metrics(after, state, key, batch)
 
     params, losses, metrics = train(key, batch)
-    size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert size == (velodrome.cost(spec).params if changes else 7_305)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 7_305
     assert losses[2] < losses[0]
     assert metrics["ssim"][1] == metrics["loss"][1] == 2 and abs(metrics["ssim"][0]) < 2
 

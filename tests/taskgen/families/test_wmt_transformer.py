@@ -10,7 +10,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 from small_tasks import quick, traced
@@ -101,24 +100,19 @@ def test_closed_forms_of_sampled_tasks():
 
 def test_three_steps_at_the_shrunk_size(key, strict_dtypes):
     task, batch = functions(SHRUNK, SHRUNK_VIEW), small_batch(SHRUNK_VIEW)
-    adam = optax.adam(3e-3)
 
     @quick
     def train(key):
         params, state = task.init(key)
 
-        def step(carry, _):
-            params, momenta = carry
-
+        def step(params, _):
             def loss(params):
                 return task.loss(params, state, key, batch, train=True)[0]
 
             value, gradient = jax.value_and_grad(loss)(params)
-            with jax.numpy_dtype_promotion("standard"):
-                updates, momenta = adam.update(gradient, momenta)
-            return (optax.apply_updates(params, updates), momenta), value
+            return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), value
 
-        (after, _), losses = jax.lax.scan(step, (params, adam.init(params)), None, length=3)
+        after, losses = jax.lax.scan(step, params, None, length=3)
         return params, losses, task.metrics(after, state, key, batch)
 
     params, losses, metrics = train(key)

@@ -7,6 +7,7 @@ over what counts, which masks and paddings say. A normaliser is 10 where a netwo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +60,28 @@ def binary_tasks(logits: jax.Array, batch: Batch, view: View) -> Found:
     return _binary(logits, label, batch["weight"])
 
 
-def smoothed_binary_tasks(prediction: Prediction, batch: Batch, view: View) -> Found:
+class Answers(NamedTuple):
+    """What a network answers about graphs.
+
+    Attributes:
+      logits: f32[B,tasks].
+      smoothing: As for `Prediction`.
+      counted: f32[B], 0 for graphs that count for nothing; None if all count.
+    """
+
+    logits: jax.Array
+    smoothing: float
+    counted: jax.Array | None = None
+
+
+def smoothed_binary_tasks(answers: Answers, batch: Batch, view: View) -> Found:
     """Return what `binary_tasks` does, with labels y smoothed to (1 - a) y + a / tasks.
 
     The published workload smooths over its tasks as over classes: towards 1/128, not 1/2.
     """
-    logits, smoothing = prediction.logits, prediction.smoothing
+    logits, smoothing, counted = answers
+    if counted is not None:
+        batch = {**batch, "weight": batch["weight"] * counted[:, None]}
     if not smoothing:
         return binary_tasks(logits, batch, view)
     label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)

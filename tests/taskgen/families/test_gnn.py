@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
@@ -18,8 +19,7 @@ import velodrome
 from velodrome.taskgen.data.madeup import made_up_batch
 from velodrome.taskgen.families.gnn import GNNConfig, cost
 from velodrome.taskgen.network import task_functions
-from velodrome.taskgen.nn.losses import Prediction
-from velodrome.taskgen.nn.objectives import smoothed_binary_tasks
+from velodrome.taskgen.nn.objectives import Answers, smoothed_binary_tasks
 from velodrome.taskgen.ranking import mean_average_precision
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.views import GraphView
@@ -85,11 +85,11 @@ def test_the_first_loss_is_in_the_range_of_the_published_logs():
 
 
 def test_what_is_padding_changes_nothing(key):
-    """Nor does the order of nodes and edges."""
+    """Nor does the order of nodes and edges; nor do packed graphs, unless there is no room."""
     small, large = GraphView(5, 8, 2, 2, 3), GraphView(9, 12, 2, 2, 3)
     config = GNNConfig(latent_size=4, hidden_size=6, rounds=2)
     generator = np.random.default_rng(1)
-    batch = {**made_up_batch(small, 2)}
+    batch = made_up_batch(small, 2)
     padded = made_up_batch(large, 2, seed=3)  # anything where nothing is
     order, edges = generator.permutation(5), generator.permutation(8)
     for name, array in batch.items():
@@ -106,20 +106,33 @@ def test_what_is_padding_changes_nothing(key):
             padded[name][:, moved.shape[1] :] = 0
 
     made = functions(config, small)
+    # Room for the nodes of both graphs, and for those of the first one alone.
+    enough, tight = (
+        functions(dataclasses.replace(config, packed_nodes=nodes, packed_edges=8), large)
+        for nodes in (5, 4)
+    )
 
     @quick
-    def both(key, batch, padded):
+    def four(key, batch, padded):
         params, state = made.init(key)
-        return [made.loss(params, state, key, some, train=False)[0] for some in (batch, padded)]
 
-    one, other = both(key, batch, padded)
-    assert float(one) == pytest.approx(float(other), rel=1e-5)
+        def loss(made, batch):
+            return made.loss(params, state, key, batch, train=False)[0]
+
+        first = {**batch, "weight": batch["weight"].at[1].set(0)}
+        pairs = ((made, batch), (made, padded), (enough, padded), (made, first), (tight, padded))
+        return [loss(*pair) for pair in pairs]
+
+    one, other, packed, first, alone = map(float, four(key, batch, padded))
+    assert other == pytest.approx(one, rel=1e-5) and packed == pytest.approx(one, rel=1e-5)
+    assert alone == pytest.approx(first, rel=1e-5) and abs(first - one) > 1e-3
 
 
 @pytest.mark.parametrize(
     "config",
     [
         {"latent_size": 9, "hidden_size": 12, "rounds": 2, "label_smoothing": 0.1},
+        {"hidden_size": 12, "rounds": 2, "packed_nodes": 6, "packed_edges": 30},
         pytest.param(None, marks=pytest.mark.long),
     ],
 )
@@ -172,7 +185,7 @@ def test_three_steps_from_the_initial_values_at_the_shrunk_size(key, strict_dtyp
 def test_smoothing_goes_to_one_over_the_questions():
     batch = {"label": jnp.array([[1.0, 0.0]]), "weight": jnp.ones((1, 2))}
     logits = jnp.array([[2.0, -1.0]])
-    total, count = smoothed_binary_tasks(Prediction(logits, 0.2), batch, MOLECULES)["loss"]
+    total, count = smoothed_binary_tasks(Answers(logits, 0.2), batch, MOLECULES)["loss"]
     wanted = [0.8 * y + 0.2 / 2 for y in (1, 0)]
     probabilities = [1 / (1 + math.exp(-z)) for z in (2, -1)]
     by_hand = -sum(

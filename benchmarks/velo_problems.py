@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from velodrome.optimizers.velo.optimizer import velo_from_theta
+from velodrome.optimizers.velo.optimizer import velo, velo_from_theta
 from velodrome.optimizers.velo.weights.tree import VeLOWeights, init_weights
 
 # The oracle lives with the tests that use it.
@@ -52,8 +52,9 @@ def _transformer(width: int = 128, layers: int = 6, vocabulary: int = 1000) -> d
     return {"embed": (vocabulary, width), **blocks, "norm": norm}
 
 
-#: Name to shapes: 118 k, 57 k, 1.32 M (75 tensors) and 10.0 M parameters.
+#: Name to shapes: 1.5 k, 118 k, 57 k, 1.32 M (75 tensors) and 10.0 M parameters.
 PROBLEMS = {
+    "mlp-64-16-16-10": _mlp(64, 16, 16, 10),
     "mlp-784-128-128-10": _mlp(784, 128, 128, 10),
     "conv-57k": _conv(),
     "transformer-6x128": _transformer(),
@@ -96,6 +97,11 @@ def _of_transformation(tx: optax.GradientTransformationExtraArgs, params: Any) -
 def ours(params: Any) -> tuple[Step, Any]:
     """Return VeLO's step and first state."""
     return _of_transformation(velo_from_theta(full_size_weights(), NUM_STEPS), params)
+
+
+def built_in(params: Any) -> tuple[Step, Any]:
+    """Return those of VeLO with the weights that come with velodrome."""
+    return _of_transformation(velo(NUM_STEPS, weights="velo-tiny"), params)
 
 
 def per_tensor(params: Any) -> tuple[Step, Any]:

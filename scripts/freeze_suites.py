@@ -128,6 +128,8 @@ RECIPES: dict[str, Callable[[], Suite]] = {
     **{f"stress-steps-{end}": functools.partial(stress.steps, end) for end in stress.STEPS},
     "stress-horizon": stress.horizon,
     "mlcommons-mini": mlcommons.mini,
+    "mlcommons-6": mlcommons.of_the_paper,
+    "mlcommons-8": mlcommons.all_eight,
 }
 
 

@@ -1,8 +1,8 @@
-"""The suite ``mlcommons-mini``: six workloads of MLCommons AlgoPerf, those of the paper of VeLO.
+"""Workloads of MLCommons AlgoPerf: those of the paper of VeLO, all eight, and six of them shrunk.
 
-Each is shrunk until two cores train it in seconds, and runs on data that are always there, so it
-says whether everything works and not how good an optimizer is on the workload.
-``python scripts/freeze_suites.py mlcommons-mini`` writes the list.
+``mlcommons-mini`` is shrunk until two cores train each task in seconds, and runs on data that are
+always there, so it says whether everything works and not how good an optimizer is on the workload.
+``python scripts/freeze_suites.py mlcommons-6 mlcommons-8 mlcommons-mini`` writes the lists.
 """
 
 from __future__ import annotations
@@ -50,3 +50,57 @@ def mini() -> Suite:
 
 def _task(family: str, data: DataSpec, batch_size: int, **config: int) -> TaskSpec:
     return TaskSpec(family, config, data, batch_size, name=f"{family}-mini")
+
+
+TRIALS = 20
+#: What Adam's peak rates are drawn from evenly in the logarithm; the paper's space is not known.
+LOWEST_RATE, HIGHEST_RATE = 1e-4, 1e-1
+
+
+def of_the_paper() -> Suite:
+    """Return the six workloads of the paper at full size, in the order of its figure."""
+    return _full("mlcommons-6", 6)
+
+
+def all_eight() -> Suite:
+    """Return all workloads at full size; the last two are not in the paper."""
+    return _full("mlcommons-8", 8)
+
+
+def _full(name: str, count: int) -> Suite:
+    tasks = (
+        _workload("imagenet_vit", "vit_s16", "imagenet224", 1_024),
+        _workload("imagenet_resnet", "resnet50", "imagenet224", 1_024),
+        _workload("wmt", "wmt_transformer", "wmt17_de_en", 128, label_smoothing=0.1),
+        _workload("librispeech_deepspeech", "deepspeech", "librispeech", 256),
+        _workload("librispeech_conformer", "conformer", "librispeech", 256),
+        # The reference fills batches up to a size; here each graph is padded, and larger ones are
+        # left out.
+        _workload("ogbg", "gnn", "ogbg_molpcba", 512, max_nodes=128, max_edges=288),
+        _workload("criteo1tb", "dlrm", "criteo1tb", 262_144),
+        _workload("fastmri", "unet", "fastmri", 32),
+    )
+    ratio = (HIGHEST_RATE / LOWEST_RATE) ** (1 / (TRIALS - 1))
+    return Suite(
+        name=name,
+        tasks=tasks[:count],
+        protocol=Protocol(
+            # Each workload has a number of steps of its own: it is given with --steps.
+            steps=50_000,
+            seeds=1,
+            baseline="cosine:adam",
+            baseline_multiple=1,  # a schedule knows its end, so it is not run for longer
+            eval_every=200,
+            heldout_every=2_000,
+            eval_mode="training-loss",
+            eval_batch_count=2,
+            learning_rates=tuple(
+                float(f"{LOWEST_RATE * ratio**trial:.3g}") for trial in range(TRIALS)
+            ),
+        ),
+        optimizers=("cosine:adam", "velo"),
+    )
+
+
+def _workload(name: str, family: str, data: str, batch_size: int, **config: float) -> TaskSpec:
+    return TaskSpec(family, config, DataSpec(data), batch_size, name=name)

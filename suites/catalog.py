@@ -47,6 +47,8 @@ FROZEN = (
     "stress-steps-400k",
     "stress-horizon",  # the 8 held-out tasks with a wrong number of steps declared
     "mlcommons-mini",  # six workloads of MLCommons, shrunk until a CPU trains them in minutes
+    "mlcommons-6",  # the workloads of the paper's second result at full size, on their own data
+    "mlcommons-8",  # and the other two
 )
 
 #: The protocol of a file of tasks, which has none.

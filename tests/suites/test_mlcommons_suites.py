@@ -28,3 +28,20 @@ def test_the_documented_table_is_made_again():
     for line in mlcommons_table.table().splitlines()[2:]:
         cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
         assert abs(float(cells[3]) / known[cells[0]] - 1) < 0.06
+
+
+def test_the_large_suites_are_the_workloads():
+    six, eight = load_suite("mlcommons-6"), load_suite("mlcommons-8")
+    assert eight.tasks[:6] == six.tasks and eight.protocol == six.protocol
+    found = {
+        task.family: (task.view, task.batch_size) for task in six.tasks if task.family != "gnn"
+    }
+    known = {name: (view, batch) for name, view, batch, _ in mlcommons_table.WORKLOADS}
+    assert found == {name: known[name] for name in found} and len(found) == 5
+    parameters = [cost(task).params for task in eight.tasks]
+    assert parameters == [
+        *(22_122_472, 25_557_032, 133_521_408, 18_381_312),
+        *(32_321_792, 3_554_176, 539_267_457, 7_756_097),
+    ]
+    rates = six.protocol.learning_rates
+    assert rates is not None and len(rates) == 20 and (rates[0], rates[-1]) == (1e-4, 0.1)

@@ -35,6 +35,8 @@ GOLDEN = {
     "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
     "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
     "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
+    "mlcommons-6": "3e44cd0890d3509a2c756ef9d9bb2b4711e4457df923aeb2599ccc6722befc77",
+    "mlcommons-8": "a70285226df458e87816e9db7c245d4a855e35cc094e9cfcc436d19ebf5dc93d",
 }
 
 # Their tasks are sampled, which takes seconds.

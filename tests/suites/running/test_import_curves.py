@@ -150,6 +150,10 @@ def test_what_it_is_of_must_be_known(imported: Path, tmp_path: Path):
         import_curves(curves, task=TASK, suite="demo", **given)
     with pytest.raises(SpecError, match="suite: got None, but it must be given"):
         import_curves(curves, task=TASK, optimizer="torch", out=tmp_path / "new")
+    with pytest.raises(SpecError, match="seed: got -1, but it must be a whole number from 0"):
+        import_curves(
+            curves, task=TASK, suite="smoke", out=tmp_path / "new", optimizer="a", seed=-1
+        )
     assert not (tmp_path / "new").exists()
 
 

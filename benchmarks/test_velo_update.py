@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from velo_problems import adam, arrays, lowered, ours, per_tensor
+from velo_problems import adam, arrays, built_in, lowered, ours, per_tensor
 
 ROUNDS = 9
 #: Least ratio of the per-tensor implementation's time to ours.

@@ -59,6 +59,13 @@ class ImportedCurves:
       left_out: Values at steps at which the suite has no evaluation.
       heldout: Whether there are held-out losses.
       unread: Columns of the file that were not read.
+
+    Examples:
+      >>> found = velodrome.import_curves(  # doctest: +SKIP
+      ...     "adam.csv", suite="sprint", task="mlp-02-digits", optimizer="mine", out="torch"
+      ... )
+      >>> found.label  # doctest: +SKIP
+      'mine (imported)'
     """
 
     directory: Path

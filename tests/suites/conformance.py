@@ -32,7 +32,7 @@ from velodrome.suites.published.tasks import NOT_HERE, group_of, in_83, publishe
 from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.task import Task
-from velodrome.taskgen.views import TextView
+from velodrome.taskgen.views import ImageView, TextView
 
 FACTS = json.loads((Path(__file__).parent / "velodrome_facts" / "tasks.json").read_text())["tasks"]
 
@@ -168,7 +168,10 @@ def uniform_guess(spec: TaskSpec) -> float | None:
     view = spec.view
     if getattr(view, "loss", "cross_entropy") != "cross_entropy" or spec.family == "autoencoder":
         return None
-    return math.log(view.vocab_size if isinstance(view, TextView) else view.num_classes)
+    if isinstance(view, TextView):
+        return math.log(view.vocab_size)
+    assert isinstance(view, ImageView), "the published tasks train on images and text"
+    return math.log(view.num_classes)
 
 
 def batch_size_for(spec: TaskSpec) -> int:

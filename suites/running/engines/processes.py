@@ -19,6 +19,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.child import Child, Event
 from velodrome.suites.running.engines.outcomes import is_done, record
+from velodrome.suites.running.engines.schedule import left_to_others
 from velodrome.suites.running.engines.watch import Watch
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import core_numbers
@@ -161,7 +162,7 @@ class _Pool:
                 "jobs": [vars(job) for job in self.jobs.values()],
                 "session": self.claims.session,
                 "since": self.since,
-                "theirs": sorted(set().union(*others)),
+                "theirs": sorted(left_to_others(worker.tasks, others)),
             }
         )
 

@@ -35,7 +35,7 @@ class Worker:
       since: When the run began, as `Claims.now` says: what failed since is not tried again.
       memory_bytes: What jobs on this machine may take together, as predicted; None: no limit.
       mine: Tasks that this worker has compiled already.
-      theirs: Tasks that other workers of the run have compiled.
+      theirs: As `velodrome.suites.running.engines.schedule.left_to_others` returns them.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from velodrome.results.store.claims import Lease
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
@@ -33,7 +33,7 @@ def choose(
       busy: What all others work on.
       task: The task of the worker's last job.
       mine: Tasks that the worker has compiled.
-      theirs: Tasks that other living workers of the run have compiled.
+      theirs: As `left_to_others` returns them.
       memory_bytes: As `fits` takes it.
     """
     shards = [job for job in waiting if job.kind == SHARD]
@@ -57,6 +57,18 @@ def choose(
             return None
         task = max(open_to_me, key=lambda index: (index not in taken, index in mine, left[index]))
     return max((job for job in shards if job.task == task), key=lambda job: job.weight)
+
+
+def left_to_others(own: Collection[int], others: Iterable[Collection[int]]) -> set[int]:
+    """Return the tasks whose last seconds a worker leaves to others: `choose` calls them theirs.
+
+    Args:
+      own: Tasks that the worker has compiled since it was started. It may have forgotten their
+        programs. They stay open to it all the same: of two workers that both have forgotten a
+        task, each would wait for the other for ever.
+      others: Those of each other living worker.
+    """
+    return set().union(*others).difference(own)
 
 
 def fits(job: Job, busy: Sequence[Lease], *, memory_bytes: int | None = None) -> bool:

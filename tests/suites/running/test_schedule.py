@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from velodrome.results.store.claims import Lease, this_machine
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
-from velodrome.suites.running.engines.schedule import choose, fits
+from velodrome.suites.running.engines.schedule import choose, fits, left_to_others
 
 HERE = this_machine()
 
@@ -44,6 +44,13 @@ def test_later_stages_stay_where_their_programs_are():
     assert choose([other], [], mine=[0], theirs=[1]) is None
     assert choose([other, large], [lease(small)], mine=[0], theirs=[1, 2]) == large
     assert choose([other], [], mine=[0]) == other  # nobody has it
+
+
+def test_somebody_takes_the_last_seconds_of_a_task_that_all_have_forgotten():
+    (job,) = jobs_of(0)
+    both = {0, 1}  # what both workers have compiled; they have kept the programs of task 1 alone
+    assert choose([job], [], mine=[1], theirs=left_to_others(both, [both])) == job
+    assert left_to_others({0}, [{0, 1}, {2}]) == {1, 2}
 
 
 def test_what_does_not_fit_in_memory_together_runs_one_after_the_other():

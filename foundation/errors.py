@@ -40,11 +40,15 @@ class SpecError(VelodromeError, ValueError):
     """
 
     def __init__(self, field: str, value: object, allowed: str):
-        super().__init__(f"{field}: got {value!r}, but it must be {allowed}.")
+        stop = "" if allowed.endswith("?") else "."
+        super().__init__(f"{field}: got {value!r}, but it must be {allowed}{stop}")
         self.field = field
         self.value = value
         self.allowed = allowed
 
+
+#: So many letters that are a part of a known name are taken for it.
+_PART = 3
 
 #: A message lists at most this many names, and counts the others.
 _MOST_NAMES = 12
@@ -59,6 +63,10 @@ _LISTS = {
     "task, file of tasks, or suite": "velodrome list tasks",
     "weights file or set of weights": "velodrome weights list",
 }
+
+
+#: Kind -> how one of the user's own is named.
+_OWN = {"optimizer": " One of your own is path/to/file.py:NAME."}
 
 
 def unknown_key(field: str, key: object, known: Iterable[str], what: str = "keys") -> SpecError:
@@ -90,6 +98,8 @@ class UnknownNameError(VelodromeError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if not close and len(name) >= _PART:
+            close = [known for known in names if name.lower() in known.lower()][:3]
         if close:
             hint = f"Did you mean {' or '.join(repr(match) for match in close)}?"
         elif names:
@@ -101,7 +111,8 @@ class UnknownNameError(VelodromeError, LookupError):
             hint += "."
         else:
             hint = "None is registered."
-        super().__init__(f"there is no {kind} named {name!r}. {hint}")
+        own = _OWN.get(kind, "")
+        super().__init__(f"there is no {kind} named {name!r}. {hint}{own}")
         self.kind = kind
         self.name = name
 

@@ -262,6 +262,8 @@ def member_of(module: ModuleType, place: Place) -> object:
                 importlib.import_module(f"{found.__name__}.{attribute}")
         if not hasattr(found, attribute):
             public = [known for known in dir(found) if not known.startswith("_")]
+            if place.is_file:  # what a user's file imports is not what it has to offer
+                public = [x for x in public if not isinstance(getattr(found, x), ModuleType)]
             raise UnknownNameError(f"object in {place.where}", attribute, public)
         found = getattr(found, attribute)
     return found

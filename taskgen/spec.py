@@ -31,6 +31,9 @@ def _without_defaults(spec: Any, keep: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
+_EXAMPLE = '{"family": "mlp", "data": "digits", "batch_size": 32}'
+
+
 def _require(ok: bool, field: str, value: object, allowed: str) -> None:
     if not ok:
         raise SpecError(field, value, allowed)
@@ -319,7 +322,12 @@ class TaskSpec:
         """
         _check_keys("spec", values, cls)
         for key in ("family", "data", "batch_size"):
-            _require(key in values, "spec", sorted(values), f"a mapping with the key {key!r}")
+            _require(
+                key in values,
+                "spec",
+                sorted(values),
+                f"a mapping with the key {key!r}, as in {_EXAMPLE}",
+            )
         made = dict(values)
         made.setdefault("config", {})
         _check_fields("", made, _TASK_RULES)

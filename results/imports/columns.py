@@ -51,12 +51,14 @@ def roles_of(
         fitting = [name for name in fitting if name not in found.values()]
         if len(fitting) > 1:
             raise SpecError(
-                f"{file}, columns", fitting, f"one that is the {role}: say which (columns {role}=)"
+                f"{file}, columns",
+                fitting,
+                f"one that is the {role}: say which, as in --columns {role}=NAME",
             )
         if fitting:
             found[role] = fitting[0]
         elif role in NEEDED:
-            allowed = f"among them a column {role!r}: say which it is (columns {role}=)"
+            allowed = f"among them a column {role!r}: say which it is, as in --columns {role}=NAME"
             raise SpecError(f"{file}, columns", list(names), allowed)
     if len(set(found.values())) < len(found):
         raise SpecError("columns", found, "a column for each")

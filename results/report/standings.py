@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import Headline
-from velodrome.results.analyses.verdict import ranked
+from velodrome.results.analyses.verdict import advice, ranked
 from velodrome.results.report.data import ReportData
 from velodrome.results.report.tables import TextTable, share_text
 from velodrome.results.report.verdict import rate_text, significance_text, start_word
@@ -66,8 +66,18 @@ def race_lines(data: ReportData, label: str) -> Iterator[str]:
     if against := _against(data, label):
         yield against
     if rate := rate_text(data, label):
-        yield f"{start_word(rate)} to start from, after {data.context.steps:,} steps: {rate}."
+        swept = start_word(rate) == "Rate" and _mostly_at_edge(data, label)
+        beyond = " Race again, with --learning-rates beyond the edge." if swept else ""
+        yield (
+            f"{start_word(rate)} to start from, after {data.context.steps:,} steps: {rate}.{beyond}"
+        )
     yield _failures(data, label)
+
+
+def _mostly_at_edge(data: ReportData, label: str) -> bool:
+    """Return whether the best rate is at an edge of the grid on most tasks."""
+    found = advice(data.sensitivity, label, steps=data.context.steps)
+    return found is not None and 2 * found.edge > found.tasks
 
 
 def _seconds(data: ReportData, label: str) -> str:

@@ -211,6 +211,14 @@ def sweep_text(row: Row) -> str:
     return NOTHING if np.isnan(row["sweep_end"]) else f"{row['sweep_end'] / row['steps']:.4g}N"
 
 
+def sweep_stopped(row: Row) -> bool:
+    """Return whether the baseline's sweep stopped before its budget in a row of the summary.
+
+    Without any baseline there is no budget: then the column has ``None``.
+    """
+    return row["budget"] is not None and row["sweep_end"] < row["budget"]
+
+
 def loss_text(value: object) -> str:
     """Return a loss in three digits."""
     if not isinstance(value, float) or np.isnan(value):

@@ -16,6 +16,7 @@ from velodrome.results.report.figures.contents import plots
 from velodrome.results.report.figures.drawing import draw_all, processes_for
 from velodrome.results.report.page.build import build_page
 from velodrome.results.report.text import markdown, print_report
+from velodrome.results.report.verdict import verdict_lines
 from velodrome.results.store.selection import Selection
 
 
@@ -38,6 +39,11 @@ class ReportFiles:
     markdown: Path
     page: Path
     data: ReportData
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the report says first, a sentence an entry; empty without a candidate."""
+        return verdict_lines(self.data)
 
     def print(self, console: Console) -> None:
         """Print the tables and what they are of, as ``velodrome report`` does."""

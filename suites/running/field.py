@@ -11,6 +11,7 @@ from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import resolved
 from velodrome.foundation.text import plural
 from velodrome.results.store.store import Store
+from velodrome.suites.catalog import load_suite
 from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.suite import Suite
 
@@ -32,6 +33,7 @@ def stored_field(suite: str, field: str | os.PathLike[str] | None = None) -> Sto
     """
     how = f"velodrome run {suite} --out FIELD --baseline exhaustive"
     if field is None and not has_field(suite):
+        load_suite(suite)  # a mistyped name is told with the closest ones
         raise StoreError(
             f"no stored field comes with the suite {suite}: give a store of your own with its "
             f"baseline ({how}), as --field FIELD"

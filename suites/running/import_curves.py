@@ -180,7 +180,8 @@ def _beginning(
             raise SpecError("field", os.fspath(field), f"left out: the store {place} exists")
         return there
     if suite is None:
-        raise SpecError("suite", None, f"given, because there is no store {place} yet")
+        allowed = f"named, as in --suite sprint, because there is no store {place} yet"
+        raise SpecError("suite", None, allowed)
     name = suite if isinstance(suite, str) else suite.name
     return stored_field(name, field) if field is not None or has_field(name) else None
 

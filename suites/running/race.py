@@ -14,6 +14,7 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.results.report.standings import race_lines, standings_table
 from velodrome.results.report.tables import TextTable
 from velodrome.results.report.write import ReportFiles, report
+from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.field import begin, stored_field
 from velodrome.suites.running.progress import Progress
 from velodrome.suites.running.run import RunResult, run
@@ -94,15 +95,19 @@ def race(
     swept = {**(grid or {}), **({"learning_rate": learning_rates} if learning_rates else {})}
     own = {optimizer: swept} if swept else None
 
-    def ask(names: Sequence[str], *, timing: bool) -> RunResult:
+    def ask(names: Sequence[str], *, timing: bool, progress: str | Progress) -> RunResult:
         return run(
             chosen, place, optimizers=names, grid=own, workers=workers, timing=timing,
             baseline="exhaustive", rerun_changed=rerun_changed, progress=progress,
         )  # fmt: skip
 
+    shown = choose_progress(progress)
     if timing:  # of the field only the baseline: the others' seconds would cost minutes
-        ask([chosen.protocol.baseline, optimizer], timing=True)
-    done = ask(list(dict.fromkeys([*rivals, optimizer])), timing=False)
+        own_runs = ask([chosen.protocol.baseline, optimizer], timing=True, progress=progress)
+        # What is left is to join the rivals' stored runs; how many there are is no news.
+        progress = progress if own_runs.missing else "silent"
+    done = ask(list(dict.fromkeys([*rivals, optimizer])), timing=False, progress=progress)
+    shown.say("Drawing the report of the whole field.")
     files = report(place)
     known = files.data.summary["optimizer"].map(optimizers.portable)
     mine = known == optimizers.portable(optimizer)

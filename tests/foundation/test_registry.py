@@ -96,6 +96,9 @@ def test_objects_from_a_file(registry, tmp_path):
     assert registry.get(f"{tmp_path}/mine.py:nine") == 9
     with pytest.raises(UnknownNameError, match="Did you mean 'nine'"):
         registry.get(f"{tmp_path}/mine.py:nin")
+    (tmp_path / "using.py").write_text("import json\n\nten = 10\n")
+    with pytest.raises(UnknownNameError, match=r"Known: ten\.$"):  # json is not to be found there
+        registry.get(f"{tmp_path}/using.py:xyz")
     with pytest.raises(VelodromeError, match="there is no file"):
         registry.get(f"{tmp_path}/other.py:nine")
     (tmp_path / "broken.py").write_text("1 / 0\n")

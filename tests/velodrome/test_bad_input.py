@@ -63,6 +63,9 @@ def test_an_unknown_name_gets_the_close_ones(error_of, words: list[str], error: 
         (json.dumps({**SPEC, "batchsize": 1}), "got 'batchsize', .*did you mean 'batch_size'"),
         (json.dumps({**SPEC, "version": 99}), "version: got 99, but it must be"),
         (json.dumps({"family": "mlp"}), "spec: got .*a mapping with the key 'data'"),
+        (json.dumps({"family": "mlp"}), '"data": "digits", "batch_size": 32}'),
+        ("gnn", 'gnn is a family; .*: velodrome show .{"family": "gnn", "data": "networkx_atlas"'),
+        ("mixer", "no task.* named 'mixer'. Did you mean .*mlp_mixer"),
         ('{"family": ', r"spec: .*JSON \(.*line 1"),
     ],
 )

@@ -28,7 +28,10 @@ def test_two_stores_are_reported_and_compared(
     monkeypatch.setattr(contents, "MODULES", (contents.overhead,))
     words = [str(store) for store in stores]
     assert cli.main(["report", *words, "--out", str(tmp_path)]) == 0
-    assert str(tmp_path / "index.html") in capsys.readouterr().out.replace("\n", "")
+    said = capsys.readouterr().out
+    assert str(tmp_path / "index.html") in said.replace("\n", "")
+    first = said.partition(".")[0].split()[:6]
+    assert said.rpartition("beside it\n")[2].split()[:6] == first  # the verdict, said again
     assert cli.main(["compare", *words, "--out", str(tmp_path / "csv")]) == 0
     assert "4 equal in every digit" in capsys.readouterr().out
     page = (tmp_path / "index.html").read_text()

@@ -52,7 +52,7 @@ def _dataset(name: str) -> Iterator[Row]:
     info = velodrome.datasets.get(name).info
     shape = "x".join(map(str, info.shape)) if info.shape else ""
     sizes = (info.split_sizes.get(split, "") for split in ("train", "heldout"))
-    classes = info.num_classes or info.vocab_size
+    classes = info.num_classes or info.vocab_size or ""  # none where numbers are predicted
     yield name, info.kind, shape, classes, *sizes, info.provenance
 
 

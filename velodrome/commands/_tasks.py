@@ -12,6 +12,8 @@ from velodrome.foundation.registry import member_of
 from velodrome.foundation.source import load_file
 from velodrome.suites.catalog import is_path, load_suite, suites
 from velodrome.suites.published.tasks import refuse_missing
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.registry import families
 from velodrome.taskgen.spec import TaskSpec
 
 
@@ -43,7 +45,12 @@ def find_tasks(text: str) -> list[TaskSpec]:
     if text in known:
         return [known[text]]
     refuse_missing(text)
-    raise UnknownNameError("task, file of tasks, or suite", text, [*known, *suites.names()])
+    if text in families:
+        raise VelodromeError(
+            f"{text} is a family; a task has data and a batch size besides: {_example(text)}"
+        )
+    names = [*known, *suites.names(), *families.names()]
+    raise UnknownNameError("task, file of tasks, or suite", text, names)
 
 
 def find_task(text: str) -> TaskSpec:
@@ -58,6 +65,17 @@ def find_task(text: str) -> TaskSpec:
             f"{text} holds {len(found)} tasks; choose one by number or label, such as {text}:0."
         )
     return found[0]
+
+
+def _example(family: str) -> str:
+    """Return the command that shows a task of a family, on built-in data if there are any."""
+    kind = families.get(family).data_kind
+    found = {name: datasets.get(name).info for name in datasets.names()}
+    fitting = [name for name, info in found.items() if info.kind == kind]
+    order = ("built-in", "stand-in")  # then what has to be prepared or added first
+    here = [name for each in order for name in fitting if found[name].provenance == each]
+    spec = json.dumps({"family": family, "data": [*here, *fitting][0], "batch_size": 32})
+    return f"velodrome show '{spec}'"
 
 
 def _is_collection(name: str) -> bool:

@@ -66,4 +66,7 @@ def report(
         f"\nthe page is {files.page}; the figures, CSV files and report.md are beside it",
         markup=False,
     )
+    # Said again, as the beginning of a long report has left the screen.
+    for line in files.verdict[:1]:
+        console().print(line, markup=False)
     return 0

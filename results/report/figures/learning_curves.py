@@ -30,7 +30,7 @@ from velodrome.results.report.figures.style import (
     short_labels,
 )
 from velodrome.results.report.plot_data import panel
-from velodrome.results.report.tables import sweep_text
+from velodrome.results.report.tables import sweep_stopped, sweep_text
 from velodrome.results.speedup.speedup import format_ratio
 
 _MEANING = (
@@ -148,7 +148,7 @@ def _panel(
     rows = summary.to_dict("records")
     if any(row["saturated"] for row in rows):
         title += " (saturated)"
-    if any(row["sweep_end"] < row["budget"] for row in rows):
+    if any(sweep_stopped(row) for row in rows):
         title += f", {sweep_text(rows[0])}"
     axes.set_title(title, loc="left", fontsize=7, pad=10)
     for place, row in enumerate(rows if len(rows) <= _VERDICTS else []):

@@ -21,7 +21,7 @@ from velodrome.results.report.page.tables import (
     ratio,
 )
 from velodrome.results.report.sentences import edge_text
-from velodrome.results.report.tables import any_sweep, sweep_text
+from velodrome.results.report.tables import any_sweep, sweep_stopped, sweep_text
 from velodrome.results.report.task_words import TaskWords, task_words
 
 STATUS_MEANING = {
@@ -188,7 +188,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{row['label']}: {row['notes']}."
         if row["candidate_point_at_edge"] is True:
             yield f"{row['label']}: {edge_text('candidate_point')}."
-    if any(row["sweep_end"] < row["budget"] for row in rows):
+    if any(sweep_stopped(row) for row in rows):
         decided = "decided" if all(row["decided"] for row in rows) else "not decided yet"
         yield f"The baseline's sweep stopped at {sweep_text(rows[0])}: {decided}."
     for name in ("best_rate", "best_rate_at_budget"):

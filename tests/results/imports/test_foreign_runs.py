@@ -82,7 +82,10 @@ def test_a_run_that_diverged(tmp_path: Path):
         ("step,loss\n0,2\n5,1,7\n", "line 3, number of values: got 3, but it must be 2"),
         ("step,loss,loss\n0,2,1\n", "header: got 'loss', but it must be the name of one column"),
         ("step;loss\n0;2\n", "names with commas between"),
-        ("step,nll\n0,2\n", r"among them a column 'loss': say which it is \(columns loss=\)"),
+        (
+            "step,nll\n0,2\n",
+            "a column 'loss': say which it is, as in --columns loss=NAME",
+        ),
         ("step,loss,seed\n0,2,-1\n", "line 2, seed: got '-1'"),
         ("step,loss,learning_rate\n0,2,\n", "line 2, learning_rate: got '', .* above 0"),
         ("step,loss,point\n0,2,fast\n", "line 2, point: got 'fast', .* a JSON object"),

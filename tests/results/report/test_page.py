@@ -33,6 +33,7 @@ from velodrome.results.report.page.axes import Axis, path
 from velodrome.results.report.page.build import build_page
 from velodrome.results.report.page.chart import HEIGHT, chart
 from velodrome.results.report.page.tables import frame_table, text_table
+from velodrome.results.report.page.templates import unbroken
 from velodrome.results.report.plot_data import panel
 from velodrome.results.report.tables import TextTable
 
@@ -107,6 +108,11 @@ def test_names_are_text_and_never_markup(page: Page, text: str):
     # Still, they can be read.
     assert any(EVIL in part for part in page.text)
     assert any("'><img src=x onerror=alert(1)>" in part for part in page.text)
+
+
+def test_a_browser_breaks_no_number_at_its_hyphen():
+    kept = '<span class="unbroken">3e-2</span>'
+    assert unbroken("3e-2 of <b>, late-2") == f"{kept} of &lt;b&gt;, late-2"
 
 
 def test_nothing_is_fetched(page: Page, text: str):

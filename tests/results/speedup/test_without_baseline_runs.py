@@ -9,7 +9,9 @@ from plans import with_shard
 from synthetic import Candidate, make
 
 import velodrome
+from velodrome.results.analyses.summary import table, task_rows
 from velodrome.results.report.data import collect
+from velodrome.results.report.figures import learning_curves
 from velodrome.results.report.tables import task_table
 from velodrome.results.report.text import markdown
 from velodrome.results.speedup.comparison import compare
@@ -75,3 +77,14 @@ def test_a_whole_report_is_written(tmp_path: Path):
     assert np.isinf(rows.loc["velo", "candidate_train"])
     assert np.isfinite(rows.loc["lion", "candidate_train"])
     assert "There are no speedups: Adam" in files.markdown.read_text()
+
+
+def test_a_summary_without_any_baseline_can_be_drawn(tmp_path: Path):
+    made = make(tmp_path, [Candidate("velo", [2.0])], rates=RATES)
+    alone = [cell for cell in made.store.cells() if cell.name == "velo"]
+    (task,) = compare(made.store, cells=alone)
+    rows = table(task_rows(task))
+    assert rows["budget"].to_list() == [None]
+    data = collect(made.store)
+    figure = learning_curves.draw(data.curves.iloc[:0], rows, data.context)
+    assert figure.axes[0].get_title(loc="left") == rows["task"].iloc[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from velodrome.foundation.errors import SpecError, StoreError
+from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError
 from velodrome.results.report.figures import contents
 from velodrome.results.store.store import Store
 from velodrome.suites.running.race import RaceResult, race
@@ -48,6 +48,7 @@ def test_only_its_own_runs_are_trained(field: Path, tmp_path: Path):
     assert "Lion has a speedup on 2 tasks of smoke" in said
     assert "Probability that a run of it ends lower than one of:" in said and "SGD" in said
     assert "Rate to start from, after 20 steps:" in said
+    assert "Race again, with --learning-rates beyond the edge." in said  # there are two rates
     assert "Slower than LR-tuned Adam on" in said
     assert found.report.page.is_file()
     assert go(field, tmp_path).run.done == 0
@@ -71,6 +72,8 @@ def test_what_cannot_race_is_refused(field: Path, tmp_path: Path):
         go(field, tmp_path, "adam")
     with pytest.raises(StoreError, match="no stored field comes with the suite smoke"):
         race("lion", tmp_path, suite="smoke")
+    with pytest.raises(UnknownNameError, match="no suite named 'sprnt'. Did you mean 'sprint'"):
+        race("lion", tmp_path, suite="sprnt")
     with pytest.raises(StoreError, match="is of the suite smoke, not of demo. Make it again"):
         race("lion", tmp_path, suite="demo", field=field)
     less = shutil.copytree(field, tmp_path / "less")

@@ -100,7 +100,7 @@ def test_every_text_says_that_it_is_imported(data: ReportData):
     text = markdown(data)
     assert data.context.labels == ("torch (imported)",)
     assert "Made elsewhere, in steps only: torch (imported)." in data.context.line
-    assert "whoever imported them" in text
+    assert "the person who imported them says" in text
     (file,) = data.provenance.loc[
         data.provenance["what"] == f"imported torch (imported) on {TASK}", "value"
     ]

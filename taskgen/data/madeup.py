@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from velodrome.taskgen.views import MASK, PADDING, Field, View
+from velodrome.taskgen.schema import MASK, PADDING, Field, View
 
 
 def made_up_batch(view: View, batch_size: int, *, seed: int = 0) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import pandas as pd
 from velodrome.results.speedup.overtasks import Sample
 from velodrome.results.speedup.stats import aggregate, median
 from velodrome.results.speedup.taskresult import TaskResult, measured, unsaturated
+from velodrome.results.store.plan import OptimizerRef
 
 By = Literal["parameters", "steps", "told"]
 """What speedups are shown against: parameters of the network, updates of the run, or the number of
@@ -23,7 +24,6 @@ STRESS_COLUMNS = (
 """Columns of :func:`stress_table`: the median speedup in steps over tasks, and its 95% interval
 for the same tasks and new seeds; ``each`` has the speedups one by one."""
 
-_TOLD = re.compile(r"horizon:([^:]+):")
 _TOLD_LABEL = re.compile(r", told \S+ x the steps$")
 
 
@@ -62,8 +62,7 @@ def _place(
 
 def _told(result: TaskResult) -> float:
     """Return the declared steps over the true ones."""
-    told = _TOLD.match(str(result.row["optimizer"]))
-    return float(told[1]) if told else 1.0
+    return OptimizerRef(str(result.row["optimizer"]), "").declared[0]
 
 
 def _row(series: str, x: float, results: Sequence[TaskResult]) -> dict[str, object]:

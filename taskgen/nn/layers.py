@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ from velodrome.taskgen.nn.initializers import Initializer
 
 BATCH_NORM_DECAY = 0.9
 EPSILON = 1e-5
+
+Keys = Iterator[jax.Array] | None
+"""What dropout draws from; None where nothing is dropped."""
 
 
 class BatchNorm(nnx.Module):
@@ -90,6 +93,11 @@ def dropout(x: jax.Array, rate: Scalar, key: jax.Array) -> jax.Array:
     """Set each number to zero with probability ``rate``, and divide the others by 1 - rate."""
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), 0.0)
+
+
+def drop(x: jax.Array, rate: float, keys: Keys) -> jax.Array:
+    """Apply `dropout` with the next key; do nothing without keys, or at a rate of 0."""
+    return dropout(x, rate, next(keys)) if rate and keys is not None else x
 
 
 class DenseStack(nnx.Module):

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from velodrome.taskgen.families.conformer import ConformerConfig
-from velodrome.taskgen.families.networks.speech import XAVIER, Keys, Stem, dense, drop
+from velodrome.taskgen.families.networks.speech import XAVIER, Stem, dense
 from velodrome.taskgen.functions import Batch, Dynamic
+from velodrome.taskgen.nn.layers import Keys, drop
 from velodrome.taskgen.nn.masked import LayerNorm, MaskedBatchNorm, keep
+from velodrome.taskgen.nn.positions import sinusoids
 from velodrome.taskgen.views import AudioView
 
 # One over softplus(0): a query scale that is stored as 0 multiplies by 1.
 _SOFTPLUS_OF_ZERO = 1.442695041
-_LONGEST_WAVE = 10_000.0
-
-
-def sinusoids(length: int, width: int) -> np.ndarray:
-    """Return f32[length,width]: sines, then cosines, of wavelengths from 1 to 10,000 x 2 pi."""
-    count = width // 2
-    rates = _LONGEST_WAVE ** (-np.arange(count) / max(count - 1, 1))
-    angle = np.arange(length)[:, None] * rates[None]
-    both = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
-    return np.pad(both, ((0, 0), (0, width % 2))).astype(np.float32)
 
 
 class FeedForward(nnx.Module):
@@ -36,7 +27,7 @@ class FeedForward(nnx.Module):
         self.norm = LayerNorm(width)
         self.dense_in, self.dense_out = dense(width, hidden, rngs), dense(hidden, width, rngs)
 
-    def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys | None) -> jax.Array:
+    def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys) -> jax.Array:
         hidden = jax.nn.silu(self.dense_in(self.norm(x))) * keep(padding)
         return drop(self.dense_out(hidden) * keep(padding), self.rate, keys)
 
@@ -67,7 +58,7 @@ class Attention(nnx.Module):
         kernel, bias = getattr(self, name), getattr(self, f"{name}_bias")
         return jnp.einsum("btd,dhk->bthk", x, kernel[...]) + bias[...][None, None]
 
-    def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys | None) -> jax.Array:
+    def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys) -> jax.Array:
         x = self.norm(x)
         learned = jax.nn.softplus(self.query_scale[...]) * _SOFTPLUS_OF_ZERO
         scale = learned * learned.shape[0] ** -0.5
@@ -119,9 +110,7 @@ class Block(nnx.Module):
         self.convolution = Convolution(config, rngs)
         self.norm = LayerNorm(config.width)
 
-    def __call__(
-        self, x: jax.Array, padding: jax.Array, keys: Keys | None, *, train: bool
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys, *, train: bool) -> jax.Array:
         x = x + 0.5 * self.first(x, padding, keys)
         x = x + self.attention(x, padding, keys)
         x = x + self.convolution(x, padding, train=train)

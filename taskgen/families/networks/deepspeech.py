@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from velodrome.taskgen.families.deepspeech import DeepSpeechConfig
-from velodrome.taskgen.families.networks.speech import Keys, Stem, dense, drop
+from velodrome.taskgen.families.networks.speech import Stem, dense
 from velodrome.taskgen.functions import Batch, Dynamic
 from velodrome.taskgen.nn.initializers import orthogonal
+from velodrome.taskgen.nn.layers import Keys, drop
 from velodrome.taskgen.nn.masked import LayerNorm, MaskedBatchNorm, keep
 from velodrome.taskgen.views import AudioView
 
@@ -83,9 +84,7 @@ class FeedForward(nnx.Module):
         self.norm = MaskedBatchNorm(config.width)
         self.dense = dense(config.width, config.width, rngs)
 
-    def __call__(
-        self, x: jax.Array, padding: jax.Array, keys: Keys | None, *, train: bool
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys, *, train: bool) -> jax.Array:
         x = jax.nn.relu(self.dense(self.norm(x, padding, train=train))) * keep(padding)
         return drop(x, self.rate, keys)
 

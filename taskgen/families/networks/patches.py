@@ -5,7 +5,6 @@ The blocks of ViT serve `velodrome.taskgen.families.networks.vit_s16` too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import jax
@@ -16,16 +15,13 @@ from velodrome.taskgen.families.mlp_mixer import MLPMixerConfig, tokens
 from velodrome.taskgen.families.vit import ViTConfig
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.conv import PatchEmbedding
-from velodrome.taskgen.nn.layers import dropout
+from velodrome.taskgen.nn.layers import Keys, drop
 from velodrome.taskgen.views import ImageView
 
 LAYER_NORM_EPSILON = 1e-6
 POSITION_STD = 0.02
 MLP_BIAS_STD = 1e-6
 XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
-
-Keys = Iterator[jax.Array] | None
-"""What dropout draws from; None where nothing is dropped."""
 
 
 class BlockConfig(Protocol):
@@ -43,10 +39,6 @@ class BlockConfig(Protocol):
     def dropout(self) -> float: ...
     @property
     def attention_dropout(self) -> float: ...
-
-
-def drop(x: jax.Array, rate: float, keys: Keys) -> jax.Array:
-    return dropout(x, rate, next(keys)) if rate and keys is not None else x
 
 
 def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -11,7 +9,7 @@ from flax import nnx
 from velodrome.taskgen.families.speech import SpeechConfig, bins
 from velodrome.taskgen.functions import Batch
 from velodrome.taskgen.nn.conv import conv2d
-from velodrome.taskgen.nn.layers import dropout
+from velodrome.taskgen.nn.layers import Keys
 from velodrome.taskgen.nn.logmel import frame_padding, log_mel
 from velodrome.taskgen.nn.masked import keep
 from velodrome.taskgen.nn.specaugment import spec_augment
@@ -19,17 +17,10 @@ from velodrome.taskgen.views import AudioView
 
 XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
-Keys = Iterator[jax.Array]
-
 
 def dense(n_in: int, n_out: int, rngs: nnx.Rngs) -> nnx.Linear:
     """Return a dense layer with Xavier-uniform weights and biases of 0."""
     return nnx.Linear(n_in, n_out, kernel_init=XAVIER, rngs=rngs)
-
-
-def drop(x: jax.Array, rate: float, keys: Keys | None) -> jax.Array:
-    """Apply dropout in training; ``keys`` is None in evaluation."""
-    return dropout(x, rate, next(keys)) if rate and keys is not None else x
 
 
 class Subsampling(nnx.Module):
@@ -59,7 +50,7 @@ class Stem(nnx.Module):
         self.second = Subsampling(width, width, rngs)
         self.dense = dense(-(-bins(view) // 4) * width, width, rngs)
 
-    def __call__(self, batch: Batch, keys: Keys | None) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, batch: Batch, keys: Keys) -> tuple[jax.Array, jax.Array]:
         """Return f32[B,T,width] and its padding f32[B,T], where T is a quarter of the frames."""
         x, padding = batch["audio"], batch["audio_padding"]
         if self.from_samples:

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from velodrome.taskgen.families.networks.patches import AttentionBlock, drop, layer_norm
+from velodrome.taskgen.families.networks.patches import AttentionBlock, layer_norm
 from velodrome.taskgen.families.vit_s16 import ViTS16Config
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.conv import PatchEmbedding
 from velodrome.taskgen.nn.images import mix_images, standardize
+from velodrome.taskgen.nn.layers import drop
 from velodrome.taskgen.nn.losses import Prediction
 from velodrome.taskgen.views import ImageView
 

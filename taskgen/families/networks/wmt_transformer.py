@@ -11,19 +11,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from velodrome.taskgen.families.wmt_transformer import WMTTransformerConfig
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.layers import dropout
 from velodrome.taskgen.nn.losses import PAD, Prediction
+from velodrome.taskgen.nn.positions import sinusoids
 from velodrome.taskgen.views import PairView
 
 LAYER_NORM_EPSILON = 1e-6
 MLP_BIAS_STD = 1e-6
 MASKED = -1e10
-TIMESCALE = 10_000.0
 XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
 Drop = Callable[[jax.Array], jax.Array]
@@ -43,18 +42,6 @@ class Memory(NamedTuple):
     value: jax.Array
     source_key: jax.Array
     source_value: jax.Array
-
-
-def place_codes(length: int, width: int) -> np.ndarray:
-    """Return f32[1, length, width]: sines in the first half of the channels, then cosines.
-
-    The frequencies go geometrically from 1 to 1/10,000. A channel that is left over is 0.
-    """
-    count = width // 2
-    frequencies = TIMESCALE ** -(np.arange(count) / max(count - 1, 1))
-    angle = np.arange(length)[:, None] * frequencies
-    spare = np.zeros((length, width - 2 * count))
-    return np.concatenate([np.sin(angle), np.cos(angle), spare], 1)[None].astype(np.float32)
 
 
 def _layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -196,14 +183,14 @@ class WMTTransformer(nnx.Module):
         length = target.shape[1]
         shifted = jnp.pad(target, ((0, 0), (1, 0)))[:, :-1]
         causal = jnp.tril(jnp.ones((length, length), bool))[None]
-        x = drop(self._embed(shifted) + place_codes(length, self.embedding.shape[1]))
+        x = drop(self._embed(shifted) + sinusoids(length, self.embedding.shape[1])[None])
         for layer in range(self.num_layers):
             x = getattr(self, f"decoder_{layer}")(x, encoded, causal, source_mask, drop)
         return Prediction(self._logits(x), self.label_smoothing if train else 0.0)
 
     def encode(self, source: jax.Array, drop: Drop) -> tuple[jax.Array, jax.Array]:
         """Return f32[B,S,width] of a source i32[B,S], and b[B,1,S]: where it has tokens."""
-        x = drop(self._embed(source) + place_codes(source.shape[1], self.embedding.shape[1]))
+        x = drop(self._embed(source) + sinusoids(source.shape[1], self.embedding.shape[1])[None])
         mask = (source != PAD)[:, None]
         for layer in range(self.num_layers):
             x = getattr(self, f"encoder_{layer}")(x, mask, drop)
@@ -228,7 +215,7 @@ class WMTTransformer(nnx.Module):
         time: jax.Array,
     ) -> tuple[jax.Array, tuple[Memory, ...]]:
         """Return logits f32[B,vocab] of the token at ``time``, after i32[B] at the time before."""
-        codes = jnp.asarray(place_codes(memories[0].key.shape[1], self.embedding.shape[1]))
+        codes = jnp.asarray(sinusoids(memories[0].key.shape[1], self.embedding.shape[1]))[None]
         x = self._embed(token[:, None]) + jax.lax.dynamic_slice_in_dim(codes, time, 1, axis=1)
         kept = []
         for layer, memory in enumerate(memories):

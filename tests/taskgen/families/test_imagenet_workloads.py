@@ -19,11 +19,12 @@ from small_tasks import quick, random_batch, traced
 import velodrome
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.families.networks import patches, vit_s16
+from velodrome.taskgen.families.networks import vit_s16
 from velodrome.taskgen.families.networks.resnet50 import BottleneckBlock, ResNet50
 from velodrome.taskgen.families.networks.vit_s16 import ViTS16, place_codes
 from velodrome.taskgen.families.resnet50 import Block
 from velodrome.taskgen.network import task_functions
+from velodrome.taskgen.nn import layers
 from velodrome.taskgen.nn.images import mix_images
 from velodrome.taskgen.nn.losses import Prediction, cross_entropy, smoothed_cross_entropy
 from velodrome.taskgen.spec import DataSpec, TaskSpec
@@ -231,7 +232,7 @@ def test_mixing_and_dropout_draw_from_different_keys(key, monkeypatch: pytest.Mo
         return x
 
     monkeypatch.setattr(vit_s16, "mix_images", mix)
-    monkeypatch.setattr(patches, "dropout", drop)
+    monkeypatch.setattr(layers, "dropout", drop)
     assert isinstance(spec.view, ImageView)
     network = ViTS16(spec.config, spec.view, rngs=nnx.Rngs(0), dynamic={})
     image = random_batch(spec, key)["image"]

@@ -23,11 +23,11 @@ from velodrome.taskgen.families.networks.conformer import (
     Block,
     Conformer,
     along_time,
-    sinusoids,
 )
 from velodrome.taskgen.families.networks.deepspeech import LSTM, DeepSpeech, RecurrentBlock
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn.objectives import ctc
+from velodrome.taskgen.nn.positions import sinusoids
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.views import AudioView
 

@@ -21,12 +21,12 @@ from velodrome.taskgen.families.networks.wmt_transformer import (
     MLP,
     Attention,
     WMTTransformer,
-    place_codes,
 )
 from velodrome.taskgen.families.wmt_transformer import WMTTransformerConfig
 from velodrome.taskgen.network import batch_shapes, task_functions
 from velodrome.taskgen.nn.losses import Prediction
 from velodrome.taskgen.nn.objectives import smoothed_sequence
+from velodrome.taskgen.nn.positions import sinusoids
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.translation import bleu, translate
 from velodrome.taskgen.views import PairView
@@ -137,7 +137,7 @@ def test_initial_values():
 
 
 def test_places_by_hand():
-    code = place_codes(5, 5)[0]
+    code = sinusoids(5, 5)
     np.testing.assert_allclose(code[3], [*np.sin([3, 3e-4]), *np.cos([3, 3e-4]), 0], rtol=1e-6)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.data.info import KINDS, DatasetInfo, kind_of
+from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.distributions import Distribution, log_int
 from velodrome.taskgen.space.fields import config_fields
-from velodrome.taskgen.views import View
 
 
 def default_view(config: object, info: DatasetInfo) -> View:

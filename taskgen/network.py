@@ -17,8 +17,8 @@ from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Dynamic, Metrics, Scalar, TaskFunctions
+from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.config import dynamic_values
-from velodrome.taskgen.views import View
 
 
 def task_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:

@@ -17,8 +17,8 @@ from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
+from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.config import check_config, config_to_json, dynamic_values
-from velodrome.taskgen.views import View
 
 _Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is, in words
 

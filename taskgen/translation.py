@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.extras import optional
 from velodrome.taskgen.families.networks.wmt_transformer import Memory, WMTTransformer
 from velodrome.taskgen.families.wmt_transformer import WMTTransformerConfig
 from velodrome.taskgen.nn.decoding import beam_search, greedy
@@ -87,10 +88,5 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
         raise VelodromeError(
             f"there are {len(translations)} translations, but {len(references)} references."
         )
-    try:
-        import sacrebleu  # noqa: PLC0415 - of an extra
-    except ImportError as error:
-        raise VelodromeError(
-            "BLEU needs the package sacrebleu; run `pip install velodrome[mlcommons]`."
-        ) from error
+    sacrebleu = optional("sacrebleu", extra="mlcommons", needed_by="BLEU")
     return sacrebleu.corpus_bleu(list(translations), [list(references)]).score

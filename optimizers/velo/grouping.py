@@ -21,7 +21,7 @@ MAX_STACKED = 1 << 18
 #: A stack holds at most this part of all parameters: at its largest an update has three of them.
 _STACKED_PART = 0.4
 
-#: Up to so many elements a loop takes less time than a barrier (`barrier.materialised`).
+#: Up to this many elements, a loop takes less time than a barrier (`barrier.materialised`).
 _SMALL = 2048
 
 #: Rows shorter than this become columns: a loop over them would be shorter than a CPU's vectors.

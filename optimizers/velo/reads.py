@@ -55,7 +55,7 @@ class Reads:
     """What is read. The properties follow from the fields.
 
     Args:
-      network: Positions in a flat network of the numbers that are written anew at each update, in
+      network: Positions in a flat network of the numbers that are written at each update, in
         order. What is in neither `network` nor `fixed` is always zero, or mirrored.
       inputs: The inputs of the LSTM that reach a network.
       fixed: Positions of the numbers that are always the same and not zero, and those numbers.

@@ -205,10 +205,10 @@ _LEAST = 3
 #: Elements that a CPU takes at once.
 _VECTOR = 8
 
-#: So few elements are added faster one by one than in two loops.
+#: Fewer elements are added faster one by one than in two loops.
 _FEW = 256
 
-#: So many elements of all that an update reads stay in a CPU's cache.
+#: Arrays of at most this many elements stay in a CPU's cache, with all that an update reads.
 _CACHED = 1 << 17
 
 

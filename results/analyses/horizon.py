@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ alone is bounded, ``">="`` where the other is, ``"~"`` where both are; else it i
 """
 
 
-def horizon_table(results: Sequence[TaskResult], cells: Iterable[Cell]) -> pd.DataFrame:
+def horizon_table(results: Sequence[TaskResult], cells: Collection[Cell]) -> pd.DataFrame:
     """Return rows of :data:`HORIZON_COLUMNS`; none unless some optimizer is told a wrong number.
 
     Saturated tasks are left out, and optimizers whose runs with the truth are not there.

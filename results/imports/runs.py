@@ -16,6 +16,8 @@ from velodrome.results.store.plan import Hyperparameters, Run
 
 #: The stored type of a loss; what is larger has diverged.
 _LARGEST = float(np.finfo(np.float32).max)
+#: Steps and seeds are 32-bit integers.
+LARGEST_SEED = 2**31 - 1
 #: A message names at most this many missing steps.
 _MOST_STEPS = 5
 SPLITS = {"train": "loss", "heldout": "heldout_loss"}
@@ -216,7 +218,12 @@ def _number(table: ForeignTable, column: str, row: int) -> float | None:
 
 def _whole(table: ForeignTable, column: str, row: int, allowed: str) -> int:
     value = _number(table, column, row)
-    if value is None or not math.isfinite(value) or value != int(value) or not 0 <= value < 2**31:
+    if (
+        value is None
+        or not math.isfinite(value)
+        or value != int(value)
+        or not 0 <= value <= LARGEST_SEED
+    ):
         raise table.wrong(row, column, allowed)
     return int(value)
 

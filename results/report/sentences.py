@@ -197,8 +197,8 @@ def _imported_lines(data: ReportData) -> Iterator[str]:
     for label in data.context.imported:
         yield (
             f"{label}: its curves were made elsewhere. Their steps were checked, and not how they "
-            "were made: that they are of these tasks, and how their losses were taken, is what "
-            "whoever imported them says. They have no seconds."
+            "were made: only the person who imported them says that they are of these tasks, and "
+            "how their losses were taken. They have no seconds."
         )
 
 

@@ -46,7 +46,7 @@ class OptimizerRef:
     """An optimizer: the name that it was asked for under, and what its numbers depend on.
 
     Attributes:
-      version: Of an imported one, the number that whoever imported its curves gave.
+      version: Of an imported one, the number that came with its curves.
       identity: What its numbers depend on besides name and version, such as a hash of weights. An
         imported one has none: its code is not here, so nobody can train it.
     """

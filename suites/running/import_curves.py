@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-
-from velodrome.foundation.errors import DataError, SpecError, StoreError, UnknownNameError
+from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError
 from velodrome.foundation.files import exclusive_directory, resolved, sha256_file
 from velodrome.results.imports.columns import roles_of
-from velodrome.results.imports.runs import FittedRun, fitted, read_runs
+from velodrome.results.imports.runs import LARGEST_SEED, FittedRun, fitted, read_runs
 from velodrome.results.imports.table import read_table
 from velodrome.results.store.identity import measurement
 from velodrome.results.store.plan import (
     IMPORTED,
     Hyperparameters,
-    Lane,
     OptimizerRef,
-    Plan,
     PlannedCell,
     Run,
-    Shard,
-    shard_id,
 )
-from velodrome.results.store.records import ImportRecord, Manifest, ProtocolRecord
+from velodrome.results.store.records import ImportRecord
 from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
-from velodrome.suites.planning.batching import rule
 from velodrome.suites.planning.plan import imported_cell
 from velodrome.suites.running.field import begin, has_field, stored_field
+from velodrome.suites.running.imported_store import write_runs
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.environment import command_line, versions
 from velodrome.taskgen.spec import TaskSpec
 
-MODE = IMPORTED.rstrip(":")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]{0,63}")
 _HASH_DIGITS = 8
 
@@ -133,6 +123,8 @@ def import_curves(
         raise SpecError("optimizer", optimizer, "a name of letters, digits and .-_+() up to 64")
     if type(version) is not int or version < 1:
         raise SpecError("version", version, "a whole number from 1")
+    if seed is not None and (type(seed) is not int or not 0 <= seed <= LARGEST_SEED):
+        raise SpecError("seed", seed, f"a whole number from 0 to {LARGEST_SEED}")
     file, place = resolved(path), resolved(out)
     beginning = _beginning(place, suite, field)
     chosen = as_suite(suite or "") if beginning is None else Suite.from_json({**beginning.suite})
@@ -161,7 +153,7 @@ def import_curves(
         store = Store.open(place) if Store.exists(place) else None
         already = _already(store, imported_cell(chosen, index, ref, ()), runs)
         new = [run for run in runs if run.run not in already]
-        _write(place, store, chosen, index, ref, new, record)
+        write_runs(place, store, chosen, index, ref, new, record)
     return ImportedCurves(
         place,
         ref.label,
@@ -248,142 +240,4 @@ def _stored(shard: ShardRecord, lane: int) -> dict[str, dict[int, float]]:
         split: dict(zip(mine["step"].tolist(), mine["value"].astype(float).tolist(), strict=True))
         for split in ("train", "heldout")
         for mine in [rows.loc[rows["split"] == split]]
-    }
-
-
-def _write(
-    place: Path,
-    store: Store | None,
-    suite: Suite,
-    index: int,
-    ref: OptimizerRef,
-    new: Sequence[FittedRun],
-    record: ImportRecord,
-) -> None:
-    """Write the new runs, and ask for all imported ones with what was asked for before."""
-    records = [] if store is None else [s for s in store.shards() if s.optimizer.imported]
-    shards = [_planned(one) for one in records]
-    cell = imported_cell(suite, index, ref, [_lane(at, run) for at, run in enumerate(new)])
-    added = None
-    if new:
-        named = shard_id(
-            cell.id, mode=MODE, eval_slice=0, block=0, lanes=cell.lanes, stop=cell.horizon
-        )
-        added = Shard(named, cell.id, MODE, 0, 0, cell.lanes, cell.horizon)
-        shards.append(added)
-    lanes: dict[str, list[Lane]] = {}
-    for shard in shards:
-        lanes.setdefault(shard.cell, []).extend(shard.lanes)
-    refs = _newest([one.optimizer for one in records]) | {ref.name: ref}
-    cells = [made for one in refs.values() for made in _cells(suite, one, lanes)]
-    plan = _plan(store, suite, cells, shards)
-    manifest = _manifest(suite, plan) if store is None else store.manifest
-    content = suite.to_json() if store is None else dict(store.suite)
-    asked = Store.create(place, manifest=manifest, plan=plan, suite=content)
-    if added is not None:
-        metadata = _metadata(suite, cell, added, new, record)
-        asked.write_shard(added.id, _columns(new), metadata)
-
-
-def _lane(number: int, run: FittedRun) -> Lane:
-    return Lane(number, run.seed, run.point)
-
-
-def _planned(shard: ShardRecord) -> Shard:
-    lanes = tuple(Lane(one.lane, one.seed, one.hyperparameters) for one in shard.lanes)
-    return Shard(shard.id, shard.cell, MODE, 0, 0, lanes, shard.stop)
-
-
-def _newest(refs: Sequence[OptimizerRef]) -> dict[str, OptimizerRef]:
-    """Return the highest version of each optimizer, by name: a question has one of them."""
-    return {one.name: one for one in sorted(refs, key=lambda one: one.version)}
-
-
-def _cells(
-    suite: Suite, ref: OptimizerRef, lanes: Mapping[str, Sequence[Lane]]
-) -> Iterator[PlannedCell]:
-    """Yield cells of an imported optimizer on all tasks, so that the others count as missing."""
-    for index in range(len(suite.tasks)):
-        try:
-            cell = imported_cell(suite, index, ref, ())
-        except DataError:
-            continue  # without the data it has no id, and nothing was imported for it
-        runs = sorted(lanes.get(cell.id, ()), key=lambda lane: lane.run)
-        mine = [dataclasses.replace(lane, lane=at) for at, lane in enumerate(runs)]
-        yield imported_cell(suite, index, ref, mine)
-
-
-def _plan(
-    store: Store | None, suite: Suite, imported: Sequence[PlannedCell], shards: Sequence[Shard]
-) -> Plan:
-    known = {cell.id for cell in imported}
-    mine = [shard for shard in shards if shard.cell in known]
-    if store is None:
-        return Plan(suite.hash, suite.protocol.hash, rule("cpu"), tuple(imported), tuple(mine))
-    before = store.plan
-    cells = [cell for cell in before.cells if not cell.optimizer.imported]
-    kept = [shard for shard in before.shards if shard.mode != MODE]
-    return dataclasses.replace(
-        before,
-        cells=tuple(sorted([*cells, *imported], key=lambda cell: cell.task.index)),
-        shards=(*kept, *mine),
-    )
-
-
-def _manifest(suite: Suite, plan: Plan) -> Manifest:
-    """Return what a store says in which nothing was trained: it names no device."""
-    return {
-        "suite": {"name": suite.name, "hash": suite.hash},
-        "protocol": cast(ProtocolRecord, suite.protocol.to_json()),
-        "protocol_hash": suite.protocol.hash,
-        "data": "+".join(sorted({cell.data.provenance for cell in plan.cells})),
-        "command": command_line(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-    }
-
-
-def _columns(runs: Sequence[FittedRun]) -> dict[str, np.ndarray]:
-    rows = [
-        (lane, step, split, value)
-        for lane, run in enumerate(runs)
-        for split, losses in run.losses.items()
-        for step, value in losses.items()
-    ]
-    return {
-        "lane": np.array([row[0] for row in rows], np.int32),
-        "step": np.array([row[1] for row in rows], np.int32),
-        "split": np.array([row[2] for row in rows], str),
-        "metric": np.full(len(rows), "loss"),
-        "value": np.array([row[3] for row in rows], np.float32),
-    }
-
-
-def _metadata(
-    suite: Suite,
-    cell: PlannedCell,
-    shard: Shard,
-    runs: Sequence[FittedRun],
-    record: ImportRecord,
-) -> dict[str, object]:
-    planned = cell.to_json()
-    return {
-        "cell": {name: planned[name] for name in ("id", "task", "optimizer", "horizon")},
-        "lanes": [
-            {
-                **vars(lane),
-                "status": "ok" if run.diverged_at is None else "diverged",
-                "diverged_at": run.diverged_at,
-            }
-            for lane, run in zip(shard.lanes, runs, strict=True)
-        ],
-        "protocol": suite.protocol.to_json(),
-        "data": vars(cell.data),
-        "mode": shard.mode,
-        "eval_slice": shard.eval_slice,
-        "block": shard.block,
-        "start": 0,
-        "stop": shard.stop,
-        "versions": versions(),
-        "imported": record,
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from velodrome.foundation.errors import DataError, VelodromeError
-from velodrome.taskgen.views import View
+from velodrome.taskgen.schema import View
 
 # Families name this module, and help lists families: numpy is needed for the types alone.
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Kind(abc.ABC):
     """What all data sets of a kind have in common: their facts, their arrays, and what tasks see.
 
     Nothing else in this package knows kinds. A new one is a subclass, a line in `KINDS`, and a
-    `velodrome.taskgen.views.View`.
+    `velodrome.taskgen.schema.View`.
 
     Attributes:
       facts: Which facts a data set of this kind needs, in words.

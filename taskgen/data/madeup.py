@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from velodrome.taskgen.views import MASK, PADDING, Field, View
+from velodrome.taskgen.schema import MASK, PADDING, Field, View
 
 
 def made_up_batch(view: View, batch_size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return a batch of the right shapes and ranges, in which nothing is padding.
+    """Return a batch of the right shapes and ranges, without padding; but tokens may be 0.
 
     Examples:
       >>> from velodrome.taskgen.views import ImageView

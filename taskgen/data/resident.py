@@ -11,7 +11,7 @@ import psutil
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo, kind_of
-from velodrome.taskgen.views import View
+from velodrome.taskgen.schema import View
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
 

@@ -22,7 +22,7 @@ from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.verify import load, verify_split
 from velodrome.taskgen.data.view import view_of
-from velodrome.taskgen.views import View
+from velodrome.taskgen.schema import View
 
 Indices = jax.Array | np.ndarray
 

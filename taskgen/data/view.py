@@ -5,7 +5,7 @@ from __future__ import annotations
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, kind_of
 from velodrome.taskgen.data.splitview import SplitView
-from velodrome.taskgen.views import View
+from velodrome.taskgen.schema import View
 
 
 def view_of(raw: Arrays, info: DatasetInfo, view: View, split: str, *, shift: int = 0) -> SplitView:

@@ -7,6 +7,7 @@ workload's: 3,554,176 parameters on molecules of ogbg-molpcba.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from velodrome.foundation.errors import SpecError
@@ -113,15 +114,8 @@ def cost(config: GNNConfig, view: GraphView, batch_size: int) -> Cost:
     sheet.dense(batch_size, hidden, view.tasks)
     answers = batch_size * view.tasks
     sheet.elementwise(answers, forward=10, backward=8)
-    numbers = sum(_size(field.shape) for field in view.schema().values())
+    numbers = sum(math.prod(field.shape) for field in view.schema().values())
     return sheet.total(batch_size=batch_size, batch_floats=batch_size * numbers)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 family = Family(

@@ -24,10 +24,10 @@ from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import TaskFunctions
 from velodrome.taskgen.registry import families
+from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.distributions import log_int
 from velodrome.taskgen.space.fields import static
 from velodrome.taskgen.spec import DataSpec, TaskSpec
-from velodrome.taskgen.views import View
 
 
 @dataclass(frozen=True)

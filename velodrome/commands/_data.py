@@ -146,10 +146,8 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
     if recipe.by_hand:
         yield "by hand", recipe.by_hand
     if recipe.vocabulary:
-        which = (
-            "a sentencepiece.model" if not recipe.tfds else "sentencepiece.model of cc_all.32000"
-        )
-        yield "vocabulary", f"{which}, see docs/how-to/prepare-data.md"
+        which, page = ("of cc_all.32000", "data") if recipe.tfds else ("of its own", "mlcommons")
+        yield "vocabulary", f"sentencepiece.model {which}, see docs/how-to/prepare-{page}.md"
 
 
 def _record_pairs(name: str) -> Iterator[tuple[str, object]]:

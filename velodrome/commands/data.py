@@ -69,7 +69,8 @@ def data(
       source: For prepare: a folder with the original files, or a data_dir that tensorflow-datasets
         has prepared as ArrayRecord.
       download: For prepare: fetch the original files; they are checked against published hashes.
-      vocabulary: For prepare: the SentencePiece model of T5, for the data sets ending in _32k.
+      vocabulary: For prepare: a SentencePiece model: that of T5 for the data sets ending in _32k,
+        its own for wmt17_de_en and librispeech.
     """
     adding = {"--label": label, "--ignore": ignore, "--size": size}
     adding |= {"--regression": regression or None, "--replace": replace or None}

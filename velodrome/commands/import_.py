@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "velodrome import adam.csv --suite sprint --task mlp-02-digits --optimizer mine --out torch",
-    "velodrome import wandb.csv --task 7526353a --optimizer mine --out torch --point lr=3e-3",
+    "velodrome import wandb.csv --task 7526353a --optimizer mine --out torch --seed 1",
     "velodrome import log.csv --task tiny-mlp --optimizer mine --out torch --columns loss=nll",
 )
 

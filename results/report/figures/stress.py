@@ -55,7 +55,7 @@ def plot(by: By, reports: Sequence[ReportData]) -> Plot:
     Stores differ in what they are shown against, such as the number of steps.
     """
     sizes = {
-        (id(result)): int(size)
+        id(result): int(size)
         for report in reports
         for result, size in zip(report.results, _sizes(report), strict=True)
     }

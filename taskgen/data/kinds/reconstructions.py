@@ -14,7 +14,7 @@ from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.views import ReconstructionView
 
 CLIP = 6.0
-"""Normalised pixels are cut at so many standard deviations."""
+"""Normalised pixels are cut at this many standard deviations."""
 
 
 class Reconstructions(Kind):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.families import cnn, mlp
 from velodrome.taskgen.nn import choices
+from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.distributions import boolean, choice, fixed, log_float, log_int
 from velodrome.taskgen.space.fields import config_fields, dynamic, static
-from velodrome.taskgen.views import View
 
 RULES = ("adam", "sgdm", "sgd", "mlp", "adafactor_mlp")
 INNER = {"mlp": mlp.family, "cnn": cnn.family}

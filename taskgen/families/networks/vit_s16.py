@@ -53,10 +53,12 @@ class ViTS16(nnx.Module):
 
     def __call__(self, image: jax.Array, *, train: bool, key: jax.Array) -> Prediction:
         dropping = train and self.rate
-        keys = iter(jax.random.split(key, 1 + 3 * self.num_layers)) if dropping else None
         image, own = standardize(image), None
         if train and self.mixup:
-            image, own = mix_images(image, self.mixup, jax.random.fold_in(key, 0))
+            # `fold_in(key, 0)` would be the first of the keys that it is split into below.
+            key, mixing = jax.random.split(key)
+            image, own = mix_images(image, self.mixup, mixing)
+        keys = iter(jax.random.split(key, 1 + 3 * self.num_layers)) if dropping else None
         x = self.patches(image)
         side = image.shape[1] // self.patches.patch_size
         x = drop(x + jnp.asarray(place_codes(side, x.shape[-1])), self.rate, keys)

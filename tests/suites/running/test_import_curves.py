@@ -100,7 +100,7 @@ def test_every_text_says_that_it_is_imported(data: ReportData):
     text = markdown(data)
     assert data.context.labels == ("torch (imported)",)
     assert "Made elsewhere, in steps only: torch (imported)." in data.context.line
-    assert "whoever imported them" in text
+    assert "the person who imported them says" in text
     (file,) = data.provenance.loc[
         data.provenance["what"] == f"imported torch (imported) on {TASK}", "value"
     ]
@@ -150,6 +150,10 @@ def test_what_it_is_of_must_be_known(imported: Path, tmp_path: Path):
         import_curves(curves, task=TASK, suite="demo", **given)
     with pytest.raises(SpecError, match="suite: got None, but it must be given"):
         import_curves(curves, task=TASK, optimizer="torch", out=tmp_path / "new")
+    with pytest.raises(SpecError, match="seed: got -1, but it must be a whole number from 0"):
+        import_curves(
+            curves, task=TASK, suite="smoke", out=tmp_path / "new", optimizer="a", seed=-1
+        )
     assert not (tmp_path / "new").exists()
 
 

@@ -19,6 +19,7 @@ from small_tasks import quick, random_batch, traced
 import velodrome
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.families.networks import patches, vit_s16
 from velodrome.taskgen.families.networks.resnet50 import BottleneckBlock, ResNet50
 from velodrome.taskgen.families.networks.vit_s16 import ViTS16, place_codes
 from velodrome.taskgen.families.resnet50 import Block
@@ -216,6 +217,27 @@ def test_smoothing_spreads_labels_in_training_only(key):
     found = []
     jax.eval_shape(lambda: found.extend(map(smoothing, (True, False))))
     assert found == [0.5, 0.0]
+
+
+def test_mixing_and_dropout_draw_from_different_keys(key, monkeypatch: pytest.MonkeyPatch):
+    spec, used = shrunk("vit_s16", dropout=0.1, mixup=0.2), []
+
+    def mix(image, concentration, key):
+        used.append(key)
+        return mix_images(image, concentration, key)
+
+    def drop(x, rate, key):
+        used.append(key)
+        return x
+
+    monkeypatch.setattr(vit_s16, "mix_images", mix)
+    monkeypatch.setattr(patches, "dropout", drop)
+    assert isinstance(spec.view, ImageView)
+    network = ViTS16(spec.config, spec.view, rngs=nnx.Rngs(0), dynamic={})
+    image = random_batch(spec, key)["image"]
+    network(image, train=True, key=jax.random.key(1))
+    keys = {tuple(jax.random.key_data(key).tolist()) for key in used}
+    assert len(keys) == len(used) == 1 + 1 + 3
 
 
 def test_mixing_by_hand(key):

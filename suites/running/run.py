@@ -257,6 +257,10 @@ def run(
             known = {job.name for job in tried}
             jobs = [job for job in part_of(more_jobs(), shard) if job.name not in known]
             tried += jobs
+            if jobs:
+                display.say(
+                    f"Another round of {plural(len(jobs), 'job')}: percentages begin again."
+                )
             _work(engines, jobs, store, display)
     mine = [job.id for job in tried if job.kind == SHARD]
     lost = {name for name in mine if not store.has_shard(name)}

@@ -127,6 +127,7 @@ def test_an_edge_is_said_by_the_run_and_the_report(tmp_path: Path):
         ask(tmp_path, asked, progress=display, baseline="exhaustive")
     (cell,) = Store.open(tmp_path).plan.cells
     assert points(cell) == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
+    assert display.told.count("Another round of 1 job: percentages begin again.") == 6
     note = "the best rate of Scaled is still at an edge where refining ended."
     assert f"{cell.task.label}: {note}" in display.told
     assert "refined in 1 sweep; the best one is found in 0" in " ".join(display.told)

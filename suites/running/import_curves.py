@@ -182,8 +182,12 @@ def _beginning(
     if suite is None:
         allowed = f"named, as in --suite sprint, because there is no store {place} yet"
         raise SpecError("suite", None, allowed)
-    name = suite if isinstance(suite, str) else suite.name
-    return stored_field(name, field) if field is not None or has_field(name) else None
+    wanted = as_suite(suite)
+    if field is None and not has_field(wanted.name):
+        return None
+    found = stored_field(wanted.name, field)
+    _check_suite(found, wanted)
+    return found
 
 
 def _check_suite(there: Store, wanted: Suite) -> None:
@@ -196,7 +200,7 @@ def _check_suite(there: Store, wanted: Suite) -> None:
         what = "tasks" if tasks[0] != tasks[1] else "steps or evaluations"
         raise StoreError(
             f"{there.directory} is of the suite {known.name}, whose {what} are not those of "
-            f"{wanted.name}: leave the suite out, or choose another directory"
+            f"{wanted.name} as it was given: leave the suite out, or choose another directory"
         )
 
 

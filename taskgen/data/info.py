@@ -8,7 +8,7 @@ import hashlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from velodrome.foundation.errors import DataError, VelodromeError
 from velodrome.taskgen.schema import View
@@ -17,6 +17,8 @@ from velodrome.taskgen.schema import View
 if TYPE_CHECKING:
     from velodrome.taskgen.data.arrays import Arrays
     from velodrome.taskgen.data.splitview import SplitView
+
+V = TypeVar("V", bound=View)
 
 SPLITS = ("train", "heldout")
 PROVENANCES = ("real", "built-in", "own", "stand-in")
@@ -154,11 +156,11 @@ class Dataset:
         return self.info.kind
 
 
-class Kind(abc.ABC):
+class Kind(abc.ABC, Generic[V]):
     """What all data sets of a kind have in common: their facts, their arrays, and what tasks see.
 
-    Nothing else in this package knows kinds. A new one is a subclass, a line in `KINDS`, and a
-    `velodrome.taskgen.schema.View`.
+    Nothing else in this package knows kinds. A new one is a subclass, which names its
+    `velodrome.taskgen.schema.View`, and a line in `KINDS`.
 
     Attributes:
       facts: Which facts a data set of this kind needs, in words.
@@ -194,18 +196,18 @@ class Kind(abc.ABC):
         """Return the number of examples; raise `velodrome.taskgen.data.kinds.checks.Wrong`."""
 
     @abc.abstractmethod
-    def view(self, config: object, info: DatasetInfo) -> View:
+    def view(self, config: object, info: DatasetInfo) -> V:
         """Return how a task sees a data set by the usual fields of its family's config."""
 
     @abc.abstractmethod
-    def see(self, raw: Arrays, info: DatasetInfo, view: Any, what: str, *, shift: int) -> SplitView:
+    def see(self, raw: Arrays, info: DatasetInfo, view: V, what: str, *, shift: int) -> SplitView:
         """Return how a task sees the arrays of a split, which messages call ``what``."""
 
     @abc.abstractmethod
-    def nbytes(self, info: DatasetInfo, view: Any, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: V, *, shift: int) -> int:
         """Predict the bytes that all splits take as a task sees them, without loading them."""
 
-    def count(self, info: DatasetInfo, view: Any, split: str) -> int | None:
+    def count(self, info: DatasetInfo, view: V, split: str) -> int | None:
         """Return the examples of a split as a task sees it, without loading it; None: not known."""
         del view
         return info.split_sizes.get(split)
@@ -215,7 +217,7 @@ class Kind(abc.ABC):
         del info
         return 0
 
-    def options(self, view: Any, *, shift: int, flip: bool) -> dict[str, Any]:
+    def options(self, view: V, *, shift: int, flip: bool) -> dict[str, object]:
         """Return the keyword arguments of the function ``gather``."""
         del view, shift, flip
         return {}
@@ -238,7 +240,7 @@ KINDS: Mapping[str, str] = {
 
 
 @functools.cache
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> Kind[Any]:
     """Return a kind of data by its name, which must be in `KINDS`."""
     return pkgutil.resolve_name(KINDS[name])()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from velodrome.foundation.errors import SpecError
@@ -23,7 +21,7 @@ from velodrome.taskgen.views import GraphView
 _OF_EDGES = ("edge", "sender", "receiver")
 
 
-class Graphs(Kind):
+class Graphs(Kind[GraphView]):
     """Arrays of N graphs with M nodes and E edges, which have a direction.
 
     node f32[M,F], node_offsets i64[N+1]; edge f32[E,G], sender i32[E], receiver i32[E],
@@ -120,7 +118,7 @@ class Graphs(Kind):
     def nbytes(self, info: DatasetInfo, view: GraphView, *, shift: int) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)
 
-    def options(self, view: GraphView, *, shift: int, flip: bool) -> dict[str, Any]:
+    def options(self, view: GraphView, *, shift: int, flip: bool) -> dict[str, object]:
         return {"types": {name: field.dtype for name, field in view.schema().items()}}
 
 

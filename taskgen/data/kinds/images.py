@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.views import ImageView
 
 
-class Images(Kind):
+class Images(Kind[ImageView]):
     facts = "a shape (height, width, channels) and num_classes"
     noun = "images"
     gather = "velodrome.taskgen.data.gather:gather_images"
@@ -91,5 +90,5 @@ class Images(Kind):
         pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
         return sum(info.split_sizes.values()) * (pixels + 4)
 
-    def options(self, view: ImageView, *, shift: int, flip: bool) -> dict[str, Any]:
+    def options(self, view: ImageView, *, shift: int, flip: bool) -> dict[str, object]:
         return {"shift": shift, "flip": flip}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from velodrome.foundation.errors import SpecError
@@ -15,7 +13,7 @@ from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.views import PairView
 
 
-class Pairs(Kind):
+class Pairs(Kind[PairView]):
     """Arrays: source int[M], source_offsets i64[N+1], target int[K], target_offsets i64[N+1]."""
 
     facts = "vocab_size, that of both sequences"
@@ -87,5 +85,5 @@ class Pairs(Kind):
         each = token * (view.source_length + view.target_length)
         return sum(info.split_sizes.values()) * each
 
-    def options(self, view: PairView, *, shift: int, flip: bool) -> dict[str, Any]:
+    def options(self, view: PairView, *, shift: int, flip: bool) -> dict[str, object]:
         return {"types": {name: field.dtype for name, field in view.schema().items()}}

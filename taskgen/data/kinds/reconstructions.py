@@ -17,7 +17,7 @@ CLIP = 6.0
 """Normalised pixels are cut at this many standard deviations."""
 
 
-class Reconstructions(Kind):
+class Reconstructions(Kind[ReconstructionView]):
     """Arrays: image and target [N,H,W], not negative, and volume_max f32[N].
 
     They are in any unit. ``volume_max`` is the largest value of the volume that a slice is from.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from velodrome.foundation.errors import SpecError
@@ -21,7 +19,7 @@ from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.views import AudioView
 
 
-class Recordings(Kind):
+class Recordings(Kind[AudioView]):
     """Arrays: audio i16[M] or f32[M,F], audio_offsets i64[N+1], label int[K], label_offsets.
 
     Tokens are from 1 on: 0 is padding, and CTC's blank. If `DatasetInfo.class_names` has the name
@@ -108,6 +106,6 @@ class Recordings(Kind):
         each = view.length * (frame + 1) + view.label_length * 3
         return sum(info.split_sizes.values()) * each
 
-    def options(self, view: AudioView, *, shift: int, flip: bool) -> dict[str, Any]:
+    def options(self, view: AudioView, *, shift: int, flip: bool) -> dict[str, object]:
         types = {name: field.dtype for name, field in view.schema().items()}
         return {"types": types, "scales": {} if view.features else {"audio": 2.0**-15}}

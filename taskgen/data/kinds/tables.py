@@ -21,7 +21,7 @@ from velodrome.taskgen.data.text import INDEX_LIMIT
 from velodrome.taskgen.views import HashedTableView, RegressionView, TableView
 
 
-class Tables(Kind):
+class Tables(Kind[TableView | RegressionView]):
     facts = (
         "the number of columns as its shape, dtype 'float32', and num_classes or, for regression, "
         "targets"
@@ -88,7 +88,7 @@ class Tables(Kind):
         return sum(info.split_sizes.values()) * 4 * (info.shape[0] + (info.targets or 1))
 
 
-class HashedTables(Kind):
+class HashedTables(Kind[HashedTableView]):
     facts = (
         "the numbers of columns of numbers and of categories as its shape, num_classes=2, "
         "vocab_size and dtype 'float32'"

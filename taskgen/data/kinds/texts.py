@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows
 from velodrome.taskgen.views import TextView
 
 
-class Texts(Kind):
+class Texts(Kind[TextView]):
     facts = "vocab_size"
     noun = "text"
     gather = "velodrome.taskgen.data.gather:gather_text"
@@ -76,7 +75,7 @@ class Texts(Kind):
             return 0
         return sum(info.split_sizes.values()) * np.min_scalar_type(info.vocab_size - 1).itemsize
 
-    def options(self, view: TextView, *, shift: int, flip: bool) -> dict[str, Any]:
+    def options(self, view: TextView, *, shift: int, flip: bool) -> dict[str, object]:
         return {"length": view.length}
 
 

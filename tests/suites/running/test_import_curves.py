@@ -148,13 +148,22 @@ def test_what_it_is_of_must_be_known(imported: Path, tmp_path: Path):
         import_curves(curves, task=spec, **given)
     with pytest.raises(StoreError, match="of the suite smoke, whose tasks are not those of demo"):
         import_curves(curves, task=TASK, suite="demo", **given)
-    with pytest.raises(SpecError, match="suite: got None, but it must be given"):
+    with pytest.raises(SpecError, match="suite: got None, but it must be named"):
         import_curves(curves, task=TASK, optimizer="torch", out=tmp_path / "new")
     with pytest.raises(SpecError, match="seed: got -1, but it must be a whole number from 0"):
         import_curves(
             curves, task=TASK, suite="smoke", out=tmp_path / "new", optimizer="a", seed=-1
         )
     assert not (tmp_path / "new").exists()
+
+
+def test_a_suite_that_only_has_the_name_of_the_field_is_refused(baseline: Path, tmp_path: Path):
+    suite = load_suite("smoke")
+    other = dataclasses.replace(suite, tasks=suite.tasks[1:])
+    given = {"task": OTHER, "optimizer": "torch", "field": baseline, "out": tmp_path / "store"}
+    with pytest.raises(StoreError, match="whose tasks are not those of smoke as it was given"):
+        import_curves(write(tmp_path / "a.csv"), suite=other, **given)
+    assert not (tmp_path / "store").exists()
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

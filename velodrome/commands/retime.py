@@ -14,7 +14,7 @@ from velodrome.commands._progress import ProgressBars
 from velodrome.commands._tables import console
 from velodrome.foundation.text import plural
 
-EXAMPLES = ("velodrome retime runs/demo", "taskset --cpu-list 0 velodrome retime runs/demo")
+EXAMPLES = ("velodrome retime runs/demo",)
 
 
 def command(arguments: Sequence[str]) -> int:

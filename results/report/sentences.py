@@ -46,8 +46,8 @@ def horizon_line(data: ReportData) -> str:
     return (
         "Optimizers that know how many steps they make, with another number declared. The last "
         "ratio is the median over tasks of the speedup over that with the true number. It is a "
-        f"bound, <= or >=, if {data.context.baseline}'s budget bounds one of the two speedups on "
-        'more than a quarter of the tasks. If it bounds both, the ratio stands after "about".'
+        f"bound (<= or >=) if {data.context.baseline}'s budget bounds one side of it on more than "
+        "a quarter of the tasks, and only rough (about) if it bounds both."
     )
 
 

@@ -72,6 +72,6 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     set_log2(axes, low, high, floor=bool((log2(table[_CHANGE]) < low).any()))
     axes.set_xticks(log2(np.array(factors)).tolist(), [f"{x:g}x" for x in factors])
     axes.set_xlabel("declared number of steps, over the true number")
-    axes.set_ylabel(axis_label("speedup over that with the true number", 2.0))
+    axes.set_ylabel(axis_label("speedup over the true number's", 2.0))
     legend_above(figure, handles(styles))
     return figure

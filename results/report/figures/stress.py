@@ -40,7 +40,7 @@ class _Axis(NamedTuple):
 AXES: dict[By, _Axis] = {
     "parameters": _Axis("parameters of the network", 5e8, "500 M, the paper's limit"),
     "steps": _Axis("steps of the run", 2e5, "200,000, the paper's limit"),
-    "declared": _Axis("declared number of steps / true number", 1.0, "the true number"),
+    "declared": _Axis("declared number of steps / true number", 1.0, "true steps"),
 }
 _MEANING = (
     "Marks: the median over tasks of the speedup in steps over {baseline} at its best rate; bars: "

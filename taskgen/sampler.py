@@ -46,9 +46,13 @@ OF_KIND = {
     "image": ("mlp", "cnn"),
     "text": ("rnn", "transformer"),
     "table": ("tabular_mlp",),
+    "hashed_table": ("dlrm",),
+    "pair": ("wmt_transformer",),
     "audio": ("conformer", "deepspeech"),
+    "graph": ("gnn",),
+    "reconstruction": ("unet",),
 }
-"""Families that tasks on one data set are drawn from, with equal weights."""
+"""Families that tasks on one data set are drawn from, by its kind, with equal weights."""
 
 MIRRORED = frozenset({"photos"})
 """Built-in data sets whose images may be mirrored: digits may not."""
@@ -127,7 +131,7 @@ def sample_recorded(
         added = named(data)
         data = added if isinstance(added, str) else added.dataset.name
         stream = "one data set"  # the same networks on any data
-    mixture = choice(MIXTURE if data in DATA else _families_of(datasets.get(data).kind))
+    mixture = choice(MIXTURE if data in DATA else OF_KIND[datasets.get(data).kind])
     seen: Counter[str] = Counter()
     for index in range(count):
         name = family or str(mixture.sample(NamedRng(seed, "mixture", index), "family"))
@@ -190,15 +194,8 @@ def _check_kind(family: str, data: str) -> None:
         return
     found = datasets.get(data).kind
     if found != kind:
-        allowed = f"for data of kind {found!r}, which {data!r} is: {', '.join(_families_of(found))}"
+        allowed = f"for data of kind {found!r}, which {data!r} is: {', '.join(OF_KIND[found])}"
         raise SpecError("family", family, allowed)
-
-
-def _families_of(kind: str) -> tuple[str, ...]:
-    """Return the families for a kind of data: those of `OF_KIND`, else all that there are."""
-    if kind in OF_KIND:
-        return OF_KIND[kind]
-    return tuple(name for name in families.names() if families.get(name).data_kind == kind)
 
 
 def _augmented(spec: TaskSpec) -> TaskSpec:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import DataError, SpecError, UnknownNameError, unknown_key
+from velodrome.foundation.errors import DataError, UnknownNameError
 from velodrome.foundation.place import portable
 from velodrome.taskgen.augmentation import read_augmentations
 from velodrome.taskgen.data.info import Dataset, DatasetInfo
@@ -19,56 +18,21 @@ from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.config import check_config, config_to_json, dynamic_values
-
-_Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is, in words
-
-
-def _without_defaults(spec: Any, keep: Sequence[str] = ()) -> dict[str, Any]:
-    return {
-        field.name: getattr(spec, field.name)
-        for field in dataclasses.fields(spec)
-        if field.name in keep or getattr(spec, field.name) != field.default
-    }
-
+from velodrome.taskgen.specrules import (
+    STRING,
+    check_fields,
+    check_keys,
+    integer,
+    only,
+    require,
+    without_defaults,
+)
 
 _EXAMPLE = '{"family": "mlp", "data": "digits", "batch_size": 32}'
 
-
-def _require(ok: bool, field: str, value: object, allowed: str) -> None:
-    if not ok:
-        raise SpecError(field, value, allowed)
-
-
-def _check_fields(prefix: str, values: Mapping[str, object], rules: Mapping[str, _Rule]) -> None:
-    """Check the values that are given; mappings are checked before anything is made from them."""
-    for name, (accepts, allowed) in rules.items():
-        if name in values:
-            _require(accepts(values[name]), f"{prefix}{name}", values[name], allowed)
-
-
-def _integer(low: int, high: int) -> _Rule:
-    words = str(low) if low == high else f"an integer from {low} to {high}"
-    return (lambda value: type(value) is int and low <= value <= high), words
-
-
-def _only(legal: str) -> _Rule:
-    return (lambda value: value == legal), repr(legal)
-
-
-def _check_keys(where: str, values: object, cls: type) -> None:
-    names = [field.name for field in dataclasses.fields(cls)]
-    if not isinstance(values, Mapping):
-        raise SpecError(where, values, f"a mapping with keys of {names}")
-    for key in values:
-        if key not in names:
-            raise unknown_key(where, key, names)
-
-
-_STRING: _Rule = (lambda value: type(value) is str), "a string"
-
 _DATA_RULES = {
-    "name": _STRING,
-    "shift": _integer(0, 64),
+    "name": STRING,
+    "shift": integer(0, 64),
     "flip": ((lambda value: type(value) is bool), "true or false"),
     "hash": (
         (lambda value: type(value) is str and re.fullmatch("([0-9a-f]{64})?", value) is not None),
@@ -76,12 +40,12 @@ _DATA_RULES = {
     ),
 }
 _PRECISION_RULES = {
-    "params": _only("float32"),
-    "compute": _only("float32"),
-    "matmul": _only("highest"),
+    "params": only("float32"),
+    "compute": only("float32"),
+    "matmul": only("highest"),
 }
 _TASK_RULES = {
-    "family": _STRING,
+    "family": STRING,
     "data": (
         (lambda value: isinstance(value, DataSpec | Mapping | str)),
         "a name, or a mapping with the keys 'name', 'shift', 'flip' and 'hash'",
@@ -90,11 +54,11 @@ _TASK_RULES = {
         (lambda value: isinstance(value, Precision | Mapping)),
         "a mapping with the keys 'params', 'compute' and 'matmul'",
     ),
-    "batch_size": _integer(1, 262_144),
-    "version": _integer(0, 1_000_000),
+    "batch_size": integer(1, 262_144),
+    "version": integer(0, 1_000_000),
     "augmentations": ((lambda value: isinstance(value, list | tuple)), "a list of augmentations"),
-    "grad_accumulation": _integer(1, 1),
-    "name": _STRING,
+    "grad_accumulation": integer(1, 1),
+    "name": STRING,
 }
 
 
@@ -124,18 +88,18 @@ class DataSpec:
     hash: str = ""
 
     def __post_init__(self):
-        _check_fields("data.", vars(self), _DATA_RULES)
+        check_fields("data.", vars(self), _DATA_RULES)
 
     def to_json(self) -> dict[str, Any]:
         """Return the name, and what is not at its default."""
-        return _without_defaults(self, keep=("name",))
+        return without_defaults(self, keep=("name",))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
         """Read what `to_json` wrote, or check a hand-written mapping."""
-        _check_keys("data", values, cls)
-        _require("name" in values, "data", dict(values), "a mapping with the key 'name'")
-        _check_fields("data.", values, _DATA_RULES)
+        check_keys("data", values, cls)
+        require("name" in values, "data", dict(values), "a mapping with the key 'name'")
+        check_fields("data.", values, _DATA_RULES)
         return cls(**values)
 
 
@@ -154,15 +118,15 @@ class Precision:
     matmul: str = "highest"
 
     def __post_init__(self):
-        _check_fields("precision.", vars(self), _PRECISION_RULES)
+        check_fields("precision.", vars(self), _PRECISION_RULES)
 
     def to_json(self) -> dict[str, Any]:
-        return _without_defaults(self)
+        return without_defaults(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Precision:
-        _check_keys("precision", values, cls)
-        _check_fields("precision.", values, _PRECISION_RULES)
+        check_keys("precision", values, cls)
+        check_fields("precision.", values, _PRECISION_RULES)
         return cls(**values)
 
 
@@ -204,14 +168,14 @@ class TaskSpec:
     name: str = ""
 
     def __post_init__(self):
-        _check_fields("", vars(self), _TASK_RULES)
+        check_fields("", vars(self), _TASK_RULES)
         family = self.family_object
         put = object.__setattr__  # the way to complete a frozen dataclass while it is made
         put(self, "config", check_config(family.config, self.config))
         put(self, "augmentations", read_augmentations(self.augmentations))
         if self.version == 0:
             put(self, "version", family.version)
-        _require(
+        require(
             self.version == family.version,
             "version",
             self.version,
@@ -261,7 +225,7 @@ class TaskSpec:
         """
         info, kind = self.dataset.info, self.family_object.data_kind
         allowed = f"a data set of kind {kind!r} for family {self.family!r}"
-        _require(info.kind == kind, "data.name", self.data.name, allowed)
+        require(info.kind == kind, "data.name", self.data.name, allowed)
         return info
 
     @property
@@ -305,7 +269,7 @@ class TaskSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON, without the fields that are at their default."""
-        values = _without_defaults(self, keep=("family", "batch_size", "version"))
+        values = without_defaults(self, keep=("family", "batch_size", "version"))
         values["data"] = self.data.to_json()
         values["config"] = config_to_json(self.config)
         if self.augmentations:
@@ -320,9 +284,9 @@ class TaskSpec:
           SpecError: A key is unknown or missing, or a value is not allowed.
           UnknownNameError: There is no such family.
         """
-        _check_keys("spec", values, cls)
+        check_keys("spec", values, cls)
         for key in ("family", "data", "batch_size"):
-            _require(
+            require(
                 key in values,
                 "spec",
                 sorted(values),
@@ -330,7 +294,7 @@ class TaskSpec:
             )
         made = dict(values)
         made.setdefault("config", {})
-        _check_fields("", made, _TASK_RULES)
+        check_fields("", made, _TASK_RULES)
         if isinstance(made["data"], str):
             made["data"] = {"name": made["data"]}
         made["data"] = DataSpec.from_json(made["data"])

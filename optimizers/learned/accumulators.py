@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from velodrome.optimizers.velo.grouping import factored_dims
-from velodrome.optimizers.velo.tensor_statistics import TINY, axis_sums, safe_rsqrt
+from velodrome.optimizers.velo.sums import axis_sums
+from velodrome.optimizers.velo.tensor_statistics import TINY, safe_rsqrt
 
 
 class Decays(NamedTuple):
@@ -122,7 +123,7 @@ def normalisers(
 ) -> list[Float[Array, " ..."]]:
     """Return for each array one over its root mean square over its last ``axes`` axes."""
     over = range(-axes, 0)
-    # All in one pass; over the last axis first, see `axis_sums`.
+    # All in one pass, over the last axis first.
     sums = axis_sums([term**2 for term in terms], axis=-1)
     count = math.prod(terms[0].shape[axis] for axis in over)
     shape = (*terms[0].shape[:-axes], *(1 for _ in over))

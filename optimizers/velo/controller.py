@@ -33,8 +33,8 @@ Tree = TypeVar("Tree")
 class Controller(NamedTuple):
     """`VeLOWeights` with the linear maps between nonlinearities multiplied out.
 
-    The first units of the LSTM are those that are remembered: which gates of the next update read.
-    In published weights they are all.
+    The first units of the LSTM are those whose outputs are remembered, because gates of the next
+    update read them. In the published weights, all are.
     """
 
     initial_hidden: Float[Array, " remembered"]

@@ -8,6 +8,7 @@ are padded to a common length.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,15 +35,15 @@ _SHORTEST_BAND = 512
 _CHUNK = 512
 
 
-class _Group:
+class _Group(ABC):
     """The members of a group, as positions among the leaves of the parameters."""
 
     members: tuple[int, ...]
 
     @property
+    @abstractmethod
     def stacked(self) -> tuple[int, ...]:
         """Shape of the members as one array."""
-        raise NotImplementedError
 
     @property
     def small(self) -> bool:
@@ -87,9 +88,9 @@ class MatrixGroup(_Group):
         return sum(size > 1 for size in self.shape)
 
     @property
-    def transposed(self) -> bool:
-        """Whether the last dimension of the stack is not that of the parameters."""
-        return self.order[-1] != len(self.shape) - 1
+    def turned(self) -> bool:
+        """Whether rows and columns have changed places."""
+        return self.order[-1] < self.order[-2]
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -128,7 +129,7 @@ class VectorGroup(_Group):
     shapes: tuple[tuple[int, ...], ...]
     chunks: int
     chunk: int
-    transposed = False
+    turned = False
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -28,16 +28,14 @@ from velodrome.optimizers.velo.reads import (
     SECOND,
     Reads,
 )
+from velodrome.optimizers.velo.sums import axis_sums, sums_by_tensor, tensor_sums
 from velodrome.optimizers.velo.tensor_statistics import (
     TINY,
     average,
     average_second,
-    axis_sums,
     clip,
     next_means,
     safe_rsqrt,
-    sums_by_tensor,
-    tensor_sums,
 )
 
 

@@ -138,8 +138,7 @@ class Network:
         for unit, other in self._reads.mirrored:
             x = first[other]
             first[unit] = None if x is None else jax.lax.neg(x)
-        hidden = self._biased(self._products(_relu(first), W1, WIDTH), B1, shape)
-        hidden = _relu(hidden)
+        hidden = _relu(self._biased(self._products(_relu(first), W1, WIDTH), B1, shape))
         direction, log_magnitude = self._products(hidden, W2, USED_OUTPUTS)
         direction = self._add_bias(direction, B2, 0, shape)
         size = self._number(STEP, 0)

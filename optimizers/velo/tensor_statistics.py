@@ -9,9 +9,7 @@ momenta (3) and of the second moment (3).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -130,107 +128,6 @@ def clip(gradient: Array) -> Array:
 
 def safe_rsqrt(x: Array) -> Array:
     return jax.lax.rsqrt(jnp.maximum(x, 1e-9))
-
-
-def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
-    """Return the sums over one of the last two axes of each of ``terms``, arrays of one shape."""
-    # XLA's CPU compiler writes the operand of a plain `jax.numpy.sum` to memory first. It makes one
-    # loop of a reduction with several results, which reads its inputs once and writes nothing else.
-    # That loop adds one number at a time, unless the reduction is so short that it is unrolled:
-    # then the loop over what is left runs in vectors. So long sums are made in short steps. Float32
-    # keeps more digits that way, too.
-    axis %= terms[0].ndim
-    while few := _short(terms, axis):
-        length = terms[0].shape[axis]
-        if rest := length % few:
-            cut = (0, length - rest, length)
-            parts = (
-                [jax.lax.slice_in_dim(x, *ends, axis=axis) for x in terms]
-                for ends in itertools.pairwise(cut)
-            )
-            first, last = (axis_sums(part, axis=axis) for part in parts)
-            return [a + b for a, b in zip(first, last, strict=True)]
-        terms = _short_sums(terms, axis, few)
-    return list(_axis_sums(axis, *terms))
-
-
-def sums_by_tensor(terms: Sequence[Array]) -> Float[Array, "term tensor"]:
-    """Return the sums of arrays ``[tensor, ..., rows, columns]`` over all axes but the first."""
-    columns = terms[0].ndim - 1
-    axes = (columns, columns - 1)
-    while axis := next((a for a in axes if _divides(terms, a)), 0):
-        terms = _short_sums(terms, axis, _short(terms, axis))
-    sums = axis_sums(terms, axis=-1)
-    return tensor_sums(jnp.stack(sums))
-
-
-def _short(terms: Sequence[Array], axis: int) -> int:
-    """Return how many numbers to add at first along an axis, or 0 for all of them."""
-    if jax.default_backend() != "cpu":  # which takes care of that itself
-        return 0
-    shape, size = terms[0].shape, terms[0].size
-    most = min(_UNROLLED // len(terms), _VECTOR)
-    if axis == len(shape) - 1:  # what is left of the axis is what the loop runs over
-        most = min(most, shape[axis] // _VECTOR)
-    few = shape[axis] <= most or shape[-1] < _VECTOR or size < _FEW
-    # First sums of many terms are more numbers than they add up.
-    many = len(terms) > most and size > _CACHED
-    if few or many:
-        return 0
-    divisors = (few for few in range(most, _LEAST - 1, -1) if shape[axis] % few == 0)
-    return next(divisors, most if _LEAST <= most >= len(terms) else 0)
-
-
-def _divides(terms: Sequence[Array], axis: int) -> bool:
-    few = _short(terms, axis)
-    return few > 0 and terms[0].shape[axis] % few == 0
-
-
-def _short_sums(terms: Sequence[Array], axis: int, few: int) -> Sequence[Array]:
-    """Return the sums of each ``few`` numbers along an axis, of the last two."""
-    shape = terms[0].shape
-    left = shape[axis] // few
-    last = axis == len(shape) - 1
-    cut = (few, left) if last else (left, few)
-    blocks = [x.reshape(*shape[:axis], *cut, *shape[axis + 1 :]) for x in terms]
-    return _axis_sums(axis if last else axis + 1, *blocks)
-
-
-#: A reduction is unrolled if its length times the number of its results is at most this.
-_UNROLLED = 48
-
-#: Shorter ones write too much for what they save.
-_LEAST = 3
-
-#: Elements that a CPU takes at once.
-_VECTOR = 8
-
-#: Fewer elements are added faster one by one than in two loops.
-_FEW = 256
-
-#: Arrays of at most this many elements stay in a CPU's cache, with all that an update reads.
-_CACHED = 1 << 17
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _axis_sums(axis: int, *terms: Array) -> tuple[Array, ...]:
-    return jax.lax.reduce(
-        terms,
-        (jnp.float32(0),) * len(terms),
-        lambda sums, values: tuple(a + b for a, b in zip(sums, values, strict=True)),
-        dimensions=(axis,),
-    )
-
-
-@_axis_sums.defjvp
-def _(axis: int, terms: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[tuple, tuple]:
-    # A reduction with several results has no derivative of its own.
-    return _axis_sums(axis, *terms), tuple(jnp.sum(tangent, axis) for tangent in tangents)
-
-
-def tensor_sums(rows: Array) -> Array:
-    """Return the sums of an array ``[term, tensor, ...]`` over all but its first two axes."""
-    return jnp.sum(rows.reshape(*rows.shape[:2], -1), axis=-1)
 
 
 def _fraction_features(fraction: Float[Array, ""]) -> Float[Array, " 9"]:

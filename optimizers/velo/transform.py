@@ -225,15 +225,13 @@ def _rows(groups: Sequence[Group]) -> list[slice]:
 
 def _stack(group: Group, members: Sequence[Array], always: Array) -> Array:
     """Return the members of a group, stacked."""
-    if not group.transposed:
+    if not group.turned:
         return group.stack(members)
     # Without a barrier the loops over the stack would have the order of the parameters.
     return _materialised_stack(group, members, always)
 
 
 def _materialised_stack(group: Group, members: Sequence[Array], always: Array) -> Array:
-    if group.small:
-        return group.stack(members)
     zeros = jnp.zeros(group.stacked, jnp.float32)
     return materialised(always, partial(group.stack, members), zeros=zeros)
 
@@ -253,19 +251,20 @@ def _steps(
     ``always`` is true, see `materialised`. ``stacks`` and ``members`` are gradients and parameters,
     stacked and not.
     """
+    alone = len(group.members) == 1
 
     def steps() -> Array:
-        return _module(group).steps(group, reads, new, *stacks, networks)
+        taken = stacks
+        if not (alone or group.small):
+            # Stacked once more, inside the branch: so these stacks take memory only while it runs.
+            gradients, parameters = members
+            taken = (
+                _materialised_stack(group, gradients, always),
+                _materialised_stack(group, parameters, always),
+            )
+        return _module(group).steps(group, reads, new, *taken, networks)
 
-    def stack_and_step() -> Array:
-        # Stacked once more, inside the branch: so these stacks take memory only while it runs.
-        again = (_materialised_stack(group, part, always) for part in members)
-        return _module(group).steps(group, reads, new, *again, networks)
-
-    alone = len(group.members) == 1
-    if group.small or (alone and not group.transposed):
+    if group.small or (alone and not group.turned):
         return group.shape_back(list(steps()))
-    zeros = jnp.zeros(group.stacked, jnp.float32)
-    if alone:
-        return group.shape_back(list(materialised(always, steps, zeros=zeros)))
-    return group.shape_back(take_apart(always, materialised(always, stack_and_step, zeros=zeros)))
+    made = materialised(always, steps, zeros=jnp.zeros(group.stacked, jnp.float32))
+    return group.shape_back(list(made) if alone else take_apart(always, made))

@@ -25,15 +25,14 @@ from velodrome.optimizers.velo.reads import (
     ROW,
     Reads,
 )
+from velodrome.optimizers.velo.sums import sums_by_tensor
 from velodrome.optimizers.velo.tensor_statistics import (
     TINY,
     average,
     average_second,
-    axis_sums,
     clip,
     next_means,
     safe_rsqrt,
-    tensor_sums,
 )
 
 
@@ -71,8 +70,7 @@ def observe(
         squares=average(state.squares, square[None] + TINY, reads.factored),
     )
     sizes = jnp.asarray(np.asarray(group.sizes, np.float32)[None])
-    sums = axis_sums([gradient, square], axis=-1)
-    means = next_means(means, tensor_sums(jnp.stack(sums)) / sizes)
+    means = next_means(means, sums_by_tensor([gradient, square]) / sizes)
 
     channels = _channels(reads, new, gradient, parameters)
     terms = {channel: channels[channel] for channel in reads.measured}
@@ -81,8 +79,8 @@ def observe(
     # Some channels are not zero where a vector is padded, so the padding is left out by hand.
     position = jnp.arange(group.chunks * group.chunk).reshape(1, group.chunks, group.chunk)
     inside = position < jnp.asarray(group.sizes)[:, None, None]
-    sums = axis_sums([jnp.where(inside, x**2, 0.0) for x in terms.values()], axis=-1)
-    return new, means, tensor_sums(jnp.stack(sums)) / sizes
+    squares = [jnp.where(inside, x**2, 0.0) for x in terms.values()]
+    return new, means, sums_by_tensor(squares) / sizes
 
 
 def steps(

@@ -1,4 +1,4 @@
-"""Batches gathered on the device: images shifted and mirrored, sequences of text, rows."""
+"""Batches gathered on the device: images shifted and mirrored, sequences of text, fields."""
 
 from __future__ import annotations
 
@@ -64,14 +64,6 @@ def gather_text(
 
     window = jax.vmap(take)(indices).astype(jnp.int32)
     return {"obs": window[:, :-1], "target": window[:, 1:]}
-
-
-def gather_rows(
-    arrays: Batch, indices: jax.Array, key: jax.Array | None, *, augment: bool
-) -> Batch:
-    """Take the rows ``indices`` i32[B] of a table: ``{"row": f32[B,F], "label": i32[B]}``."""
-    del key, augment  # rows have no augmentation
-    return {name: array[indices] for name, array in arrays.items()}
 
 
 def gather_fields(

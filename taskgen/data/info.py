@@ -87,7 +87,8 @@ class DatasetInfo:
 
     def __post_init__(self):
         if self.kind not in KINDS or not kind_of(self.kind).fits(self):
-            wanted = "; ".join(f"kind {name!r} with {kind_of(name).facts}" for name in KINDS)
+            kinds = [self.kind] if self.kind in KINDS else KINDS
+            wanted = "; ".join(f"kind {name!r} with {kind_of(name).facts}" for name in kinds)
             found = ("shape", "num_classes", "vocab_size", "targets", "dtype")
             raise DataError(
                 f"data set {self.name!r}: give {wanted}. Got kind={self.kind!r}, "
@@ -172,7 +173,7 @@ class Kind(abc.ABC, Generic[V]):
 
     facts: ClassVar[str]
     noun: ClassVar[str]
-    gather: ClassVar[str] = "velodrome.taskgen.data.gather:gather_rows"
+    gather: ClassVar[str] = "velodrome.taskgen.data.gather:gather_fields"
     shifted: ClassVar[bool] = False
 
     @abc.abstractmethod
@@ -193,7 +194,7 @@ class Kind(abc.ABC, Generic[V]):
 
     @abc.abstractmethod
     def verify(self, info: DatasetInfo, arrays: Arrays) -> int:
-        """Return the number of examples; raise `velodrome.taskgen.data.kinds.checks.Wrong`."""
+        """Return the number of examples; raise `velodrome.taskgen.data.kinds.checks.SplitError`."""
 
     @abc.abstractmethod
     def view(self, config: object, info: DatasetInfo) -> V:
@@ -219,8 +220,8 @@ class Kind(abc.ABC, Generic[V]):
 
     def options(self, view: V, *, shift: int, flip: bool) -> dict[str, object]:
         """Return the keyword arguments of the function ``gather``."""
-        del view, shift, flip
-        return {}
+        del shift, flip
+        return {"types": {name: field.dtype for name, field in view.schema().items()}}
 
 
 #: The kinds of data, and where each is declared; imported when one is used.

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.text import INDEX_LIMIT
 
 _CHUNK_BYTES = 2**25  # of a chunk of rows, so that index arrays stay small
+
+
+def offsets_of(lengths: Iterable[int]) -> np.ndarray:
+    """Return i64[N+1], where each of N sequences begins that lie one after the other, and the end.
+
+    Examples:
+      >>> offsets_of([2, 0, 3]).tolist()
+      [0, 2, 2, 5]
+    """
+    return np.cumsum([0, *lengths], dtype=np.int64)
 
 
 def padded(values: np.ndarray, offsets: np.ndarray, chosen: np.ndarray, length: int) -> np.ndarray:

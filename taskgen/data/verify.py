@@ -9,7 +9,7 @@ import numpy as np
 from velodrome.foundation.errors import DataError, VelodromeError
 from velodrome.taskgen.data.arrays import Arrays, hash_arrays
 from velodrome.taskgen.data.info import SPLITS, Dataset, DatasetInfo, kind_of
-from velodrome.taskgen.data.kinds.checks import Wrong
+from velodrome.taskgen.data.kinds.checks import SplitError
 from velodrome.taskgen.data.published.recipes import how_to_get
 
 
@@ -60,8 +60,8 @@ def verify_facts(info: DatasetInfo, split: str, arrays: Arrays) -> None:
         size = kind_of(info.kind).verify(info, arrays)
         declared = info.split_sizes.get(split, size)
         if size != declared:
-            raise Wrong(f"has {size:,} {unit(info)}, but {declared:,} are declared")
-    except Wrong as error:
+            raise SplitError(f"has {size:,} {unit(info)}, but {declared:,} are declared")
+    except SplitError as error:
         raise DataError(f"the {split} split of {info.name!r} {error}.") from None
 
 
@@ -99,10 +99,10 @@ def hash_problem(dataset: Dataset) -> str:
 
 def _verify_names(info: DatasetInfo, arrays: Arrays) -> None:
     if sorted(arrays) != sorted(info.array_names):
-        raise Wrong(f"has the arrays {sorted(arrays)}, but needs {sorted(info.array_names)}")
+        raise SplitError(f"has the arrays {sorted(arrays)}, but needs {sorted(info.array_names)}")
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise Wrong(f"has a {type(array).__name__} as {name!r}, not an array of numpy")
+            raise SplitError(f"has a {type(array).__name__} as {name!r}, not an array of numpy")
 
 
 def unit(info: DatasetInfo) -> str:

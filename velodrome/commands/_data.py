@@ -146,7 +146,8 @@ def _recipe_pairs(name: str) -> Iterator[tuple[str, object]]:
     if recipe.by_hand:
         yield "by hand", recipe.by_hand
     if recipe.vocabulary:
-        which, page = ("of cc_all.32000", "data") if recipe.tfds else ("of its own", "mlcommons")
+        t5 = recipe.vocabulary == "t5"
+        which, page = ("of cc_all.32000", "data") if t5 else ("of its own", "mlcommons")
         yield "vocabulary", f"sentencepiece.model {which}, see docs/how-to/prepare-{page}.md"
 
 

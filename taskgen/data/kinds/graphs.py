@@ -8,7 +8,7 @@ from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import (
-    Wrong,
+    SplitError,
     check_count,
     check_floats,
     check_integers,
@@ -34,7 +34,6 @@ class Graphs(Kind[GraphView]):
         "'float32', and perhaps the nodes and edges of the largest graph as largest"
     )
     noun = "graphs"
-    gather = "velodrome.taskgen.data.gather:gather_fields"
 
     def fits(self, info: DatasetInfo) -> bool:
         whole = len(info.shape) == 2 and len(info.largest) in (0, 2)
@@ -60,19 +59,19 @@ class Graphs(Kind[GraphView]):
             ("nodes", "edges"), (nodes, edges), info.largest, strict=False
         ):
             for at in np.flatnonzero(counts > most)[:1]:
-                raise Wrong(f"has a graph, number {at}, with {counts[at]} {what}, over {most}")
+                raise SplitError(f"has a graph, number {at}, with {counts[at]} {what}, over {most}")
         limit = np.repeat(nodes, edges)  # nodes of the graph of each edge
         for name in ("sender", "receiver"):
             check_count("edges", len(arrays["edge"]), f"{name}s", len(arrays[name]))
             check_integers(f"{name}s", arrays[name], int(nodes.max(initial=0)))
             for at in np.flatnonzero(arrays[name] >= limit)[:1]:
-                raise Wrong(f"has an edge, number {at}, whose {name} is no node of its graph")
+                raise SplitError(f"has an edge, number {at}, whose {name} is no node of its graph")
         for name in ("label", "weight"):
             check_floats(f"{name}s", arrays[name], (info.num_classes,))
             check_count("graphs", len(nodes), f"{name}s", len(arrays[name]))
             odd = ~np.isin(arrays[name], (0.0, 1.0)).all(axis=1)
             for at in np.flatnonzero(odd)[:1]:
-                raise Wrong(f"has a {name} in graph {at} that is neither 0 nor 1")
+                raise SplitError(f"has a {name} in graph {at} that is neither 0 nor 1")
         return len(nodes)
 
     def view(self, config: object, info: DatasetInfo) -> GraphView:
@@ -117,9 +116,6 @@ class Graphs(Kind[GraphView]):
 
     def nbytes(self, info: DatasetInfo, view: GraphView, *, shift: int) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)
-
-    def options(self, view: GraphView, *, shift: int, flip: bool) -> dict[str, object]:
-        return {"types": {name: field.dtype for name, field in view.schema().items()}}
 
 
 def _bytes(view: GraphView) -> int:

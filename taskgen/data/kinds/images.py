@@ -10,7 +10,7 @@ import numpy as np
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
 from velodrome.taskgen.data.info import DatasetInfo, Kind
-from velodrome.taskgen.data.kinds.checks import Wrong, check_count, check_integers, first_bad
+from velodrome.taskgen.data.kinds.checks import SplitError, check_count, check_integers, first_bad
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.views import ImageView
 
@@ -37,9 +37,9 @@ class Images(Kind[ImageView]):
         image, label = arrays["image"], arrays["label"]
         if image.ndim != 4 or image.shape[1:] != info.shape:
             shapes = f"{list(image.shape[1:])}, but {list(info.shape)} is declared"
-            raise Wrong(f"has images of the shape {shapes}")
+            raise SplitError(f"has images of the shape {shapes}")
         if image.dtype != info.dtype:
-            raise Wrong(f"has images of {image.dtype}, but {info.dtype} is declared")
+            raise SplitError(f"has images of {image.dtype}, but {info.dtype} is declared")
         check_integers("labels", label, info.num_classes)
         check_count("images", len(image), "labels", len(label))
         if image.dtype.kind == "f":
@@ -48,7 +48,7 @@ class Images(Kind[ImageView]):
             if at is not None:
                 pixels = image[at].reshape(-1)
                 worst = pixels[~((pixels >= 0) & (pixels <= 255))][0]
-                raise Wrong(f"has the pixel {worst} in example {at}; pixels are from 0 to 255")
+                raise SplitError(f"has the pixel {worst} in example {at}; pixels are from 0 to 255")
         return len(image)
 
     def view(self, config: object, info: DatasetInfo) -> ImageView:

@@ -18,7 +18,6 @@ class Pairs(Kind[PairView]):
 
     facts = "vocab_size, that of both sequences"
     noun = "pairs of sequences"
-    gather = "velodrome.taskgen.data.gather:gather_fields"
 
     def fits(self, info: DatasetInfo) -> bool:
         return not info.shape and info.vocab_size > 1
@@ -84,6 +83,3 @@ class Pairs(Kind[PairView]):
         token = 1 if info.vocab_size <= 256 else 2 if info.vocab_size <= 2**16 else 4
         each = token * (view.source_length + view.target_length)
         return sum(info.split_sizes.values()) * each
-
-    def options(self, view: PairView, *, shift: int, flip: bool) -> dict[str, object]:
-        return {"types": {name: field.dtype for name, field in view.schema().items()}}

@@ -9,7 +9,7 @@ import numpy as np
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
-from velodrome.taskgen.data.kinds.checks import Wrong, check_count, first_bad
+from velodrome.taskgen.data.kinds.checks import SplitError, check_count, first_bad
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.views import ReconstructionView
 
@@ -45,18 +45,18 @@ class Reconstructions(Kind[ReconstructionView]):
             if array.dtype != info.dtype or array.shape[1:] != info.shape:
                 declared = f"{info.dtype}[N, {', '.join(map(str, info.shape))}]"
                 found = f"{array.dtype}{list(array.shape)}"
-                raise Wrong(f"has the {name} {found}, but {declared} is declared")
+                raise SplitError(f"has the {name} {found}, but {declared} is declared")
             at = first_bad(array, lambda part: (part >= 0) & np.isfinite(part))
             if at is not None:
-                raise Wrong(f"has a pixel that is negative or not finite in {name} {at}")
+                raise SplitError(f"has a pixel that is negative or not finite in {name} {at}")
             check_count("images", count, f"of {name}", len(array))
         volume_max = arrays["volume_max"]
         if volume_max.dtype != np.float32 or volume_max.shape != (count,):
             found = f"{volume_max.dtype}{list(volume_max.shape)}"
-            raise Wrong(f"has volume_max {found}, but float32[{count}] is needed")
+            raise SplitError(f"has volume_max {found}, but float32[{count}] is needed")
         at = first_bad(volume_max, lambda part: (part > 0) & np.isfinite(part))
         if at is not None:
-            raise Wrong(f"has volume_max {volume_max[at]} at {at}, which is not positive")
+            raise SplitError(f"has volume_max {volume_max[at]} at {at}, which is not positive")
         return count
 
     def view(self, config: object, info: DatasetInfo) -> ReconstructionView:

@@ -8,7 +8,7 @@ from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import (
-    Wrong,
+    SplitError,
     check_count,
     check_floats,
     check_integers,
@@ -31,7 +31,6 @@ class Recordings(Kind[AudioView]):
         "dtype 'float32'"
     )
     noun = "recordings"
-    gather = "velodrome.taskgen.data.gather:gather_fields"
 
     def fits(self, info: DatasetInfo) -> bool:
         samples = not info.shape and info.dtype == "int16"
@@ -53,12 +52,12 @@ class Recordings(Kind[AudioView]):
         if info.shape:
             check_floats("frames", audio, info.shape)
         elif audio.dtype != np.int16 or audio.ndim != 1:
-            raise Wrong(f"has samples {audio.dtype}{list(audio.shape)}, not int16[N]")
+            raise SplitError(f"has samples {audio.dtype}{list(audio.shape)}, not int16[N]")
         lengths = check_offsets("frames", arrays["audio_offsets"], len(audio))
         check_integers("labels", label, info.vocab_size)
         texts = check_offsets("labels", arrays["label_offsets"], len(label))
         for at in np.flatnonzero(label == 0)[:1]:
-            raise Wrong(f"has the label 0, which is padding, at {at}")
+            raise SplitError(f"has the label 0, which is padding, at {at}")
         check_count("recordings", len(lengths), "texts", len(texts))
         return len(lengths)
 
@@ -107,5 +106,5 @@ class Recordings(Kind[AudioView]):
         return sum(info.split_sizes.values()) * each
 
     def options(self, view: AudioView, *, shift: int, flip: bool) -> dict[str, object]:
-        types = {name: field.dtype for name, field in view.schema().items()}
-        return {"types": types, "scales": {} if view.features else {"audio": 2.0**-15}}
+        scales = {} if view.features else {"audio": 2.0**-15}
+        return {**super().options(view, shift=shift, flip=flip), "scales": scales}

@@ -8,14 +8,7 @@ from velodrome.foundation.errors import DataError
 from velodrome.foundation.text import plural
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
-from velodrome.taskgen.data.kinds.checks import (
-    Wrong,
-    check_below,
-    check_count,
-    check_floats,
-    check_integers,
-    first_bad,
-)
+from velodrome.taskgen.data.kinds.checks import check_count, check_floats, check_integers
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.text import INDEX_LIMIT
 from velodrome.taskgen.views import HashedTableView, RegressionView, TableView
@@ -44,18 +37,13 @@ class Tables(Kind[TableView | RegressionView]):
 
     def verify(self, info: DatasetInfo, arrays: Arrays) -> int:
         row = arrays["row"]
-        if row.dtype != np.float32 or row.ndim != 2 or row.shape[1:] != info.shape:
-            found = f"{row.dtype}{list(row.shape)}"
-            raise Wrong(f"has rows {found}, but float32[N, {info.shape[0]}] is declared")
+        check_floats("rows", row, info.shape)
         if info.targets:
             check_floats("targets", arrays["target"], (info.targets,))
             check_count("rows", len(row), "targets", len(arrays["target"]))
         else:
             check_integers("labels", arrays["label"], info.num_classes)
             check_count("rows", len(row), "labels", len(arrays["label"]))
-        at = first_bad(row, np.isfinite)
-        if at is not None:
-            raise Wrong(f"has a value that is not finite in row {at}")
         return len(row)
 
     def view(self, config: object, info: DatasetInfo) -> TableView | RegressionView:
@@ -94,7 +82,6 @@ class HashedTables(Kind[HashedTableView]):
         "vocab_size and dtype 'float32'"
     )
     noun = "a table"
-    gather = "velodrome.taskgen.data.gather:gather_fields"
 
     def fits(self, info: DatasetInfo) -> bool:
         whole = len(info.shape) == 2 and info.vocab_size > 1
@@ -116,9 +103,7 @@ class HashedTables(Kind[HashedTableView]):
     def verify(self, info: DatasetInfo, arrays: Arrays) -> int:
         row, category, label = (arrays[name] for name in self.arrays(info))
         check_floats("rows", row, info.shape[:1])
-        if category.ndim != 2 or category.shape[1:] != info.shape[1:]:
-            raise Wrong(f"has categories {list(category.shape)}, but {info.shape[1]} are declared")
-        check_below("categories", category, info.vocab_size)
+        check_integers("categories", category, info.vocab_size, info.shape[1:])
         check_integers("labels", label, 2)
         check_count("rows", len(row), "categories", len(category))
         check_count("rows", len(row), "labels", len(label))
@@ -155,9 +140,6 @@ class HashedTables(Kind[HashedTableView]):
 
     def nbytes(self, info: DatasetInfo, view: HashedTableView, *, shift: int) -> int:
         return sum(info.split_sizes.values()) * 4 * (sum(info.shape) + 1)
-
-    def options(self, view: HashedTableView, *, shift: int, flip: bool) -> dict[str, object]:
-        return {"types": {name: field.dtype for name, field in view.schema().items()}}
 
     def stored(self, info: DatasetInfo) -> int:
         return sum(info.split_sizes.values()) * 4 * (sum(info.shape) + 1)

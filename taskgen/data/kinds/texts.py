@@ -9,7 +9,7 @@ import numpy as np
 from velodrome.foundation.errors import DataError, SpecError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
-from velodrome.taskgen.data.kinds.checks import Wrong, check_integers, check_offsets
+from velodrome.taskgen.data.kinds.checks import SplitError, check_integers, check_offsets
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
 from velodrome.taskgen.views import TextView
@@ -40,7 +40,7 @@ class Texts(Kind[TextView]):
         lengths = check_offsets("tokens", arrays["offsets"], len(tokens))
         for at in (lengths > (info.example_tokens or len(tokens))).nonzero()[0][:1]:
             kept = f"example_tokens={info.example_tokens} is declared"
-            raise Wrong(f"has a text of {lengths[at]} tokens, number {at}, but {kept}")
+            raise SplitError(f"has a text of {lengths[at]} tokens, number {at}, but {kept}")
         return len(lengths)
 
     def view(self, config: object, info: DatasetInfo) -> TextView:

@@ -32,10 +32,12 @@ class Answers:
     Attributes:
       values: Labels i32[N] from 0; or numbers f64[N], for regression.
       class_names: What the labels stand for; empty for numbers.
+      whole: Whether the labels stand for whole numbers.
     """
 
     values: np.ndarray
     class_names: tuple[str, ...]
+    whole: bool = False
 
     @property
     def numbers(self) -> bool:
@@ -79,6 +81,8 @@ class Answers:
         rule = "the held-out rows come with the data" if held else ""
         if not self.numbers:
             column = {"label column": name} if name else {}
+            if self.whole and len(self.class_names) > 2:
+                column["labels"] = "whole numbers, taken as classes; --regression predicts them"
             return {**column, "split": rule or RULE}
         seen = self.values[train]
         numbers = f"mean {seen.mean():.5g}, standard deviation {seen.std():.5g}; stored as 0 and 1"
@@ -105,9 +109,9 @@ def answers_of(
         words = values.astype(str) if values.dtype == object else values
         return Answers(*classes_of(words, place, where))
     if values.dtype.kind == "f" and np.isfinite(values).all():
-        regression |= bool((values != np.round(values)).any() or (values > LARGEST_LABEL).any())
+        regression |= bool(((values != np.round(values)) | (np.abs(values) > LARGEST_LABEL)).any())
     if not regression:
-        return Answers(*classes_of(values, place, where))
+        return Answers(*classes_of(values, place, where), whole=True)
     numbers = values.astype(np.float64)
     for at in np.flatnonzero(~(np.abs(numbers) <= MOST))[:1]:
         raise DataError(

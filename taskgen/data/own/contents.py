@@ -157,3 +157,9 @@ def glimpse(words: Sequence[str], most: int = 8) -> str:
     """Return the first of some words, and how many more there are."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def no_use(value: object, option: str, what: str) -> None:
+    """Raise a `DataError` if an option is given that is of use for other data only."""
+    if value:
+        raise DataError(f"{option} is for {what} only; leave it out.")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from velodrome.foundation.errors import DataError
 from velodrome.foundation.extras import optional
-from velodrome.taskgen.data.own.contents import Contents, Options, glimpse
+from velodrome.taskgen.data.own.contents import Contents, Options, glimpse, no_use
 from velodrome.taskgen.data.own.imagearrays import labelled
 from velodrome.taskgen.data.own.imagefolder import as_one_size
 from velodrome.taskgen.data.own.tablefile import LABEL_NAMES, table_contents
@@ -43,10 +43,17 @@ def read_hub(name: str, options: Options) -> Contents:
     notes = {"from": f"the splits {TRAIN!r} and {held!r}" if held else f"the split {TRAIN!r}"}
     features: Mapping[str, Any] = parts[0].features
     images = [key for key, feature in features.items() if isinstance(feature, library.Image)]
+    labels = options.label or set(LABEL_NAMES) & set(features)
+    text = not images and "text" in features and not labels
+    if images or text:
+        no_use(options.ignore, "--ignore", "tables")
+        no_use(options.regression, "--regression", "tables")
+    if not images:
+        no_use(options.size, "--size", "images")
     if images:
         label = options.label or _label(features, name)
         return _images(parts, images[0], label, options.size, f"hf:{name}")
-    if "text" in features and not options.label and not set(LABEL_NAMES) & set(features):
+    if text:
         texts = ["\n".join(map(str, part["text"])) for part in parts]
         encoded = [text.encode() for text in texts]
         return text_contents(encoded[0], encoded[1] if held else None, f"hf:{name}", notes)

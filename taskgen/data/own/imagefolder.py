@@ -54,7 +54,6 @@ def read_folder(folder: Path, options: Options) -> Contents:
     paths = [path for part in files for path in part]
     check_count(folder.name, "images in folders of classes", len(files[0]))
     places = [str(path.relative_to(folder)) for path in paths]
-    images = as_one_size(map(decode, paths, places), places, options.size, folder.name)
     words = np.array(
         [
             path.relative_to(part).parts[0]
@@ -65,6 +64,8 @@ def read_folder(folder: Path, options: Options) -> Contents:
     labels, names = classes_of(words, lambda at: places[at], f"the folders of {folder.name}")
     training = hold_out(labels) if len(parts) == 1 else np.arange(len(paths)) < len(files[0])
     check_held_out(labels, training, names, folder.name)
+    # Only now: what is no data set is more often found to have no classes than other sizes.
+    images = as_one_size(map(decode, paths, places), places, options.size, folder.name)
     notes = {
         "split": RULE if len(parts) == 1 else f"the folder {parts[1].name!r} is held out",
         "size": f"resized to {options.size}x{options.size}" if options.size else "as in the files",

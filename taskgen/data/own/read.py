@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from velodrome.foundation.errors import DataError
-from velodrome.taskgen.data.own.contents import HUB, Contents, Options
+from velodrome.taskgen.data.own.contents import HUB, Contents, Options, no_use
 from velodrome.taskgen.data.own.hub import read_hub
 from velodrome.taskgen.data.own.imagefiles import SUFFIXES
 from velodrome.taskgen.data.own.imagefolder import read_folder
@@ -44,13 +44,13 @@ def read(path: str, options: Options) -> Contents:
         raise DataError(f"there is no file or folder {path}; give {FORMS}.")
     table = _TABLES.get(suffix)
     if table is None:
-        _no_use(options.label, "--label", "tables")
-        _no_use(options.ignore, "--ignore", "tables")
+        no_use(options.label, "--label", "tables")
+        no_use(options.ignore, "--ignore", "tables")
     if table is None and suffix != ".npz":
-        _no_use(options.regression, "--regression", "tables")
+        no_use(options.regression, "--regression", "tables")
     if file.is_dir():
         return read_folder(file, options)
-    _no_use(options.size, "--size", "folders of images")
+    no_use(options.size, "--size", "folders of images")
     if suffix in _INSTEAD:
         raise DataError(f"{file.name} cannot be read. {_INSTEAD[suffix]}")
     try:
@@ -59,8 +59,3 @@ def read(path: str, options: Options) -> Contents:
         return read_npz(file, options) if suffix == ".npz" else read_text(file)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _no_use(value: object, option: str, what: str) -> None:
-    if value:
-        raise DataError(f"{option} is for {what} only; leave it out.")

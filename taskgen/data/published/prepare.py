@@ -170,24 +170,20 @@ def _begin(folder: Path, identity: str) -> None:
 
 def _encoder(info: DatasetInfo, vocabulary: Path | None) -> tuple[Encode | None, dict[str, str]]:
     """Return the function from a text to its tokens, and what to record about it."""
-    if RECIPES[info.name].vocabulary:
-        of_workload = info.kind in ("pair", "audio")
-        if vocabulary is None:
-            which, page = (
-                ("the vocabulary of T5", "data")
-                if not of_workload
-                else ("a vocabulary", "mlcommons")
-            )
-            raise DataError(
-                f"{info.name} needs {which}: give its sentencepiece.model with --vocabulary FILE. "
-                f"docs/how-to/prepare-{page}.md says where to get it."
-            )
-        if of_workload:
-            return load_workload_pieces(resolved(vocabulary), info)
-        return load_pieces(resolved(vocabulary))
-    if vocabulary is not None:
-        raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")
-    return (encode_bytes if info.kind == "text" else None), {}
+    needed = RECIPES[info.name].vocabulary
+    if not needed:
+        if vocabulary is not None:
+            raise DataError(f"{info.name} takes no vocabulary; leave out --vocabulary.")
+        return (encode_bytes if info.kind == "text" else None), {}
+    t5 = needed == "t5"
+    if vocabulary is None:
+        which, page = ("the vocabulary of T5", "data") if t5 else ("a vocabulary", "mlcommons")
+        raise DataError(
+            f"{info.name} needs {which}: give its sentencepiece.model with --vocabulary FILE. "
+            f"docs/how-to/prepare-{page}.md says where to get it."
+        )
+    model = resolved(vocabulary)
+    return load_pieces(model) if t5 else load_workload_pieces(model, info)
 
 
 def _build_with_tfds(name: str) -> Path:

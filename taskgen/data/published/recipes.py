@@ -26,19 +26,19 @@ class Recipe:
         "lm1b", "scans", "translations", "librispeech", "criteo", "molpcba", or "" where only a
         TFDS folder will do.
       cropped: Whether photographs are cropped in the middle, not squashed.
-      vocabulary: Whether a SentencePiece model is needed.
+      vocabulary: Which SentencePiece model is needed: "t5", or "workload", one of MLCommons.
       by_hand: What the user must do, where nothing can be fetched without an account.
       text_bytes: About what prepared texts or recordings take, whose lengths are not fixed.
       class_counts: Images of each class in the whole splits, where these are published.
     """
 
-    tfds: str
-    parts: Mapping[str, Part]
+    tfds: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     files: tuple[RawFile, ...] = ()
     layout: str = ""
     cropped: bool = False
-    vocabulary: bool = False
+    vocabulary: str = ""
     by_hand: str = ""
     text_bytes: int = 0
     class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -102,15 +102,13 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     **{f"imagenet{size}": _IMAGENET for size in (16, 32, 64)},
     "lm1b_bytes": _LM1B,
-    "lm1b_32k": replace(_LM1B, vocabulary=True, text_bytes=2_000_000_000),
+    "lm1b_32k": replace(_LM1B, vocabulary="t5", text_bytes=2_000_000_000),
     "wikipedia_bytes": _WIKIPEDIA,
-    "wikipedia_32k": replace(_WIKIPEDIA, vocabulary=True),
+    "wikipedia_32k": replace(_WIKIPEDIA, vocabulary="t5"),
     "imagenet224": replace(
         _IMAGENET, parts={"train": Part("train"), "heldout": Part("validation")}, cropped=True
     ),
     "criteo1tb": Recipe(
-        "",
-        {},
         layout="criteo",
         by_hand=(
             "fetch the Click Logs from Criteo, unpack each day and cut it into pieces (split -l "
@@ -118,17 +116,13 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
     "ogbg_molpcba": Recipe(
-        "",
-        {},
         layout="molpcba",
         by_hand=(
             "fetch pcba.zip, 40 MB, from the Open Graph Benchmark, and give its folder with --from"
         ),
     ),
     "fastmri": Recipe(
-        "",
-        {},
-        {"singlecoil_train": 973, "singlecoil_val": 199},
+        counts={"singlecoil_train": 973, "singlecoil_val": 199},
         layout="scans",
         by_hand=(
             "register at fastmri.med.nyu.edu, unpack the single-coil knees into singlecoil_train "
@@ -136,10 +130,8 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
     "wmt17_de_en": Recipe(
-        "",
-        {},
         layout="translations",
-        vocabulary=True,
+        vocabulary="workload",
         by_hand=(
             "fetch the Parquet files of de-en of WMT 2017 (train) and of WMT 2014 (validation) "
             "into folders named wmt17 and wmt14, and give the folder that these are in with --from"
@@ -147,11 +139,9 @@ RECIPES: Mapping[str, Recipe] = {
         text_bytes=800_000_000,
     ),
     "librispeech": Recipe(
-        "",
-        {},
-        {"train": 281_241, "heldout": 5_567},
+        counts={"train": 281_241, "heldout": 5_567},
         layout="librispeech",
-        vocabulary=True,
+        vocabulary="workload",
         by_hand=(
             "fetch train-clean-100, train-clean-360, train-other-500, dev-clean and dev-other from "
             "openslr.org/12, unpack them, and give the folder that these are in with --from"

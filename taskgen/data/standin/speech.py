@@ -6,6 +6,7 @@ import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
+from velodrome.taskgen.data.ragged import offsets_of
 from velodrome.taskgen.data.standin.tones import TOKEN_NAMES, VOCAB_SIZE, make_tones
 from velodrome.taskgen.data.stored import stored_dataset
 
@@ -33,15 +34,11 @@ def build() -> dict[str, Arrays]:
         sounds, texts = zip(*recordings, strict=True)
         made[split] = {
             "audio": np.concatenate(sounds),
-            "audio_offsets": _offsets(sounds),
+            "audio_offsets": offsets_of(map(len, sounds)),
             "label": np.concatenate(texts).astype(np.uint8),
-            "label_offsets": _offsets(texts),
+            "label_offsets": offsets_of(map(len, texts)),
         }
     return made
-
-
-def _offsets(parts: tuple[np.ndarray, ...]) -> np.ndarray:
-    return np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
 SYNTHETIC_TONES = stored_dataset(INFO, build, distribution="numpy", version="2.4.6")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.ragged import offsets_of
 from velodrome.taskgen.data.rawrandom import random_below, random_words
 
 FIRST_BYTE, FIRST_PIECE = 3, 3
@@ -61,7 +62,7 @@ def make_text(
         else:
             inside = np.arange(chain.shape[1]) < np.minimum(length, keep)[:, None]
             tokens = (chain[inside] + FIRST_PIECE).astype(np.uint16)
-            made[split] = {"tokens": tokens, "offsets": _offsets(np.minimum(length, keep))}
+            made[split] = {"tokens": tokens, "offsets": offsets_of(np.minimum(length, keep))}
     return made
 
 
@@ -119,8 +120,4 @@ def _spelled(
         text[-1] = ord(".") + FIRST_BYTE
         parts.append(text[:keep])
         counts.append(len(parts[-1]))
-    return {"tokens": np.concatenate(parts), "offsets": _offsets(np.array(counts, np.int64))}
-
-
-def _offsets(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    return {"tokens": np.concatenate(parts), "offsets": offsets_of(counts)}

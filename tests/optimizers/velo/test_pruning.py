@@ -14,7 +14,6 @@ from velodrome.optimizers.velo.controller import Controller, fold
 from velodrome.optimizers.velo.optimizer import velo
 from velodrome.optimizers.velo.pruning import prune
 from velodrome.optimizers.velo.reads import EVERYTHING
-from velodrome.optimizers.velo.tensor_statistics import axis_sums, sums_by_tensor
 from velodrome.optimizers.velo.transform import scale_by_velo
 from velodrome.optimizers.velo.weights.store import load_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights, weight_shapes
@@ -98,20 +97,6 @@ def test_the_built_in_weights_make_the_steps_of_the_whole_network(run):
     for name, steps in expected.items():
         scale = float(jnp.sqrt(jnp.mean(steps**2)))
         np.testing.assert_allclose(found[name] / scale, steps / scale, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("axis", [-1, -2])
-@pytest.mark.parametrize("shape", [(2, 1, 57, 61), (1, 3, 784, 8), (1, 1, 16, 128), (3, 1, 5, 7)])
-@pytest.mark.parametrize("terms", [2, 11])
-def test_sums_in_short_steps_are_sums(shape, axis, terms):
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=shape).astype(np.float32) for _ in range(terms)]
-    found = jax.jit(partial(axis_sums, axis=axis))(arrays)
-    expected = [array.sum(axis, dtype=np.float64) for array in arrays]
-    np.testing.assert_allclose(np.array(found), np.array(expected), atol=2e-5)
-    by_tensor = jax.jit(sums_by_tensor)(arrays)
-    expected = [array.sum((1, 2, 3), dtype=np.float64) for array in arrays]
-    np.testing.assert_allclose(by_tensor, np.array(expected), atol=2e-4)
 
 
 def test_dense_weights_lose_nothing():

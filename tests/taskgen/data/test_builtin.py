@@ -12,7 +12,7 @@ import pytest
 
 from velodrome.foundation.errors import DataError, UnknownNameError, VelodromeError
 from velodrome.taskgen.data.arrays import hash_arrays
-from velodrome.taskgen.data.builtin import atlas, bible, digits, photos
+from velodrome.taskgen.data.builtin import atlas, atlas_graphs, bible, digits, photos
 from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.stored import package_file, stored_dataset
@@ -155,15 +155,15 @@ def test_rare_words_are_spelled():
 def test_answers_about_graphs():
     """By hand: a path, a complete graph, two separate edges, and the graph without nodes."""
     questions = dict.fromkeys(atlas.QUESTIONS, False)
-    path = atlas.answers(nx.path_graph(4))
+    path = atlas_graphs.answers(nx.path_graph(4))
     yes = ("connected", "bipartite", "planar", "forest", "chordal", "bridge", "perfect_matching")
     assert path == questions | dict.fromkeys(yes, True)
-    complete = atlas.answers(nx.complete_graph(5))
+    complete = atlas_graphs.answers(nx.complete_graph(5))
     yes = ("connected", "triangle", "four_clique", "chordal", "regular", "even_degrees")
     assert complete == questions | dict.fromkeys((*yes, "diameter_of_two"), True)
-    apart = atlas.answers(nx.Graph([(0, 1), (2, 3)]))
+    apart = atlas_graphs.answers(nx.Graph([(0, 1), (2, 3)]))
     assert apart["diameter_of_two"] is None and not apart["connected"] and apart["regular"]
-    nothing = atlas.answers(nx.Graph())
+    nothing = atlas_graphs.answers(nx.Graph())
     unknown = {question for question, answer in nothing.items() if answer is None}
     assert unknown == {"connected", "forest", "regular", "diameter_of_two"}
 

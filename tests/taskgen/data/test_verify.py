@@ -114,7 +114,11 @@ WRONG: dict[str, tuple[str, Callable[[Arrays], Any], str]] = {
     "name": ("image", lambda a: {"images": a["image"], "label": a["label"]}, "['images', 'label']"),
     "list": ("image", lambda a: {**a, "label": [0] * 5}, "has a list as 'label'"),
     "nothing": ("image", lambda a: None, "gave NoneType, not a mapping with 'image' and 'label'"),
-    "NaN row": ("table", put("row", (3, 1), np.nan), "a value that is not finite in row 3"),
+    "NaN row": (
+        "table",
+        put("row", (3, 1), np.nan),
+        "a value that is not finite among its rows, at 3",
+    ),
     "row label": ("table", put("label", 2, 7), "has 7 among its labels, at 2"),
     "columns": (
         "table",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,29 @@ class Reader:
     published: bool | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     unpacked: Path | None = None
+
+
+def spans(offsets: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Yield where examples lie that are spread over several files, or groups of one.
+
+    Args:
+      offsets: i64[N+1], the number of the first example of each file, and that of all examples.
+      start: The first example.
+      stop: The one after the last.
+
+    Yields:
+      The number of a file, and the first example in it, and the one after the last.
+
+    Examples:
+      >>> list(spans(np.array([0, 4, 4, 6]), 2, 5))  # the second file is empty
+      [(0, 2, 4), (2, 0, 1)]
+    """
+    file = int(np.searchsorted(offsets, start, side="right")) - 1
+    while start < stop:
+        before, after = int(offsets[file]), int(offsets[file + 1])
+        if start < after:  # it is not empty
+            yield file, start - before, min(stop, after) - before
+        start, file = max(start, after), file + 1
 
 
 def fitted(image: np.ndarray, info: DatasetInfo) -> np.ndarray:

@@ -22,8 +22,9 @@ from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.facts import CRITEO_VOCABULARIES
 from velodrome.taskgen.data.published.farmhash import fingerprints
-from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader, spans
 from velodrome.taskgen.data.published.sources import FileFacts
+from velodrome.taskgen.data.ragged import offsets_of
 
 LAST_DAY = 23
 FIRST_VALIDATED = 19
@@ -116,20 +117,16 @@ def _scan(path: Path) -> Piece:
 
 
 def _reader(pieces: Sequence[Piece]) -> SplitReader:
-    ends = np.cumsum([piece.lines for piece in pieces])
+    offsets = offsets_of(piece.lines for piece in pieces)
 
     def read(start: int, stop: int) -> Arrays:
         parts = []
-        while start < stop:
-            at = int(np.searchsorted(ends, start, side="right"))
-            piece, before = pieces[at], int(ends[at]) - pieces[at].lines
-            upto = min(stop, int(ends[at]))
-            where = f"lines {start - before + 1} to {upto - before} of {piece.path}"
-            parts.append(parse(piece.read(start - before, upto - before), where))
-            start = upto
+        for at, first, last in spans(offsets, start, stop):
+            where = f"lines {first + 1} to {last} of {pieces[at].path}"
+            parts.append(parse(pieces[at].read(first, last), where))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    return SplitReader(int(ends[-1]), read)
+    return SplitReader(int(offsets[-1]), read)
 
 
 def parse(lines: bytes, where: str) -> Arrays:

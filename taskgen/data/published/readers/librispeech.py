@@ -18,6 +18,7 @@ from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
 from velodrome.taskgen.data.published.readers.tokens import Encode
 from velodrome.taskgen.data.published.recipes import RECIPES
+from velodrome.taskgen.data.ragged import offsets_of
 
 FOLDERS = {
     "train": ("train-clean-100", "train-clean-360", "train-other-500"),
@@ -114,13 +115,9 @@ def _split(sound: Any, utterances: Sequence[_Utterance], encode: Encode) -> Spli
                 )
         return {
             "audio": np.concatenate(audio),
-            "audio_offsets": _offsets(audio),
+            "audio_offsets": offsets_of(map(len, audio)),
             "label": np.concatenate(label),
-            "label_offsets": _offsets(label),
+            "label_offsets": offsets_of(map(len, label)),
         }
 
     return SplitReader(len(utterances), read)
-
-
-def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.cumsum([0, *map(len, parts)], dtype=np.int64)

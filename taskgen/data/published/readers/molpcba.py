@@ -18,6 +18,7 @@ from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
 from velodrome.taskgen.data.published.sources import FileFacts
+from velodrome.taskgen.data.ragged import offsets_of
 
 ARCHIVE = "pcba.zip"
 _EDGE = "raw/edge"
@@ -45,7 +46,10 @@ def open_molpcba(info: DatasetInfo, folder: Path) -> Reader | None:
                 if not names:
                     raise DataError(f"{archive} has no {_EDGE}.csv.gz; fetch it again.")
                 before = names[0].removesuffix(f"{_EDGE}.csv.gz")
-                read = lambda name: gzip.decompress(members.read(f"{before}{name}.csv.gz"))  # noqa: E731
+
+                def read(name: str) -> bytes:
+                    return gzip.decompress(members.read(f"{before}{name}.csv.gz"))
+
                 splits = _read(info, read, str(archive))
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
             raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
@@ -86,13 +90,14 @@ def _read(info: DatasetInfo, read: Read, where: str) -> dict[str, SplitReader]:
     ends = table(_EDGE, 2, np.int32)
     label = table("raw/graph-label", info.num_classes, np.float32)
     nodes, edges = (
-        np.concatenate([[0], np.cumsum(table(f"raw/num-{what}-list", 1, np.int64))])
-        for what in ("node", "edge")
+        offsets_of(table(f"raw/num-{what}-list", 1, np.int64)[:, 0]) for what in ("node", "edge")
     )
+    graphs = len(nodes) - 1
     sizes = {"nodes": (len(node), nodes[-1]), "edges": (len(edge), edges[-1])}
-    sizes |= {"ends of edges": (len(ends), edges[-1]), "labels": (len(label), len(nodes) - 1)}
+    sizes |= {"ends of edges": (len(ends), edges[-1]), "labels": (len(label), graphs)}
+    sizes |= {"numbers of edges": (len(edges) - 1, graphs)}
     for what, (found, wanted) in sizes.items():
-        if found != wanted or len(nodes) != len(edges):
+        if found != wanted:
             raise DataError(f"{where} has {found:,} {what}, not {wanted:,}. Fetch it again.")
     made = {}
     for split, name in _SPLITS.items():
@@ -155,7 +160,7 @@ def _graphs(
     known = np.isfinite(label[chosen])
     return {
         **{name: np.concatenate(arrays) for name, arrays in parts.items()},
-        **{name: np.concatenate([[0], np.cumsum(sizes)]) for name, sizes in counts.items()},
+        **{name: offsets_of(sizes) for name, sizes in counts.items()},
         "label": np.where(known, label[chosen], 0).astype(np.float32),
         "weight": known.astype(np.float32),
     }

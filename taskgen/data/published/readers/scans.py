@@ -14,8 +14,9 @@ from velodrome.foundation.extras import optional
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
 from velodrome.taskgen.data.kspace import measured_columns, seen
-from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader, spans
 from velodrome.taskgen.data.published.recipes import RECIPES
+from velodrome.taskgen.data.ragged import offsets_of
 
 Found = TypeVar("Found")
 
@@ -55,18 +56,16 @@ def _split(info: DatasetInfo, split: str, paths: Sequence[Path]) -> SplitReader:
             f"the {split} split of {info.name} has {info.split_sizes[split]:,} slices, but the "
             f"files in {paths[0].parent} have {sum(counts):,}. Give the whole data set."
         )
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    offsets = offsets_of(counts)
 
     def read(start: int, stop: int) -> Arrays:
-        parts = []
-        for number, path in enumerate(paths):
-            first, last = max(start, int(starts[number])), min(stop, int(starts[number + 1]))
-            if first < last:
-                begin, end = first - int(starts[number]), last - int(starts[number])
-                parts.append(_slices(info, split, path, begin, end, first))
+        parts = [
+            _slices(info, split, paths[at], begin, end, int(offsets[at]) + begin)
+            for at, begin, end in spans(offsets, start, stop)
+        ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    return SplitReader(int(starts[-1]), read)
+    return SplitReader(int(offsets[-1]), read)
 
 
 def _slices(info: DatasetInfo, split: str, path: Path, begin: int, end: int, number: int) -> Arrays:

@@ -5,7 +5,7 @@ Nothing is put before or after a text; ids 0, 1 and 2 stand for padding, end and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from velodrome.foundation.errors import DataError
 from velodrome.foundation.extras import optional
 from velodrome.foundation.files import sha256_file
 from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.ragged import offsets_of
 
 PIECES = 32_000
 """Pieces of the vocabulary ``cc_all.32000`` of T5; its 100 extra ids are never in text."""
@@ -63,12 +64,10 @@ def load_pieces(model: Path) -> tuple[Encode, dict[str, str]]:
     return encode, {"vocabulary": sha256_file(model), "sentencepiece": sentencepiece.__version__}
 
 
-def tokenize(texts: Sequence[bytes], encode: Encode, *, keep: int) -> Arrays:
+def tokenize(texts: Iterable[bytes], encode: Encode, *, keep: int | None = None) -> Arrays:
     """Tokenise texts in UTF-8 to ``{"tokens": int[M], "offsets": i64[N+1]}``.
 
-    At most ``keep`` tokens of each are kept.
+    At most ``keep`` tokens of each are kept, or all.
     """
     rows = [encode(text)[:keep] for text in texts]
-    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
-    offsets = np.concatenate([np.zeros(1, np.int64), ends])
-    return {"tokens": np.concatenate(rows), "offsets": offsets}
+    return {"tokens": np.concatenate(rows), "offsets": offsets_of(map(len, rows))}

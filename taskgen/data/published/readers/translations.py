@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,8 +13,9 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.readers.base import Reader, SplitReader
-from velodrome.taskgen.data.published.readers.tokens import Encode
+from velodrome.taskgen.data.published.readers.base import Reader, SplitReader, spans
+from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
+from velodrome.taskgen.data.ragged import offsets_of
 
 FILES = {"train": ("wmt17", "train-*.parquet"), "heldout": ("wmt14", "validation-*.parquet")}
 """Folder and names of the files of each split."""
@@ -50,7 +50,7 @@ def _split(paths: Sequence[Path], encode: Encode) -> SplitReader:
     groups = [
         (path, number, rows) for path in paths for number, rows in enumerate(_group_sizes(path))
     ]
-    starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+    offsets = offsets_of(rows for _, _, rows in groups)
 
     @functools.lru_cache(maxsize=1)  # chunks that are read one after the other share a group
     def texts(index: int) -> tuple[list[str], list[str]]:
@@ -59,22 +59,18 @@ def _split(paths: Sequence[Path], encode: Encode) -> SplitReader:
 
     def read(start: int, stop: int) -> Arrays:
         sides: tuple[list[str], list[str]] = ([], [])
-        for index in range(len(groups)):
-            first, last = max(start, int(starts[index])), min(stop, int(starts[index + 1]))
-            if first < last:
-                begin, end = first - int(starts[index]), last - int(starts[index])
-                for side, found in zip(sides, texts(index), strict=True):
-                    side.extend(found[begin:end])
-        source, source_offsets = _tokens(sides[0], encode)
-        target, target_offsets = _tokens(sides[1], encode)
+        for index, begin, end in spans(offsets, start, stop):
+            for side, found in zip(sides, texts(index), strict=True):
+                side.extend(found[begin:end])
+        source, target = (tokenize((text.encode() for text in side), encode) for side in sides)
         return {
-            "source": source,
-            "source_offsets": source_offsets,
-            "target": target,
-            "target_offsets": target_offsets,
+            "source": source["tokens"],
+            "source_offsets": source["offsets"],
+            "target": target["tokens"],
+            "target_offsets": target["offsets"],
         }
 
-    return SplitReader(int(starts[-1]), read)
+    return SplitReader(int(offsets[-1]), read)
 
 
 def _group_sizes(path: Path) -> list[int]:
@@ -99,10 +95,3 @@ def _read_group(path: Path, number: int) -> tuple[list[str], list[str]]:
             f"{path} is damaged, or has no column {COLUMN!r} of {SOURCE!r} and {TARGET!r} "
             f"({error}). Fetch it again."
         ) from error
-
-
-def _tokens(texts: Iterable[str], encode: Encode) -> tuple[np.ndarray, np.ndarray]:
-    """Return tokens u16[M] and offsets i64[N+1]."""
-    rows = [encode(text.encode()) for text in texts]
-    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
-    return np.concatenate(rows), np.concatenate([np.zeros(1, np.int64), ends])

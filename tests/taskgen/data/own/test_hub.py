@@ -40,6 +40,10 @@ def test_tables_and_text(library, tmp_path: Path):
     found = read_hub(str(tmp_path / "text"), Options())
     assert found.kind == "text" and found.notes["split"].startswith("the held-out text comes")
     assert len(found.splits["heldout"]["tokens"]) == 700 * 17 - 1
+    with pytest.raises(DataError, match="--regression is for tables only"):
+        read_hub(str(tmp_path / "text"), Options(regression=True))
+    with pytest.raises(DataError, match="--size is for images only"):
+        read_hub(str(tmp_path / "table"), Options(size=8))
 
 
 def test_images(library, tmp_path: Path):

@@ -75,6 +75,10 @@ def test_numbers_to_predict(tmp_path: Path):
     assert found.notes["predicted column"] == "price"
     # The same rows and numbers, from whole ones and from arrays.
     whole = prices.replace(".5\n", "\n")
+    ages = read_file(tmp_path, "ages.csv", "a,age\n" + "1,30\n2,40\n3,50\n" * 5)
+    assert ages.class_names == ("30", "40", "50") and "--regression" in ages.notes["labels"]
+    low = read_file(tmp_path, "low.csv", "a,b\n" + "1,-1e20\n2,-3e20\n" * 5)  # no 64-bit integers
+    assert low.class_names == ()
     same = read_file(tmp_path, "whole.csv", whole, regression=True).splits
     np.testing.assert_allclose(same["heldout"]["target"], held["target"], atol=1e-6)
     index = np.arange(30)
@@ -294,6 +298,12 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "loose images": (
         lambda at: images(at / "loose", 3) or read(str(at / "loose"), Options()),
         "has no images in folders of classes, but 3 images of no class",
+    ),
+    "a folder of something else": (
+        lambda at: images(at / "site" / "docs" / "big", 9, size=9)
+        or images(at / "site" / "docs", 9)
+        or read(str(at / "site"), Options()),
+        "the folders of site have one class only, 'docs'",
     ),
     "other sizes": (
         lambda at: images(pets(at) / "dog", 1, size=9) or read(str(at / "pets"), Options()),

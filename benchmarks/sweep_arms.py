@@ -14,8 +14,8 @@ from sweep_worker import RATES, suite_of
 import velodrome
 from velodrome.optimizers.registry import optimizers
 from velodrome.suites.catalog import load_suite
+from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
-from velodrome.suites.training.shard import CompiledTask
 from velodrome.taskgen.build import open_source
 
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from velodrome.foundation.canonical import content_hash
+from velodrome.results.store.optimizer_ref import OptimizerRef
 from velodrome.results.store.plan import (
     Batching,
     DataRef,
     Lane,
-    OptimizerRef,
     Plan,
     PlannedCell,
     Shard,

@@ -47,7 +47,7 @@ class SpecError(VelodromeError, ValueError):
         self.allowed = allowed
 
 
-#: So many letters that are a part of a known name are taken for it.
+#: Names of at least this many letters are also looked for inside the known ones.
 _PART = 3
 
 #: A message lists at most this many names, and counts the others.
@@ -99,7 +99,7 @@ class UnknownNameError(VelodromeError, LookupError):
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         if not close and len(name) >= _PART:
-            close = [known for known in names if name.lower() in known.lower()][:3]
+            close = [longer for longer in names if name.lower() in longer.lower()][:3]
         if close:
             hint = f"Did you mean {' or '.join(repr(match) for match in close)}?"
         elif names:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts import leaderboard
-from scripts.publish_results import SUMS, check_published, refresh
+from scripts.publish_results import SUMS, check_published, refresh, unlisted
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_json
@@ -66,7 +66,19 @@ def problems(store: Store, field: Store, name: str) -> Iterator[str]:
     if set(name.split(":")) & PUBLISHED.keys() or name.startswith("velo:"):
         yield f"{name} has weights that are not in the package: nobody could race without them"
     if (store.directory / SUMS).is_file():
-        yield from check_published(store.directory)
+        yield from _unlike_published(store.directory)
+
+
+def _unlike_published(directory: Path) -> Iterator[str]:
+    """Yield what is wrong with a folder that has hashes, as published folders do."""
+    if new := unlisted(directory):
+        yield (
+            f"{plural(len(new), 'file')} of {directory}, such as {new[0]}, are not in its {SUMS}: "
+            "if you raced in a copy of a published folder, remove that list; if you publish the "
+            f"folder, write it again by `python scripts/publish_results.py --refresh {directory}`"
+        )
+    else:
+        yield from check_published(directory)
 
 
 def retrained(store: Store, name: str) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Train what the leaderboard says of wrong numbers of steps, into a folder that is given.
 
-VeLO and AdamW with a cosine schedule are told half and twice as many steps of `sprint` as they
-make. AdamW has the three rates among which its best one is on every task of the published field,
-whose runs the store begins with. Nothing is timed: a wrong number costs no seconds.
+To VeLO and AdamW with a cosine schedule, half and twice the number of steps of `sprint` is
+declared. AdamW has the three rates among which its best one is on every task of the published
+field, whose runs the store begins with. Nothing is timed: a wrong number costs no seconds.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def main() -> int:
     out = Path(sys.argv[1])
     with exclusive_directory(out):
         begin(out, stored_field("sprint"))
-    told = {name: [f"horizon:{x:g}:{name}" for x in FACTORS] for name in (SWEPT, ALONE)}
+    wrong = {name: [f"horizon:{x:g}:{name}" for x in FACTORS] for name in (SWEPT, ALONE)}
     velodrome.run(
         "sprint",
         out,
-        optimizers=["adam", ALONE, *told[ALONE], SWEPT, *told[SWEPT]],
-        grid={name: {"learning_rate": RATES} for name in (SWEPT, *told[SWEPT])},
+        optimizers=["adam", ALONE, *wrong[ALONE], SWEPT, *wrong[SWEPT]],
+        grid={name: {"learning_rate": RATES} for name in (SWEPT, *wrong[SWEPT])},
         baseline="exhaustive",
         timing=False,
     )

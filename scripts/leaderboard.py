@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from scripts.documents import between_marks
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.report.data import collect
 from velodrome.results.report.figures import horizon
@@ -26,12 +27,11 @@ RESULTS = ROOT / "results" / "published"
 FIELD = RESULTS / "sprint"
 #: Learned optimizers whose weights must be fetched: a race does without them.
 LEARNED = RESULTS / "sprint-learned"
-#: The field's, told wrong numbers of steps.
-TOLD = RESULTS / "sprint-horizon"
+#: The field's, with wrong numbers of steps declared.
+DECLARED = RESULTS / "sprint-horizon"
 DOCUMENT = ROOT / "docs" / "leaderboard.md"
 FIGURE = ROOT / "docs" / "images" / "sprint-horizon.png"
 BEGIN = "<!-- begin: python scripts/leaderboard.py, {} -->"
-END = "<!-- end -->"
 
 
 def standings() -> str:
@@ -40,28 +40,26 @@ def standings() -> str:
     return f"{markdown_table(*standings_table(data))}\n\n{data.context.line}"
 
 
-def told() -> str:
+def declared() -> str:
     """Return as Markdown what wrong numbers of steps cost."""
-    data = collect(open_stores([TOLD]))
+    data = collect(open_stores([DECLARED]))
     return f"{markdown_table(*horizon_table(data.horizon))}\n\n{horizon_line(data)}"
 
 
-PARTS: Mapping[str, Callable[[], str]] = {"standings": standings, "told": told}
+PARTS: Mapping[str, Callable[[], str]] = {"standings": standings, "declared": declared}
 
 
 def replaced(text: str) -> str:
     """Return the document with the tables of today."""
     for name, part in PARTS.items():
-        before, begin, rest = text.partition(BEGIN.format(name))
-        _, end, after = rest.partition(END)
-        text = f"{before}{begin}\n\n{part()}\n\n{end}{after}"
+        text = between_marks(text, BEGIN.format(name), part())
     return text
 
 
 def main() -> int:
     atomic_write_text(DOCUMENT, replaced(DOCUMENT.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as folder:
-        for plot in horizon.plots(collect(open_stores([TOLD]))):
+        for plot in horizon.plots(collect(open_stores([DECLARED]))):
             (png,) = (x for x in draw(plot, Path(folder)).files if x.suffix == ".png")
             shutil.copyfile(png, FIGURE)
     return 0

@@ -8,10 +8,10 @@ are closed forms, and times are predictions.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.published_tasks_table import between_marks
+from scripts.documents import between_marks, table_of_numbers
+from scripts.mlcommons_suites import TRIALS
 from velodrome.foundation.files import atomic_write_text
 from velodrome.foundation.text import size
 from velodrome.taskgen.budget import devices_needed, load_profile, predict_seconds
@@ -21,7 +21,6 @@ from velodrome.taskgen.views import AudioView, GraphView, ImageView, PairView, V
 BEGIN = "<!-- begin: python scripts/mlcommons_table.py -->"
 DOCUMENT = Path("docs/explanation/mlcommons.md")
 DEVICE = "h100"
-TRIALS = 20
 SHORTER = 0.75
 
 _SPEECH = AudioView(320_000, 0, 256, 1_024)
@@ -42,9 +41,7 @@ _HEADER = (
 
 def table() -> str:
     """Return the table as Markdown; times are hours of one device, without the optimizer's work."""
-    right = [":--" if at == 0 else "--:" for at in range(len(_HEADER))]
-    rows = [_row(*workload) for workload in WORKLOADS]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (_HEADER, right, *rows))
+    return table_of_numbers(_HEADER, [_row(*workload) for workload in WORKLOADS])
 
 
 def _row(name: str, view: View, batch_size: int, steps: int) -> tuple[str, ...]:
@@ -67,11 +64,10 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.2g} h"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Rewrite the document; return the exit status."""
-    del arguments
     text = DOCUMENT.read_text(encoding="utf-8")
-    atomic_write_text(DOCUMENT, between_marks(text, BEGIN, f"{table()}\n"))
+    atomic_write_text(DOCUMENT, between_marks(text, BEGIN, table()))
     return 0
 
 

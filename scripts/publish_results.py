@@ -113,10 +113,8 @@ def check_published(directory: Path) -> list[str]:
 
     Every file must have its hash, and the headline must be that of the stored curves.
     """
-    lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
-    sums = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
-    there = _paths(directory)
-    wrong = [f"{path} is not in {SUMS}" for path in there if path not in sums]
+    sums, there = _sums(directory), _paths(directory)
+    wrong = [f"{path} is not in {SUMS}" for path in unlisted(directory)]
     wrong += [f"{path} is missing" for path in sums if path not in there]
     wrong += [
         f"{path} has another SHA-256"
@@ -124,6 +122,18 @@ def check_published(directory: Path) -> list[str]:
         if path in there and sha256_file(directory / path) != digest
     ]
     return wrong + _check_headline(directory)
+
+
+def unlisted(directory: Path) -> list[str]:
+    """Return the files of a published folder that have no hash: they were added to it."""
+    sums = _sums(directory)
+    return [path for path in _paths(directory) if path not in sums]
+
+
+def _sums(directory: Path) -> dict[str, str]:
+    """Return the hash of each file of a published folder, as it was signed."""
+    lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
+    return {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
 
 
 def _check_headline(directory: Path) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from velodrome.foundation.errors import DataError
+from scripts.documents import between_marks, table_of_numbers
 from velodrome.foundation.files import atomic_write_text
 from velodrome.suites.published.tasks import in_83, published_tasks
 from velodrome.taskgen import description
@@ -20,7 +20,6 @@ from velodrome.taskgen.budget import MFLOP, PROTOCOL_STEPS, Budget, load_profile
 from velodrome.taskgen.spec import TaskSpec
 
 BEGIN = "<!-- begin: python scripts/published_tasks_table.py -->"
-END = "<!-- end -->"
 
 DOCUMENT = Path("docs/reference/published-costs.md")
 DEVICE = "v100"
@@ -46,12 +45,11 @@ def tables(device: str = DEVICE, hours: float = HOURS) -> str:
         fit = sum(Budget(profile, hours=hours).allows(description.cost(spec)) for spec in specs)
         parts.append(
             f"### {suite}\n\n{len(specs)} tasks, of which {fit} do {PROTOCOL_STEPS:,} steps in "
-            f"{hours:g} hour on the profile {profile.label}.\n"
+            f"{hours:g} hour on the profile {profile.label}."
         )
         rows = [_row(spec, device, hours) for spec in specs]
-        right = [":--" if at < 2 else "--:" for at in range(len(_HEADER))]
-        parts.append("\n".join(_line(row) for row in (_HEADER, right, *rows)) + "\n")
-    return "\n".join(parts)
+        parts.append(table_of_numbers(_HEADER, rows, words=2))
+    return "\n\n".join(parts)
 
 
 def _row(spec: TaskSpec, device: str, hours: float) -> list[str]:
@@ -74,10 +72,6 @@ def _row(spec: TaskSpec, device: str, hours: float) -> list[str]:
     ]
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def with_tables(text: str) -> str:
     """Return a document with new tables between its marks.
 
@@ -85,19 +79,6 @@ def with_tables(text: str) -> str:
       DataError: The document lacks the marks.
     """
     return between_marks(text, BEGIN, tables())
-
-
-def between_marks(text: str, mark: str, new: str) -> str:
-    """Return a document with ``new`` between the line ``mark`` and the line `END` after it.
-
-    Raises:
-      DataError: The document lacks the marks.
-    """
-    before, begin, rest = text.partition(mark)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise DataError(f"the document needs the lines {mark} and {END}, in that order.")
-    return f"{before}{mark}\n\n{new}\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

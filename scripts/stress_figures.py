@@ -1,9 +1,9 @@
-"""Draw speedups against parameters, steps, or what an optimizer was told, from stores.
+"""Draw speedups against parameters, steps, or declared numbers of steps, from stores.
 
 ``python scripts/stress_figures.py steps runs/2k runs/20k runs/200k --out figures`` draws a figure
 as PNG, PDF and SVG, and writes its numbers beside it as CSV. ``parameters`` takes a store of
-``stress-parameters``, ``steps`` one of each ``stress-steps-N``, ``told`` one of ``stress-horizon``;
-others will do if they vary in the same.
+``stress-parameters``, ``steps`` one of each ``stress-steps-N``, ``declared`` one of
+``stress-horizon``; others will do if they vary in the same.
 """
 
 from __future__ import annotations

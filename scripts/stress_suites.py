@@ -101,10 +101,10 @@ def _small() -> tuple[TaskSpec, ...]:
 
 
 def horizon() -> Suite:
-    """Return the tasks of ``heldout-8`` with VeLO that is told 1/4 to 4 times the true steps."""
-    told = tuple(f"horizon:{factor}:velo" for factor in FACTORS)
+    """Return the tasks of ``heldout-8`` with 1/4 to 4 times the true steps declared to VeLO."""
+    wrong = tuple(f"horizon:{factor}:velo" for factor in FACTORS)
     few = heldout.heldout_8()
-    return dataclasses.replace(few, name="stress-horizon", optimizers=("adam", "velo", *told))
+    return dataclasses.replace(few, name="stress-horizon", optimizers=("adam", "velo", *wrong))
 
 
 def _protocol(total: int, *, eval_every: int, heldout_every: int, eval_examples: int) -> Protocol:

@@ -8,13 +8,13 @@ is allocated or run.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
 
 import velodrome
-from scripts.published_tasks_table import between_marks
+from scripts.documents import between_marks, table_of_numbers
 from velodrome.foundation.files import atomic_write_text
 from velodrome.foundation.text import size
 from velodrome.suites.catalog import load_suite
@@ -62,16 +62,14 @@ def _bytes(tree: object) -> int:
 
 def table(specs: Iterable[TaskSpec]) -> str:
     """Return the table of tasks as Markdown."""
-    right = [":--" if at == 0 else "--:" for at in range(len(_HEADER))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (_HEADER, right, *map(row, specs)))
+    return table_of_numbers(_HEADER, map(row, specs))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Rewrite the document; return the exit status."""
-    del arguments
     made = table(load_suite("stress-parameters").tasks)
     text = DOCUMENT.read_text(encoding="utf-8")
-    atomic_write_text(DOCUMENT, between_marks(text, BEGIN, f"{made}\n"))
+    atomic_write_text(DOCUMENT, between_marks(text, BEGIN, made))
     return 0
 
 

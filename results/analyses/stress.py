@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -11,11 +10,11 @@ import pandas as pd
 from velodrome.results.speedup.overtasks import Sample
 from velodrome.results.speedup.stats import aggregate, median
 from velodrome.results.speedup.taskresult import TaskResult, measured, unsaturated
-from velodrome.results.store.plan import OptimizerRef
+from velodrome.results.store.optimizer_ref import declared
 
-By = Literal["parameters", "steps", "told"]
-"""What speedups are shown against: parameters of the network, updates of the run, or the number of
-steps that the optimizer was told over the true one."""
+By = Literal["parameters", "steps", "declared"]
+"""What speedups are shown against: parameters of the network, updates of the run, or the declared
+number of steps over the true one."""
 
 STRESS_COLUMNS = (
     "series", "x", "tasks", "censored", "seeds", "median", "low", "high", "lower_bound", "low_open",
@@ -23,8 +22,6 @@ STRESS_COLUMNS = (
 )  # fmt: skip
 """Columns of :func:`stress_table`: the median speedup in steps over tasks, and its 95% interval
 for the same tasks and new seeds; ``each`` has the speedups one by one."""
-
-_TOLD_LABEL = re.compile(r", told \S+ x the steps$")
 
 
 def stress_table(
@@ -39,30 +36,21 @@ def stress_table(
       results: From one store or from several.
       parameters: Tells the size of a result's network.
     """
+    labels = {str(result.row["optimizer"]): str(result.row["label"]) for result in results}
     groups: dict[tuple[str, float], list[TaskResult]] = {}
-    labels = dict.fromkeys(str(result.row["label"]) for result in results)
-    for result in (known for label in labels for known in unsaturated(results, label)):
-        if by == "told" or _told(result) == 1.0:
-            groups.setdefault(_place(result, by, parameters), []).append(result)
+    for label in dict.fromkeys(labels.values()):
+        for result in unsaturated(results, label):
+            factor, optimizer = declared(str(result.row["optimizer"]))
+            if by == "parameters":
+                place = f"{label}, {result.row['family']}", float(parameters(result))
+            elif by == "steps":
+                place = label, float(str(result.row["steps"]))
+            else:  # in the series of the optimizer with the true number
+                place = labels.get(optimizer, optimizer), factor
+            if by == "declared" or factor == 1.0:
+                groups.setdefault(place, []).append(result)
     rows = [_row(series, x, mine) for (series, x), mine in sorted(groups.items())]
     return pd.DataFrame([row for row in rows if row], columns=list(STRESS_COLUMNS))
-
-
-def _place(
-    result: TaskResult, by: By, parameters: Callable[[TaskResult], int]
-) -> tuple[str, float]:
-    """Return the series and the x of a result."""
-    label = str(result.row["label"])
-    if by == "parameters":
-        return f"{label}, {result.row['family']}", float(parameters(result))
-    if by == "steps":
-        return label, float(str(result.row["steps"]))
-    return _TOLD_LABEL.sub("", label), _told(result)
-
-
-def _told(result: TaskResult) -> float:
-    """Return the declared steps over the true ones."""
-    return OptimizerRef(str(result.row["optimizer"]), "").declared[0]
 
 
 def _row(series: str, x: float, results: Sequence[TaskResult]) -> dict[str, object]:

@@ -96,7 +96,9 @@ class Context:
 
     @property
     def _imports(self) -> str:
-        return f" Made elsewhere, in steps only: {', '.join(self.imported)}." * bool(self.imported)
+        if not self.imported:
+            return ""
+        return f" Made elsewhere, in steps only: {', '.join(self.imported)}."
 
     def caption(self, text: str, counts: str = "", **facts: object) -> str:
         """Return the line, counts, and ``text`` with ``{baseline}``, ``{steps}``, ... filled in."""

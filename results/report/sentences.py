@@ -42,12 +42,12 @@ def cost_lines(data: ReportData) -> list[str]:
 
 
 def horizon_line(data: ReportData) -> str:
-    """Explain the table of optimizers that are told a wrong number of steps."""
+    """Explain the table of wrong declared numbers of steps."""
     return (
-        "Optimizers that know how many steps they make, told another number. The last quotient is "
-        "taken task by task, and is the median over tasks. <= and >= say on which side of it "
-        f"{data.context.baseline}'s budget bounds a speedup on more than a quarter of the tasks, "
-        "about that it does so on both."
+        "Optimizers that know how many steps they make, with another number declared. The last "
+        "ratio is the median over tasks of the speedup over that with the true number. It is a "
+        f"bound (<= or >=) if {data.context.baseline}'s budget bounds one side of it on more than "
+        "a quarter of the tasks, and only rough (about) if it bounds both."
     )
 
 

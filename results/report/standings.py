@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from velodrome.foundation.text import plural
 from velodrome.results.analyses.headline import Headline
 from velodrome.results.analyses.verdict import advice, ranked
 from velodrome.results.report.data import ReportData
-from velodrome.results.report.tables import TextTable, share_text
+from velodrome.results.report.tables import NOTHING, TextTable, share_text
 from velodrome.results.report.verdict import rate_text, significance_text, start_word
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
@@ -40,7 +39,7 @@ def standings_table(data: ReportData) -> TextTable:
             rows.append([str(place), data.context.tuned, "1x", "", "", str(data.context.rates)])
             continue
         faster = share_text(found.faster[1.0]) if 1.0 in found.faster else ""
-        iqm, tried = found.iqm_text(), f"{trials.get(label, math.nan):.0f}".replace("nan", "-")
+        iqm, tried = found.iqm_text(), str(int(trials[label])) if label in trials else NOTHING
         rows.append([str(place), label, found.median_text(), iqm, faster, tried])
     header = ["#", "optimizer", "median speedup [95%]", "IQM [95%]", "faster on", "trials"]
     return TextTable(header, rows)

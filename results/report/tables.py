@@ -107,14 +107,14 @@ def cost_table(data: ReportData) -> TextTable:
 
 
 def horizon_table(table: pd.DataFrame) -> TextTable:
-    """Return one row per optimizer and number of steps that it is told."""
-    header = ["optimizer", "steps told", "median speedup [95%]", "over that with the truth [95%]"]
+    """Return one row per optimizer and declared number of steps."""
+    header = ["optimizer", "steps declared", "median speedup [95%]", "over the true number's [95%]"]
     rows = [
         [
             str(row["label"]),
-            f"{row['told']:g}x",
+            f"{row['declared']:g}x",
             ratio_text(family_median(row)),
-            NOTHING if row["told"] == 1 else change_text(row),
+            NOTHING if row["declared"] == 1 else change_text(row),
             str(row["tasks"]),
         ]
         for row in table.to_dict("records")

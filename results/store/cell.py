@@ -12,15 +12,8 @@ from velodrome.foundation.errors import StoreError
 from velodrome.results.store.chain import Chain, Segment, chain, segments
 from velodrome.results.store.curves import Curves
 from velodrome.results.store.json_files import Report
-from velodrome.results.store.plan import (
-    DataRef,
-    LaneInfo,
-    OptimizerRef,
-    Plan,
-    PlannedCell,
-    Run,
-    TaskRef,
-)
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import DataRef, LaneInfo, Plan, PlannedCell, Run, TaskRef
 from velodrome.results.store.records import Failure
 from velodrome.results.store.shard import ShardRecord
 

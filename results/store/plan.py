@@ -14,15 +14,14 @@ from typing import TypeAlias
 from velodrome.foundation.canonical import canonical_json, content_hash
 from velodrome.foundation.errors import PlanError, SpecError, StoreError
 from velodrome.foundation.typed import read_as
+from velodrome.results.store.optimizer_ref import OptimizerRef
 
 SCHEMA = 2
 KIND = "velodrome-plan"
 _HEAD = ("schema", "kind")
 
-#: How the names of optimizers begin whose curves were imported.
-IMPORTED = "imported:"
-#: How the names of optimizers begin that are told a wrong number of steps: ``horizon:FACTOR:NAME``.
-DECLARED = "horizon:"
+#: The mode of lanes that were trained elsewhere.
+IMPORTED = "imported"
 
 #: One point of a sweep.
 Hyperparameters = Mapping[str, object]
@@ -39,35 +38,6 @@ class TaskRef:
     label: str
     family: str
     hash: str
-
-
-@dataclass(frozen=True)
-class OptimizerRef:
-    """An optimizer: the name that it was asked for under, and what its numbers depend on.
-
-    Attributes:
-      version: Of an imported one, the number that came with its curves.
-      identity: What its numbers depend on besides name and version, such as a hash of weights. An
-        imported one has none: its code is not here, so nobody can train it.
-    """
-
-    name: str
-    label: str
-    version: int = 1
-    identity: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def imported(self) -> bool:
-        """Whether its curves were made elsewhere: they compare in steps, never in seconds."""
-        return self.name.startswith(IMPORTED)
-
-    @property
-    def declared(self) -> tuple[float, str]:
-        """How many times the steps of the run it is told, and the name of what is told so."""
-        if not self.name.startswith(DECLARED):
-            return 1.0, self.name
-        factor, _, name = self.name.removeprefix(DECLARED).partition(":")
-        return float(factor), name
 
 
 @dataclass(frozen=True)
@@ -99,7 +69,7 @@ class Batching:
     Attributes:
       mode: ``"sequential"``: one program of one lane, called for each lane in turn, so that a
         lane's numbers do not depend on its neighbours. ``"vmap"``: one program for all lanes.
-        ``"imported"``: the lanes were trained elsewhere.
+        :data:`IMPORTED`: the lanes were trained elsewhere.
       seeds: Seeds in a shard.
       points: Grid points in a shard.
       eval_slice: Examples that an evaluation looks at together; 0 is all of them.

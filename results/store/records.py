@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from velodrome.results.store.plan import LaneInfo, OptimizerRef, TaskRef
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import LaneInfo, TaskRef
 
 
 class ProtocolRecord(TypedDict, total=False):

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store import shard_file
-from velodrome.results.store.plan import DataRef, LaneInfo, OptimizerRef
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import DataRef, LaneInfo
 from velodrome.results.store.records import ShardMetadata
 
 

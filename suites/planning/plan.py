@@ -10,12 +10,12 @@ from velodrome.foundation.errors import PlanError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.identity import cell_id
+from velodrome.results.store.optimizer_ref import OptimizerRef
 from velodrome.results.store.plan import (
     IMPORTED,
     Batching,
     DataRef,
     Lane,
-    OptimizerRef,
     Plan,
     PlannedCell,
     StepCost,
@@ -168,7 +168,7 @@ def imported_cell(
         batch_size=task.batch_size,
         data=data,
         cost=StepCost(**description.cost(task).to_json()),
-        batching=Batching(IMPORTED.rstrip(":"), max(1, len(seeds)), max(1, len(points))),
+        batching=Batching(IMPORTED, max(1, len(seeds)), max(1, len(points))),
         lanes=tuple(lanes),
     )
 
@@ -193,9 +193,8 @@ def _facts(task: TaskSpec, data: DataRef) -> list[object]:
     """Return what a data set of someone else's is: its arrays, and how tasks see them."""
     facts = dataclasses.asdict(task.info)
     names = ("kind", "shape", "num_classes", "vocab_size", "dtype", "layout", "example_tokens")
-    later = [
-        name for name in ("targets", "largest") if facts[name]
-    ]  # so that no identity of before changes
+    # Facts of later kinds of data are left out where they are empty: no older identity changes.
+    later = [name for name in ("targets", "largest") if facts[name]]
     return [data.content_hash, {name: facts[name] for name in (*names, *later)}]
 
 

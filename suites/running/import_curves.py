@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,23 +12,18 @@ from pathlib import Path
 from velodrome.foundation.errors import SpecError, StoreError, UnknownNameError
 from velodrome.foundation.files import exclusive_directory, resolved, sha256_file
 from velodrome.results.imports.columns import roles_of
-from velodrome.results.imports.runs import LARGEST_SEED, FittedRun, fitted, read_runs
+from velodrome.results.imports.fitting import fitted
+from velodrome.results.imports.runs import LARGEST_SEED, read_runs
 from velodrome.results.imports.table import read_table
 from velodrome.results.store.identity import measurement
-from velodrome.results.store.plan import (
-    IMPORTED,
-    Hyperparameters,
-    OptimizerRef,
-    PlannedCell,
-    Run,
-)
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import Hyperparameters
 from velodrome.results.store.records import ImportRecord
-from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.plan import imported_cell
 from velodrome.suites.running.field import begin, has_field, stored_field
-from velodrome.suites.running.imported_store import write_runs
+from velodrome.suites.running.imported_store import already_there, write_runs
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.spec import TaskSpec
 
@@ -137,7 +132,7 @@ def import_curves(
         fitted(run, table, evaluations=evaluations, suite=f"the suite {chosen.name}")
         for run in read_runs(table, roles, seed=seed, point=hyperparameters)
     ]
-    ref = OptimizerRef(f"{IMPORTED}{optimizer}", f"{optimizer} (imported)", version)
+    ref = OptimizerRef.of_import(optimizer, version)
     record: ImportRecord = {
         "file": file.name,
         "sha256": sha256_file(file),
@@ -151,7 +146,7 @@ def import_curves(
         if beginning is not None and not Store.exists(place):
             begin(place, beginning)
         store = Store.open(place) if Store.exists(place) else None
-        already = _already(store, imported_cell(chosen, index, ref, ()), runs)
+        already = already_there(store, imported_cell(chosen, index, ref, ()), runs)
         new = [run for run in runs if run.run not in already]
         write_runs(place, store, chosen, index, ref, new, record)
     return ImportedCurves(
@@ -213,35 +208,3 @@ def _index(suite: Suite, task: str | TaskSpec) -> int:
     name = f"{task.label} (spec {wanted[:12]})" if isinstance(task, TaskSpec) else task
     known = [task.label for task in suite.tasks]
     raise UnknownNameError(f"task of the suite {suite.name}", name, known)
-
-
-def _already(store: Store | None, cell: PlannedCell, runs: Sequence[FittedRun]) -> set[Run]:
-    """Return the runs that a store has; refuse those that it has with other losses."""
-    found: set[Run] = set()
-    new = {run.run: run for run in runs}
-    for shard in store.shards() if store is not None else ():
-        if shard.cell != cell.id:
-            continue
-        for lane in shard.lanes:
-            if lane.run not in new:
-                continue
-            run = new[lane.run]
-            if _stored(shard, lane.lane) != run.losses or lane.diverged_at != run.diverged_at:
-                raise StoreError(
-                    f"{shard.path.parents[1]} has {cell.optimizer.label} on {cell.task.label} with "
-                    f"seed {lane.seed} and hyperparameters {lane.point} already, with other "
-                    "losses. If the optimizer has changed, raise its version; if this is another "
-                    "run of it, give it another seed"
-                )
-            found.add(lane.run)
-    return found
-
-
-def _stored(shard: ShardRecord, lane: int) -> dict[str, dict[int, float]]:
-    rows = shard.table().to_pandas()
-    rows = rows.loc[rows["lane"] == lane]
-    return {
-        split: dict(zip(mine["step"].tolist(), mine["value"].astype(float).tolist(), strict=True))
-        for split in ("train", "heldout")
-        for mine in [rows.loc[rows["split"] == split]]
-    }

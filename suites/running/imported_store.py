@@ -10,17 +10,10 @@ from typing import cast
 
 import numpy as np
 
-from velodrome.foundation.errors import DataError
-from velodrome.results.imports.runs import FittedRun
-from velodrome.results.store.plan import (
-    IMPORTED,
-    Lane,
-    OptimizerRef,
-    Plan,
-    PlannedCell,
-    Shard,
-    shard_id,
-)
+from velodrome.foundation.errors import DataError, StoreError
+from velodrome.results.imports.fitting import FittedRun
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import IMPORTED, Lane, Plan, PlannedCell, Run, Shard, shard_id
 from velodrome.results.store.records import ImportRecord, Manifest, ProtocolRecord
 from velodrome.results.store.shard import ShardRecord
 from velodrome.results.store.store import Store
@@ -29,7 +22,41 @@ from velodrome.suites.planning.plan import imported_cell
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.environment import command_line, versions
 
-MODE = IMPORTED.rstrip(":")
+
+def already_there(store: Store | None, cell: PlannedCell, runs: Sequence[FittedRun]) -> set[Run]:
+    """Return the runs of an imported cell that a store has.
+
+    Raises:
+      StoreError: It has one of them with other losses.
+    """
+    found: set[Run] = set()
+    new = {run.run: run for run in runs}
+    for shard in store.shards() if store is not None else ():
+        if shard.cell != cell.id:
+            continue
+        for lane in shard.lanes:
+            if lane.run not in new:
+                continue
+            run = new[lane.run]
+            if _stored(shard, lane.lane) != run.losses or lane.diverged_at != run.diverged_at:
+                raise StoreError(
+                    f"{shard.path.parents[1]} has {cell.optimizer.label} on {cell.task.label} with "
+                    f"seed {lane.seed} and hyperparameters {lane.point} already, with other "
+                    "losses. If the optimizer has changed, raise its version; if this is another "
+                    "run of it, give it another seed"
+                )
+            found.add(lane.run)
+    return found
+
+
+def _stored(shard: ShardRecord, lane: int) -> dict[str, dict[int, float]]:
+    rows = shard.table().to_pandas()
+    rows = rows.loc[rows["lane"] == lane]
+    return {
+        split: dict(zip(mine["step"].tolist(), mine["value"].astype(float).tolist(), strict=True))
+        for split in ("train", "heldout")
+        for mine in [rows.loc[rows["split"] == split]]
+    }
 
 
 def write_runs(
@@ -48,9 +75,9 @@ def write_runs(
     added = None
     if new:
         named = shard_id(
-            cell.id, mode=MODE, eval_slice=0, block=0, lanes=cell.lanes, stop=cell.horizon
+            cell.id, mode=IMPORTED, eval_slice=0, block=0, lanes=cell.lanes, stop=cell.horizon
         )
-        added = Shard(named, cell.id, MODE, 0, 0, cell.lanes, cell.horizon)
+        added = Shard(named, cell.id, IMPORTED, 0, 0, cell.lanes, cell.horizon)
         shards.append(added)
     lanes: dict[str, list[Lane]] = {}
     for shard in shards:
@@ -72,7 +99,7 @@ def _lane(number: int, run: FittedRun) -> Lane:
 
 def _planned(shard: ShardRecord) -> Shard:
     lanes = tuple(Lane(one.lane, one.seed, one.hyperparameters) for one in shard.lanes)
-    return Shard(shard.id, shard.cell, MODE, 0, 0, lanes, shard.stop)
+    return Shard(shard.id, shard.cell, IMPORTED, 0, 0, lanes, shard.stop)
 
 
 def _newest(refs: Sequence[OptimizerRef]) -> dict[str, OptimizerRef]:
@@ -103,7 +130,7 @@ def _plan(
         return Plan(suite.hash, suite.protocol.hash, rule("cpu"), tuple(imported), tuple(mine))
     before = store.plan
     cells = [cell for cell in before.cells if not cell.optimizer.imported]
-    kept = [shard for shard in before.shards if shard.mode != MODE]
+    kept = [shard for shard in before.shards if shard.mode != IMPORTED]
     return dataclasses.replace(
         before,
         cells=tuple(sorted([*cells, *imported], key=lambda cell: cell.task.index)),

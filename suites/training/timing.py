@@ -17,10 +17,12 @@ import jax
 import numpy as np
 
 from velodrome.optimizers.spec import OptimizerSpec
-from velodrome.results.store.plan import OptimizerRef, PlannedCell
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import PlannedCell
 from velodrome.suites.protocol import Protocol
+from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.environment import device_description, threads, versions
-from velodrome.suites.training.shard import CompiledTask, ShardRunner
+from velodrome.suites.training.shard import ShardRunner
 from velodrome.taskgen.numerics import numerics
 
 #: Samples of each optimizer.

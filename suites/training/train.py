@@ -18,8 +18,8 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec, is_transformation, required_arguments
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
+from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
-from velodrome.suites.training.shard import CompiledTask
 from velodrome.taskgen.data.verify import hash_problem
 from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import TaskSpec

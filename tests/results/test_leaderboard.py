@@ -59,6 +59,11 @@ def test_a_good_result_repeats_and_is_added(
     (grown / "headline.csv").write_text("label\n")
     said = "\n".join(enter.problems(after, before, "sgd"))
     assert "headline.csv has another SHA-256" in said and "other rows or columns" in said
+    # Someone who raced in a copy of a published folder has many files that nobody signed.
+    for name in ("a.txt", "b.txt"):
+        (grown / name).touch()
+    (said,) = enter.problems(after, before, "sgd")
+    assert said.startswith("2 files of ") and "such as a.txt" in said and "remove that list" in said
 
 
 def test_what_is_missing_or_changed_is_said(field: Path, raced: Path, tmp_path: Path):

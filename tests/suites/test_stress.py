@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import stress_suites, stress_table
+from scripts import documents, stress_suites, stress_table
 from velodrome.optimizers.velo.optimizer import MAX_TRAINING_STEPS
 from velodrome.suites.catalog import load_suite
 from velodrome.taskgen.description import cost, describe
@@ -45,4 +45,4 @@ def test_a_task_that_does_not_fit_says_how_many_devices_do():
 def test_the_documented_memory_is_that_of_the_optimizers(tasks):
     document = (ROOT / stress_table.DOCUMENT).read_text()
     for spec in load_suite("stress-parameters").tasks[tasks]:
-        assert f"| {' | '.join(stress_table.row(spec))} |" in document
+        assert documents.line(stress_table.row(spec)) in document

@@ -97,10 +97,9 @@ def _task(text: str) -> str | TaskSpec:
     """Return the spec of a file or of JSON; other words name a task of the store's suite."""
     if not (text.lstrip().startswith("{") or ".json" in text or ".py:" in text):
         return text
-    # Help needs no numpy.
-    from velodrome.commands._tasks import find_task  # noqa: PLC0415
+    from velodrome.commands import _tasks  # noqa: PLC0415 - help needs no numpy
 
-    return find_task(text)
+    return _tasks.find_task(text)
 
 
 def _pair(field: str, word: str) -> tuple[str, str]:

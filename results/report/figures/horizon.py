@@ -1,4 +1,4 @@
-"""The speedup against the number of steps that an optimizer is told."""
+"""The speedup against the number of steps that is declared to an optimizer."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from velodrome.results.report.figures.style import (
 from velodrome.results.report.tables import change_text
 
 _CAPTION = (
-    "Optimizers that know how many steps they make, told another number. Each is compared with "
-    "itself told the truth, task by task: median over tasks of the quotient of the two speedups "
-    "in steps over {baseline}. Bars: 95% for new tasks and new seeds. Hollow: on more than a "
-    "quarter of the tasks the baseline's budget bounds a speedup, so the quotient is a bound too. "
-    + SATURATED_OUT
+    "Optimizers that know how many steps they make, with another number declared. Each is compared "
+    "with itself and the true number, task by task: median over tasks of the ratio of the two "
+    "speedups in steps over {baseline}. Bars: 95% for new tasks and new seeds. Hollow: on more "
+    "than a quarter of the tasks the baseline's budget bounds a speedup, so the ratio is a bound "
+    "too. " + SATURATED_OUT
 )
 _CHANGE = ["change", "change_low", "change_high"]
 
 
 def plots(data: ReportData) -> Iterator[Plot]:
-    """Yield the figure if some optimizer is told a wrong number of steps."""
+    """Yield the figure if a wrong number of steps is declared to some optimizer."""
     table, context = data.horizon, data.context
     if table.empty:
         return
     words = [
-        f"{row['label']} told {row['told']:g}x: {change_text(row)}"
+        f"{row['label']} with {row['declared']:g}x declared: {change_text(row)}"
         for row in table.to_dict("records")
     ]
     yield Plot(
         name="horizon",
         section="horizon",
-        title="Speedup with another number of steps told",
+        title="Speedup with another number of steps declared",
         caption=context.caption(_CAPTION),
-        alt=f"Speedups over those with the truth. {'; '.join(words)}.",
+        alt=f"Speedups over those with the true number. {'; '.join(words)}.",
         table=table,
         draw=partial(draw, table, context),
     )
@@ -58,11 +58,11 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     figure = new_figure(4.0, 2.4)
     axes = figure.add_subplot()
     low, high = limits(log2(table[_CHANGE]).ravel(), low=-1, high=1)
-    told = sorted(set(table["told"]))
+    factors = sorted(set(table["declared"]))
     for place, (label, (color, marker)) in enumerate(styles.items()):
         rows = table.loc[table["label"] == label]
         # Side by side, so that no bar hides another.
-        x = log2(rows["told"]) + 0.06 * (place - (len(styles) - 1) / 2)
+        x = log2(rows["declared"]) + 0.06 * (place - (len(styles) - 1) / 2)
         middle, bottom, top = np.maximum(log2(rows[_CHANGE]).T, low - MARGIN)
         axes.plot(x, middle, color=color, linewidth=0.9)
         axes.vlines(x, bottom, top, color=color, linewidth=1.2)
@@ -70,8 +70,8 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
             face = "white" if hollow != "" else color
             axes.plot([at], [y], marker, color=color, markerfacecolor=face, markersize=4)
     set_log2(axes, low, high, floor=bool((log2(table[_CHANGE]) < low).any()))
-    axes.set_xticks([float(x) for x in log2(np.array(told))], [f"{x:g}x" for x in told])
-    axes.set_xlabel("steps told, over steps made")
-    axes.set_ylabel(axis_label("speedup over that with the truth", 2.0))
+    axes.set_xticks(log2(np.array(factors)).tolist(), [f"{x:g}x" for x in factors])
+    axes.set_xlabel("declared number of steps, over the true number")
+    axes.set_ylabel(axis_label("speedup over the true number's", 2.0))
     legend_above(figure, handles(styles))
     return figure

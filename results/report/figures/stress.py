@@ -1,4 +1,4 @@
-"""Speedup against parameters, steps, or the steps that an optimizer was told over the true ones."""
+"""Speedup against parameters, steps, or the declared number of steps over the true one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Axis(NamedTuple):
 AXES: dict[By, _Axis] = {
     "parameters": _Axis("parameters of the network", 5e8, "500 M, the paper's limit"),
     "steps": _Axis("steps of the run", 2e5, "200,000, the paper's limit"),
-    "told": _Axis("steps that the optimizer was told / true steps", 1.0, "the truth"),
+    "declared": _Axis("declared number of steps / true number", 1.0, "true steps"),
 }
 _MEANING = (
     "Marks: the median over tasks of the speedup in steps over {baseline} at its best rate; bars: "
@@ -109,8 +109,8 @@ def draw(table: pd.DataFrame, by: By, baseline: str) -> Figure:
     axes.set_xscale("log")
     left, right = min(min(table["x"]), axis.limit), max(max(table["x"]), axis.limit)
     axes.set_xlim(left / 1.5, right * 1.5)
-    ticks = sorted(set(table["x"])) if by == "told" else _powers(left, right)
-    axes.set_xticks(ticks, [f"{tick:g}" if by == "told" else short(tick) for tick in ticks])
+    ticks = sorted(set(table["x"])) if by == "declared" else _powers(left, right)
+    axes.set_xticks(ticks, [f"{tick:g}" if by == "declared" else short(tick) for tick in ticks])
     axes.minorticks_off()
     set_log2(axes, low, high, floor=bool((values < low).any()))
     axes.axvline(axis.limit, color="#333333", linewidth=0.8, linestyle="--", zorder=1)

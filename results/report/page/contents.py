@@ -99,7 +99,9 @@ def tables(data: ReportData, section: str) -> Iterator[PageTable]:
     if section == "cost" and len(data.tuning_cost):
         yield text_table("Speedups at equal total cost of tuning", cost_table(data))
     if section == "horizon" and len(data.horizon):
-        yield text_table("Speedups with another number of steps told", horizon_table(data.horizon))
+        yield text_table(
+            "Speedups with another number of steps declared", horizon_table(data.horizon)
+        )
     if section == "speedup" and len(data.published):
         yield text_table(published_line(data), published_comparison(data.published))
     if section == "families" and len(data.families):

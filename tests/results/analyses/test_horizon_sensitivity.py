@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from synthetic import Candidate, make
 
+from velodrome.optimizers.registry import optimizers
 from velodrome.results.report.data import ReportData, collect
 from velodrome.results.report.figures import horizon
 from velodrome.results.report.tables import change_text, horizon_table
-from velodrome.results.store.plan import OptimizerRef
+from velodrome.results.store.optimizer_ref import declared
 
 TRUTH = (2.0, 1.5, 3.0, 2.5, 2.0, 1.5)
 HALF = tuple(speedup / 2 for speedup in TRUTH)
@@ -29,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
 
 def test_the_change_is_the_quotient_of_the_speedups(data: ReportData):
     rows = data.horizon.to_dict("records")
-    assert [(row["label"], row["told"]) for row in rows] == [
+    assert [(row["label"], row["declared"]) for row in rows] == [
         ("VeLO", 0.5), ("VeLO", 1.0), ("VeLO", 4.0),
     ]  # fmt: skip
     half, truth, _ = rows
@@ -47,12 +48,13 @@ def test_a_speedup_that_the_budget_bounds_bounds_the_change(data: ReportData):
 
 def test_it_is_drawn_and_listed(data: ReportData):
     (plot,) = horizon.plots(data)
-    assert "VeLO told 0.5x: 0.50x [" in plot.alt
+    assert "VeLO with 0.5x declared: 0.50x [" in plot.alt
     assert len(plot.figure().axes[0].lines) >= 4  # a curve and its marks
     assert [row[:2] for row in horizon_table(data.horizon).rows][0] == ["VeLO", "0.5x"]
     assert "horizon" in dict(data.saved_tables())
 
 
-def test_what_an_optimizer_is_told_is_in_its_name():
-    assert OptimizerRef("horizon:0.25:cosine:adamw", "x").declared == (0.25, "cosine:adamw")
-    assert OptimizerRef("velo", "x").declared == (1.0, "velo")
+def test_the_declared_number_is_in_the_name_of_the_optimizer():
+    name = optimizers.get("horizon:0.25:cosine:adamw").name
+    assert declared(name) == (0.25, "cosine:adamw")
+    assert declared("velo") == (1.0, "velo")

@@ -10,25 +10,23 @@ from tests.results import synthetic
 from velodrome.results.report.figures import stress
 
 TRUE = {500: (1.5, 0.75), 2_000: (3.0, 0.5)}
-"""By steps: the speedups of the optimizer, and of it told a quarter of the steps."""
+"""By steps: the speedups of the optimizer, and of it with a quarter of the steps declared."""
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
-    for steps, (true, told) in TRUE.items():
+    for steps, (true, wrong) in TRUE.items():
         candidates = [
             synthetic.Candidate("mine", [true] * 2, label="Mine"),
-            synthetic.Candidate(
-                "horizon:0.25:mine", [told] * 2, label="Mine, told 0.25 x the steps"
-            ),
+            synthetic.Candidate("horizon:0.25:mine", [wrong] * 2, label="Mine, with a quarter"),
         ]
         rates = (1e-3, 3e-3, 1e-2)
         synthetic.make(folder / str(steps), candidates, steps=steps, rates=rates)
     return [folder / str(steps) for steps in TRUE]
 
 
-def test_against_steps_what_was_told_otherwise_is_left_out(stores):
+def test_against_steps_wrong_numbers_are_left_out(stores):
     table = stress_figures.figure_of("steps", stores).table
     assert list(table["series"]) == ["Mine", "Mine"]
     assert list(table["x"]) == list(TRUE)
@@ -38,8 +36,8 @@ def test_against_steps_what_was_told_otherwise_is_left_out(stores):
     assert list(table["tasks"]) == [2, 2]
 
 
-def test_against_what_was_told_it_is_one_series(stores):
-    table = stress_figures.figure_of("told", stores[1:]).table
+def test_against_the_declared_number_it_is_one_series(stores):
+    table = stress_figures.figure_of("declared", stores[1:]).table
     assert list(table["series"]) == ["Mine", "Mine"]
     assert list(table["x"]) == [0.25, 1.0]
     assert list(table["median"]) == pytest.approx([0.5, 3.0], rel=0.08)

@@ -11,7 +11,8 @@ import pytest
 
 from velodrome.foundation.errors import SpecError, StoreError
 from velodrome.results.imports.columns import roles_of
-from velodrome.results.imports.runs import FittedRun, fitted, read_runs
+from velodrome.results.imports.fitting import FittedRun, fitted
+from velodrome.results.imports.runs import read_runs
 from velodrome.results.imports.table import read_table
 
 EVALUATIONS = {"train": [0, 5, 10], "heldout": [0, 10]}

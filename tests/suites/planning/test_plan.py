@@ -18,7 +18,7 @@ from velodrome.suites.planning import batching
 from velodrome.suites.planning.plan import LoadedSuite, identify, make_plan, swept
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.shard import CompiledTask
+from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 

@@ -6,14 +6,8 @@ import math
 
 import pytest
 
-from velodrome.results.store.plan import (
-    Batching,
-    DataRef,
-    OptimizerRef,
-    PlannedCell,
-    StepCost,
-    TaskRef,
-)
+from velodrome.results.store.optimizer_ref import OptimizerRef
+from velodrome.results.store.plan import Batching, DataRef, PlannedCell, StepCost, TaskRef
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 from velodrome.suites.running.eta import Estimate, startup_seconds
 

@@ -17,8 +17,8 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint, lanes
+from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
-from velodrome.suites.training.shard import CompiledTask
 from velodrome.suites.training.sharding import Layout, choose_layout, split_evenly
 from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import DataSpec, TaskSpec

@@ -11,7 +11,12 @@ import numpy as np
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.config.search import SearchConfig
 from velodrome.optimizers.metatrain.es.program import open_program, repeat_all
-from velodrome.optimizers.metatrain.es.tasks import draw_length, draw_problems, sample_pool
+from velodrome.optimizers.metatrain.es.tasks import (
+    augmented,
+    draw_length,
+    draw_problems,
+    sample_pool,
+)
 from velodrome.optimizers.metatrain.es.unroll import batches_needed
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.search.envelope import Envelope
@@ -111,7 +116,8 @@ class Searcher:
 
 def pool(config: SearchConfig) -> list[TaskSpec]:
     tasks = config.tasks
-    return sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
+    specs = sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
+    return [augmented(spec, tasks) for spec in specs]
 
 
 def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:

@@ -26,9 +26,8 @@ def prune(controller: Controller) -> tuple[Controller, Reads]:
     if any(isinstance(leaf, Tracer) for leaf in controller):
         return controller, EVERYTHING
     stacked, reads = prune_alike([controller])
-    # Constants, even where a transformation is built inside a traced function.
     with jax.ensure_compile_time_eval():
-        return Controller(*(jnp.asarray(leaf[0]) for leaf in stacked)), reads
+        return Controller(*(leaf[0] for leaf in stacked)), reads
 
 
 def prune_alike(controllers: Sequence[Controller]) -> tuple[Controller, Reads]:
@@ -77,7 +76,9 @@ def prune_alike(controllers: Sequence[Controller]) -> tuple[Controller, Reads]:
         fixed=tuple((int(at), float(head_b[0, at])) for at in np.flatnonzero(fixed)),
         mirrored=mirrored,
     )
-    return Controller(**new), reads
+    # Constants, even where a transformation is built inside a traced function.
+    with jax.ensure_compile_time_eval():
+        return Controller(**{name: jnp.asarray(leaf) for name, leaf in new.items()}), reads
 
 
 def _numbers_of_unit(unit: int) -> Int[np.ndarray, " numbers"]:

@@ -79,7 +79,7 @@ def timing_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
 
 
 def tidy(store: Store) -> None:
-    """Remove what killed processes left: half-written files, checkpoints and claims of done jobs."""
+    """Remove what killed processes left: half-written files, files of jobs that are done."""
     checkpoints = store.directory / "checkpoints"
     for path in checkpoints.glob("[!.]*.npz"):
         if store.has_shard(path.stem):

@@ -105,6 +105,7 @@ def make_plan(
                     points=len(points),
                     eval_examples=protocol.examples(task.batch_size),
                     backend=backend,
+                    parts=task.grad_accumulation,
                 ),
                 lanes=tuple(
                     Lane(seed * len(points) + at, seed, point)

@@ -96,6 +96,10 @@ class Claims:
         """Return the claims of workers that are alive."""
         return [lease for lease in self._all() if not self._is_dead(lease)]
 
+    def dead(self) -> list[Lease]:
+        """Return the claims that may be taken over."""
+        return [lease for lease in self._all() if self._is_dead(lease)]
+
     def abandon(self, pid: int) -> Lease | None:
         """Let others take over what a dead process of this run has claimed; return the claim."""
         for lease in self._all():

@@ -55,7 +55,7 @@ def open_source(spec: TaskSpec, split: str) -> Source:
     Raises:
       UnknownNameError: There is no such data set.
       DataError: The data are missing, are not the recorded ones, or do not fit the family.
-      SpecError: Text cannot be shifted or flipped.
+      SpecError: Only images can be shifted or flipped.
 
     Examples:
       >>> spec = velodrome.TaskSpec("mlp", {}, velodrome.DataSpec("digits"), 32)

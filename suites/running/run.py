@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -246,7 +247,7 @@ def run(
     check_data(chosen)
     Store.exists(out)  # before anything is made, if it is a file
     with exclusive_directory(out, patience=_PATIENCE):
-        store, told = open_store(
+        store, changes = open_store(
             loaded, out, plan, rerun_changed=rerun_changed, baseline_mode=str(mode),
             targets=first_targets(plan, chosen.protocol, mode),
         )  # fmt: skip
@@ -255,7 +256,7 @@ def run(
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
-    for note in (*notes, *told, *announcements(store, backend)):
+    for note in (*notes, *changes, *announcements(store, backend)):
         display.say(note)
 
     def more_jobs() -> list[Job]:
@@ -268,7 +269,7 @@ def run(
     tried = list(jobs)
     with (
         followed(display, followers, store) as display,
-        RunEngines(choice, loaded, remote) as engines,
+        closing(RunEngines(choice, loaded, remote)) as engines,
     ):
         _work(engines, jobs, store, display)
         while in_rounds and jobs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import jax
 
@@ -132,15 +131,8 @@ class RunEngines:
         self._engine = remote
         self._inline: InlineEngine | None = None
 
-    def __enter__(self) -> RunEngines:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the engines that were started."""
         for engine in (self._engine, self._inline):
             if engine is not None:
                 engine.close()

@@ -216,7 +216,9 @@ class _Pool:
             if self.idle_deaths > ATTEMPTS:
                 raise PlanError(f"worker processes do not work (exit {status}): {last_words}")
         job = self.jobs.get(lease.name) if lease is not None else None
-        if lease is not None and job is not None and not is_done(self.store, job):
+        if lease is not None and job is not None and is_done(self.store, job):
+            self.claims.drop(lease)
+        elif lease is not None and job is not None:
             again = lease.next_attempt <= ATTEMPTS
             if not again:
                 record(self.store, job, "killed", _death(status, last_words))

@@ -110,9 +110,22 @@ class SpecRecord(TypedDict, total=False):
     batch_size: int
 
 
+class _TargetRecord(TypedDict):
+    value: float
+
+
+class TargetRecord(_TargetRecord, total=False):
+    """What is to be reached on a task, as `velodrome.Target` has it."""
+
+    metric: str
+    better: str
+    split: str
+
+
 class TaskRecord(TypedDict, total=False):
     spec: SpecRecord
     hash: str
+    target: TargetRecord
 
 
 class SuiteRecord(TypedDict, total=False):

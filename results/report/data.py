@@ -29,6 +29,7 @@ from velodrome.results.analyses.profiles import profiles
 from velodrome.results.analyses.reference import Reference
 from velodrome.results.analyses.reference_comparison import published_rows, published_table
 from velodrome.results.analyses.summary import stopped_early, table, task_rows
+from velodrome.results.analyses.targets import TARGET_COLUMNS, target_rows, targets_of
 from velodrome.results.analyses.task_results import task_results
 from velodrome.results.analyses.time_to_loss import TIME_COLUMNS, time_rows
 from velodrome.results.analyses.tuning import (
@@ -53,8 +54,9 @@ from velodrome.results.store.provenance import (
 )
 from velodrome.results.store.selection import Selection
 from velodrome.results.store.store import Store
+from velodrome.results.store.target import Target
 
-_RARE = ("published", "budget", "horizon")
+_RARE = ("published", "budget", "horizon", "targets")
 """Tables that most reports have no rows of."""
 
 Row = Mapping[Hashable, Any]
@@ -94,6 +96,7 @@ class ReportData:
     pairs: pd.DataFrame
     overhead: pd.DataFrame
     time_to_loss: pd.DataFrame
+    targets: pd.DataFrame
     anytime: pd.DataFrame
     failures: pd.DataFrame
     provenance: pd.DataFrame
@@ -110,7 +113,8 @@ class ReportData:
         """Return the tables that are written to files, each with the kind of data of its rows.
 
         The curves are left out, which are smoothed and thinned for drawing; and, where they have
-        no rows, the published baseline, the budgets of ordered lists and wrong numbers of steps.
+        no rows, the published baseline, the budgets of ordered lists, wrong numbers of steps and
+        targets.
         """
         for name, found in self.tables().items():
             if name != "curves" and (name not in _RARE or len(found)):
@@ -176,7 +180,11 @@ def opened(stores: StorePaths, select: Selection | None = None) -> Store:
 
 
 def collect(
-    store: Store, *, points: int | None = None, reference: Reference | None = None
+    store: Store,
+    *,
+    points: int | None = None,
+    reference: Reference | None = None,
+    target: Target | None = None,
 ) -> ReportData:
     """Read a store once, one task at a time, and keep only reduced tables of each.
 
@@ -184,13 +192,15 @@ def collect(
       store: Opened for reading.
       points: Most points of a drawn curve; by default 400, and 120 for more than 12 tasks.
       reference: Published envelopes to compare the baseline with.
+      target: What is to be reached on every task; by default what the suite says of each.
     """
     planned = len({cell.task.hash for cell in store.plan.cells})
     points = points or (400 if planned <= 12 else 120)
     cells, timings = labelled_cells(store), store.timings
     labels = {cell.id: cell.label for cell in cells}
     rows, results, curves, published, failures = [], [], [], [], []
-    sensitivity, equal, times, anytime, budget = [], [], [], [], []
+    sensitivity, equal, times, anytime, budget, arrivals = [], [], [], [], [], []
+    targets = targets_of(store.suite)
     rates: list[int] = []
     for task in compare(store, cells=cells):
         new = task_rows(task)
@@ -204,6 +214,8 @@ def collect(
         sensitivity += sensitivity_rows(task)
         equal.append(after_equal_steps(task))
         times += time_rows(task, timings)
+        if wanted := target or targets.get(task.task.hash):
+            arrivals += target_rows(task, wanted, timings)
         anytime += anytime_rows(task)
         budget += budget_rows(task)
         if task.envelopes:
@@ -235,6 +247,7 @@ def collect(
         pairs=pairs(equal),
         overhead=overhead_table(store, labels, task_specs(store)),
         time_to_loss=pd.DataFrame(times, columns=list(TIME_COLUMNS)),
+        targets=pd.DataFrame(arrivals, columns=list(TARGET_COLUMNS)),
         anytime=anytime_curves(anytime),
         failures=failure_table(store, labels, failures),
         provenance=provenance_table(store, cells),

@@ -118,19 +118,20 @@ def _is_float(array: Any) -> bool:
     return getattr(array, "dtype", None) in _FORMATS
 
 
-def _rounded(array: Any, dtype: DTypeLike) -> Any:
+def _rounded(value: Value, dtype: DTypeLike) -> Any:
     """Return floats in another format, and all else as it is."""
+    array, kind = value
     if not _is_float(array) or array.dtype == dtype:
         return array
-    if dtype == jnp.bfloat16 and array.ndim == 0:
-        # A mask's most negative number would become minus infinity.
+    if dtype == jnp.bfloat16 and kind is Kind.EXACT:
+        # The most negative number, which masks put in, would become minus infinity.
         array = jnp.where(jnp.isfinite(array), jnp.clip(array, -_LARGEST, _LARGEST), array)
     return jax.lax.convert_element_type(array, dtype)
 
 
 def _as_traced(program: ClosedJaxpr, values: Sequence[Value]) -> list[Any]:
     return [
-        _rounded(value.array, shape.dtype)
+        _rounded(value, shape.dtype)
         for value, shape in zip(values, program.out_avals, strict=True)
     ]
 
@@ -194,9 +195,7 @@ def _bind(
     changes: Mapping[str, Any] | None = None,
 ) -> list[Value]:
     """Do an operation on operands of that format."""
-    arrays = [value.array for value in operands]
-    if dtype is not None:
-        arrays = [_rounded(array, dtype) for array in arrays]
+    arrays = [value.array if dtype is None else _rounded(value, dtype) for value in operands]
     params = equation.primitive.get_bind_params({**equation.params, **(changes or {})})
     found = equation.primitive.bind(*arrays, **params)
     results = found if equation.primitive.multiple_results else [found]
@@ -253,7 +252,7 @@ def _scan(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     params = equation.params
     first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
     constants = [
-        Value(_rounded(value.array, jnp.float32), value.kind) for value in operands[:first]
+        Value(_rounded(value, jnp.float32), value.kind) for value in operands[:first]
     ]
     sequences = operands[last:]
     kinds: list[Kind] = []
@@ -271,7 +270,7 @@ def _scan(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
 
     carried, stacked = jax.lax.scan(
         body,
-        [_rounded(value.array, jnp.float32) for value in operands[first:last]],
+        [_rounded(value, jnp.float32) for value in operands[first:last]],
         [value.array for value in sequences],
         length=params["length"],
         reverse=params["reverse"],

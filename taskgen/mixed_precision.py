@@ -131,8 +131,7 @@ def _rounded(value: Value, dtype: DTypeLike) -> Any:
 
 def _as_traced(program: ClosedJaxpr, values: Sequence[Value]) -> list[Any]:
     return [
-        _rounded(value, shape.dtype)
-        for value, shape in zip(values, program.out_avals, strict=True)
+        _rounded(value, shape.dtype) for value, shape in zip(values, program.out_avals, strict=True)
     ]
 
 
@@ -251,9 +250,7 @@ def _scan(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Do a loop. What it carries is float32, and so is the sum of gradients of its constants."""
     params = equation.params
     first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
-    constants = [
-        Value(_rounded(value, jnp.float32), value.kind) for value in operands[:first]
-    ]
+    constants = [Value(_rounded(value, jnp.float32), value.kind) for value in operands[:first]]
     sequences = operands[last:]
     kinds: list[Kind] = []
 

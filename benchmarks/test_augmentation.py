@@ -57,6 +57,7 @@ def test_share_of_a_full_step(benchmark):
             TaskSpec("vit_s16", {"mixup": 0.2}, data, 8, name="full-size"),
             steps=1,
             rounds=3,
+            most=0.1,
         )
 
 

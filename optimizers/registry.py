@@ -133,6 +133,7 @@ optimizers.register_lazy("shampoo", "velodrome.optimizers.preconditioned.grafted
 for _name in ("soap", "psgd_kron"):
     optimizers.register_lazy(_name, f"velodrome.optimizers.preconditioned.{_name}:{_name}")
 optimizers.register_lazy("velo", "velodrome.optimizers.learned.names:velo_tiny")
+optimizers.register_lazy("algoperf-nadamw", "velodrome.optimizers.algoperf:algoperf_nadamw")
 optimizers.register_lazy("nadamw_list:10", "velodrome.optimizers.nadamw_list.optimizer:first_ten")
 for _name in PUBLISHED:
     optimizers.register_lazy(_name, f"velodrome.optimizers.learned.specs:{_name.replace('-', '_')}")

@@ -101,7 +101,8 @@ def first_run(store: Store, cell: Cell) -> Suite:
         suite.protocol, seeds=1, grids={cell.name: point} if point else {}
     )
     task = suite.tasks[cell.task.index]
-    return dataclasses.replace(suite, tasks=(task,), optimizers=(cell.name,), protocol=protocol)
+    alone = suite.part([task], name=suite.name)
+    return dataclasses.replace(alone, optimizers=(cell.name,), protocol=protocol)
 
 
 def difference(cell: Cell, again: Cell) -> Iterator[str]:

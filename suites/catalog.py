@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -160,10 +159,7 @@ def _parts(suite: Suite, part_of: Callable[[TaskSpec], str]) -> dict[str, Suite]
     for task in suite.tasks:
         if part := part_of(task):
             parts.setdefault(f"{suite.name}/{part}", []).append(task)
-    return {
-        name: dataclasses.replace(suite, name=name, tasks=tuple(tasks))
-        for name, tasks in parts.items()
-    }
+    return {name: suite.part(tasks, name=name) for name, tasks in parts.items()}
 
 
 def _call(name: str, function: Callable[[], object]) -> object:

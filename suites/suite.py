@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
 from velodrome.optimizers.registry import optimizers
+from velodrome.results.store.target import Target
 from velodrome.suites.protocol import Grids, Protocol
 from velodrome.taskgen.spec import TaskSpec
 
@@ -27,9 +28,11 @@ class Suite:
       protocol: How they are run.
       optimizers: Names as the optimizer registry takes them; the protocol's baseline is usually
         among them.
+      targets: What is to be reached on some tasks, by their labels. Reports say when it was; no
+        run depends on it, so it is not part of the hash.
 
     Raises:
-      SpecError: There is no task or no optimizer, or one is listed twice.
+      SpecError: There is no task or no optimizer, or one is listed twice, or a target has no task.
 
     Examples:
       >>> task = velodrome.TaskSpec("mlp", {"num_layers": 1}, velodrome.DataSpec("digits"), 32)
@@ -42,6 +45,7 @@ class Suite:
     tasks: tuple[TaskSpec, ...]
     protocol: Protocol
     optimizers: tuple[str, ...] = ("adam", "velo")
+    targets: Mapping[str, Target] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -57,6 +61,10 @@ class Suite:
         for name in self.optimizers:
             if self.optimizers.count(name) > 1:
                 raise SpecError("suite.optimizers", list(self.optimizers), "different names")
+        labels = [task.label for task in self.tasks]
+        for label in self.targets:
+            if label not in labels:
+                raise unknown_key("suite.targets", label, labels, "suite's tasks")
         for name in self.protocol.grids:
             if name not in self.optimizers:
                 raise unknown_key("protocol.grids", name, self.optimizers, "suite's optimizers")
@@ -100,6 +108,12 @@ class Suite:
             self, protocol=dataclasses.replace(self.protocol, **changes), optimizers=names
         )
 
+    def part(self, tasks: Sequence[TaskSpec], *, name: str) -> Suite:
+        """Return a suite of some of the tasks, with their targets."""
+        labels = {task.label for task in tasks}
+        targets = {label: target for label, target in self.targets.items() if label in labels}
+        return dataclasses.replace(self, name=name, tasks=tuple(tasks), targets=targets)
+
     def to_json(self) -> dict[str, object]:
         """Return the whole suite as JSON, with the hash of each task beside its spec."""
         return {
@@ -108,8 +122,13 @@ class Suite:
             "name": self.name,
             "protocol": self.protocol.to_json(),
             "optimizers": list(self.optimizers),
-            "tasks": [{"spec": task.to_json(), "hash": task.spec_hash} for task in self.tasks],
+            "tasks": [self._entry(task) for task in self.tasks],
         }
+
+    def _entry(self, task: TaskSpec) -> dict[str, object]:
+        target = self.targets.get(task.label)
+        known = {} if target is None else {"target": target.to_json()}
+        return {"spec": task.to_json(), "hash": task.spec_hash, **known}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Suite:
@@ -133,7 +152,8 @@ class Suite:
                 raise SpecError(f"suite.{key}", content[key], allowed)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise SpecError("suite.optimizers", names, "a list of names")
-        tasks = []
+        tasks: list[TaskSpec] = []
+        targets: dict[str, Target] = {}
         for index, entry in enumerate(content["tasks"]):
             if not isinstance(entry, Mapping) or not isinstance(entry.get("spec"), Mapping):
                 raise SpecError(f"suite.tasks[{index}]", entry, "an object with the key 'spec'")
@@ -146,9 +166,15 @@ class Suite:
                     "change",
                 )
             tasks.append(task)
+            if (target := entry.get("target")) is not None:
+                if not isinstance(target, Mapping):
+                    allowed = "a mapping such as {'metric': 'accuracy', 'value': 0.9}"
+                    raise SpecError(f"suite.tasks[{index}].target", target, allowed)
+                targets[task.label] = Target.from_json(target)
         return cls(
             name=content["name"],
             tasks=tuple(tasks),
             protocol=Protocol.from_json(content["protocol"]),
             optimizers=tuple(names),
+            targets=targets,
         )

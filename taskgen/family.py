@@ -24,8 +24,8 @@ def default_view(config: object, info: DatasetInfo) -> View:
 class Family:
     """A family of tasks.
 
-    A config and a network are enough; the rest follows from ``data_kind``: classification of
-    images or of rows, or language modelling. Functions that need jax (``network``, ``objective``,
+    A config and a network are enough; the rest follows from ``data_kind``, such as classification
+    of images, or language modelling of text. Functions that need jax (``network``, ``objective``,
     ``normalize``, ``build``) may be given as import strings ``module:name``, so that sampling and
     closed-form costs never import it.
 
@@ -35,23 +35,25 @@ class Family:
         `velodrome.taskgen.space.fields.dynamic` fields. If ``view`` is not given, an image
         family may have the field ``image_size``, and a text family must have ``sequence_length``
         and may have ``vocab_size``.
-      network: Makes a Flax module: ``network(config, view, rngs, dynamic)``. The module maps
-        ``f32[B,H,W,C]``, or rows ``f32[B,F]``, to logits ``f32[B,classes]``, or tokens
-        ``i32[B,T]`` to ``f32[B,T,classes]``. Its ``__call__`` takes those of the keyword
+      network: Makes a Flax module: ``network(config, view, rngs, dynamic)``. The module maps the
+        inputs of the view to what the objective takes: images ``f32[B,H,W,C]`` to logits
+        ``f32[B,classes]``, or tokens ``i32[B,T]`` to ``f32[B,T,classes]``. Where the view names
+        several inputs, they come as a dictionary. Its ``__call__`` takes those of the keyword
         arguments ``train``, ``key`` and ``dynamic`` that it names. The module never keeps dynamic
         values: they come in with both calls.
-      data_kind: "image", "text" or "table".
+      data_kind: A name of `velodrome.taskgen.data.info.KINDS`, such as "image", "text" or "table".
       version: Part of every spec's hash; raise it when the numbers of the family change.
       batch_size: Where the sampler draws the batch size from.
-      view: ``view(config, dataset_info)``, an `velodrome.taskgen.views.ImageView`,
-        `velodrome.taskgen.views.TextView` or `velodrome.taskgen.views.TableView`.
+      view: ``view(config, dataset_info)``, a `velodrome.taskgen.schema.View`, such as an
+        `velodrome.taskgen.views.ImageView`.
       cost: ``cost(config, view, batch_size)``, a closed form. Default: the program is traced and
         counted, which is exact for FLOPs and parameters, but imports jax and takes 0.1 s. A
         network with a while loop of unknown length must have it.
       shrink: Fields, in order of preference, and the floor that each may be halved to where a
         task is too expensive, as in ``{"batch_size": 4, "hidden_size": 8}``.
-      objective: ``objective(logits, batch, view)``: {metric: (sum, count)} with "loss".
-      normalize: ``normalize(loss, view)``.
+      objective: ``objective(outputs, batch, view)``: {metric: (sum, count)} with "loss". Default:
+        that of the view.
+      normalize: ``normalize(loss, view)``. Default: that of the view.
       build: ``build(config, view, precision)`` returns
         `velodrome.taskgen.functions.TaskFunctions`, for families that are no network with
         a loss; ``precision`` is that of matrix products.

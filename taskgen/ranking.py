@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
@@ -23,14 +24,5 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, weights: np.n
     for score, label, weight in zip(scores.T, labels.T, weights.T, strict=True):
         known = weight > 0
         if len(np.unique(label[known])) == 2:
-            found.append(_average_precision(score[known], label[known]))
+            found.append(average_precision_score(label[known], score[known]))
     return float(np.mean(found)) if found else float("nan")
-
-
-def _average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the precision at each threshold, weighted by the recall that it adds."""
-    order = np.argsort(-scores, kind="stable")
-    right = np.cumsum(labels[order])
-    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # of equal scores
-    precision, recall = right[last] / (last + 1), right[last] / right[-1]
-    return float((precision * np.diff(recall, prepend=0)).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -66,6 +67,11 @@ class View(abc.ABC):
     input_names: ClassVar[tuple[str, ...]]
     objective: ClassVar[str]
     normalizer: ClassVar[str]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of an example, in all fields together."""
+        return sum(math.prod(field.shape) for field in self.schema().values())
 
     @abc.abstractmethod
     def schema(self) -> Mapping[str, Field]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -45,11 +45,19 @@ def translate(
     config, view = spec.config, spec.view
     if not isinstance(config, WMTTransformerConfig) or not isinstance(view, PairView):
         raise SpecError("family", spec.family, "'wmt_transformer'")
-    return _translator(config, view, beams, alpha, end)(params, jnp.asarray(source))
+    translator = _translator(config, view, spec.precision.matmul, beams, alpha, end)
+    return translator(params, jnp.asarray(source))
 
 
 @functools.lru_cache(maxsize=8)
-def _translator(config: WMTTransformerConfig, view: PairView, beams: int, alpha: float, end: int):
+def _translator(
+    config: WMTTransformerConfig,
+    view: PairView,
+    precision: str,
+    beams: int,
+    alpha: float,
+    end: int,
+) -> Callable[[PyTree, jax.Array], jax.Array]:
     """Return a compiled function of parameters and sources."""
     graph, _ = nnx.split(
         nnx.eval_shape(lambda: WMTTransformer(config, view, rngs=nnx.Rngs(0), dynamic={})),
@@ -57,6 +65,7 @@ def _translator(config: WMTTransformerConfig, view: PairView, beams: int, alpha:
     )
 
     @jax.jit
+    @jax.default_matmul_precision(precision)  # as in training: a GPU may round to TF32 by default
     def run(params: PyTree, source: jax.Array) -> jax.Array:
         network = nnx.merge(graph, params)
         memories, source_mask = network.start(source, view.target_length)

@@ -33,6 +33,7 @@ from .results.report.write import report as report
 from .results.speedup.speedup import speedup as speedup
 from .results.store.selection import Selection as Selection
 from .results.store.store import Store as Store
+from .results.store.target import Target as Target
 from .suites.catalog import load_suite as load_suite
 from .suites.protocol import Protocol as Protocol
 from .suites.running.convert import compact as compact

@@ -82,7 +82,16 @@ def scale_by_velo(
     ``num_steps``, the updates of the run, may be traced. What the controller's weights do not read
     is neither computed nor kept.
     """
-    controller, reads = prune(controller)
+    return scale_by_pruned(*prune(controller), num_steps)
+
+
+def scale_by_pruned(
+    controller: Controller, reads: Reads, num_steps: ArrayLike
+) -> optax.GradientTransformationExtraArgs:
+    """Return VeLO with a controller that has been pruned to what it ``reads``.
+
+    Its weights may be traced, as those of a search's candidates are.
+    """
 
     def write(seen: Observation, lstm: LSTMState) -> tuple[Array, LSTMState]:
         return control(controller, lstm_inputs(seen), lstm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ import pandas as pd
 from velodrome.foundation.text import plural
 from velodrome.results.analyses.anytime import anytime_curves, anytime_rows
 from velodrome.results.analyses.budget import budget_curves, budget_rows
+from velodrome.results.analyses.definitions import definition_table
 from velodrome.results.analyses.equal_steps import after_equal_steps
 from velodrome.results.analyses.failures import failure_table, task_failures
 from velodrome.results.analyses.families import family_table
 from velodrome.results.analyses.headline import (
     Headline,
-    definition_median,
     headline_table,
     headlines,
 )
@@ -29,24 +29,20 @@ from velodrome.results.analyses.profiles import profiles
 from velodrome.results.analyses.reference import Reference
 from velodrome.results.analyses.reference_comparison import published_rows, published_table
 from velodrome.results.analyses.summary import stopped_early, table, task_rows
+from velodrome.results.analyses.targets import TARGET_COLUMNS, target_rows, targets_of
+from velodrome.results.analyses.task_results import task_results
 from velodrome.results.analyses.time_to_loss import TIME_COLUMNS, time_rows
 from velodrome.results.analyses.tuning import (
     SENSITIVITY_COLUMNS,
     in_order_labels,
-    near_points,
     sensitivity_rows,
     tuning_curves,
 )
 from velodrome.results.analyses.tuning_cost import cost_table
 from velodrome.results.report.context import Context, data_text
 from velodrome.results.report.plot_data import CURVE_COLUMNS, learning_curves
-from velodrome.results.speedup.comparison import TaskComparison, compare, labelled_cells
-from velodrome.results.speedup.definitions import DEFINITIONS
-from velodrome.results.speedup.envelope import best_point
-from velodrome.results.speedup.outcome import Outcome
-from velodrome.results.speedup.resample import SeedResamples
-from velodrome.results.speedup.speedup import Speedup
-from velodrome.results.speedup.taskresult import Split, SplitResult, TaskResult, Unit
+from velodrome.results.speedup.comparison import compare, labelled_cells
+from velodrome.results.speedup.taskresult import Split, TaskResult, Unit
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.combined import open_stores
 from velodrome.results.store.json_files import Problem
@@ -58,11 +54,9 @@ from velodrome.results.store.provenance import (
 )
 from velodrome.results.store.selection import Selection
 from velodrome.results.store.store import Store
+from velodrome.results.store.target import Target
 
-DEFINITION_COLUMNS = ("label", "definition", "tasks", "median", "lower_bound", "over_default")
-
-
-_RARE = ("published", "budget", "horizon")
+_RARE = ("published", "budget", "horizon", "targets")
 """Tables that most reports have no rows of."""
 
 Row = Mapping[Hashable, Any]
@@ -75,10 +69,9 @@ StorePaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 class ReportData:
     """Tidy tables of one store, and what the headlines are computed from.
 
-    Columns of ``definitions`` (median speedup in steps by each definition, and its ratio to that by
-    ``default``) are :data:`DEFINITION_COLUMNS`, those of ``curves`` are
-    ``velodrome.results.report.plot_data.CURVE_COLUMNS``; the others' stand with the functions that
-    make them, in ``velodrome.results.analyses`` and ``velodrome.results.store.provenance``.
+    Columns of ``curves`` are ``velodrome.results.report.plot_data.CURVE_COLUMNS``; the others'
+    stand with the functions that make them, in ``velodrome.results.analyses`` and
+    ``velodrome.results.store.provenance``.
     ``in_order`` are the labels whose sweep is a list of trials in their order.
     ``problems`` are files that were skipped. ``published`` is our baseline beside the one of
     ``reference``, and is empty without a reference.
@@ -103,6 +96,7 @@ class ReportData:
     pairs: pd.DataFrame
     overhead: pd.DataFrame
     time_to_loss: pd.DataFrame
+    targets: pd.DataFrame
     anytime: pd.DataFrame
     failures: pd.DataFrame
     provenance: pd.DataFrame
@@ -119,7 +113,8 @@ class ReportData:
         """Return the tables that are written to files, each with the kind of data of its rows.
 
         The curves are left out, which are smoothed and thinned for drawing; and, where they have
-        no rows, the published baseline, the budgets of ordered lists and wrong numbers of steps.
+        no rows, the published baseline, the budgets of ordered lists, wrong numbers of steps and
+        targets.
         """
         for name, found in self.tables().items():
             if name != "curves" and (name not in _RARE or len(found)):
@@ -185,7 +180,11 @@ def opened(stores: StorePaths, select: Selection | None = None) -> Store:
 
 
 def collect(
-    store: Store, *, points: int | None = None, reference: Reference | None = None
+    store: Store,
+    *,
+    points: int | None = None,
+    reference: Reference | None = None,
+    target: Target | None = None,
 ) -> ReportData:
     """Read a store once, one task at a time, and keep only reduced tables of each.
 
@@ -193,18 +192,20 @@ def collect(
       store: Opened for reading.
       points: Most points of a drawn curve; by default 400, and 120 for more than 12 tasks.
       reference: Published envelopes to compare the baseline with.
+      target: What is to be reached on every task; by default what the suite says of each.
     """
     planned = len({cell.task.hash for cell in store.plan.cells})
     points = points or (400 if planned <= 12 else 120)
     cells, timings = labelled_cells(store), store.timings
     labels = {cell.id: cell.label for cell in cells}
     rows, results, curves, published, failures = [], [], [], [], []
-    sensitivity, equal, times, anytime, budget = [], [], [], [], []
+    sensitivity, equal, times, anytime, budget, arrivals = [], [], [], [], [], []
+    targets = targets_of(store.suite)
     rates: list[int] = []
     for task in compare(store, cells=cells):
         new = task_rows(task)
         rows += new
-        results += _results(task, new)
+        results += task_results(task, new)
         drawn = learning_curves(task, points=points, reference=reference)
         # Empty tables have columns without a type, which would spoil the others'.
         curves += [drawn] if len(drawn) else []
@@ -213,6 +214,8 @@ def collect(
         sensitivity += sensitivity_rows(task)
         equal.append(after_equal_steps(task))
         times += time_rows(task, timings)
+        if wanted := target or targets.get(task.task.hash):
+            arrivals += target_rows(task, wanted, timings)
         anytime += anytime_rows(task)
         budget += budget_rows(task)
         if task.envelopes:
@@ -230,7 +233,7 @@ def collect(
         results=tuple(results),
         headlines=found,
         headline=headline_table(found),
-        definitions=_definitions(summary),
+        definitions=definition_table(summary),
         families=family_table(results),
         curves=pd.concat(curves or [empty], ignore_index=True),
         sensitivity=pd.DataFrame(sensitivity, columns=list(SENSITIVITY_COLUMNS)),
@@ -244,6 +247,7 @@ def collect(
         pairs=pairs(equal),
         overhead=overhead_table(store, labels, task_specs(store)),
         time_to_loss=pd.DataFrame(times, columns=list(TIME_COLUMNS)),
+        targets=pd.DataFrame(arrivals, columns=list(TARGET_COLUMNS)),
         anytime=anytime_curves(anytime),
         failures=failure_table(store, labels, failures),
         provenance=provenance_table(store, cells),
@@ -252,57 +256,6 @@ def collect(
         published=published_table(published),
         reference=reference,
     )
-
-
-def _results(task: TaskComparison, rows: list[dict]) -> list[TaskResult]:
-    results = []
-    for outcome, row in zip(task.outcomes, rows, strict=True):
-        splits: dict[Split, SplitResult] = {}
-        found, heldout = outcome.speedups.get("default"), outcome.heldout_speedup
-        if found is not None and outcome.resamples is not None:
-            splits["train"] = _split(found, outcome.resamples)
-        if heldout is not None and outcome.heldout_resamples is not None:
-            splits["heldout"] = _split(heldout, outcome.heldout_resamples)
-        results.append(TaskResult(row, splits, *_trials(task, outcome)))
-    return results
-
-
-def _split(found: Speedup, resamples: SeedResamples) -> SplitResult:
-    with np.errstate(divide="ignore"):
-        cap = min(resamples.cap_log2, float(np.log2(found.cap)))
-        seeds = np.minimum(np.log2(found.per_seed), cap)
-    resamples = replace(resamples, cap_log2=cap)
-    return SplitResult(found.ratio, found.censored == "right", seeds, resamples)
-
-
-def _trials(task: TaskComparison, outcome: Outcome) -> tuple[float, float]:
-    """Return trials of the baseline's sweep for each of the candidate's: all, and near the best."""
-    if task.whole is None or outcome.train is None:
-        return 1.0, 1.0
-    sweep, own = task.whole.sweep, len(outcome.train.points)
-    until = int(np.searchsorted(sweep.steps, outcome.cell.horizon, side="right"))
-    best = best_point(task.whole.rates(len(outcome.train.steps))[:, :until])
-    return len(sweep.points) / own, near_points(sweep.points, best) / own
-
-
-def _definitions(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for label in dict.fromkeys(summary["label"]):
-        medians = {name: definition_median(summary, label, name=name) for name in DEFINITIONS}
-        mine = summary.loc[(summary["label"] == label) & ~summary["saturated"].astype(bool)]
-        default = medians["default"].value
-        rows += [
-            {
-                "label": label,
-                "definition": name,
-                "tasks": int(mine[f"speedup_steps_{name}"].notna().sum()),
-                "median": found.value,
-                "lower_bound": found.lower_bound,
-                "over_default": found.value / default if default > 0 else float("nan"),
-            }
-            for name, found in medians.items()
-        ]
-    return pd.DataFrame(rows, columns=list(DEFINITION_COLUMNS))
 
 
 def _rates(rates: list[int], *, refined: bool) -> int:

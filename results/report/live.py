@@ -2,7 +2,7 @@
 
 It has progress, the time that is left, who works at what, and the curves of each task as they grow:
 those of runs that are done from the store, those of runs that are being trained from the last
-losses that their workers told.
+losses that their workers reported.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Panel:
 
 @dataclass
 class _Growing:
-    """Points of a shard that a worker trains, as it told them."""
+    """Points of a shard that a worker trains, as it reports them."""
 
     task: str
     optimizer: str

@@ -51,6 +51,25 @@ def horizon_line(data: ReportData) -> str:
     )
 
 
+def target_line(data: ReportData) -> str:
+    """Explain the table of targets, and on what the metric was measured."""
+    protocol, baseline = data.context.protocol, data.context.baseline
+    every = protocol.get("heldout_every")
+    heldout = isinstance(every, int) and "heldout" in set(data.targets["split"])
+    found = f", which come every {every:,} steps on the held-out split" if heldout else ""
+    batches = protocol.get("eval_batch_count")
+    examples = f"{protocol.get('eval_examples')} examples"
+    found += f", each on {f'{batches} batches' if batches else examples} at most"
+    if protocol.get("eval_mode") == "training-loss":
+        found += ", with the model as it is trained, dropout included"
+    return (
+        f"The first evaluations that reach the target{found}. `at` is the point of the sweep that "
+        "gets there first, by the median over seeds. Seconds are those of training steps alone. A "
+        f"speedup is {baseline}'s median over that of the optimizer, and a bound (>= or <=, or ~ "
+        "for both) where runs that have not reached the target were not followed for long enough."
+    )
+
+
 def definition_lines(data: ReportData) -> list[str]:
     """List the definitions, with their medians and what to know before believing them."""
     lines = []

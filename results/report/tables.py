@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from velodrome.foundation.text import duration
 from velodrome.results.analyses.headline import FASTER_THAN, ratio_text, share_text
 from velodrome.results.analyses.summary import stopped_early
 from velodrome.results.analyses.tuning import rate_text
 from velodrome.results.report.data import ReportData, Row
 from velodrome.results.speedup.speedup import format_ratio
 from velodrome.results.speedup.stats import Aggregate, Interval
+from velodrome.results.store.target import Target
 
 NOTHING = "-"
 """Stands in cells without a value."""
@@ -120,6 +122,43 @@ def horizon_table(table: pd.DataFrame) -> TextTable:
         for row in table.to_dict("records")
     ]
     return TextTable([*header, "tasks"], rows)
+
+
+def target_table(table: pd.DataFrame) -> TextTable:
+    """Return one row per task and optimizer; see ``velodrome.results.analyses.targets``."""
+    swept = any(isinstance(point, str) and point for point in table["point"])
+    header = ["task", "optimizer", "target", *(["at"] if swept else []), "steps (each seed)"]
+    rows = []
+    for row in table.to_dict("records"):
+        target = Target(row["target"], row["metric"], row["better"], row["split"])
+        point = row["point"] if isinstance(row["point"], str) and row["point"] else NOTHING
+        rows.append(
+            [
+                str(row["task"]),
+                str(row["label"]),
+                str(target),
+                *([point] if swept else []),
+                _arrival_text(row),
+                duration(row["seconds"]) if np.isfinite(row["seconds"]) else NOTHING,
+                NOTHING if np.isnan(row["best"]) else f"{row['best']:.4g}",
+                *(
+                    NOTHING if np.isnan(row[name]) else f"{row['bound']}{format_ratio(row[name])}"
+                    for name in ("ratio_steps", "ratio_seconds")
+                ),
+            ]
+        )
+    return TextTable([*header, "time", "best value", "speedup in steps", "in seconds"], rows)
+
+
+def _arrival_text(row: Row) -> str:
+    if row["status"] in ("not measured", "no runs"):
+        return {"not measured": "not measured in runs"}.get(row["status"], row["status"])
+    if row["status"] == "not reached":
+        return f"not reached in {row['horizon']:,.0f}"
+    if row["seeds"] == 1:
+        return f"{row['steps']:,.0f}"
+    middle = f"{row['steps']:,.0f}" if np.isfinite(row["steps"]) else "not reached"
+    return f"{middle} ({row['steps_by_seed']})"
 
 
 def change_text(row: Row) -> str:

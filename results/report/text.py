@@ -16,6 +16,7 @@ from velodrome.results.report.sentences import (
     horizon_line,
     problem_lines,
     published_line,
+    target_line,
 )
 from velodrome.results.report.tables import (
     TextTable,
@@ -25,6 +26,7 @@ from velodrome.results.report.tables import (
     markdown_table,
     more_tables,
     published_comparison,
+    target_table,
     task_table,
 )
 from velodrome.results.report.verdict import verdict_lines
@@ -56,6 +58,9 @@ def render(data: ReportData) -> RenderableType:
     if len(data.published):
         parts += [Text(), Text(published_line(data))]
         parts += [_table(published_comparison(data.published), left=("task",))]
+    if len(data.targets):
+        parts += [Text(), Text(target_line(data))]
+        parts += [_table(target_table(data.targets), left=("task", "optimizer", "target"))]
     wrong = problem_lines(data)
     if wrong:
         parts += [Text(), Text("Notes", style="bold")]
@@ -96,6 +101,9 @@ def markdown(data: ReportData, *, title: str = "Speedup report") -> str:
     if len(data.horizon):
         parts += ["## Wrong numbers of steps", markdown_table(*horizon_table(data.horizon))]
         parts += [horizon_line(data)]
+    if len(data.targets):
+        parts += ["## Time to target", target_line(data)]
+        parts += [markdown_table(*target_table(data.targets))]
     for heading, table in more_tables(data):
         parts += [f"## {heading}", markdown_table(*table)] if table.rows else []
     wrong = problem_lines(data)

@@ -18,6 +18,7 @@ from velodrome.results.report.page.build import build_page
 from velodrome.results.report.text import markdown, print_report
 from velodrome.results.report.verdict import verdict_lines
 from velodrome.results.store.selection import Selection
+from velodrome.results.store.target import Target
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def report(
     *,
     select: Selection | None = None,
     reference: Reference | None = None,
+    target: Target | None = None,
     captions: bool = False,
 ) -> ReportFiles:
     """Draw the report of a store, from the store alone.
@@ -67,6 +69,8 @@ def report(
       select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes, to be drawn and compared with the baseline's; see
         ``velodrome.results.analyses.reference.load_reference``.
+      target: What is to be reached on every task; by default what the suite says of each. The
+        report says when it was.
       captions: Whether the files of the figures have their captions in them. The page always has
         them. Without, figures of stand-ins and of synthetic curves still say what they are.
 
@@ -78,23 +82,23 @@ def report(
       >>> files = velodrome.report("runs/mine")  # doctest: +SKIP
     """
     store = opened(directory, select)
-    target = store.directory / "report" if out is None else resolved(out)
-    data = collect(store, reference=reference)
+    folder = store.directory / "report" if out is None else resolved(out)
+    data = collect(store, reference=reference, target=target)
     drawing = list(plots(data))
     saved = {"summary": data.summary} | {plot.name: plot.table for plot in drawing}
     saved = {name: data.with_provenance(table) for name, table in saved.items()}
     saved |= {name: table for name, table in data.saved_tables() if name not in saved}
-    tables = tuple(_csv(table, target / f"{name}.csv") for name, table in saved.items())
+    tables = tuple(_csv(table, folder / f"{name}.csv") for name, table in saved.items())
     processes = processes_for(data.context.tasks)
     # A figure that leaves the page still says that its data are not what they seem.
     note = data.context.line if data.context.made_up else ""
-    finished = draw_all(drawing, target, captions=captions, note=note, processes=processes)
+    finished = draw_all(drawing, folder, captions=captions, note=note, processes=processes)
     figures = tuple(file for one in finished for file in one.files)
     shown = [one.shown for one in finished if one.shown is not None]
-    text, page = target / "report.md", target / "index.html"
+    text, page = folder / "report.md", folder / "index.html"
     atomic_write_text(text, markdown(data))
     atomic_write_text(page, build_page(data, shown))
-    return ReportFiles(target, figures, tables, text, page, data)
+    return ReportFiles(folder, figures, tables, text, page, data)
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:

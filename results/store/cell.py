@@ -198,14 +198,14 @@ def _gathered(
         if not chains:
             continue
         chains.sort(key=lambda one: -one.reached)
-        lanes.append(_told(chains[0], lane.lane))
+        lanes.append(_lane_info(chains[0], lane.lane))
         for copy, one in enumerate(chains):
             taken[copy > 0].extend((segment, one.reached) for segment in one.segments)
     first, others = (_views(some, cell.horizon, heldout_every) for some in taken)
     return tuple(lanes), first, others
 
 
-def _told(found: Chain, number: int) -> LaneInfo:
+def _lane_info(found: Chain, number: int) -> LaneInfo:
     last = found.segments[-1].lane
     if last.diverged_at is not None and last.diverged_at > found.reached:
         last = replace(last, status="ok", diverged_at=None)

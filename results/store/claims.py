@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import json
 import math
 import os
 import socket
@@ -20,69 +18,24 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
-from velodrome.foundation.errors import SpecError, WriteError
-from velodrome.foundation.typed import parse_json, read_as
+from velodrome.foundation.errors import WriteError
+from velodrome.results.store.lease import (
+    Lease,
+    born,
+    encoded,
+    lives,
+    read_lease,
+    this_machine,
+    token_of,
+)
 
 #: Seconds without a sign of life after which a claim may be taken over.
 LEASE_SECONDS = 300.0
 #: Seconds between two signs of life.
 HEARTBEAT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Lease:
-    """What a claim says.
-
-    Attributes:
-      kind: Of the job, as are ``id``, ``cell``, ``task`` and ``memory_bytes``.
-      session: The run that the worker belongs to; one run may have many workers.
-      machine: Where process ids can be compared; two containers of a host are two machines.
-      born: When the process began, by its machine.
-      created: When the claim was made, as are all other times, by the clock of the file system.
-      attempt: How often the job has begun, this time included, without getting further.
-      reached: The fraction that earlier attempts reached.
-      fraction: The part of the job that is done.
-      losses: The last train loss by lane; None is a loss that is not finite.
-      renewed: The last sign of life.
-    """
-
-    kind: str
-    id: str
-    cell: str
-    task: int
-    memory_bytes: int
-    session: str
-    token: str
-    host: str
-    machine: str
-    pid: int
-    born: float
-    created: float
-    attempt: int = 1
-    reached: float = 0.0
-    fraction: float = 0.0
-    losses: Mapping[str, float | None] = field(default_factory=dict)
-    renewed: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}-{self.id}"
-
-    @property
-    def next_attempt(self) -> int:
-        """The attempt that follows this one if its worker dies now."""
-        return 1 if self.fraction > self.reached + 0.01 else self.attempt + 1
-
-    @property
-    def here(self) -> bool:
-        """Whether its worker is on this machine."""
-        return self.machine == this_machine()
 
 
 class Claims:
@@ -114,13 +67,13 @@ class Claims:
         """
         path = self.folder / job.name
         for _ in range(3):  # others may take it and give it back meanwhile
-            with _written(self.folder, _encoded(job)) as written:
+            with _written(self.folder, encoded(job)) as written:
                 try:
                     if _named(written, path):
                         return Claim(path, job)
                 except OSError as error:
                     raise _refused(self.folder, error) from error
-            before = _read(path)
+            before = read_lease(path)
             if before is None:
                 continue  # just given back; who has it next keeps it
             if not self._is_dead(before):
@@ -136,12 +89,16 @@ class Claims:
         """Return the lease of a job for this process."""
         return Lease(
             kind, id, cell, task, memory_bytes, self.session, uuid.uuid4().hex,
-            socket.gethostname(), this_machine(), os.getpid(), _born(os.getpid()), self.now(),
+            socket.gethostname(), this_machine(), os.getpid(), born(os.getpid()), self.now(),
         )  # fmt: skip
 
     def held(self) -> list[Lease]:
         """Return the claims of workers that are alive."""
         return [lease for lease in self._all() if not self._is_dead(lease)]
+
+    def dead(self) -> list[Lease]:
+        """Return the claims that may be taken over."""
+        return [lease for lease in self._all() if self._is_dead(lease)]
 
     def abandon(self, pid: int) -> Lease | None:
         """Let others take over what a dead process of this run has claimed; return the claim."""
@@ -162,14 +119,14 @@ class Claims:
         except FileNotFoundError:
             return
         for name in names:
-            if not name.startswith(".") and (lease := _read(self.folder / name)):
+            if not name.startswith(".") and (lease := read_lease(self.folder / name)):
                 yield lease
 
     def _is_dead(self, lease: Lease) -> bool:
         if lease.renewed == 0:
             return True  # abandoned
         # What a run's own processes leave, the run finds first, and knows how they ended.
-        if lease.here and lease.session != self.session and not _lives(lease.pid, lease.born):
+        if lease.here and lease.session != self.session and not lives(lease.pid, lease.born):
             return True
         return self.now() - lease.renewed > LEASE_SECONDS
 
@@ -180,7 +137,7 @@ class Claims:
             path.rename(away)
         except OSError:
             return False
-        lease = _read(away)
+        lease = read_lease(away)
         dead = lease is None or self._is_dead(lease)
         if not dead:  # another worker has just taken it over
             with contextlib.suppress(OSError):
@@ -227,14 +184,14 @@ class Claim:
     def _renew(self) -> None:
         # In place: a claim that was taken over meanwhile is another file, and stays as it is.
         with self._path.open("r+b") as file:
-            if _token(file.read()) == self.lease.token:
+            if token_of(file.read()) == self.lease.token:
                 file.seek(0)
-                file.write(_encoded(self.lease))
+                file.write(encoded(self.lease))
                 file.truncate()
 
     def _is_mine(self) -> bool:
         try:
-            return _token(self._path.read_bytes()) == self.lease.token
+            return token_of(self._path.read_bytes()) == self.lease.token
         except OSError:
             return False
 
@@ -279,55 +236,3 @@ def _refused(folder: Path, error: OSError) -> WriteError:
         f"cannot write to {folder}: {error.strerror or error}. Make room, or choose a "
         "directory that you may write to."
     )
-
-
-def _encoded(lease: Lease) -> bytes:
-    content = {name: value for name, value in vars(lease).items() if name != "renewed"}
-    return json.dumps(content).encode()
-
-
-def _read(path: Path) -> Lease | None:
-    """Return a claim; of one that cannot be read, what its name and its time say; or None."""
-    try:
-        renewed = path.stat().st_mtime
-        content = path.read_bytes()
-    except OSError:
-        return None
-    try:
-        lease = read_as(Lease, parse_json(content), "")
-    except (ValueError, SpecError):  # just being renewed, or damaged
-        kind, _, name = path.name.partition("-")
-        lease = Lease(kind, name, "", -1, 0, "", "", "unknown", "", 0, 0.0, renewed)
-    return dataclasses.replace(lease, renewed=renewed)
-
-
-def _token(content: bytes) -> str:
-    try:
-        return json.loads(content)["token"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-@functools.cache
-def this_machine() -> str:
-    """Return a name of the set of processes that this one can see."""
-    boot = space = ""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        space = str(Path("/proc/self/ns/pid").readlink())
-    return f"{socket.gethostname()} {boot} {space}".strip()
-
-
-def _born(pid: int) -> float:
-    return psutil.Process(pid).create_time()
-
-
-def _lives(pid: int, born: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        # The clock may have been set since; process ids come again after hours, not seconds.
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - born) < 60
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True

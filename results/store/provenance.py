@@ -68,6 +68,7 @@ def provenance_table(store: Store, cells: Iterable[Cell]) -> pd.DataFrame:
         *_other_versions(versions, shards),
         ("device", _device(manifest.get("device"))),
         *_other_devices(manifest, shards),
+        *_spreads(shards),
     ]
     return pd.DataFrame(
         [(what, UNKNOWN if value in (None, "") else str(value)) for what, value in rows],
@@ -134,6 +135,16 @@ def _other_devices(manifest: Manifest, shards: Iterable[ShardRecord]) -> list[tu
     known = _device(manifest.get("device"))
     found = {_device(shard.metadata.get("device")) for shard in shards} - {known, None}
     return [("runs computed on", device) for device in sorted(str(d) for d in found)]
+
+
+def _spreads(shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
+    """Return how runs were trained on several devices together."""
+    found = {
+        f"{part.get('devices')} devices together, sharding {part.get('sharding')}"
+        for shard in shards
+        for part in shard.metadata.get("spread", ())
+    }
+    return [("runs trained on", text) for text in sorted(found)]
 
 
 def _device(device: Device | None) -> str | None:

@@ -35,6 +35,21 @@ class Device(TypedDict, total=False):
     flags: str
 
 
+class _SpreadRecord(TypedDict):
+    start: int
+    devices: int
+
+
+class SpreadRecord(_SpreadRecord, total=False):
+    """The devices that trained a run together: how many, and what each kept of it.
+
+    ``sharding`` is ``data`` (each all parameters and optimizer state) or ``full`` (a part).
+    ``start`` is the updates that its lanes had made.
+    """
+
+    sharding: str
+
+
 class _NamedSuite(TypedDict):
     hash: str
 
@@ -95,9 +110,22 @@ class SpecRecord(TypedDict, total=False):
     batch_size: int
 
 
+class _TargetRecord(TypedDict):
+    value: float
+
+
+class TargetRecord(_TargetRecord, total=False):
+    """What is to be reached on a task, as `velodrome.Target` has it."""
+
+    metric: str
+    better: str
+    split: str
+
+
 class TaskRecord(TypedDict, total=False):
     spec: SpecRecord
     hash: str
+    target: TargetRecord
 
 
 class SuiteRecord(TypedDict, total=False):
@@ -158,10 +186,12 @@ class ShardMetadata(_ShardMetadata, total=False):
     Its runs went on from the end of the shard ``after``, and its rows are those from ``start`` to
     ``stop`` updates. With ``started_over`` that end was not kept, and the rows begin at 0. Files
     without these fields have all of a run. Only imported curves have ``imported``, with the mode
-    ``imported``.
+    ``imported``. ``spread`` is there if each run was trained on several devices; it has more than
+    one part if a run was continued on others.
     """
 
     imported: ImportRecord
+    spread: Sequence[SpreadRecord]
     mode: str
     eval_slice: int
     block: int
@@ -195,6 +225,7 @@ class Timing(TypedDict, total=False):
     memory_bytes: float
     eval_seconds: float
     device: Device
+    spread: SpreadRecord
     threads: int
 
 

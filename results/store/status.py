@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from velodrome.results.store.claims import Claims, Lease
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.index import Index, entries
 from velodrome.results.store.json_files import PACKED
+from velodrome.results.store.lease import Lease
 
 #: So many records of failures are read, the newest; all are counted.
 _MOST_FAILURES = 200

@@ -48,11 +48,17 @@ def choose(
     points: int,
     eval_examples: int,
     backend: str,
+    alone: bool = False,
 ) -> Batching:
     """Return the batching of a cell; a pure function of its arguments.
 
     ``cost`` is that of a step of one lane; ``backend`` is ``"cpu"``, ``"gpu"`` or ``"tpu"``.
+    With ``alone``, one lane has all devices of the process, and is a shard by itself.
     """
+    if alone:
+        eval_slice = choose_eval_slice(cost, batch_size, eval_examples, backend)
+        slow = backend == "cpu" and cost.flops > CPU_BLOCK_FLOPS
+        return Batching("sequential", 1, 1, eval_slice, int(slow))
     if backend == "cpu":
         eval_slice = choose_eval_slice(cost, batch_size, eval_examples, backend)
         longest = int(CPU_SHARD_FLOPS // max(1, cost.flops * horizon))
@@ -76,9 +82,11 @@ def choose_eval_slice(cost: Cost, batch_size: int, eval_examples: int, backend: 
     return max(CPU_LEAST_SLICE, 1 << max(0, fitting.bit_length() - 1))
 
 
-def rule(backend: str) -> dict[str, object]:
+def rule(backend: str, *, alone: bool = False) -> dict[str, object]:
     """Return the rule's version and constants, as plans record them."""
-    if backend == "cpu":
+    if alone:
+        constants = {"lanes": 1, "block_flops": CPU_BLOCK_FLOPS}
+    elif backend == "cpu":
         constants = {
             "lanes": CPU_LANES,
             "shard_flops": CPU_SHARD_FLOPS,

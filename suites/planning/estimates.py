@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from velodrome.foundation.text import size
 from velodrome.results.store.plan import Plan, PlannedCell, Shard
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.protocol import Protocol
 from velodrome.taskgen.budget import DeviceProfile
 
@@ -53,8 +54,9 @@ class CellOverview:
       horizon: Updates of each lane.
       mode: How lanes are run.
       seconds: Predicted seconds on one core or device, without compiling.
-      memory_bytes: Predicted memory of its largest shard.
+      memory_bytes: Predicted memory of its largest shard, on each of its devices.
       disk_bytes: Predicted size of its files.
+      devices: How many devices train each run together.
     """
 
     id: str
@@ -68,6 +70,7 @@ class CellOverview:
     seconds: float
     memory_bytes: int
     disk_bytes: int
+    devices: int = 1
 
 
 def overview(
@@ -75,6 +78,7 @@ def overview(
     protocol: Protocol,
     data_bytes: Mapping[str, int] | None = None,
     profile: DeviceProfile | None = None,
+    spread: Spread | None = None,
 ) -> list[CellOverview]:
     """Return an overview of each cell, in the plan's order.
 
@@ -82,13 +86,16 @@ def overview(
       data_bytes: Memory that a task's data take, by the task's hash.
       profile: The device that seconds are predicted for; by default one core of a server, or a
         large GPU, roughly.
+      spread: The devices that train each run together. What they exchange is not counted, neither
+        in seconds nor in memory.
     """
+    spread = spread or Spread(1)
     known, profile = data_bytes or {}, profile or _default_profile(plan)
     shards: dict[str, list[Shard]] = {cell.id: [] for cell in plan.cells}
     for shard in plan.shards:
         shards[shard.cell].append(shard)
     return [
-        _overview(cell, shards[cell.id], protocol, known.get(cell.task.hash, 0), profile)
+        _overview(cell, shards[cell.id], protocol, known.get(cell.task.hash, 0), profile, spread)
         for cell in plan.cells
     ]
 
@@ -99,10 +106,11 @@ def _overview(
     protocol: Protocol,
     data_bytes: int,
     profile: DeviceProfile,
+    spread: Spread,
 ) -> CellOverview:
     sizes = [len(shard.lanes) for shard in shards]
     kept = _state_bytes(cell) if cell.extendable else 0
-    largest = max(_shard_bytes(cell, lanes, protocol) for lanes in sizes)
+    largest = max(_shard_bytes(cell, lanes, protocol, spread) for lanes in sizes)
     rows = 2 * _evaluations(cell, protocol)
     return CellOverview(
         id=cell.id,
@@ -113,21 +121,29 @@ def _overview(
         lanes=sum(sizes),
         shards=len(shards),
         mode=cell.batching.mode,
-        seconds=sum(device_seconds(cell, lanes, protocol, profile) for lanes in sizes),
+        seconds=sum(
+            device_seconds(cell, lanes, protocol, profile, devices=spread.devices)
+            for lanes in sizes
+        ),
         memory_bytes=PROCESS_BYTES + data_bytes + largest,
         disk_bytes=int(sum(sizes) * (rows * ROW_BYTES + kept)) + 6000 * len(shards),
+        devices=spread.devices,
     )
 
 
 def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:
-    """Return a warning if cells are predicted not to fit in memory even alone, or None."""
-    large = [cell for cell in cells if cell.memory_bytes > free_bytes]
+    """Return a warning if cells are predicted not to fit in memory even alone, or None.
+
+    ``free_bytes`` is the memory of a machine whose CPU is all devices.
+    """
+    needed = {cell.id: cell.memory_bytes * cell.devices for cell in cells}
+    large = [cell for cell in cells if needed[cell.id] > free_bytes]
     if not large:
         return None
-    worst = max(large, key=lambda cell: cell.memory_bytes)
+    worst = max(large, key=lambda cell: needed[cell.id])
     return (
         f"{len(large)} of {len(cells)} cells may not fit in memory: {worst.task} / "
-        f"{worst.optimizer} is predicted to take {size(worst.memory_bytes)}, and "
+        f"{worst.optimizer} is predicted to take {size(needed[worst.id])}, and "
         f"{size(free_bytes)} are free. Runs that the system kills are recorded; the others "
         "continue."
     )
@@ -146,13 +162,13 @@ def step_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
 
 
 def device_seconds(
-    cell: PlannedCell, lanes: int, protocol: Protocol, profile: DeviceProfile
+    cell: PlannedCell, lanes: int, protocol: Protocol, profile: DeviceProfile, *, devices: int = 1
 ) -> float:
     """Predict the seconds of a shard of a cell, without compiling and the optimizer's work.
 
     The roofline of `velodrome.taskgen.budget.predict_seconds`; lanes in one program share the
     overheads of kernels and steps. An evaluation takes the part of a training step that its FLOPs
-    are.
+    are. ``devices`` share the work evenly.
     """
     cost = cell.cost
     evaluation = (
@@ -165,7 +181,7 @@ def device_seconds(
     overhead = cost.kernels * profile.kernel_s + profile.overhead_s
     evaluations = _evaluations(cell, protocol)
     programs = 1 if cell.batching.mode == "vmap" else lanes
-    busy = lanes * work * (cell.horizon + evaluations * evaluation)
+    busy = lanes * work * (cell.horizon + evaluations * evaluation) / devices
     return busy + programs * overhead * (cell.horizon + evaluations)
 
 
@@ -181,7 +197,7 @@ def _state_bytes(cell: PlannedCell) -> int:
     return cell.cost.memory_bytes - 2 * cell.cost.activation_bytes
 
 
-def _shard_bytes(cell: PlannedCell, lanes: int, protocol: Protocol) -> int:
+def _shard_bytes(cell: PlannedCell, lanes: int, protocol: Protocol, spread: Spread) -> int:
     cost = cell.cost
     state = _state_bytes(cell)
     step = 2 * cost.activation_bytes
@@ -189,4 +205,5 @@ def _shard_bytes(cell: PlannedCell, lanes: int, protocol: Protocol) -> int:
     # An evaluation keeps nothing for a backward pass: this is more than it takes.
     examples = cell.batching.eval_slice or protocol.examples_together(cell.batch_size)
     evaluation = cost.activation_bytes * examples // cell.batch_size
-    return lanes * state + together * max(step, evaluation)
+    activations = together * max(step, evaluation)
+    return lanes * state // spread.state_parts + activations // spread.devices

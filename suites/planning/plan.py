@@ -59,7 +59,11 @@ def swept(name: str, optimizer: OptimizerSpec, protocol: Protocol) -> OptimizerS
 
 
 def make_plan(
-    suite: Suite | LoadedSuite, *, backend: str = "cpu", without_data: bool = False
+    suite: Suite | LoadedSuite,
+    *,
+    backend: str = "cpu",
+    without_data: bool = False,
+    alone: bool = False,
 ) -> Plan:
     """Return the plan of a suite for an empty store.
 
@@ -69,6 +73,7 @@ def make_plan(
       backend: ``"cpu"``, ``"gpu"`` or ``"tpu"``: the batching depends on it.
       without_data: Whether published data that are not prepared may be missing. Such a plan is
         only for looking at: the cells of such data have no content hash, and other ids later.
+      alone: Whether each run is a shard by itself, because several devices train it together.
 
     Raises:
       UnknownNameError: An optimizer, family or data set is not registered.
@@ -105,6 +110,7 @@ def make_plan(
                     points=len(points),
                     eval_examples=protocol.examples(task.batch_size),
                     backend=backend,
+                    alone=alone,
                 ),
                 lanes=tuple(
                     Lane(seed * len(points) + at, seed, point)
@@ -115,7 +121,7 @@ def make_plan(
             )
             cells.append(cell)
     _refuse_twins(cells)
-    plan = Plan(suite.hash, protocol.hash, rule(backend), tuple(cells), ())
+    plan = Plan(suite.hash, protocol.hash, rule(backend, alone=alone), tuple(cells), ())
     return with_shards(plan, loaded.optimizers, protocol)
 
 

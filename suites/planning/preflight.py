@@ -27,8 +27,8 @@ def with_data(suite: Suite, choice: str | None) -> Suite:
     """Replace the published data sets of a suite's tasks.
 
     The replacement is part of each task's spec, so results on it never share a cell with results
-    on the original data, and the suite's name says it. Tasks on built-in or generated data stay
-    as they are.
+    on the original data, and the suite's name says it. Targets are left out. Tasks on built-in or
+    generated data stay as they are.
 
     Args:
       choice: ``"stand-in"``: a generated data set replaces every published one. ``"built-in"``:
@@ -57,7 +57,8 @@ def with_data(suite: Suite, choice: str | None) -> Suite:
     tasks = tuple(
         _on(task, choice) if _is_published(task.data.name) else task for task in suite.tasks
     )
-    return dataclasses.replace(suite, name=f"{suite.name} on {choice} data", tasks=tasks)
+    name = f"{suite.name} on {choice} data"
+    return dataclasses.replace(suite, name=name, tasks=tasks, targets={})
 
 
 def _is_published(name: str) -> bool:

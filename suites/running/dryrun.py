@@ -10,6 +10,7 @@ from velodrome.results.store.plan import Plan
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import CellOverview, shard_seconds
 from velodrome.suites.planning.plan import missing_data
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.staging import in_stages
 from velodrome.taskgen.budget import DeviceProfile, devices_needed
@@ -26,6 +27,7 @@ def describe(
     *,
     profile: DeviceProfile | None = None,
     backend: str | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[str]:
     """Yield lines that say what running a plan would take.
 
@@ -34,6 +36,10 @@ def describe(
     another.
     """
     where = "one core or device" if profile is None else profile.label
+    each = ""
+    if spread is not None:
+        where = f"{spread.devices} x {'core or device' if profile is None else profile.label}"
+        each = f" on each of {spread.devices}" if spread.devices > 1 else ""
     width = max(len(f"{cell.task} / {cell.optimizer}") for cell in cells)
     for cell in cells:
         name = f"{cell.task} / {cell.optimizer}"
@@ -41,7 +47,7 @@ def describe(
             f"{name:{width}}  {cell.lanes:5} {'run' if cell.lanes == 1 else 'runs'} "
             f"x {cell.horizon:,} steps in {plural(cell.shards, 'shard')} "
             f"({cell.mode}), about {duration(cell.seconds)} on {where}, "
-            f"{size(cell.memory_bytes)} of memory, {size(cell.disk_bytes)} on disk"
+            f"{size(cell.memory_bytes)} of memory{each}, {size(cell.disk_bytes)} on disk"
         )
     for name, tasks in missing_data(plan).items():
         yield f"Missing data: {name}, for {plural(tasks, 'task')}. To get it: {how_to_get(name)}"
@@ -49,11 +55,12 @@ def describe(
         large = [cell for cell in cells if cell.memory_bytes > profile.memory_bytes]
         if large:
             worst = max(large, key=lambda cell: cell.memory_bytes)
+            total = worst.memory_bytes * worst.devices
             yield (
                 f"{plural(len(large), 'cell')} would need more, as predicted, than the "
-                f"{size(profile.memory_bytes)} of {where}: {worst.task} / {worst.optimizer} that "
-                f"of {devices_needed(worst.memory_bytes, profile)} of them, if it could be split "
-                "evenly. A run puts each task on one device."
+                f"{size(profile.memory_bytes)} of {profile.label}: {worst.task} / "
+                f"{worst.optimizer} that of {devices_needed(total, profile)} of them, if all of it "
+                "is split evenly: --devices N trains each run on N devices together."
             )
         if backend in (None, plan.backend):
             yield f"Lanes are grouped into shards as for a run here, on the {plan.backend}."
@@ -62,6 +69,13 @@ def describe(
                 f"Lanes are grouped into shards as on a {plan.backend}; a run here, on the "
                 f"{backend}, groups them in another way."
             )
+    if spread is not None:
+        kept = "a part" if spread.state_parts > 1 else "all"
+        yield (
+            f"Each run is trained on {plural(spread.devices, 'device')} together, one run after "
+            f"another (sharding {spread.sharding}: each keeps {kept} of parameters and optimizer "
+            "state, and a part of each batch). What they exchange is not in the prediction."
+        )
     total = sum(cell.seconds for cell in cells)
     disk = size(sum(cell.disk_bytes for cell in cells))
     yield (

@@ -33,7 +33,7 @@ def stored_field(suite: str, field: str | os.PathLike[str] | None = None) -> Sto
     """
     how = f"velodrome run {suite} --out FIELD --baseline exhaustive"
     if field is None and not has_field(suite):
-        load_suite(suite)  # a mistyped name is told with the closest ones
+        load_suite(suite)  # the error of a mistyped name has the closest ones
         raise StoreError(
             f"no stored field comes with the suite {suite}: give a store of your own with its "
             f"baseline ({how}), as --field FIELD"

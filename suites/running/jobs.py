@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError
+from velodrome.results.store.claims import Claims
 from velodrome.results.store.plan import Plan, PlannedCell
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.estimates import shard_seconds, step_seconds
@@ -78,11 +79,16 @@ def timing_seconds(plan: Plan, cell: PlannedCell, protocol: Protocol) -> float:
 
 
 def tidy(store: Store) -> None:
-    """Remove what killed processes left: half-written files, checkpoints of finished shards."""
+    """Remove what killed processes left: half-written files, files of jobs that are done."""
     checkpoints = store.directory / "checkpoints"
     for path in checkpoints.glob("[!.]*.npz"):
         if store.has_shard(path.stem):
             path.unlink(missing_ok=True)
+    claims, timed = Claims(store.directory), store.timings
+    for lease in claims.dead():
+        # Its worker was killed between its last file and the end of the claim.
+        if store.has_shard(lease.id) if lease.kind == SHARD else lease.id in timed:
+            claims.drop(lease)
     for pattern in ("checkpoints/.*.tmp*", "shards/.*.tmp*", "states/.*.tmp*", "claims/.*"):
         for path in store.directory.glob(pattern):
             # Another run may be writing a younger one, or has just put it in its place.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+import jax
 
 from velodrome.foundation.errors import PlanError
 from velodrome.foundation.files import exclusive_directory, resolved
@@ -91,6 +94,8 @@ def run(
     partition: str | None = None,
     gpus: float = 0.0,
     address: str | None = None,
+    devices: int | str | None = None,
+    sharding: str | None = None,
     shard: str | None = None,
     timing: bool = True,
     rerun_changed: bool = False,
@@ -140,6 +145,12 @@ def run(
       gpus: With an engine: GPUs of each worker (with Ray, perhaps a part of one); 0 trains on CPUs.
       address: With Ray: that of the cluster; ``"auto"`` finds the one of this machine. Default:
         that of RAY_ADDRESS, else Ray is started here.
+      devices: How many devices train each run together, or ``"all"``: those of this process, or
+        the GPUs of each worker of an engine. Runs then go one after another. The losses are those
+        of one device to rounding, and a store may be continued with another number. Default: each
+        run has one device.
+      sharding: What each of ``devices`` keeps: ``"full"``, a part of parameters, optimizer state
+        and batch (the default), or ``"data"``, all parameters and state, and a part of the batch.
       shard: ``"2/8"``: only the second of eight parts of the work, for schedulers that start the
         parts themselves. Without it any number of calls, on any machines that see ``out``, share
         the work: each takes what is left and what no other is working on.
@@ -189,7 +200,14 @@ def run(
             f"device {device!r} is what a dry run predicts time for; training uses the device that "
             "is here. Leave it out, or add dry_run (--dry-run)."
         )
-    choice = EngineChoice(engine, workers, time_limit, partition, gpus, address, checkpoint_seconds)
+    choice = EngineChoice(
+        engine, workers, time_limit, partition, gpus, address, checkpoint_seconds, devices, sharding
+    )
+    spread = choice.spread
+    if spread is not None:
+        spread.check(chosen)
+        if engine is None and not dry_run:
+            spread.check_devices(jax.local_device_count())
     profile = None if device is None else load_profile(device)
     if workers and engine is None:
         # Before jax takes three quarters of an accelerator's memory for this process.
@@ -199,15 +217,16 @@ def run(
     backend = here if profile is None or profile.measured else "gpu"
     loaded = LoadedSuite.of(chosen)  # once: a file that changes while it runs changes nothing
     remote = choice.remote(loaded)
-    plan = make_plan(loaded, backend=backend, without_data=dry_run)
+    alone = spread is not None
+    plan = make_plan(loaded, backend=backend, without_data=dry_run, alone=alone)
     notes = list(check_suite(chosen))
     display = choose_progress(progress)
     followers = make_trackers(trackers or ())
-    cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile))
+    cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile, spread))
     if remote is None and here == backend == "cpu" and (note := too_large(cells, free_memory())):
         notes.append(note)
     if dry_run:
-        lines = list(describe(plan, cells, profile=profile, backend=here))
+        lines = list(describe(plan, cells, profile=profile, backend=here, spread=spread))
         if chosen.protocol.baseline in chosen.optimizers:
             lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
         if added := most_added(plan, loaded):
@@ -228,7 +247,7 @@ def run(
     check_data(chosen)
     Store.exists(out)  # before anything is made, if it is a file
     with exclusive_directory(out, patience=_PATIENCE):
-        store, told = open_store(
+        store, changes = open_store(
             loaded, out, plan, rerun_changed=rerun_changed, baseline_mode=str(mode),
             targets=first_targets(plan, chosen.protocol, mode),
         )  # fmt: skip
@@ -237,7 +256,7 @@ def run(
         tidy(store)
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
-    for note in (*notes, *told, *announcements(store, backend)):
+    for note in (*notes, *changes, *announcements(store, backend)):
         display.say(note)
 
     def more_jobs() -> list[Job]:
@@ -250,7 +269,7 @@ def run(
     tried = list(jobs)
     with (
         followed(display, followers, store) as display,
-        RunEngines(choice, loaded, remote) as engines,
+        closing(RunEngines(choice, loaded, remote)) as engines,
     ):
         _work(engines, jobs, store, display)
         while in_rounds and jobs:

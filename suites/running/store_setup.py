@@ -64,8 +64,8 @@ def open_store(
         if changed := _changed(loaded, out, plan):
             if not rerun_changed:
                 _refuse_changed(Store.open(out), changed)
-            told = ", ".join(dict.fromkeys(_difference(*pair) for pair in changed))
-            notes.append(f"{plural(len(changed), 'cell')} planned again: {told}.")
+            why = ", ".join(dict.fromkeys(_difference(*pair) for pair in changed))
+            notes.append(f"{plural(len(changed), 'cell')} planned again: {why}.")
         plan = difference(loaded, out, plan, manifest, targets)
     elif targets is not None:
         protocol = loaded.suite.protocol

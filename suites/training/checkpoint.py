@@ -73,7 +73,11 @@ def data_of(leaf: jax.Array) -> jax.Array:
 
 
 def placed(stored: np.ndarray, leaf: jax.Array) -> jax.Array:
-    """Return stored numbers as an array of the kind of ``leaf``, on the device."""
+    """Return stored numbers as an array of the kind of ``leaf``, on its devices."""
+    # An array that is split never lies on one device as a whole.
+    where = leaf.sharding if len(leaf.sharding.device_set) > 1 else None
     if _is_key(leaf):
-        return jax.random.wrap_key_data(jax.device_put(stored), impl=jax.random.key_impl(leaf))
-    return jax.device_put(stored)
+        return jax.random.wrap_key_data(
+            jax.device_put(stored, where), impl=jax.random.key_impl(leaf)
+        )
+    return jax.device_put(stored, where)

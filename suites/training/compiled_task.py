@@ -12,18 +12,25 @@ from velodrome.suites.planning.batching import choose_eval_slice
 from velodrome.suites.planning.shards import split_static, static_key
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.lanes import LaneBatch
+from velodrome.suites.training.placement import Placement
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms
 from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.build import build
 
 
 class CompiledTask:
-    """Data and compiled programs of a task."""
+    """Data and compiled programs of a task.
 
-    def __init__(self, suite: Suite, task_index: int):
+    Args:
+      placement: The devices that each lane is trained on, one lane after another. Default: a lane
+        has one device.
+    """
+
+    def __init__(self, suite: Suite, task_index: int, *, placement: Placement | None = None):
         self.suite = suite
+        self.placement = placement
         self.task = build(suite.tasks[task_index])
-        self.data = TaskData(suite.tasks[task_index], suite.protocol)
+        self.data = TaskData(suite.tasks[task_index], suite.protocol, placement)
         self._shared: dict[tuple[bool, int], TaskPrograms] = {}
         self._programs: dict[tuple[object, ...], LanePrograms] = {}
 
@@ -43,7 +50,11 @@ class CompiledTask:
             shared = lanes, eval_slice
             if shared not in self._shared:
                 self._shared[shared] = TaskPrograms(
-                    self.task, self.suite.protocol, lanes=lanes, eval_slice=eval_slice
+                    self.task,
+                    self.suite.protocol,
+                    lanes=lanes,
+                    eval_slice=eval_slice,
+                    placement=self.placement,
                 )
             self._programs[key] = LanePrograms(
                 self._shared[shared], optimizer, horizon=horizon, static=static, lanes=lanes
@@ -82,7 +93,7 @@ class CompiledTask:
         self, shard: Shard, cell: PlannedCell, optimizer: OptimizerSpec
     ) -> list[LaneBatch]:
         """Return the lanes of a shard: all in one batch, or each in a batch."""
-        vmap = shard.mode == "vmap"
+        vmap = shard.mode == "vmap" and self.placement is None
         lane_batches = []
         for members in [shard.lanes] if vmap else [(lane,) for lane in shard.lanes]:
             seeds = list(dict.fromkeys(lane.seed for lane in members))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import shlex
 import sys
 from importlib import metadata
@@ -15,6 +16,8 @@ import psutil
 
 #: Environment variables by which compilers and drivers are told to compute otherwise.
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE")
+
+_COUNT_FLAG = "--xla_force_host_platform_device_count"
 
 _PACKAGES = ("velodrome", "jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -52,7 +55,10 @@ def device_description() -> dict[str, str | int]:
         described.update(kind=processor_name(), threads=threads())
     if jax.local_device_count() > 1:
         described["count"] = jax.local_device_count()
-    if flags := " ".join(f"{name}={os.environ[name]}" for name in _FLAGS if os.environ.get(name)):
+    given = {name: os.environ.get(name, "") for name in _FLAGS}
+    # How many devices a CPU pretends to be is the count.
+    given["XLA_FLAGS"] = re.sub(rf"\s*{_COUNT_FLAG}=\d+", "", given["XLA_FLAGS"]).strip()
+    if flags := " ".join(f"{name}={value}" for name, value in given.items() if value):
         described["flags"] = flags
     return described
 

@@ -104,7 +104,9 @@ class LaneBatch:
 
     def resume(self, state: LaneState) -> None:
         """Set a state, on the devices that compute its lanes."""
-        self.alive, self.state = True, self.layout.place_lanes(state)
+        placement = self.programs.shared.placement
+        place = self.layout.place_lanes if placement is None else placement.place_state
+        self.alive, self.state = True, place(state)
 
     def drop(self) -> None:
         """Free the state: all lanes have diverged."""

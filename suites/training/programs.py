@@ -18,6 +18,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.compilation_cache import cache_hits
+from velodrome.suites.training.placement import Placement
 from velodrome.suites.training.rng import Stream, key_of
 from velodrome.taskgen.data.gather import as_floats
 from velodrome.taskgen.task import Task
@@ -25,6 +26,7 @@ from velodrome.taskgen.task import Task
 Metrics = dict[str, jax.Array]
 Function = TypeVar("Function", bound=Callable[..., object])
 Result = TypeVar("Result")
+Keeper = Callable[[PyTree], PyTree]
 
 
 class LaneState(NamedTuple):
@@ -106,15 +108,26 @@ class TaskPrograms:
     Args:
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
       eval_slice: Examples that an evaluation looks at together; 0 is all of them.
+      placement: The devices that one lane is trained on together; None: it has one.
     """
 
-    def __init__(self, task: Task, protocol: Protocol, *, lanes: bool, eval_slice: int = 0):
+    def __init__(
+        self,
+        task: Task,
+        protocol: Protocol,
+        *,
+        lanes: bool,
+        eval_slice: int = 0,
+        placement: Placement | None = None,
+    ):
         self.task = task
+        self.placement = placement
         train_mode = protocol.eval_mode == "training-loss"
         batches = protocol.eval_batch_count
+        keep_state, keep_examples = _keepers(placement)
 
         def init(seed: ArrayLike) -> tuple[PyTree, PyTree]:
-            return task.init(key_of(seed, Stream.INIT))
+            return keep_state(task.init(key_of(seed, Stream.INIT)))
 
         def evaluate(
             params: PyTree, model_state: PyTree, batch: PyTree, seed: ArrayLike, step: ArrayLike
@@ -122,6 +135,7 @@ class TaskPrograms:
             key = key_of(seed, Stream.EVAL, step)
 
             def totals_of(part: PyTree, key: jax.Array = key) -> PyTree:
+                part = keep_examples(part)
                 totals = task.metrics(params, model_state, key, part, train=train_mode)
                 return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), totals)
 
@@ -190,9 +204,10 @@ class LanePrograms:
             # Copies, because a lane gives its buffers away at every call and lanes start alike.
             params, model_state = jax.tree.map(jnp.copy, (params, model_state))
             state = LaneState(params, model_state, opt_state, jnp.int32(-1))
-            return jax.tree.map(_strong, state)
+            return keep_state(jax.tree.map(_strong, state))
 
-        train = _trainer(task.task, optimizer, make)
+        keep_state, _ = _keepers(task.placement)
+        train = _trainer(task.task, optimizer, make, task.placement)
         averaged = optimizer.eval_params or evaluated_params
         if lanes:
             start = jax.vmap(jax.vmap(start, in_axes=(None, None, 0)), in_axes=(0, 0, None))
@@ -235,6 +250,13 @@ def _evaluate_over_lanes(evaluate: Function) -> Function:
     return jax.vmap(points, in_axes=(0, 0, 0, 0, None))
 
 
+def _keepers(placement: Placement | None) -> tuple[Keeper, Keeper]:
+    """Return what tells the compiler where a state and where a batch is kept."""
+    if placement is None:
+        return (lambda tree: tree), (lambda tree: tree)
+    return placement.keep_state, placement.keep_examples
+
+
 def _strong(leaf: ArrayLike) -> jax.Array:
     """Fix the type of a leaf that is weakly typed at first: it would compile twice."""
     leaf = jnp.asarray(leaf)
@@ -247,9 +269,11 @@ def _trainer(
     task: Task,
     optimizer: OptimizerSpec,
     make: Callable[[Traced], optax.GradientTransformationExtraArgs],
+    placement: Placement | None,
 ) -> Callable[[LaneState, Traced, PyTree, ArrayLike, ArrayLike], LaneState]:
     """Return ``train(state, traced, batches, seed, start) -> state``: one step per batch."""
     needs = optimizer.needs
+    keep_state, keep_examples = _keepers(placement)
 
     def train(
         state: LaneState, traced: Traced, batches: PyTree, seed: ArrayLike, start: ArrayLike
@@ -258,13 +282,14 @@ def _trainer(
 
         def step(state: LaneState, inputs: tuple[PyTree, jax.Array]) -> tuple[LaneState, None]:
             stored, index = inputs
-            batch = as_floats(stored)
+            batch = keep_examples(as_floats(stored))
             loss_key = key_of(seed, Stream.LOSS, index)
 
             def loss_of(params: PyTree) -> tuple[jax.Array, PyTree]:
                 return task.loss(params, state.model_state, loss_key, batch, train=True)
 
             (loss, model_state), grad = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+            grad = keep_state(grad)
             offered = {
                 "value": lambda: loss,
                 "grad": lambda: grad,
@@ -278,7 +303,7 @@ def _trainer(
             diverged_at = jnp.where(
                 (state.diverged_at < 0) & ~jnp.isfinite(loss), index, state.diverged_at
             )
-            return LaneState(params, model_state, opt_state, diverged_at), None
+            return keep_state(LaneState(params, model_state, opt_state, diverged_at)), None
 
         count = jax.tree.leaves(batches)[0].shape[0]
         indices = jnp.asarray(start + jnp.arange(count, dtype=jnp.int32))

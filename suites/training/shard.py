@@ -14,14 +14,17 @@ from velodrome.foundation.errors import StoreError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import PlannedCell, Shard
+from velodrome.results.store.records import SpreadRecord
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite, check_cell
+from velodrome.suites.planning.spread import Spread, continued
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import checkpoint, states
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.ends import KeptEnds
 from velodrome.suites.training.environment import device_description, versions
 from velodrome.suites.training.lanes import LaneBatch, LaneLoop
+from velodrome.suites.training.placement import Placement
 from velodrome.taskgen.numerics import numerics
 
 #: Tasks whose data and compiled programs a process keeps.
@@ -54,14 +57,23 @@ class ShardRunner:
       loaded: The store's suite, with the names of files as they are seen from here. Default: it is
         read from the store, and its optimizers are loaded.
       checkpoint_seconds: Seconds between checkpoints; 0 saves at every opportunity.
+      spread: The devices that train each run together, one run after another. Default: a run has
+        one device, and several may run at once.
 
     Raises:
       UnknownNameError: This process does not know an optimizer, family or data set.
+      PlanError: This process has fewer devices than ``spread`` asks for.
     """
 
     def __init__(
-        self, store: Store, loaded: LoadedSuite | None = None, *, checkpoint_seconds: float
+        self,
+        store: Store,
+        loaded: LoadedSuite | None = None,
+        *,
+        checkpoint_seconds: float,
+        spread: Spread | None = None,
     ):
+        self.placement = None if spread is None else Placement(spread)
         self.store = store
         loaded = loaded or LoadedSuite.of(Suite.from_json(store.suite))
         self.suite = loaded.suite
@@ -99,7 +111,7 @@ class ShardRunner:
         if index not in self._tasks:
             while len(self._tasks) >= _KEPT_TASKS:
                 self._tasks.popitem(last=False)
-            self._tasks[index] = CompiledTask(self.suite, index)
+            self._tasks[index] = CompiledTask(self.suite, index, placement=self.placement)
         self._tasks.move_to_end(index)
         return self._tasks[index]
 
@@ -120,14 +132,7 @@ class ShardRunner:
         optimizer = self.optimizer(cell.optimizer.name)
         check_cell(cell, self.suite, optimizer)  # files may have changed since the run began
         path = self.store.directory / "checkpoints" / f"{shard_id}.npz"
-        identity = {
-            "shard": shard_id,
-            # Another question may number the same runs in another way.
-            "lanes": [lane.lane for lane in shard.lanes],
-            "versions": versions(),
-            # Another number of devices places lanes otherwise. Threads change no bit.
-            "device": {k: v for k, v in device_description().items() if k != "threads"},
-        }
+        identity = self._identity(shard)
         begun = time.monotonic()
         with numerics():
             task = self.task(cell.task.index)
@@ -135,6 +140,8 @@ class ShardRunner:
             loop = LaneLoop(task.data, lane_batches, horizon=shard.stop, block=shard.block)
             if shard.start and self._restore(shard, lane_batches):
                 loop.go_on(shard.start)
+            spread = None if self.placement is None else self.placement.spread
+            spreads = () if spread is None else (spread.record(loop.begin),)
             spent = 0.0
             meta = checkpoint.load_meta(path)
             if meta and all(meta.get(name) == value for name, value in identity.items()):
@@ -142,6 +149,7 @@ class ShardRunner:
                 with contextlib.suppress(StoreError):
                     loop.restore(path, meta)
                     started, spent = meta["started"], meta["seconds"]
+                    spreads = continued(meta["spread"], spread, loop.step)
             saved = time.monotonic()
 
             def mark(loop: LaneLoop) -> bool:
@@ -152,7 +160,8 @@ class ShardRunner:
                 stop = control.should_stop()
                 if stop or time.monotonic() - saved >= self.checkpoint_seconds:
                     seconds = spent + time.monotonic() - begun
-                    loop.save(path, {**identity, "started": started, "seconds": seconds})
+                    now = {"started": started, "seconds": seconds, "spread": spreads}
+                    loop.save(path, {**identity, **now})
                     saved = time.monotonic()
                 return not stop
 
@@ -161,11 +170,27 @@ class ShardRunner:
         seconds = spent + time.monotonic() - begun
         # The state comes first: where the shard is, it can go on.
         kept = cell.extendable and self._keep(shard, loop)
-        written = self._write(shard, cell, loop, started=started, seconds=seconds)
+        written = self._write(shard, cell, loop, started=started, seconds=seconds, spreads=spreads)
         path.unlink(missing_ok=True)
         if kept and shard.start and self._replaces(shard):
             self.store.state_path(shard.after).unlink(missing_ok=True)
         return written
+
+    def _identity(self, shard: Shard) -> dict[str, object]:
+        """Return what a checkpoint must be of, so that a shard can continue from it."""
+        together = shard.mode == "vmap" and self.placement is None
+        device = device_description()
+        # Threads change no bit. Where the lanes of one program are placed depends on the number of
+        # devices; a lane alone can go on, to rounding, on any number.
+        device = {k: v for k, v in device.items() if k != "threads" and (together or k != "count")}
+        return {
+            "shard": shard.id,
+            # Another question may number the same runs in another way.
+            "lanes": [lane.lane for lane in shard.lanes],
+            "together": together,
+            "versions": versions(),
+            "device": device,
+        }
 
     def _restore(self, shard: Shard, lane_batches: Sequence[LaneBatch]) -> bool:
         """Put lanes into the states in which the shard before left them, if these are kept."""
@@ -200,7 +225,14 @@ class ShardRunner:
         )
 
     def _write(
-        self, shard: Shard, cell: PlannedCell, loop: LaneLoop, *, started: str, seconds: float
+        self,
+        shard: Shard,
+        cell: PlannedCell,
+        loop: LaneLoop,
+        *,
+        started: str,
+        seconds: float,
+        spreads: Sequence[SpreadRecord],
     ) -> Path:
         diverged = loop.diverged_at()
         lanes = [
@@ -227,6 +259,7 @@ class ShardRunner:
             **({"started_over": True} if shard.start and not loop.begin else {}),
             "versions": versions(),
             "device": device_description(),
+            **({"spread": spreads} if spreads else {}),
             "started": started,
             "seconds": round(seconds, 3),
         }

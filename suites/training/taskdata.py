@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from velodrome.suites.protocol import Protocol
+from velodrome.suites.training.placement import Placement
 from velodrome.suites.training.rng import EVAL_SEED, Stream, fresh_eval_seed, key_of
 from velodrome.taskgen.build import open_source
 from velodrome.taskgen.spec import TaskSpec
@@ -24,10 +25,15 @@ T = TypeVar("T")
 
 
 class TaskData:
-    """Batches of a task for training, and for evaluations as the protocol asks for them."""
+    """Batches of a task for training, and for evaluations as the protocol asks for them.
 
-    def __init__(self, spec: TaskSpec, protocol: Protocol):
+    Args:
+      placement: The devices that the examples of a batch are split over. Default: one has all.
+    """
+
+    def __init__(self, spec: TaskSpec, protocol: Protocol, placement: Placement | None = None):
         self.batch_size = spec.batch_size
+        self._placement = placement
         self.protocol = protocol
         self.sources = {split: open_source(spec, split) for split in SPLITS}
         train = self.sources["train"]
@@ -70,7 +76,8 @@ class TaskData:
             if following > 0:
                 after = self._indices(seed, start + count, following, horizon)
                 self._prefetch.begin((seed, start + count), after)
-        return self.gather(arrays, places, np.uint32(seed), np.int32(start))
+        batches = self.gather(arrays, places, np.uint32(seed), np.int32(start))
+        return self._placed(batches, axis=1)
 
     def eval_batch(self, split: str, seed: int, evaluation: int) -> PyTree:
         """Return the examples of evaluation number ``evaluation`` of the run ``seed``."""
@@ -89,7 +96,14 @@ class TaskData:
         source, batches = self.sources[split], self.protocol.eval_batch_count or 1
         size = min(self.protocol.examples_together(self.batch_size), source.size)
         rows = source.indices(seed, first, batches, size).reshape(-1)
-        return self._gather_eval[split](*source.block(rows))
+        return self._placed(self._gather_eval[split](*source.block(rows)), axis=0)
+
+    def _placed(self, batches: PyTree, *, axis: int) -> PyTree:
+        """Split the examples, which lie along ``axis``, over the devices of a run."""
+        # Gathered on one device first: the arrays that they are taken from are there alone.
+        if self._placement is None:
+            return batches
+        return self._placement.place_examples(batches, axis=axis)
 
     def _indices(self, seed: int, start: int, count: int, horizon: int) -> np.ndarray:
         """Compute indices far ahead: a call of ``Source.indices`` sorts whole epochs."""

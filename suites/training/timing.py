@@ -72,6 +72,7 @@ def time_task(
         memory = {cell: timer.memory_bytes() for cell, timer in timers.items()}
     of_name = {timer.optimizer: _summary(timer.samples) for timer in timers.values()}
     base = of_name.get(protocol.baseline)
+    spread = None if runner.placement is None else runner.placement.spread
     records: dict[str, dict[str, object]] = {}
     for cell in mine:
         if cell.id in failed:
@@ -86,6 +87,7 @@ def time_task(
             "memory_bytes": memory[cell.id],
             "eval_seconds": eval_seconds[cell.id],
             "device": device_description(),
+            **({} if spread is None else {"spread": spread.record()}),
             "threads": threads(),
             "versions": versions(),
         }

@@ -43,7 +43,7 @@ class Source:
     Attributes:
       info: Facts about the data set, with its provenance.
       split: "train" or "heldout".
-      size: Number of examples: images, rows, windows of text, or texts.
+      size: Number of examples, such as images, windows of text, or graphs that fit.
       content_hash: SHA-256 over the split's bytes and how the task sees them; sources with the
         same hash give the same unaugmented batches.
       view: The split on the host.
@@ -61,7 +61,7 @@ class Source:
 
     @property
     def provenance(self) -> str:
-        """ "real", "built-in" or "stand-in"."""
+        """Where the data come from; see `velodrome.DatasetInfo`."""
         return self.info.provenance
 
     @property

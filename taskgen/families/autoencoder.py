@@ -67,7 +67,7 @@ def cost(config: AutoencoderConfig, view: ImageView, batch_size: int) -> Cost:
     sheet.elementwise(size, forward=3, backward=2)
     columns = size // view.size
     sheet.elementwise(columns, forward=2 + 2 * config.log_loss, backward=1 + config.log_loss)
-    return sheet.total(batch_size=batch_size, batch_floats=batch_size * (view.pixels + 1))
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * view.numbers)
 
 
 family = Family(

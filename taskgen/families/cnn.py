@@ -79,7 +79,7 @@ def cost(config: CNNConfig, view: ImageView, batch_size: int) -> Cost:
     costing.mean_pool(sheet, batch_size, size * size, channels)
     sheet.dense(batch_size, channels, view.num_classes, gradients=2 if config.num_layers else 1)
     costing.cross_entropy(sheet, batch_size, view.num_classes)
-    return sheet.total(batch_size=batch_size, batch_floats=batch_size * (view.pixels + 1))
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * view.numbers)
 
 
 family = Family(

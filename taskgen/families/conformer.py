@@ -47,7 +47,7 @@ def cost(config: ConformerConfig, view: AudioView, batch_size: int) -> Cost:
     speech.stem(sheet, rows=rows, view=view, width=width)
     tokens = rows * speech.subsampled(view)
     sheet.elementwise(tokens * width, forward=1, backward=0, saved=0)  # positions
-    _drop(sheet, tokens * width, config.dropout)
+    costing.drop(sheet, tokens * width, config.dropout)
     for _ in range(config.num_blocks):
         _feed_forward(sheet, tokens, config)
         _attention(sheet, rows, speech.subsampled(view), config)
@@ -55,13 +55,7 @@ def cost(config: ConformerConfig, view: AudioView, batch_size: int) -> Cost:
         _feed_forward(sheet, tokens, config)
         costing.layer_norm(sheet, tokens, width)
     speech.head(sheet, rows=rows, view=view, width=width)
-    floats = view.length * (2 * (view.features or 1)) + 2 * view.label_length
-    return sheet.total(batch_size=rows, batch_floats=rows * floats)
-
-
-def _drop(sheet: CostSheet, size: int, rate: float) -> None:
-    if rate:
-        costing.drop(sheet, size)
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 def _feed_forward(sheet: CostSheet, tokens: int, config: ConformerConfig) -> None:
@@ -73,7 +67,7 @@ def _feed_forward(sheet: CostSheet, tokens: int, config: ConformerConfig) -> Non
     sheet.dense(tokens, hidden, width)
     # Padding, half of it, added; gradients meet.
     sheet.elementwise(tokens * width, forward=3, backward=3)
-    _drop(sheet, tokens * width, config.dropout)
+    costing.drop(sheet, tokens * width, config.dropout)
 
 
 def _attention(sheet: CostSheet, rows: int, length: int, config: ConformerConfig) -> None:
@@ -88,7 +82,7 @@ def _attention(sheet: CostSheet, rows: int, length: int, config: ConformerConfig
     sheet.product(length, length, config.head_dim, times=rows * heads)
     sheet.dense(tokens, width, width)
     sheet.elementwise(tokens * width, forward=1, backward=3)  # gradients meet four times
-    _drop(sheet, tokens * width, config.dropout)
+    costing.drop(sheet, tokens * width, config.dropout)
 
 
 def _convolution(sheet: CostSheet, tokens: int, config: ConformerConfig) -> None:

@@ -42,8 +42,7 @@ def cost(config: DeepSpeechConfig, view: AudioView, batch_size: int) -> Cost:
     tokens = rows * length
     sheet = CostSheet()
     speech.stem(sheet, rows=rows, view=view, width=width)
-    if config.dropout:
-        costing.drop(sheet, tokens * width)
+    costing.drop(sheet, tokens * width, config.dropout)
     for _ in range(config.recurrent_blocks):
         speech.masked_batch_norm(sheet, tokens, width)
         for _ in range(2):
@@ -54,11 +53,9 @@ def cost(config: DeepSpeechConfig, view: AudioView, batch_size: int) -> Cost:
         speech.masked_batch_norm(sheet, tokens, width)
         sheet.dense(tokens, width, width)
         sheet.elementwise(tokens * width, forward=3, backward=2)  # ReLU, padding, added
-        if config.dropout:
-            costing.drop(sheet, tokens * width)
+        costing.drop(sheet, tokens * width, config.dropout)
     speech.head(sheet, rows=rows, view=view, width=width)
-    floats = view.length * (2 * (view.features or 1)) + 2 * view.label_length
-    return sheet.total(batch_size=rows, batch_floats=rows * floats)
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 def _lstm(sheet: CostSheet, *, rows: int, length: int, inputs: int, units: int) -> None:

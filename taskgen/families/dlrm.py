@@ -7,6 +7,7 @@ workload's: 539,267,457 parameters, nearly all of them in the table.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,7 @@ def cost(config: DLRMConfig, view: HashedTableView, batch_size: int) -> Cost:
     vectors = view.categories + 1
     gradients = 1
     bottom, top = bottom_sizes(config, view), top_sizes(config, view)
-    for n_in, n_out in zip(bottom, bottom[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(bottom):
         sheet.dense(rows, n_in, n_out, gradients=gradients)
         costing.activate(sheet, rows * n_out, "relu")
         gradients = 2
@@ -81,15 +82,14 @@ def cost(config: DLRMConfig, view: HashedTableView, batch_size: int) -> Cost:
     sheet.elementwise(rows * vectors * size, forward=0, backward=1, saved=0)
     sheet.elementwise(rows * products(view), forward=0, backward=1, saved=0)
     sheet.elementwise(rows * size, forward=0, backward=1, saved=0)
-    for n_in, n_out in zip(top, top[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(top[:-1]):
         sheet.dense(rows, n_in, n_out)
-        if n_out > 1:
-            costing.activate(sheet, rows * n_out, "relu")
-    if config.dropout:
-        costing.drop(sheet, rows * top[-2])
+        costing.activate(sheet, rows * n_out, "relu")
+    if len(top) > 2:  # there is a hidden layer, whose results may be dropped
+        costing.drop(sheet, rows * top[-2], config.dropout)
+    sheet.dense(rows, top[-2], top[-1])
     sheet.elementwise(rows, forward=10, backward=8)
-    floats = rows * (view.columns + view.categories + 1)
-    return sheet.total(batch_size=batch_size, batch_floats=floats)
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

@@ -7,7 +7,6 @@ workload's: 3,554,176 parameters on molecules of ogbg-molpcba.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from velodrome.foundation.errors import SpecError
@@ -92,8 +91,7 @@ def cost(config: GNNConfig, view: GraphView, batch_size: int) -> Cost:
             sheet.dense(rows, width, hidden)
             costing.layer_norm(sheet, rows, hidden)
             costing.activate(sheet, rows * hidden, config.activation)
-            if config.dropout:
-                costing.drop(sheet, rows * hidden)
+            costing.drop(sheet, rows * hidden, config.dropout)
             width = hidden
 
     latent = config.latent_size
@@ -114,8 +112,7 @@ def cost(config: GNNConfig, view: GraphView, batch_size: int) -> Cost:
     sheet.dense(batch_size, hidden, view.tasks)
     answers = batch_size * view.tasks
     sheet.elementwise(answers, forward=10, backward=8)
-    numbers = sum(math.prod(field.shape) for field in view.schema().values())
-    return sheet.total(batch_size=batch_size, batch_floats=batch_size * numbers)
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * view.numbers)
 
 
 family = Family(

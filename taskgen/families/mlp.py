@@ -86,7 +86,7 @@ def cost(config: MLPConfig, view: ImageView, batch_size: int) -> Cost:
         dropout=config.dropout,
     )
     costing.classification(sheet, batch_size, view.num_classes, config.loss)
-    return sheet.total(batch_size=batch_size, batch_floats=batch_size * (view.pixels + 1))
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * view.numbers)
 
 
 family = Family(

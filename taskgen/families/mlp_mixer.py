@@ -72,7 +72,7 @@ def cost(config: MLPMixerConfig, view: ImageView, batch_size: int) -> Cost:
     costing.mean_pool(sheet, rows, count, width)
     sheet.dense(rows, width, view.num_classes)
     costing.cross_entropy(sheet, rows, view.num_classes)
-    return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

@@ -174,7 +174,7 @@ def cost(config: ResNetConfig, view: ImageView, batch_size: int) -> Cost:
     costing.mean_pool(sheet, rows, size * size, features)
     sheet.dense(rows, features, view.num_classes)
     costing.cross_entropy(sheet, rows, view.num_classes)
-    return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

@@ -155,7 +155,7 @@ def cost(config: ResNet50Config, view: ImageView, batch_size: int) -> Cost:
     costing.mean_pool(sheet, rows, size * size, features)
     sheet.dense(rows, features, view.num_classes)
     costing.smoothed_cross_entropy(sheet, rows, view.num_classes, config.label_smoothing)
-    return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

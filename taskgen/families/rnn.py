@@ -77,7 +77,7 @@ def cost(config: RNNConfig, view: TextView, batch_size: int) -> Cost:
     )
     sheet.dense(tokens, units, view.vocab_size)
     costing.language_model_loss(sheet, tokens, view.vocab_size)
-    return sheet.total(batch_size=rows, batch_floats=2 * tokens)
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

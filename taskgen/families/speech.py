@@ -17,6 +17,8 @@ from velodrome.taskgen.views import AudioView
 DROPOUT = 0.1  # this and the masks are those of the AlgoPerf workloads
 TAPS = 9
 """Of the 3x3 kernels that subsample."""
+_CTC_FORWARD, _CTC_BACKWARD = 40, 32
+"""FLOPs for each frame and label of CTC's recursion over frames."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,20 @@ def head(sheet: CostSheet, *, rows: int, view: AudioView, width: int) -> None:
     tokens = rows * length
     costing.layer_norm(sheet, tokens, width)
     sheet.dense(tokens, width, view.vocab_size)
-    ctc(sheet, rows=rows, length=length, labels=view.label_length, vocab_size=view.vocab_size)
+    _ctc(sheet, rows=rows, length=length, labels=view.label_length, vocab_size=view.vocab_size)
 
 
-def ctc(sheet: CostSheet, *, rows: int, length: int, labels: int, vocab_size: int) -> None:
+def _ctc(sheet: CostSheet, *, rows: int, length: int, labels: int, vocab_size: int) -> None:
     """Add the CTC loss of logits [rows, length, vocab_size] for ``labels`` labels a row."""
     tokens = rows * length
     for _ in range(2):  # the softmax is taken twice
         sheet.elementwise(tokens * vocab_size, forward=5, backward=4)
     # The scores of the labels are read off by a product with one-hot labels.
     sheet.product(length, vocab_size, labels, times=rows, gradients=1)
-    sheet.elementwise(tokens * labels, forward=CTC[0], backward=CTC[1], saved=8, sequential=length)
-
-
-CTC = (40, 32)
-"""FLOPs for each frame and label of the recursion over frames, forward and backward."""
+    sheet.elementwise(
+        tokens * labels,
+        forward=_CTC_FORWARD,
+        backward=_CTC_BACKWARD,
+        saved=8,
+        sequential=length,
+    )

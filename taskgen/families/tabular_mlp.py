@@ -39,11 +39,9 @@ def sizes(config: TabularMLPConfig, view: TableView | RegressionView) -> list[in
 def cost(config: TabularMLPConfig, view: TableView | RegressionView, batch_size: int) -> Cost:
     sheet = CostSheet()
     costing.dense_stack(sheet, batch_size, sizes(config, view), activation=config.activation)
-    regression = isinstance(view, RegressionView)
-    loss = "mse" if regression else "cross_entropy"
+    loss = "mse" if isinstance(view, RegressionView) else "cross_entropy"
     costing.classification(sheet, batch_size, view.outputs, loss)
-    floats = view.columns + (view.targets if regression else 1)
-    return sheet.total(batch_size=batch_size, batch_floats=batch_size * floats)
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * view.numbers)
 
 
 family = Family(

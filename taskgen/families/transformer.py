@@ -70,7 +70,7 @@ def cost(config: TransformerConfig, view: TextView, batch_size: int) -> Cost:
     costing.layer_norm(sheet, tokens, width)
     sheet.dense(tokens, width, view.vocab_size)
     costing.language_model_loss(sheet, tokens, view.vocab_size)
-    return sheet.total(batch_size=batch_size, batch_floats=2 * tokens)
+    return sheet.total(batch_size=batch_size, batch_floats=batch_size * view.numbers)
 
 
 family = Family(

@@ -102,7 +102,7 @@ def cost(config: UNetConfig, view: ReconstructionView, batch_size: int) -> Cost:
     sheet.elementwise(pixels, forward=3, backward=2)
     # The metric, in evaluation; where only the loss is wanted, the compiler leaves it out.
     sheet.elementwise(pixels, forward=SSIM_FLOPS, backward=0, saved=0)
-    return sheet.total(batch_size=rows, batch_floats=rows * (2 * view.pixels + 3))
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

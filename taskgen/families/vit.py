@@ -80,12 +80,8 @@ class ViTConfig:
 
 
 def cost(config: ViTConfig, view: ImageView, batch_size: int) -> Cost:
-    rows, width, heads = batch_size, config.hidden_size, config.num_heads
+    rows, width = batch_size, config.hidden_size
     sheet = CostSheet()
-
-    def drop(size: int, rate: float) -> None:
-        if rate:
-            costing.drop(sheet, size)
 
     length = 1 + costing.patch_embedding(
         sheet,
@@ -95,27 +91,26 @@ def cost(config: ViTConfig, view: ImageView, batch_size: int) -> Cost:
         patch=config.patch_size,
         features=width,
     )
-    tokens, pairs = rows * length, rows * heads * length * length
+    tokens = rows * length
     sheet.parameters(width + length * width)
     sheet.elementwise(tokens * width, forward=1, backward=1)  # positions
-    drop(tokens * width, config.dropout)
+    costing.drop(sheet, tokens * width, config.dropout)
     for _ in range(config.num_layers):
         costing.attention_block(
             sheet,
             rows=rows,
             length=length,
             width=width,
-            heads=heads,
+            heads=config.num_heads,
             head_dim=config.head_dim,
             hidden=config.mlp_dim,
+            dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
         )
-        drop(pairs, config.attention_dropout)
-        for size in (tokens * width, tokens * config.mlp_dim, tokens * width):
-            drop(size, config.dropout)
     costing.layer_norm(sheet, tokens, width)
     sheet.dense(rows, width, view.num_classes)
     costing.cross_entropy(sheet, rows, view.num_classes)
-    return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

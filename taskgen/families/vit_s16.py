@@ -68,10 +68,6 @@ def cost(config: ViTS16Config, view: ImageView, batch_size: int) -> Cost:
     rows, width = batch_size, config.hidden_size
     sheet = CostSheet()
 
-    def drop(size: int) -> None:
-        if config.dropout:
-            costing.drop(sheet, size)
-
     costing.standardize(sheet, rows * view.pixels)
     if config.mixup:
         sheet.elementwise(rows * view.pixels, forward=3, backward=0, saved=0)
@@ -85,7 +81,7 @@ def cost(config: ViTS16Config, view: ImageView, batch_size: int) -> Cost:
     )
     tokens = rows * length
     sheet.elementwise(tokens * width, forward=1, backward=0, saved=0)  # positions
-    drop(tokens * width)
+    costing.drop(sheet, tokens * width, config.dropout)
     for _ in range(config.num_layers):
         costing.attention_block(
             sheet,
@@ -95,16 +91,15 @@ def cost(config: ViTS16Config, view: ImageView, batch_size: int) -> Cost:
             heads=config.num_heads,
             head_dim=config.head_dim,
             hidden=config.mlp_dim,
+            dropout=config.dropout,
         )
-        for size in (tokens * width, tokens * config.mlp_dim, tokens * width):
-            drop(size)
     costing.layer_norm(sheet, tokens, width)
     costing.mean_pool(sheet, rows, length, width)
     sheet.dense(rows, width, width)
     costing.activate(sheet, rows * width, "tanh")
     sheet.dense(rows, width, view.num_classes)
     costing.smoothed_cross_entropy(sheet, rows, view.num_classes, config.label_smoothing)
-    return sheet.total(batch_size=rows, batch_floats=rows * (view.pixels + 1))
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

@@ -55,8 +55,7 @@ def cost(config: WMTTransformerConfig, view: PairView, batch_size: int) -> Cost:
     sheet = CostSheet()
 
     def drop(size: int) -> None:
-        if config.dropout:
-            costing.drop(sheet, size)
+        costing.drop(sheet, size, config.dropout)
 
     def embed(tokens: int) -> None:
         sheet.elementwise(tokens * width, forward=1, backward=1, saved=0)  # positions; the gradient
@@ -108,7 +107,7 @@ def cost(config: WMTTransformerConfig, view: PairView, batch_size: int) -> Cost:
     sheet.elementwise(view.vocab_size * width, forward=0, backward=2, saved=0)
     costing.smoothed_cross_entropy(sheet, target, view.vocab_size, config.label_smoothing)
     sheet.elementwise(target, forward=2, backward=1, saved=1)  # masking and counting
-    return sheet.total(batch_size=rows, batch_floats=source + target)
+    return sheet.total(batch_size=rows, batch_floats=rows * view.numbers)
 
 
 family = Family(

@@ -8,22 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
-    """Return (output size, zeros before, zeros after) of "SAME" padding along one axis."""
-    output = -(-size // stride)
-    total = max((output - 1) * stride + kernel - size, 0)
-    return output, total // 2, total - total // 2
+from velodrome.taskgen.nn.windows import padded_size
 
 
-def padded_size(size: int, kernel: int, stride: int, padding: int | None) -> tuple[int, int, int]:
-    """Return (output size, zeros before, zeros after): "SAME", or ``padding`` zeros on each side.
-
-    They differ at stride 2: "SAME" has one zero less before an even size than after it.
-    """
-    if padding is None:
-        return same_padding(size, kernel, stride)
-    return (size + 2 * padding - kernel) // stride + 1, padding, padding
+def conv_kernel(size: int, channels: int, features: int, rngs: nnx.Rngs) -> nnx.Param:
+    """Draw a square kernel f32[size,size,channels,features], LeCun normal."""
+    shape = (size, size, channels, features)
+    return nnx.Param(nnx.initializers.lecun_normal(dtype=jnp.float32)(rngs.params(), shape))
 
 
 def conv2d(
@@ -41,7 +32,7 @@ def conv2d(
       stride: Along both axes, at least 1.
 
     Returns:
-      f32[B, ceil(H/stride), ceil(W/stride), F].
+      f32[B,H',W',F]; with "SAME" padding, H' is H over the stride, rounded up, and so is W'.
     """
     if jax.default_backend() == "cpu":
         return conv2d_im2col(image, kernel, stride=stride, padding=padding)
@@ -109,10 +100,7 @@ class PatchEmbedding(nnx.Module):
 
     def __init__(self, patch_size: int, channels: int, features: int, *, rngs: nnx.Rngs):
         self.patch_size = patch_size
-        shape = (patch_size, patch_size, channels, features)
-        self.kernel = nnx.Param(
-            nnx.initializers.lecun_normal(dtype=jnp.float32)(rngs.params(), shape)
-        )
+        self.kernel = conv_kernel(patch_size, channels, features, rngs)
         self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
 
     def __call__(self, image: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from velodrome.taskgen.cost.sheet import CostSheet
 from velodrome.taskgen.nn.choices import ACTIVATION_FLOPS
+from velodrome.taskgen.nn.windows import padded_size
 
 
 def activate(sheet: CostSheet, size: int, name: str) -> None:
@@ -58,12 +59,8 @@ def convolution(
     With ``input_gradient``, adding up the gradients of overlapping patches counts too. Return the
     size of the output, in pixels.
     """
-    if padding is None:
-        output = -(-size // stride)
-        padded = max((output - 1) * stride + kernel, size)
-    else:
-        padded = size + 2 * padding
-        output = (padded - kernel) // stride + 1
+    output, before, after = padded_size(size, kernel, stride, padding)
+    padded = before + size + after
     rows, taps = batch * output * output, kernel * kernel
     gradients = 1 + input_gradient
     if bias:
@@ -132,9 +129,11 @@ def normalize(sheet: CostSheet, rows: int, size: int, name: str) -> None:
         {"batch_norm": batch_norm, "layer_norm": layer_norm}[name](sheet, rows, size)
 
 
-def drop(sheet: CostSheet, size: int) -> None:
-    # Drawing the mask (scaling bits to [0, 1) takes three), and dividing.
-    sheet.elementwise(size, forward=4, backward=1)
+def drop(sheet: CostSheet, size: int, rate: float) -> None:
+    """Add dropout of ``size`` numbers, unless its rate is 0."""
+    if rate:
+        # Drawing the mask (scaling bits to [0, 1) takes three), and dividing.
+        sheet.elementwise(size, forward=4, backward=1)
 
 
 def max_pool(
@@ -147,8 +146,11 @@ def max_pool(
     stride: int,
     padding: int | None = None,
 ) -> int:
-    """Add the maximum over square windows; return the size of the output, in pixels."""
-    output = -(-size // stride) if padding is None else (size + 2 * padding - window) // stride + 1
+    """Add the maximum over square windows, with the padding of :func:`convolution`.
+
+    Return the size of the output, in pixels.
+    """
+    output, _, _ = padded_size(size, window, stride, padding)
     taps = window * window - 1
     # The gradient of each maximum goes to one or, equally, to both of its operands.
     sheet.elementwise(batch * output * output * channels, forward=taps, backward=9 * taps)
@@ -180,17 +182,28 @@ def dense_stack(
     for size in hidden:
         sheet.dense(rows, width, size, gradients=gradients)
         normalize(sheet, rows, size, normalization)
-        if dropout:
-            drop(sheet, rows * size)
+        drop(sheet, rows * size, dropout)
         activate(sheet, rows * size, activation)
         width, gradients = size, 2
     sheet.dense(rows, width, outputs, gradients=gradients)
 
 
 def attention_block(
-    sheet: CostSheet, *, rows: int, length: int, width: int, heads: int, head_dim: int, hidden: int
+    sheet: CostSheet,
+    *,
+    rows: int,
+    length: int,
+    width: int,
+    heads: int,
+    head_dim: int,
+    hidden: int,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
 ) -> None:
-    """Add attention and an MLP on [rows, length, width], each after a layer norm and added."""
+    """Add attention and an MLP on [rows, length, width], each after a layer norm and added.
+
+    ``dropout`` acts on what both add and on the hidden layer, ``attention_dropout`` on weights.
+    """
     tokens, inner = rows * length, heads * head_dim
     layer_norm(sheet, tokens, width)
     for _ in ("query", "key", "value"):
@@ -198,10 +211,14 @@ def attention_block(
     sheet.elementwise(tokens * inner, forward=1, backward=1, saved=0)  # scaled queries
     sheet.product(length, head_dim, length, times=rows * heads)
     softmax(sheet, rows * heads * length, length)
+    drop(sheet, rows * heads * length * length, attention_dropout)
     sheet.product(length, length, head_dim, times=rows * heads)
     sheet.dense(tokens, inner, width)
+    drop(sheet, tokens * width, dropout)
     sheet.elementwise(2 * tokens * width, forward=1, backward=2)  # gradients meet three times
     layer_norm(sheet, tokens, width)
     sheet.dense(tokens, width, hidden)
     activate(sheet, tokens * hidden, "gelu")
+    drop(sheet, tokens * hidden, dropout)
     sheet.dense(tokens, hidden, width)
+    drop(sheet, tokens * width, dropout)

@@ -6,11 +6,10 @@ text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 
+from velodrome.taskgen.functions import Batch, Metrics
 from velodrome.taskgen.nn import objectives
 from velodrome.taskgen.views import AudioView
 
@@ -20,9 +19,7 @@ BLANK, FIRST = 0, 3
 _HASH = 1_000_003  # words are compared by a hash of 32 bits
 
 
-def objective(
-    outputs: tuple[jax.Array, jax.Array], batch: Mapping[str, jax.Array], view: AudioView
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def objective(outputs: tuple[jax.Array, jax.Array], batch: Batch, view: AudioView) -> Metrics:
     """Return the loss of `velodrome.taskgen.nn.objectives.ctc`, and the errors of greedy decoding.
 
     An error rate is the edit distance over all words, or tokens, of the batch. There is no beam
@@ -32,7 +29,7 @@ def objective(
       outputs: Logits f32[B,T,V], and their padding f32[B,T].
       batch: With "label" i32[B,L] and "label_padding" f32[B,L].
     """
-    found = objectives.ctc(outputs, batch, view)
+    found = dict(objectives.ctc(outputs, batch, view))
     logits, padding = outputs
     spoken, label = greedy(logits, padding), batch["label"]
     rates: dict[str, int | None] = {"token_error_rate": None}

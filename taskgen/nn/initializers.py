@@ -12,12 +12,15 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax.typing import DTypeLike
 
 from velodrome.taskgen.functions import Scalar
 
 # Standard deviation of a standard normal truncated to +-2.
 _TRUNCATION_STD = 0.87962566103423978
+
+XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
 
 @typing.runtime_checkable

@@ -89,9 +89,14 @@ def normalize(layer: Norm, x: jax.Array, *, train: bool) -> jax.Array:
     return layer(x, train=train) if isinstance(layer, BatchNorm) else layer(x)
 
 
-def dropout(x: jax.Array, rate: Scalar, key: jax.Array) -> jax.Array:
-    """Set each number to zero with probability ``rate``, and divide the others by 1 - rate."""
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+def dropout(
+    x: jax.Array, rate: Scalar, key: jax.Array, *, shape: tuple[int, ...] | None = None
+) -> jax.Array:
+    """Set each number to zero with probability ``rate``, and divide the others by 1 - rate.
+
+    Numbers are dropped together along the axes where ``shape``, which broadcasts to x's, has 1.
+    """
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape if shape is None else shape)
     return jnp.where(keep, x / (1 - rate), 0.0)
 
 

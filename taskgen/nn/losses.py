@@ -6,13 +6,12 @@ different tasks comparable: about 10 where a network is no better than a guess.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.functions import Batch, Metrics, Scalar
 from velodrome.taskgen.views import ImageView, TableView, TextView
 
 PAD = 0
@@ -30,9 +29,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return -jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
 
 
-def classification(
-    logits: jax.Array, batch: Mapping[str, jax.Array], view: ImageView | TableView
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def classification(logits: jax.Array, batch: Batch, view: ImageView | TableView) -> Metrics:
     """Return the softmax cross-entropy in nats, and the accuracy, as {metric: (sum, count)}.
 
     Args:
@@ -78,9 +75,7 @@ def smoothed_cross_entropy(prediction: Prediction, labels: jax.Array) -> jax.Arr
     return -((1 - smoothing) * picked + smoothing * log_probabilities.mean(axis=-1))
 
 
-def smoothed_classification(
-    prediction: Prediction, batch: Mapping[str, jax.Array], view: ImageView
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def smoothed_classification(prediction: Prediction, batch: Batch, view: ImageView) -> Metrics:
     """Return what `classification` does, with the smoothing of the `Prediction`."""
     del view
     labels = batch["label"]
@@ -88,9 +83,7 @@ def smoothed_classification(
     return _image_metrics(losses, prediction.logits, labels)
 
 
-def one_hot_regression(
-    outputs: jax.Array, batch: Mapping[str, jax.Array], view: ImageView
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def one_hot_regression(outputs: jax.Array, batch: Batch, view: ImageView) -> Metrics:
     """Return the squared difference to one-hot labels, averaged over the classes, and accuracy.
 
     Shapes are those of `classification`; there is no softmax.
@@ -100,16 +93,12 @@ def one_hot_regression(
     return _image_metrics(jnp.square(outputs - target).mean(axis=-1), outputs, labels)
 
 
-def _image_metrics(
-    losses: jax.Array, outputs: jax.Array, labels: jax.Array
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def _image_metrics(losses: jax.Array, outputs: jax.Array, labels: jax.Array) -> Metrics:
     count = jnp.asarray(labels.size, jnp.float32)
     return {"loss": (losses.sum(), count), "accuracy": (_correct(outputs, labels).sum(), count)}
 
 
-def language_model(
-    logits: jax.Array, batch: Mapping[str, jax.Array], view: TextView
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def language_model(logits: jax.Array, batch: Batch, view: TextView) -> Metrics:
     """Return cross-entropy in nats, and accuracy, of the next token where there is no padding.
 
     Args:

@@ -6,22 +6,18 @@ over what counts, which masks and paddings say. A normaliser is 10 where a netwo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from velodrome.taskgen.functions import Scalar
+from velodrome.taskgen.functions import Batch, Metrics, Scalar
 from velodrome.taskgen.nn.losses import PAD, Prediction, smoothed_cross_entropy
 from velodrome.taskgen.views import AudioView, PairView, View
 
-Batch = Mapping[str, jax.Array]
-Found = dict[str, tuple[jax.Array, jax.Array]]
 
-
-def regression(outputs: jax.Array, batch: Batch, view: View) -> Found:
+def regression(outputs: jax.Array, batch: Batch, view: View) -> Metrics:
     """Return the squared error, averaged over the targets of a row.
 
     Args:
@@ -33,7 +29,7 @@ def regression(outputs: jax.Array, batch: Batch, view: View) -> Found:
     return {"loss": (errors.sum(), jnp.asarray(errors.size, jnp.float32))}
 
 
-def binary(logits: jax.Array, batch: Batch, view: View) -> Found:
+def binary(logits: jax.Array, batch: Batch, view: View) -> Metrics:
     """Return the cross-entropy in nats of labels 0 and 1, and the accuracy.
 
     Args:
@@ -46,7 +42,7 @@ def binary(logits: jax.Array, batch: Batch, view: View) -> Found:
     return _binary(logits, label.astype(logits.dtype), jnp.ones_like(logits))
 
 
-def binary_tasks(logits: jax.Array, batch: Batch, view: View) -> Found:
+def binary_tasks(logits: jax.Array, batch: Batch, view: View) -> Metrics:
     """Return the cross-entropy in nats of several answers of yes or no, and the accuracy.
 
     Answers that are not known, with the weight 0, may be anything, NaN too.
@@ -55,9 +51,7 @@ def binary_tasks(logits: jax.Array, batch: Batch, view: View) -> Found:
       logits: f32[B,tasks].
       batch: With "label" and "weight", both f32[B,tasks].
     """
-    del view
-    label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)
-    return _binary(logits, label, batch["weight"])
+    return smoothed_binary_tasks(Answers(logits, 0.0), batch, view)
 
 
 class Answers(NamedTuple):
@@ -74,22 +68,21 @@ class Answers(NamedTuple):
     counted: jax.Array | None = None
 
 
-def smoothed_binary_tasks(answers: Answers, batch: Batch, view: View) -> Found:
+def smoothed_binary_tasks(answers: Answers, batch: Batch, view: View) -> Metrics:
     """Return what `binary_tasks` does, with labels y smoothed to (1 - a) y + a / tasks.
 
     The published workload smooths over its tasks as over classes: towards 1/128, not 1/2.
     """
+    del view
     logits, smoothing, counted = answers
-    if counted is not None:
-        batch = {**batch, "weight": batch["weight"] * counted[:, None]}
-    if not smoothing:
-        return binary_tasks(logits, batch, view)
-    label = jnp.where(batch["weight"] > 0, batch["label"], 0.0)
-    smoothed = (1 - smoothing) * label + smoothing / label.shape[-1]
-    return _binary(logits, smoothed, batch["weight"])
+    weight = batch["weight"] if counted is None else batch["weight"] * counted[:, None]
+    label = jnp.where(weight > 0, batch["label"], 0.0)
+    if smoothing:
+        label = (1 - smoothing) * label + smoothing / label.shape[-1]
+    return _binary(logits, label, weight)
 
 
-def _binary(logits: jax.Array, label: jax.Array, weight: jax.Array) -> Found:
+def _binary(logits: jax.Array, label: jax.Array, weight: jax.Array) -> Metrics:
     # log(1 + exp(z)) - y z, without overflow.
     losses = jnp.logaddexp(0.0, logits) - label * logits
     right = ((logits > 0) == (label > 0.5)).astype(jnp.float32)
@@ -97,7 +90,7 @@ def _binary(logits: jax.Array, label: jax.Array, weight: jax.Array) -> Found:
     return {"loss": ((losses * weight).sum(), count), "accuracy": ((right * weight).sum(), count)}
 
 
-def sequence(logits: jax.Array, batch: Batch, view: PairView) -> Found:
+def sequence(logits: jax.Array, batch: Batch, view: PairView) -> Metrics:
     """Return the cross-entropy in nats, and the accuracy, of the tokens of the target.
 
     Args:
@@ -107,7 +100,7 @@ def sequence(logits: jax.Array, batch: Batch, view: PairView) -> Found:
     return smoothed_sequence(Prediction(logits, 0.0), batch, view)
 
 
-def smoothed_sequence(prediction: Prediction, batch: Batch, view: PairView) -> Found:
+def smoothed_sequence(prediction: Prediction, batch: Batch, view: PairView) -> Metrics:
     """Return what `sequence` does, with the label smoothing of the `Prediction`."""
     del view
     target = batch["target"]
@@ -118,7 +111,7 @@ def smoothed_sequence(prediction: Prediction, batch: Batch, view: PairView) -> F
     return {"loss": (loss, count), "accuracy": ((right * mask).sum(), count)}
 
 
-def ctc(outputs: tuple[jax.Array, jax.Array], batch: Batch, view: AudioView) -> Found:
+def ctc(outputs: tuple[jax.Array, jax.Array], batch: Batch, view: AudioView) -> Metrics:
     """Return the loss of connectionist temporal classification, in nats for each label.
 
     Args:

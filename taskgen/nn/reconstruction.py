@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 
+from velodrome.taskgen.functions import Batch, Metrics
 from velodrome.taskgen.views import ReconstructionView
 
 WINDOW = 7
 K1, K2 = 0.01, 0.03
 
 
-def reconstruction(
-    output: jax.Array, batch: Mapping[str, jax.Array], view: ReconstructionView
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def reconstruction(output: jax.Array, batch: Batch, view: ReconstructionView) -> Metrics:
     """Return the absolute difference to the target, averaged over an image's pixels, and SSIM.
 
     Args:

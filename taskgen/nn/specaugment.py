@@ -21,23 +21,24 @@ def spec_augment(
     length = frames - padding.sum(axis=1)
     time_key, freq_key = jax.random.split(key)
     every_bin = jnp.full((batch,), float(bins), jnp.float32)
-    time = _stripes(time_key, frames, length, _MOST_TIME * length, _MOST_TIME, time_masks)
-    freq = _stripes(
-        freq_key, bins, every_bin, jnp.full_like(every_bin, _MOST_BINS), 1.0, freq_masks
-    )
+    most_bins = jnp.full_like(every_bin, _MOST_BINS)
+    time = _stripes(time_key, frames, length, _MOST_TIME * length, time_masks)
+    freq = _stripes(freq_key, bins, every_bin, most_bins, freq_masks)
     return jnp.where(time[:, :, None] | freq[:, None, :], 0.0, features)
 
 
 def _stripes(
-    key: jax.Array, size: int, length: jax.Array, most: jax.Array, share: float, count: int
+    key: jax.Array, size: int, length: jax.Array, most: jax.Array, count: int
 ) -> jax.Array:
     """Return bool[B,size], true inside any of ``count`` stripes within the first ``length``.
 
-    A stripe is shorter than ``most``, and at most ``share`` of the length, but may have 1.
+    A stripe is shorter than ``most``, and no longer than the length. Many have nothing in them
+    where ``most`` is small.
     """
     draws = jax.random.uniform(key, (2, len(length), count), jnp.float32)
-    limit = jnp.maximum((share * length).astype(jnp.int32), 1)[:, None]
-    width = jnp.minimum((draws[0] * most[:, None]).astype(jnp.int32), limit)
+    width = jnp.minimum(
+        (draws[0] * most[:, None]).astype(jnp.int32), length.astype(jnp.int32)[:, None]
+    )
     room = length[:, None] - width.astype(jnp.float32) + 1.0
     start = (draws[1] * room).astype(jnp.int32)
     place = jnp.arange(size, dtype=jnp.int32)[None, None]

@@ -30,7 +30,7 @@ from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.engines.pull import Worker, do_job
-from velodrome.suites.running.jobs import jobs_left
+from velodrome.suites.running.jobs import jobs_left, tidy
 from velodrome.suites.running.progress import Tracker
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.suite import Suite
@@ -75,6 +75,7 @@ def child(out: Path, pipe: int, steps: int) -> None:
     if not Store.exists(out):
         open_store(LoadedSuite.of(suite(steps)), out, make_plan(suite(steps)))
     store = Store.open(out)
+    tidy(store)
     runner = ShardRunner(store, checkpoint_seconds=0.0)
     jobs, _ = jobs_left(store, runner.suite, {}, timing=False)
     display, claims = Beat(pipe), Claims(out)

@@ -9,6 +9,7 @@ import pytest
 from scripts import freeze_suites as freeze
 from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError
 from velodrome.results.store.store import Store
+from velodrome.results.store.target import Target
 from velodrome.suites.catalog import LISTS, frozen, load_suite, suites
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
@@ -146,4 +147,24 @@ def test_bad_suites_are_named(tmp_path):
 def test_wrong_types_in_a_suite_are_named(change, message):
     content = {**frozen("smoke").to_json(), **change}
     with pytest.raises(SpecError, match=message):
+        Suite.from_json(content)
+
+
+def test_targets_belong_to_tasks_and_change_no_run():
+    one, other = small(), small(num_layers=1)
+    target = Target(0.9, "accuracy")
+    plain = Suite("s", (one, other), Protocol(steps=100))
+    suite = Suite("s", (one, other), Protocol(steps=100), targets={other.label: target})
+    assert suite.hash == plain.hash
+    content = suite.to_json()
+    assert "target" in str(content) and "target" not in str(plain.to_json())
+    assert Suite.from_json(json.loads(json.dumps(content))) == suite != plain
+    assert suite.part([one], name="first").targets == {}
+    assert suite.part([other], name="other").targets == suite.targets
+    assert suite.override(steps=200).targets == suite.targets
+    with pytest.raises(SpecError, match="suite.targets"):
+        Suite("s", (one,), Protocol(steps=100), targets={other.label: target})
+    entry = content["tasks"][1]  # type: ignore[index]
+    entry["target"] = 0.9
+    with pytest.raises(SpecError, match=r"suite.tasks\[1\].target"):
         Suite.from_json(content)

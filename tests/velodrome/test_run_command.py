@@ -52,6 +52,8 @@ def test_options_reach_the_run(calls: list[Any]):
         "partition": None,
         "gpus": 0,
         "address": None,
+        "devices": None,
+        "sharding": None,
         "shard": "2/8",
         "trackers": ["wandb:mine", "mlflow"],
         "dry_run": True,

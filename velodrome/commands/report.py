@@ -16,6 +16,7 @@ from velodrome.foundation.errors import VelodromeError
 EXAMPLES = (
     "velodrome report runs/mine                   # everything goes to runs/mine/report",
     "velodrome report runs/mine --out figures",
+    "velodrome report runs/mine --target accuracy=0.9  # when each optimizer reached it",
     "velodrome report runs/velo runs/lion --out both   # stores with other optimizers or seeds",
 )
 
@@ -34,6 +35,7 @@ def report(
     steps: Annotated[int | None, option("N")] = None,
     optimizers: Annotated[str | None, option("A,B")] = None,
     seeds: Annotated[int | None, option("K")] = None,
+    target: Annotated[str | None, option("VALUE")] = None,
     captions: bool = False,
 ) -> int:
     """Draw tables, figures and a page from stores of results; nothing is trained again.
@@ -54,13 +56,18 @@ def report(
       steps: Instead, or besides: the last question with so many steps.
       optimizers: Only these, with commas between, and the baseline. Default: all.
       seeds: Only the first K seeds. Default: all.
+      target: Say when each optimizer reached this on every task: a held-out loss, such as 0.5; or
+        as in accuracy=0.9, train:loss=0.1, or "my_metric>=3". Default: the targets of the suite.
       captions: Put the captions into the files of the figures, too. The page always has them.
     """
     if len(stores) > 1 and out is None:
         raise VelodromeError("a report of several stores needs a place: add --out DIR")
     select = velodrome.Selection(question, suite, steps, names(optimizers), seeds)
     reference = velodrome.load_reference()
-    files = velodrome.report(stores, out, select=select, reference=reference, captions=captions)
+    wanted = None if target is None else velodrome.Target.parse(target)
+    files = velodrome.report(
+        stores, out, select=select, reference=reference, target=wanted, captions=captions
+    )
     files.print(console())
     console().print(
         f"\nthe page is {files.page}; the figures, CSV files and report.md are beside it",

@@ -23,6 +23,7 @@ EXAMPLES = (
     "velodrome run demo --out runs/w --optimizers adam,adamw --grid adamw.weight_decay=0,0.1",
     "velodrome run demo --out runs/demo --dry-run   # what would be trained",
     "velodrome run velodrome-83 --out runs/83 --dry-run --device v100",
+    "velodrome run stress-parameters/decoder-551m --out runs/large --devices 8",
     "velodrome run demo --out runs/demo --engine slurm --workers 64 --time 2:00:00",
     "velodrome run velodrome-83 --out runs/try --data stand-in --steps 20   # generated data",
 )
@@ -53,6 +54,8 @@ def run(
     partition: Annotated[str | None, option("NAME")] = None,
     gpus: Annotated[float, option("G")] = 0.0,
     address: Annotated[str | None, option("ADDRESS")] = None,
+    devices: Annotated[str | None, option("N")] = None,
+    sharding: Annotated[str | None, option("{full,data}")] = None,
     shard: Annotated[str | None, option("I/N")] = None,
     track: Annotated[str | None, option("A,B")] = None,
     rerun_changed: bool = False,
@@ -95,6 +98,10 @@ def run(
       gpus: With --engine: GPUs of each worker; with Ray, 0.25 is a part of one. Default: none.
       address: With Ray: that of the cluster, or auto for the one of this machine. Default: that of
         RAY_ADDRESS, else Ray is started here.
+      devices: Train each run on N devices together, or on all: for tasks too large for one. With
+        --engine, N of the GPUs of a worker. Default: each run has one device.
+      sharding: What each of several devices keeps. full: a part of parameters, optimizer state and
+        batch; data: all parameters and state, a part of the batch. Default: full.
       shard: Only one of N parts of the work, such as 2/8, for your own scheduler. Default: any
         number of runs, on all machines that see the store, share what is left.
       track: Who else gets the curve of each run: wandb:PROJECT, mlflow:EXPERIMENT, tensorboard:DIR,
@@ -124,6 +131,8 @@ def run(
         partition=partition,
         gpus=gpus,
         address=address,
+        devices=devices,
+        sharding=sharding,
         shard=shard,
         rerun_changed=rerun_changed,
         trackers=names(track),

@@ -122,8 +122,8 @@ class SearchConfig(JsonConfig):
       method: ``"search"``.
       seed: Seed of everything random except the sampling of tasks.
       architecture: Size of the learned optimizer; ``init`` is ``"features"``.
-      tasks: What it is trained on. Validation tasks, mixture, ``vary`` and augmentations are not
-        used.
+      tasks: What it is trained on; each task of the pool gets its augmentations once and for all.
+        Validation tasks, mixture and ``vary`` are not used.
       lengths: How long runs are.
       envelope: What speedups are measured against.
       strategy: How candidates are made.
@@ -158,7 +158,7 @@ class SearchConfig(JsonConfig):
             value = getattr(self.architecture, name)
             allowed = f"at least {least} for 'features'"
             require(value >= least, f"architecture.{name}", value, allowed)
-        for name in ("mixture", "vary", "augmentations"):
+        for name in ("mixture", "vary"):
             value = getattr(self.tasks, name)
             require(not value, f"tasks.{name}", value, "empty: a search does not use it")
         for name, pair in self.numbers.items():

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, PyTree
 
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
@@ -27,7 +28,10 @@ from velodrome.optimizers.metatrain.es.unroll import (
     make_unroll,
     make_window,
 )
+from velodrome.optimizers.velo.controller import Controller
 from velodrome.optimizers.velo.optimizer import velo_from_theta
+from velodrome.optimizers.velo.reads import Reads
+from velodrome.optimizers.velo.transform import scale_by_pruned
 from velodrome.taskgen.spec import TaskSpec
 
 Particles = Callable[[PyTree, Problem, int], Outcome]
@@ -45,6 +49,19 @@ def open_program(
     """Return a task and its program for VeLO; later calls return the one that is compiled."""
     inner = open_task(spec, vary=vary)
     return inner, make_particles(inner, unroll)
+
+
+@functools.lru_cache(maxsize=256)
+def open_pruned_program(
+    spec: TaskSpec, reads: Reads, unroll: UnrollConfig
+) -> tuple[InnerTask, Particles]:
+    """Return a task and its program for controllers that were pruned alike; see `open_program`."""
+    inner = open_task(spec, vary=())
+
+    def optimizer(controller: Controller, steps: Array) -> optax.GradientTransformationExtraArgs:
+        return scale_by_pruned(controller, reads, steps)
+
+    return inner, make_particles(inner, unroll, optimizer)
 
 
 def make_particles(

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.config.search import SearchConfig
-from velodrome.optimizers.metatrain.es.program import open_program, repeat_all
-from velodrome.optimizers.metatrain.es.tasks import draw_length, draw_problems, sample_pool
+from velodrome.optimizers.metatrain.es.program import open_pruned_program, repeat_all
+from velodrome.optimizers.metatrain.es.tasks import (
+    augmented,
+    draw_length,
+    draw_problems,
+    sample_pool,
+)
 from velodrome.optimizers.metatrain.es.unroll import batches_needed
 from velodrome.optimizers.metatrain.log import Record
 from velodrome.optimizers.metatrain.search.envelope import Envelope
+from velodrome.optimizers.velo.controller import Controller, fold
 from velodrome.optimizers.velo.handmade.features import featured_weights
 from velodrome.optimizers.velo.handmade.numbers import Numbers, moved, numbers_from
+from velodrome.optimizers.velo.pruning import prune_alike
+from velodrome.optimizers.velo.reads import Reads
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.spec import TaskSpec
@@ -49,7 +56,7 @@ class Searcher:
 
     def evaluate(self, index: int, candidates: Sequence[Iterable[float]]) -> Record:
         """Return the record of generation ``index``: a pure function of the arguments."""
-        weights = _stacked([searched_weights(self.config, self.numbers(row)) for row in candidates])
+        weights = self._pruned([self.numbers(row) for row in candidates])
         aims = np.zeros(len(candidates))
         record: Record = {"generation": index, "tasks": [], "inner_steps": 0}
         for slot in range(self.config.strategy.tasks):
@@ -71,7 +78,7 @@ class Searcher:
     def check(self, numbers: Numbers, length: int) -> Record:
         """Return how weights do on the whole pool, on problems that no generation has seen."""
         count = self.config.strategy.population
-        weights = _stacked([searched_weights(self.config, numbers)] * count)
+        weights = self._pruned([numbers] * count)
         means = np.empty(len(self.specs))
         for at, spec in enumerate(self.specs):
             draws = NamedRng(self.config.seed, "check", spec.spec_hash)
@@ -97,21 +104,33 @@ class Searcher:
         length = draw_length(draws, lengths.low, lengths.longest(spec.family))
         return spec, length, draws.child("problem")
 
+    def _pruned(self, numbers: Sequence[Numbers]) -> tuple[Controller, Reads]:
+        controllers = [fold(searched_weights(self.config, some)) for some in numbers]
+        return prune_alike(controllers)
+
     def _speedups(
-        self, spec: TaskSpec, weights: VeLOWeights, length: int, draws: NamedRng, *, problems: int
+        self,
+        spec: TaskSpec,
+        pruned: tuple[Controller, Reads],
+        length: int,
+        draws: NamedRng,
+        *,
+        problems: int,
     ) -> np.ndarray:
-        inner, run = open_program(spec, (), self._unroll)
+        controllers, reads = pruned
+        inner, run = open_pruned_program(spec, reads, self._unroll)
         batches = batches_needed(self._unroll)
         drawn = draw_problems(inner, draws, count=problems, batches=batches)
-        lanes = len(jax.tree.leaves(weights)[0])
-        losses = np.asarray(run(weights, repeat_all(drawn, lanes // problems), length).last)
+        lanes = len(controllers.head_b)
+        losses = np.asarray(run(controllers, repeat_all(drawn, lanes // problems), length).last)
         envelope = self._envelopes[spec.hash]
         return np.array([envelope.log2_speedup(float(loss), length) for loss in losses])
 
 
 def pool(config: SearchConfig) -> list[TaskSpec]:
     tasks = config.tasks
-    return sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
+    specs = sample_pool(tasks, seed=tasks.seed, per_family=tasks.per_family)
+    return [augmented(spec, tasks) for spec in specs]
 
 
 def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:
@@ -119,7 +138,3 @@ def searched_weights(config: SearchConfig, numbers: Numbers) -> VeLOWeights:
     key = jax.random.key(NamedRng(config.seed, "weights").word("key") >> 32)
     size = config.architecture
     return featured_weights(key, hidden=size.hidden, bank=size.bank, numbers=numbers)
-
-
-def _stacked(weights: Sequence[VeLOWeights]) -> VeLOWeights:
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), jnp.float32), *weights)

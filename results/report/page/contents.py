@@ -17,6 +17,7 @@ from velodrome.results.report.sentences import (
     horizon_line,
     problem_lines,
     published_line,
+    target_line,
 )
 from velodrome.results.report.tables import (
     NOTHING,
@@ -26,6 +27,7 @@ from velodrome.results.report.tables import (
     headline_table,
     horizon_table,
     published_comparison,
+    target_table,
 )
 
 _FROM = "95% (same tasks) from"
@@ -102,6 +104,8 @@ def tables(data: ReportData, section: str) -> Iterator[PageTable]:
         yield text_table(
             "Speedups with another number of steps declared", horizon_table(data.horizon)
         )
+    if section == "time" and len(data.targets):
+        yield text_table("Steps and seconds to the target", target_table(data.targets))
     if section == "speedup" and len(data.published):
         yield text_table(published_line(data), published_comparison(data.published))
     if section == "families" and len(data.families):
@@ -133,6 +137,8 @@ def notes(data: ReportData, section: str) -> tuple[str, ...]:
         return tuple(map(readable, cost_lines(data)))
     if section == "horizon" and len(data.horizon):
         return (readable(horizon_line(data)),)
+    if section == "time" and len(data.targets):
+        return (readable(target_line(data)).replace("`", ""),)
     if section == "failures":
         return tuple(map(readable, problem_lines(data))) or ("Nothing failed.",)
     return ()

@@ -122,8 +122,8 @@ def _number(text: str, value: object) -> Cell:
 
 
 def readable(text: str) -> str:
-    return text.replace(">=", "≥")
+    return text.replace(">=", "≥").replace("<=", "≤")
 
 
 def _like_a_number(text: str) -> bool:
-    return text in ("-", DASH, "") or text.lstrip("≥<>~ ")[:1].isdigit()
+    return text in ("-", DASH, "") or text.lstrip("≥≤<>~ ")[:1].isdigit()

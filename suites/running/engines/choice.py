@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import jax
 
 from velodrome.foundation.errors import PlanError, UnknownNameError
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.running.engines.base import Engine, Job, Listener
 from velodrome.suites.running.engines.inline import InlineEngine
 from velodrome.suites.running.engines.outcomes import is_done
@@ -42,6 +43,8 @@ class EngineChoice:
     gpus: float
     address: str | None
     checkpoint_seconds: float
+    devices: int | str | None = None
+    sharding: str | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
@@ -54,6 +57,32 @@ class EngineChoice:
             raise PlanError(f"gpus is {self.gpus:g}; give 0 or more, and with slurm whole ones.")
         if self.name not in (None, "ray", "slurm"):
             raise UnknownNameError("engine", str(self.name), ["ray", "slurm"])
+
+    @functools.cached_property
+    def spread(self) -> Spread | None:
+        """The devices that train each run together, if the user asked for some.
+
+        Raises:
+          PlanError: They cannot be had with the other choices.
+          SpecError: They are no number, or the sharding is unknown.
+        """
+        spread = Spread.of(self.devices, self.sharding, self._count)
+        if spread is None:
+            return None
+        if self.name is None and self.workers:
+            raise PlanError(
+                f"workers is {self.workers}, but devices that train a run together do so in this "
+                "process; leave one of the two out."
+            )
+        if self.name is not None and spread.devices > max(1.0, self.gpus):
+            raise PlanError(
+                f"{spread.devices} devices are asked for, and each worker has {self.gpus:g} GPUs; "
+                f"give --gpus {spread.devices}."
+            )
+        return spread
+
+    def _count(self) -> int:
+        return jax.local_device_count() if self.name is None else max(1, int(self.gpus))
 
     @property
     def backend(self) -> str:
@@ -76,6 +105,7 @@ class EngineChoice:
                 partition=self.partition,
                 gpus=int(self.gpus),
                 checkpoint_seconds=self.checkpoint_seconds,
+                spread=self.spread,
             )
         if self.name == "ray":
             return RayEngine(
@@ -84,6 +114,7 @@ class EngineChoice:
                 address=self.address,
                 gpus=self.gpus,
                 checkpoint_seconds=self.checkpoint_seconds,
+                spread=self.spread,
             )
         return None
 
@@ -100,15 +131,8 @@ class RunEngines:
         self._engine = remote
         self._inline: InlineEngine | None = None
 
-    def __enter__(self) -> RunEngines:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the engines that were started."""
         for engine in (self._engine, self._inline):
             if engine is not None:
                 engine.close()
@@ -128,6 +152,8 @@ class RunEngines:
     def _local(self, jobs: Sequence[Job]) -> Engine:
         """Return the engine of this machine that suits some jobs."""
         workers, backend = self._choice.workers, self._choice.backend
+        if self._choice.spread is not None:
+            return self._here()
         if workers is None:
             if backend != "cpu" or sum(job.weight for job in jobs) <= INLINE_SECONDS:
                 return self._here()  # a later stage may be longer
@@ -149,5 +175,7 @@ class RunEngines:
     def _here(self) -> InlineEngine:
         if self._inline is None:
             seconds = self._choice.checkpoint_seconds
-            self._inline = InlineEngine(self._loaded, checkpoint_seconds=seconds)
+            self._inline = InlineEngine(
+                self._loaded, checkpoint_seconds=seconds, spread=self._choice.spread
+            )
         return self._inline

@@ -9,6 +9,7 @@ from velodrome.foundation.interrupts import interrupts
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.pull import Worker, do_job
 from velodrome.suites.running.engines.watch import Watch
@@ -19,8 +20,15 @@ from velodrome.suites.training.shard import ShardRunner
 class InlineEngine:
     """Runs jobs in this process: for accelerators, short runs, notebooks and debugging."""
 
-    def __init__(self, loaded: LoadedSuite, *, checkpoint_seconds: float = CHECKPOINT_SECONDS):
+    def __init__(
+        self,
+        loaded: LoadedSuite,
+        *,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        spread: Spread | None = None,
+    ):
         self.loaded = loaded
+        self.spread = spread
         self.checkpoint_seconds = checkpoint_seconds
         self._runner: ShardRunner | None = None
 
@@ -29,7 +37,9 @@ class InlineEngine:
         use_compilation_cache()
         if self._runner is None:
             seconds = self.checkpoint_seconds
-            self._runner = ShardRunner(store, self.loaded, checkpoint_seconds=seconds)
+            self._runner = ShardRunner(
+                store, self.loaded, checkpoint_seconds=seconds, spread=self.spread
+            )
         self._runner.go_on(store)
         claims = Claims(store.directory)
         since = claims.now()

@@ -16,6 +16,7 @@ from pathlib import Path
 from velodrome.foundation.errors import PlanError, WriteError
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.child import Child, Event
 from velodrome.suites.running.engines.outcomes import is_done, record
@@ -45,6 +46,7 @@ class ProcessEngine:
       memory_bytes: What the jobs that run at the same time may take together, as predicted;
         None: no limit.
       since: When the run began that these workers belong to; by default, it begins with them.
+      spread: The devices of a worker that train each run together.
 
     Attributes:
       stop: If it is set, a run ends as after Ctrl-C.
@@ -60,6 +62,7 @@ class ProcessEngine:
         platform: str = "cpu",
         memory_bytes: int | None = None,
         since: float | None = None,
+        spread: Spread | None = None,
     ):
         self.workers = workers
         self.suite = suite
@@ -68,6 +71,7 @@ class ProcessEngine:
         self.platform = platform
         self.memory_bytes = memory_bytes
         self.since = since
+        self.spread = spread
         self.stop = threading.Event()
         self._pool: _Pool | None = None
 
@@ -144,6 +148,7 @@ class _Pool:
         settings = {
             "cores": pinned,
             "checkpoint_seconds": self.engine.checkpoint_seconds,
+            "spread": None if self.engine.spread is None else vars(self.engine.spread),
             "suite": self.engine.suite.to_json(),
             "memory_bytes": self.engine.memory_bytes,
         }
@@ -211,7 +216,9 @@ class _Pool:
             if self.idle_deaths > ATTEMPTS:
                 raise PlanError(f"worker processes do not work (exit {status}): {last_words}")
         job = self.jobs.get(lease.name) if lease is not None else None
-        if lease is not None and job is not None and not is_done(self.store, job):
+        if lease is not None and job is not None and is_done(self.store, job):
+            self.claims.drop(lease)
+        elif lease is not None and job is not None:
             again = lease.next_attempt <= ATTEMPTS
             if not again:
                 record(self.store, job, "killed", _death(status, last_words))

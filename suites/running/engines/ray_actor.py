@@ -18,6 +18,7 @@ from velodrome.foundation.files import atomic_write_bytes
 from velodrome.results.store.index import INDEX
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
+from velodrome.suites.planning.spread import spread_of
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.engines.outcomes import failure_of
 from velodrome.suites.running.engines.pull import do_job
@@ -57,6 +58,7 @@ class Actor:
                 Store.open(self._directory, question_name=self._settings["question"]),
                 loaded,
                 checkpoint_seconds=self._settings["checkpoint_seconds"],
+                spread=spread_of(self._settings["spread"]),
             )
             self._runner.check()
         except VelodromeError as error:

@@ -20,6 +20,7 @@ from velodrome.foundation.interrupts import interrupts
 from velodrome.foundation.ray_cluster import join_ray
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.running.engines.base import (
     ATTEMPTS,
     CHECKPOINT_SECONDS,
@@ -54,6 +55,7 @@ class RayEngine:
       workers: Actors; each takes one core. Default: as many as the cluster has cores.
       address: Of the cluster; see `join_ray`.
       gpus: GPUs of each actor, perhaps a part of one; 0 computes on the CPU.
+      spread: The devices of an actor that train each run together.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class RayEngine:
         address: str | None = None,
         gpus: float = 0.0,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        spread: Spread | None = None,
     ):
         self.suite = suite
         self.workers = workers
         self.address = address
         self.gpus = gpus
         self.checkpoint_seconds = checkpoint_seconds
+        self.spread = spread
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
         """Run all jobs; see `Engine`."""
@@ -96,6 +100,7 @@ class RayEngine:
             "directory": str(store.directory.resolve()),
             "files": small_files(store.directory),
             "checkpoint_seconds": self.checkpoint_seconds,
+            "spread": None if self.spread is None else vars(self.spread),
         }
         make = functools.partial(_start, ray, settings, gpus=self.gpus, memory=memory)
         errors: list[BaseException] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from velodrome.results.store.claims import Lease
+from velodrome.results.store.lease import Lease
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 
 #: A worker helps with a task that others have compiled if these predicted seconds are left of it:

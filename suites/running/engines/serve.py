@@ -14,6 +14,7 @@ from velodrome.foundation.errors import VelodromeError, WriteError
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
 from velodrome.suites.planning.plan import LoadedSuite
+from velodrome.suites.planning.spread import spread_of
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.engines.orders import Orders
 from velodrome.suites.running.engines.pull import Worker, do_job
@@ -36,7 +37,8 @@ def serve(settings: Mapping[str, Any], orders: Orders, answers: TextIO) -> int:
             if runner is None:
                 loaded = LoadedSuite.of(Suite.from_json(settings["suite"]))
                 pause = settings["checkpoint_seconds"]
-                runner = ShardRunner(store, loaded, checkpoint_seconds=pause)
+                spread = spread_of(settings["spread"])
+                runner = ShardRunner(store, loaded, checkpoint_seconds=pause, spread=spread)
                 runner.check()
                 listener.answer("ready", pid=os.getpid())
             else:

@@ -23,6 +23,7 @@ from velodrome.foundation.extras import optional
 from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.spread import Spread, spread_of
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.processes import GRACE_SECONDS, ProcessEngine
 from velodrome.suites.running.engines.watch import Watch
@@ -50,6 +51,7 @@ class SlurmEngine:
       minutes: How long each may run; it is queued again while something is left.
       partition: Where; the cluster's default if it is None.
       gpus: GPUs of each worker; 0 computes on the CPU.
+      spread: The GPUs of a worker that train each run together.
       cluster: ``"slurm"``, or ``"local"`` to try it without a cluster.
 
     Raises:
@@ -66,6 +68,7 @@ class SlurmEngine:
         gpus: int = 0,
         cluster: str = "slurm",
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        spread: Spread | None = None,
     ):
         self.suite = suite
         self.workers = workers
@@ -74,6 +77,7 @@ class SlurmEngine:
         self.gpus = gpus
         self.cluster = cluster
         self.checkpoint_seconds = checkpoint_seconds
+        self.spread = spread
         self._submitit = _import_submitit()
 
     def run(self, store: Store, jobs: Sequence[Job], listener: Listener) -> None:
@@ -98,6 +102,7 @@ class SlurmEngine:
                 "since": since,
                 "platform": "" if self.gpus else "cpu",
                 "checkpoint_seconds": self.checkpoint_seconds,
+                "spread": None if self.spread is None else vars(self.spread),
             },
         )
         executor = self._executor(folder / "logs", jobs)
@@ -194,6 +199,7 @@ class ArrayWorker:
                 platform=settings["platform"],
                 checkpoint_seconds=settings["checkpoint_seconds"],
                 since=settings["since"],
+                spread=spread_of(settings["spread"]),
             )
             jobs = [Job(**job) for job in settings["jobs"]]
             store = Store.open(settings["directory"], question_name=settings["question"])

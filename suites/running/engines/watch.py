@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
-from velodrome.results.store.claims import Claims, Lease
+from velodrome.results.store.claims import Claims
+from velodrome.results.store.lease import Lease
 from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.base import Job, Listener
 from velodrome.suites.running.engines.outcomes import failed_since, is_done
@@ -110,7 +111,7 @@ class Watch:
 
     @property
     def left(self) -> int:
-        """How many jobs are not over, as far as this was told or saw."""
+        """How many jobs are not over, as far as is known here."""
         return len(self._left)
 
     @property

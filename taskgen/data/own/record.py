@@ -139,10 +139,14 @@ def _write_reading(path: str, name: str, reading: Reading | None) -> Path:
     if reading is not None:
         readings[name] = reading
     content = dataclasses.asdict(Record(SCHEMA, dict(sorted(readings.items()))))
+    beside, elsewhere = record_paths(path)
     try:
-        atomic_write_json(file, content)
-    except WriteError:
-        elsewhere = record_paths(path)[1]
+        # In the cache directory an empty one stays: it hides one that cannot be written.
+        if readings or file != beside:
+            atomic_write_json(file, content)
+        else:
+            file.unlink(missing_ok=True)
+    except (WriteError, OSError):
         if file == elsewhere:
             raise
         file = elsewhere

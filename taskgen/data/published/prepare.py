@@ -58,7 +58,7 @@ def prepare(
     Args:
       source: A TFDS ``data_dir``, or a folder with the original files.
       fetch: Whether to download the original files.
-      vocabulary: The SentencePiece model of T5, for the ``_32k`` data sets.
+      vocabulary: The SentencePiece model that the data set needs, if it does.
       progress: Called after each part of a step.
 
     Raises:

@@ -7,15 +7,17 @@ import jax.numpy as jnp
 from flax import nnx
 
 from velodrome.taskgen.families.conformer import ConformerConfig
-from velodrome.taskgen.families.networks.speech import XAVIER, Stem, dense
+from velodrome.taskgen.families.networks.speech import Stem, dense
 from velodrome.taskgen.functions import Batch, Dynamic
+from velodrome.taskgen.nn.initializers import XAVIER
 from velodrome.taskgen.nn.layers import Keys, drop
 from velodrome.taskgen.nn.masked import LayerNorm, MaskedBatchNorm, keep
 from velodrome.taskgen.nn.positions import sinusoids
+from velodrome.taskgen.nn.transformers import MultiHead
 from velodrome.taskgen.views import AudioView
 
 # One over softplus(0): a query scale that is stored as 0 multiplies by 1.
-_SOFTPLUS_OF_ZERO = 1.442695041
+_OVER_SOFTPLUS_OF_ZERO = 1.442695041
 
 
 class FeedForward(nnx.Module):
@@ -32,44 +34,27 @@ class FeedForward(nnx.Module):
         return drop(self.dense_out(hidden) * keep(padding), self.rate, keys)
 
 
-class Attention(nnx.Module):
+class Attention(MultiHead):
     """Layer norm and attention whose queries have a learned scale for each number of a head.
 
-    Kernels are [width,heads,head_dim]; frames of padding are attended to by no other.
+    Frames of padding are attended to by no other.
     """
 
     def __init__(self, config: ConformerConfig, rngs: nnx.Rngs):
-        width, self.rate = config.width, config.dropout
-        heads = (config.num_heads, width // config.num_heads)
-        self.norm = LayerNorm(width)
-
-        def kernel(shape: tuple[int, ...]) -> nnx.Param:
-            # Drawn as the matrix that it acts as: its two sizes give the variance.
-            return nnx.Param(XAVIER(rngs.params(), (width, width)).reshape(shape))
-
-        for name in ("query", "key", "value"):
-            setattr(self, name, kernel((width, *heads)))
-            setattr(self, f"{name}_bias", nnx.Param(jnp.zeros(heads, jnp.float32)))
-        self.query_scale = nnx.Param(jnp.zeros(heads[1:], jnp.float32))
-        self.out = kernel((*heads, width))
-        self.out_bias = nnx.Param(jnp.zeros((width,), jnp.float32))
-
-    def project(self, x: jax.Array, name: str) -> jax.Array:
-        kernel, bias = getattr(self, name), getattr(self, f"{name}_bias")
-        return jnp.einsum("btd,dhk->bthk", x, kernel[...]) + bias[...][None, None]
+        super().__init__(config.num_heads, config.head_dim, rngs)
+        self.rate = config.dropout
+        self.norm = LayerNorm(config.width)
+        self.query_scale = nnx.Param(jnp.zeros((config.head_dim,), jnp.float32))
 
     def __call__(self, x: jax.Array, padding: jax.Array, keys: Keys) -> jax.Array:
         x = self.norm(x)
-        learned = jax.nn.softplus(self.query_scale[...]) * _SOFTPLUS_OF_ZERO
+        learned = jax.nn.softplus(self.query_scale[...]) * _OVER_SOFTPLUS_OF_ZERO
         scale = learned * learned.shape[0] ** -0.5
         query = self.project(x, "query") * scale[None, None, None]
-        scores = jnp.einsum("bthk,bshk->bhts", query, self.project(x, "key"))
         kept = padding == 0
-        both = kept[:, None, :, None] & kept[:, None, None, :]
-        weights = jax.nn.softmax(jnp.where(both, scores, jnp.finfo(jnp.float32).min))
-        mixed = jnp.einsum("bhts,bshk->bthk", weights, self.project(x, "value"))
-        out = jnp.einsum("bthk,hkd->btd", mixed, self.out[...]) + self.out_bias[...][None, None]
-        return drop(out, self.rate, keys)
+        both = kept[:, :, None] & kept[:, None]
+        weights = self.weigh(query, self.project(x, "key"), both)
+        return drop(self.merge(weights, self.project(x, "value")), self.rate, keys)
 
 
 class Convolution(nnx.Module):

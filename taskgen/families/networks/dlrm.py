@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from velodrome.taskgen.families import dlrm
-from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.functions import Batch, Dynamic
 from velodrome.taskgen.nn.layers import dropout
 from velodrome.taskgen.views import HashedTableView
 
@@ -50,7 +49,7 @@ class DLRM(nnx.Module):
             )
             setattr(self, f"top_{layer}", made)
 
-    def __call__(self, rows: Mapping[str, jax.Array], *, train: bool, key: jax.Array) -> jax.Array:
+    def __call__(self, rows: Batch, *, train: bool, key: jax.Array) -> jax.Array:
         x = rows["row"]
         for layer in range(self.bottom_layers):
             x = jax.nn.relu(getattr(self, f"bottom_{layer}")(x))

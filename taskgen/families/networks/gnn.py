@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from velodrome.taskgen.families import gnn
-from velodrome.taskgen.functions import Dynamic
-from velodrome.taskgen.nn.layers import dropout
+from velodrome.taskgen.functions import Batch, Dynamic
+from velodrome.taskgen.nn.activations import activate
+from velodrome.taskgen.nn.choices import ACTIVATIONS
+from velodrome.taskgen.nn.layers import Keys, drop
 from velodrome.taskgen.nn.objectives import Answers
 from velodrome.taskgen.views import GraphView
-
-ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu}
 
 
 class MLP(nnx.Module):
@@ -29,13 +29,13 @@ class MLP(nnx.Module):
             setattr(self, f"norm_{layer}", nnx.LayerNorm(width, rngs=rngs))
             size = width
 
-    def __call__(self, parts: list[jax.Array], keys: Iterator[jax.Array] | None) -> jax.Array:
+    def __call__(self, parts: list[jax.Array], keys: Keys) -> jax.Array:
         """Map the parts of each row, f32[N,*]; without keys nothing is dropped."""
         x = jnp.concatenate(parts, axis=1)
         for layer in range(self.config.hidden_layers):
             x = getattr(self, f"norm_{layer}")(getattr(self, f"dense_{layer}")(x))
-            x = ACTIVATIONS[self.config.activation](x)
-            x = x if keys is None else dropout(x, self.config.dropout, next(keys))
+            x = activate(x, ACTIVATIONS.index(self.config.activation))
+            x = drop(x, self.config.dropout, keys)
         return x
 
 
@@ -75,7 +75,7 @@ class Union:
     counted: jax.Array | None = None
 
 
-def padded(graphs: Mapping[str, jax.Array]) -> Union:
+def padded(graphs: Batch) -> Union:
     """Put graphs one after the other, with their padding."""
     count, nodes = graphs["node_mask"].shape
     edges = graphs["edge_mask"].shape[1]
@@ -106,7 +106,7 @@ def padded(graphs: Mapping[str, jax.Array]) -> Union:
     )
 
 
-def packed(graphs: Mapping[str, jax.Array], nodes: int, edges: int) -> Union:
+def packed(graphs: Batch, nodes: int, edges: int) -> Union:
     """Put graphs into room for ``nodes`` and ``edges`` times their number, without their padding.
 
     The first graphs find room, in the order of the batch; the others count for nothing.
@@ -118,7 +118,7 @@ def packed(graphs: Mapping[str, jax.Array], nodes: int, edges: int) -> Union:
         inside &= jnp.cumsum(graphs[f"{what}_mask"].sum(axis=1)) <= count * room
 
     def pack(what: str, room: int) -> tuple[jax.Array, jax.Array, Callable[..., jax.Array]]:
-        """Return masks, the graph and the new place of each row, and a function that moves rows."""
+        """Return the graph of each new row, the new place of each old one, and what moves rows."""
         mask = graphs[f"{what}_mask"] * inside[:, None]
         old = mask.reshape(-1) > 0
         rows = count * room
@@ -166,7 +166,7 @@ class GraphNetwork(nnx.Module):
             setattr(self, f"round_{index}", Round(config, sizes, rngs))
         self.output = nnx.Linear(config.hidden_size, view.tasks, rngs=rngs)
 
-    def __call__(self, graphs: Mapping[str, jax.Array], *, train: bool, key: jax.Array) -> Answers:
+    def __call__(self, graphs: Batch, *, train: bool, key: jax.Array) -> Answers:
         config = self.config
         if config.packed_nodes:
             union = packed(graphs, config.packed_nodes, config.packed_edges)

@@ -16,12 +16,10 @@ from velodrome.taskgen.families.vit import ViTConfig
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.conv import PatchEmbedding
 from velodrome.taskgen.nn.layers import Keys, drop
+from velodrome.taskgen.nn.transformers import MultiHead, layer_norm, mlp_layer
 from velodrome.taskgen.views import ImageView
 
-LAYER_NORM_EPSILON = 1e-6
 POSITION_STD = 0.02
-MLP_BIAS_STD = 1e-6
-XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
 
 class BlockConfig(Protocol):
@@ -41,38 +39,16 @@ class BlockConfig(Protocol):
     def attention_dropout(self) -> float: ...
 
 
-def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
-
-
-class Attention(nnx.Module):
-    """Multi-head attention, f32[B,T,d] to f32[B,T,d]; kernels are [d,heads,head_dim]."""
+class Attention(MultiHead):
+    """Attention to all tokens, f32[B,T,d] to f32[B,T,d]."""
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        super().__init__(config.num_heads, config.head_dim, rngs)
         self.rate, self.scale = config.attention_dropout, config.head_dim**-0.5
-        width, heads = config.hidden_size, (config.num_heads, config.head_dim)
-
-        def kernel(shape: tuple[int, ...]) -> nnx.Param:
-            # Drawn as the matrix that it acts as: its two sizes give the variance.
-            return nnx.Param(XAVIER(rngs.params(), (width, width)).reshape(shape))
-
-        for name in ("query", "key", "value"):
-            setattr(self, name, kernel((width, *heads)))
-            setattr(self, f"{name}_bias", nnx.Param(jnp.zeros(heads, jnp.float32)))
-        self.out = kernel((*heads, width))
-        self.out_bias = nnx.Param(jnp.zeros((width,), jnp.float32))
-
-    def project(self, x: jax.Array, name: str) -> jax.Array:
-        kernel, bias = getattr(self, name), getattr(self, f"{name}_bias")
-        return jnp.einsum("btd,dhk->bthk", x, kernel[...]) + bias[...][None, None]
 
     def __call__(self, x: jax.Array, keys: Keys) -> jax.Array:
-        query = self.project(x, "query") * self.scale
-        scores = jnp.einsum("bthk,bshk->bhts", query, self.project(x, "key"))
-        weights = drop(jax.nn.softmax(scores), self.rate, keys)
-        mixed = jnp.einsum("bhts,bshk->bthk", weights, self.project(x, "value"))
-        bias = self.out_bias[...][None, None]
-        return jnp.einsum("bthk,hkd->btd", mixed, self.out[...]) + bias
+        weights = self.weigh(self.project(x, "query") * self.scale, self.project(x, "key"))
+        return self.merge(drop(weights, self.rate, keys), self.project(x, "value"))
 
 
 class AttentionBlock(nnx.Module):
@@ -80,16 +56,12 @@ class AttentionBlock(nnx.Module):
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         self.rate = config.dropout
-        width, bias_init = config.hidden_size, nnx.initializers.normal(MLP_BIAS_STD, jnp.float32)
-
-        def dense(n_in: int, n_out: int) -> nnx.Linear:
-            return nnx.Linear(n_in, n_out, kernel_init=XAVIER, bias_init=bias_init, rngs=rngs)
-
+        width = config.hidden_size
         self.attention_norm = layer_norm(width, rngs)
         self.mlp_norm = layer_norm(width, rngs)
         self.attention = Attention(config, rngs)
-        self.mlp_in = dense(width, config.mlp_dim)
-        self.mlp_out = dense(config.mlp_dim, width)
+        self.mlp_in = mlp_layer(width, config.mlp_dim, rngs)
+        self.mlp_out = mlp_layer(config.mlp_dim, width, rngs)
 
     def __call__(self, x: jax.Array, keys: Keys) -> jax.Array:
         x = x + drop(self.attention(self.attention_norm(x), keys), self.rate, keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from velodrome.taskgen.families.resnet50 import (
@@ -20,18 +19,13 @@ from velodrome.taskgen.families.resnet50 import (
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.activations import activate
 from velodrome.taskgen.nn.choices import ACTIVATIONS
-from velodrome.taskgen.nn.conv import conv2d, max_pool
+from velodrome.taskgen.nn.conv import conv2d, conv_kernel, max_pool
 from velodrome.taskgen.nn.images import standardize
 from velodrome.taskgen.nn.losses import Prediction
 from velodrome.taskgen.views import ImageView
 
 MOMENTUM, EPSILON = 0.9, 1e-5
 OUTPUT_STD = 0.01
-
-
-def _kernel(size: int, channels: int, features: int, rngs: nnx.Rngs) -> nnx.Param:
-    shape = (size, size, channels, features)
-    return nnx.Param(nnx.initializers.lecun_normal(dtype=jnp.float32)(rngs.params(), shape))
 
 
 def _norm(size: int, rngs: nnx.Rngs, scale: float = 1.0) -> nnx.BatchNorm:
@@ -50,11 +44,11 @@ class BottleneckBlock(nnx.Module):
     def __init__(self, block: Block, config: ResNet50Config, rngs: nnx.Rngs):
         self.block, self.activation = block, ACTIVATIONS.index(config.activation)
         for index, (size, channels, features, _) in enumerate(block.convolutions):
-            setattr(self, f"conv_{index}", _kernel(size, channels, features, rngs))
+            setattr(self, f"conv_{index}", conv_kernel(size, channels, features, rngs))
             scale = config.last_scale if index == 2 else 1.0
             setattr(self, f"norm_{index}", _norm(features, rngs, scale))
         if block.projection:
-            self.projection = _kernel(1, block.channels, block.features, rngs)
+            self.projection = conv_kernel(1, block.channels, block.features, rngs)
             self.projection_norm = _norm(block.features, rngs)
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -81,7 +75,7 @@ class ResNet50(nnx.Module):
         del dynamic  # there are no dynamic choices
         self.activation = ACTIVATIONS.index(config.activation)
         self.label_smoothing = config.label_smoothing
-        self.stem = _kernel(STEM_KERNEL, view.channels, config.base_channels, rngs)
+        self.stem = conv_kernel(STEM_KERNEL, view.channels, config.base_channels, rngs)
         self.stem_norm = _norm(config.base_channels, rngs)
         shapes = blocks(config)
         self.count = len(shapes)

@@ -9,13 +9,12 @@ from flax import nnx
 from velodrome.taskgen.families.speech import SpeechConfig, bins
 from velodrome.taskgen.functions import Batch
 from velodrome.taskgen.nn.conv import conv2d
+from velodrome.taskgen.nn.initializers import XAVIER
 from velodrome.taskgen.nn.layers import Keys
 from velodrome.taskgen.nn.logmel import frame_padding, log_mel
 from velodrome.taskgen.nn.masked import keep
 from velodrome.taskgen.nn.specaugment import spec_augment
 from velodrome.taskgen.views import AudioView
-
-XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
 
 def dense(n_in: int, n_out: int, rngs: nnx.Rngs) -> nnx.Linear:

@@ -10,18 +10,14 @@ from flax import nnx
 
 from velodrome.taskgen.families.unet import KERNEL, UNetConfig, widths
 from velodrome.taskgen.functions import Dynamic
-from velodrome.taskgen.nn.conv import conv2d
+from velodrome.taskgen.nn.conv import conv2d, conv_kernel
+from velodrome.taskgen.nn.layers import dropout
 from velodrome.taskgen.views import ReconstructionView
 
 EPSILON = 1e-5
 SLOPE = 0.2
 
 Map = Callable[[jax.Array], jax.Array]
-
-
-def _kernel(size: int, channels: int, features: int, rngs: nnx.Rngs) -> nnx.Param:
-    shape = (size, size, channels, features)
-    return nnx.Param(nnx.initializers.lecun_normal(dtype=jnp.float32)(rngs.params(), shape))
 
 
 def instance_norm(x: jax.Array) -> jax.Array:
@@ -35,8 +31,8 @@ class ConvBlock(nnx.Module):
     """Twice: 3x3 convolution, norm, activation, dropout."""
 
     def __init__(self, channels: int, features: int, rngs: nnx.Rngs):
-        self.conv_0 = _kernel(KERNEL, channels, features, rngs)
-        self.conv_1 = _kernel(KERNEL, features, features, rngs)
+        self.conv_0 = conv_kernel(KERNEL, channels, features, rngs)
+        self.conv_1 = conv_kernel(KERNEL, features, features, rngs)
 
     def __call__(self, x: jax.Array, activate: Map, drop: Map) -> jax.Array:
         for kernel in (self.conv_0, self.conv_1):
@@ -48,7 +44,7 @@ class UpBlock(nnx.Module):
     """A transposed 2x2 convolution, whose results do not overlap, norm and activation."""
 
     def __init__(self, channels: int, features: int, rngs: nnx.Rngs):
-        self.kernel = _kernel(2, channels, features, rngs)
+        self.kernel = conv_kernel(2, channels, features, rngs)
 
     def __call__(self, x: jax.Array, activate: Map) -> jax.Array:
         batch, height, width, channels = x.shape
@@ -78,7 +74,7 @@ class UNet(nnx.Module):
             setattr(self, f"up_{level}", UpBlock(2 * features, features, rngs))
             setattr(self, f"merge_{level}", ConvBlock(2 * features, features, rngs))
         self.lowest = ConvBlock(levels[-1], lowest, rngs)
-        self.output = _kernel(1, levels[0], 1, rngs)
+        self.output = conv_kernel(1, levels[0], 1, rngs)
         self.output_bias = nnx.Param(jnp.zeros((1,), jnp.float32))
 
     def __call__(self, image: jax.Array, *, train: bool, key: jax.Array) -> jax.Array:
@@ -101,13 +97,7 @@ class UNet(nnx.Module):
 
     def _dropping(self, key: jax.Array) -> Map:
         keys = iter(jax.random.split(key, 4 * self.pools + 2))
-
-        def drop(x: jax.Array) -> jax.Array:
-            shape = (x.shape[0], 1, 1, x.shape[-1])
-            keep = jax.random.bernoulli(next(keys), 1 - self.rate, shape)
-            return jnp.where(keep, x / (1 - self.rate), 0.0)
-
-        return drop
+        return lambda x: dropout(x, self.rate, next(keys), shape=(x.shape[0], 1, 1, x.shape[-1]))
 
 
 def _halve(x: jax.Array) -> jax.Array:

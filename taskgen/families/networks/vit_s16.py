@@ -7,30 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from velodrome.taskgen.families.networks.patches import AttentionBlock, layer_norm
+from velodrome.taskgen.families.networks.patches import AttentionBlock
 from velodrome.taskgen.families.vit_s16 import ViTS16Config
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.conv import PatchEmbedding
 from velodrome.taskgen.nn.images import mix_images, standardize
 from velodrome.taskgen.nn.layers import drop
 from velodrome.taskgen.nn.losses import Prediction
+from velodrome.taskgen.nn.positions import sinusoids
+from velodrome.taskgen.nn.transformers import layer_norm
 from velodrome.taskgen.views import ImageView
-
-TEMPERATURE = 10_000.0
 
 
 def place_codes(side: int, width: int) -> np.ndarray:
-    """Return f32[1, side*side, width]: sines and cosines of the column, then of the row.
+    """Return f32[1, side*side, width]: `sinusoids` of the column, then of the row.
 
-    Each of the four has ``width // 4`` geometric frequencies from 1 to 1/10,000; channels that are
-    left over are 0.
+    Each has ``width // 4`` frequencies; channels that are left over are 0.
     """
-    count = width // 4
-    frequencies = TEMPERATURE ** -(np.arange(count) / max(count - 1, 1))
-    row, column = np.mgrid[:side, :side].reshape(2, -1, 1) * frequencies
-    code = np.concatenate([np.sin(column), np.cos(column), np.sin(row), np.cos(row)], axis=1)
-    spare = np.zeros((side * side, width - 4 * count))
-    return np.concatenate([code, spare], axis=1)[None].astype(np.float32)
+    codes = sinusoids(side, 2 * (width // 4))
+    row, column = np.mgrid[:side, :side].reshape(2, -1)
+    spare = np.zeros((side * side, width % 4), np.float32)
+    return np.concatenate([codes[column], codes[row], spare], axis=1)[None]
 
 
 class ViTS16(nnx.Module):

@@ -6,7 +6,7 @@ token at a time, see `velodrome.taskgen.nn.decoding`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -14,16 +14,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from velodrome.taskgen.families.wmt_transformer import WMTTransformerConfig
-from velodrome.taskgen.functions import Dynamic
+from velodrome.taskgen.functions import Batch, Dynamic
 from velodrome.taskgen.nn.layers import dropout
 from velodrome.taskgen.nn.losses import PAD, Prediction
 from velodrome.taskgen.nn.positions import sinusoids
+from velodrome.taskgen.nn.transformers import MultiHead, layer_norm, mlp_layer
 from velodrome.taskgen.views import PairView
-
-LAYER_NORM_EPSILON = 1e-6
-MLP_BIAS_STD = 1e-6
-MASKED = -1e10
-XAVIER = nnx.initializers.xavier_uniform(dtype=jnp.float32)
 
 Drop = Callable[[jax.Array], jax.Array]
 
@@ -44,38 +40,20 @@ class Memory(NamedTuple):
     source_value: jax.Array
 
 
-def _layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(width, epsilon=LAYER_NORM_EPSILON, rngs=rngs)
-
-
-class Attention(nnx.Module):
-    """Multi-head attention without biases; kernels are [width,heads,head_dim]."""
+class Attention(MultiHead):
+    """Attention without biases."""
 
     def __init__(self, config: WMTTransformerConfig, rngs: nnx.Rngs):
+        super().__init__(config.num_heads, config.head_dim, rngs, biases=False)
         self.scale = config.head_dim**-0.5
-        width, heads = config.hidden_size, (config.num_heads, config.head_dim)
-
-        def kernel(shape: tuple[int, ...]) -> nnx.Param:
-            # Drawn as the matrix that it acts as: its two sizes give the variance.
-            return nnx.Param(XAVIER(rngs.params(), (width, width)).reshape(shape))
-
-        self.query = kernel((width, *heads))
-        self.key = kernel((width, *heads))
-        self.value = kernel((width, *heads))
-        self.out = kernel((*heads, width))
 
     def keys_and_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map f32[B,S,width] to two of f32[B,S,heads,head_dim]."""
-        key = jnp.einsum("bsd,dhk->bshk", x, self.key[...])
-        return key, jnp.einsum("bsd,dhk->bshk", x, self.value[...])
+        return self.project(x, "key"), self.project(x, "value")
 
     def attend(self, x: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
         """Map f32[B,T,width] to itself, by what ``mask`` b[B,T,S] allows."""
-        query = jnp.einsum("btd,dhk->bthk", x, self.query[...]) * self.scale
-        scores = jnp.einsum("bthk,bshk->bhts", query, key)
-        weights = jax.nn.softmax(jnp.where(mask[:, None], scores, MASKED))
-        mixed = jnp.einsum("bhts,bshk->bthk", weights, value)
-        return jnp.einsum("bthk,hkd->btd", mixed, self.out[...])
+        return self.merge(self.weigh(self.project(x, "query") * self.scale, key, mask), value)
 
     def __call__(self, x: jax.Array, source: jax.Array, mask: jax.Array) -> jax.Array:
         return self.attend(x, *self.keys_and_values(source), mask)
@@ -85,12 +63,11 @@ class MLP(nnx.Module):
     """Dense, ReLU, and dense back."""
 
     def __init__(self, config: WMTTransformerConfig, rngs: nnx.Rngs):
-        width, bias_init = config.hidden_size, nnx.initializers.normal(MLP_BIAS_STD, jnp.float32)
-
-        def dense(n_in: int, n_out: int) -> nnx.Linear:
-            return nnx.Linear(n_in, n_out, kernel_init=XAVIER, bias_init=bias_init, rngs=rngs)
-
-        self.dense_in, self.dense_out = dense(width, config.mlp_dim), dense(config.mlp_dim, width)
+        width, hidden = config.hidden_size, config.mlp_dim
+        self.dense_in, self.dense_out = (
+            mlp_layer(width, hidden, rngs),
+            mlp_layer(hidden, width, rngs),
+        )
 
     def __call__(self, x: jax.Array, drop: Drop) -> jax.Array:
         return drop(self.dense_out(drop(jax.nn.relu(self.dense_in(x)))))
@@ -101,7 +78,7 @@ class EncoderBlock(nnx.Module):
 
     def __init__(self, config: WMTTransformerConfig, rngs: nnx.Rngs):
         width = config.hidden_size
-        self.attention_norm, self.mlp_norm = _layer_norm(width, rngs), _layer_norm(width, rngs)
+        self.attention_norm, self.mlp_norm = layer_norm(width, rngs), layer_norm(width, rngs)
         self.attention, self.mlp = Attention(config, rngs), MLP(config, rngs)
 
     def __call__(self, x: jax.Array, mask: jax.Array, drop: Drop) -> jax.Array:
@@ -115,9 +92,9 @@ class DecoderBlock(nnx.Module):
 
     def __init__(self, config: WMTTransformerConfig, rngs: nnx.Rngs):
         width = config.hidden_size
-        self.attention_norm = _layer_norm(width, rngs)
-        self.source_norm = _layer_norm(width, rngs)
-        self.mlp_norm = _layer_norm(width, rngs)
+        self.attention_norm = layer_norm(width, rngs)
+        self.source_norm = layer_norm(width, rngs)
+        self.mlp_norm = layer_norm(width, rngs)
         self.attention = Attention(config, rngs)
         self.source_attention = Attention(config, rngs)
         self.mlp = MLP(config, rngs)
@@ -172,11 +149,9 @@ class WMTTransformer(nnx.Module):
         for layer in range(config.num_layers):
             setattr(self, f"encoder_{layer}", EncoderBlock(config, rngs))
             setattr(self, f"decoder_{layer}", DecoderBlock(config, rngs))
-        self.encoder_norm, self.decoder_norm = _layer_norm(width, rngs), _layer_norm(width, rngs)
+        self.encoder_norm, self.decoder_norm = layer_norm(width, rngs), layer_norm(width, rngs)
 
-    def __call__(
-        self, inputs: Mapping[str, jax.Array], *, train: bool, key: jax.Array
-    ) -> Prediction:
+    def __call__(self, inputs: Batch, *, train: bool, key: jax.Array) -> Prediction:
         source, target = inputs["source"], inputs["target"]
         drop = self._dropping(key) if train and self.rate else lambda x: x
         encoded, source_mask = self.encode(source, drop)

@@ -12,9 +12,9 @@ import pytest
 
 from velodrome.optimizers.velo.controller import Controller, fold
 from velodrome.optimizers.velo.optimizer import velo
-from velodrome.optimizers.velo.pruning import prune
+from velodrome.optimizers.velo.pruning import prune, prune_alike
 from velodrome.optimizers.velo.reads import EVERYTHING
-from velodrome.optimizers.velo.transform import scale_by_velo
+from velodrome.optimizers.velo.transform import scale_by_pruned, scale_by_velo
 from velodrome.optimizers.velo.weights.store import load_weights
 from velodrome.optimizers.velo.weights.tree import VeLOWeights, weight_shapes
 
@@ -83,6 +83,28 @@ def test_sparse_weights_make_the_steps_of_the_whole_network(seed, density, run):
         )
     assert floats(state) <= floats(whole)
     assert pruned.head_w.shape[1] == len(reads.network)
+
+
+def test_candidates_with_common_zeros_are_pruned_alike(run):
+    first = sparse_weights(2, 0.2)
+    fewer = np.where(np.arange(first.bank_w0.shape[1])[:, None] % 2, 1.5 * first.bank_w0, 0.0)
+    pair = [fold(first), fold(first._replace(bank_w0=fewer.astype(np.float32)))]
+    stacked, reads = prune_alike(pair)
+    assert len(prune(pair[1])[1].network) < len(reads.network) < len(EVERYTHING.network)
+
+    @jax.jit
+    @jax.vmap
+    def side_by_side(controller: Controller) -> Any:
+        return updates_of(scale_by_pruned(controller, reads, 20), *run)[0]
+
+    both = side_by_side(stacked)
+    for copy, controller in enumerate(pair):
+        expected, _ = whole_network(controller, *run)
+        for name, steps in expected.items():
+            scale = float(jnp.sqrt(jnp.mean(steps**2))) + 1e-12
+            np.testing.assert_allclose(
+                both[name][copy] / scale, steps / scale, rtol=2e-5, atol=2e-5, err_msg=name
+            )
 
 
 def test_the_built_in_weights_make_the_steps_of_the_whole_network(run):

@@ -15,7 +15,8 @@ import pytest
 
 from velodrome.foundation.errors import WriteError
 from velodrome.results.store import claims as module
-from velodrome.results.store.claims import LEASE_SECONDS, Claim, Claims, Lease
+from velodrome.results.store.claims import LEASE_SECONDS, Claim, Claims
+from velodrome.results.store.lease import Lease
 
 
 def lease_of(claims: Claims, name: str = "a") -> Lease:

@@ -158,9 +158,9 @@ def test_all_stages_in_this_process_share_their_tasks(
     original = shard_module.CompiledTask
 
     class Counted(original):
-        def __init__(self, suite: Suite, task_index: int):
+        def __init__(self, suite: Suite, task_index: int, **options: Any):
             built.append(task_index)
-            super().__init__(suite, task_index)
+            super().__init__(suite, task_index, **options)
 
     monkeypatch.setattr(shard_module, "CompiledTask", Counted)
     display = Stages()

@@ -56,6 +56,7 @@ def settings_of(store: Store, suite: Suite, directory: Path) -> dict[str, object
         "directory": str(directory),
         "files": small_files(store.directory),
         "checkpoint_seconds": 0.0,
+        "spread": None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from velodrome.results.store.claims import Lease, this_machine
+from velodrome.results.store.lease import Lease, this_machine
 from velodrome.suites.running.engines.base import SHARD, TIMING, Job
 from velodrome.suites.running.engines.schedule import choose, fits, left_to_others
 

@@ -88,6 +88,25 @@ def test_old_temporary_files_are_removed_and_young_ones_may_vanish(tmp_path: Pat
     assert young.exists() and not any((tmp_path / name).exists() for name in names)
 
 
+def test_claims_of_done_jobs_whose_workers_died_are_removed(tmp_path: Path):
+    with toys.registered(counting=toys.counting()):
+        suite = toys.bowl_suite("counting", seeds=2)
+        run(suite, tmp_path, workers=0, timing=False, progress="silent")
+    store, claims = Store.open(tmp_path), Claims(tmp_path)
+    done, left = (shard.id for shard in store.plan.shards)
+    (tmp_path / "shards" / f"{left}.parquet").unlink()
+    for name in (done, left):
+        lease = claims.lease(kind="shard", id=name, cell="", task=0)
+        assert claims.take(lease, since=0.0) is not None
+        os.utime(claims.folder / lease.name, (0, 0))
+    alive = claims.take(claims.lease(kind="timing", id="x", cell="", task=0), since=0.0)
+    assert alive is not None
+    tidy(store)
+    # That of the job that is left says how often it has been tried.
+    names = {path.name for path in claims.folder.iterdir() if not path.name.startswith(".")}
+    assert names == {f"shard-{left}", "timing-x"}
+
+
 @pytest.mark.parametrize("end", ["done", "failed", "stopped"])
 def test_a_display_shows_what_another_run_does(tmp_path: Path, end):
     with toys.registered(counting=toys.counting()):

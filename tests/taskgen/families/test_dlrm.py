@@ -104,6 +104,12 @@ def test_the_closed_form_is_the_traced_program(config):
         assert found.bytes / 3 < closed.bytes < 3 * found.bytes
 
 
+def test_without_hidden_layers_nothing_is_dropped():
+    none = dict.fromkeys(("top_1", "top_2", "top_3", "top_4"), 0)
+    one, other = (cost(DLRMConfig(**none, dropout=rate), CRITEO, 4) for rate in (0.0, 0.1))
+    assert one == other
+
+
 def test_three_steps_at_the_shrunk_size(key, strict_dtypes):
     """On rows of the stand-in, whose hashes wrap into the table."""
     spec = TaskSpec("dlrm", SHRUNK, DataSpec("stand-in:criteo1tb"), 32)

@@ -203,14 +203,3 @@ def test_mean_average_precision_by_hand():
     # The first: a yes at rank 1 and 3 of 3. The second: at rank 1 and 3 of 4.
     assert mean_average_precision(scores, labels, weights) == pytest.approx((1 + 2 / 3) / 2)
     assert math.isnan(mean_average_precision(scores, np.ones((4, 3)), weights))
-
-
-@pytest.mark.long
-def test_mean_average_precision_is_that_of_scikit_learn():
-    from sklearn.metrics import average_precision_score
-
-    generator = np.random.default_rng(0)
-    scores = generator.integers(9, size=(200, 1)).astype(float)  # with many equal ones
-    labels = (generator.random((200, 1)) < 0.2).astype(float)
-    found = mean_average_precision(scores, labels, np.ones((200, 1)))
-    assert found == pytest.approx(average_precision_score(labels[:, 0], scores[:, 0]))

@@ -68,6 +68,10 @@ def test_cost_is_about_that_of_the_workload(family, gflop):
     assert cost.flops / 2 / 1e9 == pytest.approx(gflop, rel=0.02)
 
 
+def test_a_frame_of_features_has_one_number_of_padding():
+    assert AudioView(100, 80, 7, 32).numbers == 100 * (80 + 1) + 2 * 7
+
+
 @pytest.mark.parametrize(
     "spec",
     [*map(shrunk, SHRUNK), *(pytest.param(name, marks=pytest.mark.long) for name in SHRUNK)],

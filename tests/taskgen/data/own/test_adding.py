@@ -54,6 +54,8 @@ def test_a_name_works_like_any_other(table: Path):
     with pytest.raises(UnknownNameError):
         datasets.get("mine")
     assert datasets.get("also-mine").info.num_classes == 3 and table.read_text() == ROWS
+    adding.forget("also-mine")
+    assert not record_path(str(table)).exists() and table.read_text() == ROWS
 
 
 def test_sampled_tasks_name_the_content(table: Path, tmp_path: Path, monkeypatch):

@@ -1,0 +1,91 @@
+"""Where the arrays of one run lie, when it is trained on several devices together.
+
+The compiler (GSPMD) does the rest: it splits the work by where arrays lie, and inserts what the
+devices have to exchange. So the losses are those of one device, to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from velodrome.suites.planning.spread import Spread
+
+_AXIS = "devices"
+
+#: Smaller arrays are kept whole on every device: to exchange them would take longer than it saves.
+LEAST_SPLIT = 4096
+
+Tree = TypeVar("Tree")
+
+
+def split_axis(shape: Sequence[int], devices: int) -> int | None:
+    """Return the axis of an array that is split: the largest that divides, the first of equals.
+
+    None: the array is small, or no axis divides, and every device keeps all of it.
+
+    >>> split_axis((128, 1000, 512), 8), split_axis((512, 512), 8), split_axis((3, 5000), 7)
+    (1, 0, None)
+    """
+    dividing = [axis for axis, size in enumerate(shape) if size % devices == 0]
+    if math.prod(shape) < LEAST_SPLIT or not dividing:
+        return None
+    return max(dividing, key=lambda axis: shape[axis])
+
+
+class Placement:
+    """The devices of a spread, and where they keep states and batches.
+
+    Args:
+      devices: Those of this process by default.
+
+    Raises:
+      PlanError: There are too few.
+    """
+
+    def __init__(self, spread: Spread, devices: Sequence[Any] | None = None):
+        there = jax.local_devices() if devices is None else devices
+        spread.check_devices(len(there))
+        self.spread = spread
+        self._mesh = Mesh(there[: spread.devices], (_AXIS,))
+
+    def of_state(self, tree: PyTree) -> PyTree:
+        """Return where the leaves of a state are kept; they may be shapes."""
+        return jax.tree.map(lambda leaf: self._split(self._axis_of(leaf.shape)), tree)
+
+    def of_examples(self, tree: PyTree, *, axis: int) -> PyTree:
+        """Return where arrays are kept whose examples lie along ``axis``.
+
+        Examples that do not divide are kept whole on every device.
+        """
+
+        def where(leaf: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
+            return self._split(None if leaf.shape[axis] % self.spread.devices else axis)
+
+        return jax.tree.map(where, tree)
+
+    def place_state(self, tree: Tree) -> Tree:
+        return jax.device_put(tree, self.of_state(tree))
+
+    def place_examples(self, tree: Tree, *, axis: int = 0) -> Tree:
+        return jax.device_put(tree, self.of_examples(tree, axis=axis))
+
+    def keep_state(self, tree: Tree) -> Tree:
+        """Tell the compiler where a state is kept."""
+        return jax.lax.with_sharding_constraint(tree, self.of_state(tree))
+
+    def keep_examples(self, tree: Tree) -> Tree:
+        """Tell the compiler where a batch is kept; its examples lie along the first axis."""
+        return jax.lax.with_sharding_constraint(tree, self.of_examples(tree, axis=0))
+
+    def _axis_of(self, shape: Sequence[int]) -> int | None:
+        return split_axis(shape, self.spread.devices) if self.spread.state_parts > 1 else None
+
+    def _split(self, axis: int | None) -> NamedSharding:
+        spec = () if axis is None else (*(None,) * axis, _AXIS)
+        return NamedSharding(self._mesh, PartitionSpec(*spec))

@@ -41,4 +41,7 @@ def computed_as(
     if grad_accumulation is not None:
         how.append(f"with batches in {grad_accumulation} parts")
     tasks = tuple(changed(task) for task in suite.tasks)
-    return dataclasses.replace(suite, name=f"{suite.name} {' '.join(how)}", tasks=tasks)
+    labels = {old.label: new.label for old, new in zip(suite.tasks, tasks, strict=True)}
+    targets = {labels[label]: target for label, target in suite.targets.items()}
+    name = f"{suite.name} {' '.join(how)}"
+    return dataclasses.replace(suite, name=name, tasks=tasks, targets=targets)

@@ -33,9 +33,9 @@ def test_they_go_beyond_the_limits_of_the_paper():
 def test_a_task_that_does_not_fit_says_how_many_devices_do():
     largest = load_suite("stress-parameters").tasks[6]
     facts = describe(largest, device="v100", hours=1000)
-    assert facts["devices"] == 3  # 45.1 GB, and 16 GB each
+    assert facts["devices"] == 4  # 45.1 GB, 16 GB each, and a batch of 8
     (words,) = facts["over_budget"]
-    assert words.endswith("split evenly, it would take 3 of them")
+    assert words.endswith("; 4 of them have it together: `velodrome run --devices 4`")
     assert describe(largest, device="h100")["devices"] == 1
 
 

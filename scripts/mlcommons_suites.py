@@ -53,6 +53,10 @@ def _task(family: str, data: DataSpec, batch_size: int, **config: int) -> TaskSp
     return TaskSpec(family, config, data, batch_size, name=f"{family}-mini")
 
 
+#: What the workloads do to images while training; ViT also mixes them, by its config.
+_CROPPED = DataSpec("imagenet256", crop=0.08, flip=True)
+_DISTORTED = DataSpec("imagenet256", crop=0.08, flip=True, randaugment=2)
+
 TRIALS = 20
 #: What Adam's peak rates are drawn from evenly in the logarithm; the paper's space is not known.
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 1e-1
@@ -84,16 +88,16 @@ def all_eight() -> Suite:
 
 def _full(name: str, count: int) -> Suite:
     tasks = (
-        _workload("imagenet_vit", "vit_s16", "imagenet224", 1_024),
-        _workload("imagenet_resnet", "resnet50", "imagenet224", 1_024),
-        _workload("wmt", "wmt_transformer", "wmt17_de_en", 128, label_smoothing=0.1),
-        _workload("librispeech_deepspeech", "deepspeech", "librispeech", 256),
-        _workload("librispeech_conformer", "conformer", "librispeech", 256),
+        _workload("imagenet_vit", "vit_s16", _DISTORTED, 1_024, image_size=224, mixup=0.2),
+        _workload("imagenet_resnet", "resnet50", _CROPPED, 1_024, image_size=224),
+        _workload("wmt", "wmt_transformer", DataSpec("wmt17_de_en"), 128, label_smoothing=0.1),
+        _workload("librispeech_deepspeech", "deepspeech", DataSpec("librispeech"), 256),
+        _workload("librispeech_conformer", "conformer", DataSpec("librispeech"), 256),
         # The reference fills batches up to a size; here each graph is padded, and larger ones are
         # left out.
-        _workload("ogbg", "gnn", "ogbg_molpcba", 512, max_nodes=128, max_edges=288),
-        _workload("criteo1tb", "dlrm", "criteo1tb", 262_144),
-        _workload("fastmri", "unet", "fastmri", 32),
+        _workload("ogbg", "gnn", DataSpec("ogbg_molpcba"), 512, max_nodes=128, max_edges=288),
+        _workload("criteo1tb", "dlrm", DataSpec("criteo1tb"), 262_144),
+        _workload("fastmri", "unet", DataSpec("fastmri"), 32),
     )
     ratio = (HIGHEST_RATE / LOWEST_RATE) ** (1 / (TRIALS - 1))
     return Suite(
@@ -118,5 +122,5 @@ def _full(name: str, count: int) -> Suite:
     )
 
 
-def _workload(name: str, family: str, data: str, batch_size: int, **config: float) -> TaskSpec:
-    return TaskSpec(family, config, DataSpec(data), batch_size, name=name)
+def _workload(name: str, family: str, data: DataSpec, batch_size: int, **config: float) -> TaskSpec:
+    return TaskSpec(family, config, data, batch_size, name=name)

@@ -55,7 +55,7 @@ def open_source(spec: TaskSpec, split: str) -> Source:
     Raises:
       UnknownNameError: There is no such data set.
       DataError: The data are missing, are not the recorded ones, or do not fit the family.
-      SpecError: Only images can be shifted or flipped.
+      SpecError: Only images are varied at random.
 
     Examples:
       >>> spec = velodrome.TaskSpec("mlp", {}, velodrome.DataSpec("digits"), 32)
@@ -69,4 +69,4 @@ def open_source(spec: TaskSpec, split: str) -> Source:
             f"family {spec.family!r} trains on data of kind {kind!r}, but {dataset.name!r} is of "
             f"kind {dataset.kind!r}; choose another data set (`velodrome list datasets`)."
         )
-    return open_view(dataset, spec.view, split, shift=spec.data.shift, flip=spec.data.flip)
+    return open_view(dataset, spec.view, split, spec.data.variation)

@@ -84,6 +84,7 @@ def sample(
     hours: int | float = 1.0,
     device: str = "v100",
     max_mflop: int | float | None = None,
+    min_parameters: int = 0,
 ) -> list[TaskSpec]:
     """Sample ``count`` task specs; equal on every machine, and without jax.
 
@@ -102,13 +103,14 @@ def sample(
       hours: A task must do its 10,000 steps in this time on the device.
       device: Name of a device profile.
       max_mflop: Cap on the FLOPs of a training step, in units of 10^6.
+      min_parameters: Smaller tasks are drawn again.
 
     Raises:
       UnknownNameError: There is no such family or device.
-      SpecError: ``count``, ``data``, ``hours`` or ``max_mflop`` is not allowed, or ``family`` is
-        not for data of that kind.
+      SpecError: ``count``, ``data``, ``hours``, ``max_mflop`` or ``min_parameters`` is not allowed,
+        or ``family`` is not for data of that kind.
       DataError: Your data cannot be read, or have changed.
-      VelodromeError: No task fits the budget, however small.
+      VelodromeError: No task fits the budget, however small, or none has enough parameters.
 
     Examples:
       >>> specs = velodrome.sample(3, seed=0, family="mlp", data="built-in", max_mflop=1)
@@ -116,16 +118,22 @@ def sample(
       ['mlp-16278fe1', 'mlp-9e6d8365', 'mlp-c39227ec']
     """
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
-    drawn = sample_recorded(count, seed=seed, family=family, data=str(data), budget=budget)
+    drawn = sample_recorded(
+        count, seed=seed, family=family, data=str(data), budget=budget, least=min_parameters
+    )
     return [sampled.spec for sampled in drawn]
 
 
 def sample_recorded(
-    count: int, *, seed: int, family: str | None, data: str, budget: Budget
+    count: int, *, seed: int, family: str | None, data: str, budget: Budget, least: int = 0
 ) -> Iterator[Sampled]:
-    """Yield what `sample` returns, one by one, with how each came about."""
-    if count < 0:
-        raise SpecError("count", count, "an integer of at least 0")
+    """Yield what `sample` returns, one by one, with how each came about.
+
+    ``least`` is its ``min_parameters``.
+    """
+    for field, value in (("count", count), ("min_parameters", least)):
+        if value < 0:
+            raise SpecError(field, value, "an integer of at least 0")
     stream = data
     if data not in DATA:
         added = named(data)
@@ -136,25 +144,33 @@ def sample_recorded(
     for index in range(count):
         name = family or str(mixture.sample(NamedRng(seed, "mixture", index), "family"))
         _check_kind(name, data)
-        yield _sample_one(
-            NamedRng(seed, "family", portable(name), stream, seen[name]), name, data, budget
-        )
+        rng = NamedRng(seed, "family", portable(name), stream, seen[name])
+        yield _sample_one(rng, name, data, budget, least)
         seen[name] += 1
 
 
-def _sample_one(rng: NamedRng, name: str, data: str, budget: Budget) -> Sampled:
-    """Draw until a task fits the budget; then shrink the cheapest of those drawn."""
+def _sample_one(rng: NamedRng, name: str, data: str, budget: Budget, least: int) -> Sampled:
+    """Draw until a task fits; then shrink the cheapest of those drawn that are large enough."""
     cheapest: tuple[int, TaskSpec] | None = None
     for attempt in range(ATTEMPTS):
         spec = _draw(rng.child(attempt), name, data)
         step = cost(spec)
+        if step.params < least:
+            continue
         if budget.allows(step):
             return Sampled(spec, attempt + 1, {})
         if cheapest is None or step.flops < cheapest[0]:
             cheapest = (step.flops, spec)
-    assert cheapest is not None  # ATTEMPTS is positive
+    asked = f"min_parameters ({least:,}): ask for fewer"
+    if cheapest is None:
+        raise VelodromeError(f"none of {ATTEMPTS} drawn tasks of family {name!r} has {asked}.")
     drawn = cheapest[1]
     spec = fit_budget(drawn, budget)
+    if (left := cost(spec).params) < least:
+        raise VelodromeError(
+            f"within the budget a drawn task of family {name!r} has {left:,} parameters, and not "
+            f"{asked}, or allow more hours or MFLOP."
+        )
     return Sampled(_augmented(spec), ATTEMPTS, _changes(drawn, spec))
 
 

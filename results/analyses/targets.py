@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from velodrome.results.speedup.comparison import TaskComparison
 from velodrome.results.speedup.outcome import median_seconds
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.curves import FOREVER, Curves
-from velodrome.results.store.plan import Hyperparameters
+from velodrome.results.store.plan import Hyperparameters, LaneInfo
 from velodrome.results.store.records import SuiteRecord, Timing
 from velodrome.results.store.target import Target
 
@@ -83,10 +83,13 @@ def arrival(cell: Cell, target: Target) -> Arrival | str:
     curves = cell.curves(split=target.split, metric=target.metric)
     if not curves.lanes:
         return "no runs"
-    values = curves.values[np.isfinite(curves.values)]
-    if not len(values):
+    if not np.isfinite(curves.values).any():
         return "not measured"
-    planned = cell.planned or curves.lanes
+    return arrival_of(curves, target, planned=cell.planned or curves.lanes)
+
+
+def arrival_of(curves: Curves, target: Target, *, planned: Sequence[LaneInfo]) -> Arrival:
+    """Return when runs reach a target; ``planned`` has those too that are not there."""
     seeds = sorted({lane.seed for lane in planned})
     points: dict[str, Hyperparameters] = {x.point: x.hyperparameters for x in planned}
     order = list(points)
@@ -97,7 +100,7 @@ def arrival(cell: Cell, target: Target) -> Arrival | str:
     ):
         place = order.index(lane.point), seeds.index(lane.seed)
         steps[place], ends[place] = step, np.inf if end == FOREVER else end
-    there = np.isfinite(steps)
+    there, values = np.isfinite(steps), curves.values[np.isfinite(curves.values)]
     medians = np.median(np.where(there, steps, np.inf), axis=1)
     # Where no median is finite, more seeds go first, and then the earliest of them.
     earliest = np.where(there, steps, np.inf).min(axis=1)
@@ -115,11 +118,14 @@ def arrival(cell: Cell, target: Target) -> Arrival | str:
 def ratio_of(baseline: Arrival, other: Arrival) -> tuple[float, str]:
     """Return how many times as many steps the baseline takes, and whether that is a bound.
 
-    NaN if neither reaches the target, or if it is met before the first update.
+    NaN if neither reaches the target, if it is met before the first update, or if the runs of the
+    other one are missing.
     """
-    if baseline.median == np.inf == other.median or 0 in (other.median, other.least):
+    if baseline.median == np.inf == other.median or other.median == 0:
         return np.nan, ""
     if other.median == np.inf:
+        if other.least == 0:
+            return np.nan, ""
         return baseline.median / other.least, "<=" if np.isfinite(other.least) else ""
     if baseline.median == np.inf:
         known = np.isfinite(baseline.least)

@@ -7,6 +7,7 @@ from velodrome.results.report.data import ReportData, StorePaths, collect, opene
 from velodrome.results.report.figures.contents import plots
 from velodrome.results.report.figures.figure import Plot
 from velodrome.results.store.selection import Selection
+from velodrome.results.store.target import Target
 
 
 def read_results(
@@ -14,6 +15,7 @@ def read_results(
     *,
     select: Selection | None = None,
     reference: Reference | None = None,
+    target: Target | None = None,
 ) -> ReportData:
     """Read everything that a report of a store says, and write nothing.
 
@@ -22,6 +24,7 @@ def read_results(
         more seeds.
       select: The question to answer, and what to show of it; by default all of the last one.
       reference: Published envelopes, as for ``velodrome.report``.
+      target: What is to be reached on every task, as for ``velodrome.report``.
 
     Returns:
       Tidy tables in pandas, such as ``summary`` (a row per task and optimizer), ``headline`` and
@@ -36,7 +39,7 @@ def read_results(
       >>> len(speedups)
       2
     """
-    return collect(opened(directory, select), reference=reference)
+    return collect(opened(directory, select), reference=reference, target=target)
 
 
 def figures(data: ReportData) -> dict[str, Plot]:

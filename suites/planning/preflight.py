@@ -106,7 +106,7 @@ def data_bytes(suite: Suite) -> dict[str, int]:
     found = {}
     for task in suite.tasks:
         view = task.view
-        size = predicted_bytes(task.dataset.info, view, shift=task.data.shift)
+        size = predicted_bytes(task.dataset.info, view, task.data.variation)
         found[task.hash] = size if size <= limit else 0
     return found
 

@@ -17,6 +17,7 @@ from velodrome.taskgen.schema import View
 if TYPE_CHECKING:
     from velodrome.taskgen.data.arrays import Arrays
     from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import Variation
 
 V = TypeVar("V", bound=View)
 
@@ -168,13 +169,13 @@ class Kind(abc.ABC, Generic[V]):
       noun: What the data are, in words.
       gather: Import string of the function that takes a batch out of arrays on the device; see
         `velodrome.taskgen.data.gather`.
-      shifted: Whether examples can be shifted and mirrored at random.
+      varied: Whether examples can be varied at random, as a `Variation` says.
     """
 
     facts: ClassVar[str]
     noun: ClassVar[str]
     gather: ClassVar[str] = "velodrome.taskgen.data.gather:gather_fields"
-    shifted: ClassVar[bool] = False
+    varied: ClassVar[bool] = False
 
     @abc.abstractmethod
     def fits(self, info: DatasetInfo) -> bool:
@@ -201,11 +202,13 @@ class Kind(abc.ABC, Generic[V]):
         """Return how a task sees a data set by the usual fields of its family's config."""
 
     @abc.abstractmethod
-    def see(self, raw: Arrays, info: DatasetInfo, view: V, what: str, *, shift: int) -> SplitView:
+    def see(
+        self, raw: Arrays, info: DatasetInfo, view: V, what: str, variation: Variation
+    ) -> SplitView:
         """Return how a task sees the arrays of a split, which messages call ``what``."""
 
     @abc.abstractmethod
-    def nbytes(self, info: DatasetInfo, view: V, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: V, variation: Variation) -> int:
         """Predict the bytes that all splits take as a task sees them, without loading them."""
 
     def count(self, info: DatasetInfo, view: V, split: str) -> int | None:
@@ -218,9 +221,9 @@ class Kind(abc.ABC, Generic[V]):
         del info
         return 0
 
-    def options(self, view: V, *, shift: int, flip: bool) -> dict[str, object]:
+    def options(self, view: V, variation: Variation) -> dict[str, object]:
         """Return the keyword arguments of the function ``gather``."""
-        del shift, flip
+        del variation
         return {"types": {name: field.dtype for name, field in view.schema().items()}}
 
 

@@ -11,6 +11,7 @@ import psutil
 
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.info import DatasetInfo, kind_of
+from velodrome.taskgen.data.variation import NONE, Variation
 from velodrome.taskgen.schema import View
 
 VARIABLE = "VELODROME_RESIDENT_BYTES"
@@ -43,12 +44,13 @@ def resident_limit() -> int:
     return psutil.virtual_memory().total // HOST_SHARE
 
 
-def predicted_bytes(info: DatasetInfo, view: View, *, shift: int = 0) -> int:
+def predicted_bytes(info: DatasetInfo, view: View, variation: Variation = NONE) -> int:
     """Return about how many bytes all splits take as a task sees them, without loading them.
 
-    A split whose size is not known counts as nothing. ``shift`` zeros are around each image.
+    A split whose size is not known counts as nothing. Shifted images have zeros around them, and
+    those that are cropped have their own size.
     """
-    return kind_of(info.kind).nbytes(info, view, shift=shift)
+    return kind_of(info.kind).nbytes(info, view, variation)
 
 
 class ByteCache(Generic[V]):

@@ -20,6 +20,7 @@ from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split, kind_
 from velodrome.taskgen.data.order import epoch_indices
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import NONE, Variation
 from velodrome.taskgen.data.verify import load, verify_split
 from velodrome.taskgen.data.view import view_of
 from velodrome.taskgen.schema import View
@@ -108,8 +109,8 @@ class Source:
         Args:
           arrays: What `block` returned, or a copy on another device.
           indices: i32[B], a row of the indices that `block` returned.
-          key: Decides random shifts and flips; may be None without ``augment``.
-          augment: Whether to shift and flip at random, as the spec says.
+          key: Decides random changes; may be None without ``augment``.
+          augment: Whether to vary examples at random, as the spec says.
 
         Returns:
           The fields of the view's schema: for images
@@ -130,7 +131,7 @@ class Source:
     def batch(
         self, seed: int, step: int, batch_size: int, *, key: jax.Array | None = None
     ) -> Batch:
-        """Return the batch of one step: shifted and flipped by ``key``, or as stored without."""
+        """Return the batch of one step: varied at random by ``key``, or plain without."""
         arrays, places = self.block(self.indices(seed, step, 1, batch_size)[0])
         return self.gather(arrays, places, key, augment=key is not None)
 
@@ -144,39 +145,34 @@ def open_view(
     dataset: Dataset,
     view: View,
     split: str,
-    *,
-    shift: int = 0,
-    flip: bool = False,
+    variation: Variation = NONE,
 ) -> Source:
     """Open a split of a data set in a given view; see
     `velodrome.taskgen.build.open_source`.
 
-    Images are shifted by up to ``shift`` pixels and mirrored, if ``flip``, where a batch is
-    augmented.
+    Images are varied at random, as ``variation`` says, where a batch is augmented.
     """
 
     def make() -> tuple[Source, int]:
-        source = _open(dataset, view, split, shift, flip, limit)
+        source = _open(dataset, view, split, variation, limit)
         return source, source.view.nbytes if source.resident else 0
 
     limit = resident_limit()
     # The hash, because published data may be prepared again while a process runs.
-    key = (dataset, dataset.info.content_hash, view, split, shift, flip, limit)
+    key = (dataset, dataset.info.content_hash, view, split, variation, limit)
     return _sources.get(key, make)
 
 
-def _open(dataset: Dataset, view: View, split: str, shift: int, flip: bool, limit: int) -> Source:
+def _open(dataset: Dataset, view: View, split: str, variation: Variation, limit: int) -> Source:
     check_split(dataset.name, split)
     kind = kind_of(dataset.kind)
-    for name, value in (("shift", shift), ("flip", flip)):
-        if value and not kind.shifted:
+    for name, value in variation.chosen.items():
+        if not kind.varied:
             what = f"left out, because the {split} split of {dataset.name!r} is "
             raise SpecError(f"data.{name}", value, f"{what}{kind.noun}")
-    gather = functools.partial(
-        pkgutil.resolve_name(kind.gather), **kind.options(view, shift=shift, flip=flip)
-    )
+    gather = functools.partial(pkgutil.resolve_name(kind.gather), **kind.options(view, variation))
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
-    seen = view_of(raw, dataset.info, view, split, shift=shift)
+    seen = view_of(raw, dataset.info, view, split, variation)
     on_device = None
     if seen.nbytes <= limit:
         on_device = _resident.get(

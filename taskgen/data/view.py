@@ -5,18 +5,21 @@ from __future__ import annotations
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, kind_of
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import NONE, Variation
 from velodrome.taskgen.schema import View
 
 
-def view_of(raw: Arrays, info: DatasetInfo, view: View, split: str, *, shift: int = 0) -> SplitView:
-    """Return how a task sees the arrays ``raw`` of a split, with ``shift`` zeros around images.
+def view_of(
+    raw: Arrays, info: DatasetInfo, view: View, split: str, variation: Variation = NONE
+) -> SplitView:
+    """Return how a task sees the arrays ``raw`` of a split, ready for batches to be varied.
 
     Raises:
       DataError: The split is too short, too long, or lacks what the view asks for.
       SpecError: A field of the config does not suit the data.
     """
     what = f"the {split} split of {info.name!r}"
-    return kind_of(info.kind).see(raw, info, view, what, shift=shift)
+    return kind_of(info.kind).see(raw, info, view, what, variation)
 
 
 def count_examples(info: DatasetInfo, view: View, split: str) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 
 import velodrome
 from velodrome.foundation.canonical import canonical_json
-from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
 from velodrome.taskgen.budget import Budget, load_profile
 from velodrome.taskgen.sampler import ATTEMPTS, DATA, MIXTURE, sample_recorded
 from velodrome.taskgen.spec import TaskSpec
@@ -62,6 +62,16 @@ def test_more_tasks_begin_with_the_same_ones():
     assert small == [sampled.spec for sampled in small_built_in()[:4]]
     assert velodrome.sample(30, seed=2)[:10] == velodrome.sample(10, seed=2)
     assert velodrome.sample(10, seed=2) != velodrome.sample(10, seed=3)
+
+
+def test_tasks_under_the_least_number_of_parameters_are_drawn_again():
+    request = {"count": 60, "seed": 3, "family": "cnn", "data": "built-in", "max_mflop": 6}
+    drawn = velodrome.sample(**request)
+    larger = velodrome.sample(**request, min_parameters=500)
+    small = [velodrome.cost(spec).params < 500 for spec in drawn]
+    assert 0 < sum(small) < 60
+    for spec, other, again in zip(drawn, larger, small, strict=True):
+        assert (spec != other) == again and velodrome.cost(other).params >= 500
 
 
 @pytest.mark.parametrize("family", MIXTURE)
@@ -135,6 +145,13 @@ def test_sampled_specs_are_within_their_own_allowed_ranges():
         ({"hours": 0}, SpecError, "hours"),
         ({"max_mflop": -1}, SpecError, "max_mflop"),
         ({"count": -1}, SpecError, "count"),
+        ({"min_parameters": -1}, SpecError, "min_parameters"),
+        ({"family": "mlp", "min_parameters": 10**12}, VelodromeError, "none of 64 drawn"),
+        (
+            {"family": "transformer", "max_mflop": 2, "min_parameters": 50_000},
+            VelodromeError,
+            "within the budget",
+        ),
     ],
 )
 def test_wrong_requests_are_refused(arguments, error, words):

@@ -16,6 +16,7 @@ from velodrome.taskgen.budget import Budget, load_profile
 
 EXAMPLES = (
     "velodrome sample --count 8 --seed 0 --data built-in --max-mflop 6 -o tasks.json",
+    "velodrome sample --count 8 --data built-in --min-parameters 1000 -o larger.json",
     "velodrome sample --count 100 --seed 1 --family transformer --device a100 -o t.json",
     "velodrome sample --count 2 --data flowers.csv -o tasks.json   # your own data",
 )
@@ -36,6 +37,7 @@ def sample(
     hours: float = 1.0,
     device: Annotated[str, arg(metavar="PROFILE")] = "v100",
     max_mflop: Annotated[float | None, option("M")] = None,
+    min_parameters: int = 0,
 ) -> int:
     """Sample task specs into a file.
 
@@ -53,6 +55,7 @@ def sample(
       hours: A task must do its steps within this many hours on the device.
       device: Device profile that predicts the time.
       max_mflop: At most this many million FLOPs a training step. Default: no limit.
+      min_parameters: Draw a task again that has fewer parameters.
     """
     if count < 1:
         raise SpecError("--count", count, "an integer of at least 1")
@@ -63,7 +66,11 @@ def sample(
 
     data = _own_data.named(data)
     budget = Budget(load_profile(device), hours=hours, max_mflop=max_mflop)
-    drawn = list(sample_recorded(count, seed=seed, family=family, data=data, budget=budget))
+    drawn = list(
+        sample_recorded(
+            count, seed=seed, family=family, data=data, budget=budget, least=min_parameters
+        )
+    )
     specs = [sampled.spec for sampled in drawn]
     recorded = []
     for sampled in drawn:

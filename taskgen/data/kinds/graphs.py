@@ -16,6 +16,7 @@ from velodrome.taskgen.data.kinds.checks import (
 )
 from velodrome.taskgen.data.ragged import fitting, inside, padded
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import GraphView
 
 _OF_EDGES = ("edge", "sender", "receiver")
@@ -88,7 +89,7 @@ class Graphs(Kind[GraphView]):
         return GraphView(nodes, edges, node, edge, info.num_classes)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: GraphView, what: str, *, shift: int
+        self, raw: Arrays, info: DatasetInfo, view: GraphView, what: str, variation: Variation
     ) -> SplitView:
         nodes, edges = raw["node_offsets"], raw["edge_offsets"]
         found = fitting({"nodes": (nodes, view.nodes), "edges": (edges, view.edges)}, what)
@@ -114,7 +115,7 @@ class Graphs(Kind[GraphView]):
             rows=rows,
         )
 
-    def nbytes(self, info: DatasetInfo, view: GraphView, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: GraphView, variation: Variation) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)
 
 

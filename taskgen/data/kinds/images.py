@@ -7,11 +7,13 @@ import math
 
 import numpy as np
 
+from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.images import prepare_images, stays_bytes
 from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import SplitError, check_count, check_integers, first_bad
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import ImageView
 
 
@@ -19,7 +21,7 @@ class Images(Kind[ImageView]):
     facts = "a shape (height, width, channels) and num_classes"
     noun = "images"
     gather = "velodrome.taskgen.data.gather:gather_images"
-    shifted = True
+    varied = True
 
     def fits(self, info: DatasetInfo) -> bool:
         return len(info.shape) == 3 and info.num_classes > 0 and info.dtype in ("uint8", "float32")
@@ -56,9 +58,11 @@ class Images(Kind[ImageView]):
         return ImageView(getattr(config, "image_size", height), channels, info.num_classes)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: ImageView, what: str, *, shift: int
+        self, raw: Arrays, info: DatasetInfo, view: ImageView, what: str, variation: Variation
     ) -> SplitView:
-        options = {"size": view.size, "channels": view.channels, "shift": shift}
+        size, shift = _kept(info, view, variation), variation.shift
+        _check(variation, view, what)
+        options = {"size": size, "channels": view.channels, "shift": shift}
         prepare = functools.partial(prepare_images, **options)
         image, label = raw["image"], raw["label"]
         prepare({"image": image[:0], "label": label[:0]})  # refuses impossible channels now
@@ -70,25 +74,41 @@ class Images(Kind[ImageView]):
             back = np.argsort(order, kind="stable")
             return {name: array[back] for name, array in found.items()}
 
-        pixel = 1 if stays_bytes(image, size=view.size, channels=view.channels) else 4
-        side = view.size + 2 * shift
+        pixel = 1 if stays_bytes(image, size=size, channels=view.channels) else 4
+        side = size + 2 * shift
         return SplitView(
             size=len(label),
             nbytes=len(label) * (side * side * view.channels * pixel + label.itemsize),
-            facts={"size": view.size, "channels": view.channels},
+            facts={"size": view.size, "channels": view.channels}
+            | ({"kept": size} if variation.crop else {}),
             key=("image", *options.values()),
             whole=lambda: prepare(raw),
             rows=rows,
         )
 
-    def nbytes(self, info: DatasetInfo, view: ImageView, *, shift: int) -> int:
-        native = info.dtype == "uint8" and info.shape == (view.size, view.size, view.channels)
-        pixels = (view.size + 2 * shift) ** 2 * view.channels
+    def nbytes(self, info: DatasetInfo, view: ImageView, variation: Variation) -> int:
+        size = _kept(info, view, variation)
+        native = info.dtype == "uint8" and info.shape == (size, size, view.channels)
+        pixels = (size + 2 * variation.shift) ** 2 * view.channels
         return sum(info.split_sizes.values()) * pixels * (1 if native else 4)
 
     def stored(self, info: DatasetInfo) -> int:
         pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
         return sum(info.split_sizes.values()) * (pixels + 4)
 
-    def options(self, view: ImageView, *, shift: int, flip: bool) -> dict[str, object]:
-        return {"shift": shift, "flip": flip}
+    def options(self, view: ImageView, variation: Variation) -> dict[str, object]:
+        return {"size": view.size, "variation": variation}
+
+
+def _kept(info: DatasetInfo, view: ImageView, variation: Variation) -> int:
+    """Return the size of the images that batches are gathered from.
+
+    Parts are cut out of images at their own size, so that small parts keep their detail.
+    """
+    return info.shape[0] if variation.crop else view.size
+
+
+def _check(variation: Variation, view: ImageView, what: str) -> None:
+    if variation.randaugment and view.channels not in (1, 3):
+        allowed = f"left out, because {what} has images of {view.channels} channels, not 1 or 3"
+        raise SpecError("data.randaugment", variation.randaugment, allowed)

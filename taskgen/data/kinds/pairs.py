@@ -10,6 +10,7 @@ from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import check_count, check_integers, check_offsets
 from velodrome.taskgen.data.ragged import fitting, padded
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import PairView
 
 
@@ -51,7 +52,7 @@ class Pairs(Kind[PairView]):
         return PairView(source, target, getattr(config, "vocab_size", info.vocab_size))
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: PairView, what: str, *, shift: int
+        self, raw: Arrays, info: DatasetInfo, view: PairView, what: str, variation: Variation
     ) -> SplitView:
         if view.vocab_size < info.vocab_size:
             wanted = f"at least {info.vocab_size}, the vocabulary of {info.name!r}"
@@ -79,7 +80,7 @@ class Pairs(Kind[PairView]):
             rows=rows,
         )
 
-    def nbytes(self, info: DatasetInfo, view: PairView, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: PairView, variation: Variation) -> int:
         token = 1 if info.vocab_size <= 256 else 2 if info.vocab_size <= 2**16 else 4
         each = token * (view.source_length + view.target_length)
         return sum(info.split_sizes.values()) * each

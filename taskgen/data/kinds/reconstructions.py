@@ -11,6 +11,7 @@ from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import SplitError, check_count, first_bad
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import ReconstructionView
 
 CLIP = 6.0
@@ -63,7 +64,12 @@ class Reconstructions(Kind[ReconstructionView]):
         return ReconstructionView(getattr(config, "image_size", min(info.shape)))
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: ReconstructionView, what: str, *, shift: int
+        self,
+        raw: Arrays,
+        info: DatasetInfo,
+        view: ReconstructionView,
+        what: str,
+        variation: Variation,
     ) -> SplitView:
         if view.size > min(info.shape):
             wanted = f"at most {min(info.shape)}, the size of {info.name!r}"
@@ -99,7 +105,7 @@ class Reconstructions(Kind[ReconstructionView]):
         pixels = math.prod(info.shape) * np.dtype(info.dtype).itemsize
         return sum(info.split_sizes.values()) * 2 * pixels
 
-    def nbytes(self, info: DatasetInfo, view: ReconstructionView, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: ReconstructionView, variation: Variation) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)
 
 

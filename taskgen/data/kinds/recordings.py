@@ -16,6 +16,7 @@ from velodrome.taskgen.data.kinds.checks import (
 )
 from velodrome.taskgen.data.ragged import fitting, inside, padded
 from velodrome.taskgen.data.splitview import SplitView
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import AudioView
 
 
@@ -73,7 +74,7 @@ class Recordings(Kind[AudioView]):
         return AudioView(length, features, labels, vocab_size, separator)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: AudioView, what: str, *, shift: int
+        self, raw: Arrays, info: DatasetInfo, view: AudioView, what: str, variation: Variation
     ) -> SplitView:
         if view.vocab_size < info.vocab_size:
             wanted = f"at least {info.vocab_size}, the tokens of {info.name!r}"
@@ -100,11 +101,11 @@ class Recordings(Kind[AudioView]):
             rows=rows,
         )
 
-    def nbytes(self, info: DatasetInfo, view: AudioView, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: AudioView, variation: Variation) -> int:
         frame = 4 * view.features if view.features else 2
         each = view.length * (frame + 1) + view.label_length * 3
         return sum(info.split_sizes.values()) * each
 
-    def options(self, view: AudioView, *, shift: int, flip: bool) -> dict[str, object]:
+    def options(self, view: AudioView, variation: Variation) -> dict[str, object]:
         scales = {} if view.features else {"audio": 2.0**-15}
-        return {**super().options(view, shift=shift, flip=flip), "scales": scales}
+        return {**super().options(view, variation), "scales": scales}

@@ -11,6 +11,7 @@ from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import check_count, check_floats, check_integers
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.text import INDEX_LIMIT
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import HashedTableView, RegressionView, TableView
 
 
@@ -57,8 +58,7 @@ class Tables(Kind[TableView | RegressionView]):
         info: DatasetInfo,
         view: TableView | RegressionView,
         what: str,
-        *,
-        shift: int,
+        variation: Variation,
     ) -> SplitView:
         return SplitView(
             size=len(raw["row"]),
@@ -69,7 +69,9 @@ class Tables(Kind[TableView | RegressionView]):
             rows=lambda indices: {name: array[indices] for name, array in raw.items()},
         )
 
-    def nbytes(self, info: DatasetInfo, view: TableView | RegressionView, *, shift: int) -> int:
+    def nbytes(
+        self, info: DatasetInfo, view: TableView | RegressionView, variation: Variation
+    ) -> int:
         return sum(info.split_sizes.values()) * 4 * (view.columns + (info.targets or 1))
 
     def stored(self, info: DatasetInfo) -> int:
@@ -115,7 +117,7 @@ class HashedTables(Kind[HashedTableView]):
         return HashedTableView(columns, categories, vocab_size)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: HashedTableView, what: str, *, shift: int
+        self, raw: Arrays, info: DatasetInfo, view: HashedTableView, what: str, variation: Variation
     ) -> SplitView:
         vocab_size = min(view.vocab_size, info.vocab_size)
         if len(raw["label"]) >= INDEX_LIMIT:
@@ -138,7 +140,7 @@ class HashedTables(Kind[HashedTableView]):
             rows=rows,
         )
 
-    def nbytes(self, info: DatasetInfo, view: HashedTableView, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: HashedTableView, variation: Variation) -> int:
         return sum(info.split_sizes.values()) * 4 * (sum(info.shape) + 1)
 
     def stored(self, info: DatasetInfo) -> int:

@@ -12,6 +12,7 @@ from velodrome.taskgen.data.info import DatasetInfo, Kind
 from velodrome.taskgen.data.kinds.checks import SplitError, check_integers, check_offsets
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.text import INDEX_LIMIT, count_windows, example_rows, fold, window_rows
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.views import TextView
 
 
@@ -50,7 +51,7 @@ class Texts(Kind[TextView]):
         return TextView(length, getattr(config, "vocab_size", info.vocab_size))
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: TextView, what: str, *, shift: int
+        self, raw: Arrays, info: DatasetInfo, view: TextView, what: str, variation: Variation
     ) -> SplitView:
         # A vocabulary larger than that of the data changes nothing: arrays and hash are shared.
         vocab_size = min(view.vocab_size, info.vocab_size)
@@ -58,7 +59,7 @@ class Texts(Kind[TextView]):
             return _examples(raw, info, view.length, vocab_size, what)
         return _windows(raw, view.length, vocab_size, what)
 
-    def nbytes(self, info: DatasetInfo, view: TextView, *, shift: int) -> int:
+    def nbytes(self, info: DatasetInfo, view: TextView, variation: Variation) -> int:
         token = 1 if info.vocab_size <= 259 else 2  # bytes, and the ids around them, fit into one
         each = view.length + 1 if info.layout == "examples" else 1
         return sum(info.split_sizes.values()) * token * each
@@ -75,7 +76,7 @@ class Texts(Kind[TextView]):
             return 0
         return sum(info.split_sizes.values()) * np.min_scalar_type(info.vocab_size - 1).itemsize
 
-    def options(self, view: TextView, *, shift: int, flip: bool) -> dict[str, object]:
+    def options(self, view: TextView, variation: Variation) -> dict[str, object]:
         return {"length": view.length}
 
 

@@ -120,9 +120,9 @@ CRITEO_VOCABULARIES = (
 
 WORKLOADS = (
     _image(
-        "imagenet224",
-        "ImageNet 2012, the middle resized to 224x224",
-        (224, 224, 3),
+        "imagenet256",
+        "ImageNet 2012, the middle square resized to 256x256",
+        (256, 256, 3),
         1000,
         _IMAGENET_LICENCE,
         {"train": 1_281_167, "heldout": 50_000},

@@ -105,7 +105,7 @@ RECIPES: Mapping[str, Recipe] = {
     "lm1b_32k": replace(_LM1B, vocabulary="t5", text_bytes=2_000_000_000),
     "wikipedia_bytes": _WIKIPEDIA,
     "wikipedia_32k": replace(_WIKIPEDIA, vocabulary="t5"),
-    "imagenet224": replace(
+    "imagenet256": replace(
         _IMAGENET, parts={"train": Part("train"), "heldout": Part("validation")}, cropped=True
     ),
     "criteo1tb": Recipe(

@@ -12,8 +12,9 @@ import pytest
 from handmade import curves
 from synthetic import Candidate, make
 
+import velodrome
 from velodrome.cli import main
-from velodrome.results.analyses.targets import Arrival, first_steps, ratio_of
+from velodrome.results.analyses.targets import Arrival, arrival_of, first_steps, ratio_of
 from velodrome.results.report import write
 from velodrome.results.report.data import collect
 from velodrome.results.store.curves import Curves, LaneInfo
@@ -80,6 +81,12 @@ def test_who_is_not_followed_for_long_enough_has_a_bound(store: Store):
     assert velo["ratio_steps"] > 0.5  # the truth, which the bound contains
 
 
+def test_a_notebook_has_the_same_rows(store: Store):
+    target = Target(1.6)
+    found = velodrome.read_results(store.directory, target=target).targets
+    pd.testing.assert_frame_equal(found, collect(store, target=target).targets)
+
+
 def test_a_train_loss_has_its_own_steps(store: Store):
     rows = rows_of(store, Target(1.9, split="train"))
     assert rows.loc[(0, "Adam"), "steps"] == known(0, 1.9, gap=0.0) < known(0, 1.9)
@@ -88,7 +95,7 @@ def test_a_train_loss_has_its_own_steps(store: Store):
 def test_what_was_not_measured_or_not_run_is_said(store: Store):
     rows = rows_of(store, Target(0.9, "accuracy"))
     assert list(rows["status"]) == ["not measured", "not measured", "no runs"] * 2
-    assert rows["ratio_steps"].isna().all()
+    assert np.isnan(rows["ratio_steps"].to_numpy(float)).all()
 
 
 def test_values_are_compared_as_they_are_stored():
@@ -104,6 +111,23 @@ def test_values_are_compared_as_they_are_stored():
     lost = LaneInfo(seed=1, lane=1, status="diverged", diverged_at=10)
     losses = Curves(losses.steps, losses.values, (losses.lanes[0], lost))
     np.testing.assert_array_equal(first_steps(losses, Target(1.0)), [20, np.inf])
+
+
+def test_runs_that_were_given_up_or_are_missing_are_not_known():
+    nan = np.nan
+    three = curves(
+        [[3, 2, 1, 1], [3, 2, 2, 1], [3, 2.5, nan, nan], [3, 2.5, 2.5, 2.5]], rates=[0.1, 0.3],
+        every=10,
+    )  # fmt: skip
+    found = arrival_of(three, Target(1.0), planned=three.lanes)
+    assert found.point == "1e-1" and list(found.steps) == [20, 30] and found.median == 25
+    assert found.least == 20  # (10 + 30) / 2: the other rate was given up after 10 steps
+    alone = arrival_of(three, Target(2.0), planned=three.lanes)
+    assert alone.median == 10 and alone.least == 10  # nobody could have been earlier
+    third = LaneInfo(seed=2, hyperparameters={"learning_rate": 0.1}, lane=4)
+    missing = arrival_of(three, Target(1.0), planned=(*three.lanes, third))
+    np.testing.assert_array_equal(missing.steps, [20, 30, nan])
+    assert missing.median == 30 and missing.best == 1.0 and missing.horizon == 30
 
 
 def at(median: float, least: float | None = None) -> Arrival:
@@ -124,6 +148,8 @@ def at(median: float, least: float | None = None) -> Arrival:
         (at(100, 80), at(50, 40), 2.0, "~"),
         (at(np.inf, 400), at(np.inf, 50), np.nan, ""),
         (at(0), at(0), np.nan, ""),  # met before the first update
+        (at(100), at(np.inf, 0), np.nan, ""),  # runs of the other one are missing
+        (at(100), at(50, 0), 2.0, ">="),
     ],
 )
 def test_ratios_know_what_they_do_not_know(baseline, other, ratio, bound):

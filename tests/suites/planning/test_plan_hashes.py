@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "6598e8df5b85143ea67a3bac542d0f856b560d411b3bf8904bc571f5578df293",
-    ("mlcommons-6", "gpu"): "3bab3cb4f151a4c6b370a2618611bf499cf33c954b8fd792f9d7751457be7d57",
-    ("mlcommons-8", "cpu"): "70fb112c4f9d7d6ea4ca743145b263565d73156ad34902ae8b09b83c95cb607e",
-    ("mlcommons-8", "gpu"): "3eb79cd075593d44efec97e061e6b310e7b27cfc80645ed7e6250fdfefc07c57",
+    ("mlcommons-6", "cpu"): "4bbcbf1a4e1e51631cfc38cc72c74d103a7eac4532666d967526ff6ae457ec86",
+    ("mlcommons-6", "gpu"): "93309f37d99268f474144fcbf63877d5b89e274983e2f53df6969551cb6a8cf9",
+    ("mlcommons-8", "cpu"): "8a15e2f49cd7befd848a1fc64807f7b4a07bdcb9bfb001ae31205e87e86ee71f",
+    ("mlcommons-8", "gpu"): "721b880cf8c52a4fd7eeb1752012d6858c01e30086f19e278d9bd3e16a7eb07b",
 }
 
 

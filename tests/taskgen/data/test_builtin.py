@@ -33,7 +33,7 @@ PUBLISHED = (
     "fastmri",
     "food101_64",
     "imagenet16",
-    "imagenet224",
+    "imagenet256",
     "imagenet32",
     "imagenet64",
     "lm1b_32k",

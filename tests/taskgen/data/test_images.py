@@ -10,6 +10,7 @@ import pytest
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.gather import as_floats, gather_images
 from velodrome.taskgen.data.images import prepare_images, resize_bicubic, resize_bilinear
+from velodrome.taskgen.data.variation import Variation
 
 
 def column(*values: float) -> np.ndarray:
@@ -89,7 +90,7 @@ def test_native_images_stay_bytes_and_others_become_floats():
 
 
 # Compiled as a whole: eagerly, each operation would be compiled alone.
-gather = jax.jit(gather_images, static_argnames=("augment", "shift", "flip"))
+gather = jax.jit(gather_images, static_argnames=("augment", "size", "variation"))
 
 
 def batch(image: np.ndarray, indices, key, *, shift: int = 0, flip: bool = False, augment=True):
@@ -98,7 +99,8 @@ def batch(image: np.ndarray, indices, key, *, shift: int = 0, flip: bool = False
         "label": jnp.arange(len(image), dtype=jnp.int32),
     }
     at = jnp.asarray(indices, jnp.int32)
-    stored = gather(arrays, at, key, augment=augment, shift=shift, flip=flip)
+    variation = Variation(shift=shift, flip=flip)
+    stored = gather(arrays, at, key, augment=augment, size=image.shape[1], variation=variation)
     assert stored["image"].dtype == image.dtype
     return as_floats(stored)
 
@@ -156,6 +158,6 @@ def test_resized_images_are_shifted_at_their_new_size(key: jax.Array):
     assert arrays["image"].shape == (1, 6, 6, 1)
     on_device = {name: jnp.asarray(array) for name, array in arrays.items()}
     at = jnp.zeros(50, jnp.int32)
-    got = gather(on_device, at, key, augment=True, shift=1, flip=False)["image"]
+    got = gather(on_device, at, key, augment=True, size=4, variation=Variation(shift=1))["image"]
     lit = np.asarray(got[..., 0] > 0)
     assert set(lit.any(axis=2).sum(axis=1)) == {3, 4}  # a row of zeros moved in, or none

@@ -16,6 +16,7 @@ from velodrome.taskgen.data import resident
 from velodrome.taskgen.data.info import KINDS, Dataset, DatasetInfo, kind_of
 from velodrome.taskgen.data.madeup import made_up_batch
 from velodrome.taskgen.data.source import open_view
+from velodrome.taskgen.data.variation import NONE, Variation
 from velodrome.taskgen.data.verify import verify_facts
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.views import (
@@ -144,7 +145,7 @@ def test_the_memory_of_the_arrays_is_what_they_say(form: str):
     held = sum(array.nbytes for array in source.view.whole().values())
     assert source.view.nbytes == held
     info = dataset_of(form, split_sizes={"train": source.size}).info
-    predicted = kind_of(info.kind).nbytes(info, VIEWS[form], shift=0)
+    predicted = kind_of(info.kind).nbytes(info, VIEWS[form], NONE)
     assert 0.9 * held <= predicted <= 1.2 * held
 
 
@@ -208,7 +209,7 @@ def test_what_does_not_fit_is_an_error_that_says_so():
     with pytest.raises(SpecError, match="vocab_size: got 9, .*at least 10"):
         open_view(dataset_of("pair"), PairView(3, 3, 9), "train")
     with pytest.raises(SpecError, match=r"data.shift: got 1, .*graphs"):
-        open_view(dataset_of("graph"), VIEWS["graph"], "train", shift=1)
+        open_view(dataset_of("graph"), VIEWS["graph"], "train", Variation(shift=1))
 
 
 @pytest.mark.parametrize(

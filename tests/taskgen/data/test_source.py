@@ -14,6 +14,7 @@ from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import fold
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.views import ImageView, TextView
 
@@ -102,8 +103,10 @@ def test_content_hashes_differ_by_data_and_view():
         text(20, vocab_size=100),
     ]
     assert len({source.content_hash for source in sources}) == len(sources)
-    shifted = open_view(digits, ImageView(8, 1, 10), "train", shift=1)
+    shifted = open_view(digits, ImageView(8, 1, 10), "train", Variation(shift=1))
     assert shifted.content_hash == sources[0].content_hash  # the shift is in the spec's hash
+    cropped = open_view(digits, ImageView(8, 1, 10), "train", Variation(crop=0.5))
+    assert cropped.content_hash != sources[0].content_hash  # evaluation sees the middle alone
 
 
 def test_messages():
@@ -115,7 +118,7 @@ def test_messages():
     with pytest.raises(DataError, match="trains on data of kind 'image', but 'kjv' is of kind"):
         open_source(spec("kjv"), "train")
     with pytest.raises(SpecError, match=r"data.shift: got 2, .*text"):
-        open_view(datasets.get("kjv"), TextView(8, 256), "train", shift=2)
+        open_view(datasets.get("kjv"), TextView(8, 256), "train", Variation(shift=2))
     with pytest.raises(DataError, match="415862 tokens, not enough for a sequence of 415862"):
         text(415_862, split="heldout")
     with pytest.raises(DataError, match="'train' split of 'cifar10' is not here"):

@@ -13,6 +13,7 @@ from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import ByteCache, predicted_bytes, resident_limit
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import example_rows
+from velodrome.taskgen.data.variation import NONE, Variation
 from velodrome.taskgen.views import ImageView, TableView, TextView
 
 
@@ -37,15 +38,16 @@ def texts(count: int = 40, *, example_tokens: int = 0) -> Dataset:
 
 
 VIEWS = {
-    "bytes of images": ("digits", ImageView(8, 1, 10), {}),
-    "resized images": ("digits", ImageView(5, 1, 10), {}),
-    "shifted images": ("digits", ImageView(8, 1, 10), {"shift": 2, "flip": True}),
-    "grey images": ("photos", ImageView(8, 1, 13), {}),
-    "rows": ("breast_cancer", TableView(30, 2), {}),
-    "windows of text": ("kjv", TextView(20, 256), {}),
-    "folded text": ("kjv", TextView(20, 50), {}),
-    "texts": ("texts", TextView(6, 100), {}),
-    "folded texts": ("texts", TextView(3, 10), {}),
+    "bytes of images": ("digits", ImageView(8, 1, 10), NONE),
+    "resized images": ("digits", ImageView(5, 1, 10), NONE),
+    "shifted images": ("digits", ImageView(8, 1, 10), Variation(shift=2, flip=True)),
+    "distorted parts": ("photos", ImageView(9, 1, 13), Variation(crop=0.5, randaugment=1)),
+    "grey images": ("photos", ImageView(8, 1, 13), NONE),
+    "rows": ("breast_cancer", TableView(30, 2), NONE),
+    "windows of text": ("kjv", TextView(20, 256), NONE),
+    "folded text": ("kjv", TextView(20, 50), NONE),
+    "texts": ("texts", TextView(6, 100), NONE),
+    "folded texts": ("texts", TextView(3, 10), NONE),
 }
 
 
@@ -58,7 +60,7 @@ def test_streamed_batches_are_those_of_a_resident_split(
     sources = []
     for limit in ("1000000000", "0"):
         monkeypatch.setenv(resident.VARIABLE, limit)
-        sources.append(open_view(dataset, view, "heldout", **options))
+        sources.append(open_view(dataset, view, "heldout", options))
     whole, streamed = sources
     assert whole.resident and not streamed.resident
     assert whole.content_hash == streamed.content_hash and whole.size == streamed.size
@@ -148,9 +150,9 @@ def test_bytes_are_predicted(name: str, monkeypatch: pytest.MonkeyPatch):
     data, view, options = VIEWS[name]
     monkeypatch.setenv(resident.VARIABLE, "0")
     dataset = texts() if data == "texts" else datasets.get(data)
-    sources = [open_view(dataset, view, split, **options) for split in ("train", "heldout")]
+    sources = [open_view(dataset, view, split, options) for split in ("train", "heldout")]
     exact = sum(source.view.nbytes for source in sources)
-    found = predicted_bytes(dataset.info, view, shift=options.get("shift", 0))
+    found = predicted_bytes(dataset.info, view, options)
     if data == "texts":
         assert found == 0  # its sizes are not known
     else:

@@ -197,19 +197,19 @@ def test_imagenet_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_imagenet_of_the_workloads_is_cropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    shrink(monkeypatch, "imagenet224", counts={"train": 10, "validation": 4})
+    shrink(monkeypatch, "imagenet256", counts={"train": 10, "validation": 4})
     sizes = {"train": 10, "heldout": 4}
-    replace_facts(monkeypatch, "imagenet224", shape=(16, 16, 3), num_classes=2, split_sizes=sizes)
+    replace_facts(monkeypatch, "imagenet256", shape=(16, 16, 3), num_classes=2, split_sizes=sizes)
     write_imagenet(tmp_path)
-    prepare("imagenet224", source=tmp_path)
-    found = loaded("imagenet224")
+    prepare("imagenet256", source=tmp_path)
+    found = loaded("imagenet256")
     assert found["train"]["image"].shape == (10, 16, 16, 3)  # all of the train split
     names = [f"n0144{end}_{at}.JPEG" for end in ("0764", "3537") for at in range(2)]
     first = names[tfds_order(names, "validation")[0]]
     pixels = np.asarray(tinydata.Image.open(tmp_path / "val" / first[:9] / first))
-    side = int(224 / 256 * len(pixels))
-    top, left = (len(pixels) - side) // 2, (40 - side) // 2
-    resized = resize_bicubic(pixels[None, top : top + side, left : left + side], 16)[0]
+    side = len(pixels)  # the shorter one
+    left = (40 - side) // 2
+    resized = resize_bicubic(pixels[None, :, left : left + side], 16)[0]
     expected = np.clip(np.rint(resized), 0, 255)
     np.testing.assert_array_equal(found["heldout"]["image"][0], expected)
 

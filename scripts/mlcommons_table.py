@@ -55,7 +55,7 @@ def _row(name: str, view: View, batch_size: int, steps: int) -> tuple[str, ...]:
         f"{steps:,}",
         f"{cost.flops / 1e12:.3g}",
         size(cost.memory_bytes),
-        str(devices_needed(cost.memory_bytes, profile)),
+        str(devices_needed(cost.memory_bytes, batch_size, profile)),
         *(_hours(hours * times) for times in (1, SHORTER, TRIALS)),
     )
 

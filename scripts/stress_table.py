@@ -34,7 +34,8 @@ _HEADER = (
 def row(spec: TaskSpec) -> tuple[str, ...]:
     """Return the row of a task: bytes of what is kept between steps, and devices for a step.
 
-    The last columns are a prediction that has activations in it.
+    The last columns are a prediction that has activations in it, and counts devices that divide
+    the batch.
     """
     task = velodrome.build(spec)
     shapes = task.shapes[0]
@@ -45,7 +46,7 @@ def row(spec: TaskSpec) -> tuple[str, ...]:
         size(_bytes(shapes)),
         *(size(_state_bytes(name, shapes)) for name in ("adam", "velo")),
         size(memory),
-        *(str(devices_needed(memory, load_profile(name))) for name in PROFILES),
+        *(str(devices_needed(memory, spec.batch_size, load_profile(name))) for name in PROFILES),
     )
 
 

@@ -157,17 +157,19 @@ def steps_allowed(cost: Cost, profile: DeviceProfile, *, hours: int | float) -> 
     return int(hours * 3600 / predict_seconds(cost, profile))
 
 
-def devices_needed(memory_bytes: int, profile: DeviceProfile) -> int:
-    """Return how many devices have so much memory together.
+def devices_needed(memory_bytes: int, batch_size: int, profile: DeviceProfile) -> int | None:
+    """Return how many devices have so much memory together and can share a batch evenly.
 
-    It is a lower bound: parameters, optimizer state and the batch would have to be split evenly.
+    Parameters, optimizer state and batch are taken to be split evenly, as ``velodrome run
+    --devices`` does. None: no number that divides the batch is enough.
 
     Examples:
       >>> from velodrome.taskgen.budget import devices_needed
-      >>> devices_needed(40_000_000_000, velodrome.load_profile("v100"))
-      3
+      >>> devices_needed(40_000_000_000, 32, velodrome.load_profile("v100"))
+      4
     """
-    return max(1, -(-memory_bytes // profile.memory_bytes))
+    least = max(1, -(-memory_bytes // profile.memory_bytes))
+    return next((n for n in range(least, batch_size + 1) if batch_size % n == 0), None)
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,11 @@ class Budget:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SpecError(name, value, "a positive number, and finite")
 
-    def excess(self, cost: Cost) -> list[str]:
-        """Return, in words, every limit that a task exceeds; empty if it fits."""
+    def excess(self, cost: Cost, *, batch_size: int = 0) -> list[str]:
+        """Return, in words, every limit that a task exceeds; empty if it fits.
+
+        With ``batch_size`` they say how many devices can train it together.
+        """
         excess = []
         if self.max_mflop is not None and cost.flops > self.max_mflop * MFLOP:
             excess.append(f"{cost.flops / MFLOP:.3g} MFLOP a step, over {self.max_mflop:g}")
@@ -205,10 +210,18 @@ class Budget:
         if cost.memory_bytes > self.profile.memory_bytes:
             excess.append(
                 f"{size(cost.memory_bytes)} of memory, over {size(self.profile.memory_bytes)} on "
-                f"{self.profile.label}; split evenly, it would take "
-                f"{devices_needed(cost.memory_bytes, self.profile)} of them"
+                f"{self.profile.label}{self._together(cost, batch_size)}"
             )
         return excess
+
+    def _together(self, cost: Cost, batch_size: int) -> str:
+        """Say how many devices can train a task together; nothing if the batch is not known."""
+        if not batch_size:
+            return ""
+        count = devices_needed(cost.memory_bytes, batch_size, self.profile)
+        if count is None:
+            return f"; no number of devices that divides the batch of {batch_size} has it together"
+        return f"; {count} of them have it together: `velodrome run --devices {count}`"
 
     def allows(self, cost: Cost) -> bool:
         return not self.excess(cost)

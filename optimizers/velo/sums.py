@@ -75,6 +75,8 @@ def _longest_step(terms: Sequence[Array], axis: int) -> int:
     """Return how many numbers a step along an axis may add, or 0 to add all of them at once."""
     if jax.default_backend() != "cpu":  # other compilers take care of that themselves
         return 0
+    if jax.sharding.get_abstract_mesh().size > 1:  # steps would gather what devices share
+        return 0
     shape, size = terms[0].shape, terms[0].size
     most = min(_UNROLLED // len(terms), _VECTOR)
     if axis == len(shape) - 1:  # what is left of the axis is what the loop runs over

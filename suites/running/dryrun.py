@@ -56,11 +56,15 @@ def describe(
         if large:
             worst = max(large, key=lambda cell: cell.memory_bytes)
             total = worst.memory_bytes * worst.devices
+            batch = plan.cell(worst.id).batch_size
+            count = devices_needed(total, batch, profile)
+            together = f"that of {count} of them: --devices {count} trains each run on all of these"
+            if count is None:
+                together = f"more than any number of them has that divides its batch of {batch}"
             yield (
                 f"{plural(len(large), 'cell')} would need more, as predicted, than the "
                 f"{size(profile.memory_bytes)} of {profile.label}: {worst.task} / "
-                f"{worst.optimizer} that of {devices_needed(total, profile)} of them, if all of it "
-                "is split evenly: --devices N trains each run on N devices together."
+                f"{worst.optimizer} {together}."
             )
         if backend in (None, plan.backend):
             yield f"Lanes are grouped into shards as for a run here, on the {plan.backend}."

@@ -69,7 +69,8 @@ class LaneBatch:
             self.numbers = all_numbers.reshape(-1)
             self.seed_argument = layout.place_seeds(np.asarray(seeds, np.uint32))
             stacked = {
-                name: np.stack([_number(point[name]) for point in points]) for name in points[0]
+                name: np.stack([traced_number(point[name]) for point in points])
+                for name in points[0]
             }
             self.traced = layout.place_points(
                 Traced(stacked, np.arange(len(points), dtype=np.int32))
@@ -79,7 +80,7 @@ class LaneBatch:
             self.numbers = np.asarray(numbers, np.int32)
             self.seed_argument = np.uint32(seeds[0])
             self.traced = Traced(
-                {name: _number(value) for name, value in points[0].items()}, np.int32(0)
+                {name: traced_number(value) for name, value in points[0].items()}, np.int32(0)
             )
         self.seeds = seeds
 
@@ -305,7 +306,7 @@ class _Shared:
         return self._stacked[together]
 
 
-def _number(value: object) -> np.ndarray:
+def traced_number(value: object) -> np.ndarray:
     """Return a traced hyperparameter as an array: float32, int32 for integers, or bool."""
     kind = np.float32
     if isinstance(value, bool | int):

@@ -88,18 +88,27 @@ class TimedJit(Generic[Result]):
             return result
         return self._call(*args)
 
-    def memory_bytes(self, *args: PyTree) -> int:
-        """Return the device memory that a call needs, as the compiler has laid it out.
+    def shapes(self, *args: PyTree) -> PyTree:
+        """Return the shapes and types of the results of a call; arguments may be shapes."""
+        return jax.eval_shape(self._call, *args)
 
-        Arguments, results, and everything between; 0 if the backend does not say. After a call
-        with such arguments nothing is compiled again.
+    def memory(self, *args: PyTree) -> tuple[int, int]:
+        """Return the bytes that a call needs on each device, as the compiler has laid it out.
+
+        Args:
+          *args: Arguments of a call, or their shapes. After a call with such arguments nothing is
+            compiled again.
+
+        Returns:
+          Bytes of arguments and results, and of everything between; zeros if the backend does not
+          say.
         """
         found = self._call.lower(*args).compile().memory_analysis()
         if found is None:
-            return 0
+            return 0, 0
         shared = found.alias_size_in_bytes  # results that take the place of arguments
         kept = found.argument_size_in_bytes + found.output_size_in_bytes - shared
-        return int(kept + found.temp_size_in_bytes)
+        return int(kept), int(found.temp_size_in_bytes)
 
 
 class TaskPrograms:
@@ -278,7 +287,9 @@ def _trainer(
     def train(
         state: LaneState, traced: Traced, batches: PyTree, seed: ArrayLike, start: ArrayLike
     ) -> LaneState:
-        transformation = make(traced)
+        update = make(traced).update
+        if placement is not None:
+            update = placement.tells(update)
 
         def step(state: LaneState, inputs: tuple[PyTree, jax.Array]) -> tuple[LaneState, None]:
             stored, index = inputs
@@ -298,7 +309,7 @@ def _trainer(
                 "key": lambda: key_of(seed, Stream.OPTIMIZER, index),
             }
             extra = {name: give() for name, give in offered.items() if name in needs}
-            updates, opt_state = transformation.update(grad, state.opt_state, state.params, **extra)
+            updates, opt_state = update(grad, state.opt_state, state.params, **extra)
             params = optax.apply_updates(state.params, updates)
             diverged_at = jnp.where(
                 (state.diverged_at < 0) & ~jnp.isfinite(loss), index, state.diverged_at
@@ -315,6 +326,7 @@ def _trainer(
         diverged_at = jnp.where(
             (state.diverged_at < 0) & ~finite, start + np.int32(count), state.diverged_at
         )
-        return state._replace(diverged_at=diverged_at)
+        # Said once more: a loop does not hand on what is said inside.
+        return keep_state(state._replace(diverged_at=diverged_at))
 
     return train

@@ -125,14 +125,16 @@ class _Timer:
         self._lane_batch.train(self._batches, 0)
 
     def memory_bytes(self) -> int:
-        """Return the bytes that the training program needs."""
+        """Return the bytes that the training program needs on each device."""
         lane_batch = self._lane_batch
-        return self.programs.train.memory_bytes(
-            lane_batch.state,
-            lane_batch.traced,
-            self._batches,
-            lane_batch.seed_argument,
-            np.int32(0),
+        return sum(
+            self.programs.train.memory(
+                lane_batch.state,
+                lane_batch.traced,
+                self._batches,
+                lane_batch.seed_argument,
+                np.int32(0),
+            )
         )
 
     def calls_per_sample(self) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import documents, stress_suites, stress_table
+from scripts import documents, stress_memory, stress_suites, stress_table
+from velodrome.foundation.text import size
 from velodrome.optimizers.velo.optimizer import MAX_TRAINING_STEPS
 from velodrome.suites.catalog import load_suite
 from velodrome.taskgen.description import cost, describe
@@ -33,9 +34,9 @@ def test_they_go_beyond_the_limits_of_the_paper():
 def test_a_task_that_does_not_fit_says_how_many_devices_do():
     largest = load_suite("stress-parameters").tasks[6]
     facts = describe(largest, device="v100", hours=1000)
-    assert facts["devices"] == 3  # 45.1 GB, and 16 GB each
+    assert facts["devices"] == 4  # 45.1 GB, 16 GB each, and a batch of 8
     (words,) = facts["over_budget"]
-    assert words.endswith("split evenly, it would take 3 of them")
+    assert words.endswith("; 4 of them have it together: `velodrome run --devices 4`")
     assert describe(largest, device="h100")["devices"] == 1
 
 
@@ -46,3 +47,14 @@ def test_the_documented_memory_is_that_of_the_optimizers(tasks):
     document = (ROOT / stress_table.DOCUMENT).read_text()
     for spec in load_suite("stress-parameters").tasks[tasks]:
         assert documents.line(stress_table.row(spec)) in document
+
+
+def test_the_documented_memory_on_each_device_begins_with_what_adam_keeps():
+    document = (ROOT / stress_memory.DOCUMENT).read_text()
+    for name in stress_memory.TASKS:
+        (task,) = load_suite(f"stress-parameters/{name}").tasks
+        for devices in stress_memory.DEVICES:
+            for optimizer in ("Adam", "VeLO (velo-tiny)"):
+                assert document.count(f"| {name} | {optimizer} | {devices} | ") == 1
+        # Parameters and two moments, in float32; the batch is small.
+        assert f"| {name} | Adam | 1 | {size(12 * cost(task).params)} | " in document

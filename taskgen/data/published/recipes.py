@@ -84,7 +84,7 @@ _WIKIPEDIA = Recipe(
     "wikipedia/20201201.en",
     {"train": Part("train", 3, 100), "heldout": Part("train", 2, 3)},
     by_hand=(
-        "prepare wikipedia/20201201.en with tensorflow-datasets elsewhere, as ArrayRecord, and "
+        "prepare wikipedia/20201201.en with tensorflow-datasets elsewhere, and "
         "give its data_dir with --from"
     ),
     text_bytes=5_000_000_000,
@@ -116,9 +116,13 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
     "ogbg_molpcba": Recipe(
+        "ogbg_molpcba",
+        {"train": Part("train"), "heldout": Part("validation")},
+        {"train": 350_343, "validation": 43_793},
         layout="molpcba",
         by_hand=(
-            "fetch pcba.zip, 40 MB, from the Open Graph Benchmark, and give its folder with --from"
+            "fetch pcba.zip, 40 MB, from the Open Graph Benchmark, and give its folder, or a TFDS "
+            "data_dir with ogbg_molpcba, with --from"
         ),
     ),
     "fastmri": Recipe(
@@ -130,11 +134,18 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
     "wmt17_de_en": Recipe(
+        "wmt17_translate/de-en",
+        {
+            "train": Part("train"),
+            "heldout": Part("validation", builder="wmt14_translate/de-en"),
+        },
+        {"train": 5_906_184, "validation": 3_000},
         layout="translations",
         vocabulary="workload",
         by_hand=(
             "fetch the Parquet files of de-en of WMT 2017 (train) and of WMT 2014 (validation) "
-            "into folders named wmt17 and wmt14, and give the folder that these are in with --from"
+            "into folders named wmt17 and wmt14, and give the folder that these are in, or a TFDS "
+            "data_dir with wmt17_translate and wmt14_translate, with --from"
         ),
         text_bytes=800_000_000,
     ),

@@ -16,11 +16,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a split of TFDS, from ``first`` to ``last`` percent."""
+    """A part of a split of TFDS, from ``first`` to ``last`` percent.
+
+    ``builder`` is its data set, where that is not the recipe's.
+    """
 
     split: str
     first: int = 0
     last: int = 100
+    builder: str = ""
 
     def bounds(self, count: int) -> tuple[int, int]:
         """Return where it starts and stops among ``count`` examples, rounded as TFDS does."""

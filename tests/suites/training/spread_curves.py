@@ -27,13 +27,13 @@ from velodrome.taskgen.spec import DataSpec, TaskSpec
 STEPS = 20
 
 _TRANSFORMER = {
-    "d_model_per_head": 16, "num_heads": 4, "key_size": 16, "num_layers": 1,
+    "d_model_per_head": 32, "num_heads": 4, "key_size": 32, "num_layers": 1,
     "sequence_length": 8, "vocab_size": 128, "dropout": 0.1,
 }  # fmt: skip
 
 TASKS = {
     "mlp": TaskSpec(
-        "mlp", {"hidden_size": 64, "num_layers": 2, "image_size": 8}, DataSpec("digits"), 32
+        "mlp", {"hidden_size": 256, "num_layers": 2, "image_size": 8}, DataSpec("digits"), 32
     ),
     "transformer": TaskSpec("transformer", _TRANSFORMER, DataSpec("kjv"), 8),
 }

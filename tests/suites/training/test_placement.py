@@ -21,20 +21,21 @@ from velodrome.taskgen.numerics import numerics
 
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two devices")
 
-#: How far losses may differ, relative to their size: rounding, of sums in another order.
-TOLERANCE = 1e-5
+#: How far losses may differ in the first 20 steps, relative to their size: sums are made in another
+#: order, and training makes of rounding more with each step.
+TOLERANCE = 5e-5
 
 
 @pytest.mark.parametrize(
     ("shape", "devices", "axis"),
     [
-        ((64, 128), 8, 1),
-        ((128, 64), 8, 0),
-        ((3, 1, 1, 64, 64), 8, 3),  # the first of equals
-        ((100, 64), 8, 1),  # the largest does not divide
-        ((5000,), 2, 0),
-        ((5000, 3), 7, None),
-        ((64, 32), 8, None),  # too small to be worth it
+        ((256, 512), 8, 1),
+        ((512, 256), 8, 0),
+        ((3, 1, 1, 256, 256), 8, 4),  # the last of equals
+        ((500, 256), 8, 1),  # the largest does not divide
+        ((100_000,), 2, 0),
+        ((100_000, 3), 7, None),
+        ((128, 256), 8, None),  # too small to be worth it
         ((), 2, None),
     ],
 )
@@ -57,8 +58,9 @@ def test_a_run_on_two_devices_has_the_curve_of_one_and_goes_on_on_any(tmp_path, 
         for sharding in ("data", "full"):
             loop = loop_of("mlp", "adam", Spread(2, sharding))
             assert not loop.run(lambda loop: loop.step < 10)
-            # Three matrices, and the two moments of each: one dimension is too short to split.
-            assert split(loop) == (6 if sharding == "full" else 0)
+            # The matrix between the two hidden layers, and its two moments. Each program leaves
+            # arrays where the next call of it expects them.
+            assert split(loop) == (3 if sharding == "full" else 0)
             assert all(len(leaf.sharding.device_set) == 2 for leaf in leaves(loop))
             loop.save(path, {})
             for other in (None, Spread(2, "full")):
@@ -67,7 +69,7 @@ def test_a_run_on_two_devices_has_the_curve_of_one_and_goes_on_on_any(tmp_path, 
                 assert meta is not None
                 rest.restore(path, meta)
                 assert 0 < rest.step < STEPS
-                assert split(rest) == (0 if other is None else 6)
+                assert split(rest) == (0 if other is None else 3)
                 rest.run(lambda _: True)
                 np.testing.assert_allclose(losses(rest), expected, rtol=TOLERANCE)
             loop.run(lambda _: True)
@@ -92,4 +94,4 @@ def test_a_run_on_eight_devices_has_the_curve_of_one(optimizer, family):
     found = json.loads(ran.stdout)
     for sharding, (worst, parts, _) in found.items():
         assert worst < TOLERANCE
-        assert (parts > 5) == (sharding == "full")
+        assert (parts >= 3) == (sharding == "full")

@@ -80,8 +80,8 @@ def test_other_data_in_a_folder_of_tfds_are_refused(mnist: Path, tmp_path: Path,
         with pytest.raises(DataError, match="is damaged"):
             prepare("mnist", source=tmp_path / "tfds")
     info = tmp_path / "tfds/mnist/3.0.1/dataset_info.json"
-    info.write_text(info.read_text().replace("array_record", "tfrecord"))
-    with pytest.raises(DataError, match="stored as tfrecord, which only TensorFlow can read"):
+    info.write_text(info.read_text().replace("array_record", "riegeli"))
+    with pytest.raises(DataError, match="stored as riegeli, which only TensorFlow can read"):
         prepare("mnist", source=tmp_path / "tfds")
 
 

@@ -107,7 +107,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(DataError, match=r"has 30 pieces and the ids \(0, 1, 2\).*needs 32,000"):
         prepare("wmt17_de_en", source=tmp_path, vocabulary=model)
     make_tiny(monkeypatch)
-    with pytest.raises(DataError, match="has not the files of wmt17_de_en. What to do: fetch"):
+    with pytest.raises(DataError, match="has no folder wmt17_translate/de-en .* What to do: fetch"):
         prepare("wmt17_de_en", source=tmp_path, vocabulary=model)
     write_pairs(tmp_path)
     last = tmp_path / "wmt17/de-en/train-00001-of-00002.parquet"

@@ -173,7 +173,11 @@ def test_molecules(tmp_path: Path):
     ("name", "text", "message"),
     [
         ("raw/edge", "0,1\n", "has 1 ends of edges, not 3"),
-        ("raw/edge", None, "has not the files of ogbg_molpcba. What to do: fetch pcba.zip"),
+        (
+            "raw/edge",
+            None,
+            "has no folder ogbg_molpcba of tensorflow-datasets. What to do: fetch pcba.zip",
+        ),
         ("raw/num-edge-list", "1\n2\n", "has 2 numbers of edges, not 3"),
         ("raw/num-node-list", "2\n4\n", "has 3 labels, not 2"),
         ("raw/node-feat", "1,2\n", "node-feat.csv.gz of .* has 2 columns, not 9"),

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import json
+import struct
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 from velodrome.taskgen.data.published import prepare, recipes
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
+from velodrome.taskgen.data.published.readers.tfrecord import masked_checksum
 from velodrome.taskgen.data.registry import datasets
 
 
@@ -192,6 +194,25 @@ def build_tfds(
         builder = made(data_dir=str(data_dir), file_format=file_format)
     builder.download_and_prepare()
     return Path(builder.data_path)
+
+
+def as_tfrecords(folder: Path) -> None:
+    """Store what `build_tfds` wrote as TFRecord, in the format that TensorFlow writes."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    for path in folder.glob("*.array_record*"):
+        records = ArrayRecordReader(str(path)).read_all()
+        write_tfrecord(path.with_name(path.name.replace("array_record", "tfrecord")), records)
+        path.unlink()
+    info = folder / "dataset_info.json"
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+
+
+def write_tfrecord(path: Path, records: Iterable[bytes]) -> None:
+    with path.open("wb") as file:
+        for record in records:
+            for part in (struct.pack("<Q", len(record)), record):
+                file.write(part + struct.pack("<I", masked_checksum(part)))
 
 
 def loaded(name: str) -> dict[str, dict[str, np.ndarray]]:

@@ -83,7 +83,7 @@ class Spread:
         """
         for task in suite.tasks:
             # What goes through the network at once: a batch, or each of its parts.
-            size, parts = task.batch_size // task.grad_accumulation, task.grad_accumulation
+            size, parts = task.part_size, task.grad_accumulation
             if size % self.devices:
                 fitting = [n for n in range(1, self.devices) if size % n == 0]
                 what = f"a batch of {size:,}" if parts == 1 else f"parts of a batch of {size:,}"

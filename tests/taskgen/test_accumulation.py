@@ -60,7 +60,9 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.long] * (n == "speech")) for n in COUNTED]
+)
 def test_a_mean_over_what_counts_is_that_of_the_whole_batch(name, key):
     objective, view, shape, fields = COUNTED[name]
     batch = {"inputs": jax.random.normal(key, shape), **jax.tree.map(jnp.asarray, fields)}

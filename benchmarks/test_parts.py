@@ -66,6 +66,7 @@ def test_a_step_in_parts(benchmark, name, parts):
     arguments = (params, state, adam.init(params), jax.random.key(1), batch)
     compiled = jax.jit(step).lower(*arguments).compile()
     memory = compiled.memory_analysis()
+    assert memory is not None
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes
     print(
         f"\n{name}, {parts} parts: {used / 1e6:.0f} MB compiled, "

@@ -62,7 +62,9 @@ class AlgoPerfState(NamedTuple):
     second: PyTree
 
 
-def nadamw_point(trial: int | Int[Array, ""], num_steps: int) -> optax.GradientTransformation:
+def nadamw_point(
+    trial: int | float | Int[Array, ""], num_steps: int
+) -> optax.GradientTransformation:
     """Return NAdamW with one of the published points, for a run of ``num_steps`` updates.
 
     The first moment looks one gradient ahead, and each moment is divided by its own correction of

@@ -227,9 +227,7 @@ class TaskSpec:
         owner = f"the family {self.family!r}, which makes its own functions"
         compute, parts = self.precision.compute, self.grad_accumulation
         network = family.build is None
-        require(
-            network or compute == "float32", "precision", compute, f"'float32' for {owner}"
-        )
+        require(network or compute == "float32", "precision", compute, f"'float32' for {owner}")
         require(network or parts == 1, "grad_accumulation", parts, f"1 for {owner}")
         require(
             self.batch_size % parts == 0,

@@ -35,7 +35,7 @@ class NAdamWListState(NamedTuple):
 
 
 def nadamw_trial(
-    trial: int | Int[Array, ""], num_steps: int, *, trials: Sequence[NAdamWTrial]
+    trial: int | float | Int[Array, ""], num_steps: int, *, trials: Sequence[NAdamWTrial]
 ) -> optax.GradientTransformation:
     """Return NAdamW with the hyperparameters of one trial, for a run of ``num_steps`` updates.
 

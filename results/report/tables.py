@@ -131,9 +131,7 @@ def target_table(table: pd.DataFrame) -> TextTable:
     rows = []
     for row in table.to_dict("records"):
         target = Target(row["target"], row["metric"], row["better"], row["split"])
-        # Where none gets there, no point gets there first.
-        reached = row["reached"] > 0 and isinstance(row["point"], str) and row["point"]
-        point = row["point"] if reached else NOTHING
+        point = row["point"] if isinstance(row["point"], str) and row["point"] else NOTHING
         rows.append(
             [
                 str(row["task"]),

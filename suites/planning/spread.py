@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,9 +106,14 @@ class Spread:
             )
 
 
-def spread_of(record: Mapping[str, Any] | None) -> Spread | None:
-    """Return the spread whose fields are given, as workers are told them; None if it is None."""
-    return None if record is None else Spread(record["devices"], record["sharding"])
+def setting_of(spread: Spread | None) -> dict[str, Any] | None:
+    """Return what workers are told of a spread."""
+    return None if spread is None else dataclasses.asdict(spread)
+
+
+def spread_of(setting: Mapping[str, Any] | None) -> Spread | None:
+    """Return the spread of which `setting_of` tells."""
+    return None if setting is None else Spread(**setting)
 
 
 def continued(

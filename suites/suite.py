@@ -17,6 +17,8 @@ from velodrome.taskgen.spec import TaskSpec
 
 SCHEMA = 1
 KIND = "velodrome-suite"
+_KEYS = ("schema", "kind", "name", "protocol", "optimizers", "tasks")
+_TASK_KEYS = ("spec", "hash", "recorded", "target")
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,9 @@ class Suite:
         for key, expected in (("kind", KIND), ("schema", SCHEMA)):
             if content.get(key) != expected:
                 raise SpecError(f"suite.{key}", content.get(key), repr(expected))
+        for key in content:
+            if key not in _KEYS:  # a mistyped one would be its default in silence
+                raise unknown_key("suite", key, _KEYS)
         names = content.get("optimizers", ["adam", "velo"])
         for key, kind, allowed in (
             ("name", str, "a string"),
@@ -158,6 +163,9 @@ class Suite:
         for index, entry in enumerate(content["tasks"]):
             if not isinstance(entry, Mapping) or not isinstance(entry.get("spec"), Mapping):
                 raise SpecError(f"suite.tasks[{index}]", entry, "an object with the key 'spec'")
+            for key in entry:
+                if key not in _TASK_KEYS:
+                    raise unknown_key(f"suite.tasks[{index}]", key, _TASK_KEYS)
             task = TaskSpec.from_json(entry["spec"])
             if entry.get("hash", task.spec_hash) != task.spec_hash:
                 raise SpecError(

@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from velodrome.foundation.errors import SpecError
+from velodrome.foundation.errors import SpecError, unknown_key
 from velodrome.foundation.files import atomic_write_json, resolved
 from velodrome.taskgen.spec import TaskSpec
 
 SCHEMA = 1
 KIND = "velodrome-tasks"
+_KEYS = ("spec", "hash", "recorded")
 
 
 def save_specs(
@@ -84,6 +85,11 @@ def _read(path: Path) -> object:
 def _entry(where: str, entry: object) -> TaskSpec:
     if not isinstance(entry, dict) or not isinstance(entry.get("spec"), dict):
         raise SpecError(where, _glimpse(entry), 'an object with the key "spec"')
+    for key in entry:
+        if key == "target":  # which would be lost in silence
+            raise SpecError(f"{where}.target", entry[key], "in the file of a suite, not of tasks")
+        if key not in _KEYS:
+            raise unknown_key(where, key, _KEYS)
     try:
         spec = TaskSpec.from_json(entry["spec"])
     except SpecError as error:

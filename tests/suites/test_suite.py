@@ -168,3 +168,8 @@ def test_targets_belong_to_tasks_and_change_no_run():
     entry["target"] = 0.9
     with pytest.raises(SpecError, match=r"suite.tasks\[1\].target"):
         Suite.from_json(content)
+    entry["targt"] = entry.pop("target")
+    with pytest.raises(SpecError, match=r"suite.tasks\[1\].*did you mean 'target'"):
+        Suite.from_json(content)
+    with pytest.raises(SpecError, match=r"suite: .*did you mean 'optimizers'"):
+        Suite.from_json({**plain.to_json(), "optimizer": ["adam"]})

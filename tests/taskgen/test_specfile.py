@@ -54,6 +54,18 @@ GOOD = {"family": "mlp", "data": {"name": "digits"}, "batch_size": 8}
             ),
             ["tasks[0].hash", "delete the hash"],
         ),
+        (
+            json.dumps(
+                {"kind": "velodrome-tasks", "schema": 1, "tasks": [{"spec": GOOD, "target": {}}]}
+            ),
+            ["tasks[0].target", "in the file of a suite"],
+        ),
+        (
+            json.dumps(
+                {"kind": "velodrome-tasks", "schema": 1, "tasks": [{"spec": GOOD, "hsh": "0"}]}
+            ),
+            ["tasks[0]", "did you mean 'hash'"],
+        ),
     ],
 )
 def test_a_bad_file_is_refused_with_the_place_and_the_reason(tmp_path, text, words):

@@ -90,7 +90,9 @@ def _full(name: str, count: int) -> Suite:
     tasks = (
         _workload("imagenet_vit", "vit_s16", _DISTORTED, 1_024, image_size=224, mixup=0.2),
         _workload("imagenet_resnet", "resnet50", _CROPPED, 1_024, image_size=224),
-        _workload("wmt", "wmt_transformer", DataSpec("wmt17_de_en"), 128, label_smoothing=0.1),
+        _workload(
+            "wmt", "wmt_transformer", DataSpec("wmt17_de_en"), 128, label_smoothing=0.1, packed=True
+        ),
         _workload("librispeech_deepspeech", "deepspeech", DataSpec("librispeech"), 256),
         _workload("librispeech_conformer", "conformer", DataSpec("librispeech"), 256),
         # The reference fills batches up to a size; here each graph is padded, and larger ones are

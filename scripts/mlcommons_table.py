@@ -16,7 +16,7 @@ from velodrome.foundation.files import atomic_write_text
 from velodrome.foundation.text import size
 from velodrome.taskgen.budget import devices_needed, load_profile, predict_seconds
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.views import AudioView, GraphView, ImageView, PairView, View
+from velodrome.taskgen.views import AudioView, GraphView, ImageView, PackedPairView, View
 
 BEGIN = "<!-- begin: python scripts/mlcommons_table.py -->"
 DOCUMENT = Path("docs/explanation/mlcommons.md")
@@ -28,7 +28,7 @@ _SPEECH = AudioView(320_000, 0, 256, 1_024)
 WORKLOADS: tuple[tuple[str, View, int, int], ...] = (
     ("vit_s16", ImageView(224, 3, 1_000), 1_024, 186_666),
     ("resnet50", ImageView(224, 3, 1_000), 1_024, 186_666),
-    ("wmt_transformer", PairView(256, 256, 32_000), 128, 66_666),
+    ("wmt_transformer", PackedPairView(256, 256, 32_000), 128, 66_666),
     ("deepspeech", _SPEECH, 256, 80_000),
     ("conformer", _SPEECH, 256, 153_333),
     ("gnn", GraphView(26, 56, 9, 3, 128), 512, 80_000),

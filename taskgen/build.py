@@ -36,7 +36,14 @@ def build(spec: TaskSpec) -> Task:
 
 @functools.lru_cache(maxsize=64)
 def _build(spec: TaskSpec, family: Family) -> Task:  # by family: a notebook may redefine it
-    made = task_functions(family, spec.config, spec.view, spec.precision.matmul)
+    made = task_functions(
+        family,
+        spec.config,
+        spec.view,
+        spec.precision.matmul,
+        compute=spec.precision.compute,
+        part=spec.part_size if spec.grad_accumulation > 1 else None,
+    )
     functions = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
     plain = dataclasses.replace(spec, augmentations=()) if spec.augmentations else spec
     task = Task(spec=plain, dynamic=dynamic_values(spec.config), cost=cost(plain), **functions)

@@ -41,12 +41,22 @@ def cost(spec: TaskSpec) -> Cost:
 
 
 def _family_cost(spec: TaskSpec, batch_size: int) -> Cost:
-    family, view = spec.family_object, spec.view
+    if spec.grad_accumulation == 1:
+        return _cost_together(spec, batch_size)
+    part = min(spec.part_size, batch_size)
+    numbers = part * spec.view.numbers
+    return _cost_together(spec, part).accumulated(max(1, batch_size // part), numbers)
+
+
+def _cost_together(spec: TaskSpec, batch_size: int) -> Cost:
+    family, view, compute = spec.family_object, spec.view, spec.precision.compute
     if family.cost is not None:
-        return family.cost(spec.config, view, batch_size)
+        found = family.cost(spec.config, view, batch_size)
+        return found.in_bfloat16() if compute == "bfloat16" else found
     from velodrome.taskgen.network import traced_family_cost  # noqa: PLC0415 - imports jax
 
-    return traced_family_cost(family, spec.config, view, batch_size, spec.precision.matmul)
+    matmul = spec.precision.matmul
+    return traced_family_cost(family, spec.config, view, batch_size, matmul, compute)
 
 
 def describe(

@@ -13,19 +13,36 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
+from velodrome.taskgen.accumulation import in_parts
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Dynamic, Metrics, Scalar, TaskFunctions
+from velodrome.taskgen.mixed_precision import Kind, in_bfloat16
 from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.config import dynamic_values
 
 
-def task_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
-    """Return the functions of a family's task; ``precision`` is that of matrix products."""
+def task_functions(
+    family: Family,
+    config: object,
+    view: View,
+    precision: str,
+    *,
+    compute: str = "float32",
+    part: int | None = None,
+) -> TaskFunctions:
+    """Return the functions of a family's task.
+
+    Args:
+      precision: That of matrix products.
+      compute: The format of activations; another than float32 takes a family with a network.
+      part: How many examples of a batch go through the network together; None is all. A number
+        takes a family with a network.
+    """
     build = _function(family, "build")
     if build is None:
-        return _network_functions(family, config, view, precision)
+        return _network_functions(family, config, view, precision, compute, part)
     made = build(config, view, precision)
     if not isinstance(made, TaskFunctions):
         raise VelodromeError(
@@ -48,7 +65,9 @@ def _function(family: Family, field: str) -> Callable[..., Any] | None:
         ) from error
 
 
-def _network_functions(family: Family, config: object, view: View, precision: str) -> TaskFunctions:
+def _network_functions(
+    family: Family, config: object, view: View, precision: str, compute: str, part: int | None
+) -> TaskFunctions:
     network = _function(family, "network")
     assert network is not None  # Family checks that what has no network builds itself
     objective = _function(family, "objective") or pkgutil.resolve_name(view.objective)
@@ -77,13 +96,20 @@ def _network_functions(family: Family, config: object, view: View, precision: st
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
     def measure(params, state, key, batch, train, dynamic) -> tuple[Metrics, PyTree]:
-        module = nnx.merge(graph, params, state)
         given = {"train": train, "key": key, "dynamic": values(dynamic)}
+        inputs = seen(batch, view)
+
+        def forward(params: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
+            module = nnx.merge(graph, params, state)
+            outputs = module(inputs, **{name: given[name] for name in accepted})
+            _, _, new_state = nnx.split(module, nnx.Param, ...)
+            return outputs, nnx.to_pure_dict(new_state)
+
+        if compute == "bfloat16":
+            forward = in_bfloat16(forward, (Kind.NARROW, Kind.WIDE))
         with exactly():
-            inputs = seen(batch, view)
-            logits = module(inputs, **{name: given[name] for name in accepted})
-        _, _, new_state = nnx.split(module, nnx.Param, ...)
-        return objective(logits, batch, view), nnx.to_pure_dict(new_state)
+            outputs, new_state = forward(params, state)
+        return objective(outputs, batch, view), new_state
 
     def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
         found, new_state = measure(params, state, key, batch, train, dynamic)
@@ -93,11 +119,12 @@ def _network_functions(family: Family, config: object, view: View, precision: st
     def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
         return measure(params, state, key, batch, train, dynamic)[0]
 
+    by_parts = None if part is None else in_parts(measure, part)
     return TaskFunctions(
         init=init,
-        loss=loss,
+        loss=by_parts[0] if by_parts else loss,
         normalize=lambda value: normalize(value, view),
-        metrics=metrics,
+        metrics=by_parts[1] if by_parts else metrics,
         shapes=(params, state),
     )
 
@@ -119,8 +146,8 @@ def batch_shapes(view: View, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]
 
 
 def traced_family_cost(
-    family: Family, config: object, view: View, batch_size: int, precision: str
+    family: Family, config: object, view: View, batch_size: int, precision: str, compute: str
 ) -> Cost:
     """Return the cost of a step by tracing the task, for a family without a closed form."""
-    made = task_functions(family, config, view, precision)
+    made = task_functions(family, config, view, precision, compute=compute)
     return traced_cost(made.shapes, made.loss, batch_shapes(view, batch_size))

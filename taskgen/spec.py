@@ -24,6 +24,7 @@ from velodrome.taskgen.specrules import (
     check_fields,
     check_keys,
     integer,
+    one_of,
     only,
     require,
     without_defaults,
@@ -48,7 +49,7 @@ _DATA_RULES = {
 }
 _PRECISION_RULES = {
     "params": only("float32"),
-    "compute": only("float32"),
+    "compute": one_of("float32", "bfloat16"),
     "matmul": only("highest"),
 }
 _TASK_RULES = {
@@ -58,13 +59,13 @@ _TASK_RULES = {
         "a name, or a mapping with the key 'name'",
     ),
     "precision": (
-        (lambda value: isinstance(value, Precision | Mapping)),
-        "a mapping with the keys 'params', 'compute' and 'matmul'",
+        (lambda value: isinstance(value, Precision | Mapping | str)),
+        "'float32', 'bfloat16', or a mapping with the keys 'params', 'compute' and 'matmul'",
     ),
     "batch_size": integer(1, 262_144),
     "version": integer(0, 1_000_000),
     "augmentations": ((lambda value: isinstance(value, list | tuple)), "a list of augmentations"),
-    "grad_accumulation": integer(1, 1),
+    "grad_accumulation": integer(1, 262_144),
     "name": STRING,
 }
 
@@ -133,12 +134,13 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Precision:
-    """Number formats. Each has one legal value today; the place is kept for more.
+    """Number formats. ``params`` and ``matmul`` have one legal value; the place is kept for more.
 
     Args:
-      params: Format of parameters and gradients.
-      compute: Format of activations.
-      matmul: Precision of matrix products; "highest" forbids TF32 and bfloat16 passes.
+      params: Format of parameters, gradients, losses and statistics, and of the optimizer's state.
+      compute: Format of activations and of the operands of products: "float32", or "bfloat16" as
+        `velodrome.taskgen.mixed_precision` says.
+      matmul: Precision of products of float32; "highest" forbids TF32 and bfloat16 passes.
     """
 
     params: str = "float32"
@@ -152,7 +154,10 @@ class Precision:
         return without_defaults(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Precision:
+    def from_json(cls, values: Mapping[str, Any] | str) -> Precision:
+        """Read what `to_json` wrote, or the format of activations alone."""
+        if isinstance(values, str):
+            values = {"compute": values}
         check_keys("precision", values, cls)
         check_fields("precision.", values, _PRECISION_RULES)
         return cls(**values)
@@ -168,10 +173,12 @@ class TaskSpec:
       batch_size: Examples in a training batch, from 1 to 262144.
       version: Version of the family that gives this spec its meaning. 0 stands for the present
         one.
-      precision: Number formats.
+      precision: Number formats, or the format of activations alone, such as "bfloat16".
       augmentations: Wrappers around the task, the first one innermost: `Augmentation`, or its
         name, or a mapping of its name and fields; see `velodrome.taskgen.augmentation`.
-      grad_accumulation: Batches whose gradients are averaged for a step. Only 1 for now.
+      grad_accumulation: Equal parts of a batch that go through the network one after the other:
+        their gradients are added up, so that a step needs the memory of a part. It is part of the
+        hash: random numbers and statistics of batches are those of a part.
       name: A label for people. It is not part of the hash.
 
     Raises:
@@ -210,6 +217,30 @@ class TaskSpec:
             f"{family.version}, the version of the family {self.family!r} in this package; "
             "sample or write the spec again, or use the package it was made with",
         )
+        if not isinstance(self.precision, Precision):
+            put(self, "precision", Precision.from_json(self.precision))
+        self._check_network(family)
+
+    def _check_network(self, family: Family) -> None:
+        """Refuse what only networks can do, and parts that do not divide."""
+        owner = f"the family {self.family!r}, which makes its own functions"
+        compute, parts = self.precision.compute, self.grad_accumulation
+        network = family.build is None
+        require(
+            network or compute == "float32", "precision.compute", compute, f"'float32' for {owner}"
+        )
+        require(network or parts == 1, "grad_accumulation", parts, f"1 for {owner}")
+        require(
+            self.batch_size % parts == 0,
+            "grad_accumulation",
+            parts,
+            f"a divisor of the batch size, {self.batch_size}",
+        )
+
+    @property
+    def part_size(self) -> int:
+        """Examples of a batch that go through the network together in training."""
+        return self.batch_size // self.grad_accumulation
 
     @property
     def family_object(self) -> Family:
@@ -292,14 +323,23 @@ class TaskSpec:
 
     @property
     def label(self) -> str:
-        """The name, or else the family and the first digits of the hash."""
-        return self.name or f"{portable(self.family)}-{self.spec_hash[:8]}"
+        """The name, or else the family, the first digits of the hash, and how it is computed."""
+        return self.name or f"{portable(self.family)}-{self.spec_hash[:8]}{self.computed}"
+
+    @property
+    def computed(self) -> str:
+        """What labels say of precision and parts, such as "-bfloat16-4-parts"; mostly nothing."""
+        compute, parts = self.precision.compute, self.grad_accumulation
+        narrow = f"-{compute}" if compute != "float32" else ""
+        return f"{narrow}-{parts}-parts" if parts > 1 else narrow
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON, without the fields that are at their default."""
         values = without_defaults(self, keep=("family", "batch_size", "version"))
         values["data"] = self.data.to_json()
         values["config"] = config_to_json(self.config)
+        if "precision" in values:
+            values["precision"] = self.precision.to_json()
         if self.augmentations:
             values["augmentations"] = [entry.to_json() for entry in self.augmentations]
         return values

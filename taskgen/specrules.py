@@ -42,6 +42,10 @@ def only(legal: str) -> Rule:
     return (lambda value: value == legal), repr(legal)
 
 
+def one_of(*legal: str) -> Rule:
+    return (lambda value: value in legal), " or ".join(map(repr, legal))
+
+
 def check_keys(where: str, values: object, cls: type) -> None:
     names = [field.name for field in dataclasses.fields(cls)]
     if not isinstance(values, Mapping):

@@ -189,6 +189,28 @@ class PairView(View):
 
 
 @dataclass(frozen=True)
+class PackedPairView(PairView):
+    """How a task sees pairs, several of which share a row while training.
+
+    Sources and targets of a row's pairs follow one another, and the pairs are numbered from 1. In
+    evaluation each row has one pair.
+    """
+
+    input_names = ("source", "target", "source_segment", "target_segment")
+
+    def schema(self) -> Mapping[str, Field]:
+        lengths = {"source": self.source_length, "target": self.target_length}
+        number = "number of the pair in its row; 0 is padding"
+        return {
+            **super().schema(),
+            **{
+                f"{name}_segment": integers(length, below=length + 1, meaning=number)
+                for name, length in lengths.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
 class AudioView(View):
     """How a task sees recordings with their text.
 

@@ -48,19 +48,20 @@ def choose(
     points: int,
     eval_examples: int,
     backend: str,
+    parts: int = 1,
     alone: bool = False,
 ) -> Batching:
     """Return the batching of a cell; a pure function of its arguments.
 
-    ``cost`` is that of a step of one lane; ``backend`` is ``"cpu"``, ``"gpu"`` or ``"tpu"``.
-    With ``alone``, one lane has all devices of the process, and is a shard by itself.
+    ``cost`` is that of a step of one lane, whose batch goes through the network in ``parts``;
+    ``backend`` is ``"cpu"``, ``"gpu"`` or ``"tpu"``. With ``alone``, one lane has all devices of
+    the process, and is a shard by itself.
     """
+    eval_slice = choose_eval_slice(cost, batch_size, eval_examples, backend, parts)
     if alone:
-        eval_slice = choose_eval_slice(cost, batch_size, eval_examples, backend)
         slow = backend == "cpu" and cost.flops > CPU_BLOCK_FLOPS
         return Batching("sequential", 1, 1, eval_slice, int(slow))
     if backend == "cpu":
-        eval_slice = choose_eval_slice(cost, batch_size, eval_examples, backend)
         longest = int(CPU_SHARD_FLOPS // max(1, cost.flops * horizon))
         together = max(1, min(CPU_LANES, points, longest))
         small = cost.flops <= CPU_VMAP_FLOPS and together > 1
@@ -70,15 +71,20 @@ def choose(
         return Batching("sequential", 1, together, eval_slice, block)
     lanes = int(max(1, ACCELERATOR_BYTES // max(1, cost.memory_bytes)))
     fitting = min(points, lanes)
-    return Batching("vmap", max(1, min(seeds, lanes // fitting)), fitting)
+    return Batching("vmap", max(1, min(seeds, lanes // fitting)), fitting, eval_slice)
 
 
-def choose_eval_slice(cost: Cost, batch_size: int, eval_examples: int, backend: str) -> int:
-    """Return how many examples an evaluation looks at together, a power of 2; 0 is all."""
-    whole = cost.activation_bytes * eval_examples // batch_size
-    if backend != "cpu" or whole <= CPU_WHOLE_BYTES:
+def choose_eval_slice(
+    cost: Cost, batch_size: int, eval_examples: int, backend: str, parts: int = 1
+) -> int:
+    """Return how many examples an evaluation looks at together; 0 is all."""
+    together = batch_size // parts
+    if backend != "cpu":
+        return together if parts > 1 else 0
+    whole = cost.activation_bytes * eval_examples // together
+    if whole <= CPU_WHOLE_BYTES:
         return 0
-    fitting = CPU_SLICE_BYTES * batch_size // max(1, cost.activation_bytes)
+    fitting = CPU_SLICE_BYTES * together // max(1, cost.activation_bytes)
     return max(CPU_LEAST_SLICE, 1 << max(0, fitting.bit_length() - 1))
 
 

@@ -110,6 +110,7 @@ def make_plan(
                     points=len(points),
                     eval_examples=protocol.examples(task.batch_size),
                     backend=backend,
+                    parts=task.grad_accumulation,
                     alone=alone,
                 ),
                 lanes=tuple(

@@ -82,10 +82,13 @@ class Spread:
           PlanError: With the numbers of devices that could.
         """
         for task in suite.tasks:
-            if task.batch_size % self.devices:
-                fitting = [n for n in range(1, self.devices) if task.batch_size % n == 0]
+            # What goes through the network at once: a batch, or each of its parts.
+            size, parts = task.batch_size // task.grad_accumulation, task.grad_accumulation
+            if size % self.devices:
+                fitting = [n for n in range(1, self.devices) if size % n == 0]
+                what = f"a batch of {size:,}" if parts == 1 else f"parts of a batch of {size:,}"
                 raise PlanError(
-                    f"the task {task.label} has a batch of {task.batch_size:,}, which "
+                    f"the task {task.label} has {what}, which "
                     f"{plural(self.devices, 'device')} cannot share evenly; choose another number "
                     f"of devices: {', '.join(map(str, fitting))}."
                 )

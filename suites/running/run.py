@@ -18,6 +18,7 @@ from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
+from velodrome.suites.planning.computation import computed_as
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
@@ -88,6 +89,8 @@ def run(
     baseline_multiple: int | None = None,
     baseline: str = "decided",
     data: str | None = None,
+    precision: str | None = None,
+    grad_accumulation: int | None = None,
     workers: int | None = None,
     engine: str | None = None,
     time_limit: str | None = None,
@@ -132,6 +135,10 @@ def run(
         Without a candidate nothing decides, and it goes to the budget.
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
         real data inside installed packages. Default: the data that the tasks name.
+      precision: ``"bfloat16"`` computes every task in mixed precision, ``"float32"`` in float32.
+        Default: as the tasks say. The tasks are then others: their labels say so.
+      grad_accumulation: Every batch goes through the network in that many parts, whose gradients
+        are added up: less memory. Default: as the tasks say; mostly 1. The tasks are then others.
       workers: Worker processes, each computing with one thread on the CPU, or all sharing the
         accelerator. 0: in this process. Default: one for each core; in this process for
         accelerators and for runs of a few seconds. On the CPU, jobs that would not fit in memory
@@ -185,7 +192,8 @@ def run(
       >>> found = velodrome.run("demo", "runs/demo", seeds=5)  # doctest: +SKIP
     """
     began, out, mode = time.monotonic(), resolved(out), BaselineMode.parse(baseline)
-    chosen = with_data(as_suite(suite), data).override(
+    served = with_data(as_suite(suite), data)
+    chosen = computed_as(served, precision=precision, grad_accumulation=grad_accumulation).override(
         optimizers=optimizers,
         seeds=seeds,
         steps=steps,

@@ -81,7 +81,11 @@ class CompiledTask:
             spec = self.task.spec
             examples = self.suite.protocol.examples(spec.batch_size)
             eval_slice = choose_eval_slice(
-                self.task.cost, spec.batch_size, examples, jax.default_backend()
+                self.task.cost,
+                spec.batch_size,
+                examples,
+                jax.default_backend(),
+                spec.grad_accumulation,
             )
         split = [split_static(optimizer, point) for point in points]
         programs = self.programs(

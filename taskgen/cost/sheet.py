@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import dataclasses
+from dataclasses import dataclass, field
 
 BYTES_PER_FLOAT = 4
 
@@ -27,6 +28,9 @@ class Cost:
       eval_flops_per_example: FLOPs of the forward pass for one example.
       kernels: Operations that run one after the other, each a matrix product or a chain of
         elementwise work; those in a loop over time count once for each time.
+      product_bytes: Those of ``bytes`` that matrix products and convolutions read and write.
+      product_activation_bytes: Those of ``activation_bytes`` that are kept for products.
+      gradients: Gradients that are alive together: 2 where those of a batch's parts are added up.
 
     Examples:
       >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
@@ -40,15 +44,52 @@ class Cost:
     activation_bytes: int
     eval_flops_per_example: int
     kernels: int = 1
+    product_bytes: int = field(default=0, repr=False)
+    product_activation_bytes: int = field(default=0, repr=False)
+    gradients: int = field(default=1, repr=False)
 
     @property
     def memory_bytes(self) -> int:
         """Device memory that training needs: parameters, optimizer state, activations."""
         # Activations count twice: their gradients live beside them in the backward pass.
-        return BYTES_PER_FLOAT * OPTIMIZER_COPIES * self.params + 2 * self.activation_bytes
+        copies = OPTIMIZER_COPIES - 1 + self.gradients
+        return BYTES_PER_FLOAT * copies * self.params + 2 * self.activation_bytes
+
+    def in_bfloat16(self) -> Cost:
+        """Return the cost if products take their operands in bfloat16.
+
+        Elementwise work counts as in float32: what is near sums, norms and softmax is, and which
+        part of the rest that is depends on the network.
+        """
+        return dataclasses.replace(
+            self,
+            bytes=self.bytes - self.product_bytes // 2,
+            activation_bytes=self.activation_bytes - self.product_activation_bytes // 2,
+            product_bytes=self.product_bytes // 2,
+            product_activation_bytes=self.product_activation_bytes // 2,
+        )
+
+    def accumulated(self, parts: int, part_floats: int) -> Cost:
+        """Return the cost of ``parts`` such steps whose gradients are added up for one update.
+
+        Args:
+          part_floats: Numbers of the batch of each; the batches of all are there together.
+        """
+        added = 3 * BYTES_PER_FLOAT * self.params  # two are read and one is written
+        return dataclasses.replace(
+            self,
+            flops=parts * (self.flops + self.params),
+            bytes=parts * (self.bytes + added),
+            activation_bytes=self.activation_bytes + (parts - 1) * BYTES_PER_FLOAT * part_floats,
+            kernels=parts * self.kernels,
+            product_bytes=parts * self.product_bytes,
+            gradients=2,
+        )
 
     def to_json(self) -> dict[str, int]:
-        return {**asdict(self), "memory_bytes": self.memory_bytes}
+        names = ("flops", "bytes", "params", "activation_bytes", "eval_flops_per_example")
+        values = {name: getattr(self, name) for name in (*names, "kernels")}
+        return {**values, "memory_bytes": self.memory_bytes}
 
 
 class CostSheet:
@@ -65,6 +106,8 @@ class CostSheet:
         self.params = 0
         self.floats_moved = 0
         self.floats_saved = 0
+        self.product_floats_moved = 0
+        self.product_floats_saved = 0
         self.kernels = 0
 
     def parameters(self, count: int) -> None:
@@ -89,8 +132,8 @@ class CostSheet:
         self.forward += flops
         self.backward += gradients * flops
         touched = (rows * inner + inner * columns + rows * columns) * times
-        self.floats_moved += (1 + gradients) * touched
-        self.floats_saved += rows * inner * times
+        self.product_floats_moved += (1 + gradients) * touched
+        self.product_floats_saved += rows * inner * times
         self.kernels += (1 + gradients) * sequential
 
     def dense(self, rows: int, n_in: int, n_out: int, *, gradients: int = 2) -> None:
@@ -116,12 +159,15 @@ class CostSheet:
     def total(self, *, batch_size: int, batch_floats: int) -> Cost:
         """Return the cost of a step on a batch of ``batch_floats`` numbers."""
         # The last term: parameters are read, and their gradients written, once more.
-        moved = self.floats_moved + 2 * batch_floats + 2 * self.params
+        moved = self.floats_moved + self.product_floats_moved + 2 * batch_floats + 2 * self.params
+        saved = self.floats_saved + self.product_floats_saved + batch_floats
         return Cost(
             flops=self.forward + self.backward,
             bytes=BYTES_PER_FLOAT * moved,
             params=self.params,
-            activation_bytes=BYTES_PER_FLOAT * (self.floats_saved + batch_floats),
+            activation_bytes=BYTES_PER_FLOAT * saved,
             eval_flops_per_example=self.forward // batch_size,
             kernels=self.kernels,
+            product_bytes=BYTES_PER_FLOAT * self.product_floats_moved,
+            product_activation_bytes=BYTES_PER_FLOAT * self.product_floats_saved,
         )

@@ -199,8 +199,8 @@ def _dot(equation: JaxprEqn) -> Count:
     result = _result(equation)
     (contracted, _), _ = equation.params["dimension_numbers"]
     inner = math.prod(left.shape[axis] for axis in contracted)
-    touched = left.size + right.size + result.size
-    return Count(flops=2 * result.size * inner, product_bytes=BYTES_PER_FLOAT * touched, products=1)
+    touched = _bytes(left) + _bytes(right) + _bytes(result)
+    return Count(flops=2 * result.size * inner, product_bytes=touched, products=1)
 
 
 def _convolution(equation: JaxprEqn) -> Count:
@@ -210,9 +210,9 @@ def _convolution(equation: JaxprEqn) -> Count:
     taps = right.size // right.shape[numbers.rhs_spec[0]]
     # All but one in `dilation` numbers of a dilated input are zeros, which no implementation reads.
     dilation = math.prod(equation.params["lhs_dilation"])
-    touched = left.size + right.size + result.size
+    touched = _bytes(left) + _bytes(right) + _bytes(result)
     flops = 2 * result.size * taps // dilation
-    return Count(flops=flops, product_bytes=BYTES_PER_FLOAT * touched, products=1)
+    return Count(flops=flops, product_bytes=touched, products=1)
 
 
 def _elementwise(equation: JaxprEqn, name: str) -> Count:
@@ -256,7 +256,12 @@ def _floats(equation: JaxprEqn, flops: int) -> Count:
         _warn(f"{equation.primitive.name!r} on complex numbers")
     if not jnp.issubdtype(result.dtype, jnp.floating):
         return Count()
-    return Count(flops=flops, elementwise_bytes=BYTES_PER_FLOAT * result.size)
+    return Count(flops=flops, elementwise_bytes=_bytes(result))
+
+
+def _bytes(array: ShapedArray) -> int:
+    """Return the bytes of an array of floats; complex numbers count as one of them."""
+    return array.size * (2 if array.dtype == jnp.bfloat16 else BYTES_PER_FLOAT)
 
 
 def traced_cost(

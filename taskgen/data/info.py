@@ -203,7 +203,7 @@ class Kind(abc.ABC, Generic[V]):
 
     @abc.abstractmethod
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: V, what: str, variation: Variation
+        self, raw: Arrays, info: DatasetInfo, view: V, what: str, split: str, variation: Variation
     ) -> SplitView:
         """Return how a task sees the arrays of a split, which messages call ``what``."""
 

@@ -19,7 +19,7 @@ def view_of(
       SpecError: A field of the config does not suit the data.
     """
     what = f"the {split} split of {info.name!r}"
-    return kind_of(info.kind).see(raw, info, view, what, variation)
+    return kind_of(info.kind).see(raw, info, view, what, split, variation)
 
 
 def count_examples(info: DatasetInfo, view: View, split: str) -> int | None:

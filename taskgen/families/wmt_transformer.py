@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from velodrome.taskgen.cost.sheet import Cost, CostSheet
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import costing
-from velodrome.taskgen.space.distributions import choice, log_int
+from velodrome.taskgen.space.distributions import choice, fixed, log_int
 from velodrome.taskgen.space.fields import static
 from velodrome.taskgen.views import PairView
 
@@ -32,6 +32,8 @@ class WMTTransformerConfig:
       dropout: Rate, while training, on embeddings, outputs of attention, and hidden layers and
         outputs of MLPs; weights of attention are not dropped.
       label_smoothing: The part of a label that is spread over all tokens, while training.
+      packed: While training, several pairs share a row: consecutive ones of the data set, as long
+        as they fit. The workload does this.
     """
 
     num_layers: int = static(log_int(1, 5), allowed=(1, 256), default=6)
@@ -42,6 +44,7 @@ class WMTTransformerConfig:
     target_length: int = static(log_int(16, 128), allowed=(1, 4096), default=256)
     dropout: float = static(choice((0.0, 0.1)), allowed=(0.0, 0.99), default=0.1)
     label_smoothing: float = static(choice((0.0, 0.1)), allowed=(0.0, 0.99), default=0.0)
+    packed: bool = static(fixed(False), default=False)
 
     @property
     def hidden_size(self) -> int:

@@ -133,9 +133,10 @@ def test_a_new_field_at_its_default_moves_no_hash():
         ({"config": {"hidden_size": -1}}, ["config.hidden_size", "-1", "from 1 to 65536"]),
         ({"config": [1]}, ["config", "[1]"]),
         ({"version": 99}, ["version", "99", "must be 1"]),
-        ({"precision": {"compute": "bfloat16"}}, ["precision.compute", "bfloat16", "float32"]),
+        ({"precision": {"compute": "float16"}}, ["precision.compute", "float16", "'bfloat16'"]),
+        ({"precision": {"params": "bfloat16"}}, ["precision.params", "bfloat16", "float32"]),
         ({"augmentations": ["ess"]}, ["augmentations", "ess", "did you mean 'es'"]),
-        ({"grad_accumulation": 2}, ["grad_accumulation", "2", "must be 1"]),
+        ({"grad_accumulation": 3}, ["grad_accumulation", "3", "a divisor of the batch size, 8"]),
         ({"name": 3}, ["name", "3", "a string"]),
     ],
 )
@@ -160,6 +161,6 @@ def test_an_unknown_family_gets_the_close_matches():
         TaskSpec("transfromer", {}, DataSpec("kjv"), 8)
 
 
-def test_precision_has_one_legal_value_which_is_left_out():
+def test_the_usual_precision_is_left_out():
     assert Precision().to_json() == {}
     assert Precision.from_json({"matmul": "highest"}) == Precision()

@@ -27,6 +27,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
     more = "--learning-rates 1e-3,0.01 --workers 2 --refine --dry-run --device v100 --data stand-in"
+    more += " --precision bfloat16 --grad-accumulation 4"
     grid = "--grid adam.b1=0.9,1 sgd.nesterov=true --grid a/b.py:make.kind=big --seeds 2"
     last = "--shard 2/8 --baseline racing:3 --track wandb:mine,mlflow"
     assert cli.main([*words.split(), *more.split(), *last.split(), *grid.split()]) == 0
@@ -46,6 +47,8 @@ def test_options_reach_the_run(calls: list[Any]):
         },
         "refine": 0.01,
         "data": "stand-in",
+        "precision": "bfloat16",
+        "grad_accumulation": 4,
         "workers": 2,
         "engine": None,
         "time_limit": None,

@@ -26,6 +26,7 @@ EXAMPLES = (
     "velodrome run stress-parameters/decoder-551m --out runs/large --devices 8",
     "velodrome run demo --out runs/demo --engine slurm --workers 64 --time 2:00:00",
     "velodrome run velodrome-83 --out runs/try --data stand-in --steps 20   # generated data",
+    "velodrome run mlcommons-6 --out runs/6 --precision bfloat16 --grad-accumulation 8 --dry-run",
 )
 
 
@@ -48,6 +49,8 @@ def run(
     baseline_multiple: Annotated[int | None, option("M")] = None,
     baseline: Annotated[str, option("{decided,racing,exhaustive}")] = "decided",
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
+    precision: Annotated[str | None, option("{float32,bfloat16}")] = None,
+    grad_accumulation: Annotated[int | None, option("K")] = None,
     workers: Annotated[int | None, option("W")] = None,
     engine: Annotated[str | None, option("{slurm,ray}")] = None,
     time: Annotated[str | None, option("T")] = None,
@@ -88,6 +91,11 @@ def run(
         three); exhaustive: all rates to the budget.
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
+      precision: bfloat16 computes every task in mixed precision: products in bfloat16, and
+        parameters, losses and statistics in float32. Default: as the tasks say. They are then
+        other tasks, and their labels say so.
+      grad_accumulation: Every batch goes through the network in K parts, one after the other, in
+        the memory of one. Default: as the tasks say. They are then other tasks too.
       workers: Worker processes; 0 trains in this one. Default: by cores and memory.
       engine: Where the workers run: slurm starts them as tasks of a SLURM array, with `pip install
         velodrome[slurm]`; ray starts them as Ray actors, with `pip install velodrome[ray]`.
@@ -125,6 +133,8 @@ def run(
         baseline_multiple=baseline_multiple,
         baseline=baseline,
         data=data,
+        precision=precision,
+        grad_accumulation=grad_accumulation,
         workers=workers,
         engine=engine,
         time_limit=time,

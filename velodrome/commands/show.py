@@ -71,6 +71,7 @@ def _print(spec: TaskSpec, facts: Mapping[str, Any]) -> None:
             ("data", json.dumps(spec.data.to_json())),
             *_missing_hash(spec.data.name),
             ("batch size", spec.batch_size),
+            *_computed(spec),
             *((f"  {name}", value) for name, value in vars(spec.config).items()),
             ("parameters", f"{cost['params']:,}"),
             ("FLOPs a step", short(cost["flops"])),
@@ -82,6 +83,13 @@ def _print(spec: TaskSpec, facts: Mapping[str, Any]) -> None:
             *(("  too expensive", excess) for excess in facts["over_budget"]),
         ]
     )
+
+
+def _computed(spec: TaskSpec) -> Iterator[tuple[str, str]]:
+    if spec.grad_accumulation > 1:
+        yield "", f"in {spec.grad_accumulation} parts of {spec.part_size}, one after the other"
+    if spec.precision.compute != "float32":
+        yield "precision", f"{spec.precision.compute}, parameters in {spec.precision.params}"
 
 
 def _missing_hash(name: str) -> Iterator[tuple[str, str]]:

@@ -89,7 +89,13 @@ class Graphs(Kind[GraphView]):
         return GraphView(nodes, edges, node, edge, info.num_classes)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: GraphView, what: str, variation: Variation
+        self,
+        raw: Arrays,
+        info: DatasetInfo,
+        view: GraphView,
+        what: str,
+        split: str,
+        variation: Variation,
     ) -> SplitView:
         nodes, edges = raw["node_offsets"], raw["edge_offsets"]
         found = fitting({"nodes": (nodes, view.nodes), "edges": (edges, view.edges)}, what)

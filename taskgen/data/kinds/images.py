@@ -58,7 +58,13 @@ class Images(Kind[ImageView]):
         return ImageView(getattr(config, "image_size", height), channels, info.num_classes)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: ImageView, what: str, variation: Variation
+        self,
+        raw: Arrays,
+        info: DatasetInfo,
+        view: ImageView,
+        what: str,
+        split: str,
+        variation: Variation,
     ) -> SplitView:
         size, shift = _kept(info, view, variation), variation.shift
         _check(variation, view, what)

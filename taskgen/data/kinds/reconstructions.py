@@ -69,6 +69,7 @@ class Reconstructions(Kind[ReconstructionView]):
         info: DatasetInfo,
         view: ReconstructionView,
         what: str,
+        split: str,
         variation: Variation,
     ) -> SplitView:
         if view.size > min(info.shape):

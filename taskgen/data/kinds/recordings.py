@@ -74,7 +74,13 @@ class Recordings(Kind[AudioView]):
         return AudioView(length, features, labels, vocab_size, separator)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: AudioView, what: str, variation: Variation
+        self,
+        raw: Arrays,
+        info: DatasetInfo,
+        view: AudioView,
+        what: str,
+        split: str,
+        variation: Variation,
     ) -> SplitView:
         if view.vocab_size < info.vocab_size:
             wanted = f"at least {info.vocab_size}, the tokens of {info.name!r}"

@@ -58,6 +58,7 @@ class Tables(Kind[TableView | RegressionView]):
         info: DatasetInfo,
         view: TableView | RegressionView,
         what: str,
+        split: str,
         variation: Variation,
     ) -> SplitView:
         return SplitView(
@@ -117,7 +118,13 @@ class HashedTables(Kind[HashedTableView]):
         return HashedTableView(columns, categories, vocab_size)
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: HashedTableView, what: str, variation: Variation
+        self,
+        raw: Arrays,
+        info: DatasetInfo,
+        view: HashedTableView,
+        what: str,
+        split: str,
+        variation: Variation,
     ) -> SplitView:
         vocab_size = min(view.vocab_size, info.vocab_size)
         if len(raw["label"]) >= INDEX_LIMIT:

@@ -51,7 +51,13 @@ class Texts(Kind[TextView]):
         return TextView(length, getattr(config, "vocab_size", info.vocab_size))
 
     def see(
-        self, raw: Arrays, info: DatasetInfo, view: TextView, what: str, variation: Variation
+        self,
+        raw: Arrays,
+        info: DatasetInfo,
+        view: TextView,
+        what: str,
+        split: str,
+        variation: Variation,
     ) -> SplitView:
         # A vocabulary larger than that of the data changes nothing: arrays and hash are shared.
         vocab_size = min(view.vocab_size, info.vocab_size)

@@ -130,11 +130,31 @@ class DecoderBlock(nnx.Module):
         )
 
 
+def shift_right(target: jax.Array) -> jax.Array:
+    """Return i32[B,T] one place later, with 0 in front."""
+    return jnp.pad(target, ((0, 0), (1, 0)))[:, :-1]
+
+
+def same_segment(queries: jax.Array, keys: jax.Array | None) -> jax.Array:
+    """Return b[B,T,S], where segments i32[B,T] and i32[B,S] are equal."""
+    assert keys is not None  # both sides of a pair are packed
+    return queries[:, :, None] == keys[:, None]
+
+
+def places_in_segments(segments: jax.Array) -> jax.Array:
+    """Return i32[B,T], the place of each token from the start of its segment."""
+    place = jnp.broadcast_to(jnp.arange(segments.shape[1], dtype=jnp.int32)[None], segments.shape)
+    begins = jnp.diff(segments, axis=1, prepend=-1) != 0
+    return place - jax.lax.cummax(jnp.where(begins, place, 0), axis=1)
+
+
 class WMTTransformer(nnx.Module):
     """Encoder of a source i32[B,S] and decoder of a target i32[B,T], to f32[B,T,vocab].
 
     The decoder sees the target one place later, with 0 in front: its output at a place predicts
-    the token there.
+    the token there. In a packed row places are counted from the start of each pair, and attention
+    stays inside a pair. But the row is shifted as a whole, as in the workload: the first token of a
+    later pair is predicted after the end of the pair before.
     """
 
     def __init__(
@@ -154,19 +174,29 @@ class WMTTransformer(nnx.Module):
     def __call__(self, inputs: Batch, *, train: bool, key: jax.Array) -> Prediction:
         source, target = inputs["source"], inputs["target"]
         drop = self._dropping(key) if train and self.rate else lambda x: x
-        encoded, source_mask = self.encode(source, drop)
+        segments = inputs.get("source_segment"), inputs.get("target_segment")
+        encoded, source_mask = self.encode(source, drop, segments[0])
         length = target.shape[1]
-        shifted = jnp.pad(target, ((0, 0), (1, 0)))[:, :-1]
         causal = jnp.tril(jnp.ones((length, length), bool))[None]
-        x = drop(self._embed(shifted) + sinusoids(length, self.embedding.shape[1])[None])
+        if segments[1] is not None:
+            causal = causal & same_segment(segments[1], segments[1])
+            source_mask = (source != PAD)[:, None] & same_segment(segments[1], segments[0])
+        x = drop(self._embed(shift_right(target)) + self._codes(length, segments[1]))
         for layer in range(self.num_layers):
             x = getattr(self, f"decoder_{layer}")(x, encoded, causal, source_mask, drop)
         return Prediction(self._logits(x), self.label_smoothing if train else 0.0)
 
-    def encode(self, source: jax.Array, drop: Drop) -> tuple[jax.Array, jax.Array]:
-        """Return f32[B,S,width] of a source i32[B,S], and b[B,1,S]: where it has tokens."""
-        x = drop(self._embed(source) + sinusoids(source.shape[1], self.embedding.shape[1])[None])
+    def encode(
+        self, source: jax.Array, drop: Drop, segments: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return f32[B,S,width] of a source i32[B,S], and b[B,1,S]: where it has tokens.
+
+        With ``segments`` i32[B,S] this is b[B,S,S]: where it has tokens of the same segment.
+        """
+        x = drop(self._embed(source) + self._codes(source.shape[1], segments))
         mask = (source != PAD)[:, None]
+        if segments is not None:
+            mask = mask & same_segment(segments, segments)
         for layer in range(self.num_layers):
             x = getattr(self, f"encoder_{layer}")(x, mask, drop)
         return self.encoder_norm(x), mask
@@ -197,6 +227,11 @@ class WMTTransformer(nnx.Module):
             x, memory = getattr(self, f"decoder_{layer}").step(x, memory, time, source_mask)
             kept.append(memory)
         return self._logits(x)[:, 0], tuple(kept)
+
+    def _codes(self, length: int, segments: jax.Array | None) -> jax.Array:
+        """Return the codes of places, f32[1,T,width], or f32[B,T,width] by segment."""
+        codes = jnp.asarray(sinusoids(length, self.embedding.shape[1]))
+        return codes[None] if segments is None else codes[places_in_segments(segments)]
 
     def _embed(self, tokens: jax.Array) -> jax.Array:
         return self.embedding[...][tokens]

@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "4bbcbf1a4e1e51631cfc38cc72c74d103a7eac4532666d967526ff6ae457ec86",
-    ("mlcommons-6", "gpu"): "93309f37d99268f474144fcbf63877d5b89e274983e2f53df6969551cb6a8cf9",
-    ("mlcommons-8", "cpu"): "8a15e2f49cd7befd848a1fc64807f7b4a07bdcb9bfb001ae31205e87e86ee71f",
-    ("mlcommons-8", "gpu"): "721b880cf8c52a4fd7eeb1752012d6858c01e30086f19e278d9bd3e16a7eb07b",
+    ("mlcommons-6", "cpu"): "dc3f60bfbe612dc34068574da93528f8d94823bce893e924fede5b8650b2b233",
+    ("mlcommons-6", "gpu"): "97a106d22e2c54d3fcd7ff95b5ff893df8d6fa422d5f81d3ef585c8f2d5321ac",
+    ("mlcommons-8", "cpu"): "36cd85bf712f8fd53afaa5a6b12079de83538853d1735b2fea6e2589f2404843",
+    ("mlcommons-8", "gpu"): "d7ff8de548d754ed11c23fc2538c2ee7d53a8403000f9ade552910499b8801f2",
 }
 
 

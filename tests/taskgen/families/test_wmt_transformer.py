@@ -17,6 +17,7 @@ from small_tasks import quick, traced
 import velodrome
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.data.madeup import made_up_batch
+from velodrome.taskgen.families.networks import wmt_transformer
 from velodrome.taskgen.families.networks.wmt_transformer import (
     MLP,
     Attention,
@@ -29,7 +30,7 @@ from velodrome.taskgen.nn.objectives import smoothed_sequence
 from velodrome.taskgen.nn.positions import sinusoids
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 from velodrome.taskgen.translation import bleu, translate
-from velodrome.taskgen.views import PairView
+from velodrome.taskgen.views import PackedPairView, PairView
 
 ARRAYS = json.loads(Path(__file__).parents[1].joinpath("golden/mlcommons_arrays.json").read_text())
 PUBLISHED = PairView(256, 256, 32_000)
@@ -39,6 +40,9 @@ SHRUNK = WMTTransformerConfig(
     num_layers=1, num_heads=2, head_dim=16, mlp_dim=32, source_length=16, target_length=16
 )
 SHRUNK_VIEW = PairView(16, 16, 64)
+PACKED = PackedPairView(16, 16, 64)
+TINY = {"num_layers": 1, "num_heads": 2, "head_dim": 8, "mlp_dim": 16, "dropout": 0.0}
+TINY |= {"source_length": 80, "target_length": 80}
 
 
 def functions(config: WMTTransformerConfig, view: PairView):
@@ -77,8 +81,9 @@ def test_arrays_are_those_of_the_workload():
     [
         {},
         {"num_layers": 2, "dropout": 0.0, "label_smoothing": 0.1, "source_length": 20},
+        {"packed": True},
     ],
-    ids=["shrunk", "smoothed"],
+    ids=["shrunk", "smoothed", "packed"],
 )
 def test_closed_forms_are_the_traced_program(changes):
     config = {**{name: getattr(SHRUNK, name) for name in SHRUNK.__dataclass_fields__}, **changes}
@@ -240,3 +245,64 @@ def test_the_first_loss_at_full_size(key):
     }
     loss, _ = jax.jit(task.loss, static_argnames="train")(params, state, key, batch, train=False)
     assert 10.96 < float(loss) < 11.25
+
+
+def test_packed_pairs_have_the_losses_that_they_have_alone(monkeypatch: pytest.MonkeyPatch, key):
+    """But that a later pair of a row starts after the end of the one before, not after 0."""
+    lengths = [(5, 4), (3, 6), (6, 2)]  # of sources and targets, the last token of which is 2
+    packed = {name: np.zeros((1, 16), np.int32) for name in PACKED.schema()}
+    alone = {name: np.zeros((3, 16), np.int32) for name in ("source", "target")}
+    begins, generator = {"source": 0, "target": 0}, np.random.default_rng(1)
+    for number, sizes in enumerate(lengths):
+        for (name, begin), size in zip(list(begins.items()), sizes, strict=True):
+            tokens = np.array([*generator.integers(3, 64, size - 1), 2])
+            alone[name][number, :size] = tokens
+            packed[name][0, begin : begin + size] = tokens
+            packed[f"{name}_segment"][0, begin : begin + size] = number + 1
+            begins[name] += size
+    module = network()
+
+    @jax.jit
+    def logits(inputs, first):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                wmt_transformer,
+                "shift_right",
+                lambda target: jnp.concatenate([first[:, None], target[:, :-1]], axis=1),
+            )
+            return module(inputs, train=False, key=key).logits
+
+    together = np.asarray(jax.jit(lambda b: module(b, train=False, key=key).logits)(packed))[0]
+    # The first token that each sees: 0, and then the ends of the pairs before.
+    each = np.asarray(logits(alone, jnp.array([0, 2, 2], jnp.int32)))
+    begin = 0
+    for number, (_, size) in enumerate(lengths):
+        mine = together[begin : begin + size]
+        np.testing.assert_allclose(mine, each[number, :size], atol=1e-5)
+        begin += size
+    plain = np.asarray(logits(alone, jnp.zeros(3, jnp.int32)))
+    assert np.abs(plain[1, :6] - each[1, :6]).max() > 1e-3  # that exception is one
+    assert np.isfinite(together).all()  # of padding, too
+
+
+@pytest.mark.long
+def test_a_packed_task_trains(key):
+    spec = TaskSpec(
+        "wmt_transformer",
+        {**TINY, "packed": True},
+        DataSpec("bible_translation"),
+        2,
+    )
+    assert isinstance(spec.view, PackedPairView) and spec.to_json()["config"]["packed"] is True
+    batch = velodrome.open_source(spec, "heldout").batch(0, 0, 2)
+    assert int(batch["target_segment"].max()) == 1
+    batch = velodrome.open_source(spec, "train").batch(0, 0, 2)
+    assert int(batch["target_segment"].max()) > 1
+    task = velodrome.build(spec)
+
+    @quick
+    def loss(key, batch):
+        params, state = task.init(key)
+        return task.loss(params, state, key, batch, train=True)[0]
+
+    assert np.isfinite(loss(key, batch))

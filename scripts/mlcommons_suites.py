@@ -113,8 +113,8 @@ def _full(name: str, count: int) -> Suite:
             baseline_multiple=1,  # a schedule knows its end, so it is not run for longer
             eval_every=200,
             heldout_every=2_000,
-            eval_mode="training-loss",
-            eval_batch_count=2,
+            eval_mode="eval",  # the targets are of the model as it is used
+            eval_batch_count=2,  # each by itself, in the memory of a training batch
             learning_rates=tuple(
                 float(f"{LOWEST_RATE * ratio**trial:.3g}") for trial in range(TRIALS)
             ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.foundation.typed import read_as
 from velodrome.optimizers.registry import optimizers
 from velodrome.results.store.target import Target
 from velodrome.suites.protocol import Grids, Protocol
@@ -167,10 +168,8 @@ class Suite:
                 )
             tasks.append(task)
             if (target := entry.get("target")) is not None:
-                if not isinstance(target, Mapping):
-                    allowed = "a mapping such as {'metric': 'accuracy', 'value': 0.9}"
-                    raise SpecError(f"suite.tasks[{index}].target", target, allowed)
-                targets[task.label] = Target.from_json(target)
+                where = f"suite.tasks[{index}].target"
+                targets[task.label] = read_as(Target, target, where)
         return cls(
             name=content["name"],
             tasks=tuple(tasks),

@@ -157,11 +157,14 @@ def steps_allowed(cost: Cost, profile: DeviceProfile, *, hours: int | float) -> 
     return int(hours * 3600 / predict_seconds(cost, profile))
 
 
-def devices_needed(memory_bytes: int, batch_size: int, profile: DeviceProfile) -> int | None:
-    """Return how many devices have so much memory together and can share a batch evenly.
+def devices_needed(memory_bytes: int, examples: int, profile: DeviceProfile) -> int | None:
+    """Return how many devices have so much memory together and can share examples evenly.
 
-    Parameters, optimizer state and batch are taken to be split evenly, as ``velodrome run
-    --devices`` does. None: no number that divides the batch is enough.
+    Parameters, optimizer state and examples are taken to be split evenly, as ``velodrome run
+    --devices`` does. None: no number that divides the examples is enough.
+
+    Args:
+      examples: Those that go through the network together: a batch, or one of its parts.
 
     Examples:
       >>> from velodrome.taskgen.budget import devices_needed
@@ -169,7 +172,7 @@ def devices_needed(memory_bytes: int, batch_size: int, profile: DeviceProfile) -
       4
     """
     least = max(1, -(-memory_bytes // profile.memory_bytes))
-    return next((n for n in range(least, batch_size + 1) if batch_size % n == 0), None)
+    return next((n for n in range(least, examples + 1) if examples % n == 0), None)
 
 
 @dataclass(frozen=True)
@@ -194,10 +197,11 @@ class Budget:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SpecError(name, value, "a positive number, and finite")
 
-    def excess(self, cost: Cost, *, batch_size: int = 0) -> list[str]:
+    def excess(self, cost: Cost, *, examples: int = 0) -> list[str]:
         """Return, in words, every limit that a task exceeds; empty if it fits.
 
-        With ``batch_size`` they say how many devices can train it together.
+        With ``examples``, which go through the network together, they say how many devices can
+        train it together.
         """
         excess = []
         if self.max_mflop is not None and cost.flops > self.max_mflop * MFLOP:
@@ -210,17 +214,17 @@ class Budget:
         if cost.memory_bytes > self.profile.memory_bytes:
             excess.append(
                 f"{size(cost.memory_bytes)} of memory, over {size(self.profile.memory_bytes)} on "
-                f"{self.profile.label}{self._together(cost, batch_size)}"
+                f"{self.profile.label}{self._together(cost, examples)}"
             )
         return excess
 
-    def _together(self, cost: Cost, batch_size: int) -> str:
-        """Say how many devices can train a task together; nothing if the batch is not known."""
-        if not batch_size:
+    def _together(self, cost: Cost, examples: int) -> str:
+        """Say how many devices can train a task together; nothing if examples are not known."""
+        if not examples:
             return ""
-        count = devices_needed(cost.memory_bytes, batch_size, self.profile)
+        count = devices_needed(cost.memory_bytes, examples, self.profile)
         if count is None:
-            return f"; no number of devices that divides the batch of {batch_size} has it together"
+            return f"; no number of devices that shares {examples:,} examples evenly has it"
         return f"; {count} of them have it together: `velodrome run --devices {count}`"
 
     def allows(self, cost: Cost) -> bool:

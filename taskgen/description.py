@@ -74,9 +74,9 @@ def describe(
 
     Returns:
       "label", "hash", "spec" (JSON), "cost" (integers, of a training step), "device" (with
-      "measured"), "devices" that can train it together (None: no number divides the batch and has
-      the memory), "predicted_seconds" of a step, "steps_allowed" in ``hours``, and "over_budget",
-      a list of sentences, empty if the task fits.
+      "measured"), "devices" that can train it together (None: no number that divides the batch,
+      or each of its parts, has the memory), "predicted_seconds" of a step, "steps_allowed" in
+      ``hours``, and "over_budget", a list of sentences, empty if the task fits.
 
     Raises:
       UnknownNameError: There is no such data set or device profile.
@@ -98,9 +98,9 @@ def describe(
         "spec": spec.to_json(),
         "cost": step.to_json(),
         "device": {"name": profile.name, "measured": profile.measured},
-        "devices": devices_needed(step.memory_bytes, spec.batch_size, profile),
+        "devices": devices_needed(step.memory_bytes, spec.part_size, profile),
         "hours": hours,
         "predicted_seconds": predict_seconds(step, profile),
         "steps_allowed": steps_allowed(step, profile, hours=hours),
-        "over_budget": budget.excess(step, batch_size=spec.batch_size),
+        "over_budget": budget.excess(step, examples=spec.part_size),
     }

@@ -151,8 +151,10 @@ def target_table(table: pd.DataFrame) -> TextTable:
 
 
 def _arrival_text(row: Row) -> str:
-    if row["status"] in ("not measured", "no runs"):
-        return {"not measured": "not measured in runs"}.get(row["status"], row["status"])
+    if row["status"] == "no runs":
+        return row["status"]
+    if row["status"] == "not measured":
+        return "not measured in runs"
     if row["status"] == "not reached":
         return f"not reached in {row['horizon']:,.0f}"
     if row["seeds"] == 1:

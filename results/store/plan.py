@@ -139,6 +139,7 @@ class PlannedCell:
         of the grid: ``"going on"`` (it waits for losses); ``"found"``; ``"edge"``: after the last
         round the best rate is at an edge; ``"limit"``: the last round still gained something.
         Empty: there is none, or no rate makes progress.
+      parts: How many parts of a batch go through the network one after the other.
     """
 
     id: str
@@ -152,11 +153,19 @@ class PlannedCell:
     lanes: tuple[Lane, ...]
     extendable: bool = False
     search: str = ""
+    parts: int = 1
+
+    @property
+    def part_size(self) -> int:
+        """Examples of a batch that go through the network together in training."""
+        return self.batch_size // self.parts
 
     def to_json(self) -> dict[str, object]:
         nested = ("task", "optimizer", "data", "cost", "batching")
+        # Left out at their defaults: plans without them keep their hashes.
+        left_out = (("search", ""), ("parts", 1))
         return {
-            **{name: value for name, value in vars(self).items() if name != "search" or value},
+            **{name: value for name, value in vars(self).items() if (name, value) not in left_out},
             **{name: dict(vars(getattr(self, name))) for name in nested},
             "lanes": [dict(vars(lane)) for lane in self.lanes],
         }

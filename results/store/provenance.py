@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from velodrome.foundation.canonical import canonical_json, content_hash
+from velodrome.foundation.text import plural
 from velodrome.results.store.cell import Cell
 from velodrome.results.store.records import (
     CostRecord,
     Device,
     Manifest,
     SpecRecord,
+    SpreadRecord,
     TrainedOptimizer,
 )
 from velodrome.results.store.shard import ShardRecord
@@ -138,13 +140,15 @@ def _other_devices(manifest: Manifest, shards: Iterable[ShardRecord]) -> list[tu
 
 
 def _spreads(shards: Iterable[ShardRecord]) -> list[tuple[str, str]]:
-    """Return how runs were trained on several devices together."""
-    found = {
-        f"{part.get('devices')} devices together, sharding {part.get('sharding')}"
-        for shard in shards
-        for part in shard.metadata.get("spread", ())
-    }
+    """Return on how many devices together runs were trained, where any was spread."""
+    found = {_spread_text(part) for shard in shards for part in shard.metadata.get("spread", ())}
     return [("runs trained on", text) for text in sorted(found)]
+
+
+def _spread_text(part: SpreadRecord) -> str:
+    if "sharding" not in part:  # the rest, or the beginning, of a run that was spread
+        return "1 device, for a part of their steps"
+    return f"{plural(part['devices'], 'device')} together, sharding {part['sharding']}"
 
 
 def _device(device: Device | None) -> str | None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from velodrome.foundation.errors import SpecError, unknown_key
+from velodrome.foundation.errors import SpecError
+from velodrome.foundation.typed import read_as
 
 #: Which way each metric of the package's families gets better.
 DIRECTIONS = {
@@ -96,13 +97,7 @@ class Target:
         Raises:
           SpecError: A key is unknown or missing, or a value is not allowed.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for key in values:
-            if key not in names:
-                raise unknown_key("target", key, names)
-        if "value" not in values:
-            raise SpecError("target", sorted(values), "a mapping with the key 'value'")
-        return cls(**values)
+        return read_as(cls, values, "target")
 
     def __str__(self) -> str:
         split = "held-out" if self.split == "heldout" else "train"

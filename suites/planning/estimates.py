@@ -204,6 +204,6 @@ def _shard_bytes(cell: PlannedCell, lanes: int, protocol: Protocol, spread: Spre
     together = lanes if cell.batching.mode == "vmap" else 1
     # An evaluation keeps nothing for a backward pass: this is more than it takes.
     examples = cell.batching.eval_slice or protocol.examples_together(cell.batch_size)
-    evaluation = cost.activation_bytes * examples // cell.batch_size
+    evaluation = cost.activation_bytes * examples // cell.part_size
     activations = together * max(step, evaluation)
     return lanes * state // spread.state_parts + activations // spread.devices

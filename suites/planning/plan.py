@@ -119,6 +119,7 @@ def make_plan(
                     for at, point in enumerate(points)
                 ),
                 extendable=extendable,
+                parts=task.grad_accumulation,
             )
             cells.append(cell)
     _refuse_twins(cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ class Spread:
         """
         for task in suite.tasks:
             # What goes through the network at once: a batch, or each of its parts.
-            size, parts = task.batch_size // task.grad_accumulation, task.grad_accumulation
+            size, parts = task.part_size, task.grad_accumulation
             if size % self.devices:
                 fitting = [n for n in range(1, self.devices) if size % n == 0]
                 what = f"a batch of {size:,}" if parts == 1 else f"parts of a batch of {size:,}"
@@ -102,9 +103,14 @@ class Spread:
             )
 
 
-def spread_of(record: Mapping[str, Any] | None) -> Spread | None:
-    """Return the spread whose fields are given, as workers are told them; None if it is None."""
-    return None if record is None else Spread(record["devices"], record["sharding"])
+def setting_of(spread: Spread | None) -> dict[str, Any] | None:
+    """Return what workers are told of a spread."""
+    return None if spread is None else dataclasses.asdict(spread)
+
+
+def spread_of(setting: Mapping[str, Any] | None) -> Spread | None:
+    """Return the spread of which `setting_of` tells."""
+    return None if setting is None else Spread(**setting)
 
 
 def continued(

@@ -56,11 +56,11 @@ def describe(
         if large:
             worst = max(large, key=lambda cell: cell.memory_bytes)
             total = worst.memory_bytes * worst.devices
-            batch = plan.cell(worst.id).batch_size
-            count = devices_needed(total, batch, profile)
+            examples = plan.cell(worst.id).part_size
+            count = devices_needed(total, examples, profile)
             together = f"that of {count} of them: --devices {count} trains each run on all of these"
             if count is None:
-                together = f"more than any number of them has that divides its batch of {batch}"
+                together = f"more than any number has that shares {examples:,} examples evenly"
             yield (
                 f"{plural(len(large), 'cell')} would need more, as predicted, than the "
                 f"{size(profile.memory_bytes)} of {profile.label}: {worst.task} / "

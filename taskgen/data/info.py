@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from velodrome.foundation.errors import DataError, VelodromeError
+from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.schema import View
 
 # Families name this module, and help lists families: numpy is needed for the types alone.
 if TYPE_CHECKING:
     from velodrome.taskgen.data.arrays import Arrays
     from velodrome.taskgen.data.splitview import SplitView
-from velodrome.taskgen.data.variation import Variation
 
 V = TypeVar("V", bound=View)
 

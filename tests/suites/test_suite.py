@@ -36,8 +36,8 @@ GOLDEN = {
     "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
     "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
     "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
-    "mlcommons-6": "52400ad4fb8e40c78c398bd82b77c143e50d90954a340beb156f93c825f23826",
-    "mlcommons-8": "e3d2da71fab4823f2f24af228960f4f30730b9224d271f92fe488183663066f7",
+    "mlcommons-6": "4a2d8b34b8f66be99f5e267e4d8607c36a233908aeef9333ca48b39c4f81806d",
+    "mlcommons-8": "0dae461b70ef01170cce33a2b89b832ddcb80dc9c09a7cc6d5c40e01934b90ca",
 }
 
 # Their tasks are sampled, which takes seconds.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.flatten_util
@@ -48,9 +49,13 @@ SMALL = {
     "dlrm": ({"vocab_size": 256, "embed_size": 8}, "stand-in:criteo1tb"),
     "unet": ({"base_channels": 4, "num_pools": 2, "image_size": 16}, "stand-in:fastmri"),
 }
-#: Those that compile in a second.
-QUICK = ("mlp", "tabular_mlp", "transformer")
-FAMILIES = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in SMALL]
+
+
+def families(*quick: str) -> list[Any]:
+    """All of them, of which few are quick enough to be run always."""
+    return [pytest.param(name, marks=[pytest.mark.long] * (name not in quick)) for name in SMALL]
+
+
 NARROW = Precision(compute="bfloat16")
 
 
@@ -72,7 +77,7 @@ def test_every_family_with_a_network_is_here():
     assert found == set(SMALL)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", families("mlp", "transformer"))
 def test_products_are_narrow_and_what_comes_out_is_not(family):
     spec = small(family)
     batch = batch_shapes(spec.view, 8)
@@ -94,7 +99,7 @@ def test_products_are_narrow_and_what_comes_out_is_not(family):
     assert bytes_of[1] < (0.9 if features else 0.55) * bytes_of[0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", families("mlp"))
 def test_loss_and_gradient_are_near_those_of_float32(family, key):
     """The loss to 1%, the gradient to 5% of its norm; 10% through many norms over a batch or image.
 

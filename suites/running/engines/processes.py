@@ -16,7 +16,7 @@ from pathlib import Path
 from velodrome.foundation.errors import PlanError, WriteError
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.spread import Spread
+from velodrome.suites.planning.spread import Spread, setting_of
 from velodrome.suites.running.engines.base import ATTEMPTS, CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.child import Child, Event
 from velodrome.suites.running.engines.outcomes import is_done, record
@@ -148,7 +148,7 @@ class _Pool:
         settings = {
             "cores": pinned,
             "checkpoint_seconds": self.engine.checkpoint_seconds,
-            "spread": None if self.engine.spread is None else vars(self.engine.spread),
+            "spread": setting_of(self.engine.spread),
             "suite": self.engine.suite.to_json(),
             "memory_bytes": self.engine.memory_bytes,
         }

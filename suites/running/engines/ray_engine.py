@@ -20,7 +20,7 @@ from velodrome.foundation.interrupts import interrupts
 from velodrome.foundation.ray_cluster import join_ray
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.spread import Spread
+from velodrome.suites.planning.spread import Spread, setting_of
 from velodrome.suites.running.engines.base import (
     ATTEMPTS,
     CHECKPOINT_SECONDS,
@@ -100,7 +100,7 @@ class RayEngine:
             "directory": str(store.directory.resolve()),
             "files": small_files(store.directory),
             "checkpoint_seconds": self.checkpoint_seconds,
-            "spread": None if self.spread is None else vars(self.spread),
+            "spread": setting_of(self.spread),
         }
         make = functools.partial(_start, ray, settings, gpus=self.gpus, memory=memory)
         errors: list[BaseException] = []

@@ -23,7 +23,7 @@ from velodrome.foundation.extras import optional
 from velodrome.foundation.files import atomic_write_json
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.store import Store
-from velodrome.suites.planning.spread import Spread, spread_of
+from velodrome.suites.planning.spread import Spread, setting_of, spread_of
 from velodrome.suites.running.engines.base import CHECKPOINT_SECONDS, Job, Listener
 from velodrome.suites.running.engines.processes import GRACE_SECONDS, ProcessEngine
 from velodrome.suites.running.engines.watch import Watch
@@ -102,7 +102,7 @@ class SlurmEngine:
                 "since": since,
                 "platform": "" if self.gpus else "cpu",
                 "checkpoint_seconds": self.checkpoint_seconds,
-                "spread": None if self.spread is None else vars(self.spread),
+                "spread": setting_of(self.spread),
             },
         )
         executor = self._executor(folder / "logs", jobs)

@@ -68,7 +68,8 @@ def run() -> tuple[Any, Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "density"), [(0, 0.7), pytest.param(1, 0.4, marks=pytest.mark.long), (2, 0.2)]
+    ("seed", "density"),
+    [*(pytest.param(*other, marks=pytest.mark.long) for other in ((0, 0.7), (1, 0.4))), (2, 0.2)],
 )
 def test_sparse_weights_make_the_steps_of_the_whole_network(seed, density, run):
     weights = sparse_weights(seed, density)

@@ -50,7 +50,9 @@ def test_what_is_no_target_is_refused(text: str, message: str):
 def test_json_is_checked():
     with pytest.raises(SpecError, match="metric"):
         Target.from_json({"value": 1.0, "metrik": "loss"})
-    with pytest.raises(SpecError, match="'value'"):
+    with pytest.raises(SpecError, match="value"):
         Target.from_json({"metric": "loss"})
+    with pytest.raises(SpecError, match="metric"):
+        Target.from_json({"value": 1.0, "metric": ["loss"]})
     with pytest.raises(SpecError, match="heldout"):
         Target(1.0, split="test")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+import toys
 
 from velodrome.foundation.errors import SpecError
+from velodrome.results.store.plan import Plan
 from velodrome.suites.planning.batching import choose
 from velodrome.suites.planning.computation import computed_as
 from velodrome.suites.planning.estimates import overview
 from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.protocol import Protocol
+from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.taskgen import description
+from velodrome.taskgen.budget import load_profile, save_profile
 from velodrome.taskgen.spec import DataSpec, TaskSpec
 
 MLP = TaskSpec("mlp", {"hidden_size": 512, "image_size": 16}, DataSpec("digits"), 512)
@@ -44,6 +50,36 @@ def test_plans_predict_less_memory():
         plan = make_plan(suite, backend="gpu")
         used.append(overview(plan, suite.protocol)[0].memory_bytes)
     assert used[1] < used[0]
+
+
+def test_an_evaluation_takes_more_than_a_small_part():
+    """Slices of a CPU have at least 32 examples: 16 times as many as each of these parts."""
+    spec = dataclasses.replace(MLP, config={"hidden_size": 4096}, batch_size=256)
+    plan = make_plan(
+        computed_as(Suite("one", (spec,), SUITE.protocol, ("sgd",)), grad_accumulation=128)
+    )
+    (cell,), (found,) = plan.cells, overview(plan, SUITE.protocol)
+    assert cell.part_size == 2 and cell.batching.eval_slice == 32
+    assert Plan.from_json(plan.to_json()) == plan
+    more = dataclasses.replace(cell, batching=dataclasses.replace(cell.batching, eval_slice=64))
+    (doubled,) = overview(dataclasses.replace(plan, cells=(more,)), SUITE.protocol)
+    assert doubled.memory_bytes - found.memory_bytes == 16 * cell.cost.activation_bytes
+
+
+def test_devices_share_a_part(tmp_path, monkeypatch):
+    """Of a batch of 512, sixteen devices could have a share; of two examples, only two."""
+    monkeypatch.setenv("VELODROME_CACHE", str(tmp_path))
+    save_profile(dataclasses.replace(load_profile("v100"), name="tiny", memory_bytes=10**6))
+    spec = dataclasses.replace(MLP, grad_accumulation=256)
+    assert description.describe(MLP, device="tiny")["devices"] > 2
+    facts = description.describe(spec, device="tiny")
+    assert facts["devices"] is None
+    assert facts["over_budget"][-1].endswith(
+        "no number of devices that shares 2 examples evenly has it"
+    )
+    suite, display = Suite("one", (spec,), SUITE.protocol, ("adam",)), toys.Recorder()
+    run(suite, tmp_path / "x", dry_run=True, device="tiny", progress=display)
+    assert "more than any number has that shares 2 examples evenly" in "\n".join(display.told)
 
 
 def test_evaluations_take_slices_no_larger_than_a_part():

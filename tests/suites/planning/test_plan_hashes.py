@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "dc3f60bfbe612dc34068574da93528f8d94823bce893e924fede5b8650b2b233",
-    ("mlcommons-6", "gpu"): "97a106d22e2c54d3fcd7ff95b5ff893df8d6fa422d5f81d3ef585c8f2d5321ac",
-    ("mlcommons-8", "cpu"): "36cd85bf712f8fd53afaa5a6b12079de83538853d1735b2fea6e2589f2404843",
-    ("mlcommons-8", "gpu"): "d7ff8de548d754ed11c23fc2538c2ee7d53a8403000f9ade552910499b8801f2",
+    ("mlcommons-6", "cpu"): "09395f593d840a8c7dc2e0d1485d5a4e6ff2412ea78d1eed237410d52f6bef6e",
+    ("mlcommons-6", "gpu"): "7ac8220cc5b9bb7068f2ab79971b49ec11c8716d9f72cc5b229fcb42fdbe7953",
+    ("mlcommons-8", "cpu"): "ea38bda8d4d5136826f268e7d68e396acffafee552eca42577ea51f5256095cf",
+    ("mlcommons-8", "gpu"): "5306a4ec8216081ddd17304689d3e322d3b90414f87fc66533846abe167bc570",
 }
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import toys
 
 from velodrome.foundation.errors import PlanError, SpecError
 from velodrome.suites.planning.estimates import overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
-from velodrome.suites.planning.spread import Spread, continued
+from velodrome.suites.planning.spread import Spread, continued, setting_of, spread_of
 
 
 def eight() -> int:
@@ -62,6 +64,11 @@ def test_predictions_are_for_each_of_the_devices():
     assert full.seconds == data.seconds < one.seconds
     assert one.disk_bytes == full.disk_bytes
     assert too_large([full], full.memory_bytes) and not too_large([full], 4 * full.memory_bytes)
+
+
+@pytest.mark.parametrize("spread", [None, Spread(4, "data")])
+def test_workers_are_told_of_a_spread(spread):
+    assert spread_of(json.loads(json.dumps(setting_of(spread)))) == spread
 
 
 def test_results_say_on_how_many_devices_a_run_went_on():

@@ -71,6 +71,11 @@ def test_a_stopped_run_goes_on_on_another_number_of_devices(tmp_path):
         ((begun, rest),) = said_of(store)
         assert begun == {"start": 0, "devices": 2, "sharding": "full"}
         assert rest["start"] > 0 and rest["devices"] == 1
+        table = provenance_table(store, store.cells()).to_numpy().tolist()
+        assert [text for what, text in table if what == "runs trained on"] == [
+            "1 device, for a part of their steps",
+            "2 devices together, sharding full",
+        ]
 
 
 def test_what_cannot_be_is_refused_before_anything_is_made(tmp_path):

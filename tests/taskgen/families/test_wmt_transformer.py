@@ -81,7 +81,7 @@ def test_arrays_are_those_of_the_workload():
     [
         {},
         {"num_layers": 2, "dropout": 0.0, "label_smoothing": 0.1, "source_length": 20},
-        {"packed": True},
+        pytest.param({"packed": True}, marks=pytest.mark.long),
     ],
     ids=["shrunk", "smoothed", "packed"],
 )

@@ -17,6 +17,9 @@ from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.published.sources import FileFacts
 from velodrome.taskgen.data.published.splits import part_order
 
+SIDES = {"source": "de", "target": "en"}
+"""The languages of the two sides of pairs: all that are published here are German and English."""
+
 
 @dataclass(frozen=True)
 class SplitReader:

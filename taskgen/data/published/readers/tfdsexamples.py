@@ -10,15 +10,12 @@ import numpy as np
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.readers.base import fitted
+from velodrome.taskgen.data.published.readers.base import SIDES, fitted
 from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
 from velodrome.taskgen.data.published.recipes import RECIPES
 from velodrome.taskgen.data.ragged import offsets_of
 
 Examples = Sequence[Mapping[str, Any]]  # as TFDS returns them: arrays, numbers and bytes
-
-SIDES = {"source": "de", "target": "en"}
-"""The languages of the two sides of pairs."""
 
 
 def to_arrays(info: DatasetInfo, examples: Examples, encode: Encode | None) -> Arrays:

@@ -13,14 +13,14 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.info import DatasetInfo
-from velodrome.taskgen.data.published.readers.base import Reader, SplitReader, spans
+from velodrome.taskgen.data.published.readers.base import SIDES, Reader, SplitReader, spans
 from velodrome.taskgen.data.published.readers.tokens import Encode, tokenize
 from velodrome.taskgen.data.ragged import offsets_of
 
 FILES = {"train": ("wmt17", "train-*.parquet"), "heldout": ("wmt14", "validation-*.parquet")}
 """Folder and names of the files of each split."""
 
-COLUMN, SOURCE, TARGET = "translation", "de", "en"
+COLUMN = "translation"
 
 
 def open_translations(info: DatasetInfo, directory: Path, *, encode: Encode) -> Reader | None:
@@ -88,10 +88,10 @@ def _read_group(path: Path, number: int) -> tuple[list[str], list[str]]:
     try:
         with pq.ParquetFile(path) as file:
             texts = file.read_row_group(number, columns=[COLUMN]).flatten()
-        source, target = (texts[f"{COLUMN}.{name}"].to_pylist() for name in (SOURCE, TARGET))
+        source, target = (texts[f"{COLUMN}.{name}"].to_pylist() for name in SIDES.values())
         return source, target
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DataError(
-            f"{path} is damaged, or has no column {COLUMN!r} of {SOURCE!r} and {TARGET!r} "
+            f"{path} is damaged, or has no column {COLUMN!r} of {' and '.join(SIDES.values())} "
             f"({error}). Fetch it again."
         ) from error

@@ -119,7 +119,7 @@ def _full(name: str, count: int) -> Suite:
                 float(f"{LOWEST_RATE * ratio**trial:.3g}") for trial in range(TRIALS)
             ),
         ),
-        optimizers=("cosine:adam", "velo"),
+        optimizers=("cosine:adam", "velo", "algoperf-nadamw"),
         targets={task.name: TARGETS[task.name] for task in tasks[:count]},
     )
 

@@ -43,5 +43,20 @@ def test_the_large_suites_are_the_workloads():
         *(22_122_472, 25_557_032, 133_521_408, 18_381_312),
         *(32_321_792, 3_554_176, 539_267_457, 7_756_097),
     ]
+    assert set(six.optimizers) == {"cosine:adam", "velo", "algoperf-nadamw"}
     rates = six.protocol.learning_rates
     assert rates is not None and len(rates) == 20 and (rates[0], rates[-1]) == (1e-4, 0.1)
+
+
+def test_targets_are_documented_and_of_the_model_as_it_is_used():
+    document = (ROOT / mlcommons_table.DOCUMENT).read_text()
+    suite = load_suite("mlcommons-8")
+    assert suite.protocol.eval_mode == "eval"
+    assert list(suite.targets) == [task.label for task in suite.tasks]
+    for name, target in suite.targets.items():
+        (line,) = (
+            line
+            for line in document.splitlines()
+            if line.startswith(f"| `{name}` | ") and f" {target.value:.6g} | " in line
+        )
+        assert line.endswith("| yes |") == (target.metric in ("loss", "accuracy", "ssim"))

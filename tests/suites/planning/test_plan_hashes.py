@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "09395f593d840a8c7dc2e0d1485d5a4e6ff2412ea78d1eed237410d52f6bef6e",
-    ("mlcommons-6", "gpu"): "7ac8220cc5b9bb7068f2ab79971b49ec11c8716d9f72cc5b229fcb42fdbe7953",
-    ("mlcommons-8", "cpu"): "ea38bda8d4d5136826f268e7d68e396acffafee552eca42577ea51f5256095cf",
-    ("mlcommons-8", "gpu"): "5306a4ec8216081ddd17304689d3e322d3b90414f87fc66533846abe167bc570",
+    ("mlcommons-6", "cpu"): "7f49d26394aa68630537e94ea22dcfa2c6619441f2c46776e558094023ecf32f",
+    ("mlcommons-6", "gpu"): "d6672c5949556da59d2cd88ec0fef59e46d21fba3ff58cacf1b06e053e8d33a8",
+    ("mlcommons-8", "cpu"): "901a05af1bab310d159c1bc5a9f6f75d607b9a5d208d32c74d2b87decba27856",
+    ("mlcommons-8", "gpu"): "eb0274cddc76d18c19ec00fd9752c1209f91d5ddbbdbedb88e0865fba0afd54f",
 }
 
 

@@ -62,7 +62,9 @@ class AlgoPerfState(NamedTuple):
     second: PyTree
 
 
-def nadamw_point(trial: int | Int[Array, ""], num_steps: int) -> optax.GradientTransformation:
+def nadamw_point(
+    trial: int | float | Int[Array, ""], num_steps: int
+) -> optax.GradientTransformation:
     """Return NAdamW with one of the published points, for a run of ``num_steps`` updates.
 
     The first moment looks one gradient ahead, and each moment is divided by its own correction of
@@ -77,8 +79,9 @@ def nadamw_point(trial: int | Int[Array, ""], num_steps: int) -> optax.GradientT
     Raises:
       SpecError: A number that is no tracer is no point.
     """
-    if not isinstance(trial, jax.Array) and not 1 <= trial <= len(POINTS):
-        raise SpecError("trial", trial, f"from 1 to {len(POINTS)}")
+    known = isinstance(trial, int) and 1 <= trial <= len(POINTS)
+    if not isinstance(trial, jax.Array) and not known:
+        raise SpecError("trial", trial, f"a whole number from 1 to {len(POINTS)}")
     # One program serves all points. Warm-ups are counted here, in Python's numbers.
     warm_ups = [int(point.warmup_factor * num_steps) for point in POINTS]
     table = np.array([(*point, warm) for point, warm in zip(POINTS, warm_ups, strict=True)])

@@ -12,7 +12,7 @@ from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import DataError, UnknownNameError
 from velodrome.foundation.place import portable
 from velodrome.taskgen.augmentation import read_augmentations
-from velodrome.taskgen.data.info import Dataset, DatasetInfo
+from velodrome.taskgen.data.info import Dataset, DatasetInfo, kind_of
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.variation import LARGEST_MAGNITUDE, Variation
 from velodrome.taskgen.family import Family
@@ -157,6 +157,7 @@ class Precision:
     def from_json(cls, values: Mapping[str, Any] | str) -> Precision:
         """Read what `to_json` wrote, or the format of activations alone."""
         if isinstance(values, str):
+            check_fields("", {"precision": values}, {"precision": _PRECISION_RULES["compute"]})
             values = {"compute": values}
         check_keys("precision", values, cls)
         check_fields("precision.", values, _PRECISION_RULES)
@@ -226,9 +227,7 @@ class TaskSpec:
         owner = f"the family {self.family!r}, which makes its own functions"
         compute, parts = self.precision.compute, self.grad_accumulation
         network = family.build is None
-        require(
-            network or compute == "float32", "precision.compute", compute, f"'float32' for {owner}"
-        )
+        require(network or compute == "float32", "precision", compute, f"'float32' for {owner}")
         require(network or parts == 1, "grad_accumulation", parts, f"1 for {owner}")
         require(
             self.batch_size % parts == 0,
@@ -280,11 +279,13 @@ class TaskSpec:
         """Facts about the data set; raises as `dataset` does.
 
         Raises:
-          SpecError: It is not of the kind that the family trains on.
+          SpecError: It is not of the kind that the family trains on, or cannot be varied as
+            ``data`` says.
         """
         info, kind = self.dataset.info, self.family_object.data_kind
         allowed = f"a data set of kind {kind!r} for family {self.family!r}"
         require(info.kind == kind, "data.name", self.data.name, allowed)
+        kind_of(kind).check_variation(info, self.data.variation)
         return info
 
     @property

@@ -19,6 +19,19 @@ def test_links_lead_somewhere(document):
     assert missing == []
 
 
+def test_every_page_is_two_clicks_from_the_readme():
+    # Nobody looks for a page in the changelog.
+    clicks, queue = {ROOT / "README.md": 0, ROOT / "CHANGELOG.md": 2}, [ROOT / "README.md"]
+    for page in queue:
+        for target in LINK.findall(page.read_text()) if clicks[page] < 2 else []:
+            found = (page.parent / target).resolve()
+            if found.suffix == ".md" and found.is_file() and found not in clicks:
+                clicks[found] = clicks[page] + 1
+                queue.append(found)
+    pages = {page for page in DOCUMENTS if "docs" in page.parts and "log" not in page.parts}
+    assert sorted(str(page.relative_to(ROOT)) for page in pages - clicks.keys()) == []
+
+
 def test_the_readme_is_among_them_and_has_links():
     readme = ROOT / "README.md"
     assert readme in DOCUMENTS

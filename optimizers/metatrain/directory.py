@@ -41,8 +41,8 @@ def opened(out: Path, *, resume: bool, state: str) -> Iterator[None]:
             (out / WEIGHTS).with_suffix(".json").unlink(missing_ok=True)
         if (out / WEIGHTS).exists() and not (out / state).exists():
             raise StoreError(
-                f"{out} has weights, but no {state} of the run that made them (an older version "
-                f"kept its state in another file): they would be replaced. {OTHERWISE}"
+                f"{out} has weights, but no {state}: another kind of run made them, or an older "
+                f"version, and they would be replaced. {OTHERWISE}"
             )
         yield
 

@@ -51,7 +51,7 @@ def _spec(name: str, count: int) -> OptimizerSpec:
 
 
 def _nadamw_trial(
-    trial: int | jax.Array, num_steps: int, *, trials: tuple[NAdamWTrial, ...]
+    trial: int | float | jax.Array, num_steps: int, *, trials: tuple[NAdamWTrial, ...]
 ) -> optax.GradientTransformation:
     from velodrome.optimizers.nadamw_list.transform import (  # noqa: PLC0415 - imports jax
         nadamw_trial,

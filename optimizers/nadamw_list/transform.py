@@ -35,7 +35,7 @@ class NAdamWListState(NamedTuple):
 
 
 def nadamw_trial(
-    trial: int | Int[Array, ""], num_steps: int, *, trials: Sequence[NAdamWTrial]
+    trial: int | float | Int[Array, ""], num_steps: int, *, trials: Sequence[NAdamWTrial]
 ) -> optax.GradientTransformation:
     """Return NAdamW with the hyperparameters of one trial, for a run of ``num_steps`` updates.
 
@@ -46,8 +46,9 @@ def nadamw_trial(
     Raises:
       SpecError: A trial that is no tracer is not in the list.
     """
-    if not isinstance(trial, jax.Array) and not 0 <= trial < len(trials):
-        raise SpecError("trial", trial, f"from 0 to {len(trials) - 1}")
+    known = isinstance(trial, int) and 0 <= trial < len(trials)
+    if not isinstance(trial, jax.Array) and not known:
+        raise SpecError("trial", trial, f"a whole number from 0 to {len(trials) - 1}")
     hyper = _values(trials, jnp.asarray(trial))
 
     def init(params: PyTree) -> NAdamWListState:

@@ -26,11 +26,12 @@ TARGET_COLUMNS = (
 
 ``status`` is ``reached``, ``some seeds``, ``not reached``, ``not measured`` (the runs record no
 such metric) or ``no runs``. ``point`` is the point of the sweep that gets there first, by the
-median over seeds. ``steps`` is that median, of the first evaluations that reach the target: +inf if
-half of the seeds or more do not. ``steps_by_seed`` has a text for each seed. ``best`` is the best
-value of any run, ``horizon`` the last step of the longest one. The ratios are the baseline's median
-over that of the optimizer. They are bounds, as ``bound`` says, where runs that have not reached the
-target were not followed for long enough: ``>=``, ``<=``, or ``~`` for both.
+median over seeds; empty if no run gets there. ``steps`` is that median, of the first evaluations
+that reach the target: +inf if half of the seeds or more do not. ``steps_by_seed`` has a text for
+each seed. ``best`` is the best value of any run, ``horizon`` the last step of the longest one. The
+ratios are the baseline's median over that of the optimizer. They are bounds, as ``bound`` says,
+where runs that have not reached the target were not followed for long enough: ``>=``, ``<=``, or
+``~`` for both.
 """
 
 
@@ -159,7 +160,7 @@ def target_rows(
         count, seeds = int(np.isfinite(one.steps).sum()), len(one.steps)
         row |= {
             "status": ("reached" if count == seeds else "some seeds") if count else "not reached",
-            "point": one.point,
+            "point": one.point if count else "",
             "reached": count,
             "seeds": seeds,
             "steps": one.median,

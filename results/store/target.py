@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ DIRECTIONS = {
     **dict.fromkeys(("loss", "token_error_rate", "word_error_rate"), "lower"),
     **dict.fromkeys(("accuracy", "ssim", "mean_average_precision", "bleu"), "higher"),
 }
+#: Metrics that are shares: none is above 1.
+_SHARES = frozenset(("accuracy", "ssim", "mean_average_precision"))
 _SIGNS = {"lower": "<=", "higher": ">="}
 _FORM = re.compile(
     r"(?:(?P<split>train|heldout):)?(?:(?P<metric>[A-Za-z_][\w.-]*)(?P<sign><=|>=|=))?(?P<value>.+)"
@@ -36,7 +39,7 @@ class Target:
       split: ``"heldout"`` or ``"train"``.
 
     Raises:
-      SpecError: A field is wrong, or nobody knows which way the metric gets better.
+      SpecError: A field is wrong, ``better`` is not the known way of the metric, or none is known.
 
     Examples:
       >>> target = velodrome.Target(0.9, "accuracy")
@@ -58,13 +61,20 @@ class Target:
         if self.split == "train" and self.metric != "loss":
             allowed = "'loss' on the train split, of which no other metric is recorded"
             raise SpecError("target.metric", self.metric, allowed)
-        better = self.better or DIRECTIONS.get(self.metric, "")
+        if self.metric in _SHARES and self.value > 1:
+            raise SpecError("target.value", self.value, f"1 or less for {self.metric}, as in 0.9")
+        known = DIRECTIONS.get(self.metric)
+        better = self.better or known or ""
         if better not in _SIGNS:
             allowed = (
                 f"'lower' or 'higher', the way in which {self.metric} gets better (as a text: "
                 f'"{self.metric}<=VALUE" or "{self.metric}>=VALUE")'
             )
-            raise SpecError("target.better", self.better, allowed)
+            close = difflib.get_close_matches(self.metric, DIRECTIONS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SpecError("target.better", self.better, allowed + hint)
+        if known not in (None, better):  # it would be reached by runs that do not train
+            raise SpecError("target.better", better, f"{known!r} for {self.metric}, or left out")
         object.__setattr__(self, "better", better)
         object.__setattr__(self, "value", float(self.value))
 

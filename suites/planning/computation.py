@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from velodrome.foundation.errors import SpecError
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import Precision, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def computed_as(
@@ -27,13 +28,14 @@ def computed_as(
         return suite
 
     def changed(task: TaskSpec) -> TaskSpec:
-        made = dataclasses.replace(
-            task,
-            precision=task.precision if precision is None else Precision(compute=precision),
-            grad_accumulation=task.grad_accumulation
-            if grad_accumulation is None
-            else grad_accumulation,
-        )
+        parts = task.grad_accumulation if grad_accumulation is None else grad_accumulation
+        try:
+            made = dataclasses.replace(
+                task, precision=precision or task.precision, grad_accumulation=parts
+            )
+        except SpecError as error:
+            where = f"{error.allowed}, in the task {task.label}"
+            raise SpecError(error.field, error.value, where) from error
         plain = task.label.removesuffix(task.computed)
         return dataclasses.replace(made, name=plain + made.computed)
 

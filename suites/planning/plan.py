@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from velodrome.foundation.errors import PlanError
+from velodrome.foundation.errors import PlanError, SpecError
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.identity import cell_id
@@ -52,10 +52,24 @@ class LoadedSuite:
 
 
 def swept(name: str, optimizer: OptimizerSpec, protocol: Protocol) -> OptimizerSpec:
-    """Return an optimizer, and the name that it was asked for under, with the protocol's grid."""
+    """Return an optimizer, and the name that it was asked for under, with the protocol's grid.
+
+    Raises:
+      SpecError: It lacks a hyperparameter of its grid, or refuses a value.
+    """
     rates = protocol.learning_rates if "learning_rate" in optimizer.grid else None
     values = {} if rates is None else {"learning_rate": rates}
-    return optimizer.with_grid({**values, **protocol.grids.get(name, {})})
+    asked = protocol.grids.get(name, {})
+    found = optimizer.with_grid({**values, **asked})
+    # In a run, traced values have no number to check: a wrong one would be an error or NaN there.
+    for key, given in asked.items():
+        for value in given:
+            try:
+                found.make({**found.points[0], key: value}, num_steps=protocol.steps)
+            except ValueError as error:
+                allowed = error.allowed if isinstance(error, SpecError) else f"other ({error})"
+                raise SpecError(f"grid of {name}: {key}", value, allowed) from error
+    return found
 
 
 def make_plan(

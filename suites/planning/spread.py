@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,11 +83,13 @@ class Spread:
         Raises:
           PlanError: With the numbers of devices that could.
         """
+        # All tasks have these: the next try should not fail at another task.
+        common = math.gcd(*(task.part_size for task in suite.tasks))
+        fitting = [n for n in range(1, self.devices) if common % n == 0]
         for task in suite.tasks:
             # What goes through the network at once: a batch, or each of its parts.
             size, parts = task.part_size, task.grad_accumulation
             if size % self.devices:
-                fitting = [n for n in range(1, self.devices) if size % n == 0]
                 what = f"a batch of {size:,}" if parts == 1 else f"parts of a batch of {size:,}"
                 raise PlanError(
                     f"the task {task.label} has {what}, which "

@@ -73,7 +73,7 @@ def describe(
                 f"Lanes are grouped into shards as on a {plan.backend}; a run here, on the "
                 f"{backend}, groups them in another way."
             )
-    if spread is not None:
+    if spread is not None and spread.devices > 1:
         kept = "a part" if spread.state_parts > 1 else "all"
         yield (
             f"Each run is trained on {plural(spread.devices, 'device')} together, one run after "

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from velodrome.foundation.errors import DataError, VelodromeError
+from velodrome.foundation.errors import DataError, SpecError, VelodromeError
 from velodrome.taskgen.data.variation import Variation
 from velodrome.taskgen.schema import View
 
@@ -176,6 +176,13 @@ class Kind(abc.ABC, Generic[V]):
     noun: ClassVar[str]
     gather: ClassVar[str] = "velodrome.taskgen.data.gather:gather_fields"
     varied: ClassVar[bool] = False
+
+    def check_variation(self, info: DatasetInfo, variation: Variation) -> None:
+        """Raise a `SpecError` if examples are to be varied in a way that the kind does not know."""
+        for name, value in variation.chosen.items():
+            if not self.varied:
+                allowed = f"left out, because {info.name!r} is {self.noun}"
+                raise SpecError(f"data.{name}", value, allowed)
 
     @abc.abstractmethod
     def fits(self, info: DatasetInfo) -> bool:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from velodrome.foundation.canonical import content_hash
-from velodrome.foundation.errors import DataError, SpecError
+from velodrome.foundation.errors import DataError
 from velodrome.foundation.text import size
 from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.gather import Batch, as_floats
@@ -166,10 +166,7 @@ def open_view(
 def _open(dataset: Dataset, view: View, split: str, variation: Variation, limit: int) -> Source:
     check_split(dataset.name, split)
     kind = kind_of(dataset.kind)
-    for name, value in variation.chosen.items():
-        if not kind.varied:
-            what = f"left out, because the {split} split of {dataset.name!r} is "
-            raise SpecError(f"data.{name}", value, f"{what}{kind.noun}")
+    kind.check_variation(dataset.info, variation)
     gather = functools.partial(pkgutil.resolve_name(kind.gather), **kind.options(view, variation))
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, variation)

@@ -134,6 +134,7 @@ def test_a_new_field_at_its_default_moves_no_hash():
         ({"config": [1]}, ["config", "[1]"]),
         ({"version": 99}, ["version", "99", "must be 1"]),
         ({"precision": {"compute": "float16"}}, ["precision.compute", "float16", "'bfloat16'"]),
+        ({"precision": "bf16"}, ["precision: got", "bf16", "'bfloat16'"]),
         ({"precision": {"params": "bfloat16"}}, ["precision.params", "bfloat16", "float32"]),
         ({"augmentations": ["ess"]}, ["augmentations", "ess", "did you mean 'es'"]),
         ({"grad_accumulation": 3}, ["grad_accumulation", "3", "a divisor of the batch size, 8"]),
@@ -164,3 +165,10 @@ def test_an_unknown_family_gets_the_close_matches():
 def test_the_usual_precision_is_left_out():
     assert Precision().to_json() == {}
     assert Precision.from_json({"matmul": "highest"}) == Precision()
+
+
+@pytest.mark.parametrize("field", [{"shift": 1}, {"flip": True}, {"crop": 0.5}, {"randaugment": 2}])
+def test_only_images_are_varied(field):
+    spec = TaskSpec("transformer", {}, DataSpec("kjv", **field), 8)
+    with pytest.raises(SpecError, match=f"data.{next(iter(field))}: .*left out, because 'kjv' is"):
+        _ = spec.view

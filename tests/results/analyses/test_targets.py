@@ -77,6 +77,7 @@ def test_who_is_not_followed_for_long_enough_has_a_bound(store: Store):
     rows = rows_of(store, Target(2.0))
     velo = rows.loc[(1, "VeLO")]
     assert velo["status"] == "not reached" and velo["horizon"] == STEPS
+    assert velo["point"] == ""
     assert velo["bound"] == "<=" and velo["ratio_steps"] == known(1, 2.0) / STEPS
     assert velo["ratio_steps"] > 0.5  # the truth, which the bound contains
 

@@ -20,7 +20,7 @@ from velodrome.results.store.target import Target
         ("train:0.1", Target(0.1, split="train"), "train loss <= 0.1"),
         ("heldout:my_metric>=3", Target(3.0, "my_metric", "higher"), "held-out my metric >= 3"),
         ("my_metric<=3", Target(3.0, "my_metric", "lower"), "held-out my metric <= 3"),
-        ("loss>=3", Target(3.0, "loss", "higher"), "held-out loss >= 3"),
+        ("loss<=3", Target(3.0), "held-out loss <= 3"),
     ],
 )  # fmt: skip
 def test_a_text_is_a_target(text: str, target: Target, shown: str):
@@ -39,6 +39,10 @@ def test_a_text_is_a_target(text: str, target: Target, shown: str):
         ("inf", "a finite number"),
         ("test:loss=1", "accuracy=0.9"),
         ("my_metric=3", "'lower' or 'higher'.*my_metric>=VALUE"),
+        ("loss>=3", "'lower' for loss, or left out"),
+        ("accuracy<=0.9", "'higher' for accuracy"),
+        ("accuracy=90", "1 or less for accuracy"),
+        ("acuracy=0.9", "did you mean 'accuracy'"),
         ("train:accuracy=0.9", "'loss' on the train split"),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_suite_says_how_its_tasks_are_computed():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(SpecError, match="a divisor of the batch size, 512"):
+    with pytest.raises(SpecError, match="batch size, 512, in the task mlp-"):
         computed_as(SUITE, grad_accumulation=3)
     with pytest.raises(SpecError, match=r"'float32' or 'bfloat16'"):
         computed_as(SUITE, precision="float16")

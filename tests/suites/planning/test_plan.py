@@ -124,14 +124,25 @@ def test_an_optimizer_has_a_grid_of_its_own():
         ("adam", {"b1": ("fast",)}, "b1: got .'fast'., but it must be numbers, like .0.9."),
         ("adam", {"b1": (True, False)}, "must be numbers"),
         ("sgdm", {"nesterov": (0, 1)}, "must be true or false, like .False."),
+        (
+            "algoperf-nadamw",
+            {"trial": (3, 6)},
+            "trial: got 6, but it must be a whole number",
+        ),
+        (
+            "nadamw_list:2",
+            {"trial": (0.5,)},
+            "trial: got 0.5, but it must be a whole number",
+        ),
         ("counting", {"learning_rate": (0.1,)}, "it has no hyperparameters"),
         ("sgd", {"learning_rate": (0.1,)}, "one of the suite's optimizers adam, sgdm, counting"),
     ],
 )
 def test_a_grid_that_an_optimizer_cannot_have_is_refused(name, values, message):
     protocol = Protocol(steps=100, grids={name: values})
+    names = ("adam", "sgdm", "counting", "algoperf-nadamw", "nadamw_list:2")
     with toys.registered(counting=toys.counting()), pytest.raises(SpecError, match=message):
-        LoadedSuite.of(Suite("x", (spec(),), protocol, ("adam", "sgdm", "counting")))
+        LoadedSuite.of(Suite("x", (spec(),), protocol, names))
 
 
 def test_the_folder_of_an_optimizer_with_a_grid_does_not_count():

@@ -26,6 +26,7 @@ PUBLISHED = sorted(
 LONG = (
     "sprint",
     "heldout-40",
+    "heldout-40-velo-tiny-2",
     "heldout-8-2000",
     "heldout-8-10000",
     "heldout-8-40000",

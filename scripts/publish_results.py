@@ -157,10 +157,11 @@ def _check_headline(directory: Path) -> list[str]:
 
 
 def _paths(directory: Path) -> list[str]:
+    """Return the files that are published; hidden ones, such as locks, are of a run at work."""
     return sorted(
         path.relative_to(directory).as_posix()
         for path in directory.rglob("*")
-        if path.is_file() and path.name != SUMS
+        if path.is_file() and path.name != SUMS and not path.name.startswith(".")
     )
 
 

@@ -26,6 +26,7 @@ PUBLISHED = sorted(
 LONG = (
     "sprint",
     "heldout-40",
+    "heldout-40-velo-tiny-2",
     "heldout-8-2000",
     "heldout-8-10000",
     "heldout-8-40000",
@@ -33,6 +34,14 @@ LONG = (
     "sprint-horizon",
     "sprint-learned",
     "mlcommons-mini",
+    "stress-horizon",
+    "stress-parameters-decoder-1m",
+    "stress-parameters-mlp-1m",
+    "stress-parameters-mlp-4m",
+    "stress-steps-200k",
+    "stress-steps-20k",
+    "stress-steps-2k",
+    "stress-steps-400k",
 )
 
 
@@ -162,6 +171,7 @@ def test_a_changed_curve_or_headline_is_found(published: Path, tmp_path: Path):
     shutil.copytree(published, copy)
     (copy / "index.html").unlink()
     (copy / "more.txt").write_text("more")
+    (copy / ".lock").touch()  # of a run at work
     assert check_published(copy) == [f"more.txt is not in {SUMS}", "index.html is missing"]
 
 

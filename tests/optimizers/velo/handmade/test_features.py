@@ -146,10 +146,11 @@ def test_too_small_an_architecture_is_refused():
         initial_weights(jax.random.key(0), ArchitectureConfig(hidden=31, bank=16, init="features"))
 
 
-def test_built_in_weights_are_made_of_the_numbers_of_their_card():
-    report = read_weights("velo-tiny")
+@pytest.mark.parametrize("name", ["velo-tiny", "velo-tiny-2"])
+def test_built_in_weights_are_made_of_the_numbers_of_their_card(name):
+    report = read_weights(name)
     made = remake(report.path.with_suffix(".json"))
     config = SearchConfig.from_json(report.card["training"]["config"])
-    assert config == load_plan("velo-tiny")
-    for ours, theirs in zip(made, load_weights("velo-tiny"), strict=True):
+    assert config == load_plan(name)
+    for ours, theirs in zip(made, load_weights(name), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

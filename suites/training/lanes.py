@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,6 +27,8 @@ from velodrome.suites.training.taskdata import TaskData
 
 #: Seconds between marks that the loop aims at.
 MARK_SECONDS = 0.5
+
+Tree = TypeVar("Tree")
 
 
 class LaneBatch:
@@ -97,17 +99,17 @@ class LaneBatch:
 
     def initialize(self) -> tuple[PyTree, PyTree]:
         """Return parameters and state of the task, equal for all batches with these seeds."""
-        return self.programs.shared.init(self.seed_argument)
+        return self._settled(self.programs.shared.init(self.seed_argument))
 
     def start(self, params: PyTree, model_state: PyTree) -> None:
         """Set the state before the first update, from what :meth:`initialize` returned."""
-        self.resume(self.programs.start(params, model_state, self.traced))
+        self.resume(self._settled(self.programs.start(params, model_state, self.traced)))
 
     def resume(self, state: LaneState) -> None:
         """Set a state, on the devices that compute its lanes."""
         placement = self.programs.shared.placement
         place = self.layout.place_lanes if placement is None else placement.place_state
-        self.alive, self.state = True, place(state)
+        self.alive, self.state = True, self._settled(place(state))
 
     def drop(self) -> None:
         """Free the state: all lanes have diverged."""
@@ -115,13 +117,22 @@ class LaneBatch:
 
     def train(self, batches: PyTree, step: int) -> None:
         """Make one update for each of the batches, the first of them number ``step``."""
-        self.state = self.programs.train(
-            self.state, self.traced, batches, self.seed_argument, np.int32(step)
+        self.state = self._settled(
+            self.programs.train(
+                self.state, self.traced, batches, self.seed_argument, np.int32(step)
+            )
         )
 
     def evaluate(self, split: str, batch: PyTree, step: int) -> dict[str, jax.Array]:
         assert self.state is not None  # only live lanes are evaluated
-        return self.programs.evaluate(split, self.state, batch, self.seed_argument, np.int32(step))
+        return self._settled(
+            self.programs.evaluate(split, self.state, batch, self.seed_argument, np.int32(step))
+        )
+
+    def _settled(self, made: Tree) -> Tree:
+        """Return what a program made, once that may be used by the next one."""
+        placement = self.programs.shared.placement
+        return made if placement is None else placement.settled(made)
 
     def diverged_at(self) -> dict[int, int]:
         """Return the step of divergence of each lane that has diverged."""

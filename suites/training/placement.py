@@ -80,6 +80,15 @@ class Placement:
     def place_examples(self, tree: Tree, *, axis: int = 0) -> Tree:
         return jax.device_put(tree, self.of_examples(tree, axis=axis))
 
+    def settled(self, tree: Tree) -> Tree:
+        """Return arrays; on a CPU, wait until they are computed.
+
+        There, the devices of two programs at once would take each other's threads, and wait for
+        each other for ever.
+        """
+        on_cpu = self._mesh.devices.flat[0].platform == "cpu"
+        return jax.block_until_ready(tree) if on_cpu else tree
+
     def keep_state(self, tree: Tree) -> Tree:
         """Tell the compiler where a state is kept."""
         return jax.lax.with_sharding_constraint(tree, self.of_state(tree))

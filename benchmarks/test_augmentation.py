@@ -98,7 +98,9 @@ def _gather(spec: TaskSpec, steps: int) -> Callable[[], object]:
 
     @jax.jit
     def gather(arrays, places, key):
-        one = lambda rows, key: source.gather_stored(arrays, rows, key, augment=True)  # noqa: E731
+        def one(rows, key):
+            return source.gather_stored(arrays, rows, key, augment=True)
+
         return jax.vmap(one)(places, jax.random.split(key, steps))
 
     return lambda: gather(arrays, places, jax.random.key(0))

@@ -29,6 +29,8 @@ from velodrome.results.store.store import Store
 
 SUMS = "SHA256SUMS"
 """Hashes of all other files, in the format of ``sha256sum``."""
+ELSEWHERE = "stores.txt"
+"""Stores in other published folders that the report is of too, such as ``heldout-40/adam``."""
 STORE_FOLDERS = ("questions", "shards", "timings", "failures")
 REPORT_FILES = (
     "index.html", "report.md", "headline.csv", "summary.csv", "speedup_steps.svg",
@@ -40,6 +42,8 @@ TOLERANCE = 1e-6
 
 def publish(stores: Sequence[Path], directory: Path) -> None:
     """Copy stores and their report into a new folder.
+
+    Stores in other folders beside it, which are published already, are named and not copied.
 
     Args:
       stores: Complete, and of the same tasks and protocol, with other optimizers or more seeds.
@@ -55,17 +59,27 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
         _check_complete(store)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as name:
         new = Path(name) / directory.name
-        copies = [new] if len(stores) == 1 else [new / store.name for store in stores]
-        for store, copy in zip(stores, copies, strict=True):
+        named = {store: _place(store, directory.parent) for store in stores}
+        others = [store for store in stores if named[store]]
+        mine = [store for store in stores if not named[store]]
+        copies = [new] if len(stores) == 1 else [new / store.name for store in mine]
+        for store, copy in zip(mine, copies, strict=True):
             _copy(store, copy)
-        refresh(new)
+        if others:
+            lines = [f"{named[store]}\n" for store in others]
+            atomic_write_text(new / ELSEWHERE, "".join(lines))
+        refresh(new, [*others, *sorted(copies)])
         new.replace(directory)
 
 
-def refresh(directory: Path) -> None:
-    """Write the report of a published folder, and the hashes of all its files."""
+def refresh(directory: Path, stores: Sequence[Path] = ()) -> None:
+    """Write the report of a published folder, and the hashes of all its files.
+
+    Args:
+      stores: What the report is of; by default, `published_stores`.
+    """
     with tempfile.TemporaryDirectory() as name:
-        written = report(published_stores(directory), name)
+        written = report(stores or published_stores(directory), name)
         if written.data.problems:
             damaged = ", ".join(problem.path.name for problem in written.data.problems)
             raise StoreError(f"files are damaged: {damaged}. Run the suite again to replace them")
@@ -82,10 +96,13 @@ def sign(directory: Path) -> None:
 
 
 def published_stores(directory: Path) -> list[Path]:
-    """Return the stores in a published folder: itself, or the folders in it that are one."""
+    """Return the stores of a published folder: itself, or those in it and those that it names."""
     if Store.exists(directory):
         return [directory]
-    return sorted(path for path in directory.iterdir() if path.is_dir() and Store.exists(path))
+    named = directory / ELSEWHERE
+    names = named.read_text(encoding="utf-8").splitlines() if named.exists() else []
+    inside = sorted(path for path in directory.iterdir() if path.is_dir() and Store.exists(path))
+    return [*(directory.parent / name for name in names), *inside]
 
 
 def _check_complete(store: Path) -> None:
@@ -99,6 +116,15 @@ def _check_complete(store: Path) -> None:
     missing = sum(not opened.has_shard(shard.id) for shard in opened.plan.shards)
     if missing:
         raise StoreError(f"{store} lacks {plural(missing, 'shard')}: continue with `{command}`")
+
+
+def _place(store: Path, published: Path) -> str:
+    """Return where a store is in the folders of ``published``; "" if it is not."""
+    store, published = store.resolve(), published.resolve()
+    if not store.is_relative_to(published):
+        return ""
+    place = store.relative_to(published)
+    return place.as_posix() if (published / place.parts[0] / SUMS).exists() else ""
 
 
 def _copy(store: Path, copy: Path) -> None:

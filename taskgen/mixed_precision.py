@@ -8,7 +8,7 @@ The function is traced as it is written, in float32, and then evaluated operatio
 - other work on single numbers, such as adding biases and most activations, is done in bfloat16;
 - what no parameter enters, such as log-mel features, stays as it was.
 
-So one rule serves every network, whoever wrote it, and parameters, state and results stay float32.
+This holds for every network, also for one of your own. Parameters, state and results stay float32.
 The gradient of a parameter that is used many times (broadcast, looked up, or in a loop over time)
 is added up in float32 too.
 """

@@ -107,12 +107,12 @@ class Spread:
 
 
 def setting_of(spread: Spread | None) -> dict[str, Any] | None:
-    """Return what workers are told of a spread."""
+    """Return a spread as JSON, for workers in other processes."""
     return None if spread is None else dataclasses.asdict(spread)
 
 
 def spread_of(setting: Mapping[str, Any] | None) -> Spread | None:
-    """Return the spread of which `setting_of` tells."""
+    """Return the spread that `setting_of` wrote."""
     return None if setting is None else Spread(**setting)
 
 

@@ -182,6 +182,16 @@ def test_stores_of_other_optimizers_are_published_together(tmp_path: Path):
     assert check_published(tmp_path / "new") == []
     assert [path.name for path in published_stores(tmp_path / "new")] == ["lion", "velo"]
     assert set(pd.read_csv(tmp_path / "new" / "headline.csv")["label"]) == {"velo", "lion"}
+    make(
+        tmp_path / "apart" / "sgd",
+        [Candidate("sgd", [2.0, 0.5], label="sgd")],
+        seeds=2,
+        rates=RATES,
+    )
+    publish([tmp_path / "new" / "velo", tmp_path / "apart" / "sgd"], tmp_path / "more")
+    assert check_published(tmp_path / "more") == []
+    assert not (tmp_path / "more" / "velo").exists()
+    assert set(pd.read_csv(tmp_path / "more" / "headline.csv")["label"]) == {"velo", "sgd"}
     shutil.rmtree(tmp_path / "new" / "lion")
     assert any("other rows" in line for line in check_published(tmp_path / "new"))
 

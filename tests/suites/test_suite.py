@@ -164,7 +164,9 @@ def test_targets_belong_to_tasks_and_change_no_run():
     assert suite.override(steps=200).targets == suite.targets
     with pytest.raises(SpecError, match="suite.targets"):
         Suite("s", (one,), Protocol(steps=100), targets={other.label: target})
-    entry = content["tasks"][1]  # type: ignore[index]
+    tasks = content["tasks"]
+    assert isinstance(tasks, list)
+    entry = tasks[1]
     entry["target"] = 0.9
     with pytest.raises(SpecError, match=r"suite.tasks\[1\].target"):
         Suite.from_json(content)

@@ -246,10 +246,29 @@ def _rematerialize(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]
     return [Value(array, kind) for array, kind in zip(found, kinds, strict=True)]
 
 
+def _ends_of_constants_and_carried(equation: JaxprEqn) -> tuple[int, int]:
+    """Return where among the operands of a loop its constants end, and where what it carries ends.
+
+    The shapes say it: the body sees a slice of each sequence, and makes one of each stacked result.
+    jax names these numbers differently from version to version.
+    """
+    body = equation.params["jaxpr"]
+    sequences = _slices(equation.invars, body.in_avals)
+    carried = len(body.out_avals) - _slices(equation.outvars, body.out_avals)
+    last = len(body.in_avals) - sequences
+    return last - carried, last
+
+
+def _slices(outside: Sequence[Var | Literal], inside: Sequence[ShapedArray]) -> int:
+    """Return how many arrays have one axis less in the body of a loop than outside it."""
+    pairs = zip(outside, inside, strict=True)
+    return sum(cast(ShapedArray, whole.aval).ndim > part.ndim for whole, part in pairs)
+
+
 def _scan(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Do a loop. What it carries is float32, and so is the sum of gradients of its constants."""
     params = equation.params
-    first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+    first, last = _ends_of_constants_and_carried(equation)
     constants = [Value(_rounded(value, jnp.float32), value.kind) for value in operands[:first]]
     sequences = operands[last:]
     kinds: list[Kind] = []

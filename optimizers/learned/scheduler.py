@@ -60,5 +60,5 @@ def schedule(
     Returns:
       The step size, which is positive; the other outputs; and the next state.
     """
-    outputs, state = control(controller, shared_inputs(fraction_trained, loss)[None], state)
+    outputs, state = control(controller, [shared_inputs(fraction_trained, loss)[None]], state)
     return _SCALE * jnp.exp(outputs[0, -1]), outputs[0, :-1], state

@@ -9,6 +9,8 @@ multiplies it out once: 2.4 instead of 4.6 MFLOP a tensor at the published size.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -16,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from velodrome.optimizers.velo.network import published_order
 from velodrome.optimizers.velo.reads import USED_OUTPUTS
@@ -49,9 +51,9 @@ class Controller(NamedTuple):
 
 
 class LSTMState(NamedTuple):
-    """State of the per-tensor LSTM, one row a tensor."""
+    """State of the per-tensor LSTM, one row a tensor; ``hidden`` is None if no gate reads it."""
 
-    hidden: Float[Array, "tensor remembered"]
+    hidden: PyTree[Float[Array, "tensor remembered"]]
     cell: Float[Array, "tensor hidden"]
 
 
@@ -171,32 +173,43 @@ def _product(a: _Arrays, b: _Arrays) -> _Arrays:
 
 def initial_state(controller: Controller, tensors: int) -> LSTMState:
     """Return the learned initial state, once for each of ``tensors`` tensors."""
-    return LSTMState(
-        hidden=jnp.tile(controller.initial_hidden[None], (tensors, 1)),
-        cell=jnp.tile(controller.initial_cell[None], (tensors, 1)),
-    )
+    hidden = jnp.tile(controller.initial_hidden[None], (tensors, 1))
+    cell = jnp.tile(controller.initial_cell[None], (tensors, 1))
+    return LSTMState(_remembered(controller, hidden), cell)
 
 
 def control(
-    controller: Controller, inputs: Float[Array, "tensor inputs"], state: LSTMState
+    controller: Controller, inputs: Sequence[Float[Array, "_ _"]], state: LSTMState
 ) -> tuple[Float[Array, "tensor flat"], LSTMState]:
     """Advance the LSTM by one update; return each tensor's flat network (`reads.PARTS`).
 
     Tensors see each other only through one maximum over all of them, so their order is free.
+
+    Args:
+      inputs: In parts, along the second axis; a part may have one row for all tensors.
     """
     size = controller.pool_b.shape[0]
-    projected = _matmul(inputs, controller.input_w)
+    ends = np.cumsum([part.shape[1] for part in inputs])
+    weights = jnp.split(controller.input_w, ends[:-1])
+    products = (_matmul(part, w) for part, w in zip(inputs, weights, strict=True))
+    projected = functools.reduce(jnp.add, products)
     pooled = jnp.max(jax.nn.relu(projected[:, :size] + controller.pool_b[None]), axis=0)
     shared = _matmul(pooled[None], controller.pooled_w) + controller.gates_b[None]
     gates = projected[:, size:] + shared
-    remembered = controller.hidden_w.shape[0]
-    if remembered:
+    if state.hidden is not None:
         gates += _matmul(state.hidden, controller.hidden_w)
     write, candidate, forget, read = jnp.split(gates, 4, axis=-1)
     cell = jax.nn.sigmoid(forget + 1.0) * state.cell + jax.nn.sigmoid(write) * jnp.tanh(candidate)
     hidden = jax.nn.sigmoid(read) * jnp.tanh(cell)
     outputs = _matmul(hidden, controller.head_w) + controller.head_b[None]
-    return outputs, LSTMState(hidden[:, :remembered], cell)
+    return outputs, LSTMState(_remembered(controller, hidden), cell)
+
+
+def _remembered(
+    controller: Controller, hidden: Float[Array, "tensor hidden"]
+) -> Float[Array, "tensor remembered"] | None:
+    count = controller.hidden_w.shape[0]
+    return hidden[:, :count] if count else None
 
 
 def _matmul(a: Array, b: Array) -> Array:

@@ -93,6 +93,10 @@ class MatrixGroup(_Group):
         return self.order[-1] < self.order[-2]
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.size,) * len(self.members)
+
+    @property
     def ranks(self) -> tuple[int, ...]:
         return (self.rank,) * len(self.members)
 

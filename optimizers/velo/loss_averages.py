@@ -21,13 +21,24 @@ _UNSEEN = 999999999999.0
 class LossAverages(NamedTuple):
     """Exponential averages of the loss, over 10 to ``num_steps`` updates.
 
-    ``seen`` counts the losses in them: those that are finite numbers.
+    The rows are decays, means and minima; ``seen`` counts the losses in them: those that are finite
+    numbers. They are one array because each array of a state costs a microsecond at each update.
     """
 
-    decays: Float[Array, " 10"]
-    means: Float[Array, " 10"]
-    minima: Float[Array, " 10"]
+    rows: Float[Array, "3 10"]
     seen: Int[Array, ""]
+
+    @property
+    def decays(self) -> Float[Array, " 10"]:
+        return self.rows[0]
+
+    @property
+    def means(self) -> Float[Array, " 10"]:
+        return self.rows[1]
+
+    @property
+    def minima(self) -> Float[Array, " 10"]:
+        return self.rows[2]
 
 
 def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
@@ -35,12 +46,9 @@ def init_averages(num_steps: jax.typing.ArrayLike) -> LossAverages:
     # log10 and logspace in float32 like the original: its decays are these, rounding included.
     longest = jnp.log10(jnp.asarray(num_steps, jnp.float32))
     halflives = jnp.logspace(1.0, longest, _AVERAGES, dtype=jnp.float32)
-    return LossAverages(
-        decays=jnp.exp(-1.0 / halflives),
-        means=jnp.zeros((_AVERAGES,), jnp.float32),
-        minima=jnp.full((_AVERAGES,), _UNSEEN, jnp.float32),
-        seen=jnp.zeros((), jnp.int32),
-    )
+    decays = jnp.exp(-1.0 / halflives)
+    rows = [decays, jnp.zeros_like(decays), jnp.full_like(decays, _UNSEEN)]
+    return LossAverages(jnp.stack(rows), seen=jnp.zeros((), jnp.int32))
 
 
 def update_averages(averages: LossAverages, loss: Float[Array, ""]) -> LossAverages:
@@ -49,20 +57,16 @@ def update_averages(averages: LossAverages, loss: Float[Array, ""]) -> LossAvera
     A loss above twice the largest average is cut down to that, so that one spike does not fill
     the averages; the first loss is taken as it is.
     """
-    seen = averages.seen + 1
+    finite = jnp.isfinite(loss)
+    seen = averages.seen + finite.astype(jnp.int32)
     correction = _debias(averages.decays, seen)
     largest = jnp.max(averages.means / correction)
     largest = jnp.where(averages.seen == 0, loss, largest)
     taken = jnp.minimum(jnp.abs(largest) * 2, loss)
     means = averages.means * averages.decays + taken * (1.0 - averages.decays)
-    new = LossAverages(
-        decays=averages.decays,
-        means=means,
-        minima=jnp.minimum(averages.minima, means / correction),
-        seen=seen,
-    )
-    finite = jnp.isfinite(loss)
-    return jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, averages)
+    minima = jnp.minimum(averages.minima, means / correction)
+    rows = jnp.stack([averages.decays, means, minima])
+    return LossAverages(jnp.where(finite, rows, averages.rows), seen)
 
 
 def loss_features(averages: LossAverages) -> Float[Array, " 9"]:
@@ -70,7 +74,7 @@ def loss_features(averages: LossAverages) -> Float[Array, " 9"]:
 
     ``averages`` are those after this update's loss; up to the second loss the features are zero.
     """
-    corrected = averages.means / _debias(averages.decays, jnp.maximum(averages.seen, 1))
+    corrected = averages.means / _debias(averages.decays, averages.seen)
     minima = averages.minima[:-1]
     scale = jnp.maximum(1e-8, corrected[1:] - minima)
     features = jnp.clip((corrected[:-1] - minima) / scale - 1.0, -1.0, 1.0)
@@ -78,4 +82,4 @@ def loss_features(averages: LossAverages) -> Float[Array, " 9"]:
 
 
 def _debias(decays: Float[Array, " 10"], seen: Int[Array, ""]) -> Float[Array, " 10"]:
-    return 1.0 - decays ** seen.astype(jnp.float32)
+    return 1.0 - decays ** jnp.maximum(seen, 1).astype(jnp.float32)

@@ -7,6 +7,7 @@ columns]``; where three decays are kept, their axis comes first.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -20,10 +21,12 @@ from velodrome.optimizers.velo.reads import (
     DECAY_COUNT,
     FACTORED_GRADIENT,
     FACTORED_MOMENTUM,
+    GRADIENT,
     INVERSE_ROOT,
     MOMENTUM,
     NORMALISED_GRADIENT,
     NORMALISED_MOMENTUM,
+    PARAMETER,
     ROW,
     SECOND,
     Reads,
@@ -32,21 +35,20 @@ from velodrome.optimizers.velo.sums import axis_sums, sums_by_tensor, tensor_sum
 from velodrome.optimizers.velo.tensor_statistics import (
     TINY,
     average,
-    average_second,
     clip,
+    next_averages,
     next_means,
     safe_rsqrt,
 )
 
 
 class MatrixState(NamedTuple):
-    """Accumulators of a group: momenta, second moment, and its means over columns and rows.
+    """Accumulators of a group: momenta, then the second moment, and its means by row and column.
 
     Only those that are read are kept: see `reads`.
     """
 
-    momentum: Float[Array, "momenta tensor batch rows columns"]
-    second: Float[Array, "tensor batch rows columns"] | None
+    averages: Float[Array, "kept tensor batch rows columns"]
     by_row: Float[Array, "factored tensor batch rows"]
     by_column: Float[Array, "factored tensor batch columns"]
 
@@ -54,8 +56,7 @@ class MatrixState(NamedTuple):
 def init_state(group: MatrixGroup, reads: Reads) -> MatrixState:
     tensor, factored = group.stacked, len(reads.factored)
     return MatrixState(
-        momentum=jnp.zeros((len(reads.momenta), *tensor), jnp.float32),
-        second=jnp.zeros(tensor, jnp.float32) if reads.second else None,
+        averages=jnp.zeros((reads.averages, *tensor), jnp.float32),
         by_row=jnp.zeros((factored, *tensor[:3]), jnp.float32),
         by_column=jnp.zeros((factored, *tensor[:2], tensor[3]), jnp.float32),
     )
@@ -68,36 +69,34 @@ def observe(
     gradient: Float[Array, "tensor batch rows columns"],
     parameters: Float[Array, "tensor batch rows columns"],
     means: Float[Array, "4 tensor"],
-) -> tuple[MatrixState, Float[Array, "4 tensor"], Float[Array, "measured tensor"]]:
+) -> tuple[MatrixState, Float[Array, " tensor"], dict[int, Float[Array, " tensor"]]]:
     """Put a gradient into the accumulators and measure the channels that result.
 
     ``means`` are those of the accumulators (`reads.ACCUMULATORS`) over each tensor, before.
 
     Returns:
-      The new accumulators, their means, and the mean over each tensor of each squared channel that
-      is measured, of the accumulators taken about their means.
+      The new accumulators, the sum of the gradient over each tensor, and of each squared channel
+      that is measured, of the accumulators taken about their means.
     """
     gradient = clip(gradient)
     square = gradient**2
-    row_terms = [square, parameters**2]
+    by_row, by_column = state.by_row, state.by_column
+    terms = [gradient, square, parameters**2]
     if reads.factored:
-        sums, column_sums = axis_sums([gradient, square], axis=-2)
-        row_sums, parameter_sums = axis_sums(row_terms, axis=-1)
-        by_row = average(state.by_row, row_sums[None] / group.columns + TINY, reads.factored)
-        by_column = average(state.by_column, column_sums[None] / group.rows + TINY, reads.factored)
+        # In one pass with gradients, parameters would stay in memory for longer.
+        first = len(terms) if group.small else 2
+        sums = axis_sums(terms[:first], axis=-2)
+        row_sums, *others = axis_sums([square, *terms[first:]], axis=-1)
+        by_row = average(by_row, row_sums[None] / group.columns + TINY, reads.factored)
+        by_column = average(by_column, sums[1][None] / group.rows + TINY, reads.factored)
     else:
-        sums, row_sums, parameter_sums = axis_sums([gradient, *row_terms], axis=-1)
-        by_row, by_column = state.by_row, state.by_column
-    new = MatrixState(
-        momentum=average(state.momentum, gradient[None], reads.momenta),
-        second=None if state.second is None else average_second(state.second, square),
-        by_row=by_row,
-        by_column=by_column,
-    )
-    first = [tensor_sums(x[None]) / group.size for x in (sums, row_sums, parameter_sums)]
-    means = next_means(means, jnp.concatenate(first[:2]))
-    rest = _channel_squares(group, reads, new, gradient, means)
-    return new, means, jnp.concatenate([*first[1:], *rest])
+        sums, others = axis_sums(terms, axis=-1), []
+    new = MatrixState(next_averages(state.averages, gradient, square, reads), by_row, by_column)
+    totals = [total for part in (sums, others) if part for total in sums_by_tensor(part)]
+    total, square_total, parameter_total = totals
+    after = next_means(means, total / group.size, square_total / group.size)
+    rest = _channel_squares(group, reads, new, gradient, after)
+    return new, total, {GRADIENT: square_total, PARAMETER: parameter_total} | rest
 
 
 def _channel_squares(
@@ -105,9 +104,9 @@ def _channel_squares(
     reads: Reads,
     state: MatrixState,
     gradient: Float[Array, "tensor batch rows columns"],
-    means: Float[Array, "4 tensor"],
-) -> list[Float[Array, "_ tensor"]]:
-    """Return the mean over each tensor of each squared channel but the first two.
+    means: Sequence[Float[Array, " tensor"]],
+) -> dict[int, Float[Array, " tensor"]]:
+    """Return the sum over each tensor of each squared channel but the first two.
 
     Accumulators have their variance instead: taken about means known beforehand it keeps all its
     digits, where the difference of mean square and squared mean would lose those they share.
@@ -116,18 +115,19 @@ def _channel_squares(
     are never computed.
     """
     square = gradient**2
-    momenta = dict(zip(reads.momenta, jnp.unstack(state.momentum), strict=True))
+    momenta, second = reads.momenta_and_second(state.averages)
     squares = {decay: momentum**2 for decay, momentum in momenta.items()}
-    factors = {decay: factor**2 for decay, factor in _factors(group, reads, state).items()}
-    *momentum_means, second_mean = jnp.unstack(means[:, :, None, None, None])
+    factors = _factors(reads, *_inverse_roots(group, state))
+    factors = {decay: factor**2 for decay, factor in factors.items()}
+    *momentum_means, second_mean = (mean[:, None, None, None] for mean in means)
     terms = {
         CLIPPED: jnp.minimum(square, 0.01),
         **{MOMENTUM + d: (m - momentum_means[d]) ** 2 for d, m in momenta.items()},
     }
-    if state.second is not None:
-        inverse = 1.0 / (state.second + 1e-6)
+    if second is not None:
+        inverse = 1.0 / (second + 1e-6)
         terms |= {
-            SECOND: (state.second - second_mean) ** 2,
+            SECOND: (second - second_mean) ** 2,
             **{NORMALISED_MOMENTUM + d: momentum * inverse for d, momentum in squares.items()},
             INVERSE_ROOT: inverse,
             NORMALISED_GRADIENT: square * inverse,
@@ -136,24 +136,24 @@ def _channel_squares(
     terms |= {
         FACTORED_MOMENTUM + d: squares[d] * factor for d, factor in factors.items() if d in squares
     }
-    measured = [term for channel, term in terms.items() if channel in reads.measured]
-    dense = [sums_by_tensor(measured) / group.size] if measured else []
-    return [*dense, *_rank_one_squares(group, reads, state)]
+    measured = {channel: term for channel, term in terms.items() if channel in reads.measured}
+    totals = sums_by_tensor(list(measured.values())) if measured else []
+    return dict(zip(measured, totals, strict=True)) | _rank_one_squares(group, reads, state)
 
 
 def _rank_one_squares(
     group: MatrixGroup, reads: Reads, state: MatrixState
-) -> list[Float[Array, "_ tensor"]]:
-    """Return the mean of each squared channel that is constant along a factored dimension."""
-    starts = _rank_one_starts(group)
-    lines = group.batch * group.rows, group.batch * group.columns
-    squares = {}
-    for start, averages, count in zip(starts, (state.by_row, state.by_column), lines, strict=True):
+) -> dict[int, Float[Array, " tensor"]]:
+    """Return that of each squared channel that is constant along a factored dimension."""
+    averages = zip(_rank_one_starts(group), (state.by_row, state.by_column), strict=True)
+    repeats = group.columns, group.rows
+    found = {}
+    for (start, x), repeat in zip(averages, repeats, strict=True):
         channels = [start + i + decay for i in (0, DECAY_COUNT) for decay in reads.factored]
         if any(channel in reads.measured for channel in channels):
-            sums = [tensor_sums(averages**2) / count, tensor_sums(1.0 / (averages + 1e-8)) / count]
-            squares[start] = reads.measured_rows(channels, jnp.concatenate(sums))
-    return [squares[start] for start in sorted(squares)]
+            sums = jnp.concatenate([tensor_sums(x**2), tensor_sums(1.0 / (x + 1e-8))])
+            found |= zip(channels, jnp.unstack(sums * repeat), strict=True)
+    return {channel: total for channel, total in found.items() if channel in reads.measured}
 
 
 def _rank_one_starts(group: MatrixGroup) -> tuple[int, int]:
@@ -170,54 +170,71 @@ def steps(
     networks: Float[Array, "tensor flat"],
 ) -> Float[Array, "tensor batch rows columns"]:
     """Return what to add to the parameters; ``networks`` come from `network.prepare`."""
+    averages, by_row, by_column = state
+    row_roots, column_roots = _inverse_roots(group, state)
+    if len(group.members) == 1:
+        # XLA changes parameters in place only by a loop over arrays of their own shape.
+        *batch, rows, columns = (group.shape[axis] for axis in group.order)
+        gradient, parameters = (x.reshape(*batch, rows, columns) for x in (gradient, parameters))
+        averages = averages.reshape(len(averages), *batch, rows, columns)
+        by_row, row_roots = (x.reshape(len(x), *batch, rows) for x in (by_row, row_roots))
+        by_column, column_roots = (
+            x.reshape(len(x), *batch, columns) for x in (by_column, column_roots)
+        )
+        networks = networks[0]
     gradient = clip(gradient)
-    momenta = dict(zip(reads.momenta, jnp.unstack(state.momentum), strict=True))
-    factors = _factors(group, reads, state)
-    dense = plain_channels(gradient, parameters, momenta, state.second)
+    momenta, second = reads.momenta_and_second(averages)
+    factors = _factors(reads, row_roots, column_roots)
+    dense = plain_channels(gradient, parameters, momenta, second)
     dense |= {FACTORED_GRADIENT + d: gradient * factor for d, factor in factors.items()}
     dense |= {
         FACTORED_MOMENTUM + d: momenta[d] * factor for d, factor in factors.items() if d in momenta
     }
     row_start, column_start = _rank_one_starts(group)
     network = Network(reads, networks)
-    of_rows = network.first_layer(rank_one_channels(state.by_row, reads.factored, start=row_start))
+    of_rows = network.first_layer(rank_one_channels(by_row, reads.factored, start=row_start))
     of_columns = network.first_layer(
-        rank_one_channels(state.by_column, reads.factored, start=column_start)
+        rank_one_channels(by_column, reads.factored, start=column_start)
     )
     first = [
         _add(x, row, column)
         for x, row, column in zip(network.first_layer(dense), of_rows, of_columns, strict=True)
     ]
-    return network.steps(first, gradient.shape)
+    return network.steps(first, gradient.shape).reshape(group.stacked)
 
 
 def _add(x: Array | None, row: Array | None, column: Array | None) -> Array | None:
     """Return the sum of what there is; a matrix, unless there is nothing."""
     spread = [
         *([] if x is None else [x]),
-        *([] if row is None else [row[:, :, :, None]]),
-        *([] if column is None else [column[:, :, None, :]]),
+        *([] if row is None else [row[..., :, None]]),
+        *([] if column is None else [column[..., None, :]]),
     ]
     return functools.reduce(jnp.add, spread) if spread else None
 
 
-def _factors(
-    group: MatrixGroup, reads: Reads, state: MatrixState
-) -> dict[int, Float[Array, "tensor batch rows columns"]]:
-    """Return for each decay what scales a gradient by its factored second moment.
+def _inverse_roots(
+    group: MatrixGroup, state: MatrixState
+) -> tuple[
+    Float[Array, "factored tensor batch rows"], Float[Array, "factored tensor batch columns"]
+]:
+    """Return one over the roots of the row and column means of the squares.
 
-    It is one over the root of a row's mean times a column's mean, where the means over the larger
-    dimension are taken relative to their own mean.
+    The means over the larger dimension are taken relative to their own mean.
     """
     by_row, by_column = state.by_row, state.by_column
     if group.larger_last:
         by_row = by_row / (jnp.mean(by_row, axis=-1, keepdims=True) + 1e-9)
     else:
         by_column = by_column / (jnp.mean(by_column, axis=-1, keepdims=True) + 1e-9)
-    pairs = zip(
-        reads.factored,
-        jnp.unstack(safe_rsqrt(by_row)),
-        jnp.unstack(safe_rsqrt(by_column)),
-        strict=True,
-    )
-    return {decay: row[:, :, :, None] * column[:, :, None, :] for decay, row, column in pairs}
+    return safe_rsqrt(by_row), safe_rsqrt(by_column)
+
+
+def _factors(
+    reads: Reads,
+    rows: Float[Array, "factored ... rows"],
+    columns: Float[Array, "factored ... columns"],
+) -> dict[int, Float[Array, "... rows columns"]]:
+    """Return for each decay what scales a gradient by its factored second moment."""
+    pairs = zip(reads.factored, jnp.unstack(rows), jnp.unstack(columns), strict=True)
+    return {decay: row[..., :, None] * column[..., None, :] for decay, row, column in pairs}

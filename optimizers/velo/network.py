@@ -105,6 +105,9 @@ def prepare(
     """
     normalisers = jax.lax.rsqrt(1e-5 + channel_mean_squares)
     scale = jnp.sqrt(parameter_mean_square + 1e-9) * -_OUTPUT_SCALE
+    if not reads.magnitude_varies:  # one exponential for the tensor, not one for each element
+        magnitude = Network(reads, networks).number(B2, 1)
+        scale = scale if magnitude is None else scale * jnp.exp(magnitude * _OUTPUT_SCALE)
     rows = [reads.measured.index(p // WIDTH) for p in reads.network if p < PARTS[W0]]
     tensors, numbers = networks.shape
     return networks * jnp.concatenate(
@@ -118,13 +121,13 @@ def prepare(
 
 
 class Network:
-    """One flat network a tensor, for channels that are arrays ``[tensor, ...]``.
+    """One flat network a tensor, for channels that are arrays ``[tensor, ...]``; or just one.
 
     Sums without a term are None. Written with `jax.lax`, because it is several hundred operations:
     `jax.numpy` takes four times as long to trace them.
     """
 
-    def __init__(self, reads: Reads, flat: Float[Array, "tensor flat"]):
+    def __init__(self, reads: Reads, flat: Float[Array, "*tensor flat"]):
         self._reads = reads
         self._flat = flat
 
@@ -141,30 +144,27 @@ class Network:
         hidden = _relu(self._biased(self._products(_relu(first), W1, WIDTH), B1, shape))
         direction, log_magnitude = self._products(hidden, W2, USED_OUTPUTS)
         direction = self._add_bias(direction, B2, 0, shape)
-        size = self._number(STEP, 0)
+        size = self.number(STEP, 0)
         assert size is not None, "every network has a step size"
         if direction is None:
             return jnp.zeros(shape, jnp.float32)
-        if log_magnitude is not None:
+        step = _spread(size, shape) * direction
+        if log_magnitude is not None:  # otherwise `prepare` has it in the step size
             log_magnitude = self._add_bias(log_magnitude, B2, 1, shape)
-        if log_magnitude is None:  # the same for the whole tensor: no exponential for each element
-            bias = self._number(B2, 1)
-            size = size if bias is None else size * jnp.exp(bias * _OUTPUT_SCALE)
-            return _spread(size, shape) * direction
-        return _spread(size, shape) * direction * jnp.exp(log_magnitude * _OUTPUT_SCALE)
+        return step if log_magnitude is None else step * jnp.exp(log_magnitude * _OUTPUT_SCALE)
 
-    def _number(self, part: int, index: int) -> Array | float | None:
+    def number(self, part: int, index: int) -> Array | float | None:
         """Return one number of each network: one for all if it is fixed, None if it is zero."""
         position = STARTS[part] + index
         column = self._reads.columns.get(position)
         if column is None:
             return self._reads.constants.get(position)
-        return jax.lax.squeeze(jax.lax.slice_in_dim(self._flat, column, column + 1, axis=1), [1])
+        return jax.lax.index_in_dim(self._flat, column, axis=-1, keepdims=False)
 
     def _add_bias(
         self, x: Array | None, part: int, index: int, shape: tuple[int, ...]
     ) -> Array | None:
-        bias = self._number(part, index)
+        bias = self.number(part, index)
         if bias is None:
             return x
         return _spread(bias, shape) if x is None else jax.lax.add(x, _spread(bias, shape))
@@ -178,7 +178,7 @@ class Network:
         """Return ``sum_i inputs[i] * weights[i][unit]`` for each unit."""
         totals = []
         for unit in range(width):
-            weights = ((x, self._number(part, i * width + unit)) for i, x in inputs.items())
+            weights = ((x, self.number(part, i * width + unit)) for i, x in inputs.items())
             terms = [_times(x, w) for x, w in weights if w is not None]
             totals.append(functools.reduce(jax.lax.add, terms) if terms else None)
         return totals
@@ -189,14 +189,14 @@ def _relu(units: Sequence[Array | None]) -> dict[int, Array]:
     return {unit: jax.nn.relu(x) for unit, x in enumerate(units) if x is not None}
 
 
-def _times(x: Array, number: Float[Array, " tensor"] | float) -> Array:
+def _times(x: Array, number: Float[Array, "*tensor"] | float) -> Array:
     return (
         x if isinstance(number, float) and number == 1 else jax.lax.mul(x, _spread(number, x.shape))
     )
 
 
-def _spread(number: Float[Array, " tensor"] | float, shape: tuple[int, ...]) -> Array:
-    """Return one number of each tensor in a shape ``[tensor, ...]``."""
+def _spread(number: Float[Array, "*tensor"] | float, shape: tuple[int, ...]) -> Array:
+    """Return one number of each tensor in a shape ``[tensor, ...]``, that of one in any shape."""
     if isinstance(number, float):
         return jax.lax.full(shape, number, jnp.float32)
-    return jax.lax.broadcast_in_dim(number, shape, (0,))
+    return jax.lax.broadcast_in_dim(number, shape, range(jnp.ndim(number)))

@@ -12,7 +12,7 @@ et al. 2022 (arXiv 2211.09760); class ``HyperV2`` of google/learned_optimization
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,6 +84,12 @@ class Reads:
         return frozenset(position // WIDTH for position in self.network if position < PARTS[W0])
 
     @cached_property
+    def magnitude_varies(self) -> bool:
+        """Whether the second output, the log-magnitude, may differ within a tensor."""
+        weights = range(STARTS[W2] + 1, STARTS[B2], USED_OUTPUTS)
+        return any(at in self.columns or at in self.constants for at in weights)
+
+    @cached_property
     def momenta(self) -> tuple[int, ...]:
         """Which of the three momenta are kept."""
         starts = (MOMENTUM, NORMALISED_MOMENTUM, FACTORED_MOMENTUM)
@@ -98,6 +104,19 @@ class Reads:
     def second(self) -> bool:
         """Whether the second moment is kept."""
         return self._any(range(SECOND, FACTORED_GRADIENT)) or self._second_variance
+
+    @property
+    def averages(self) -> int:
+        """How many numbers are kept of each parameter: its momenta and second moment."""
+        return len(self.momenta) + self.second
+
+    def momenta_and_second(
+        self, averages: Float[Array, "kept ..."]
+    ) -> tuple[dict[int, Array], Array | None]:
+        """Return the momenta by decay, and the second moment, of what is kept."""
+        parts = list(averages[i] for i in range(self.averages))
+        second = parts.pop() if self.second else None
+        return dict(zip(self.momenta, parts, strict=True)), second
 
     @cached_property
     def factored(self) -> tuple[int, ...]:
@@ -121,13 +140,6 @@ class Reads:
         if self._second_variance:
             variances.add(SECOND)
         return tuple(sorted({GRADIENT, PARAMETER} | self.channels | variances))
-
-    def measured_rows(
-        self, channels: Sequence[int], rows: Float[Array, "row tensor"]
-    ) -> Float[Array, "measured tensor"]:
-        """Return those of ``rows``, one for each of ``channels``, that are `measured`."""
-        wanted = [row for row, channel in enumerate(channels) if channel in self.measured]
-        return rows if len(wanted) == len(channels) else rows[np.asarray(wanted, int)]
 
     @property
     def _second_variance(self) -> bool:

@@ -39,25 +39,26 @@ def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
         terms = _short_sums(terms, axis, few)
     most, length = _longest_step(terms, axis), terms[0].shape[axis]
     if most < len(terms):  # sums in steps would be more numbers than they add up
-        return list(_axis_sums(axis, *terms))
+        return list(_sums((axis,), *terms))
     whole = length - length % most
     first, rest = (
         [jax.lax.slice_in_dim(x, *ends, axis=axis) for x in terms]
         for ends in ((0, whole), (whole, length))
     )
-    sums = axis_sums(first, axis=axis), _axis_sums(axis, *rest)
+    sums = axis_sums(first, axis=axis), _sums((axis,), *rest)
     return [a + b for a, b in zip(*sums, strict=True)]
 
 
-def sums_by_tensor(terms: Sequence[Array]) -> Float[Array, "term tensor"]:
-    """Return the sums of arrays ``[tensor, ..., rows, columns]`` over all axes but the first."""
-    columns = terms[0].ndim - 1
-    while True:
-        steps = {axis: _divisor(terms, axis) for axis in (columns, columns - 1)}
-        axis = next((axis for axis, few in steps.items() if few), None)
-        if axis is None:
-            return tensor_sums(jnp.stack(axis_sums(terms, axis=-1)))
-        terms = _short_sums(terms, axis, steps[axis])
+def sums_by_tensor(terms: Sequence[Array]) -> Sequence[Float[Array, " tensor"]]:
+    """Return the sums of arrays ``[tensor, ...]`` of one shape over all axes but the first."""
+    axes = tuple(range(1, terms[0].ndim))
+    steps = ((axis, _divisor(terms, axis)) for axis in reversed(axes[-2:]))
+    axis, few = next(((axis, few) for axis, few in steps if few), (0, 0))
+    if few:
+        terms = _short_sums(terms, axis, few)
+    if terms[0].size <= terms[0].shape[0] * _FEW:
+        return _sums(axes, *terms) if axes else terms
+    return sums_by_tensor(terms if few else axis_sums(terms, axis=-1))
 
 
 def tensor_sums(rows: Array) -> Array:
@@ -78,9 +79,9 @@ def _longest_step(terms: Sequence[Array], axis: int) -> int:
     if jax.sharding.get_abstract_mesh().size > 1:  # steps would gather what devices share
         return 0
     shape, size = terms[0].shape, terms[0].size
-    most = min(_UNROLLED // len(terms), _VECTOR)
+    most = _UNROLLED // len(terms)
     if axis == len(shape) - 1:  # what is left of the axis is what the loop runs over
-        most = min(most, shape[axis] // _VECTOR)
+        most = min(most, _VECTOR, shape[axis] // _VECTOR)
     too_short = most < _LEAST or shape[axis] <= most or shape[-1] < _VECTOR or size < _FEW
     too_large = len(terms) > most and size > _CACHED  # then the sums would leave the cache
     return 0 if too_short or too_large else most
@@ -93,20 +94,20 @@ def _short_sums(terms: Sequence[Array], axis: int, few: int) -> Sequence[Array]:
     last = axis == len(shape) - 1
     cut = (few, left) if last else (left, few)
     blocks = [x.reshape(*shape[:axis], *cut, *shape[axis + 1 :]) for x in terms]
-    return _axis_sums(axis if last else axis + 1, *blocks)
+    return _sums((axis if last else axis + 1,), *blocks)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _axis_sums(axis: int, *terms: Array) -> tuple[Array, ...]:
+def _sums(axes: tuple[int, ...], *terms: Array) -> tuple[Array, ...]:
     return jax.lax.reduce(
         terms,
         (jnp.float32(0),) * len(terms),
         lambda sums, values: tuple(a + b for a, b in zip(sums, values, strict=True)),
-        dimensions=(axis,),
+        dimensions=axes,
     )
 
 
-@_axis_sums.defjvp
-def _(axis: int, terms: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[tuple, tuple]:
+@_sums.defjvp
+def _(axes: tuple[int, ...], terms: tuple[Array, ...], tangents: tuple) -> tuple[tuple, tuple]:
     # A reduction with several results has no derivative of its own.
-    return _axis_sums(axis, *terms), tuple(jnp.sum(tangent, axis) for tangent in tangents)
+    return _sums(axes, *terms), tuple(jnp.sum(tangent, axes) for tangent in tangents)

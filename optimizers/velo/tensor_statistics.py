@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from velodrome.optimizers.velo.reads import ACCUMULATORS, Reads
+
 #: The decays of the momenta, and also of the factored second moments.
 DECAYS = np.asarray((0.9, 0.99, 0.999), np.float32)
 
@@ -37,31 +39,42 @@ _RANKS = 5
 class Statistics(NamedTuple):
     """Mean and variance over each tensor of its accumulators: three momenta, second moment.
 
-    Variances are kept only where they are read.
+    Variances, the last four rows, are kept only where they are read.
     """
 
-    means: Float[Array, "4 tensor"]
-    variances: Float[Array, "variances tensor"]
+    rows: Float[Array, "statistic tensor"]
+
+    @property
+    def means(self) -> Float[Array, "4 tensor"]:
+        return self.rows[: len(ACCUMULATORS)]
+
+    @property
+    def variances(self) -> Float[Array, "variances tensor"]:
+        return self.rows[len(ACCUMULATORS) :]
 
 
 def initial_statistics(tensors: int, *, variances: bool = True) -> Statistics:
-    return Statistics(
-        means=jnp.zeros((4, tensors), jnp.float32),
-        variances=jnp.zeros((4 if variances else 0, tensors), jnp.float32),
-    )
+    return Statistics(jnp.zeros((len(ACCUMULATORS) * (1 + variances), tensors), jnp.float32))
 
 
 def next_means(
-    means: Float[Array, "4 tensor"], gradient_means: Float[Array, "2 tensor"]
-) -> Float[Array, "4 tensor"]:
+    means: Float[Array, "4 tensor"],
+    gradient_mean: Float[Array, " tensor"],
+    square_mean: Float[Array, " tensor"],
+) -> list[Float[Array, " tensor"]]:
     """Return the accumulators' means after a gradient: as they are averages, so are their means.
 
     Args:
       means: Before.
-      gradient_means: Means of the gradient and of its square.
+      gradient_mean: The mean of the gradient.
+      square_mean: The mean of its square.
     """
-    momentum = average(means[:3], gradient_means[:1], range(len(DECAYS)))
-    return jnp.concatenate([momentum, average_second(means[3:], gradient_means[1:])])
+    decays = (*DECAYS, SECOND_DECAY)
+    added = (*(gradient_mean,) * len(DECAYS), square_mean)
+    return [
+        decay * old + (np.float32(1.0) - decay) * new
+        for decay, old, new in zip(decays, jnp.unstack(means), added, strict=True)
+    ]
 
 
 class Observation(NamedTuple):
@@ -82,7 +95,14 @@ class Observation(NamedTuple):
     loss: Float[Array, " 9"]
 
 
-def lstm_inputs(seen: Observation) -> Float[Array, "tensor 30"]:
+class LSTMInputs(NamedTuple):
+    """The 30 inputs of the LSTM: those that all tensors share, and those of each."""
+
+    shared: Float[Array, "1 18"]
+    own: Float[Array, "tensor 12"]
+
+
+def lstm_inputs(seen: Observation) -> LSTMInputs:
     """Return the inputs of the LSTM."""
     statistics = seen.statistics
     # In units of the tensor's own scale. The second moment too is scaled once, not squared.
@@ -92,16 +112,12 @@ def lstm_inputs(seen: Observation) -> Float[Array, "tensor 30"]:
     # The published optimizer takes the second moment's variance about the means of the momenta.
     second_variance = variances[3:] + (second_mean - momentum_mean) ** 2
     magnitudes = _log_magnitude(jnp.concatenate([second_mean, variances[:3], second_variance]).T)
-    shared = shared_inputs(seen.fraction_trained, seen.loss)
     one_hot = np.asarray(seen.ranks)[:, None] == np.arange(_RANKS)
-    return jnp.concatenate(
-        [
-            jnp.broadcast_to(shared[None], (len(seen.ranks), shared.shape[0])),
-            magnitudes[:, :1],
-            jnp.asarray(one_hot.astype(np.float32)),
-            magnitudes[:, 1:],
-        ],
-        axis=1,
+    return LSTMInputs(
+        shared=shared_inputs(seen.fraction_trained, seen.loss)[None],
+        own=jnp.concatenate(
+            [magnitudes[:, :1], jnp.asarray(one_hot.astype(np.float32)), magnitudes[:, 1:]], axis=1
+        ),
     )
 
 
@@ -118,8 +134,29 @@ def average(old: Array, new: Array, kept: Sequence[int]) -> Array:
     return jnp.asarray(decays) * old + jnp.asarray(np.float32(1.0) - decays) * new
 
 
-def average_second(old: Array, new: Array) -> Array:
-    return SECOND_DECAY * old + (np.float32(1.0) - SECOND_DECAY) * new
+def next_averages(
+    old: Float[Array, "kept tensor ..."],
+    gradient: Float[Array, "tensor ..."],
+    square: Float[Array, "tensor ..."],
+    reads: Reads,
+    *,
+    factored: Sequence[int] = (),
+) -> Float[Array, "kept tensor ..."]:
+    """Return what is kept of each element after a gradient, in one array, so in one loop.
+
+    It is the momenta that are read, the second moment if it is, and for ``factored`` decays the
+    squares as `TINY` keeps them from zero.
+    """
+    momenta = len(reads.momenta)
+    seconds = [SECOND_DECAY] * reads.second
+    decays = np.asarray([*DECAYS[list(reads.momenta)], *seconds, *DECAYS[list(factored)]])
+    added = np.asarray([0.0] * reads.averages + [TINY] * len(factored), np.float32)
+    is_momentum = np.arange(len(old)) < momenta
+    decays, added, is_momentum = (
+        x.reshape((-1,) + (1,) * gradient.ndim) for x in (decays, added, is_momentum)
+    )
+    new = jnp.where(is_momentum, gradient[None], square[None] + added)
+    return jnp.asarray(decays) * old + jnp.asarray(np.float32(1.0) - decays) * new
 
 
 def clip(gradient: Array) -> Array:

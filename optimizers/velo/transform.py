@@ -32,12 +32,13 @@ from velodrome.optimizers.velo.loss_averages import (
 )
 from velodrome.optimizers.velo.network import prepare
 from velodrome.optimizers.velo.pruning import prune
-from velodrome.optimizers.velo.reads import ACCUMULATORS, PARAMETER, Reads
+from velodrome.optimizers.velo.reads import ACCUMULATORS, GRADIENT, PARAMETER, Reads
 from velodrome.optimizers.velo.tensor_statistics import (
     Observation,
     Statistics,
     initial_statistics,
     lstm_inputs,
+    next_means,
 )
 
 GroupState = matrices.MatrixState | vectors.VectorState
@@ -152,15 +153,22 @@ def scale_by_networks(
             _module(group).observe(group, reads, old, *stack, state.statistics.means[:, row])
             for group, old, stack, row in zip(groups, state.groups, stacks, rows, strict=True)
         ]
-        accumulated = tuple(new for new, _, _ in observed)
-        means = jnp.concatenate([means for _, means, _ in observed], axis=1)
-        squares = jnp.concatenate([squares for _, _, squares in observed], axis=1)
-        mean_square = squares[reads.measured.index(PARAMETER)]
+        accumulated = tuple(new for new, *_ in observed)
+        # All sums in one array, so that they are put together and divided at once.
+        columns = [(total, *(sums[c] for c in reads.measured)) for _, total, sums in observed]
+        table = jnp.concatenate([x for row in zip(*columns, strict=True) for x in row])
+        sizes = np.asarray([size for group in groups for size in group.sizes], np.float32)
+        gradient_mean, *found = table.reshape(-1, len(sizes)) / sizes[None]
+        measured = dict(zip(reads.measured, found, strict=True))
+        mean_square = measured[PARAMETER]
+        means = next_means(state.statistics.means, gradient_mean, measured[GRADIENT])
+        nothing = jnp.zeros_like(mean_square)
         kept = ACCUMULATORS if writer.reads_variances else ()
-        variances = _rows_of(squares, reads.measured, kept)
-        statistics = Statistics(means=means, variances=variances)
-        # Mean squares of all channels: what `squares` has of the accumulators are variances.
-        about_zero = squares + _rows_of(means**2, ACCUMULATORS, reads.measured)
+        variances = [measured.get(channel, nothing) for channel in kept]
+        statistics = Statistics(jnp.stack([*means, *variances]))
+        # Mean squares of all channels: what was measured of the accumulators are variances.
+        squared_means = dict(zip(ACCUMULATORS, (mean**2 for mean in means), strict=True))
+        about_zero = jnp.stack([x + squared_means.get(c, nothing) for c, x in measured.items()])
 
         loss = update_averages(state.loss, jnp.asarray(value, jnp.float32))
         seen = Observation(
@@ -190,15 +198,6 @@ def scale_by_networks(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _rows_of(
-    rows: Float[Array, "there tensor"], there: Sequence[int], wanted: Sequence[int]
-) -> Float[Array, "wanted tensor"]:
-    """Return the rows of ``wanted`` channels, of those that are ``there``; zeros for the others."""
-    found = [channel in there for channel in wanted]
-    places = [there.index(channel) if channel in there else 0 for channel in wanted]
-    return jnp.where(np.asarray(found, bool)[:, None], rows[np.asarray(places, int)], 0.0)
-
-
 def _check_state(state: Any, groups: Sequence[Group], writer: Writer) -> None:
     """Refuse the state of another model, of other weights, or of another number of steps.
 
@@ -207,15 +206,18 @@ def _check_state(state: Any, groups: Sequence[Group], writer: Writer) -> None:
     """
     if not isinstance(state, VeLOState):
         raise SpecError("state", type(state).__name__, STATE)
-    found = [jnp.shape(leaf) for leaf in jax.tree.leaves(state.groups)]
-    starts = (
-        jax.eval_shape(partial(_module(group).init_state, group, writer.reads)) for group in groups
+    starts = jax.eval_shape(
+        lambda: (
+            tuple(_module(group).init_state(group, writer.reads) for group in groups),
+            writer.initial_state(_count(groups)),
+        )
     )
-    wanted = [leaf.shape for leaf in jax.tree.leaves(tuple(starts))]
-    sizes = jax.eval_shape(partial(writer.initial_state, _count(groups))).hidden.shape
-    if found != wanted or state.lstm.hidden.shape != sizes:
-        shapes = f"accumulators of shapes {found}, and {state.lstm.hidden.shape} of the LSTM"
-        raise SpecError("state", shapes, STATE)
+    wanted, found = (
+        [jnp.shape(leaf) for leaf in jax.tree.leaves(part)]
+        for part in (starts, (state.groups, state.lstm))
+    )
+    if found != wanted:
+        raise SpecError("state", f"accumulators and LSTM of shapes {found}", STATE)
 
 
 def _module(group: Group) -> Any:

@@ -27,30 +27,22 @@ from velodrome.optimizers.velo.reads import (
 )
 from velodrome.optimizers.velo.sums import sums_by_tensor
 from velodrome.optimizers.velo.tensor_statistics import (
-    TINY,
-    average,
-    average_second,
     clip,
+    next_averages,
     next_means,
     safe_rsqrt,
 )
 
 
 class VectorState(NamedTuple):
-    """Accumulators of a group: momenta, second moment, and squares; those that are read."""
+    """Accumulators of a group, those that are read: momenta, second moment, factored ones."""
 
-    momentum: Float[Array, "momenta tensor chunk element"]
-    second: Float[Array, "tensor chunk element"] | None
-    squares: Float[Array, "factored tensor chunk element"]
+    averages: Float[Array, "kept tensor chunk element"]
 
 
 def init_state(group: VectorGroup, reads: Reads) -> VectorState:
-    tensor = group.stacked
-    return VectorState(
-        momentum=jnp.zeros((len(reads.momenta), *tensor), jnp.float32),
-        second=jnp.zeros(tensor, jnp.float32) if reads.second else None,
-        squares=jnp.zeros((len(reads.factored), *tensor), jnp.float32),
-    )
+    kept = reads.averages + len(reads.factored)
+    return VectorState(averages=jnp.zeros((kept, *group.stacked), jnp.float32))
 
 
 def observe(
@@ -60,27 +52,26 @@ def observe(
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
     means: Float[Array, "4 tensor"],
-) -> tuple[VectorState, Float[Array, "4 tensor"], Float[Array, "measured tensor"]]:
+) -> tuple[VectorState, Float[Array, " tensor"], dict[int, Float[Array, " tensor"]]]:
     """Put a gradient into the accumulators and measure the channels: see `matrices.observe`."""
     gradient = clip(gradient)
     square = gradient**2
     new = VectorState(
-        momentum=average(state.momentum, gradient[None], reads.momenta),
-        second=None if state.second is None else average_second(state.second, square),
-        squares=average(state.squares, square[None] + TINY, reads.factored),
+        next_averages(state.averages, gradient, square, reads, factored=reads.factored)
     )
-    sizes = jnp.asarray(np.asarray(group.sizes, np.float32)[None])
-    means = next_means(means, sums_by_tensor([gradient, square]) / sizes)
+    sizes = jnp.asarray(np.asarray(group.sizes, np.float32))
+    total, square_total = sums_by_tensor([gradient, square])
+    after = next_means(means, total / sizes, square_total / sizes)
 
     channels = _channels(reads, new, gradient, parameters)
     terms = {channel: channels[channel] for channel in reads.measured}
     for channel in terms.keys() & set(ACCUMULATORS):
-        terms[channel] -= means[channel - MOMENTUM, :, None, None]
+        terms[channel] -= after[channel - MOMENTUM][:, None, None]
     # Some channels are not zero where a vector is padded, so the padding is left out by hand.
     position = jnp.arange(group.chunks * group.chunk).reshape(1, group.chunks, group.chunk)
     inside = position < jnp.asarray(group.sizes)[:, None, None]
-    squares = [jnp.where(inside, x**2, 0.0) for x in terms.values()]
-    return new, means, sums_by_tensor(squares) / sizes
+    totals = sums_by_tensor([jnp.where(inside, x**2, 0.0) for x in terms.values()])
+    return new, total, dict(zip(terms, totals, strict=True))
 
 
 def steps(
@@ -104,16 +95,17 @@ def _channels(
     parameters: Float[Array, "tensor chunk element"],
 ) -> dict[int, Array]:
     """Return the inputs of the per-parameter network, of the accumulators that are kept."""
-    momenta = dict(zip(reads.momenta, jnp.unstack(state.momentum), strict=True))
-    squares = dict(zip(reads.factored, jnp.unstack(state.squares), strict=True))
-    channels = plain_channels(gradient, parameters, momenta, state.second)
+    averages, factored = jnp.split(state.averages, [reads.averages])
+    momenta, second = reads.momenta_and_second(averages)
+    squares = dict(zip(reads.factored, jnp.unstack(factored), strict=True))
+    channels = plain_channels(gradient, parameters, momenta, second)
     channels |= {FACTORED_GRADIENT + d: gradient * safe_rsqrt(x + 1e-9) for d, x in squares.items()}
     # The only channels without an epsilon: TINY alone keeps them finite.
     channels |= {
         FACTORED_MOMENTUM + d: _over_root(momenta[d], x) for d, x in squares.items() if d in momenta
     }
     for start in (ROW, COLUMN):
-        channels |= rank_one_channels(state.squares, reads.factored, start=start)
+        channels |= rank_one_channels(factored, reads.factored, start=start)
     return channels
 
 

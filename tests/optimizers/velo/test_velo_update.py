@@ -189,7 +189,7 @@ def test_half_precision_parameters_get_updates_of_their_dtype():
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), (params, gradients[0]))
     updates, state = jax.jit(tx.update)(half[1], tx.init(half[0]), half[0], value=1.0)
     assert updates["w"].dtype == jnp.bfloat16
-    assert state.groups[0].momentum.dtype == jnp.float32
+    assert state.groups[0].averages.dtype == jnp.float32
 
 
 def test_nan_gradients_stay():

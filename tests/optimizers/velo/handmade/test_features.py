@@ -47,9 +47,9 @@ def run(weights):
         variances = jnp.stack(
             [second * (1 - noise + noise * share) for share in (0.05, 0.005, 0.0005)] + [second]
         )
+        means = jnp.zeros((4, 3)).at[3].set(second)
         statistics = Statistics(
-            means=jnp.zeros((4, 3)).at[3].set(second),
-            variances=jnp.broadcast_to(variances[:, None], (4, 3)),
+            jnp.concatenate([means, jnp.broadcast_to(variances[:, None], (4, 3))])
         )
 
         def update(state, iteration):

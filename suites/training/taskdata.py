@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -32,6 +32,7 @@ class TaskData:
     """
 
     def __init__(self, spec: TaskSpec, protocol: Protocol, placement: Placement | None = None):
+        self.dataset = spec.dataset
         self.batch_size = spec.batch_size
         self._placement = placement
         self.protocol = protocol
@@ -90,6 +91,23 @@ class TaskData:
         if split not in self._fixed:
             self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
+
+    @property
+    def corpus_count(self) -> int:
+        """How many held-out examples corpus metrics are computed on."""
+        return min(self.protocol.corpus_examples, self.sources["heldout"].size)
+
+    def corpus_batches(self, most: int) -> Iterator[tuple[int, PyTree]]:
+        """Yield these examples in batches of one size, at most ``most``, with that size.
+
+        What fills up the last batch are the first examples once more.
+        """
+        source = self.sources["heldout"]
+        rows = source.indices(EVAL_SEED, 0, 1, self.corpus_count)[0]
+        size = min(most, len(rows))
+        count = -(-len(rows) // size)
+        for part in np.resize(rows, (count, size)):
+            yield size, self._placed(self._gather_eval["heldout"](*source.block(part)), axis=0)
 
     def _evaluated(self, split: str, seed: int, first: int) -> PyTree:
         """Gather the examples of an evaluation: its batches in a row, from number ``first`` on."""

@@ -36,8 +36,8 @@ GOLDEN = {
     "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
     "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
     "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
-    "mlcommons-6": "b60dc62f3c8b820245ce3e524025100364dddae706ff6ad236b5411f67207f59",
-    "mlcommons-8": "32f1a6784a6ad52d2c4e3841d8d0e889b1f862be8fbd4110b77fa5f8ee047141",
+    "mlcommons-6": "ad14f242746f5dfadd8cad3484fd1f1e8bddafbde6f01c0bd1eb51a60fa04f11",
+    "mlcommons-8": "2dda87f0e93481379ff0d988e91767c765f771e114aad3226da7e007b8e9e4e7",
 }
 
 # Their tasks are sampled, which takes seconds.

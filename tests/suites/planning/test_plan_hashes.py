@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "7f49d26394aa68630537e94ea22dcfa2c6619441f2c46776e558094023ecf32f",
-    ("mlcommons-6", "gpu"): "d6672c5949556da59d2cd88ec0fef59e46d21fba3ff58cacf1b06e053e8d33a8",
-    ("mlcommons-8", "cpu"): "901a05af1bab310d159c1bc5a9f6f75d607b9a5d208d32c74d2b87decba27856",
-    ("mlcommons-8", "gpu"): "eb0274cddc76d18c19ec00fd9752c1209f91d5ddbbdbedb88e0865fba0afd54f",
+    ("mlcommons-6", "cpu"): "ba4345852dde0d2920739c5dbbcaee0078302503052a814d7596d2f4d3006af8",
+    ("mlcommons-6", "gpu"): "0bca4adf36a790dd981a3b09c5ea613de722ea31a688f5916b49015cea9b81a1",
+    ("mlcommons-8", "cpu"): "1101f0a5bc732d711dadf7035321952c4c67c7027bb7d8333c16bf6f9143a002",
+    ("mlcommons-8", "gpu"): "ad9f03056ad54bc95eb8e2e507f58b62827fcb90c6f5197815fbbbdcbcd860d2",
 }
 
 

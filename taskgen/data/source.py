@@ -176,6 +176,7 @@ def _open(dataset: Dataset, view: View, split: str, variation: Variation, limit:
     check_split(dataset.name, split)
     kind = kind_of(dataset.kind)
     kind.check_variation(dataset.info, variation)
+    kind.check_seen(dataset.info, view, variation)
     gather = functools.partial(pkgutil.resolve_name(kind.gather), **kind.options(view, variation))
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, variation)

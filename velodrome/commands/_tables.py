@@ -16,7 +16,8 @@ from velodrome.foundation.streams import is_terminal
 
 T = TypeVar("T")
 
-_PIPE_WIDTH = 400  # so that nothing is folded through a pipe
+_PIPE_WIDTH = 400  # so that nothing is folded through a pipe but what is longer than a cell
+_WIDEST_CELL = 64  # characters; more words than that go on below
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -27,11 +28,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table; columns whose title begins with ``#`` hold numbers and are flushed right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in columns:
+    cells = [[str(cell) for cell in row] for row in rows]
+    for at, title in enumerate(columns):
         right = title.startswith("#")
-        table.add_column(title.removeprefix("#"), justify="right" if right else "left")
-    for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        # A path or a hash is never cut: it should be found, and copied, as it is.
+        words = [len(word) for row in cells for word in row[at].split()]
+        table.add_column(
+            title.removeprefix("#"),
+            justify="right" if right else "left",
+            max_width=max([_WIDEST_CELL, *words]),
+        )
+    for row in cells:
+        table.add_row(*map(escape, row))
     return table
 
 

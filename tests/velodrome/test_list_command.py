@@ -27,7 +27,7 @@ def test_families_with_many_fields_have_several_lines(capsys: pytest.CaptureFixt
 
 def test_what_has_no_spaces_stays_whole(capsys: pytest.CaptureFixture[str]):
     path = "/".join(["folder"] * 20)
-    print_table(("file", "#rows"), [(path, 3), ("words " * 30, "[4]")])
+    print_table(("file", "#rows"), [(path, 3), ("words " * 30, "[4]")], widest=40)
     lines = shown(capsys)
     assert lines[2].split() == [path, "3"]
     assert all(len(line) < len(path) + 10 for line in lines) and "[4]" in lines[3]

@@ -49,14 +49,11 @@ def measure(
     """
     parts: list[list[Arrays]] = [[] for _ in lane_batches]
     # The arrays of one batch are on the host before the next: a whole split may not fit a device.
-    for size, batch in data.corpus_batches(together):
+    for batch, counted in data.corpus_batches(together):
         for found, lanes in zip(parts, lane_batches, strict=True):
-            found.append(_checked(lanes.collect(batch), size))
+            found.append(_of(lanes.collect(batch), counted))
     for found, lanes, loss in zip(parts, lane_batches, losses, strict=True):
-        whole = {
-            name: np.concatenate([part[name] for part in found], axis=1)[:, : data.corpus_count]
-            for name in found[0]
-        }
+        whole = {name: np.concatenate([part[name] for part in found], axis=1) for name in found[0]}
         values = {name: np.full(len(lanes.numbers), np.nan, np.float32) for name in corpus.names}
         for lane in np.flatnonzero((lanes.numbers >= 0) & np.isfinite(loss)):
             scores = corpus.score(
@@ -72,11 +69,12 @@ def measure(
         yield values
 
 
-def _checked(collected: Arrays, size: int) -> Arrays:
+def _of(collected: Arrays, counted: np.ndarray) -> Arrays:
+    """Return what was collected of the examples that count."""
     for name, array in collected.items():
-        if array.ndim < 2 or array.shape[1] != size:
+        if array.shape[1:2] != counted.shape:
             raise VelodromeError(
-                f"collect returns {name!r} of shape {list(array.shape[1:])} for a batch of {size} "
-                "examples: the first axis of what corpus metrics collect is that of the batch."
+                f"collect returns {name!r} of shape {list(array.shape[1:])} for a batch of "
+                f"{len(counted)} examples: its first axis must be theirs."
             )
-    return collected
+    return {name: array[:, counted] for name, array in collected.items()}

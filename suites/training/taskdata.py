@@ -33,7 +33,7 @@ class TaskData:
 
     def __init__(self, spec: TaskSpec, protocol: Protocol, placement: Placement | None = None):
         self.dataset = spec.dataset
-        self.batch_size = spec.batch_size
+        self.batch_size, self._part = spec.batch_size, spec.part_size
         self._placement = placement
         self.protocol = protocol
         self.sources = {split: open_source(spec, split) for split in SPLITS}
@@ -92,28 +92,23 @@ class TaskData:
             self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
 
-    @property
-    def corpus_count(self) -> int:
-        """How many held-out examples corpus metrics are computed on."""
-        return min(self.protocol.corpus_examples, self.sources["heldout"].size)
+    def corpus_batches(self, most: int) -> Iterator[tuple[PyTree, np.ndarray]]:
+        """Yield the held-out examples that corpus metrics are of, in batches of at most ``most``.
 
-    def corpus_batches(self, most: int) -> Iterator[tuple[int, PyTree]]:
-        """Yield these examples in batches of one size, at most ``most``, with that size.
-
-        What fills up the last batch are the first examples once more.
+        With each comes b[examples]: which of them count, as the others only fill it up.
         """
         source = self.sources["heldout"]
-        rows = source.indices(EVAL_SEED, 0, 1, self.corpus_count)[0]
-        size = min(most, len(rows))
-        count = -(-len(rows) // size)
-        for part in np.resize(rows, (count, size)):
-            yield size, self._placed(self._gather_eval["heldout"](*source.block(part)), axis=0)
+        found = source.first(EVAL_SEED, self.protocol.corpus_examples, most)
+        for rows, counted in zip(*found, strict=True):
+            batch = self._gather_eval["heldout"](*source.block(rows))
+            yield self._placed(batch, axis=0), counted
 
     def _evaluated(self, split: str, seed: int, first: int) -> PyTree:
         """Gather the examples of an evaluation: its batches in a row, from number ``first`` on."""
         source, batches = self.sources[split], self.protocol.eval_batch_count or 1
         size = min(self.protocol.examples_together(self.batch_size), source.size)
-        rows = source.indices(seed, first, batches, size).reshape(-1)
+        part = self._part if self.protocol.eval_mode == "training-loss" else None
+        rows = source.indices(seed, first, batches, size, part).reshape(-1)
         return self._placed(self._gather_eval[split](*source.block(rows)), axis=0)
 
     def _placed(self, batches: PyTree, *, axis: int) -> PyTree:
@@ -131,7 +126,8 @@ class TaskData:
             steps = range(start, start + ahead)
             places = np.array([self.protocol.batch_number(step) for step in steps])
             begin, end = int(places[0]), int(places[-1]) + 1
-            stream = self.sources["train"].indices(seed, begin, end - begin, self.batch_size)
+            train, batch = self.sources["train"], (self.batch_size, self._part)
+            stream = train.indices(seed, begin, end - begin, *batch)
             first, block = start, stream[places - begin]
             self._blocks[seed] = first, block
         return block[start - first : start - first + count]

@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "ba4345852dde0d2920739c5dbbcaee0078302503052a814d7596d2f4d3006af8",
-    ("mlcommons-6", "gpu"): "0bca4adf36a790dd981a3b09c5ea613de722ea31a688f5916b49015cea9b81a1",
-    ("mlcommons-8", "cpu"): "1101f0a5bc732d711dadf7035321952c4c67c7027bb7d8333c16bf6f9143a002",
-    ("mlcommons-8", "gpu"): "ad9f03056ad54bc95eb8e2e507f58b62827fcb90c6f5197815fbbbdcbcd860d2",
+    ("mlcommons-6", "cpu"): "9e7c63ea7e3d3b852ffea3a612ca67016407a6ba1e36abe47f1e7738252bc3af",
+    ("mlcommons-6", "gpu"): "693ec17dc6a20d5855f3c2e4ce0a4bc85c7dc35252543b0365f3b10748ef924a",
+    ("mlcommons-8", "cpu"): "215cf37812583570c5f297dd5be1fc7c7526358e9dcdc375eb398f8ebfdff2af",
+    ("mlcommons-8", "gpu"): "309364efac774e9ff1a2573c668aede0bb96b5e872f08716f9c760f9bb4a0b8d",
 }
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from velodrome.results.store.target import Target
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 

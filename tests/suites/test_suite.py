@@ -13,7 +13,8 @@ from velodrome.results.store.target import Target
 from velodrome.suites.catalog import LISTS, frozen, load_suite, suites
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.specfile import save_specs
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"

@@ -15,10 +15,11 @@ from velodrome.contracts.task import quick
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.augmentation import KINDS, PUBLISHED, Augmentation, sample_augmentations
 from velodrome.taskgen.build import build
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.functions import Corpus
 from velodrome.taskgen.space.draws import NamedRng
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.wrappers.wrapping import AugmentedTask, augment
 
 CONFIG = {"hidden_size": 4, "num_layers": 1, "image_size": 4}

@@ -17,6 +17,7 @@ from velodrome.contracts import task as task_contract
 from velodrome.contracts.task import prepare, quick, require
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.evolution import moved, unit_noise
@@ -25,7 +26,7 @@ from velodrome.taskgen.space.config import dynamic_values, sample_config
 from velodrome.taskgen.space.distributions import Value
 from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.space.fields import FieldInfo, config_fields
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 _SAMPLES = 12
 _TRACED = 4

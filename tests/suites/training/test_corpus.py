@@ -34,13 +34,14 @@ from velodrome.suites.training.rng import EVAL_SEED
 from velodrome.taskgen.build import open_source
 from velodrome.taskgen.data.builtin import bible
 from velodrome.taskgen.data.order import epoch_order
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.networks.gnn import GraphNetwork
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Corpus
 from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.ranking import mean_average_precision
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.translation import bleu, translate
 from velodrome.taskgen.views import GraphView
 

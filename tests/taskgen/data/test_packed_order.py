@@ -16,7 +16,8 @@ from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.data import resident
 from velodrome.taskgen.data.order import epoch_order
 from velodrome.taskgen.data.packedorder import PackedOrder, in_parts
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 PACKED = {"packed_graphs": 4, "packed_nodes": 7, "packed_edges": 24}
 SMALL = {"hidden_size": 6, "latent_size": 4, "rounds": 1}

@@ -16,7 +16,8 @@ from velodrome.taskgen.data.published import writer
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.prepared import vocabulary_path
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import PairView
 
 sentencepiece = pytest.importorskip("sentencepiece")  # of the extra `mlcommons`

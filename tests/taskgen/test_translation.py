@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
@@ -19,8 +22,8 @@ COLLECTED = {
 }
 
 
-def text(tokens: list[int]) -> str:
-    return " ".join(WORDS[token] for token in tokens[: tokens.index(2)])
+def text(tokens: Iterable[int]) -> str:
+    return " ".join(WORDS[token] for token in itertools.takewhile(lambda token: token != 2, tokens))
 
 
 def test_bleu_is_of_the_texts_of_all_examples_together():

@@ -56,6 +56,7 @@ from .taskgen.budget import predict_seconds as predict_seconds
 from .taskgen.budget import steps_allowed as steps_allowed
 from .taskgen.build import build as build
 from .taskgen.build import open_source as open_source
+from .taskgen.corpus import CorpusMetrics as CorpusMetrics
 from .taskgen.cost.sheet import Cost as Cost
 from .taskgen.data.add import add_data as add_data
 from .taskgen.data.arrays import hash_arrays as hash_arrays

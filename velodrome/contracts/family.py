@@ -215,15 +215,14 @@ def _of_task(name: str) -> Callable[[Subject], None]:
     return check_small_task
 
 
+_OF_TASKS = ("trees", "loss", "metrics", "corpus", "gradients", "seeds", "vmap", "scan")
+
 #: The contract, by name.
 CHECKS: dict[str, Callable[[Subject], None]] = {
     "sampling": check_sampling,
     "config": check_config,
     "cost": check_cost,
-    **{
-        name: _of_task(name)
-        for name in ("trees", "loss", "metrics", "gradients", "seeds", "vmap", "scan")
-    },
+    **{name: _of_task(name) for name in _OF_TASKS},
     "dynamic": check_dynamic,
     "learning": check_learning,
 }

@@ -56,7 +56,15 @@ def demo() -> Suite:
         if len(chosen) < DEMO_TASKS_PER_FAMILY:
             raise PlanError(f"{_MOST_SPECS} samples do not have two {family} tasks.")
         tasks += chosen
-    protocol = Protocol(steps=500, seeds=3, baseline_multiple=5, heldout_every=100)
+    protocol = Protocol(
+        steps=500,
+        seeds=3,
+        baseline_multiple=5,
+        # Few and small: with batches of 4 to 13 evaluations would take more time than training.
+        eval_every=25,
+        heldout_every=125,
+        eval_examples=256,
+    )
     return Suite("demo", tuple(tasks), protocol, ("adam", "velo"))
 
 

@@ -291,7 +291,10 @@ class TaskSpec:
     @property
     def view(self) -> View:
         """How the task sees its data set; raises as `info` does."""
-        return self.family_object.view(self.config, self.info)
+        info, family = self.info, self.family_object
+        view = family.view(self.config, info)
+        kind_of(family.data_kind).check_seen(info, view, self.data.variation)
+        return view
 
     @property
     def hash(self) -> str:

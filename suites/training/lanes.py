@@ -229,6 +229,7 @@ class LaneLoop:
         position = {
             "step": self.step,
             "begin": self.begin,
+            "fraction": self.fraction,  # for the status of a store
             "finished": self.finished,
             "metrics": self.buffer.metrics,
             "alive": [lane_batch.alive for lane_batch in self.lane_batches],

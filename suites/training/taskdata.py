@@ -32,7 +32,7 @@ class TaskData:
     """
 
     def __init__(self, spec: TaskSpec, protocol: Protocol, placement: Placement | None = None):
-        self.batch_size = spec.batch_size
+        self.batch_size, self._part = spec.batch_size, spec.part_size
         self._placement = placement
         self.protocol = protocol
         self.sources = {split: open_source(spec, split) for split in SPLITS}
@@ -95,7 +95,8 @@ class TaskData:
         """Gather the examples of an evaluation: its batches in a row, from number ``first`` on."""
         source, batches = self.sources[split], self.protocol.eval_batch_count or 1
         size = min(self.protocol.examples_together(self.batch_size), source.size)
-        rows = source.indices(seed, first, batches, size).reshape(-1)
+        part = self._part if self.protocol.eval_mode == "training-loss" else None
+        rows = source.indices(seed, first, batches, size, part).reshape(-1)
         return self._placed(self._gather_eval[split](*source.block(rows)), axis=0)
 
     def _placed(self, batches: PyTree, *, axis: int) -> PyTree:
@@ -113,7 +114,8 @@ class TaskData:
             steps = range(start, start + ahead)
             places = np.array([self.protocol.batch_number(step) for step in steps])
             begin, end = int(places[0]), int(places[-1]) + 1
-            stream = self.sources["train"].indices(seed, begin, end - begin, self.batch_size)
+            train, batch = self.sources["train"], (self.batch_size, self._part)
+            stream = train.indices(seed, begin, end - begin, *batch)
             first, block = start, stream[places - begin]
             self._blocks[seed] = first, block
         return block[start - first : start - first + count]

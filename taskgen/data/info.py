@@ -184,6 +184,9 @@ class Kind(abc.ABC, Generic[V]):
                 allowed = f"left out, because {info.name!r} is {self.noun}"
                 raise SpecError(f"data.{name}", value, allowed)
 
+    def check_seen(self, info: DatasetInfo, view: V, variation: Variation) -> None:
+        """Raise a `SpecError` if what a task sees cannot be varied like that."""
+
     @abc.abstractmethod
     def fits(self, info: DatasetInfo) -> bool:
         """Return whether a data set has the facts that this kind needs."""

@@ -18,6 +18,7 @@ from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.gather import Batch, as_floats
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split, kind_of
 from velodrome.taskgen.data.order import epoch_indices
+from velodrome.taskgen.data.packedorder import in_parts
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.variation import NONE, Variation
@@ -81,12 +82,20 @@ class Source:
             )
         return self.on_device
 
-    def indices(self, seed: int, start: int, count: int, batch_size: int) -> np.ndarray:
+    def indices(
+        self, seed: int, start: int, count: int, batch_size: int, part: int | None = None
+    ) -> np.ndarray:
         """Return i32[count, batch_size], the examples of the batches of steps from ``start`` on.
 
-        See `velodrome.taskgen.data.order.epoch_indices`.
+        See `velodrome.taskgen.data.order.epoch_indices`. Where examples are packed, so that a batch
+        has as many as find room, ``size`` stands in places that are left over; see
+        `velodrome.taskgen.data.packedorder.PackedOrder`. ``part`` is how many examples of a batch
+        go through the network together, if not all.
         """
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
+        if self.view.order is not None:
+            found = self.view.order.indices(seed, start, count, batch_size, what=what)
+            return found if part is None else in_parts(found, part)
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
 
     def block(self, indices: np.ndarray) -> tuple[Batch, np.ndarray]:
@@ -167,6 +176,7 @@ def _open(dataset: Dataset, view: View, split: str, variation: Variation, limit:
     check_split(dataset.name, split)
     kind = kind_of(dataset.kind)
     kind.check_variation(dataset.info, variation)
+    kind.check_seen(dataset.info, view, variation)
     gather = functools.partial(pkgutil.resolve_name(kind.gather), **kind.options(view, variation))
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, variation)

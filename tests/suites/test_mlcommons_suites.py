@@ -7,6 +7,7 @@ from pathlib import Path
 from scripts import mlcommons_table
 from velodrome.suites.catalog import load_suite
 from velodrome.taskgen.description import cost
+from velodrome.taskgen.families import gnn
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,9 @@ def test_the_large_suites_are_the_workloads():
         *(32_321_792, 3_554_176, 539_267_457, 7_756_097),
     ]
     assert set(six.optimizers) == {"cosine:adam", "velo", "algoperf-nadamw"}
+    # Packed molecules cost what those of average size do.
+    packed, (average, batch) = six.tasks[5], known["gnn"]
+    assert cost(packed).flops == gnn.cost(packed.config, average, batch).flops
     rates = six.protocol.learning_rates
     assert rates is not None and len(rates) == 20 and (rates[0], rates[-1]) == (1e-4, 0.1)
 

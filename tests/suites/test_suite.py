@@ -39,8 +39,8 @@ GOLDEN = {
     "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
     "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
     "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
-    "mlcommons-6": "b60dc62f3c8b820245ce3e524025100364dddae706ff6ad236b5411f67207f59",
-    "mlcommons-8": "32f1a6784a6ad52d2c4e3841d8d0e889b1f862be8fbd4110b77fa5f8ee047141",
+    "mlcommons-6": "427deb831db2f3ccd0b6d05c2737ecb4a23f2fafb82735616692773e8acb47b3",
+    "mlcommons-8": "a9c6d8e3a0829dedb130773ae44456de6fef80b92d2277727e203a1175bba6d2",
 }
 
 # Their tasks are sampled, which takes seconds.

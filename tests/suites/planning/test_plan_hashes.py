@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "7f49d26394aa68630537e94ea22dcfa2c6619441f2c46776e558094023ecf32f",
-    ("mlcommons-6", "gpu"): "d6672c5949556da59d2cd88ec0fef59e46d21fba3ff58cacf1b06e053e8d33a8",
-    ("mlcommons-8", "cpu"): "901a05af1bab310d159c1bc5a9f6f75d607b9a5d208d32c74d2b87decba27856",
-    ("mlcommons-8", "gpu"): "eb0274cddc76d18c19ec00fd9752c1209f91d5ddbbdbedb88e0865fba0afd54f",
+    ("mlcommons-6", "cpu"): "8ff92421f2cc9acb69531b50c729b66c107a9ca66b9d3541c49e5b37605ad231",
+    ("mlcommons-6", "gpu"): "b75821ec46a8f8f67eca99ec74524bfe8fa4ab7b460949e7690008a8f1651a54",
+    ("mlcommons-8", "cpu"): "098cd37ab25c8fde3ff6c22ffe06e7c384268e5d4c2e497dbb883caeb88a5652",
+    ("mlcommons-8", "gpu"): "5f06b21dc8a970e62a3b83bb25c7b17f171ffc83c8514bf25e186d9105275ce0",
 }
 
 

@@ -21,8 +21,9 @@ from velodrome.suites.catalog import LISTS
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.published.tasks import in_83, published_tasks
 from velodrome.suites.suite import Suite
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 DEMO_TASKS_PER_FAMILY = 2
 DEMO_SEED = 0

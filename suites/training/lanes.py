@@ -3,7 +3,7 @@
 All lanes go through the steps together: the batches of a block are gathered once for each
 seed, and every lane of the seed trains on them. Nothing in the loop waits for the device except
 at the marks, about once a second, where values are fetched, diverged lanes are dropped, and the
-caller may save or stop.
+caller may save or stop; and where corpus metrics are computed, because the host does that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from jaxtyping import PyTree
 
 from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.training import checkpoint
+from velodrome.suites.training.corpus import measure
 from velodrome.suites.training.curve_buffer import CurveBuffer
 from velodrome.suites.training.programs import LanePrograms, LaneState, Traced
 from velodrome.suites.training.sharding import Layout, choose_layout
@@ -128,6 +129,16 @@ class LaneBatch:
         return self._settled(
             self.programs.evaluate(split, self.state, batch, self.seed_argument, np.int32(step))
         )
+
+    def collect(self, batch: PyTree) -> dict[str, np.ndarray]:
+        """Return what corpus metrics need of a batch: arrays ``[lanes, examples, ...]``."""
+        assert self.state is not None  # only live lanes are evaluated
+        found = jax.device_get(self._settled(self.programs.collect(self.state, batch)))
+        axes = 2 if self.vmap else 0
+        return {
+            name: array.reshape(len(self.numbers), *array.shape[axes:])
+            for name, array in found.items()
+        }
 
     def _settled(self, made: Tree) -> Tree:
         """Return what a program made, once that may be used by the next one."""
@@ -278,9 +289,29 @@ class LaneLoop:
             if split == "heldout" and self.step not in self._heldout:
                 continue
             batches = _Shared(lambda seed, s=split: self.data.eval_batch(s, seed, evaluation))
-            for lane_batch in lane_batches:
-                values = lane_batch.evaluate(split, batches.of(lane_batch), self.step)
+            found: Sequence[Mapping[str, ArrayLike]] = [
+                lane_batch.evaluate(split, batches.of(lane_batch), self.step)
+                for lane_batch in lane_batches
+            ]
+            if split == "heldout":
+                found = self._with_corpus(lane_batches, found)
+            for lane_batch, values in zip(lane_batches, found, strict=True):
                 self.buffer.add(lane_batch.numbers, self.step, split, values)
+
+    def _with_corpus(
+        self, lane_batches: list[LaneBatch], found: Sequence[Mapping[str, ArrayLike]]
+    ) -> Sequence[Mapping[str, ArrayLike]]:
+        """Add the corpus metrics, if the protocol asks for them."""
+        if not lane_batches or (corpus := lane_batches[0].programs.shared.corpus) is None:
+            return found
+        measured = measure(
+            corpus,
+            self.data,
+            lane_batches,
+            [np.asarray(values["loss"]).reshape(-1) for values in found],
+            together=lane_batches[0].programs.shared.corpus_slice,
+        )
+        return [{**values, **more} for values, more in zip(found, measured, strict=True)]
 
     def _fetch(self) -> None:
         """Bring values to the host, and drop lane batches whose lanes have all diverged."""

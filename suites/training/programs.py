@@ -19,7 +19,7 @@ from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.training.compilation_cache import cache_hits
 from velodrome.suites.training.placement import Placement
-from velodrome.suites.training.rng import Stream, key_of
+from velodrome.suites.training.rng import EVAL_SEED, Stream, key_of
 from velodrome.taskgen.data.gather import as_floats
 from velodrome.taskgen.task import Task
 
@@ -118,6 +118,10 @@ class TaskPrograms:
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
       eval_slice: Examples that an evaluation looks at together; 0 is all of them.
       placement: The devices that one lane is trained on together; None: it has one.
+
+    Attributes:
+      corpus: The corpus metrics of the task; None if it has none, or the protocol asks for none.
+      corpus_slice: Examples that these look at together, at most.
     """
 
     def __init__(
@@ -164,12 +168,22 @@ class TaskPrograms:
             # pass, and what is not returned is not computed.
             return {"loss": evaluate(*args)["loss"]}
 
+        self.corpus = task.corpus if protocol.corpus_examples else None
+        together = protocol.examples_together(task.spec.batch_size)
+        self.corpus_slice = min(together, eval_slice) if eval_slice else together
+
+        def collect(params: PyTree, model_state: PyTree, batch: PyTree) -> PyTree:
+            assert self.corpus is not None  # else nobody asks
+            key = key_of(EVAL_SEED, Stream.EVAL)
+            return self.corpus.collect(params, model_state, key, keep_examples(batch))
+
         over_lanes = _evaluate_over_lanes if lanes else lambda function: function
         self.init = TimedJit(jax.vmap(init) if lanes else init, quick=True)
         self._evaluate = {
             "train": TimedJit(over_lanes(loss)),
             "heldout": TimedJit(over_lanes(evaluate)),
         }
+        self.collect = TimedJit(_collect_over_lanes(collect) if lanes else collect)
 
     def evaluate(
         self,
@@ -233,10 +247,17 @@ class LanePrograms:
         self, split: str, state: LaneState, batch: PyTree, seed: ArrayLike, step: ArrayLike
     ) -> Metrics:
         """Return ``{metric: f32[]}`` (or ``[seed, point]``) of the evaluated parameters."""
-        params = state.params
-        if self._declared or evaluates_elsewhere(state.opt_state):
-            params = self._averaged(state.opt_state, params)
+        params = self._evaluated(state)
         return self.shared.evaluate(split, params, state.model_state, batch, seed, step)
+
+    def collect(self, state: LaneState, batch: PyTree) -> PyTree:
+        """Return what corpus metrics need of a batch, with the lane axes first."""
+        return self.shared.collect(self._evaluated(state), state.model_state, batch)
+
+    def _evaluated(self, state: LaneState) -> PyTree:
+        if self._declared or evaluates_elsewhere(state.opt_state):
+            return self._averaged(state.opt_state, state.params)
+        return state.params
 
 
 def _sliced(batch: PyTree, size: int) -> PyTree:
@@ -257,6 +278,10 @@ def _split(batch: PyTree, count: int) -> PyTree:
 def _evaluate_over_lanes(evaluate: Function) -> Function:
     points = jax.vmap(evaluate, in_axes=(0, 0, None, None, None))
     return jax.vmap(points, in_axes=(0, 0, 0, 0, None))
+
+
+def _collect_over_lanes(collect: Function) -> Function:
+    return jax.vmap(jax.vmap(collect, in_axes=(0, 0, None)), in_axes=(0, 0, None))
 
 
 def _keepers(placement: Placement | None) -> tuple[Keeper, Keeper]:

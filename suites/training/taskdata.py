@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -32,6 +32,7 @@ class TaskData:
     """
 
     def __init__(self, spec: TaskSpec, protocol: Protocol, placement: Placement | None = None):
+        self.dataset = spec.dataset
         self.batch_size, self._part = spec.batch_size, spec.part_size
         self._placement = placement
         self.protocol = protocol
@@ -90,6 +91,17 @@ class TaskData:
         if split not in self._fixed:
             self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
+
+    def corpus_batches(self, most: int) -> Iterator[tuple[PyTree, np.ndarray]]:
+        """Yield the held-out examples that corpus metrics are of, in batches of at most ``most``.
+
+        With each comes b[examples]: which of them count, as the others only fill it up.
+        """
+        source = self.sources["heldout"]
+        found = source.first(EVAL_SEED, self.protocol.corpus_examples, most)
+        for rows, counted in zip(*found, strict=True):
+            batch = self._gather_eval["heldout"](*source.block(rows))
+            yield self._placed(batch, axis=0), counted
 
     def _evaluated(self, split: str, seed: int, first: int) -> PyTree:
         """Gather the examples of an evaluation: its batches in a row, from number ``first`` on."""

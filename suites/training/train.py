@@ -36,6 +36,7 @@ def train(
     steps: int,
     seed: int = 0,
     eval_every: int = 10,
+    corpus_examples: int = 0,
     needs: Iterable[str] | None = None,
     devices: int | str | None = None,
     sharding: str | None = None,
@@ -52,6 +53,8 @@ def train(
       steps: Updates, a multiple of ``eval_every``.
       seed: Determines initial parameters, batches and all other randomness.
       eval_every: Updates between evaluations (held out: five times as many).
+      corpus_examples: Held-out examples that the family's corpus metrics are computed on, such as
+        BLEU; see `velodrome.Protocol`. Default: none, without these metrics.
       needs: Which of ``value`` (the loss), ``grad``, ``value_fn``, ``grad_fn`` and ``key`` the
         transformation's update takes as keywords. Default: ``value``, and what it cannot do
         without; ignored if the optimizer is a name.
@@ -91,6 +94,7 @@ def train(
         baseline_multiple=1,
         eval_every=eval_every,
         heldout_every=5 * eval_every,
+        corpus_examples=corpus_examples,
     )
     suite = Suite(spec.label, (spec,), protocol, (chosen.name,))
     spread = Spread.of(devices, sharding, jax.local_device_count)

@@ -98,6 +98,30 @@ class Source:
             return found if part is None else in_parts(found, part)
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
 
+    def first(self, seed: int, count: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first ``count`` examples of an epoch, or all of it, in batches.
+
+        Returns:
+          i32[batches, batch_size], and b[batches, batch_size]: which places count, each example
+          once; the others only fill up. The batch size may be smaller.
+        """
+        count = min(count, self.size)
+        batch_size = min(batch_size, count)
+        batches = -(-count // batch_size)
+        if self.view.order is None:
+            rows = self.indices(seed, 0, 1, count)[0]
+            places = np.arange(batches * batch_size).reshape(batches, batch_size)
+            return np.resize(rows, places.shape), places < count
+        # How many batches they take is known once they are packed.
+        found = self.indices(seed, 0, batches, batch_size)
+        while np.count_nonzero(found < self.size) < count:
+            batches += max(1, batches // 8)
+            found = self.indices(seed, 0, batches, batch_size)
+        there = found < self.size
+        counted = there & (np.cumsum(there).reshape(there.shape) <= count)
+        used = counted.any(axis=1)
+        return found[used], counted[used]
+
     def block(self, indices: np.ndarray) -> tuple[Batch, np.ndarray]:
         """Return arrays that hold the examples ``indices``, and where in them these are.
 

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.corpus import CorpusMetrics
 from velodrome.taskgen.cost.sheet import Cost, CostSheet
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import costing
@@ -139,6 +140,11 @@ family = Family(
     config=GNNConfig,
     network="velodrome.taskgen.families.networks.gnn:GraphNetwork",
     objective="velodrome.taskgen.nn.objectives:smoothed_binary_tasks",
+    corpus_metrics=CorpusMetrics(
+        ("mean_average_precision",),
+        "velodrome.taskgen.ranking:collect",
+        "velodrome.taskgen.ranking:score",
+    ),
     data_kind="graph",
     batch_size=log_int(4, 128),
     cost=cost,

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from velodrome.foundation.errors import SpecError, UnknownNameError
 from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
+from velodrome.taskgen.precision import Precision
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import MIXTURE
 from velodrome.taskgen.space.distributions import uniform_int
 from velodrome.taskgen.space.fields import config_fields, static
-from velodrome.taskgen.spec import DataSpec, Precision, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 # Looked up here: a strategy should not import modules.
 CONFIGS = {name: families.get(name).config for name in MIXTURE}

@@ -153,6 +153,24 @@ def check_metrics(subject: Subject) -> None:
         )
 
 
+def check_corpus(subject: Subject) -> None:
+    """What corpus metrics collect has an axis of examples, and each of them gets a number."""
+    corpus, spec = subject.task.corpus, subject.task.spec
+    if corpus is None:
+        return
+    arguments = (*subject.initial, jax.random.key(1), subject.batch())
+    collected = jax.device_get(quick(corpus.collect)(*arguments))
+    for name, array in collected.items():
+        require(
+            array.shape[:1] == (spec.batch_size,),
+            f"collect returns {name!r} of shape {list(array.shape)} for a batch of "
+            f"{spec.batch_size} examples: its first axis must be theirs",
+        )
+    found = sorted(corpus.score(collected, spec.dataset))
+    wanted = sorted(corpus.names)
+    require(found == wanted, f"score returns numbers of {found}, not of {wanted}")
+
+
 def check_gradients(subject: Subject) -> None:
     """Gradients are finite, and not all zero."""
     _, gradient = subject.first
@@ -248,6 +266,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "trees": check_trees,
     "loss": check_loss,
     "metrics": check_metrics,
+    "corpus": check_corpus,
     "gradients": check_gradients,
     "seeds": check_seeds,
     "vmap": check_vmap,

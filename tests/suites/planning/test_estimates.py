@@ -13,8 +13,9 @@ from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.jobs import timing_seconds
 from velodrome.suites.suite import Suite
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 BATCHING = Path(__file__).parents[3] / "docs" / "explanation" / "batching.md"
 

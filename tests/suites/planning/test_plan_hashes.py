@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "8ff92421f2cc9acb69531b50c729b66c107a9ca66b9d3541c49e5b37605ad231",
-    ("mlcommons-6", "gpu"): "b75821ec46a8f8f67eca99ec74524bfe8fa4ab7b460949e7690008a8f1651a54",
-    ("mlcommons-8", "cpu"): "098cd37ab25c8fde3ff6c22ffe06e7c384268e5d4c2e497dbb883caeb88a5652",
-    ("mlcommons-8", "gpu"): "5f06b21dc8a970e62a3b83bb25c7b17f171ffc83c8514bf25e186d9105275ce0",
+    ("mlcommons-6", "cpu"): "9e7c63ea7e3d3b852ffea3a612ca67016407a6ba1e36abe47f1e7738252bc3af",
+    ("mlcommons-6", "gpu"): "693ec17dc6a20d5855f3c2e4ce0a4bc85c7dc35252543b0365f3b10748ef924a",
+    ("mlcommons-8", "cpu"): "215cf37812583570c5f297dd5be1fc7c7526358e9dcdc375eb398f8ebfdff2af",
+    ("mlcommons-8", "gpu"): "309364efac774e9ff1a2573c668aede0bb96b5e872f08716f9c760f9bb4a0b8d",
 }
 
 

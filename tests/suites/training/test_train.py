@@ -18,8 +18,9 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training import train as train_module
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.train import _optimizer_spec, _task_spec, train
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.sampler import sample
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def spec():

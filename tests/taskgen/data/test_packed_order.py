@@ -16,7 +16,8 @@ from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.data import resident
 from velodrome.taskgen.data.order import epoch_order
 from velodrome.taskgen.data.packedorder import PackedOrder, in_parts
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 PACKED = {"packed_graphs": 4, "packed_nodes": 7, "packed_edges": 24}
 SMALL = {"hidden_size": 6, "latent_size": 4, "rounds": 1}
@@ -110,6 +111,21 @@ def test_an_epoch_of_a_run_has_every_graph_once(limit: str, monkeypatch: pytest.
         for sums, room in ((nodes, 7), (edges, 24)):
             assert sums.reshape(90, 2, 4).sum(-1).max() <= 4 * room
     assert 1003 < len(found) < 180 * 8 and sorted(found[:1003]) == wanted
+
+
+@pytest.mark.parametrize("packed", [{}, PACKED], ids=["padded", "packed"])
+@pytest.mark.parametrize("count", [13, 10_000])
+def test_the_first_examples_of_an_epoch_come_once_in_batches(packed: dict, count: int):
+    spec = TaskSpec("gnn", SMALL | packed, DataSpec("networkx_atlas"), 8)
+    source = velodrome.open_source(spec, "heldout")
+    rows, counted = source.first(5, count, 8)
+    wanted = epoch_order(source.size, 5, 0)[:count]
+    assert rows.shape == counted.shape and rows.shape[1] == 8
+    assert rows[counted].tolist() == wanted.tolist()
+    # No more batches than are needed, and the last one is filled up.
+    assert counted.any(axis=1).all() and not counted[-1].all()
+    few, all_count = source.first(5, 3, 8)
+    assert few[all_count].tolist() == wanted[:3].tolist() and few.shape[1] == 3
 
 
 def test_a_pack_has_room_for_the_largest_graph():

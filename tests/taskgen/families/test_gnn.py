@@ -17,11 +17,12 @@ from small_tasks import quick, traced
 import velodrome
 from velodrome.taskgen.data.madeup import made_up_batch
 from velodrome.taskgen.data.packedorder import PackedOrder
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.gnn import GNNConfig, cost
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn.objectives import Answers, smoothed_binary_tasks
 from velodrome.taskgen.ranking import mean_average_precision
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import GraphView, PackedGraphView
 
 GOLDEN = Path(__file__).parents[1] / "golden/mlcommons_arrays.json"

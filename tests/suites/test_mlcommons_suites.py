@@ -8,6 +8,7 @@ from scripts import mlcommons_table
 from velodrome.suites.catalog import load_suite
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.families import gnn
+from velodrome.taskgen.views import GraphView
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +48,7 @@ def test_the_large_suites_are_the_workloads():
     assert set(six.optimizers) == {"cosine:adam", "velo", "algoperf-nadamw"}
     # Packed molecules cost what those of average size do.
     packed, (average, batch) = six.tasks[5], known["gnn"]
+    assert isinstance(average, GraphView)
     assert cost(packed).flops == gnn.cost(packed.config, average, batch).flops
     rates = six.protocol.learning_rates
     assert rates is not None and len(rates) == 20 and (rates[0], rates[-1]) == (1e-4, 0.1)

@@ -29,7 +29,8 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training import programs
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.corpus import measure
-from velodrome.suites.training.lanes import LaneBatch, LaneLoop
+from velodrome.suites.training.lane_batch import LaneBatch
+from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.rng import EVAL_SEED
 from velodrome.taskgen.build import open_source
 from velodrome.taskgen.data.builtin import bible

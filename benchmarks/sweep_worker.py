@@ -107,7 +107,8 @@ class Worker:
 def suite_of(name: str) -> Any:
     from velodrome.suites.protocol import Protocol
     from velodrome.suites.suite import Suite
-    from velodrome.taskgen.spec import DataSpec, TaskSpec
+    from velodrome.taskgen.dataspec import DataSpec
+    from velodrome.taskgen.spec import TaskSpec
 
     family, config, data, batch_size, steps, _ = TASKS[name]
     spec = TaskSpec(family=family, config=config, data=DataSpec(data), batch_size=batch_size)

@@ -23,7 +23,8 @@ from velodrome.taskgen.build import build, open_source
 from velodrome.taskgen.data.gather import as_floats
 from velodrome.taskgen.data.info import Dataset, DatasetInfo
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 CROPPED = DataSpec("photos", crop=0.08, flip=True)
 DISTORTED = dataclasses.replace(CROPPED, randaugment=2)

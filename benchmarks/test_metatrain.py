@@ -18,8 +18,9 @@ from velodrome.optimizers.metatrain.config.inner import UnrollConfig
 from velodrome.optimizers.metatrain.es.program import make_particles, repeat_each
 from velodrome.optimizers.metatrain.es.tasks import draw_problems, open_task
 from velodrome.optimizers.metatrain.initial import structured_weights
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.space.draws import NamedRng
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 PAIRS, STEPS, ROUNDS = 8, 200, 7
 CONFIG = {"hidden_size": 32, "num_layers": 1, "image_size": 8}

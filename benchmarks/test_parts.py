@@ -16,8 +16,9 @@ import optax
 import pytest
 
 import velodrome
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.network import batch_shapes
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 TASKS = {
     "transformer": TaskSpec(

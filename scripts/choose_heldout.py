@@ -86,15 +86,15 @@ def heldout_40() -> Suite:
     )
 
 
+def has_hidden_layer(spec: TaskSpec) -> bool:
+    return getattr(spec.config, "num_layers", 1) > 0
+
+
 def heldout_8() -> Suite:
     """Return the first two tasks of each family of ``heldout-40`` that have a hidden layer."""
     known, tasks = heldout_40().tasks, []
     for family in FAMILIES:
-        deep = [
-            task
-            for task in known
-            if task.family == family and getattr(task.config, "num_layers", 1) > 0
-        ]
+        deep = [task for task in known if task.family == family and has_hidden_layer(task)]
         tasks += deep[:FEW]
     protocol = _protocol(baseline_multiple=2, learning_rates=FEW_RATES)
     return Suite(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import sys
 
-from scripts.choose_heldout import FAMILIES, PROBE_RATES, named, print_verdicts
+from scripts.choose_heldout import FAMILIES, PROBE_RATES, has_hidden_layer, named, print_verdicts
 from velodrome.foundation.errors import PlanError
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
@@ -47,7 +47,7 @@ def candidates(family: str) -> list[TaskSpec]:
         for spec in drawn
         if cost(spec).flops >= MIN_FLOPS
         and cost(spec).params >= MIN_PARAMS
-        and getattr(spec.config, "num_layers", 1) > 0
+        and has_hidden_layer(spec)
     ]
     return list({spec.static_hash: spec for spec in fit}.values())
 

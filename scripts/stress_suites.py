@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from scripts import choose_heldout as heldout
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.description import cost
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 RATES = heldout.FEW_RATES
 SEEDS = 3

@@ -47,6 +47,9 @@ class Protocol:
         epoch (as Metz et al. 2022 evaluate); held out as ``"fresh"``.
       eval_mode: ``"eval"``: as the model is used. ``"training-loss"``: the loss as it is trained
         on, dropout included (as Metz et al. 2022, arXiv 2211.09760, evaluate).
+      corpus_examples: Held-out examples on which each held-out evaluation computes the corpus
+        metrics of a task's family, such as BLEU (fewer if the split is smaller): always the same
+        ones. 0: these metrics are not computed.
       learning_rates: If given, they replace the rates of every optimizer that sweeps them.
       grids: By the name of an optimizer of the suite, values of some of its hyperparameters: they
         replace those of its own grid, and of ``learning_rates``, or come into its grid.
@@ -73,6 +76,7 @@ class Protocol:
     eval_batches: str = "fixed"
     eval_mode: str = "eval"
     eval_batch_count: int = 0
+    corpus_examples: int = 0
     learning_rates: tuple[float, ...] | None = None
     grids: Grids = field(default_factory=dict, hash=False)
     refine: float | None = None
@@ -86,6 +90,11 @@ class Protocol:
             "eval_batch_count",
             type(self.eval_batch_count) is int and self.eval_batch_count >= 0,
             "an integer of at least 1, or 0 for eval_examples examples together",
+        )
+        self._require(
+            "corpus_examples",
+            type(self.corpus_examples) is int and self.corpus_examples >= 0,
+            "an integer of at least 1, or 0 for no corpus metrics",
         )
         self._require(
             "heldout_every",
@@ -166,6 +175,8 @@ class Protocol:
         values = dataclasses.asdict(self)
         if not self.eval_batch_count:
             del values["eval_batch_count"]
+        if not self.corpus_examples:
+            del values["corpus_examples"]
         if not self.grids:
             del values["grids"]
         if self.refine is None:

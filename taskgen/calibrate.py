@@ -20,8 +20,9 @@ from velodrome.taskgen.budget import (
 from velodrome.taskgen.build import build
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.data.madeup import made_up_batch
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.description import cost
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 # Round figures (FLOP/s, bytes/s, seconds a step, seconds a kernel) that the fit starts from, and
 # stays near where the tasks do not decide: on a CPU, launching a kernel costs next to nothing.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.corpus import CorpusMetrics
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.data.info import KINDS, DatasetInfo, kind_of
 from velodrome.taskgen.schema import View
@@ -57,6 +58,8 @@ class Family:
       build: ``build(config, view, precision)`` returns
         `velodrome.taskgen.functions.TaskFunctions`, for families that are no network with
         a loss; ``precision`` is that of matrix products.
+      corpus_metrics: What is measured on all held-out examples together, where a protocol asks for
+        it with ``corpus_examples``. Takes a family with a network.
 
     Raises:
       SpecError: ``data_kind`` is unknown, neither ``network`` nor ``build`` is given, or ``cost``
@@ -79,12 +82,16 @@ class Family:
     objective: Callable[..., Any] | str | None = None
     normalize: Callable[..., Any] | str | None = None
     build: Callable[..., Any] | str | None = None
+    corpus_metrics: CorpusMetrics | None = None
 
     def __post_init__(self):
         if self.data_kind not in KINDS:
             raise SpecError("family.data_kind", self.data_kind, f"one of {', '.join(KINDS)}")
         if self.network is None and (self.build is None or self.cost is None):
             raise SpecError("family.network", None, "a Flax module class (or give build and cost)")
+        if self.corpus_metrics is not None and self.build is not None:
+            allowed = "left out: what build returns has `corpus` instead"
+            raise SpecError("family.corpus_metrics", self.corpus_metrics.names, allowed)
         _check_arguments("cost", self.cost, ("config", "view", "batch_size"))
         _check_arguments("build", self.build, ("config", "view", "precision"))
         config_fields(self.config)  # raises now, not at the first sample

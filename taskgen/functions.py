@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
 
 Scalar = int | float | jax.Array
@@ -53,6 +54,36 @@ class MetricsOf(Protocol):
     ) -> Metrics: ...
 
 
+@typing.runtime_checkable
+class Collect(Protocol):
+    def __call__(
+        self,
+        params: PyTree,
+        state: PyTree,
+        key: jax.Array,
+        batch: Batch,
+        *,
+        dynamic: Dynamic | None = None,
+    ) -> Batch: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """The corpus metrics of a task, see `velodrome.CorpusMetrics`.
+
+    Attributes:
+      names: The metrics.
+      collect: ``collect(params, state, key, batch, *, dynamic=None)`` returns arrays whose first
+        axis is that of the batch. It is pure, and survives jit and vmap.
+      score: ``score(collected, dataset)`` returns a number for each name, from arrays with all
+        examples.
+    """
+
+    names: tuple[str, ...]
+    collect: Collect
+    score: Callable[[Mapping[str, np.ndarray], Any], Mapping[str, float]]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TaskFunctions:
     """The functions of a task. All are pure and survive jit, vmap and scan.
@@ -74,6 +105,7 @@ class TaskFunctions:
         {name: (sum, count)}``, with "loss" always.
       shapes: ``(params, state)`` as ``jax.ShapeDtypeStruct``, known without computing or tracing
         anything; None if the family does not say.
+      corpus: What is measured on all examples of an evaluation together; None if nothing is.
     """
 
     init: Init
@@ -81,3 +113,4 @@ class TaskFunctions:
     normalize: Callable[[Scalar], jax.Array]
     metrics: MetricsOf
     shapes: Any = None
+    corpus: Corpus | None = None

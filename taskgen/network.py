@@ -14,10 +14,11 @@ from jaxtyping import PyTree
 
 from velodrome.foundation.errors import VelodromeError
 from velodrome.taskgen.accumulation import in_parts
+from velodrome.taskgen.corpus import CorpusMetrics, Model
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
 from velodrome.taskgen.family import Family
-from velodrome.taskgen.functions import Dynamic, Metrics, Scalar, TaskFunctions
+from velodrome.taskgen.functions import Batch, Corpus, Dynamic, Metrics, Scalar, TaskFunctions
 from velodrome.taskgen.mixed_precision import Kind, in_bfloat16
 from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.config import dynamic_values
@@ -55,6 +56,10 @@ def task_functions(
 def _function(family: Family, field: str) -> Callable[..., Any] | None:
     """Return a function of a family, imported if it is given as a string."""
     function = getattr(family, field)
+    return None if function is None else _resolved(family, field, function)
+
+
+def _resolved(family: Family, field: str, function: Callable[..., Any] | str) -> Callable[..., Any]:
     if not isinstance(function, str):
         return function
     try:
@@ -95,7 +100,7 @@ def _network_functions(
             _, params, state = nnx.split(make(key, dynamic), nnx.Param, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
-    def measure(params, state, key, batch, train, dynamic) -> tuple[Metrics, PyTree]:
+    def run(params, state, key, batch, train, dynamic) -> tuple[PyTree, PyTree]:
         given = {"train": train, "key": key, "dynamic": values(dynamic)}
         inputs = seen(batch, view)
 
@@ -108,7 +113,10 @@ def _network_functions(
         if compute == "bfloat16":
             forward = in_bfloat16(forward, (Kind.NARROW, Kind.WIDE))
         with exactly():
-            outputs, new_state = forward(params, state)
+            return forward(params, state)
+
+    def measure(params, state, key, batch, train, dynamic) -> tuple[Metrics, PyTree]:
+        outputs, new_state = run(params, state, key, batch, train, dynamic)
         return objective(outputs, batch, view), new_state
 
     def loss(params, state, key, batch, *, train: bool, dynamic: Dynamic | None = None):
@@ -119,6 +127,20 @@ def _network_functions(
     def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
         return measure(params, state, key, batch, train, dynamic)[0]
 
+    def corpus_of(declared: CorpusMetrics) -> Corpus:
+        gather = _resolved(family, "corpus_metrics.collect", declared.collect)
+
+        def collect(params, state, key, batch, *, dynamic: Dynamic | None = None) -> Batch:
+            model = Model(
+                nnx.merge(graph, params, state),
+                lambda: run(params, state, key, batch, False, dynamic)[0],
+            )
+            with exactly():
+                return gather(model, batch, view)
+
+        score = _resolved(family, "corpus_metrics.score", declared.score)
+        return Corpus(declared.names, collect, score)
+
     by_parts = None if part is None else in_parts(measure, part)
     return TaskFunctions(
         init=init,
@@ -126,6 +148,7 @@ def _network_functions(
         normalize=lambda value: normalize(value, view),
         metrics=by_parts[1] if by_parts else metrics,
         shapes=(params, state),
+        corpus=corpus_of(family.corpus_metrics) if family.corpus_metrics else None,
     )
 
 

@@ -27,6 +27,11 @@ def _imported(function: object) -> object:
     return ModuleName(function.partition(":")[0]) if isinstance(function, str) else function
 
 
+def _of_corpus(family: Family) -> tuple[object, ...]:
+    declared = family.corpus_metrics  # a family without them has the parts that it always had
+    return () if declared is None else (declared.names, declared.collect, declared.score)
+
+
 #: Another family is one file and one line below, or an entry point of another package.
 families: Registry[Family] = Registry(
     "family",
@@ -37,6 +42,7 @@ families: Registry[Family] = Registry(
         family.config,
         family.view,
         *map(_imported, (family.network, family.objective, family.normalize, family.build)),
+        *map(_imported, _of_corpus(family)),
     ),
 )
 

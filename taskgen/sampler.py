@@ -15,13 +15,14 @@ from velodrome.taskgen.budget import Budget, load_profile
 from velodrome.taskgen.data.add import named
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.view import count_examples
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.space.config import sample_config
 from velodrome.taskgen.space.distributions import choice
 from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.space.fields import config_fields
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView
 
 MIXTURE = ("mlp", "cnn", "rnn", "transformer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,9 @@ from velodrome.foundation.place import portable
 from velodrome.taskgen.augmentation import read_augmentations
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, kind_of
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.variation import LARGEST_MAGNITUDE, Variation
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
+from velodrome.taskgen.precision import Precision
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.config import check_config, config_to_json, dynamic_values
@@ -24,34 +24,12 @@ from velodrome.taskgen.specrules import (
     check_fields,
     check_keys,
     integer,
-    one_of,
-    only,
     require,
     without_defaults,
 )
 
 _EXAMPLE = '{"family": "mlp", "data": "digits", "batch_size": 32}'
 
-_DATA_RULES = {
-    "name": STRING,
-    "shift": integer(0, 64),
-    "flip": ((lambda value: type(value) is bool), "true or false"),
-    "crop": (
-        (lambda value: type(value) in (int, float) and 0 <= value <= 1),
-        "a share of the area from 0 to 1",
-    ),
-    "randaugment": integer(0, 16),
-    "magnitude": integer(0, LARGEST_MAGNITUDE),
-    "hash": (
-        (lambda value: type(value) is str and re.fullmatch("([0-9a-f]{64})?", value) is not None),
-        "a content hash: 64 hexadecimal digits",
-    ),
-}
-_PRECISION_RULES = {
-    "params": only("float32"),
-    "compute": one_of("float32", "bfloat16"),
-    "matmul": only("highest"),
-}
 _TASK_RULES = {
     "family": STRING,
     "data": (
@@ -68,100 +46,6 @@ _TASK_RULES = {
     "grad_accumulation": integer(1, 262_144),
     "name": STRING,
 }
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """Which data set, and its random augmentation while training.
-
-    Args:
-      name: Name of a registered data set.
-      shift: Images only: each training image moves by up to this many pixels in both directions,
-        with zeros moving in. 0 is none.
-      flip: Images only: each training image is mirrored left to right with probability 1/2.
-      crop: Images only: of each training image a random part is seen, of at least this share of
-        its area, resized (bicubic) to the size that the task sees. Evaluation sees the middle 7/8
-        of each side. 0: the whole image, always. Not together with ``shift``.
-      randaugment: Images only: how many random operations of RandAugment each training image goes
-        through, after all else. 0 is none.
-      magnitude: How strong these operations are, from 0 to 10.
-      hash: Content hash of the data set, which it must have. Sampled tasks on a user's own data
-        have it: elsewhere another file may have the same name. Empty: any.
-
-    Raises:
-      SpecError: A value has the wrong type or is out of range.
-
-    Examples:
-      >>> velodrome.DataSpec("digits", shift=2).to_json()
-      {'name': 'digits', 'shift': 2}
-    """
-
-    name: str
-    shift: int = 0
-    flip: bool = False
-    crop: float = 0.0
-    randaugment: int = 0
-    magnitude: int = LARGEST_MAGNITUDE
-    hash: str = ""
-
-    def __post_init__(self):
-        check_fields("data.", vars(self), _DATA_RULES)
-        require(
-            not (self.crop and self.shift), "data.shift", self.shift, "0 where data.crop is not"
-        )
-        plain = self.randaugment > 0 or self.magnitude == LARGEST_MAGNITUDE
-        require(plain, "data.magnitude", self.magnitude, "left out where data.randaugment is 0")
-        # Equal specs have equal hashes, however the number is written.
-        object.__setattr__(self, "crop", float(self.crop))
-
-    @property
-    def variation(self) -> Variation:
-        """How training examples are varied at random."""
-        return Variation(self.shift, self.flip, self.crop, self.randaugment, self.magnitude)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the name, and what is not at its default."""
-        return without_defaults(self, keep=("name",))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Read what `to_json` wrote, or check a hand-written mapping."""
-        check_keys("data", values, cls)
-        require("name" in values, "data", dict(values), "a mapping with the key 'name'")
-        check_fields("data.", values, _DATA_RULES)
-        return cls(**values)
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Number formats. ``params`` and ``matmul`` have one legal value; the place is kept for more.
-
-    Args:
-      params: Format of parameters, gradients, losses and statistics, and of the optimizer's state.
-      compute: Format of activations and of the operands of products: "float32", or "bfloat16" as
-        `velodrome.taskgen.mixed_precision` says.
-      matmul: Precision of products of float32; "highest" forbids TF32 and bfloat16 passes.
-    """
-
-    params: str = "float32"
-    compute: str = "float32"
-    matmul: str = "highest"
-
-    def __post_init__(self):
-        check_fields("precision.", vars(self), _PRECISION_RULES)
-
-    def to_json(self) -> dict[str, Any]:
-        return without_defaults(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any] | str) -> Precision:
-        """Read what `to_json` wrote, or the format of activations alone."""
-        if isinstance(values, str):
-            check_fields("", {"precision": values}, {"precision": _PRECISION_RULES["compute"]})
-            values = {"compute": values}
-        check_keys("precision", values, cls)
-        check_fields("precision.", values, _PRECISION_RULES)
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -291,7 +175,10 @@ class TaskSpec:
     @property
     def view(self) -> View:
         """How the task sees its data set; raises as `info` does."""
-        return self.family_object.view(self.config, self.info)
+        info, family = self.info, self.family_object
+        view = family.view(self.config, info)
+        kind_of(family.data_kind).check_seen(info, view, self.data.variation)
+        return view
 
     @property
     def hash(self) -> str:

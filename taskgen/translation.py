@@ -1,19 +1,23 @@
-"""Translations by a trained task of the family "wmt_transformer", and their BLEU."""
+"""Translations by a task of the family "wmt_transformer", and their BLEU, also along runs."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
 
-from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.foundation.errors import DataError, SpecError, VelodromeError
 from velodrome.foundation.extras import optional
+from velodrome.taskgen.corpus import Model
+from velodrome.taskgen.data.info import Dataset
 from velodrome.taskgen.families.networks.wmt_transformer import Memory, WMTTransformer
 from velodrome.taskgen.families.wmt_transformer import WMTTransformerConfig
+from velodrome.taskgen.functions import Batch
 from velodrome.taskgen.nn.decoding import beam_search, greedy
 from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import PairView
@@ -21,14 +25,17 @@ from velodrome.taskgen.views import PairView
 END = 2
 """The token after which a sentence is over, in data sets of pairs that come with this package."""
 
+BEAMS, ALPHA = 4, 0.6
+"""Beams, and the exponent of the length penalty, in the workload."""
+
 
 def translate(
     spec: TaskSpec,
     params: PyTree,
     source: jax.Array,
     *,
-    beams: int = 4,
-    alpha: float = 0.6,
+    beams: int = BEAMS,
+    alpha: float = ALPHA,
     end: int = END,
 ) -> jax.Array:
     """Return translations i32[B,T] of sources i32[B,S], padded with 0 after ``end``.
@@ -68,22 +75,56 @@ def _translator(
     @jax.default_matmul_precision(precision)  # as in training: a GPU may round to TF32 by default
     def run(params: PyTree, source: jax.Array) -> jax.Array:
         network = nnx.merge(graph, params)
-        memories, source_mask = network.start(source, view.target_length)
-
-        def step(
-            memory: tuple[tuple[Memory, ...], jax.Array], token: jax.Array, time: jax.Array
-        ) -> tuple[jax.Array, tuple[tuple[Memory, ...], jax.Array]]:
-            memories, mask = memory
-            logits, memories = network.step(memories, mask, token, time)
-            return logits, (memories, mask)
-
-        start = (memories, source_mask)
-        sizes = {"count": source.shape[0], "length": view.target_length, "end": end}
-        if beams == 1:
-            return greedy(step, start, **sizes)
-        return beam_search(step, start, beams=beams, alpha=alpha, **sizes)
+        return search(network, source, view.target_length, beams=beams, alpha=alpha, end=end)
 
     return run
+
+
+def search(
+    network: WMTTransformer, source: jax.Array, length: int, *, beams: int, alpha: float, end: int
+) -> jax.Array:
+    """Return translations i32[B,length] by a network; see `translate`."""
+    memories, source_mask = network.start(source, length)
+
+    def step(
+        memory: tuple[tuple[Memory, ...], jax.Array], token: jax.Array, time: jax.Array
+    ) -> tuple[jax.Array, tuple[tuple[Memory, ...], jax.Array]]:
+        memories, mask = memory
+        logits, memories = network.step(memories, mask, token, time)
+        return logits, (memories, mask)
+
+    start = (memories, source_mask)
+    sizes = {"count": source.shape[0], "length": length, "end": end}
+    if beams == 1:
+        return greedy(step, start, **sizes)
+    return beam_search(step, start, beams=beams, alpha=alpha, **sizes)
+
+
+def collect(model: Model, batch: Batch, view: PairView) -> Batch:
+    """Return translations and references i32[B,T], by beam search as in the workload."""
+    found = search(
+        model.network, batch["source"], view.target_length, beams=BEAMS, alpha=ALPHA, end=END
+    )
+    return {"translation": found, "reference": batch["target"]}
+
+
+def score(collected: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
+    """Return the BLEU of collected translations.
+
+    Raises:
+      DataError: Nobody knows which text the tokens of the data set stand for.
+    """
+    decode = dataset.decode
+    if decode is None:
+        raise DataError(
+            f"BLEU is of texts, and the data set {dataset.name!r} does not say what its tokens "
+            "stand for: give velodrome.Dataset a function `decode`."
+        )
+    texts = {
+        name: [decode(row) for row in collected[name].tolist()]
+        for name in ("translation", "reference")
+    }
+    return {"bleu": bleu(texts["translation"], texts["reference"])}
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> float:

@@ -282,6 +282,24 @@ class GraphView(View):
 
 
 @dataclass(frozen=True)
+class PackedGraphView(GraphView):
+    """How a task sees graphs that share room, so that little of it is padding.
+
+    A batch has as many graphs as find room, and nothing in its other places: each weight is 0.
+
+    Attributes:
+      packed_graphs: Places of a pack: every so many places of a batch share the room for as many
+        times ``packed_nodes`` nodes, and ``packed_edges`` edges.
+      packed_nodes: Nodes that there is room for, for each place.
+      packed_edges: Edges, likewise.
+    """
+
+    packed_graphs: int
+    packed_nodes: int
+    packed_edges: int
+
+
+@dataclass(frozen=True)
 class ReconstructionView(View):
     """How a task sees images that were measured badly, each with the image as it should be.
 

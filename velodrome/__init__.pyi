@@ -56,12 +56,14 @@ from .taskgen.budget import predict_seconds as predict_seconds
 from .taskgen.budget import steps_allowed as steps_allowed
 from .taskgen.build import build as build
 from .taskgen.build import open_source as open_source
+from .taskgen.corpus import CorpusMetrics as CorpusMetrics
 from .taskgen.cost.sheet import Cost as Cost
 from .taskgen.data.add import add_data as add_data
 from .taskgen.data.arrays import hash_arrays as hash_arrays
 from .taskgen.data.info import Dataset as Dataset
 from .taskgen.data.info import DatasetInfo as DatasetInfo
 from .taskgen.data.registry import datasets as datasets
+from .taskgen.dataspec import DataSpec as DataSpec
 from .taskgen.description import cost as cost
 from .taskgen.description import describe as describe
 from .taskgen.family import Family as Family
@@ -76,7 +78,6 @@ from .taskgen.space.distributions import uniform_float as uniform_float
 from .taskgen.space.distributions import uniform_int as uniform_int
 from .taskgen.space.fields import dynamic as dynamic
 from .taskgen.space.fields import static as static
-from .taskgen.spec import DataSpec as DataSpec
 from .taskgen.spec import TaskSpec as TaskSpec
 from .taskgen.specfile import load_specs as load_specs
 from .taskgen.specfile import save_specs as save_specs

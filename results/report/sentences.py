@@ -62,6 +62,11 @@ def target_line(data: ReportData) -> str:
     found += f", each on {f'{batches} batches' if batches else examples} at most"
     if protocol.get("eval_mode") == "training-loss":
         found += ", with the model as it is trained, dropout included"
+    if corpus := protocol.get("corpus_examples", 0):
+        found += (
+            f"; corpus metrics, such as BLEU, on {corpus:,} examples at most, with the model as it "
+            "is used"
+        )
     return (
         f"The first evaluations that reach the target{found}. `at` is the point of the sweep that "
         "gets there first, by the median over seeds. Seconds are those of training steps alone. A "

@@ -10,7 +10,6 @@ from typing import TypeVar
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import resolved
-from velodrome.results.store.baseline_mode import BaselineMode
 from velodrome.results.store.json_files import Problem
 from velodrome.results.store.plan import Lane, Plan, PlannedCell
 from velodrome.results.store.provenance import KEY, joined_costs
@@ -140,6 +139,10 @@ def _plan(stores: Sequence[Store]) -> Plan:
     )
 
 
+def _has_baseline(store: Store) -> bool:
+    return any(cell.optimizer.name == store.baseline for cell in store.plan.cells)
+
+
 def _tasks(store: Store) -> dict[str, str]:
     return {cell.task.hash: cell.task.label for cell in store.plan.cells}
 
@@ -155,8 +158,10 @@ def _manifest(stores: Sequence[Store]) -> Manifest:
         return digests[0] if len(set(digests)) == 1 else content_hash(sorted(set(digests)))
 
     seeds = max(m.get("protocol", {}).get("seeds", 0) for m in manifests)
-    # The runs of all count, so those of a sweep that stopped do too.
-    modes = [BaselineMode.parse(m.get("baseline_mode", "exhaustive")) for m in manifests]
+    # The runs of all count, so those of a sweep that stopped do too. A store without the baseline
+    # says nothing of its sweep.
+    swept = [store for store in stores if _has_baseline(store)] or stores
+    modes = [store.baseline_mode for store in swept]
     mode = max(modes, key=lambda mode: (mode.staged, mode.rates > 0, -mode.rates))
     kinds = {kind for m in manifests for kind in (m.get("data") or "").split("+") if kind}
     return {

@@ -10,7 +10,7 @@ from velodrome.foundation.canonical import content_hash
 #: which runs are asked for.
 MEASURED = (
     "eval_every", "heldout_every", "eval_examples", "eval_batches", "eval_mode",
-    "eval_batch_count", "version",
+    "eval_batch_count", "corpus_examples", "version",
 )  # fmt: skip
 
 

@@ -54,6 +54,22 @@ def path_of(directory: Path, key: str) -> Path | None:
     )
 
 
+def chosen(directory: Path, asked: list[Path], name: str | int | None) -> Path:
+    """Return the file of a question by its name, number or key; without one, the last.
+
+    Raises:
+      StoreError: There is no such question.
+    """
+    if name is None:
+        return asked[-1]
+    wanted = str(name).zfill(4)
+    found = [path for path in asked if wanted in (path.stem, *path.stem.split("-"))]
+    if not found:
+        names = ", ".join(path.stem for path in asked)
+        raise StoreError(f"{directory} has no question {name}; it has {names}")
+    return found[-1]
+
+
 def key_of(manifest: Manifest, plan: Plan) -> str:
     """Return 8 hexadecimal digits that stand for what is asked."""
     cells = [

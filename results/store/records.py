@@ -22,6 +22,7 @@ class ProtocolRecord(TypedDict, total=False):
     baseline_multiple: int
     eval_every: int
     heldout_every: int
+    corpus_examples: int
     version: int
 
 

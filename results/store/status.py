@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from velodrome.foundation import checkpoint
+from velodrome.foundation.errors import StoreError
 from velodrome.results.store.claims import Claims
 from velodrome.results.store.index import Index, entries
 from velodrome.results.store.json_files import PACKED
@@ -69,8 +71,8 @@ class Status:
     """How far a store is.
 
     Attributes:
-      fraction: The part of the training steps that is done; of a sweep in stages, of those that
-        are planned by now.
+      fraction: The part of the training steps that is done, those in checkpoints included; of a
+        sweep in stages, of those that are planned by now.
       files: Files of shards, of which ``damaged`` cannot be read.
       shards: How many there are to be; ``done`` and ``failed`` are parts of them.
       timed: Cells whose seconds are measured.
@@ -130,6 +132,7 @@ class StatusReader:
     def __init__(self, directory: Path):
         self._directory = directory
         self._index = Index(directory)
+        self._checkpoints: dict[str, tuple[int, float]] = {}
 
     def read(self) -> Status:
         """Return how far the store is now."""
@@ -156,11 +159,15 @@ class StatusReader:
             cells[at].failed += runs
         by_id = {cell.id: cell for cell in cells}
         leases = Claims(self._directory, read_only=True).held()
+        reached = self._saved()
         for lease in leases:
             if lease.kind == "shard" and lease.cell in by_id and lease.id not in done:
                 by_id[lease.cell].leases.append(lease)
-                # A shard that is not of this question counts for nothing.
-                by_id[lease.cell].under_way += lease.fraction * shards.get(lease.id, [0, 0, 0])[2]
+                reached[lease.id] = lease.fraction or reached.get(lease.id, 0.0)
+        # A shard that is not of this question counts for nothing.
+        for name in reached.keys() & shards.keys() - done:
+            at, _, steps = shards[name]
+            cells[at].under_way += reached[name] * steps
         left = _seconds_left(cells)
         alone = math.fsum(value for value in left if value is not None)
         known = leases and all(value is not None for value in left)
@@ -188,6 +195,20 @@ class StatusReader:
             workers=tuple(_worker(lease, by_id.get(lease.cell)) for lease in leases),
             failures=self._messages(failed),
         )  # fmt: skip
+
+    def _saved(self) -> dict[str, float]:
+        """Return the part of interrupted shards that their checkpoints have, by id."""
+        found = {}
+        for entry in entries(self._directory / "checkpoints"):
+            with contextlib.suppress(OSError, StoreError):  # just done after all, or damaged
+                written = entry.stat().st_mtime_ns
+                if self._checkpoints.get(entry.name, (0, 0.0))[0] != written:
+                    position = checkpoint.load_meta(Path(entry.path)).get("position", {})
+                    # An older version did not say.
+                    fraction = float(position.get("fraction", 0.0))
+                    self._checkpoints[entry.name] = written, fraction
+                found[entry.name.removesuffix(".npz")] = self._checkpoints[entry.name][1]
+        return found
 
     def _failed(self) -> list[str]:
         found: list[tuple[float, str]] = []

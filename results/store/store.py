@@ -187,7 +187,7 @@ class Store:
             with needed():
                 old, aliases = legacy.read(path, report=report)
             return cls(path, old, read_only=True, problems=problems, aliases=aliases)
-        file = _chosen(path, asked, question_name)
+        file = question.chosen(path, asked, question_name)
         with needed(question.how_without(path, file)):
             found = question.read(file, report=report)
         return cls(path, found, read_only=read_only, problems=problems)
@@ -404,15 +404,3 @@ class Store:
         path, report = self.directory / folder, self._problems.add
         found = read_records(kind, path, report, pattern=pattern)
         return {**read_packed(kind, path / PACKED, report), **found}
-
-
-def _chosen(directory: Path, asked: list[Path], name: str | int | None) -> Path:
-    """Return the file of a question by its name, number or key; without one, the last."""
-    if name is None:
-        return asked[-1]
-    wanted = str(name).zfill(4)
-    found = [path for path in asked if wanted in (path.stem, *path.stem.split("-"))]
-    if not found:
-        names = ", ".join(path.stem for path in asked)
-        raise StoreError(f"{directory} has no question {name}; it has {names}")
-    return found[-1]

@@ -15,7 +15,9 @@ from velodrome.foundation.typed import read_as
 
 #: Which way each metric of the package's families gets better.
 DIRECTIONS = {
-    **dict.fromkeys(("loss", "token_error_rate", "word_error_rate"), "lower"),
+    **dict.fromkeys(
+        ("loss", "token_error_rate", "word_error_rate", "algoperf_word_error_rate"), "lower"
+    ),
     **dict.fromkeys(("accuracy", "ssim", "mean_average_precision", "bleu"), "higher"),
 }
 #: Metrics that are shares: none is above 1.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.resnet import GROUPS
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 #: Shared by the fixed tasks: kernels are truncated normals, and the activation is a rectifier.
 KERNEL = {"initializer": "truncated"}

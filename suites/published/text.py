@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 #: Sizes of the vocabularies: bytes after three special ids; T5's pieces and its extra ids.
 VOCABULARIES = {"bytes": 259, "32k": 32_100}

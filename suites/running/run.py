@@ -88,6 +88,7 @@ def run(
     refine: float | None = None,
     baseline_multiple: int | None = None,
     baseline: str = "decided",
+    corpus_examples: int | None = None,
     data: str | None = None,
     precision: str | None = None,
     grad_accumulation: int | None = None,
@@ -133,6 +134,8 @@ def run(
         would change no speedup), ``"racing"`` (only the best four rates go on after a stage;
         ``"racing:3"`` for three) or ``"exhaustive"`` (all rates to the budget, as published).
         Without a candidate nothing decides, and it goes to the budget.
+      corpus_examples: Held-out examples on which each held-out evaluation computes corpus metrics,
+        such as BLEU; 0 is none. Default: the suite's.
       data: ``"stand-in"`` puts generated data in the place of published data sets, ``"built-in"``
         real data inside installed packages. Default: the data that the tasks name.
       precision: ``"bfloat16"`` computes every task in mixed precision, ``"float32"`` in float32.
@@ -201,6 +204,7 @@ def run(
         grids=grid,
         refine=refine,
         baseline_multiple=baseline_multiple,
+        corpus_examples=corpus_examples,
     )
     in_rounds = mode.staged or chosen.protocol.refine is not None
     if device is not None and not dry_run:

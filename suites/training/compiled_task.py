@@ -11,7 +11,7 @@ from velodrome.results.store.plan import Hyperparameters, PlannedCell, Shard
 from velodrome.suites.planning.batching import choose_eval_slice
 from velodrome.suites.planning.shards import split_static, static_key
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.lanes import LaneBatch
+from velodrome.suites.training.lane_batch import LaneBatch
 from velodrome.suites.training.placement import Placement
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms
 from velodrome.suites.training.taskdata import TaskData

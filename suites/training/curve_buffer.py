@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from velodrome.suites.training.taskdata import SPLITS
 
@@ -40,11 +41,11 @@ class CurveBuffer:
             name: [np.asarray(columns[name], kind)] if columns else []
             for name, kind in _TYPES.items()
         }
-        self._pending: list[tuple[np.ndarray, int, int, Mapping[str, jax.Array]]] = []
+        self._pending: list[tuple[np.ndarray, int, int, Mapping[str, ArrayLike]]] = []
         self.last_loss: dict[int, float] = {}
 
     def add(
-        self, lanes: np.ndarray, step: int, split: str, values: Mapping[str, jax.Array]
+        self, lanes: np.ndarray, step: int, split: str, values: Mapping[str, ArrayLike]
     ) -> None:
         """Record an evaluation.
 

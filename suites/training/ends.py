@@ -10,7 +10,7 @@ import jax
 
 from velodrome.results.store.plan import Run, Shard
 from velodrome.suites.training.checkpoint import data_of
-from velodrome.suites.training.lanes import LaneBatch
+from velodrome.suites.training.lane_batch import LaneBatch
 from velodrome.suites.training.programs import LaneState
 
 #: What the ends that a process keeps may take, in bytes; those of earlier shards go first.

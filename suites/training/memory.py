@@ -13,7 +13,7 @@ from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.planning.shards import split_static
 from velodrome.suites.planning.spread import Spread
 from velodrome.suites.suite import Suite
-from velodrome.suites.training.lanes import traced_number
+from velodrome.suites.training.lane_batch import traced_number
 from velodrome.suites.training.placement import Placement
 from velodrome.suites.training.programs import LanePrograms, TaskPrograms, Traced
 from velodrome.taskgen.build import build

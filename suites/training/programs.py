@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +16,14 @@ from velodrome.optimizers.evaluated import evaluated_params, evaluates_elsewhere
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Hyperparameters
 from velodrome.suites.protocol import Protocol
-from velodrome.suites.training.compilation_cache import cache_hits
 from velodrome.suites.training.placement import Placement
-from velodrome.suites.training.rng import Stream, key_of
+from velodrome.suites.training.rng import EVAL_SEED, Stream, key_of
+from velodrome.suites.training.timed_jit import TimedJit
 from velodrome.taskgen.data.gather import as_floats
 from velodrome.taskgen.task import Task
 
 Metrics = dict[str, jax.Array]
 Function = TypeVar("Function", bound=Callable[..., object])
-Result = TypeVar("Result")
 Keeper = Callable[[PyTree], PyTree]
 
 
@@ -55,62 +53,6 @@ class Traced(NamedTuple):
     point: ArrayLike
 
 
-class TimedJit(Generic[Result]):
-    """A jitted function that remembers how long its first call took.
-
-    Attributes:
-      seconds: Seconds of the first call: tracing, compiling (or reading from the compilation
-        cache), and one execution. 0.0 before it.
-      cached: Whether the program came from the compilation cache.
-    """
-
-    def __init__(
-        self,
-        function: Callable[..., Result],
-        *,
-        donate_argnums: tuple[int, ...] = (),
-        quick: bool = False,
-    ):
-        # Programs that run once a lane are compiled with little effort: on the CPU that takes a
-        # third of the time.
-        quickly = quick and jax.default_backend() == "cpu"
-        options = {"xla_backend_optimization_level": 0} if quickly else None
-        self._call = jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
-        self.seconds = 0.0
-        self.cached = False
-
-    def __call__(self, *args: PyTree) -> Result:
-        if self.seconds == 0.0:
-            hits, start = cache_hits(), time.perf_counter()
-            result = jax.block_until_ready(self._call(*args))
-            self.seconds = time.perf_counter() - start
-            self.cached = cache_hits() > hits
-            return result
-        return self._call(*args)
-
-    def shapes(self, *args: PyTree) -> PyTree:
-        """Return the shapes and types of the results of a call; arguments may be shapes."""
-        return jax.eval_shape(self._call, *args)
-
-    def memory(self, *args: PyTree) -> tuple[int, int]:
-        """Return the bytes that a call needs on each device, as the compiler has laid it out.
-
-        Args:
-          *args: Arguments of a call, or their shapes. After a call with such arguments nothing is
-            compiled again.
-
-        Returns:
-          Bytes of arguments and results, and of everything between; zeros if the backend does not
-          say.
-        """
-        found = self._call.lower(*args).compile().memory_analysis()
-        if found is None:
-            return 0, 0
-        shared = found.alias_size_in_bytes  # results that take the place of arguments
-        kept = found.argument_size_in_bytes + found.output_size_in_bytes - shared
-        return int(kept), int(found.temp_size_in_bytes)
-
-
 class TaskPrograms:
     """Programs that only the task and the protocol determine: all optimizers share them.
 
@@ -118,6 +60,10 @@ class TaskPrograms:
       lanes: Whether they run ``[seed, point]`` lanes at once instead of one.
       eval_slice: Examples that an evaluation looks at together; 0 is all of them.
       placement: The devices that one lane is trained on together; None: it has one.
+
+    Attributes:
+      corpus: The corpus metrics of the task; None if it has none, or the protocol asks for none.
+      corpus_slice: Examples that these look at together, at most.
     """
 
     def __init__(
@@ -164,12 +110,22 @@ class TaskPrograms:
             # pass, and what is not returned is not computed.
             return {"loss": evaluate(*args)["loss"]}
 
+        self.corpus = task.corpus if protocol.corpus_examples else None
+        together = protocol.examples_together(task.spec.batch_size)
+        self.corpus_slice = min(together, eval_slice) if eval_slice else together
+
+        def collect(params: PyTree, model_state: PyTree, batch: PyTree) -> PyTree:
+            assert self.corpus is not None  # else nobody asks
+            key = key_of(EVAL_SEED, Stream.EVAL)
+            return self.corpus.collect(params, model_state, key, keep_examples(batch))
+
         over_lanes = _evaluate_over_lanes if lanes else lambda function: function
         self.init = TimedJit(jax.vmap(init) if lanes else init, quick=True)
         self._evaluate = {
             "train": TimedJit(over_lanes(loss)),
             "heldout": TimedJit(over_lanes(evaluate)),
         }
+        self.collect = TimedJit(_collect_over_lanes(collect) if lanes else collect)
 
     def evaluate(
         self,
@@ -233,10 +189,17 @@ class LanePrograms:
         self, split: str, state: LaneState, batch: PyTree, seed: ArrayLike, step: ArrayLike
     ) -> Metrics:
         """Return ``{metric: f32[]}`` (or ``[seed, point]``) of the evaluated parameters."""
-        params = state.params
-        if self._declared or evaluates_elsewhere(state.opt_state):
-            params = self._averaged(state.opt_state, params)
+        params = self._evaluated(state)
         return self.shared.evaluate(split, params, state.model_state, batch, seed, step)
+
+    def collect(self, state: LaneState, batch: PyTree) -> PyTree:
+        """Return what corpus metrics need of a batch, with the lane axes first."""
+        return self.shared.collect(self._evaluated(state), state.model_state, batch)
+
+    def _evaluated(self, state: LaneState) -> PyTree:
+        if self._declared or evaluates_elsewhere(state.opt_state):
+            return self._averaged(state.opt_state, state.params)
+        return state.params
 
 
 def _sliced(batch: PyTree, size: int) -> PyTree:
@@ -257,6 +220,10 @@ def _split(batch: PyTree, count: int) -> PyTree:
 def _evaluate_over_lanes(evaluate: Function) -> Function:
     points = jax.vmap(evaluate, in_axes=(0, 0, None, None, None))
     return jax.vmap(points, in_axes=(0, 0, 0, 0, None))
+
+
+def _collect_over_lanes(collect: Function) -> Function:
+    return jax.vmap(jax.vmap(collect, in_axes=(0, 0, None)), in_axes=(0, 0, None))
 
 
 def _keepers(placement: Placement | None) -> tuple[Keeper, Keeper]:

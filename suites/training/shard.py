@@ -23,7 +23,8 @@ from velodrome.suites.training import checkpoint, states
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.ends import KeptEnds
 from velodrome.suites.training.environment import device_description, versions
-from velodrome.suites.training.lanes import LaneBatch, LaneLoop
+from velodrome.suites.training.lane_batch import LaneBatch
+from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.placement import Placement
 from velodrome.taskgen.numerics import numerics
 

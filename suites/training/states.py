@@ -12,7 +12,7 @@ from velodrome.foundation import checkpoint
 from velodrome.foundation.errors import StoreError
 from velodrome.results.store.plan import Lane, Run
 from velodrome.suites.training.checkpoint import data_of, placed
-from velodrome.suites.training.lanes import LaneBatch
+from velodrome.suites.training.lane_batch import LaneBatch
 
 
 def save(path: Path, lane_batches: Sequence[LaneBatch], lanes: Sequence[Lane], step: int) -> bool:

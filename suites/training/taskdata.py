@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -32,7 +32,8 @@ class TaskData:
     """
 
     def __init__(self, spec: TaskSpec, protocol: Protocol, placement: Placement | None = None):
-        self.batch_size = spec.batch_size
+        self.dataset = spec.dataset
+        self.batch_size, self._part = spec.batch_size, spec.part_size
         self._placement = placement
         self.protocol = protocol
         self.sources = {split: open_source(spec, split) for split in SPLITS}
@@ -91,11 +92,23 @@ class TaskData:
             self._fixed[split] = self._evaluated(split, EVAL_SEED, 0)
         return self._fixed[split]
 
+    def corpus_batches(self, most: int) -> Iterator[tuple[PyTree, np.ndarray]]:
+        """Yield the held-out examples that corpus metrics are of, in batches of at most ``most``.
+
+        With each comes b[examples]: which of them count, as the others only fill it up.
+        """
+        source = self.sources["heldout"]
+        found = source.first(EVAL_SEED, self.protocol.corpus_examples, most)
+        for rows, counted in zip(*found, strict=True):
+            batch = self._gather_eval["heldout"](*source.block(rows))
+            yield self._placed(batch, axis=0), counted
+
     def _evaluated(self, split: str, seed: int, first: int) -> PyTree:
         """Gather the examples of an evaluation: its batches in a row, from number ``first`` on."""
         source, batches = self.sources[split], self.protocol.eval_batch_count or 1
         size = min(self.protocol.examples_together(self.batch_size), source.size)
-        rows = source.indices(seed, first, batches, size).reshape(-1)
+        part = self._part if self.protocol.eval_mode == "training-loss" else None
+        rows = source.indices(seed, first, batches, size, part).reshape(-1)
         return self._placed(self._gather_eval[split](*source.block(rows)), axis=0)
 
     def _placed(self, batches: PyTree, *, axis: int) -> PyTree:
@@ -113,7 +126,8 @@ class TaskData:
             steps = range(start, start + ahead)
             places = np.array([self.protocol.batch_number(step) for step in steps])
             begin, end = int(places[0]), int(places[-1]) + 1
-            stream = self.sources["train"].indices(seed, begin, end - begin, self.batch_size)
+            train, batch = self.sources["train"], (self.batch_size, self._part)
+            stream = train.indices(seed, begin, end - begin, *batch)
             first, block = start, stream[places - begin]
             self._blocks[seed] = first, block
         return block[start - first : start - first + count]

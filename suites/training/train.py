@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import jax
 import numpy as np
 import optax
 import pandas as pd
@@ -16,10 +17,12 @@ from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.probe import required_keywords
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec, is_transformation, required_arguments
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
+from velodrome.suites.training.placement import Placement
 from velodrome.taskgen.data.verify import hash_problem
 from velodrome.taskgen.numerics import numerics
 from velodrome.taskgen.spec import TaskSpec
@@ -33,7 +36,10 @@ def train(
     steps: int,
     seed: int = 0,
     eval_every: int = 10,
+    corpus_examples: int = 0,
     needs: Iterable[str] | None = None,
+    devices: int | str | None = None,
+    sharding: str | None = None,
     **hyperparameters: object,
 ) -> pd.DataFrame:
     """Train a task once and return its curve; nothing is stored.
@@ -47,9 +53,15 @@ def train(
       steps: Updates, a multiple of ``eval_every``.
       seed: Determines initial parameters, batches and all other randomness.
       eval_every: Updates between evaluations (held out: five times as many).
+      corpus_examples: Held-out examples that the family's corpus metrics are computed on, such as
+        BLEU; see `velodrome.Protocol`. Default: none, without these metrics.
       needs: Which of ``value`` (the loss), ``grad``, ``value_fn``, ``grad_fn`` and ``key`` the
         transformation's update takes as keywords. Default: ``value``, and what it cannot do
         without; ignored if the optimizer is a name.
+      devices: How many devices train together, or ``"all"`` that this process has. The losses are
+        those of one device, to rounding. Default: one.
+      sharding: What each of ``devices`` keeps: ``"full"``, a part of parameters, optimizer state
+        and batch (the default), or ``"data"``, all parameters and state, and a part of the batch.
       **hyperparameters: For an optimizer given by its name: any keywords of its factory, such as
         ``learning_rate=1e-3`` or ``weight_decay=0.1``.
 
@@ -63,6 +75,7 @@ def train(
       SpecError: The task or the optimizer is something else, a setting is out of range, or a
         hyperparameter is unknown.
       UnknownNameError: There is no optimizer of that name.
+      PlanError: The devices cannot share a batch evenly, or there are fewer.
 
     Examples:
       >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
@@ -81,9 +94,15 @@ def train(
         baseline_multiple=1,
         eval_every=eval_every,
         heldout_every=5 * eval_every,
+        corpus_examples=corpus_examples,
     )
+    suite = Suite(spec.label, (spec,), protocol, (chosen.name,))
+    spread = Spread.of(devices, sharding, jax.local_device_count)
+    if spread is not None:
+        spread.check(suite)
     with numerics():
-        compiled = CompiledTask(Suite(spec.label, (spec,), protocol, (chosen.name,)), 0)
+        placement = None if spread is None else Placement(spread)
+        compiled = CompiledTask(suite, 0, placement=placement)
         lane_batch = compiled.lane_batch(chosen, steps, [seed], [hyperparameters], [0])
         loop = LaneLoop(compiled.data, [lane_batch], horizon=steps)
         loop.run(lambda _: True)

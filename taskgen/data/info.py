@@ -6,7 +6,7 @@ import abc
 import functools
 import hashlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -136,6 +136,8 @@ class Dataset:
         "offsets": i64[N+1]}``; for other kinds see docs/reference/kinds-of-data.md. They may be
         memory-mapped and read-only. They are compared with ``info`` wherever they are used.
       verified: Whether ``load`` compares the hashes itself, so that no one need do it again.
+      decode: Tokens to the text that they stand for, up to an end among them. None if nobody knows:
+        then there are no metrics of texts.
 
     Examples:
       >>> digits = velodrome.datasets.get("digits")
@@ -146,6 +148,7 @@ class Dataset:
     info: DatasetInfo
     load: Callable[[str], Arrays]
     verified: bool = False
+    decode: Callable[[Iterable[int]], str] | None = None
 
     @property
     def name(self) -> str:
@@ -183,6 +186,9 @@ class Kind(abc.ABC, Generic[V]):
             if not self.varied:
                 allowed = f"left out, because {info.name!r} is {self.noun}"
                 raise SpecError(f"data.{name}", value, allowed)
+
+    def check_seen(self, info: DatasetInfo, view: V, variation: Variation) -> None:
+        """Raise a `SpecError` if what a task sees cannot be varied like that."""
 
     @abc.abstractmethod
     def fits(self, info: DatasetInfo) -> bool:

@@ -45,6 +45,26 @@ def epoch_indices(
       DataError: The batch is larger than the split, which the message calls ``what``, or a number
         is out of range.
     """
+    check_batches(size, seed, start, count, batch_size, what)
+    per_epoch = size // batch_size
+    result = np.empty((count, batch_size), dtype=np.int32)
+    done = 0
+    while done < count:
+        epoch, first = divmod(start + done, per_epoch)
+        steps = min(per_epoch - first, count - done)
+        order = epoch_order(size, seed, epoch)[first * batch_size : (first + steps) * batch_size]
+        result[done : done + steps] = order.reshape(steps, batch_size)
+        done += steps
+    return result
+
+
+def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order i32[size] in which an epoch visits the examples; see `permutation`."""
+    return (_large_epoch if size > _LARGE else _epoch)(size, seed, epoch)
+
+
+def check_batches(size: int, seed: int, start: int, count: int, batch_size: int, what: str) -> None:
+    """Refuse batches that cannot be; the arguments are those of `epoch_indices`."""
     if batch_size < 1 or start < 0 or count < 0 or not 0 <= seed < _WORD:
         raise DataError(
             f"no batches for seed={seed}, start={start}, count={count}, batch_size={batch_size}: "
@@ -56,14 +76,3 @@ def epoch_indices(
             f"a batch of {batch_size} is larger than {what}, which has {size} examples; choose a "
             f"batch size of at most {size}, or a larger data set."
         )
-    per_epoch = size // batch_size
-    result = np.empty((count, batch_size), dtype=np.int32)
-    done = 0
-    while done < count:
-        epoch, first = divmod(start + done, per_epoch)
-        steps = min(per_epoch - first, count - done)
-        cached = _large_epoch if size > _LARGE else _epoch
-        order = cached(size, seed, epoch)[first * batch_size : (first + steps) * batch_size]
-        result[done : done + steps] = order.reshape(steps, batch_size)
-        done += steps
-    return result

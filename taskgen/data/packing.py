@@ -26,14 +26,28 @@ def first_of_rows(sizes: Sequence[np.ndarray], most: Sequence[int]) -> np.ndarra
       >>> first_of_rows([np.array([2, 1, 3, 1])], [4]).tolist()
       [0, 2, 4]
     """
-    first = [0] if len(sizes[0]) else []
-    left = list(most)
-    for number, each in enumerate(zip(*(side.tolist() for side in sizes), strict=True)):
-        if any(size > room for size, room in zip(each, left, strict=True)):
-            first.append(number)
-            left = list(most)
-        left = [room - size for size, room in zip(each, left, strict=True)]
-    return np.array([*first, len(sizes[0])], np.int64)
+    ends, first, at = ends_of_rows(sizes, most).tolist(), [0], 0
+    while at < len(ends):
+        at = ends[at]
+        first.append(at)
+    return np.array(first, np.int64)
+
+
+def ends_of_rows(sizes: Sequence[np.ndarray], most: Sequence[int]) -> np.ndarray:
+    """Return i64[N], for each example the first one after it that is not in a row it begins.
+
+    The arguments are as for `first_of_rows`.
+
+    Examples:
+      >>> ends_of_rows([np.array([2, 1, 3, 1])], [4]).tolist()
+      [2, 3, 4, 4]
+    """
+    before = [np.concatenate(([0], np.cumsum(side, dtype=np.int64))) for side in sizes]
+    reached = [
+        np.searchsorted(total, total[:-1] + limit, side="right") - 1
+        for total, limit in zip(before, most, strict=True)
+    ]
+    return np.minimum.reduce(reached)
 
 
 def joined(

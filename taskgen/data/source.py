@@ -18,6 +18,7 @@ from velodrome.taskgen.data.arrays import Arrays
 from velodrome.taskgen.data.gather import Batch, as_floats
 from velodrome.taskgen.data.info import Dataset, DatasetInfo, check_split, kind_of
 from velodrome.taskgen.data.order import epoch_indices
+from velodrome.taskgen.data.packedorder import in_parts
 from velodrome.taskgen.data.resident import ByteCache, resident_limit
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.variation import NONE, Variation
@@ -81,13 +82,45 @@ class Source:
             )
         return self.on_device
 
-    def indices(self, seed: int, start: int, count: int, batch_size: int) -> np.ndarray:
+    def indices(
+        self, seed: int, start: int, count: int, batch_size: int, part: int | None = None
+    ) -> np.ndarray:
         """Return i32[count, batch_size], the examples of the batches of steps from ``start`` on.
 
-        See `velodrome.taskgen.data.order.epoch_indices`.
+        See `velodrome.taskgen.data.order.epoch_indices`. Where examples are packed, so that a batch
+        has as many as find room, ``size`` stands in places that are left over; see
+        `velodrome.taskgen.data.packedorder.PackedOrder`. ``part`` is how many examples of a batch
+        go through the network together, if not all.
         """
         what = f"the {self.split} split of {self.info.name!r} as this task sees it"
+        if self.view.order is not None:
+            found = self.view.order.indices(seed, start, count, batch_size, what=what)
+            return found if part is None else in_parts(found, part)
         return epoch_indices(self.size, seed, start, count, batch_size, what=what)
+
+    def first(self, seed: int, count: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first ``count`` examples of an epoch, or all of it, in batches.
+
+        Returns:
+          i32[batches, batch_size], and b[batches, batch_size]: which places count, each example
+          once; the others only fill up. The batch size may be smaller.
+        """
+        count = min(count, self.size)
+        batch_size = min(batch_size, count)
+        batches = -(-count // batch_size)
+        if self.view.order is None:
+            rows = self.indices(seed, 0, 1, count)[0]
+            places = np.arange(batches * batch_size).reshape(batches, batch_size)
+            return np.resize(rows, places.shape), places < count
+        # How many batches they take is known once they are packed.
+        found = self.indices(seed, 0, batches, batch_size)
+        while np.count_nonzero(found < self.size) < count:
+            batches += max(1, batches // 8)
+            found = self.indices(seed, 0, batches, batch_size)
+        there = found < self.size
+        counted = there & (np.cumsum(there).reshape(there.shape) <= count)
+        used = counted.any(axis=1)
+        return found[used], counted[used]
 
     def block(self, indices: np.ndarray) -> tuple[Batch, np.ndarray]:
         """Return arrays that hold the examples ``indices``, and where in them these are.
@@ -167,6 +200,7 @@ def _open(dataset: Dataset, view: View, split: str, variation: Variation, limit:
     check_split(dataset.name, split)
     kind = kind_of(dataset.kind)
     kind.check_variation(dataset.info, variation)
+    kind.check_seen(dataset.info, view, variation)
     gather = functools.partial(pkgutil.resolve_name(kind.gather), **kind.options(view, variation))
     raw, raw_hash = _raw(dataset, split, dataset.info.content_hash)
     seen = view_of(raw, dataset.info, view, split, variation)

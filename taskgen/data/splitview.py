@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from velodrome.taskgen.data.arrays import Arrays
+from velodrome.taskgen.data.packedorder import PackedOrder
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class SplitView:
       key: Equal for views of the same split that have equal arrays.
       whole: Makes the arrays of all examples.
       rows: ``rows(indices)`` makes the arrays of some examples, in that order.
+      order: What puts examples of different sizes into batches that have room for them, where
+        that is needed. Example number ``size`` is nothing then.
     """
 
     size: int
@@ -29,3 +32,4 @@ class SplitView:
     key: Hashable
     whole: Callable[[], Arrays]
     rows: Callable[[np.ndarray], Arrays]
+    order: PackedOrder | None = None

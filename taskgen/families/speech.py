@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.corpus import CorpusMetrics
 from velodrome.taskgen.cost.sheet import CostSheet
 from velodrome.taskgen.nn import costing
 from velodrome.taskgen.nn.sound import FFT, FRAME, MEL_BINS, SPECTRUM, count_frames
@@ -19,6 +20,12 @@ TAPS = 9
 """Of the 3x3 kernels that subsample."""
 _CTC_FORWARD, _CTC_BACKWARD = 40, 32
 """FLOPs for each frame and label of CTC's recursion over frames."""
+
+WORD_ERRORS = CorpusMetrics(
+    ("word_error_rate", "algoperf_word_error_rate"),
+    "velodrome.taskgen.transcription:collect",
+    "velodrome.taskgen.transcription:score",
+)
 
 
 @dataclass(frozen=True)

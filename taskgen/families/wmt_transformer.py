@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from velodrome.taskgen.corpus import CorpusMetrics
 from velodrome.taskgen.cost.sheet import Cost, CostSheet
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.nn import costing
@@ -121,6 +122,9 @@ family = Family(
     batch_size=log_int(4, 128),
     cost=cost,
     objective="velodrome.taskgen.nn.objectives:smoothed_sequence",
+    corpus_metrics=CorpusMetrics(
+        ("bleu",), "velodrome.taskgen.translation:collect", "velodrome.taskgen.translation:score"
+    ),
     shrink={
         "num_heads": 1,
         "head_dim": 8,

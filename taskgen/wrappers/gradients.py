@@ -11,7 +11,13 @@ from jaxtyping import PyTree
 
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.evolution import evolution_gradient, unit_noise
-from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values, changed_gradient, in_training
+from velodrome.taskgen.wrappers.wrapping import (
+    AugmentedTask,
+    Values,
+    changed_gradient,
+    corpus_of,
+    in_training,
+)
 
 # Make the random numbers of the wrappers differ from each other's and from those of the loss.
 _DIRECTIONS, _ADDED = 0x64697273, 0x61646465
@@ -126,5 +132,6 @@ def delayed(task: AugmentedTask, values: Values) -> AugmentedTask:
     def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
         return task.metrics(params, state["task"], key, batch, train=train, dynamic=dynamic)
 
-    inside = dataclasses.replace(task, init=init, loss=evaluated, metrics=metrics)
+    corpus = corpus_of(task, see=lambda params, state: (params, state["task"]))
+    inside = dataclasses.replace(task, init=init, loss=evaluated, metrics=metrics, corpus=corpus)
     return in_training(inside, gradient)

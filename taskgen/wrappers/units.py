@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from velodrome.taskgen.augmentation import ReparamWeights
 from velodrome.taskgen.functions import Dynamic, Scalar
 from velodrome.taskgen.space.fields import config_fields
-from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values
+from velodrome.taskgen.wrappers.wrapping import AugmentedTask, Values, corpus_of
 
 _LEVELS = config_fields(ReparamWeights)["level"][1].allowed
 
@@ -39,7 +39,8 @@ def reparam_weights(task: AugmentedTask, values: Values) -> AugmentedTask:
             used(params, state), state["task"], key, batch, train=train, dynamic=dynamic
         )
 
-    return dataclasses.replace(task, init=init, loss=loss, metrics=metrics)
+    corpus = corpus_of(task, see=lambda params, state: (used(params, state), state["task"]))
+    return dataclasses.replace(task, init=init, loss=loss, metrics=metrics, corpus=corpus)
 
 
 def _scales(params: PyTree, level: Scalar, widest: Scalar, seed: Scalar) -> PyTree:

@@ -12,7 +12,7 @@ import jax
 from jaxtyping import PyTree
 
 from velodrome.taskgen.augmentation import KINDS, Augmentation
-from velodrome.taskgen.functions import Dynamic, Scalar
+from velodrome.taskgen.functions import Batch, Corpus, Dynamic, Scalar
 from velodrome.taskgen.nn.evolution import with_gradient
 from velodrome.taskgen.task import Task
 
@@ -83,7 +83,31 @@ def as_augmented(task: Task) -> AugmentedTask:
     def metrics(params, state, key, batch, *, train=False, dynamic: Dynamic | None = None):
         return task.metrics(params, state, key, batch, train=train, dynamic=mine(dynamic))
 
-    return AugmentedTask(**{**fields, "init": init, "loss": loss, "metrics": metrics})
+    replaced = {"init": init, "loss": loss, "metrics": metrics}
+    replaced["corpus"] = corpus_of(task, dynamic=mine)
+    return AugmentedTask(**{**fields, **replaced})
+
+
+def corpus_of(
+    task: Task,
+    *,
+    see: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]] = lambda params, state: (params, state),
+    dynamic: Callable[[Dynamic | None], Dynamic | None] = lambda dynamic: dynamic,
+) -> Corpus | None:
+    """Return the corpus metrics of a task inside a wrapper.
+
+    Args:
+      see: From the wrapper's parameters and state to those of the task.
+      dynamic: From all dynamic values to those of the task.
+    """
+    if task.corpus is None:
+        return None
+    inside, seen_values = task.corpus.collect, dynamic
+
+    def collect(params, state, key, batch, *, dynamic: Dynamic | None = None) -> Batch:
+        return inside(*see(params, state), key, batch, dynamic=seen_values(dynamic))
+
+    return dataclasses.replace(task.corpus, collect=collect)
 
 
 def with_values(

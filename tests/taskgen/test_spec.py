@@ -10,12 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.taskgen.data.info import Dataset, DatasetInfo
+from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
+from velodrome.taskgen.precision import Precision
 from velodrome.taskgen.registry import families
 from velodrome.taskgen.sampler import MIXTURE
 from velodrome.taskgen.space.distributions import uniform_int
 from velodrome.taskgen.space.fields import config_fields, static
-from velodrome.taskgen.spec import DataSpec, Precision, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 # Looked up here: a strategy should not import modules.
 CONFIGS = {name: families.get(name).config for name in MIXTURE}
@@ -172,3 +176,17 @@ def test_only_images_are_varied(field):
     spec = TaskSpec("transformer", {}, DataSpec("kjv", **field), 8)
     with pytest.raises(SpecError, match=f"data.{next(iter(field))}: .*left out, because 'kjv' is"):
         _ = spec.view
+
+
+def test_a_spec_refuses_randaugment_on_images_that_have_no_usual_colours():
+    """Before any data are loaded."""
+    info = DatasetInfo(
+        name="two", kind="image", shape=(8, 8, 2), num_classes=3, provenance="stand-in",
+        licence="", origin="",
+    )  # fmt: skip
+    with datasets.temporarily("two", Dataset(info, lambda split: pytest.fail("loaded"))):
+        assert TaskSpec("cnn", {}, DataSpec("two"), 8).view.numbers
+        with pytest.raises(
+            SpecError, match=r"randaugment: .*'two' has images of 2 channels, not 1"
+        ):
+            _ = TaskSpec("cnn", {}, DataSpec("two", randaugment=2), 8).view

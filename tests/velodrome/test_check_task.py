@@ -15,6 +15,7 @@ import velodrome
 from velodrome import cli
 from velodrome.check import check_task, run_checks
 from velodrome.contracts import task as task_contract
+from velodrome.taskgen.functions import Corpus
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,16 @@ def double_metric(task: Any) -> dict[str, Any]:
     return {"metrics": metrics}
 
 
+def with_corpus(collected: Callable[[Any], Any], scores: dict[str, float]) -> Changes:
+    """Put corpus metrics into a task: one of the name "rank"."""
+    corpus = Corpus(
+        ("rank",),
+        lambda params, state, key, batch, *, dynamic=None: {"label": collected(batch["label"])},
+        lambda arrays, dataset: scores,
+    )
+    return lambda task: {"corpus": corpus}
+
+
 def halve(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float16), tree)
 
@@ -96,6 +107,8 @@ BROKEN: dict[str, tuple[Changes, str, str]] = {
     "normalize": (lambda task: {"normalize": lambda v: v + jnp.inf}, "loss", "normalize.* is inf"),
     "metrics": (double_metric, "metrics", "the metric 'loss' is .*, the loss is"),
     "no metric": (lambda task: {"metrics": lambda *a, **k: {}}, "metrics", "lack 'loss'"),
+    "no axis": (with_corpus(jnp.sum, {"rank": 1.0}), "corpus", r"'label' of shape \[\] for a bat"),
+    "score": (with_corpus(jnp.negative, {}), "corpus", r"numbers of \[\], not of \['rank'\]"),
     "zero": (
         with_loss(lambda v, s: (jax.lax.stop_gradient(v), s)),
         "gradients",

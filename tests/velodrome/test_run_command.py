@@ -27,7 +27,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_options_reach_the_run(calls: list[Any]):
     words = "run demo --out x --optimizers velo,adam --seeds 2 --steps 40 --baseline-multiple 3"
     more = "--learning-rates 1e-3,0.01 --workers 2 --refine --dry-run --device v100 --data stand-in"
-    more += " --precision bfloat16 --grad-accumulation 4"
+    more += " --precision bfloat16 --grad-accumulation 4 --corpus-examples 64"
     grid = "--grid adam.b1=0.9,1 sgd.nesterov=true --grid a/b.py:make.kind=big --seeds 2"
     last = "--shard 2/8 --baseline racing:3 --track wandb:mine,mlflow"
     assert cli.main([*words.split(), *more.split(), *last.split(), *grid.split()]) == 0
@@ -39,6 +39,7 @@ def test_options_reach_the_run(calls: list[Any]):
         "steps": 40,
         "baseline_multiple": 3,
         "baseline": "racing:3",
+        "corpus_examples": 64,
         "learning_rates": [0.001, 0.01],
         "grid": {
             "adam": {"b1": [0.9, 1]},

@@ -12,7 +12,8 @@ from velodrome import cli
 from velodrome.commands._parsing import unfolded
 from velodrome.commands._tasks import find_tasks
 from velodrome.suites.catalog import load_suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.specfile import save_specs
 
 SUITES = """

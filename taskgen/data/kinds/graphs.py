@@ -14,10 +14,11 @@ from velodrome.taskgen.data.kinds.checks import (
     check_integers,
     check_offsets,
 )
-from velodrome.taskgen.data.ragged import fitting, inside, padded
+from velodrome.taskgen.data.packedorder import PackedOrder
+from velodrome.taskgen.data.ragged import counts, fitting, inside, padded
 from velodrome.taskgen.data.splitview import SplitView
 from velodrome.taskgen.data.variation import Variation
-from velodrome.taskgen.views import GraphView
+from velodrome.taskgen.views import GraphView, PackedGraphView
 
 _OF_EDGES = ("edge", "sender", "receiver")
 
@@ -56,11 +57,10 @@ class Graphs(Kind[GraphView]):
         nodes = check_offsets("nodes", arrays["node_offsets"], len(arrays["node"]))
         edges = check_offsets("edges", arrays["edge_offsets"], len(arrays["edge"]))
         check_count("graphs", len(nodes), "groups of edges", len(edges))
-        for what, counts, most in zip(
-            ("nodes", "edges"), (nodes, edges), info.largest, strict=False
-        ):
-            for at in np.flatnonzero(counts > most)[:1]:
-                raise SplitError(f"has a graph, number {at}, with {counts[at]} {what}, over {most}")
+        pairs = zip(("nodes", "edges"), (nodes, edges), info.largest, strict=False)
+        for what, found, most in pairs:
+            for at in np.flatnonzero(found > most)[:1]:
+                raise SplitError(f"has a graph, number {at}, with {found[at]} {what}, over {most}")
         limit = np.repeat(nodes, edges)  # nodes of the graph of each edge
         for name in ("sender", "receiver"):
             check_count("edges", len(arrays["edge"]), f"{name}s", len(arrays[name]))
@@ -85,8 +85,16 @@ class Graphs(Kind[GraphView]):
         if not nodes or not edges:
             wanted = f"{names[0]} and {names[1]} in the config, as {info.name!r} does not say them"
             raise SpecError(f"config.{names[0]}", nodes, wanted)
-        node, edge = info.shape
-        return GraphView(nodes, edges, node, edge, info.num_classes)
+        (node, edge), classes = info.shape, info.num_classes
+        places = getattr(config, "packed_graphs", 0)
+        if not places:
+            return GraphView(nodes, edges, node, edge, classes)
+        room = tuple(getattr(config, f"packed_{what}", 0) for what in ("nodes", "edges"))
+        for what, each, most in zip(("nodes", "edges"), room, (nodes, edges), strict=True):
+            if places * each < most:
+                wanted = f"at least {-(-most // each)}, as a graph may have {most} {what}"
+                raise SpecError("config.packed_graphs", places, wanted)
+        return PackedGraphView(nodes, edges, node, edge, classes, places, *room)
 
     def see(
         self,
@@ -99,6 +107,17 @@ class Graphs(Kind[GraphView]):
     ) -> SplitView:
         nodes, edges = raw["node_offsets"], raw["edge_offsets"]
         found = fitting({"nodes": (nodes, view.nodes), "edges": (edges, view.edges)}, what)
+        layout, size, order = "graphs", len(found), None
+        facts = {"nodes": view.nodes, "edges": view.edges}
+        if isinstance(view, PackedGraphView):
+            layout, places = "packed graphs", view.packed_graphs
+            room = view.packed_nodes, view.packed_edges
+            facts |= {"places": places, "packed nodes": room[0], "packed edges": room[1]}
+            sizes = counts(nodes, found), counts(edges, found)
+            order = PackedOrder(sizes, (places * room[0], places * room[1]), places)
+            # One more graph, which has nothing, for places that are left over.
+            found = np.append(found, len(raw["label"]))
+            nodes, edges = (np.append(offsets, offsets[-1]) for offsets in (nodes, edges))
 
         def rows(indices: np.ndarray | slice) -> Arrays:
             chosen = found[indices]
@@ -107,22 +126,29 @@ class Graphs(Kind[GraphView]):
                 **{name: padded(raw[name], edges, chosen, view.edges) for name in _OF_EDGES},
                 "node_mask": inside(nodes, chosen, view.nodes),
                 "edge_mask": inside(edges, chosen, view.edges),
-                "label": raw["label"][chosen],
-                "weight": raw["weight"][chosen],
+                "label": _answers(raw["label"], chosen),
+                "weight": _answers(raw["weight"], chosen),
             }
 
-        sizes = {"nodes": view.nodes, "edges": view.edges}
         return SplitView(
-            size=len(found),
+            size=size,
             nbytes=len(found) * _bytes(view),
-            facts={"layout": "graphs", **sizes},
-            key=("graphs", *sizes.values()),
+            facts={"layout": layout, **facts},
+            key=(layout, view.nodes, view.edges),
             whole=lambda: rows(slice(None)),
             rows=rows,
+            order=order,
         )
 
     def nbytes(self, info: DatasetInfo, view: GraphView, variation: Variation) -> int:
         return sum(info.split_sizes.values()) * _bytes(view)
+
+
+def _answers(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the rows ``chosen``, of zeros for the one after the last."""
+    made = values[np.minimum(chosen, len(values) - 1)]
+    made[chosen == len(values)] = 0
+    return made
 
 
 def _bytes(view: GraphView) -> int:

@@ -53,6 +53,12 @@ class Images(Kind[ImageView]):
                 raise SplitError(f"has the pixel {worst} in example {at}; pixels are from 0 to 255")
         return len(image)
 
+    def check_seen(self, info: DatasetInfo, view: ImageView, variation: Variation) -> None:
+        if variation.randaugment and view.channels not in (1, 3):
+            images = f"{info.name!r} has images of {view.channels} channels, not 1 or 3"
+            allowed = f"left out, because {images}"
+            raise SpecError("data.randaugment", variation.randaugment, allowed)
+
     def view(self, config: object, info: DatasetInfo) -> ImageView:
         height, _, channels = info.shape
         return ImageView(getattr(config, "image_size", height), channels, info.num_classes)
@@ -67,7 +73,6 @@ class Images(Kind[ImageView]):
         variation: Variation,
     ) -> SplitView:
         size, shift = _kept(info, view, variation), variation.shift
-        _check(variation, view, what)
         options = {"size": size, "channels": view.channels, "shift": shift}
         prepare = functools.partial(prepare_images, **options)
         image, label = raw["image"], raw["label"]
@@ -112,9 +117,3 @@ def _kept(info: DatasetInfo, view: ImageView, variation: Variation) -> int:
     Parts are cut out of images at their own size, so that small parts keep their detail.
     """
     return info.shape[0] if variation.crop else view.size
-
-
-def _check(variation: Variation, view: ImageView, what: str) -> None:
-    if variation.randaugment and view.channels not in (1, 3):
-        allowed = f"left out, because {what} has images of {view.channels} channels, not 1 or 3"
-        raise SpecError("data.randaugment", variation.randaugment, allowed)

@@ -12,7 +12,13 @@ from pathlib import Path
 from velodrome.foundation.canonical import content_hash
 from velodrome.foundation.download import DownloadError, download
 from velodrome.foundation.errors import DataError, UnknownNameError, WriteError
-from velodrome.foundation.files import atomic_write_json, atomic_write_text, cache_dir, resolved
+from velodrome.foundation.files import (
+    atomic_path,
+    atomic_write_json,
+    atomic_write_text,
+    cache_dir,
+    resolved,
+)
 from velodrome.taskgen.data.arrays import hash_arrays, map_arrays
 from velodrome.taskgen.data.info import SPLITS, DatasetInfo
 from velodrome.taskgen.data.published.facts import INFOS, WORKLOADS
@@ -22,6 +28,7 @@ from velodrome.taskgen.data.published.prepared import (
     prepared_dir,
     read_record,
     record_path,
+    vocabulary_path,
 )
 from velodrome.taskgen.data.published.readers.base import Reader
 from velodrome.taskgen.data.published.readers.detect import open_source_folder
@@ -88,7 +95,8 @@ def prepare(
     if source is None:
         source = _build_with_tfds(name)
     reader = open_source_folder(info, source, encode=encode)
-    return _write(info, reader, notes, progress)
+    kept = None if vocabulary is None else resolved(vocabulary)
+    return _write(info, reader, notes, progress, vocabulary=kept)
 
 
 def _fetch_files(name: str, progress: Progress) -> Path:
@@ -115,7 +123,12 @@ def _fetch_files(name: str, progress: Progress) -> Path:
 
 
 def _write(
-    info: DatasetInfo, reader: Reader, notes: Mapping[str, str], progress: Progress
+    info: DatasetInfo,
+    reader: Reader,
+    notes: Mapping[str, str],
+    progress: Progress,
+    *,
+    vocabulary: Path | None,
 ) -> Record:
     folder = prepared_dir(info.name)
     files = {name: vars(file) for name, file in reader.files.items()}
@@ -134,6 +147,9 @@ def _write(
             hash=hash_arrays(arrays),
             bytes=sum(array.nbytes for array in arrays.values()),
         )
+    if vocabulary is not None:  # metrics of texts turn tokens into text again
+        with atomic_path(vocabulary_path(info.name)) as temporary:
+            shutil.copyfile(vocabulary, temporary)
     record = Record(
         form=reader.form,
         files=reader.files,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from velodrome.foundation.errors import DataError
 from velodrome.foundation.files import cache_dir
 from velodrome.taskgen.data.arrays import Arrays, hash_arrays, map_arrays
 from velodrome.taskgen.data.info import SPLITS, Dataset, DatasetInfo, check_split
-from velodrome.taskgen.data.published.recipes import how_to_get
+from velodrome.taskgen.data.published.readers.vocabulary import decode_workload
+from velodrome.taskgen.data.published.recipes import RECIPES, WORKLOAD, how_to_get
 from velodrome.taskgen.data.published.sources import FileFacts
 
 SCHEMA = 1
@@ -71,6 +72,11 @@ def prepared_dir(name: str) -> Path:
     return cache_dir() / "data" / "prepared" / name
 
 
+def vocabulary_path(name: str) -> Path:
+    """Return where the SentencePiece model is kept that a data set was prepared with."""
+    return prepared_dir(name) / "vocabulary.model"
+
+
 def record_path(name: str) -> Path:
     """Return where the record of a prepared data set is kept."""
     return prepared_dir(name) / "record.json"
@@ -120,6 +126,7 @@ class PublishedDataset(Dataset):
         put(self, "facts", facts)
         put(self, "load", self._load)
         put(self, "verified", True)
+        put(self, "decode", self._decode if RECIPES[facts.name].vocabulary == WORKLOAD else None)
 
     @property
     # A property in place of the field: the record is read at each use.
@@ -143,6 +150,16 @@ class PublishedDataset(Dataset):
         if record is None:
             raise missing(self.facts, split)
         return _load_prepared(self.facts, split, record.splits[split].hash)
+
+    def _decode(self, tokens: Iterable[int]) -> str:
+        name = self.facts.name
+        model = vocabulary_path(name)
+        if not model.is_file():
+            raise DataError(
+                f"the vocabulary of {name} is not in {model.parent}, so its tokens are no text: "
+                f"copy the model there as {model.name}, or prepare the data set again."
+            )
+        return decode_workload(model, name, tokens)
 
 
 def missing(facts: DatasetInfo, split: str) -> DataError:

@@ -11,6 +11,9 @@ from velodrome.taskgen.data.published import sources
 from velodrome.taskgen.data.published.sources import RawFile
 from velodrome.taskgen.data.published.splits import Part
 
+WORKLOAD = "workload"
+"""The vocabulary of a workload of MLCommons, see `Recipe`."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -141,7 +144,7 @@ RECIPES: Mapping[str, Recipe] = {
         },
         {"train": 5_906_184, "validation": 3_000},
         layout="translations",
-        vocabulary="workload",
+        vocabulary=WORKLOAD,
         by_hand=(
             "fetch the Parquet files of de-en of WMT 2017 (train) and of WMT 2014 (validation) "
             "into folders named wmt17 and wmt14, and give the folder that these are in, or a TFDS "
@@ -152,7 +155,7 @@ RECIPES: Mapping[str, Recipe] = {
     "librispeech": Recipe(
         counts={"train": 281_241, "heldout": 5_567},
         layout="librispeech",
-        vocabulary="workload",
+        vocabulary=WORKLOAD,
         by_hand=(
             "fetch train-clean-100, train-clean-360, train-other-500, dev-clean and dev-other from "
             "openslr.org/12, unpack them, and give the folder that these are in with --from"

@@ -16,7 +16,7 @@ from velodrome.taskgen.nn.activations import activate
 from velodrome.taskgen.nn.choices import ACTIVATIONS
 from velodrome.taskgen.nn.layers import Keys, drop
 from velodrome.taskgen.nn.objectives import Answers
-from velodrome.taskgen.views import GraphView
+from velodrome.taskgen.views import GraphView, PackedGraphView
 
 
 class MLP(nnx.Module):
@@ -107,21 +107,21 @@ def padded(graphs: Batch) -> Union:
 
 
 def packed(graphs: Batch, nodes: int, edges: int) -> Union:
-    """Put graphs into room for ``nodes`` and ``edges`` times their number, without their padding.
+    """Put graphs into room for ``nodes`` and ``edges``, without their padding.
 
-    The first graphs find room, in the order of the batch; the others count for nothing.
+    All graphs of a batch of the data find room. In another batch the first ones do, and the others
+    count for nothing.
     """
     whole = padded(graphs)
     count = len(graphs["node_mask"])
     inside = jnp.ones(count, bool)
-    for what, room in (("node", nodes), ("edge", edges)):
-        inside &= jnp.cumsum(graphs[f"{what}_mask"].sum(axis=1)) <= count * room
+    for what, rows in (("node", nodes), ("edge", edges)):
+        inside &= jnp.cumsum(graphs[f"{what}_mask"].sum(axis=1)) <= rows
 
-    def pack(what: str, room: int) -> tuple[jax.Array, jax.Array, Callable[..., jax.Array]]:
+    def pack(what: str, rows: int) -> tuple[jax.Array, jax.Array, Callable[..., jax.Array]]:
         """Return the graph of each new row, the new place of each old one, and what moves rows."""
         mask = graphs[f"{what}_mask"] * inside[:, None]
         old = mask.reshape(-1) > 0
-        rows = count * room
         place = jnp.where(old, jnp.cumsum(old.astype(jnp.int32)) - 1, rows)  # else out of range
 
         def move(x: jax.Array) -> jax.Array:
@@ -159,7 +159,7 @@ class GraphNetwork(nnx.Module):
 
     def __init__(self, config: gnn.GNNConfig, view: GraphView, *, rngs: nnx.Rngs, dynamic: Dynamic):
         del dynamic
-        self.config, self.tasks = config, view.tasks
+        self.config, self.view = config, view
         self.node_embedding = nnx.Linear(view.node_features, config.latent_size, rngs=rngs)
         self.edge_embedding = nnx.Linear(view.edge_features, config.latent_size, rngs=rngs)
         for index, sizes in enumerate(gnn.rounds(config, view)):
@@ -168,12 +168,13 @@ class GraphNetwork(nnx.Module):
 
     def __call__(self, graphs: Batch, *, train: bool, key: jax.Array) -> Answers:
         config = self.config
-        if config.packed_nodes:
-            union = packed(graphs, config.packed_nodes, config.packed_edges)
+        count = len(graphs["node_mask"])
+        if isinstance(self.view, PackedGraphView):
+            union = packed(graphs, *gnn.room(self.view, count))
         else:
             union = padded(graphs)
         node, edge = self.node_embedding(union.node), self.edge_embedding(union.edge)
-        whole = jnp.zeros((len(graphs["node_mask"]), self.tasks), node.dtype)
+        whole = jnp.zeros((count, self.view.tasks), node.dtype)
         keys = None
         if train and config.dropout:
             keys = iter(jax.random.split(key, 3 * config.rounds * config.hidden_layers))

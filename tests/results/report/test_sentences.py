@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from plans import edited_plan
 from rich.console import Console
@@ -20,6 +23,7 @@ from velodrome.results.report.sentences import (
     count_lines,
     definition_lines,
     problem_lines,
+    target_line,
 )
 from velodrome.results.report.tables import headline_table
 from velodrome.results.report.text import markdown
@@ -176,3 +180,18 @@ def test_a_store_without_a_candidate_has_no_empty_tables(alone: Store, tmp_path:
     assert files.markdown.read_text() == text
     exported = velodrome.export(alone.directory, tmp_path / "out", parts=["headline"])
     assert all(said in path.read_text() for path in exported.headline)
+
+
+@pytest.mark.parametrize("corpus", [0, 3_000])
+def test_targets_say_on_what_they_were_measured(corpus: int):
+    protocol = {"heldout_every": 50, "eval_examples": 64, "eval_mode": "training-loss"}
+    if corpus:  # left out of the protocol where there is none
+        protocol["corpus_examples"] = corpus
+    context = SimpleNamespace(protocol=protocol, baseline="adam")
+    data: Any = SimpleNamespace(context=context, targets=pd.DataFrame({"split": ["heldout"]}))
+    line = target_line(cast(ReportData, data))
+    assert "every 50 steps on the held-out split, each on 64 examples at most, with the" in line
+    found = (
+        "; corpus metrics, such as BLEU, on 3,000 examples at most, with the model as it is used."
+    )
+    assert (found in line) == bool(corpus)

@@ -87,6 +87,13 @@ def test_decided_gives_the_published_answers(task: int):
     assert ours < theirs or task == 14
 
 
+def test_a_store_without_the_baseline_says_nothing_of_its_sweep():
+    adam, velo = (PUBLISHED / "heldout-8-2000" / name for name in ("adam", "velo-tiny-2"))
+    assert Store.open(velo).baseline_mode == DECIDED
+    for stores in ((adam, velo), (velo, adam)):
+        assert open_stores(stores).baseline_mode == EXHAUSTIVE
+
+
 @pytest.mark.long
 def test_decided_and_racing_on_all_of_heldout_40():
     """56% and 22% of the steps, as docs/explanation/baseline.md says; and nothing differs."""

@@ -18,7 +18,8 @@ from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.taskgen import description
 from velodrome.taskgen.budget import load_profile, save_profile
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 MLP = TaskSpec("mlp", {"hidden_size": 512, "image_size": 16}, DataSpec("digits"), 512)
 NAMED = TaskSpec("mlp", {"num_layers": 1}, DataSpec("digits"), 64, name="small")

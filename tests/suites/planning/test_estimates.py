@@ -13,12 +13,16 @@ from velodrome.suites.planning.plan import make_plan
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.jobs import timing_seconds
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.sampler import sample
+from velodrome.taskgen.spec import TaskSpec
 
 BATCHING = Path(__file__).parents[3] / "docs" / "explanation" / "batching.md"
 
 # The tasks of that table which are no part of the demo.
+SMALL_CNNS = sample(2, seed=0, family="cnn", data="built-in", max_mflop=6)
 NAMED = {
+    **{task.label: task for task in SMALL_CNNS},
     "MLP 784-128-128-10": TaskSpec(
         "mlp", {"hidden_size": 128, "image_size": 28}, DataSpec("mnist5k"), 128
     ),

@@ -20,7 +20,8 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.taskgen.cost.sheet import Cost
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 # Stands for the meaning of every stored result: ids in existing stores change with it.
 GOLDEN_SMOKE_PLAN = "cc847b879fd824c7d6e00e06826010380bc208321313accb8146c88b0f8f0dda"

@@ -11,8 +11,8 @@ from velodrome.suites.planning.plan import make_plan
 # Content hashes of the plans, as manifests record them. They are for a machine without published
 # data, whose cells get other ids once the data are prepared.
 PLAN_HASHES = {
-    ("demo", "cpu"): "68cbc6b48154896a20fd3cd568898677e641c1356ea4b9d24646bdc339374267",
-    ("demo", "gpu"): "9a12b5d98e6802f4db3ae780b11972fee573f10fa4b8dad8c9fea33e24175723",
+    ("demo", "cpu"): "59b7a92a45eebe823fd088c2f94185cfad59290889935010cd4723ef3a8c9ff3",
+    ("demo", "gpu"): "0c5c2ccb4224e99fefdab8ea080046c1c83980198c44678eaec04c47dda4c170",
     ("heldout-40", "cpu"): "d010f6beb17f8e5e285b123f79917cbc2a1a153db2f1ac510061c9d3a1a99169",
     ("heldout-40", "gpu"): "2d81809819c8f7c8cb36e9fdbc13c292d39664faccecb481418a2f8c8e843f69",
     ("heldout-8", "cpu"): "6f976d004709537e4e2af1fa1001db8f213ef63bd77cbd107adcde16ade023e6",
@@ -71,10 +71,10 @@ PLAN_HASHES = {
     ("stress-horizon", "gpu"): "7ace2089912fed8a39782be31c3470c33914baf340610cffbefbf77db9cbcb63",
     ("mlcommons-mini", "cpu"): "ac4d716c1f342ca2ac6eadd6017b0366127577b299aa3e5a69e5a9f978c50e1b",
     ("mlcommons-mini", "gpu"): "ae9e314852f4cbd941bd92127bed5560e0080a05757680360daa32496e631dfd",
-    ("mlcommons-6", "cpu"): "7f49d26394aa68630537e94ea22dcfa2c6619441f2c46776e558094023ecf32f",
-    ("mlcommons-6", "gpu"): "d6672c5949556da59d2cd88ec0fef59e46d21fba3ff58cacf1b06e053e8d33a8",
-    ("mlcommons-8", "cpu"): "901a05af1bab310d159c1bc5a9f6f75d607b9a5d208d32c74d2b87decba27856",
-    ("mlcommons-8", "gpu"): "eb0274cddc76d18c19ec00fd9752c1209f91d5ddbbdbedb88e0865fba0afd54f",
+    ("mlcommons-6", "cpu"): "9e7c63ea7e3d3b852ffea3a612ca67016407a6ba1e36abe47f1e7738252bc3af",
+    ("mlcommons-6", "gpu"): "693ec17dc6a20d5855f3c2e4ce0a4bc85c7dc35252543b0365f3b10748ef924a",
+    ("mlcommons-8", "cpu"): "215cf37812583570c5f297dd5be1fc7c7526358e9dcdc375eb398f8ebfdff2af",
+    ("mlcommons-8", "gpu"): "309364efac774e9ff1a2573c668aede0bb96b5e872f08716f9c760f9bb4a0b8d",
 }
 
 

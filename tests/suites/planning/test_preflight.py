@@ -19,7 +19,8 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def suite(*names: str) -> Suite:

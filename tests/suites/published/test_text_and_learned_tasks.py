@@ -15,7 +15,7 @@ import velodrome
 from velodrome.suites.published.tasks import published_tasks
 from velodrome.taskgen.build import open_source
 from velodrome.taskgen.data.standin.catalog import stand_in_name
-from velodrome.taskgen.spec import DataSpec
+from velodrome.taskgen.dataspec import DataSpec
 
 #: Standard deviation of a standard normal number that is cut off at two.
 CUT = 0.8796

@@ -27,8 +27,9 @@ from velodrome.suites.running.run import run
 from velodrome.suites.running.store_setup import open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import ShardRunner
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 OPTIMIZER = "import optax\n\n\ndef mine():\n    return optax.sgd({rate})\n"
 MESSAGE = (

@@ -16,7 +16,8 @@ from velodrome.suites.planning.preflight import check_suite, train_examples
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def go(out: Path, *, suite: Suite | None = None, **options) -> list[str]:

@@ -21,9 +21,10 @@ from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.running.store_setup import extended, open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training.shard import ShardRunner, Stopped
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.functions import TaskFunctions
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def ask(suite: Suite, out: Path, **options: Any) -> RunResult:

@@ -28,7 +28,8 @@ from velodrome.suites.running.store_setup import extended, open_store
 from velodrome.suites.suite import Suite
 from velodrome.suites.training import shard as shard_module
 from velodrome.suites.training.shard import ShardRunner
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 # An optimizer of which each trace writes the number of its process into a file.
 TRACED = """

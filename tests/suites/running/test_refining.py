@@ -17,7 +17,8 @@ from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.engines.base import Job
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def suite(*optimizers: str, rates: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)) -> Suite:

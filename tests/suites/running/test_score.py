@@ -16,7 +16,8 @@ from velodrome.results.report.data import collect
 from velodrome.results.store.store import Store
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 RATES = (1e-3, 1e-2, 3e-2)
 

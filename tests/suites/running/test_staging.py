@@ -21,7 +21,8 @@ from velodrome.results.store.store import Store
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import RunResult, run
 from velodrome.suites.suite import Suite
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def suite(*optimizers: str) -> Suite:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from velodrome.results.store.store import Store
 from velodrome.suites.running.engines.outcomes import record
 from velodrome.suites.running.jobs import jobs_left
 from velodrome.suites.running.run import run
+from velodrome.suites.training.shard import ShardRunner, Stopped
 
 
 @pytest.fixture
@@ -56,6 +58,38 @@ def test_a_status_says_what_is_done_what_runs_and_what_failed(store: Store):
     assert cell.best_loss == worker.best_loss == 1.25
     assert (worker.pid, worker.fraction, worker.optimizer) == (os.getpid(), 0.5, "Counting")
     assert now.seconds_left == pytest.approx(now.seconds / 2 * 1.5)
+
+
+class StopAtOnce:
+    """Stops a shard at its first report."""
+
+    def __init__(self):
+        self.fraction = 0.0
+
+    def report(self, *, fraction: float, last_loss: Mapping[int, float]) -> None:
+        del last_loss
+        self.fraction = fraction
+
+    def should_stop(self) -> bool:
+        return True
+
+
+def test_a_status_counts_what_is_saved_of_interrupted_runs(store: Store):
+    for path in (store.directory / "claims").iterdir():
+        path.unlink()
+    assert StatusReader(store.directory).read().fraction == pytest.approx(2 / 4)
+    left = next(shard for shard in store.plan.shards if not store.has_shard(shard.id))
+    control = StopAtOnce()
+    with toys.registered(counting=toys.counting()), pytest.raises(Stopped):
+        ShardRunner(store, checkpoint_seconds=1000.0).run_shard(left.id, control)
+    assert 0 < control.fraction < 1
+    reader = StatusReader(store.directory)
+    now = reader.read()
+    assert now.fraction == pytest.approx((2 + control.fraction) / 4) and not now.workers
+    assert reader.read().fraction == now.fraction
+    (saved,) = (store.directory / "checkpoints").iterdir()
+    saved.write_bytes(saved.read_bytes()[:99])
+    assert reader.read().fraction == pytest.approx(2 / 4)
 
 
 def test_a_failure_may_vanish_while_it_is_looked_at(store: Store):

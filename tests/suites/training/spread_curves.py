@@ -21,8 +21,9 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.placement import Placement
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.numerics import numerics
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 STEPS = 20
 

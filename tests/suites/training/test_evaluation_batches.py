@@ -17,8 +17,9 @@ from velodrome.suites.running.run import run
 from velodrome.suites.training.rng import Stream, fresh_eval_seed, key_of
 from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.build import open_source
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def test_each_batch_of_an_evaluation_has_its_own_statistics_and_noise(tmp_path):

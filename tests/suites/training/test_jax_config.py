@@ -10,8 +10,9 @@ import pytest
 
 from velodrome.suites.training import environment
 from velodrome.suites.training.train import train
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.numerics import numerics
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 #: Each changes a curve, or ends a run that should diverge. Any can be an environment variable.
 OTHER = {

@@ -23,8 +23,9 @@ from velodrome.suites.suite import Suite
 from velodrome.suites.training.rng import EVAL_SEED, Stream, key_of
 from velodrome.suites.training.taskdata import TaskData
 from velodrome.taskgen.build import open_source
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.registry import families
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def train(suite: Suite, out) -> list:

@@ -20,8 +20,9 @@ from velodrome.suites.training import checkpoint, lanes
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.sharding import Layout, choose_layout, split_evenly
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.numerics import numerics
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two devices")
 

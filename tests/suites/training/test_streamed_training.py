@@ -23,7 +23,8 @@ from velodrome.taskgen.data.published import recipes
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.readers.lm1b import FOLDERS
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 PROTOCOL = Protocol(
     steps=20, seeds=2, baseline_multiple=1, eval_every=5, eval_examples=16, heldout_every=10

@@ -9,13 +9,18 @@ import optax.contrib
 import pytest
 
 import velodrome
-from velodrome.foundation.errors import SpecError, UnknownNameError
+from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
 from velodrome.results.store.store import Store
+from velodrome.suites.planning.spread import Spread
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
+from velodrome.suites.training import train as train_module
+from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.train import _optimizer_spec, _task_spec, train
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.sampler import sample
+from velodrome.taskgen.spec import TaskSpec
 
 
 def spec():
@@ -33,6 +38,42 @@ def test_the_numbers_are_those_of_a_suite(tmp_path):
     (row,) = [at for at, lane in enumerate(stored.lanes) if lane.seed == 1]
     np.testing.assert_array_equal(curve.index, stored.steps)
     np.testing.assert_array_equal(curve["train loss"].to_numpy(np.float32), stored.values[row])
+
+
+@pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two devices")
+def test_on_two_devices_the_curve_is_that_of_one(monkeypatch):
+    wide = TaskSpec("mlp", {"hidden_size": 1024, "num_layers": 1}, DataSpec("digits"), 32)
+    made = []
+
+    def compiled(*args, **options):
+        made.append(CompiledTask(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(train_module, "CompiledTask", compiled)
+    wanted = train(wide, optax.sgd(0.1), steps=10, eval_every=5)
+    for devices, sharding in ((2, "data"), ("all", None)):
+        curve = train(
+            wide, optax.sgd(0.1), steps=10, eval_every=5, devices=devices, sharding=sharding
+        )
+        np.testing.assert_allclose(curve, wanted, rtol=1e-5)
+    two = jax.local_device_count()
+    spreads = [None if task.placement is None else task.placement.spread for task in made]
+    assert spreads == [None, Spread(2, "data"), Spread(two, "full")]
+    batch = made[1].data.training_block(0, 0, 1, 1)
+    assert all(len(leaf.sharding.device_set) == 2 for leaf in batch.values())
+
+
+def test_devices_are_checked_as_those_of_a_run():
+    for problem, given in {
+        "give devices": {"sharding": "data"},
+        "devices: got 0": {"devices": 0},
+        "sharding: got 'half'": {"devices": 1, "sharding": "half"},
+        "cannot share evenly": {"devices": 3},
+        "jax finds": {"devices": 32},
+    }.items():
+        task = TaskSpec("mlp", {}, DataSpec("digits"), 32)
+        with pytest.raises(VelodromeError, match=problem):
+            train(task, "adam", steps=10, learning_rate=1e-3, **given)
 
 
 def test_takes_any_optax_optimizer_and_gives_it_the_loss():

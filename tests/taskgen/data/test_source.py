@@ -15,7 +15,8 @@ from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.source import open_view
 from velodrome.taskgen.data.text import fold
 from velodrome.taskgen.data.variation import Variation
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView, TextView
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from small_tasks import quick, random_batch
 
 import velodrome
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 RESNET = {
     "base_channels": 4,

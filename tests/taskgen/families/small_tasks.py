@@ -9,8 +9,9 @@ import numpy as np
 import velodrome
 from velodrome.taskgen.cost.sheet import Cost
 from velodrome.taskgen.cost.tracing import traced_cost
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.network import batch_shapes
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 SMALL = {
     "mlp": ({"hidden_size": 9, "num_layers": 2, "image_size": 5}, "digits"),

@@ -18,9 +18,10 @@ from small_tasks import quick, traced
 import velodrome
 from velodrome.taskgen.data.arrays import hash_arrays
 from velodrome.taskgen.data.published.facts import CRITEO_VOCABULARIES
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.dlrm import DLRMConfig, cost
 from velodrome.taskgen.network import task_functions
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import HashedTableView
 
 GOLDEN = Path(__file__).parents[1] / "golden/mlcommons_arrays.json"

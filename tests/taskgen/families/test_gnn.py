@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections import Counter
@@ -17,12 +16,14 @@ from small_tasks import quick, traced
 
 import velodrome
 from velodrome.taskgen.data.madeup import made_up_batch
+from velodrome.taskgen.data.packedorder import PackedOrder
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.gnn import GNNConfig, cost
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn.objectives import Answers, smoothed_binary_tasks
 from velodrome.taskgen.ranking import mean_average_precision
-from velodrome.taskgen.spec import DataSpec, TaskSpec
-from velodrome.taskgen.views import GraphView
+from velodrome.taskgen.spec import TaskSpec
+from velodrome.taskgen.views import GraphView, PackedGraphView
 
 GOLDEN = Path(__file__).parents[1] / "golden/mlcommons_arrays.json"
 ARRAYS = json.loads(GOLDEN.read_text())["gnn"]
@@ -108,8 +109,7 @@ def test_what_is_padding_changes_nothing(key):
     made = functions(config, small)
     # Room for the nodes of both graphs, and for those of the first one alone.
     enough, tight = (
-        functions(dataclasses.replace(config, packed_nodes=nodes, packed_edges=8), large)
-        for nodes in (5, 4)
+        functions(config, PackedGraphView(9, 12, 2, 2, 3, 2, nodes, 8)) for nodes in (5, 4)
     )
 
     @quick
@@ -128,11 +128,42 @@ def test_what_is_padding_changes_nothing(key):
     assert alone == pytest.approx(first, rel=1e-5) and abs(first - one) > 1e-3
 
 
+def test_no_graph_of_a_batch_of_the_data_is_left_out():
+    """Its loss is that of the same graphs padded, whole, in parts and in slices that cut packs."""
+    data, shared = DataSpec("networkx_atlas"), {"hidden_size": 6, "latent_size": 4, "rounds": 1}
+    room = {"packed_graphs": 8, "packed_nodes": 2, "packed_edges": 6, "dropout": 0.0}
+    spec = TaskSpec("gnn", shared | room, data, 32, grad_accumulation=2)
+    made, padded = velodrome.build(spec), velodrome.build(TaskSpec("gnn", shared, data, 32))
+    source = velodrome.open_source(spec, "train")
+    assert isinstance(source.view.order, PackedOrder)
+    whole, parts = (source.indices(0, 0, 6, 32, part) for part in (None, 16))
+    assert (whole == source.size).any()
+
+    @quick
+    def losses(key, arrays, rows, of_parts):
+        params, state = padded.init(key)
+        batch = source.gather(arrays, rows, None, augment=False)
+        moved = source.gather(arrays, of_parts, None, augment=False)
+        wanted = padded.metrics(params, state, key, batch)["loss"]
+        found = [made.metrics(params, state, key, batch)["loss"]]
+        found.append(made.metrics(params, state, key, moved, train=True)["loss"])
+        sums = []
+        for at in range(0, 32, 12):
+            some = {name: leaf[at : at + 12] for name, leaf in batch.items()}
+            sums.append(made.metrics(params, state, key, some)["loss"])
+        return wanted, [*found, tuple(map(sum, zip(*sums, strict=True)))]
+
+    for rows, of_parts in zip(whole, parts, strict=True):
+        wanted, found = losses(jax.random.key(0), source.arrays, rows, of_parts)
+        for total, count in found:
+            assert count == wanted[1] and float(total) == pytest.approx(float(wanted[0]), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "config",
     [
         {"latent_size": 9, "hidden_size": 12, "rounds": 2, "label_smoothing": 0.1},
-        {"hidden_size": 12, "rounds": 2, "packed_nodes": 6, "packed_edges": 30},
+        {"hidden_size": 12, "rounds": 2, "packed_graphs": 2, "packed_nodes": 6, "packed_edges": 30},
         pytest.param(None, marks=pytest.mark.long),
     ],
 )

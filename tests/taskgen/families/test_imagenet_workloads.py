@@ -19,6 +19,7 @@ from small_tasks import quick, random_batch, traced
 import velodrome
 from velodrome.foundation.errors import SpecError
 from velodrome.taskgen.cost.sheet import Cost
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.networks import vit_s16
 from velodrome.taskgen.families.networks.resnet50 import BottleneckBlock, ResNet50
 from velodrome.taskgen.families.networks.vit_s16 import ViTS16, place_codes
@@ -27,7 +28,7 @@ from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn import layers
 from velodrome.taskgen.nn.images import mix_images
 from velodrome.taskgen.nn.losses import Prediction, cross_entropy, smoothed_cross_entropy
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ImageView
 
 ARRAYS = json.loads(Path(__file__).parents[1].joinpath("golden/mlcommons_arrays.json").read_text())

@@ -7,8 +7,9 @@ from flax import nnx
 from small_tasks import logit_gaps, quick, random_batch, small_spec, traced
 
 import velodrome
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.networks.rnn import CELLS
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 def sigmoid(x):

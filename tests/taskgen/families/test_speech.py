@@ -18,6 +18,7 @@ from small_tasks import quick, traced
 
 import velodrome
 from velodrome.foundation.errors import SpecError
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.networks.conformer import (
     Attention,
     Block,
@@ -28,7 +29,7 @@ from velodrome.taskgen.families.networks.deepspeech import LSTM, DeepSpeech, Rec
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn.objectives import ctc
 from velodrome.taskgen.nn.positions import sinusoids
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import AudioView
 
 ARRAYS = json.loads(Path(__file__).parents[1].joinpath("golden/mlcommons_arrays.json").read_text())

@@ -7,7 +7,8 @@ import pytest
 from small_tasks import logit_gaps, quick, random_batch, small_spec
 
 import velodrome
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 
 # Published parameter counts of the fixed tasks TransformerLM_* of google/learned_optimization.

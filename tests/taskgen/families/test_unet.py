@@ -21,11 +21,12 @@ from velodrome.taskgen.data.kspace import measured_columns, seen, to_kspace
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.standin import scans
 from velodrome.taskgen.data.verify import verify_facts
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.networks.unet import ConvBlock, UNet, UpBlock, instance_norm
 from velodrome.taskgen.families.unet import UNetConfig
 from velodrome.taskgen.network import task_functions
 from velodrome.taskgen.nn.reconstruction import reconstruction, ssim
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import ReconstructionView
 
 ARRAYS = json.loads(Path(__file__).parents[1].joinpath("golden/mlcommons_arrays.json").read_text())

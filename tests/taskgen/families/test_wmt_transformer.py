@@ -17,6 +17,7 @@ from small_tasks import quick, traced
 import velodrome
 from velodrome.foundation.errors import SpecError, VelodromeError
 from velodrome.taskgen.data.madeup import made_up_batch
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.families.networks import wmt_transformer
 from velodrome.taskgen.families.networks.wmt_transformer import (
     MLP,
@@ -28,7 +29,7 @@ from velodrome.taskgen.network import batch_shapes, task_functions
 from velodrome.taskgen.nn.losses import Prediction
 from velodrome.taskgen.nn.objectives import smoothed_sequence
 from velodrome.taskgen.nn.positions import sinusoids
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.translation import bleu, translate
 from velodrome.taskgen.views import PackedPairView, PairView
 

@@ -13,7 +13,8 @@ from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.readers import librispeech
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import AudioView
 
 soundfile = pytest.importorskip("soundfile")  # these two are of the extra `mlcommons`

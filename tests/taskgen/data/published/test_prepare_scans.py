@@ -14,7 +14,8 @@ from velodrome.taskgen.data.kspace import measured_columns, seen, to_kspace
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.published.prepared import prepared_dir
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 h5py = pytest.importorskip("h5py")  # of the extra `mlcommons`
 

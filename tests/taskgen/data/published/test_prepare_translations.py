@@ -14,8 +14,10 @@ import velodrome
 from velodrome.foundation.errors import DataError
 from velodrome.taskgen.data.published import writer
 from velodrome.taskgen.data.published.prepare import prepare
+from velodrome.taskgen.data.published.prepared import vocabulary_path
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import PairView
 
 sentencepiece = pytest.importorskip("sentencepiece")  # of the extra `mlcommons`
@@ -95,6 +97,14 @@ def test_pairs_become_tokens_with_an_end(
             for number, pair in enumerate(pairs):
                 tokens = arrays[side][offsets[number] : offsets[number + 1]].tolist()
                 assert tokens == [*processor.EncodeAsIds(pair[language]), 2]
+    # Tokens are text again: up to the first end, without padding.
+    decode = datasets.get("wmt17_de_en").decode
+    assert decode is not None
+    spelled = processor.EncodeAsIds(PAIRS[0]["en"])
+    assert decode([0, *spelled, 0, 2, *spelled]) == PAIRS[0]["en"]
+    vocabulary_path("wmt17_de_en").unlink()
+    with pytest.raises(DataError, match="prepare the data set again"):
+        decode(spelled)
     config = {"num_layers": 1, "num_heads": 1, "source_length": 30, "target_length": 30}
     spec = TaskSpec("wmt_transformer", config, DataSpec("wmt17_de_en"), 4)
     assert spec.view == PairView(30, 30, 30)

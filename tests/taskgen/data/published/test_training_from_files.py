@@ -17,7 +17,8 @@ from velodrome.suites.running.run import run
 from velodrome.suites.suite import Suite
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -17,7 +17,8 @@ from velodrome.taskgen.data.published.farmhash import fingerprints
 from velodrome.taskgen.data.published.prepare import prepare
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.verify import verify
-from velodrome.taskgen.spec import DataSpec, TaskSpec
+from velodrome.taskgen.dataspec import DataSpec
+from velodrome.taskgen.spec import TaskSpec
 
 #: From farmhash.fingerprint64 of pyfarmhash 0.5.1.
 FINGERPRINTS = {

@@ -16,7 +16,7 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
-from velodrome.suites.training import checkpoint, lanes
+from velodrome.suites.training import checkpoint, lane_batch, lanes
 from velodrome.suites.training.compiled_task import CompiledTask
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.suites.training.sharding import Layout, choose_layout, split_evenly
@@ -85,7 +85,7 @@ def devices_of(loop: LaneLoop) -> list[set[Any]]:
 
 
 def on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "choose_layout", Layout)
+    monkeypatch.setattr(lane_batch, "choose_layout", Layout)
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,8 @@ def _full(name: str, count: int) -> Suite:
         ),
         _workload("librispeech_deepspeech", "deepspeech", DataSpec("librispeech"), 256),
         _workload("librispeech_conformer", "conformer", DataSpec("librispeech"), 256),
-        # Packs as the reference has them on each of 8 devices. No molecule should be larger than
-        # the largest sizes; one that is would be left out.
+        # Packs as the reference has them on each of 8 devices. A molecule with more nodes or edges
+        # than the largest sizes would be left out.
         _workload(
             "ogbg", "gnn", DataSpec("ogbg_molpcba"), 512, max_nodes=384, max_edges=896,
             packed_graphs=64, packed_nodes=26, packed_edges=56,

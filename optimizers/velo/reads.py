@@ -114,7 +114,7 @@ class Reads:
         self, averages: Float[Array, "kept ..."]
     ) -> tuple[dict[int, Array], Array | None]:
         """Return the momenta by decay, and the second moment, of what is kept."""
-        parts = list(averages[i] for i in range(self.averages))
+        parts = [averages[i] for i in range(self.averages)]
         second = parts.pop() if self.second else None
         return dict(zip(self.momenta, parts, strict=True)), second
 

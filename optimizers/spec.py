@@ -55,6 +55,8 @@ class OptimizerSpec:
         SAM of optax are recognised by their state (`evaluated`).
       meta_training: The cost of training the optimizer itself, which reports show beside its
         results; results do not depend on it. None: nothing, or not known.
+      most_steps: Updates beyond which runs are known to fail: users are warned before such a run.
+        None: no such number is known.
 
     Raises:
       SpecError: A field contradicts another one or has the wrong type.
@@ -83,6 +85,7 @@ class OptimizerSpec:
     identity: Mapping[str, object] = field(default_factory=dict)
     eval_params: Callable[[optax.OptState, optax.Params], optax.Params] | None = None
     meta_training: MetaTrainingCost | None = None
+    most_steps: int | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.factory):
@@ -101,6 +104,15 @@ class OptimizerSpec:
             canonical_json(dict(self.identity))
         except (TypeError, ValueError) as error:
             raise SpecError("identity", self.identity, f"JSON ({error})") from error
+
+    def length_note(self, steps: int) -> str:
+        """Return a sentence for users about runs of so many updates; empty if they are fine."""
+        if self.most_steps is None or steps <= self.most_steps:
+            return ""
+        return (
+            f"{self.label} is known to fail in runs of more than {self.most_steps:,} steps, and "
+            f"this one has {steps:,}: make it shorter, or choose other weights."
+        )
 
     @property
     def points(self) -> list[Point]:

@@ -74,6 +74,7 @@ def _velo_spec(name: str, weights: str) -> OptimizerSpec:
         needs=frozenset({"value", "num_steps"}),
         identity={"weights": loaded.content_hash},
         meta_training=loaded.cost,
+        most_steps=loaded.most_steps,
     )
 
 

@@ -135,7 +135,10 @@ def check_suite(suite: Suite) -> list[str]:
       PlanError: The batch of a task is larger than its train split.
     """
     _check_batches(suite)
-    notes = [note for name in suite.optimizers if (note := static_note(optimizers.get(name)))]
+    asked = [optimizers.get(name) for name in suite.optimizers]
+    notes = [note for optimizer in asked if (note := static_note(optimizer))]
+    steps = suite.protocol.steps
+    notes += [note for optimizer in asked if (note := optimizer.length_note(steps))]
     baseline = suite.protocol.baseline
     if baseline in suite.optimizers:
         return notes

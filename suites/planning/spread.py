@@ -36,7 +36,7 @@ class Spread:
     sharding: str = SHARDINGS[0]
 
     def __post_init__(self) -> None:
-        if self.devices < 1:
+        if type(self.devices) is not int or self.devices < 1:
             raise SpecError("devices", self.devices, f"a number from 1 on, or {ALL}")
         if self.sharding not in SHARDINGS:
             raise SpecError("sharding", self.sharding, f"one of {', '.join(SHARDINGS)}")
@@ -102,7 +102,7 @@ class Spread:
         if self.devices > here:
             raise PlanError(
                 f"{plural(self.devices, 'device')} are asked for, but jax finds "
-                f"{plural(here, 'device')} here; give at most {here}, or --devices {ALL}."
+                f"{plural(here, 'device')} here; give at most {here}, or {ALL!r}."
             )
 
 

@@ -217,9 +217,9 @@ def run(
     )
     spread = choice.spread
     if spread is not None:
-        spread.check(chosen)
         if engine is None and not dry_run:
             spread.check_devices(jax.local_device_count())
+        spread.check(chosen)
     profile = None if device is None else load_profile(device)
     if workers and engine is None:
         # Before jax takes three quarters of an accelerator's memory for this process.

@@ -88,6 +88,8 @@ def train(
         how = "`velodrome.check_data` has the hashes to declare; `velodrome.run` needs them."
         warnings.warn(f"{problem} {how}", UserWarning, stacklevel=2)
     chosen = _optimizer_spec(optimizer, needs, hyperparameters)
+    if note := chosen.length_note(steps):
+        warnings.warn(note, UserWarning, stacklevel=2)
     protocol = Protocol(
         steps=steps,
         seeds=1,

@@ -53,6 +53,12 @@ class LoadedWeights:
     def parameters(self) -> int:
         return safetensors.count(self.weights)
 
+    @property
+    def most_steps(self) -> int | None:
+        """Updates beyond which runs are known to fail, if the card says so."""
+        found = self.card.get("most_steps")
+        return found if type(found) is int and found > 0 else None
+
 
 def weights_names() -> list[str]:
     """Return the names that stand for weights: the built-in ones and ``velo``."""

@@ -108,6 +108,16 @@ def test_a_plan_can_be_seen_without_the_data(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "store").exists()
 
 
+def test_runs_that_are_too_long_for_some_weights_are_said_before_them():
+    long, short = (
+        suite("digits").override(optimizers=("adam", "velo:velo-tiny-2"), steps=steps)
+        for steps in (10_010, 10_000)
+    )
+    (note,) = check_suite(long)
+    assert "(velo-tiny-2) is known to fail in runs of more than 10,000 steps" in note
+    assert check_suite(short) == []
+
+
 def test_a_rate_that_cannot_be_traced_is_said_before_a_run():
     def warmed_up(learning_rate, num_steps):
         return optax.sgd(optax.warmup_cosine_decay_schedule(0.0, learning_rate, 2, num_steps))

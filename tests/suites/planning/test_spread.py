@@ -25,6 +25,9 @@ def test_what_a_user_asks_for():
         Spread.of("many", None, eight)
     with pytest.raises(SpecError, match="devices: got 0"):
         Spread.of(0, None, eight)
+    for wrong in (2.0, True):
+        with pytest.raises(SpecError, match="from 1 on"):
+            Spread.of(wrong, None, eight)  # pyright: ignore[reportArgumentType]
     with pytest.raises(SpecError, match="sharding: got 'half', but it must be one of full, data"):
         Spread.of(2, "half", eight)
 

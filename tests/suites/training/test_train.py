@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import optax.contrib
 import pytest
+import toys
 
 import velodrome
 from velodrome.foundation.errors import SpecError, UnknownNameError, VelodromeError
@@ -128,6 +129,13 @@ def test_a_diverged_run_ends_at_its_divergence_and_is_told():
         curve = train(spec(), optax.sgd(1e30), steps=40)
     assert np.isfinite(curve["train loss"]).all()
     assert len(curve) < 5
+
+
+def test_a_run_that_is_too_long_for_its_weights_is_told():
+    brief = toys.counting(name="brief", most_steps=9)
+    told = "fail in runs of more than 9 steps, and this one has 10"
+    with toys.registered(brief=brief), pytest.warns(UserWarning, match=told):
+        train(spec(), "brief", steps=10)
 
 
 def test_unknown_hyperparameters_are_named():

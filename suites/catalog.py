@@ -72,7 +72,7 @@ def load_suite(name: str) -> Suite:
     Examples:
       >>> suite = velodrome.load_suite("demo")
       >>> len(suite.tasks), suite.protocol.steps, suite.optimizers
-      (8, 200, ('adam', 'velo'))
+      (8, 500, ('adam', 'velo'))
     """
     if name.endswith(".json"):
         return _from_file(Path(name))

@@ -51,7 +51,7 @@ def test_bad_data_are_refused_alike(tmp_path: Path, capsys: pytest.CaptureFixtur
     code, shown = checked(capsys, "data", str(spec["data"]))
     assert code == 1 and problem in shown
     code, shown = checked(capsys, "task", json.dumps(spec))
-    assert code == 1 and problem in shown and "1 of 10 checks failed" in shown
+    assert code == 1 and problem in shown and "1 of 11 checks failed" in shown
     path = tmp_path / "tasks.json"
     velodrome.save_specs(path, [velodrome.TaskSpec.from_json(spec)])
     assert problem in error_of("run", str(path), "--out", "x", "--workers", "0")

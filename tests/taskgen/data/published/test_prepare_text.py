@@ -164,6 +164,8 @@ def test_another_vocabulary_starts_again(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(preparing, "load_pieces", load)
     monkeypatch.chdir(tmp_path)
+    for name in ("7", "8"):
+        Path(name).write_text(f"the model {name}")
     with pytest.raises(KeyboardInterrupt):
         prepare("lm1b_32k", source=Path("raw"), vocabulary=Path("7"), progress=stop)
     record = prepare("lm1b_32k", source=Path("raw"), vocabulary=Path("8"))

@@ -9,23 +9,37 @@ as PNG, PDF and SVG, and writes its numbers beside it as CSV. ``parameters`` tak
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.publish_results import published_stores
 from velodrome.foundation.files import atomic_write_text
-from velodrome.results.report.data import collect
+from velodrome.results.report.data import ReportData, collect
 from velodrome.results.report.figures.drawing import draw
 from velodrome.results.report.figures.figure import Plot
 from velodrome.results.report.figures.stress import AXES, plot
 from velodrome.results.store.combined import open_stores
 
 
-def figure_of(by: str, stores: Sequence[Path]) -> Plot:
-    """Return the figure of stores, or of folders of stores that belong together."""
+def figure_of(by: str, stores: Sequence[Path], optimizer: str | None = None) -> Plot:
+    """Return the figure of stores, or of folders of stores that belong together.
+
+    Args:
+      by: One of `AXES`.
+      optimizer: The label of the only optimizer that is drawn. None: all are.
+    """
     found = [open_stores(published_stores(store) or [store]) for store in stores]
-    return plot(next(name for name in AXES if name == by), [collect(s, points=2) for s in found])
+    reports = [collect(store, points=2) for store in found]
+    if optimizer is not None:
+        reports = [_only(optimizer, report) for report in reports]
+    return plot(next(name for name in AXES if name == by), reports)
+
+
+def _only(label: str, report: ReportData) -> ReportData:
+    results = [result for result in report.results if result.row["label"] == label]
+    return dataclasses.replace(report, results=results)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python scripts/stress_figures.py", description=__doc__)
     parser.add_argument("by", choices=list(AXES))
     parser.add_argument("stores", nargs="+", type=Path, metavar="STORE")
+    parser.add_argument("--optimizer", metavar="LABEL", help="draw only this one")
     parser.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR")
     given = parser.parse_args(arguments)
-    made = figure_of(given.by, given.stores)
+    made = figure_of(given.by, given.stores, given.optimizer)
     given.out.mkdir(parents=True, exist_ok=True)
     files = draw(made, given.out).files
     atomic_write_text(given.out / f"{made.name}.csv", made.table.to_csv(index=False))

@@ -38,6 +38,7 @@ LONG = (
     "stress-parameters-decoder-1m",
     "stress-parameters-mlp-1m",
     "stress-parameters-mlp-4m",
+    "stress-parameters-mlp-14m",
     "stress-steps-200k",
     "stress-steps-20k",
     "stress-steps-2k",

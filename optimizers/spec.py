@@ -106,7 +106,7 @@ class OptimizerSpec:
             raise SpecError("identity", self.identity, f"JSON ({error})") from error
 
     def length_note(self, steps: int) -> str:
-        """Return a sentence for users about runs of so many updates; empty if they are fine."""
+        """Return a warning about runs of ``steps`` updates; empty if none is needed."""
         if self.most_steps is None or steps <= self.most_steps:
             return ""
         return (

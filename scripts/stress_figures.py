@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.publish_results import published_stores
+from velodrome.foundation.errors import UnknownNameError
 from velodrome.foundation.files import atomic_write_text
 from velodrome.results.report.data import ReportData, collect
 from velodrome.results.report.figures.drawing import draw
@@ -29,10 +30,16 @@ def figure_of(by: str, stores: Sequence[Path], optimizer: str | None = None) -> 
     Args:
       by: One of `AXES`.
       optimizer: The label of the only optimizer that is drawn. None: all are.
+
+    Raises:
+      UnknownNameError: No store has such an optimizer.
     """
     found = [open_stores(published_stores(store) or [store]) for store in stores]
     reports = [collect(store, points=2) for store in found]
     if optimizer is not None:
+        known = sorted({result.row["label"] for report in reports for result in report.results})
+        if optimizer not in known:
+            raise UnknownNameError("optimizer", optimizer, known)
         reports = [_only(optimizer, report) for report in reports]
     return plot(next(name for name in AXES if name == by), reports)
 

@@ -288,10 +288,9 @@ class PackedGraphView(GraphView):
     A batch has as many graphs as find room, and nothing in its other places: each weight is 0.
 
     Attributes:
-      packed_graphs: Places of a pack: every so many places of a batch share the room for as many
-        times ``packed_nodes`` nodes, and ``packed_edges`` edges.
-      packed_nodes: Nodes that there is room for, for each place.
-      packed_edges: Edges, likewise.
+      packed_graphs: Places of a pack. The places of a batch are cut into packs.
+      packed_nodes: A pack has room for this many nodes times its places.
+      packed_edges: Likewise for edges.
     """
 
     packed_graphs: int

@@ -37,12 +37,12 @@ class GNNConfig:
       label_smoothing: While training, answers y become (1 - a) y + a / questions, as published.
       max_nodes: Nodes that graphs are padded to; larger ones are left out. 0: those of the largest.
       max_edges: Likewise for edges.
-      packed_graphs: If not 0, a batch has as many graphs as find room, and the padding is taken out
-        before anything is computed. Each pack of so many places has room for as many times
-        ``packed_nodes`` nodes and ``packed_edges`` edges. The workload has a pack on each device,
-        64 graphs on each of 8. The three are 0 or none is.
-      packed_nodes: The workload has 26.
-      packed_edges: The workload has 56.
+      packed_graphs: If not 0, graphs share room, and the padding is taken out before anything is
+        computed. The places of a batch are cut into packs of this many. A pack takes graphs while
+        it has a place, nodes and edges for them. The workload has a pack on each device, 64 places
+        on each of 8. The three numbers are 0, or none is.
+      packed_nodes: A pack has room for this many nodes times its places; 26 in the workload.
+      packed_edges: Likewise for edges; 56 in the workload.
     """
 
     latent_size: int = static(log_int(8, 128), allowed=(1, 16_384), default=256)

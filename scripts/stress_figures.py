@@ -37,7 +37,9 @@ def figure_of(by: str, stores: Sequence[Path], optimizer: str | None = None) -> 
     found = [open_stores(published_stores(store) or [store]) for store in stores]
     reports = [collect(store, points=2) for store in found]
     if optimizer is not None:
-        known = sorted({result.row["label"] for report in reports for result in report.results})
+        known = sorted(
+            {str(result.row["label"]) for report in reports for result in report.results}
+        )
         if optimizer not in known:
             raise UnknownNameError("optimizer", optimizer, known)
         reports = [_only(optimizer, report) for report in reports]

@@ -94,6 +94,8 @@ class StrategyConfig:
       least: Standard deviations do not become smaller.
       average: Decay, a generation, of the running average of the means, whose end is the result.
         It begins at the start.
+      below: What the log2 of a speedup counts for below -3: ``"cut"`` is -3; ``"logarithm"`` falls
+        on, more and more slowly, so that of two losses that exploded the lower one is better.
     """
 
     generations: int = setting(200, 1, 10**6)
@@ -102,6 +104,7 @@ class StrategyConfig:
     sigma: float = setting(0.5, 1e-6, 100.0)
     least: float = setting(0.1, 0.0, 100.0)
     average: float = setting(0.9, 0.0, 0.999999)
+    below: str = setting("cut", "cut", "logarithm")
 
     def __post_init__(self) -> None:
         complete(self, "strategy")

@@ -27,6 +27,9 @@ from velodrome.taskgen.spec import TaskSpec
 #: Logarithms of speedups are cut here, so that no task outweighs all others.
 MOST = 3.0
 
+# What a loss that is not finite counts as, where the logarithm goes on below: the largest number.
+_LARGEST_LOSS = float(np.finfo(np.float32).max)
+
 # A loss of 0 has no logarithm.
 _LEAST_LOSS = 1e-9
 # A loss above the envelope's first is placed before its shortest run by its logarithm, times this.
@@ -48,25 +51,34 @@ class Envelope:
     lengths: tuple[int, ...]
     losses: tuple[float, ...]
 
-    def log2_speedup(self, loss: float, steps: int) -> float:
+    def log2_speedup(self, loss: float, steps: int, *, below: str = "cut") -> float:
         """Return log2 of how many times longer than ``steps`` Adam needs for a loss.
 
         Adam's time is interpolated in the logarithms of lengths and losses. A loss that Adam does
         not reach in its longest run counts as reached there. One that is above that of Adam's
         shortest run counts as reached earlier, in log2 by twice the difference of the logarithms.
 
+        Args:
+          loss: The loss that was reached (nats).
+          steps: After how many steps.
+          below: What counts below -`MOST`, see `StrategyConfig`.
+
         Returns:
-          A number from -`MOST` to `MOST`; -`MOST` for a loss that is not finite.
+          A number from -`MOST` to `MOST`, or below with the logarithm; the least of all for a loss
+          that is not finite.
         """
         if not math.isfinite(loss):
-            return -MOST
+            loss = _LARGEST_LOSS
         logs = np.log(np.maximum(self.losses, _LEAST_LOSS)) - _SLOPE * np.arange(len(self.losses))
         reached = math.log(max(loss, _LEAST_LOSS))
         if reached >= logs[0]:
             time = math.log2(self.lengths[0]) - _BEFORE * (reached - logs[0])
         else:
             time = float(np.interp(-reached, -logs, np.log2(self.lengths)))
-        return float(np.clip(time - math.log2(steps), -MOST, MOST))
+        found = min(time - math.log2(steps), MOST)
+        if found >= -MOST:
+            return found
+        return -MOST - (math.log1p(-MOST - found) if below == "logarithm" else 0.0)
 
 
 def measure_envelope(inner: InnerTask, config: EnvelopeConfig, draws: NamedRng) -> Envelope:

@@ -123,8 +123,8 @@ class Searcher:
         drawn = draw_problems(inner, draws, count=problems, batches=batches)
         lanes = len(controllers.head_b)
         losses = np.asarray(run(controllers, repeat_all(drawn, lanes // problems), length).last)
-        envelope = self._envelopes[spec.hash]
-        return np.array([envelope.log2_speedup(float(loss), length) for loss in losses])
+        envelope, below = self._envelopes[spec.hash], self.config.strategy.below
+        return np.array([envelope.log2_speedup(float(x), length, below=below) for x in losses])
 
 
 def pool(config: SearchConfig) -> list[TaskSpec]:

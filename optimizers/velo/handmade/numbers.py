@@ -97,6 +97,10 @@ def _mean(first: int, last: int) -> dict[int, float]:
     return {LOSS + index: 1.0 / (last - first) for index in range(first, last)}
 
 
+def _steep(factor: float) -> dict[int, float]:
+    return {place: factor * weight for place, weight in _mean(3, 9).items()}
+
+
 #: The units with a meaning, by position. The first two are those of `structured_weights`.
 UNITS = (
     Unit("small vector", {SECOND: 2.0, _VECTOR: 6.0}, biases=(-6.0, 0.0), cell=-1.86),
@@ -130,6 +134,26 @@ UNITS = (
     _average("second moment of convolution", {_CONVOLUTION: 3.0, SECOND: 0.8}, -3.0),
     _average("variance", {VARIANCE: 0.5}),
     _average("loss, late", {**_mean(0, 6), FRACTION + 5: 1.0}, rate=0.05),
+    # From 20% of the run on: noise has a long momentum much smaller than a short one. Before that,
+    # the long momentum, which begins at zero, is small of consistent gradients too.
+    Unit(
+        "noise, late",
+        {VARIANCE + 2: 1.5, VARIANCE: -1.5},
+        {FRACTION + 2: 3.0},
+        forget=_logit(0.9) - 1.0,
+        read=_OPEN,
+        biases=(3.75, -4.8),
+    ),
+    # In the first 20%, a loss that does not fall, of gradients that are small against the weights;
+    # in the second unit, only of those whose momentum is small too, as that of noise is not.
+    _average("plateau", {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0}, -2.0, rate=0.05),
+    _average(
+        "still plateau",
+        {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0, VARIANCE: -2.0},
+        -8.5,
+        rate=0.05,
+    ),
+    _average("loss rises", _steep(8.0), -1.5),
 )
 
 _UNITS = tuple(unit.name for unit in UNITS)

@@ -22,6 +22,9 @@ _UNROLLED = 48
 #: Shorter steps write too much for what they save.
 _LEAST = 3
 
+#: So many results at once leave steps of 8 numbers.
+_AT_ONCE = 6
+
 #: Elements that a CPU takes at once.
 _VECTOR = 8
 
@@ -51,6 +54,10 @@ def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
 
 def sums_by_tensor(terms: Sequence[Array]) -> Sequence[Float[Array, " tensor"]]:
     """Return the sums of arrays ``[tensor, ...]`` of one shape over all axes but the first."""
+    if len(terms) > _AT_ONCE and not _in_steps(terms) and _in_steps(terms[:_AT_ONCE]):
+        # Inputs are read once more for each part, in vectors.
+        parts = (terms[at : at + _AT_ONCE] for at in range(0, len(terms), _AT_ONCE))
+        return [total for part in parts for total in sums_by_tensor(part)]
     axes = tuple(range(1, terms[0].ndim))
     steps = ((axis, _divisor(terms, axis)) for axis in reversed(axes[-2:]))
     axis, few = next(((axis, few) for axis, few in steps if few), (0, 0))
@@ -64,6 +71,12 @@ def sums_by_tensor(terms: Sequence[Array]) -> Sequence[Float[Array, " tensor"]]:
 def tensor_sums(rows: Array) -> Array:
     """Return the sums of an array ``[term, tensor, ...]`` over all but its first two axes."""
     return jnp.sum(rows.reshape(*rows.shape[:2], -1), axis=-1)
+
+
+def _in_steps(terms: Sequence[Array]) -> bool:
+    """Return whether one of the last two axes, but not the first of all, is added up in steps."""
+    axes = range(1, terms[0].ndim)[-2:]
+    return any(_divisor(terms, axis) for axis in axes)
 
 
 def _divisor(terms: Sequence[Array], axis: int) -> int:
@@ -91,10 +104,12 @@ def _short_sums(terms: Sequence[Array], axis: int, few: int) -> Sequence[Array]:
     """Return the sums of each ``few`` numbers along an axis, of the last two."""
     shape = terms[0].shape
     left = shape[axis] // few
-    last = axis == len(shape) - 1
-    cut = (few, left) if last else (left, few)
-    blocks = [x.reshape(*shape[:axis], *cut, *shape[axis + 1 :]) for x in terms]
-    return _sums((axis if last else axis + 1,), *blocks)
+    if axis < len(shape) - 1:
+        blocks = [x.reshape(*shape[:axis], left, few, *shape[axis + 1 :]) for x in terms]
+        return _sums((axis + 1,), *blocks)
+    across = 16 if left % 16 == 0 else left
+    blocks = [x.reshape(*shape[:-1], left // across, few, across) for x in terms]
+    return [x.reshape(*shape[:-1], left) for x in _sums((axis + 1,), *blocks)]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

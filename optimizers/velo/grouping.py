@@ -25,6 +25,9 @@ _STACKED_PART = 0.4
 #: Up to this many elements, a loop takes less time than a barrier (`barrier.materialised`).
 _SMALL = 2048
 
+#: A model of at most this many parameters (8 MiB) may take twice its size for sums.
+_LIGHT = 1 << 21
+
 #: Rows shorter than this become columns: a loop over them would be shorter than a CPU's vectors.
 _NARROW = 16
 
@@ -39,6 +42,7 @@ class _Group(ABC):
     """The members of a group, as positions among the leaves of the parameters."""
 
     members: tuple[int, ...]
+    light: bool
 
     @property
     @abstractmethod
@@ -64,6 +68,7 @@ class MatrixGroup(_Group):
       columns: Size of the last.
       larger_last: Whether the factored dimension that sorts higher, the one that the row factors
         average over, is the last one (otherwise the last but one).
+      light: Whether the model is so small that its sums may take memory for speed.
     """
 
     members: tuple[int, ...]
@@ -72,6 +77,7 @@ class MatrixGroup(_Group):
     rows: int
     columns: int
     larger_last: bool
+    light: bool
 
     @property
     def size(self) -> int:
@@ -127,12 +133,14 @@ class VectorGroup(_Group):
       shapes: Shape of each, ``()`` or ``(n,)``.
       chunks: Number of chunks that each is padded to.
       chunk: Number of elements in a chunk.
+      light: As of a `MatrixGroup`.
     """
 
     members: tuple[int, ...]
     shapes: tuple[tuple[int, ...], ...]
     chunks: int
     chunk: int
+    light: bool
     turned = False
 
     @property
@@ -194,9 +202,9 @@ def make_groups(shapes: Sequence[tuple[int, ...]]) -> tuple[Group, ...]:
         # A tensor that is too large to be stacked has a key for itself.
         by_key.setdefault((*key, position) if size > MAX_STACKED else key, []).append(position)
     return tuple(
-        _matrix_group(stack, shapes[stack[0]])
+        _matrix_group(stack, shapes[stack[0]], light=total <= _LIGHT)
         if key[0] == "matrix"
-        else _vector_group(stack, shapes)
+        else _vector_group(stack, shapes, light=total <= _LIGHT)
         for key, members in by_key.items()
         for stack in _split(members, math.prod(shapes[members[0]]), int(_STACKED_PART * total))
     )
@@ -216,7 +224,9 @@ def _band(size: int) -> int:
     return band
 
 
-def _matrix_group(members: Sequence[int], shape: tuple[int, ...]) -> MatrixGroup:
+def _matrix_group(
+    members: Sequence[int], shape: tuple[int, ...], *, light: bool
+) -> MatrixGroup:
     dims = factored_dims(shape)
     assert dims is not None
     _, larger = dims
@@ -231,13 +241,15 @@ def _matrix_group(members: Sequence[int], shape: tuple[int, ...]) -> MatrixGroup
         rows=shape[first],
         columns=shape[last],
         larger_last=larger == last,
+        light=light,
     )
 
 
-def _vector_group(members: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> VectorGroup:
+def _vector_group(
+    members: Sequence[int], shapes: Sequence[tuple[int, ...]], *, light: bool
+) -> VectorGroup:
     kept = tuple(shapes[i] for i in members)
     longest = max(math.prod(shape) for shape in kept)
     chunk = min(longest, _CHUNK)
-    return VectorGroup(
-        members=tuple(members), shapes=kept, chunks=-(-longest // chunk), chunk=chunk
-    )
+    chunks = -(-longest // chunk)
+    return VectorGroup(tuple(members), shapes=kept, chunks=chunks, chunk=chunk, light=light)

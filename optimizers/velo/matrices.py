@@ -137,7 +137,7 @@ def _channel_squares(
         FACTORED_MOMENTUM + d: squares[d] * factor for d, factor in factors.items() if d in squares
     }
     measured = {channel: term for channel, term in terms.items() if channel in reads.measured}
-    totals = sums_by_tensor(list(measured.values())) if measured else []
+    totals = sums_by_tensor([*measured.values()], in_parts=group.light) if measured else []
     return dict(zip(measured, totals, strict=True)) | _rank_one_squares(group, reads, state)
 
 

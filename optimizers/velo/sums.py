@@ -22,8 +22,11 @@ _UNROLLED = 48
 #: Shorter steps write too much for what they save.
 _LEAST = 3
 
-#: So many results at once leave steps of 8 numbers.
+#: Of so many terms, a step adds 8 numbers.
 _AT_ONCE = 6
+
+#: A step along the last axis adds up rows of so many numbers: loops of this length are unrolled.
+_ACROSS = 16
 
 #: Elements that a CPU takes at once.
 _VECTOR = 8
@@ -52,10 +55,15 @@ def axis_sums(terms: Sequence[Array], *, axis: int) -> list[Array]:
     return [a + b for a, b in zip(*sums, strict=True)]
 
 
-def sums_by_tensor(terms: Sequence[Array]) -> Sequence[Float[Array, " tensor"]]:
-    """Return the sums of arrays ``[tensor, ...]`` of one shape over all axes but the first."""
-    if len(terms) > _AT_ONCE and not _in_steps(terms) and _in_steps(terms[:_AT_ONCE]):
-        # Inputs are read once more for each part, in vectors.
+def sums_by_tensor(
+    terms: Sequence[Array], *, in_parts: bool = False
+) -> Sequence[Float[Array, " tensor"]]:
+    """Return the sums of arrays ``[tensor, ...]`` of one shape over all axes but the first.
+
+    ``in_parts``: many terms may be taken a few at a time. It is faster, and takes more memory.
+    """
+    if in_parts and len(terms) > _AT_ONCE and not _in_steps(terms) and _in_steps(terms[:_AT_ONCE]):
+        # Inputs are read again for each part, but in vectors: with all terms, steps are too short.
         parts = (terms[at : at + _AT_ONCE] for at in range(0, len(terms), _AT_ONCE))
         return [total for part in parts for total in sums_by_tensor(part)]
     axes = tuple(range(1, terms[0].ndim))
@@ -74,7 +82,7 @@ def tensor_sums(rows: Array) -> Array:
 
 
 def _in_steps(terms: Sequence[Array]) -> bool:
-    """Return whether one of the last two axes, but not the first of all, is added up in steps."""
+    """Return whether `sums_by_tensor` adds up one of the last two axes in steps."""
     axes = range(1, terms[0].ndim)[-2:]
     return any(_divisor(terms, axis) for axis in axes)
 
@@ -107,7 +115,7 @@ def _short_sums(terms: Sequence[Array], axis: int, few: int) -> Sequence[Array]:
     if axis < len(shape) - 1:
         blocks = [x.reshape(*shape[:axis], left, few, *shape[axis + 1 :]) for x in terms]
         return _sums((axis + 1,), *blocks)
-    across = 16 if left % 16 == 0 else left
+    across = _ACROSS if left % _ACROSS == 0 else left
     blocks = [x.reshape(*shape[:-1], left // across, few, across) for x in terms]
     return [x.reshape(*shape[:-1], left) for x in _sums((axis + 1,), *blocks)]
 

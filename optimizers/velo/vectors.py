@@ -70,7 +70,8 @@ def observe(
     # Some channels are not zero where a vector is padded, so the padding is left out by hand.
     position = jnp.arange(group.chunks * group.chunk).reshape(1, group.chunks, group.chunk)
     inside = position < jnp.asarray(group.sizes)[:, None, None]
-    totals = sums_by_tensor([jnp.where(inside, x**2, 0.0) for x in terms.values()])
+    squares = [jnp.where(inside, x**2, 0.0) for x in terms.values()]
+    totals = sums_by_tensor(squares, in_parts=group.light)
     return new, total, dict(zip(terms, totals, strict=True))
 
 

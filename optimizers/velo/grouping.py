@@ -224,9 +224,7 @@ def _band(size: int) -> int:
     return band
 
 
-def _matrix_group(
-    members: Sequence[int], shape: tuple[int, ...], *, light: bool
-) -> MatrixGroup:
+def _matrix_group(members: Sequence[int], shape: tuple[int, ...], *, light: bool) -> MatrixGroup:
     dims = factored_dims(shape)
     assert dims is not None
     _, larger = dims

@@ -79,10 +79,13 @@ def featured_weights(
     random = init_weights(key, hidden, bank)
     arrays = {name: np.array(leaf) for name, leaf in random._asdict().items()}
     _write_inputs(arrays)
+    numbers = numbers or Numbers()
+    named = numbers.log_step.keys() | numbers.mixture.keys()
     for position, unit in enumerate(UNITS):
-        _write_unit(arrays, position, unit, hidden)
+        if unit.always or unit.name in named:
+            _write_unit(arrays, position, unit, hidden)
     _write_bank(arrays, bank)
-    _write_outputs(arrays, numbers or Numbers())
+    _write_outputs(arrays, numbers)
     return VeLOWeights.of({name: jnp.asarray(array) for name, array in arrays.items()})
 
 

@@ -63,6 +63,8 @@ class Unit:
       read: Bias of how far the cell is read.
       biases: Biases of the candidate and of the gate of writing.
       cell: What the cell begins with.
+      always: Whether it is there even if no number reads it. What came later is not: so weights
+        that were searched before are made again to the last bit.
     """
 
     name: str
@@ -72,15 +74,22 @@ class Unit:
     read: float = 0.0
     biases: tuple[float, float] = (0.0, 0.0)
     cell: float = 0.0
+    always: bool = True
 
 
 def _average(
-    name: str, candidate: Mapping[int, float], bias: float = 0.0, *, rate: float = 0.1
+    name: str,
+    candidate: Mapping[int, float],
+    bias: float = 0.0,
+    *,
+    rate: float = 0.1,
+    always: bool = True,
 ) -> Unit:
     """Make a unit that holds the average of its candidate over about ``1 / rate`` updates."""
     # Written half as strongly again, so that the cell uses more of the range of tanh.
     biases = (bias, _logit(1.5 * rate))
-    return Unit(name, candidate, forget=_logit(1.0 - rate) - 1.0, read=_OPEN, biases=biases)
+    forget = _logit(1.0 - rate) - 1.0
+    return Unit(name, candidate, forget=forget, read=_OPEN, biases=biases, always=always)
 
 
 def _counter(name: str, scale: float) -> Unit:
@@ -143,17 +152,25 @@ UNITS = (
         forget=_logit(0.9) - 1.0,
         read=_OPEN,
         biases=(3.75, -4.8),
+        always=False,
     ),
     # In the first 20%, a loss that does not fall, of gradients that are small against the weights;
     # in the second unit, only of those whose momentum is small too, as that of noise is not.
-    _average("plateau", {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0}, -2.0, rate=0.05),
+    _average(
+        "plateau",
+        {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0},
+        -2.0,
+        rate=0.05,
+        always=False,
+    ),
     _average(
         "still plateau",
         {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0, VARIANCE: -2.0},
         -8.5,
         rate=0.05,
+        always=False,
     ),
-    _average("loss rises", _steep(8.0), -1.5),
+    _average("loss rises", _steep(8.0), -1.5, always=False),
 )
 
 _UNITS = tuple(unit.name for unit in UNITS)

@@ -40,6 +40,20 @@ def test_log2_speedup(loss, steps, expected):
     assert ENVELOPE.log2_speedup(loss, steps) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (1.0, 0.0),  # above the cut nothing changes
+        (2.0 * math.e**2, -3.0 - math.log(3)),  # 2 below the cut
+        (2.0 * math.e**20, -3.0 - math.log(39)),
+        (math.nan, -3.0 - math.log1p(2 * math.log(float(np.finfo(np.float32).max) / 2) - 2)),
+    ],
+)
+def test_log2_speedup_below_the_cut(loss, expected):
+    found = ENVELOPE.log2_speedup(loss, 200, below="logarithm")
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
 def test_an_envelope_that_stays_the_same_for_a_while():
     flat = Envelope((100, 200, 400), (1.0, 1.0, 0.5))
     assert 0 <= flat.log2_speedup(1.0 - 1e-9, 100) <= 1.0

@@ -35,6 +35,10 @@ def weights():
 
 @pytest.fixture(scope="module")
 def run(weights):
+    return _run_of(weights)
+
+
+def _run_of(weights):
     """Run the LSTM over a run; return what its units say and the steps' sizes, update by update.
 
     Sizes are of a matrix, a vector and a convolution, in units of the parameters' own.
@@ -42,7 +46,7 @@ def run(weights):
     controller = fold(weights)
 
     @jax.jit
-    def all_updates(length, noise, second):
+    def all_updates(length, noise, second, loss):
         # Momenta of decays 0.9, 0.99 and 0.999 of a gradient that is partly noise.
         variances = jnp.stack(
             [second * (1 - noise + noise * share) for share in (0.05, 0.005, 0.0005)] + [second]
@@ -59,7 +63,7 @@ def run(weights):
                     mean_square=jnp.ones(3),
                     ranks=RANKS,
                     fraction_trained=iteration / length,
-                    loss=-jnp.ones(9),
+                    loss=jnp.full(9, loss),
                 )
             )
             networks, state = control(controller, inputs, state)
@@ -69,8 +73,8 @@ def run(weights):
         steps = jnp.arange(4000, dtype=jnp.float32)
         return jax.lax.scan(update, initial_state(controller, 3), steps)[1]
 
-    def run(length: int, *, noise: float = 0.5, second: float = 1e-2):
-        hidden, sizes = all_updates(jnp.float32(length), noise, second)
+    def run(length: int, *, noise: float = 0.5, second: float = 1e-2, loss: float = -1.0):
+        hidden, sizes = all_updates(jnp.float32(length), noise, second, loss)
         return np.asarray(hidden)[:length], np.asarray(sizes)[:length]
 
     return run
@@ -137,8 +141,34 @@ def test_the_direction_is_the_one_that_is_written_down(weights):
 
 
 def test_no_unit_with_a_meaning_is_read_by_another(weights):
-    assert not np.any(weights.lstm_w[32 : 32 + len(UNITS)])
-    assert np.any(weights.lstm_w[32 + len(UNITS) :])
+    by_unit = np.asarray(weights.lstm_w)[32:]
+    assert not np.any(by_unit[[POSITION[unit.name] for unit in UNITS if unit.always]])
+    later = [POSITION[unit.name] for unit in UNITS if not unit.always]
+    assert np.all(np.any(by_unit[later] != 0, axis=1))
+    # A later unit is there when a number reads it.
+    numbers = Numbers(log_step={UNITS[place].name: 0.1 for place in later})
+    full = featured_weights(jax.random.key(0), hidden=32, bank=16, numbers=numbers)
+    assert not np.any(full.lstm_w[32:])
+
+
+def test_later_units_tell_noise_late_in_a_run_and_plateaus_early():
+    names = [unit.name for unit in UNITS if not unit.always]
+    numbers = Numbers(log_step=dict.fromkeys(names, 0.1))
+    run = _run_of(featured_weights(jax.random.key(0), hidden=32, bank=16, numbers=numbers))
+
+    def seen(name: str, at: int, **kind: float) -> float:
+        return float(run(100, **kind)[0][at, MATRIX, POSITION[name]])
+
+    assert abs(seen("noise, late", 9, noise=1.0, second=10.0)) < 0.2
+    noise, signal = (seen("noise, late", 90, noise=share, second=10.0) for share in (1.0, 0.0))
+    assert 0.5 < signal and noise < signal - 0.3
+    for name in ("plateau", "still plateau"):
+        assert seen(name, 15, second=1e-5, loss=0.0) > 0.3
+        assert seen(name, 15, second=1e-5, loss=-1.0) < 0
+        assert seen(name, 15, second=10.0, loss=0.0) < 0
+        assert seen(name, 90, second=1e-5, loss=0.0) < 0
+    assert seen("loss rises", 50, loss=0.5) > 0.5
+    assert seen("loss rises", 50, loss=0.0) < -0.5
 
 
 def test_too_small_an_architecture_is_refused():

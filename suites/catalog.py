@@ -135,7 +135,7 @@ def part_of_suite(suite: Suite, part: str) -> Suite:
 
     Args:
       suite: The whole.
-      part: A group of its published tasks, the data set of some of its tasks, or the name of a
+      part: A group of its published tasks, the data set of some of its tasks, or the label of a
         task.
 
     Raises:
@@ -144,7 +144,7 @@ def part_of_suite(suite: Suite, part: str) -> Suite:
     """
     refuse_missing(part)
     parts = {
-        **_parts(suite, lambda task: task.name),
+        **_parts(suite, lambda task: task.label),  # sampled tasks have no other name
         **_parts(suite, lambda task: task.data.name),
         **slices(suite),
     }

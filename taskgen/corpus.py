@@ -46,6 +46,8 @@ class CorpusMetrics:
         ``model.network`` the module. It runs on the device, inside ``jit`` and ``vmap``.
       score: ``score(collected, dataset)`` returns a number for each name, from NumPy arrays with
         all examples; NaN where there is none. Runs whose loss is not finite have NaN without it.
+      check: ``check(dataset)`` raises a `velodrome.VelodromeError` where ``score`` could not be
+        computed, as for want of a library. It is called before a run starts.
 
     Raises:
       SpecError: There is no name, or "loss" is among them.
@@ -58,6 +60,7 @@ class CorpusMetrics:
     names: tuple[str, ...]
     collect: Callable[..., Mapping[str, Any]] | str
     score: Callable[..., Mapping[str, float]] | str
+    check: Callable[..., None] | str | None = None
 
     def __post_init__(self) -> None:
         names = self.names

@@ -107,7 +107,7 @@ class TaskSpec:
         self._check_network(family)
 
     def _check_network(self, family: Family) -> None:
-        """Refuse what only networks can do, and parts that do not divide."""
+        """Refuse what only networks can do, and parts and packs that do not divide a batch."""
         owner = f"the family {self.family!r}, which makes its own functions"
         compute, parts = self.precision.compute, self.grad_accumulation
         network = family.build is None
@@ -117,6 +117,14 @@ class TaskSpec:
             self.batch_size % parts == 0,
             "grad_accumulation",
             parts,
+            f"a divisor of the batch size, {self.batch_size}",
+        )
+        # In a smaller last pack there may be no room for the largest graph.
+        packed = getattr(self.config, "packed_graphs", 0)
+        require(
+            not packed or self.batch_size % packed == 0,
+            "config.packed_graphs",
+            packed,
             f"a divisor of the batch size, {self.batch_size}",
         )
 

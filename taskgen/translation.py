@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -108,18 +109,25 @@ def collect(model: Model, batch: Batch, view: PairView) -> Batch:
     return {"translation": found, "reference": batch["target"]}
 
 
+def check_bleu(dataset: Dataset) -> None:
+    """See that `score` has what it needs.
+
+    Raises:
+      DataError: Nobody knows which text the tokens of the data set stand for, or its vocabulary is
+        not here.
+      VelodromeError: The extra ``mlcommons`` is not installed.
+    """
+    _import_sacrebleu()
+    _decoder(dataset)([END])  # the first call reads the vocabulary
+
+
 def score(collected: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
     """Return the BLEU of collected translations.
 
     Raises:
       DataError: Nobody knows which text the tokens of the data set stand for.
     """
-    decode = dataset.decode
-    if decode is None:
-        raise DataError(
-            f"BLEU is of texts, and the data set {dataset.name!r} does not say what its tokens "
-            "stand for: give velodrome.Dataset a function `decode`."
-        )
+    decode = _decoder(dataset)
     texts = {
         name: [decode(row) for row in collected[name].tolist()]
         for name in ("translation", "reference")
@@ -138,5 +146,17 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
         raise VelodromeError(
             f"there are {len(translations)} translations, but {len(references)} references."
         )
-    sacrebleu = optional("sacrebleu", extra="mlcommons", needed_by="BLEU")
-    return sacrebleu.corpus_bleu(list(translations), [list(references)]).score
+    return _import_sacrebleu().corpus_bleu(list(translations), [list(references)]).score
+
+
+def _import_sacrebleu() -> ModuleType:
+    return optional("sacrebleu", extra="mlcommons", needed_by="BLEU")
+
+
+def _decoder(dataset: Dataset) -> Callable[[Sequence[int]], str]:
+    if dataset.decode is None:
+        raise DataError(
+            f"BLEU is of texts, and the data set {dataset.name!r} does not say what its tokens "
+            "stand for: give velodrome.Dataset a function `decode`."
+        )
+    return dataset.decode

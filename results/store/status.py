@@ -28,6 +28,7 @@ class CellStatus:
       runs: How many there are to be; ``done`` and ``failed`` are parts of them.
       diverged: Runs among ``done`` whose loss or parameters stopped being finite.
       working: Workers that are at it.
+      interrupted_steps: Training steps in checkpoints of runs that nobody is training.
       best_loss: The lowest last train loss among the runs that are being trained; None if unknown.
       seconds_left: Of one worker, from the shards that are done; None before the first.
     """
@@ -42,6 +43,7 @@ class CellStatus:
     working: int = 0
     best_loss: float | None = None
     seconds_left: float | None = None
+    interrupted_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class _Planned:
     asked: int = 0
     made: int = 0
     under_way: float = 0.0
+    interrupted: float = 0.0
 
     @property
     def left(self) -> float:
@@ -159,7 +162,7 @@ class StatusReader:
             cells[at].failed += runs
         by_id = {cell.id: cell for cell in cells}
         leases = Claims(self._directory, read_only=True).held()
-        reached = self._saved()
+        reached, trained = self._saved(), {lease.id for lease in leases}
         for lease in leases:
             if lease.kind == "shard" and lease.cell in by_id and lease.id not in done:
                 by_id[lease.cell].leases.append(lease)
@@ -168,6 +171,8 @@ class StatusReader:
         for name in reached.keys() & shards.keys() - done:
             at, _, steps = shards[name]
             cells[at].under_way += reached[name] * steps
+            if name not in trained:
+                cells[at].interrupted += reached[name] * steps
         left = _seconds_left(cells)
         alone = math.fsum(value for value in left if value is not None)
         known = leases and all(value is not None for value in left)
@@ -189,6 +194,7 @@ class StatusReader:
                 CellStatus(
                     cell.task, cell.optimizer, cell.steps, cell.runs, cell.done, cell.failed,
                     cell.diverged, len(cell.leases), _best(cell.leases), seconds,
+                    round(cell.interrupted),
                 )
                 for cell, seconds in zip(cells, left, strict=True)
             ),

@@ -19,6 +19,7 @@ from velodrome.results.store.records import Failure
 from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.computation import computed_as
+from velodrome.suites.planning.corpus_check import check_corpus_metrics
 from velodrome.suites.planning.estimates import CellOverview, overview, too_large
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
@@ -231,7 +232,8 @@ def run(
     remote = choice.remote(loaded)
     alone = spread is not None
     plan = make_plan(loaded, backend=backend, without_data=dry_run, alone=alone)
-    notes = list(check_suite(chosen))
+    notes = check_suite(chosen)
+    notes += check_corpus_metrics(chosen, asked=bool(corpus_examples), dry_run=dry_run)
     display = choose_progress(progress)
     followers = make_trackers(trackers or ())
     cells = tuple(overview(plan, chosen.protocol, data_bytes(chosen), profile, spread))

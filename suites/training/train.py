@@ -17,6 +17,7 @@ from velodrome.foundation.errors import SpecError
 from velodrome.optimizers.probe import required_keywords
 from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec, is_transformation, required_arguments
+from velodrome.suites.planning.corpus_check import check_corpus_metrics
 from velodrome.suites.planning.spread import Spread
 from velodrome.suites.protocol import Protocol
 from velodrome.suites.suite import Suite
@@ -75,7 +76,8 @@ def train(
       SpecError: The task or the optimizer is something else, a setting is out of range, or a
         hyperparameter is unknown.
       UnknownNameError: There is no optimizer of that name.
-      PlanError: The devices cannot share a batch evenly, or there are fewer.
+      PlanError: The devices cannot share a batch evenly, or there are fewer; or the task has no
+        corpus metrics, though ``corpus_examples`` asks for them, or what they need is missing.
 
     Examples:
       >>> spec = velodrome.TaskSpec("mlp", {"num_layers": 0}, velodrome.DataSpec("digits"), 32)
@@ -99,6 +101,7 @@ def train(
         corpus_examples=corpus_examples,
     )
     suite = Suite(spec.label, (spec,), protocol, (chosen.name,))
+    check_corpus_metrics(suite, asked=bool(corpus_examples))
     spread = Spread.of(devices, sharding, jax.local_device_count)
     if spread is not None:
         spread.check(suite)

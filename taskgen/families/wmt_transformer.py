@@ -123,7 +123,10 @@ family = Family(
     cost=cost,
     objective="velodrome.taskgen.nn.objectives:smoothed_sequence",
     corpus_metrics=CorpusMetrics(
-        ("bleu",), "velodrome.taskgen.translation:collect", "velodrome.taskgen.translation:score"
+        ("bleu",),
+        collect="velodrome.taskgen.translation:collect",
+        score="velodrome.taskgen.translation:score",
+        check="velodrome.taskgen.translation:check_bleu",
     ),
     shrink={
         "num_heads": 1,

@@ -17,7 +17,19 @@ from velodrome.results.store.store import Store
 
 
 @dataclass(frozen=True)
-class CutCell(Cell):
+class KeptCell(Cell):
+    """A cell that reads its files once: every stage of a sweep asks for the same curves."""
+
+    kept: dict[tuple[str, str], Curves] = field(default_factory=dict[tuple[str, str], Curves])
+
+    def curves(self, *, split: str = "train", metric: str = "loss") -> Curves:
+        if (split, metric) not in self.kept:
+            self.kept[split, metric] = super().curves(split=split, metric=metric)
+        return self.kept[split, metric]
+
+
+@dataclass(frozen=True)
+class CutCell(KeptCell):
     """A cell that knows each run only up to a step: that of its point, 0 if it is not named."""
 
     ends: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -41,7 +53,7 @@ def tasks_of(store: Store) -> list[list[Cell]]:
     """The cells of each task."""
     tasks: dict[str, list[Cell]] = {}
     for cell in labelled_cells(store):
-        tasks.setdefault(cell.task.hash, []).append(cell)
+        tasks.setdefault(cell.task.hash, []).append(KeptCell(**vars(cell)))
     return list(tasks.values())
 
 

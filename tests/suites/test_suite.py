@@ -123,6 +123,15 @@ def test_a_python_file_gives_a_suite(tmp_path):
     assert load_suite(f"{tmp_path / 'mine.py'}:mine").hash == load_suite("smoke").hash
 
 
+def test_a_task_without_a_name_is_a_part_by_its_label():
+    whole = load_suite("demo")
+    for task in whole.tasks:
+        part = load_suite(f"demo/{task.label}")
+        assert not task.name and part.tasks == (task,) and part.protocol == whole.protocol
+    with pytest.raises(UnknownNameError, match=whole.tasks[0].label):
+        load_suite(f"demo/{whole.tasks[0].label[:-1]}")
+
+
 def test_bad_suites_are_named(tmp_path):
     with pytest.raises(UnknownNameError, match="'demo'"):
         load_suite("dmo")

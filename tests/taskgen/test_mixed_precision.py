@@ -34,7 +34,11 @@ SMALL = {
         "kjv",
     ),
     "resnet": ({"image_size": 8, "base_channels": 8, "max_pool": False}, "digits"),
-    "resnet50": ({"image_size": 16, "base_channels": 4}, "digits"),
+    "resnet50": (  # the second stage has a block that keeps its size
+        {"image_size": 16, "base_channels": 4, "blocks_1": 1, "blocks_3": 1, "blocks_4": 1}
+        | {"blocks_2": 2},
+        "digits",
+    ),
     "vit": ({**PATCHES, "image_size": 8}, "digits"),
     "vit_s16": ({**PATCHES, "image_size": 16, "patch_size": 4}, "digits"),
     "mlp_mixer": ({"num_layers": 1, "image_size": 8}, "digits"),

@@ -132,11 +132,14 @@ def _picture(now: Status) -> Group:
     unfinished = [cell for cell in now.cells if cell.done < cell.runs]
     unfinished.sort(key=lambda cell: (-cell.working, -cell.failed))
     if unfinished:
-        titles = ("task", "optimizer", "#runs", "#steps", "#failed", "#workers", "#left")
+        titles = (
+            "task", "optimizer", "#runs", "#steps", "#failed", "#workers", "#saved steps", "#left",
+        )  # fmt: skip
         rows = [
             (
                 cell.task, cell.optimizer, f"{cell.done}/{cell.runs}", f"{cell.steps:,}",
                 cell.failed or "", cell.working or "",
+                f"{cell.interrupted_steps:,}" if cell.interrupted_steps else "",
                 "" if cell.seconds_left is None else duration(cell.seconds_left),
             )
             for cell in unfinished[:_MOST_CELLS]

@@ -92,8 +92,11 @@ class Graphs(Kind[GraphView]):
         room = tuple(getattr(config, f"packed_{what}", 0) for what in ("nodes", "edges"))
         for what, each, most in zip(("nodes", "edges"), room, (nodes, edges), strict=True):
             if places * each < most:
-                wanted = f"at least {-(-most // each)}, as a graph may have {most} {what}"
-                raise SpecError("config.packed_graphs", places, wanted)
+                wanted = (
+                    f"at least {-(-most // places)}, as a graph may have {most} {what} and a pack "
+                    f"of {places} graphs has {places} times as many as that"
+                )
+                raise SpecError(f"config.packed_{what}", each, wanted)
         return PackedGraphView(nodes, edges, node, edge, classes, places, *room)
 
     def see(

@@ -188,10 +188,14 @@ def test_targets_say_on_what_they_were_measured(corpus: int):
     if corpus:  # left out of the protocol where there is none
         protocol["corpus_examples"] = corpus
     context = SimpleNamespace(protocol=protocol, baseline="adam")
-    data: Any = SimpleNamespace(context=context, targets=pd.DataFrame({"split": ["heldout"]}))
+    targets = {"split": ["heldout"] * 3, "task": ["one", "one", "two"], "steps": [0.0, 0.0, 50.0]}
+    data: Any = SimpleNamespace(context=context, targets=pd.DataFrame(targets))
     line = target_line(cast(ReportData, data))
     assert "every 50 steps on the held-out split, each on 64 examples at most, with the" in line
     found = (
         "; corpus metrics, such as BLEU, on 3,000 examples at most, with the model as it is used."
     )
     assert (found in line) == bool(corpus)
+    assert line.endswith("The target is met before training, and compares nothing, on one.")
+    data.targets["steps"] = [np.inf, 10.0, np.nan]
+    assert "before training" not in target_line(cast(ReportData, data))

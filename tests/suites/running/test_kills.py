@@ -38,7 +38,7 @@ def run_with_kills(directory: Path, kills: int, steps: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
-    ("kills", "steps"), [(3, 150), pytest.param(20, 1000, marks=pytest.mark.long)]
+    ("kills", "steps"), [(3, 150), pytest.param(10, 500, marks=pytest.mark.long)]
 )
 def test_kills_of_three_workers_change_no_bit(tmp_path, kills, steps):
     run_with_kills(tmp_path, kills, steps)

@@ -70,7 +70,7 @@ def test_the_command_ends_when_all_is_done_though_workers_wait_for_a_place(
 def test_preempted_workers_are_queued_again_and_change_no_bit(tmp_path: Path, monkeypatch):
     pytest.importorskip("submitit", reason="needs submitit: pip install submitit")
     monkeypatch.setattr(slurm, "_LOOK_SECONDS", 0.5)
-    suite = load_suite("smoke").override(steps=2000, seeds=1, learning_rates=[1e-3])
+    suite = load_suite("smoke").override(steps=200, seeds=1, learning_rates=[1e-3])
     run(
         suite,
         tmp_path / "inline",

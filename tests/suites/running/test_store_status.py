@@ -56,6 +56,7 @@ def test_a_status_says_what_is_done_what_runs_and_what_failed(store: Store):
     (cell,), (worker,) = now.cells, now.workers
     assert (cell.runs, cell.done, cell.failed, cell.working) == (4, 2, 1, 1)
     assert cell.best_loss == worker.best_loss == 1.25
+    assert cell.interrupted_steps == 0  # what is saved is the worker's
     assert (worker.pid, worker.fraction, worker.optimizer) == (os.getpid(), 0.5, "Counting")
     assert now.seconds_left == pytest.approx(now.seconds / 2 * 1.5)
 
@@ -74,7 +75,9 @@ class StopAtOnce:
         return True
 
 
-def test_a_status_counts_what_is_saved_of_interrupted_runs(store: Store):
+def test_a_status_counts_what_is_saved_of_interrupted_runs(
+    store: Store, capsys: pytest.CaptureFixture[str]
+):
     for path in (store.directory / "claims").iterdir():
         path.unlink()
     assert StatusReader(store.directory).read().fraction == pytest.approx(2 / 4)
@@ -87,6 +90,12 @@ def test_a_status_counts_what_is_saved_of_interrupted_runs(store: Store):
     now = reader.read()
     assert now.fraction == pytest.approx((2 + control.fraction) / 4) and not now.workers
     assert reader.read().fraction == now.fraction
+    (cell,) = now.cells
+    assert cell.interrupted_steps == round(control.fraction * cell.steps) > 0
+    capsys.readouterr()
+    assert main(["status", str(store.directory)]) == 0
+    shown = capsys.readouterr().out
+    assert "saved steps" in shown and f" {cell.interrupted_steps} " in shown
     (saved,) = (store.directory / "checkpoints").iterdir()
     saved.write_bytes(saved.read_bytes()[:99])
     assert reader.read().fraction == pytest.approx(2 / 4)

@@ -130,7 +130,9 @@ def test_the_first_examples_of_an_epoch_come_once_in_batches(packed: dict, count
 
 def test_a_pack_has_room_for_the_largest_graph():
     config = SMALL | PACKED | {"packed_graphs": 1}
-    with pytest.raises(SpecError, match="at least 2, as a graph may have 42 edges"):
+    with pytest.raises(SpecError, match=r"packed_edges: got 24.* 42, as a graph may have 42 edges"):
         assert TaskSpec("gnn", config, DataSpec("networkx_atlas"), 8).view  # it is made when asked
+    with pytest.raises(SpecError, match=r"packed_graphs: got 3.*divisor of the batch size, 8"):
+        TaskSpec("gnn", SMALL | PACKED | {"packed_graphs": 3}, DataSpec("networkx_atlas"), 8)
     with pytest.raises(SpecError, match=r"config\.packed_edges.*more than 0"):
         TaskSpec("gnn", SMALL | PACKED | {"packed_edges": 0}, DataSpec("networkx_atlas"), 8)

@@ -161,7 +161,7 @@ def test_later_units_tell_noise_late_in_a_run_and_plateaus_early():
 
     assert abs(seen("noise, late", 9, noise=1.0, second=10.0)) < 0.2
     noise, signal = (seen("noise, late", 90, noise=share, second=10.0) for share in (1.0, 0.0))
-    assert 0.5 < signal and noise < signal - 0.3
+    assert signal > 0.5 and noise < signal - 0.3
     for name in ("plateau", "still plateau"):
         assert seen(name, 15, second=1e-5, loss=0.0) > 0.3
         assert seen(name, 15, second=1e-5, loss=-1.0) < 0

@@ -36,6 +36,7 @@ LONG = (
     "mlcommons-mini",
     "stress-horizon",
     "stress-parameters-decoder-1m",
+    "stress-parameters-decoder-4m",
     "stress-parameters-mlp-1m",
     "stress-parameters-mlp-4m",
     "stress-parameters-mlp-14m",

@@ -6,10 +6,12 @@ the metadata lists them.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -170,7 +172,10 @@ def read_table(path: Path, group: int | None = None) -> pa.Table:
         # No threads, neither to read ahead nor to decode: one of pyarrow's may let go of the file
         # only when Python has already ended, and then the process aborts, with all its work done.
         # Files of this size are read as fast without.
-        opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        footer = None if group is None else _footer(path, *_stamp(file))
+        opened = pq.ParquetFile(
+            file, metadata=footer, page_checksum_verification=True, pre_buffer=False
+        )
         if group is None:
             return opened.read(use_threads=False)
         return opened.read_row_group(group, use_threads=False)
@@ -179,6 +184,20 @@ def read_table(path: Path, group: int | None = None) -> pa.Table:
     if empty := [name for name in _COLUMNS if name != "value" and table[name].null_count]:
         raise StoreError(f"{path.name} is damaged: it has rows without {', '.join(empty)}")
     return table
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int, int]:
+    """Return what changes when a file is written again: its number, size and time."""
+    found = os.fstat(file.fileno())
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _footer(path: Path, *stamp: int) -> pq.FileMetaData:
+    """Return the footer of a pack, parsed once: it describes hundreds of row groups."""
+    del stamp
+    with path.open("rb") as file:
+        return pq.read_metadata(file)
 
 
 def _read(path: Path, read: Callable[[Any], T], what: str) -> T:

@@ -17,7 +17,7 @@ from velodrome.optimizers.velo.weights.store import weights_hash, weights_path
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.training.train import train
 
-WEIGHTS = ("velo-tiny", "velo-tiny-2")
+WEIGHTS = ("velo-tiny", "velo-tiny-2", "velo-tiny-3")
 TASKS = ("mlp-09-mnist5k", "cnn-07-photos-new-data", "rnn-05-kjv")
 STEPS = 50
 

@@ -176,7 +176,7 @@ def test_too_small_an_architecture_is_refused():
         initial_weights(jax.random.key(0), ArchitectureConfig(hidden=31, bank=16, init="features"))
 
 
-@pytest.mark.parametrize("name", ["velo-tiny", "velo-tiny-2"])
+@pytest.mark.parametrize("name", ["velo-tiny", "velo-tiny-2", "velo-tiny-3"])
 def test_built_in_weights_are_made_of_the_numbers_of_their_card(name):
     report = read_weights(name)
     made = remake(report.path.with_suffix(".json"))

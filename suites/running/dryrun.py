@@ -59,7 +59,11 @@ def describe(
             examples = plan.cell(worst.id).part_size
             count = devices_needed(total, examples, profile)
             together = f"that of {count} of them: --devices {count} trains each run on all of these"
-            if count is None:
+            if spread is not None and spread.state_parts < spread.devices:
+                # More devices would not help, save for the activations.
+                kept = "all parameters and optimizer state"
+                together = f"keeps {kept} on each device: --sharding full splits them"
+            elif count is None:
                 together = f"more than any number has that shares {examples:,} examples evenly"
             yield (
                 f"{plural(len(large), 'cell')} would need more, as predicted, than the "

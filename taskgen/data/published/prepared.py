@@ -171,8 +171,8 @@ def missing(facts: DatasetInfo, split: str) -> DataError:
     return DataError(
         f"the {split!r} split of {facts.name!r} is not here: prepare it with "
         f"`{how_to_get(facts.name)}` (`velodrome data status {facts.name}` says more). Without "
-        "the data: `--data stand-in` runs a suite on generated data, and `velodrome sample --data "
-        "built-in` samples tasks on real data that is here."
+        "the data: `--data stand-in` runs a suite on generated data, if there are some for it, and "
+        "`velodrome sample --data built-in` samples tasks on real data that is here."
     )
 
 

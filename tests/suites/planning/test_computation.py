@@ -81,6 +81,10 @@ def test_devices_share_a_part(tmp_path, monkeypatch):
     suite, display = Suite("one", (spec,), SUITE.protocol, ("adam",)), toys.Recorder()
     run(suite, tmp_path / "x", dry_run=True, device="tiny", progress=display)
     assert "more than any number has that shares 2 examples evenly" in "\n".join(display.told)
+    copied, display = Suite("one", (MLP,), SUITE.protocol, ("adam",)), toys.Recorder()
+    where = tmp_path / "x"
+    run(copied, where, dry_run=True, device="tiny", devices=2, sharding="data", progress=display)
+    assert "--sharding full splits them" in "\n".join(display.told)
 
 
 def test_evaluations_take_slices_no_larger_than_a_part():

@@ -27,6 +27,7 @@ LONG = (
     "sprint",
     "heldout-40",
     "heldout-40-velo-tiny-2",
+    "heldout-40-velo-tiny-3",
     "heldout-8-2000",
     "heldout-8-10000",
     "heldout-8-40000",

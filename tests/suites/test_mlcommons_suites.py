@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from scripts import mlcommons_table
 from velodrome.suites.catalog import load_suite
+from velodrome.suites.running.run import run
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.families import gnn
 from velodrome.taskgen.views import GraphView
@@ -72,3 +75,21 @@ def test_targets_are_documented_and_measured_on_the_model_as_it_is_used():
         assert ("the split" in line) == of_corpus
     largest = max(task.info.split_sizes.get("heldout", 0) for task in suite.tasks[2:6])
     assert suite.protocol.corpus_examples >= largest > 40_000  # the whole split
+
+
+@pytest.mark.long
+def test_the_shrunk_workloads_train_with_adam_and_velo(tmp_path):
+    """A few steps of each: what it takes minutes to find out otherwise."""
+    result = run(
+        "mlcommons-mini",
+        tmp_path / "store",
+        optimizers=("adam", "velo:velo-tiny"),
+        learning_rates=[1e-3],
+        steps=10,
+        seeds=1,
+        corpus_examples=0,
+        workers=1,
+        timing=False,
+        progress="silent",
+    )
+    assert not result.failed and not result.missing and result.done == 12

@@ -22,10 +22,10 @@ _UNROLLED = 48
 #: Shorter steps write too much for what they save.
 _LEAST = 3
 
-#: Of so many terms, a step adds 8 numbers.
+#: With this many terms a step can add 8 numbers, as the product is at most `_UNROLLED`.
 _AT_ONCE = 6
 
-#: A step along the last axis adds up rows of so many numbers: loops of this length are unrolled.
+#: A step along the last axis adds rows of this many numbers, because XLA unrolls so short a loop.
 _ACROSS = 16
 
 #: Elements that a CPU takes at once.
@@ -62,13 +62,12 @@ def sums_by_tensor(
 
     ``in_parts``: many terms may be taken a few at a time. It is faster, and takes more memory.
     """
-    if in_parts and len(terms) > _AT_ONCE and not _in_steps(terms) and _in_steps(terms[:_AT_ONCE]):
+    axes = tuple(range(1, terms[0].ndim))
+    axis, few = _step(terms)
+    if in_parts and not few and _step(terms[:_AT_ONCE])[1]:
         # Inputs are read again for each part, but in vectors: with all terms, steps are too short.
         parts = (terms[at : at + _AT_ONCE] for at in range(0, len(terms), _AT_ONCE))
         return [total for part in parts for total in sums_by_tensor(part)]
-    axes = tuple(range(1, terms[0].ndim))
-    steps = ((axis, _divisor(terms, axis)) for axis in reversed(axes[-2:]))
-    axis, few = next(((axis, few) for axis, few in steps if few), (0, 0))
     if few:
         terms = _short_sums(terms, axis, few)
     if terms[0].size <= terms[0].shape[0] * _FEW:
@@ -81,10 +80,11 @@ def tensor_sums(rows: Array) -> Array:
     return jnp.sum(rows.reshape(*rows.shape[:2], -1), axis=-1)
 
 
-def _in_steps(terms: Sequence[Array]) -> bool:
-    """Return whether `sums_by_tensor` adds up one of the last two axes in steps."""
-    axes = range(1, terms[0].ndim)[-2:]
-    return any(_divisor(terms, axis) for axis in axes)
+def _step(terms: Sequence[Array]) -> tuple[int, int]:
+    """Return which of the last two axes can be added in steps, and their length, or zeros."""
+    axes = reversed(range(1, terms[0].ndim)[-2:])
+    steps = ((axis, _divisor(terms, axis)) for axis in axes)
+    return next(((axis, few) for axis, few in steps if few), (0, 0))
 
 
 def _divisor(terms: Sequence[Array], axis: int) -> int:

@@ -194,9 +194,14 @@ def _stamp(file: BinaryIO) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=64)
 def _footer(path: Path, *stamp: int) -> pq.FileMetaData:
-    """Return the footer of a pack, parsed once: it describes hundreds of row groups."""
-    del stamp
+    """Return the footer of a pack, parsed once: it describes hundreds of row groups.
+
+    Raises:
+      FileNotFoundError: The path has another file now.
+    """
     with path.open("rb") as file:
+        if _stamp(file) != stamp:
+            raise FileNotFoundError(path)
         return pq.read_metadata(file)
 
 

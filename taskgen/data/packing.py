@@ -47,7 +47,7 @@ def ends_of_rows(sizes: Sequence[np.ndarray], most: Sequence[int]) -> np.ndarray
         np.searchsorted(total, total[:-1] + limit, side="right") - 1
         for total, limit in zip(before, most, strict=True)
     ]
-    # A row takes its first example in any case, so whoever goes from row to row comes to an end.
+    # A row has at least one example, however large: so a loop over rows always ends.
     return np.maximum(np.minimum.reduce(reached), np.arange(1, len(sizes[0]) + 1))
 
 

@@ -21,6 +21,7 @@ from velodrome.optimizers.velo.handmade.numbers import (
     CHANNELS,
     LARGEST_SECOND,
     LARGEST_VARIANCE,
+    LATER,
     LEAST_BANK,
     LEAST_HIDDEN,
     SECOND,
@@ -82,7 +83,7 @@ def featured_weights(
     numbers = numbers or Numbers()
     named = numbers.log_step.keys() | numbers.mixture.keys()
     for position, unit in enumerate(UNITS):
-        if unit.always or unit.name in named:
+        if unit.name in named or unit.name not in LATER:
             _write_unit(arrays, position, unit, hidden)
     _write_bank(arrays, bank)
     _write_outputs(arrays, numbers)

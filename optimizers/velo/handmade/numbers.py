@@ -63,8 +63,6 @@ class Unit:
       read: Bias of how far the cell is read.
       biases: Biases of the candidate and of the gate of writing.
       cell: What the cell begins with.
-      always: Whether it is there even if no number reads it. What came later is not: so weights
-        that were searched before are made again to the last bit.
     """
 
     name: str
@@ -74,22 +72,15 @@ class Unit:
     read: float = 0.0
     biases: tuple[float, float] = (0.0, 0.0)
     cell: float = 0.0
-    always: bool = True
 
 
 def _average(
-    name: str,
-    candidate: Mapping[int, float],
-    bias: float = 0.0,
-    *,
-    rate: float = 0.1,
-    always: bool = True,
+    name: str, candidate: Mapping[int, float], bias: float = 0.0, *, rate: float = 0.1
 ) -> Unit:
     """Make a unit that holds the average of its candidate over about ``1 / rate`` updates."""
     # Written half as strongly again, so that the cell uses more of the range of tanh.
     biases = (bias, _logit(1.5 * rate))
-    forget = _logit(1.0 - rate) - 1.0
-    return Unit(name, candidate, forget=forget, read=_OPEN, biases=biases, always=always)
+    return Unit(name, candidate, forget=_logit(1.0 - rate) - 1.0, read=_OPEN, biases=biases)
 
 
 def _counter(name: str, scale: float) -> Unit:
@@ -102,12 +93,8 @@ def _logit(share: float) -> float:
     return math.log(share / (1.0 - share))
 
 
-def _mean(first: int, last: int) -> dict[int, float]:
-    return {LOSS + index: 1.0 / (last - first) for index in range(first, last)}
-
-
-def _steep(factor: float) -> dict[int, float]:
-    return {place: factor * weight for place, weight in _mean(3, 9).items()}
+def _mean(first: int, last: int, *, times: float = 1.0) -> dict[int, float]:
+    return {LOSS + index: times / (last - first) for index in range(first, last)}
 
 
 #: The units with a meaning, by position. The first two are those of `structured_weights`.
@@ -152,28 +139,26 @@ UNITS = (
         forget=_logit(0.9) - 1.0,
         read=_OPEN,
         biases=(3.75, -4.8),
-        always=False,
     ),
     # In the first 20%, a loss that does not fall, of gradients that are small against the weights;
     # in the second unit, only of those whose momentum is small too, as that of noise is not.
     _average(
-        "plateau",
-        {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0},
-        -2.0,
-        rate=0.05,
-        always=False,
+        "plateau", {**_mean(3, 9, times=3.0), FRACTION + 2: -2.0, SECOND: -1.0}, -2.0, rate=0.05
     ),
     _average(
         "still plateau",
-        {**_steep(3.0), FRACTION + 2: -2.0, SECOND: -1.0, VARIANCE: -2.0},
+        {**_mean(3, 9, times=3.0), FRACTION + 2: -2.0, SECOND: -1.0, VARIANCE: -2.0},
         -8.5,
         rate=0.05,
-        always=False,
     ),
-    _average("loss rises", _steep(8.0), -1.5, always=False),
+    _average("loss rises", _mean(3, 9, times=8.0), -1.5),
 )
 
 _UNITS = tuple(unit.name for unit in UNITS)
+
+#: Units that came later. They are there only if a number reads them: so weights that were searched
+#: before are made again to the last bit.
+LATER = ("noise, late", "plateau", "still plateau", "loss rises")
 
 
 @dataclass(frozen=True)
@@ -190,6 +175,9 @@ class Numbers:
       log_step: For a unit, by how much the logarithm of the step grows with what it holds. The
         default: steps are smaller as the run turns out to be longer than 200, 1,000, 5,000 updates.
       mixture: For a unit, by how much the weights of channels grow with what it holds.
+
+    Raises:
+      UnknownNameError: There is no such channel or unit.
     """
 
     step: float = 0.025
@@ -201,6 +189,15 @@ class Numbers:
         default_factory=lambda: {"long 200": -0.2, "long 1000": -0.5, "long 5000": -0.7}
     )
     mixture: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for channel in self.direction:
+            check_number_name(f"direction/{channel}")
+        for unit in self.log_step:
+            check_number_name(f"log_step/{unit}")
+        for unit, weights in self.mixture.items():
+            for channel in weights:
+                check_number_name(f"mixture/{unit}/{channel}")
 
 
 def check_number_name(name: str) -> None:
@@ -238,7 +235,7 @@ def numbers_from(values: Mapping[str, float]) -> Numbers:
     """
     fields: dict[str, Any] = {"direction": {}, "log_step": {}, "mixture": {}}
     for name, value in values.items():
-        check_number_name(name)
+        check_number_name(name)  # before it is taken apart
         kind, *rest = name.split("/")
         if not rest:
             fields[kind] = value

@@ -238,7 +238,7 @@ def test_a_mean_over_steps_leaves_out_losses_that_are_not_finite():
     "shapes",
     [
         {"a": (4,)},
-        pytest.param({"a": (3, 2), "b": (3, 2)}, marks=pytest.mark.long),  # a stack of matrices,
+        pytest.param({"a": (3, 2), "b": (3, 2)}, marks=pytest.mark.long),  # a stack
     ],
 )
 def test_derivatives_go_through_an_update(shapes):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from scripts.remake_weights import remake
-from velodrome.foundation.errors import VelodromeError
+from velodrome.foundation.errors import UnknownNameError, VelodromeError
 from velodrome.optimizers.metatrain.config.config import load_plan
 from velodrome.optimizers.metatrain.config.inner import ArchitectureConfig
 from velodrome.optimizers.metatrain.config.search import SearchConfig
 from velodrome.optimizers.metatrain.initial import initial_weights
 from velodrome.optimizers.velo.controller import control, fold, initial_state
 from velodrome.optimizers.velo.handmade.features import featured_weights
-from velodrome.optimizers.velo.handmade.numbers import UNITS, Numbers
+from velodrome.optimizers.velo.handmade.numbers import LATER, UNITS, Numbers
 from velodrome.optimizers.velo.optimizer import velo_from_theta
 from velodrome.optimizers.velo.tensor_statistics import Observation, Statistics, lstm_inputs
 from velodrome.optimizers.velo.weights.store import load_weights, read_weights
@@ -142,18 +142,16 @@ def test_the_direction_is_the_one_that_is_written_down(weights):
 
 def test_no_unit_with_a_meaning_is_read_by_another(weights):
     by_unit = np.asarray(weights.lstm_w)[32:]
-    assert not np.any(by_unit[[POSITION[unit.name] for unit in UNITS if unit.always]])
-    later = [POSITION[unit.name] for unit in UNITS if not unit.always]
-    assert np.all(np.any(by_unit[later] != 0, axis=1))
+    assert not np.any(by_unit[[place for name, place in POSITION.items() if name not in LATER]])
+    assert np.all(np.any(by_unit[[POSITION[name] for name in LATER]] != 0, axis=1))
     # A later unit is there when a number reads it.
-    numbers = Numbers(log_step={UNITS[place].name: 0.1 for place in later})
+    numbers = Numbers(log_step=dict.fromkeys(LATER, 0.1))
     full = featured_weights(jax.random.key(0), hidden=32, bank=16, numbers=numbers)
     assert not np.any(full.lstm_w[32:])
 
 
 def test_later_units_tell_noise_late_in_a_run_and_plateaus_early():
-    names = [unit.name for unit in UNITS if not unit.always]
-    numbers = Numbers(log_step=dict.fromkeys(names, 0.1))
+    numbers = Numbers(log_step=dict.fromkeys(LATER, 0.1))
     run = _run_of(featured_weights(jax.random.key(0), hidden=32, bank=16, numbers=numbers))
 
     def seen(name: str, at: int, **kind: float) -> float:
@@ -169,6 +167,20 @@ def test_later_units_tell_noise_late_in_a_run_and_plateaus_early():
         assert seen(name, 90, second=1e-5, loss=0.0) < 0
     assert seen("loss rises", 50, loss=0.5) > 0.5
     assert seen("loss rises", 50, loss=0.0) < -0.5
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"direction": {"adam": 0.1}},
+        {"log_step": {"long": 0.1}},
+        {"mixture": {"long": {"parameter": 0.1}}},
+        {"mixture": {"long 200": {"adam": 0.1}}},
+    ],
+)
+def test_unknown_units_and_channels_are_refused(values):
+    with pytest.raises(UnknownNameError, match="of the hand-made weights"):
+        Numbers(**values)
 
 
 def test_too_small_an_architecture_is_refused():

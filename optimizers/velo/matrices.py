@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from velodrome.optimizers.velo.grouping import MatrixGroup
@@ -41,6 +42,17 @@ from velodrome.optimizers.velo.tensor_statistics import (
     safe_rsqrt,
 )
 
+# The channels of a matrix by the arrays that they are made of.
+_BY_MOMENTUM = (
+    *(CLIPPED, INVERSE_ROOT, MOMENTUM, NORMALISED_MOMENTUM, FACTORED_GRADIENT, FACTORED_MOMENTUM),
+    *(SECOND, NORMALISED_GRADIENT),
+    *(
+        start + decay
+        for decay in (1, 2)
+        for start in (MOMENTUM, NORMALISED_MOMENTUM, FACTORED_GRADIENT, FACTORED_MOMENTUM)
+    ),
+)
+
 
 class MatrixState(NamedTuple):
     """Accumulators of a group: momenta, then the second moment, and its means by row and column.
@@ -69,14 +81,20 @@ def observe(
     gradient: Float[Array, "tensor batch rows columns"],
     parameters: Float[Array, "tensor batch rows columns"],
     means: Float[Array, "4 tensor"],
-) -> tuple[MatrixState, Float[Array, " tensor"], dict[int, Float[Array, " tensor"]]]:
+) -> tuple[
+    MatrixState,
+    Float[Array, " tensor"],
+    dict[int, Float[Array, " tensor"]],
+    list[Float[Array, "_ tensor"]],
+]:
     """Put a gradient into the accumulators and measure the channels that result.
 
     ``means`` are those of the accumulators (`reads.ACCUMULATORS`) over each tensor, before.
 
     Returns:
-      The new accumulators, the sum of the gradient over each tensor, and of each squared channel
-      that is measured, of the accumulators taken about their means.
+      The new accumulators; the sum of the gradient over each tensor; that of each squared channel
+      that is measured, of the accumulators taken about their means; and those of the channels from
+      `reads.ROW` on, in parts along the first axis.
     """
     gradient = clip(gradient)
     square = gradient**2
@@ -96,7 +114,8 @@ def observe(
     total, square_total, parameter_total = totals
     after = next_means(means, total / group.size, square_total / group.size)
     rest = _channel_squares(group, reads, new, gradient, after)
-    return new, total, {GRADIENT: square_total, PARAMETER: parameter_total} | rest
+    measured = {GRADIENT: square_total, PARAMETER: parameter_total} | rest
+    return new, total, measured, _rank_one_squares(group, reads, new)
 
 
 def _channel_squares(
@@ -106,7 +125,7 @@ def _channel_squares(
     gradient: Float[Array, "tensor batch rows columns"],
     means: Sequence[Float[Array, " tensor"]],
 ) -> dict[int, Float[Array, " tensor"]]:
-    """Return the sum over each tensor of each squared channel but the first two.
+    """Return the sum over each tensor of each squared dense channel but the first two.
 
     Accumulators have their variance instead: taken about means known beforehand it keeps all its
     digits, where the difference of mean square and squared mean would lose those they share.
@@ -136,24 +155,26 @@ def _channel_squares(
     terms |= {
         FACTORED_MOMENTUM + d: squares[d] * factor for d, factor in factors.items() if d in squares
     }
-    measured = {channel: term for channel, term in terms.items() if channel in reads.measured}
+    # Those of one momentum are neighbours, so that a part of the sums reads few arrays.
+    measured = {channel: terms[channel] for channel in _BY_MOMENTUM if channel in reads.measured}
     totals = sums_by_tensor([*measured.values()], in_parts=group.light) if measured else []
-    return dict(zip(measured, totals, strict=True)) | _rank_one_squares(group, reads, state)
+    return dict(zip(measured, totals, strict=True))
 
 
 def _rank_one_squares(
     group: MatrixGroup, reads: Reads, state: MatrixState
-) -> dict[int, Float[Array, " tensor"]]:
+) -> list[Float[Array, "_ tensor"]]:
     """Return that of each squared channel that is constant along a factored dimension."""
     averages = zip(_rank_one_starts(group), (state.by_row, state.by_column), strict=True)
     repeats = group.columns, group.rows
-    found = {}
+    found: dict[int, Array] = {}
     for (start, x), repeat in zip(averages, repeats, strict=True):
         channels = [start + i + decay for i in (0, DECAY_COUNT) for decay in reads.factored]
-        if any(channel in reads.measured for channel in channels):
-            sums = jnp.concatenate([tensor_sums(x**2), tensor_sums(1.0 / (x + 1e-8))])
-            found |= zip(channels, jnp.unstack(sums * repeat), strict=True)
-    return {channel: total for channel, total in found.items() if channel in reads.measured}
+        kept = [at for at, channel in enumerate(channels) if channel in reads.measured]
+        if kept:
+            sums = jnp.concatenate([tensor_sums(repeat * x**2), tensor_sums(repeat / (x + 1e-8))])
+            found[start] = sums if len(kept) == len(channels) else sums[np.asarray(kept)]
+    return [found[start] for start in sorted(found)]
 
 
 def _rank_one_starts(group: MatrixGroup) -> tuple[int, int]:
@@ -190,11 +211,10 @@ def steps(
     dense |= {
         FACTORED_MOMENTUM + d: momenta[d] * factor for d, factor in factors.items() if d in momenta
     }
-    row_start, column_start = _rank_one_starts(group)
     network = Network(reads, networks)
-    of_rows = network.first_layer(rank_one_channels(by_row, reads.factored, start=row_start))
-    of_columns = network.first_layer(
-        rank_one_channels(by_column, reads.factored, start=column_start)
+    of_rows, of_columns = (
+        network.rank_one_layer(rank_one_channels(x, reads.factored, start=start), small=group.small)
+        for start, x in zip(_rank_one_starts(group), (by_row, by_column), strict=True)
     )
     first = [
         _add(x, row, column)

@@ -135,6 +135,25 @@ class Network:
         """Return for each hidden unit that is not mirrored what these channels add to it."""
         return self._products(channels, W0, WIDTH)
 
+    def rank_one_layer(self, channels: Mapping[int, Array], *, small: bool) -> list[Array | None]:
+        """Return what `first_layer` does, for channels of one kind from `rank_one_channels`.
+
+        On a CPU it is a product of arrays, unless they are ``small`` or a number is not there. Sums
+        would become part of the loop over all elements, which would add them up again for each.
+        """
+        numbers = [channel * WIDTH + unit for channel in channels for unit in range(WIDTH)]
+        columns = self._reads.columns
+        complete = len(channels) == 2 * DECAY_COUNT and all(at in columns for at in numbers)
+        if small or not complete or jax.default_backend() != "cpu":
+            return self.first_layer(channels)
+        first = columns[numbers[0]]  # `Reads.network` is in order
+        weights = jax.lax.slice_in_dim(self._flat, first, first + len(numbers), axis=-1)
+        weights = weights.reshape(*weights.shape[:-1], len(channels), WIDTH)
+        equation = "c...,cu->u..." if weights.ndim == 2 else "ct...,tcu->ut..."
+        inputs = jnp.stack(list(channels.values()))
+        sums = jnp.einsum(equation, inputs, weights, precision=jax.lax.Precision.HIGHEST)
+        return list(jnp.unstack(sums))
+
     def steps(self, first: Sequence[Array | None], shape: tuple[int, ...]) -> Array:
         """Return what to add to parameters of this shape, from the first layer's sums."""
         first = self._biased(first, B0, shape)

@@ -32,7 +32,7 @@ from velodrome.optimizers.velo.loss_averages import (
 )
 from velodrome.optimizers.velo.network import prepare
 from velodrome.optimizers.velo.pruning import prune
-from velodrome.optimizers.velo.reads import ACCUMULATORS, GRADIENT, PARAMETER, Reads
+from velodrome.optimizers.velo.reads import ACCUMULATORS, GRADIENT, PARAMETER, ROW, Reads
 from velodrome.optimizers.velo.tensor_statistics import (
     Observation,
     Statistics,
@@ -155,10 +155,15 @@ def scale_by_networks(
         ]
         accumulated = tuple(new for new, *_ in observed)
         # All sums in one array, so that they are put together and divided at once.
-        columns = [(total, *(sums[c] for c in reads.measured)) for _, total, sums in observed]
-        table = jnp.concatenate([x for row in zip(*columns, strict=True) for x in row])
         sizes = np.asarray([size for group in groups for size in group.sizes], np.float32)
-        gradient_mean, *found = table.reshape(-1, len(sizes)) / sizes[None]
+        dense = [c for c in reads.measured if c < ROW]
+        columns = [(total, *(sums[c] for c in dense)) for _, total, sums, _ in observed]
+        table = jnp.concatenate([x for row in zip(*columns, strict=True) for x in row])
+        table = table.reshape(-1, len(sizes))
+        if len(dense) < len(reads.measured):
+            more = jnp.concatenate([jnp.concatenate(rows) for *_, rows in observed], axis=1)
+            table = jnp.concatenate([table, more])
+        gradient_mean, *found = table / sizes[None]
         measured = dict(zip(reads.measured, found, strict=True))
         mean_square = measured[PARAMETER]
         means = next_means(state.statistics.means, gradient_mean, measured[GRADIENT])

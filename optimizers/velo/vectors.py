@@ -52,7 +52,12 @@ def observe(
     gradient: Float[Array, "tensor chunk element"],
     parameters: Float[Array, "tensor chunk element"],
     means: Float[Array, "4 tensor"],
-) -> tuple[VectorState, Float[Array, " tensor"], dict[int, Float[Array, " tensor"]]]:
+) -> tuple[
+    VectorState,
+    Float[Array, " tensor"],
+    dict[int, Float[Array, " tensor"]],
+    list[Float[Array, "_ tensor"]],
+]:
     """Put a gradient into the accumulators and measure the channels: see `matrices.observe`."""
     gradient = clip(gradient)
     square = gradient**2
@@ -72,7 +77,9 @@ def observe(
     inside = position < jnp.asarray(group.sizes)[:, None, None]
     squares = [jnp.where(inside, x**2, 0.0) for x in terms.values()]
     totals = sums_by_tensor(squares, in_parts=group.light)
-    return new, total, dict(zip(terms, totals, strict=True))
+    sums = dict(zip(terms, totals, strict=True))
+    rank_one = [sums.pop(channel)[None] for channel in terms if channel >= ROW]
+    return new, total, sums, rank_one
 
 
 def steps(

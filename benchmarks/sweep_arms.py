@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +18,7 @@ import velodrome
 from velodrome.optimizers.registry import optimizers
 from velodrome.suites.catalog import load_suite
 from velodrome.suites.training.compiled_task import CompiledTask
+from velodrome.suites.training.lane_batch import LaneBatch
 from velodrome.suites.training.lanes import LaneLoop
 from velodrome.taskgen.build import open_source
 
@@ -100,45 +104,74 @@ def user(name: str) -> Any:
     return train_lanes
 
 
-def modes(name: str) -> dict[str, Any]:
-    """Measure ways to train lanes of a task, in CPU microseconds a step and lane."""
+@dataclass(frozen=True)
+class Modes:
+    """What ways to train the lanes of a task take.
+
+    Attributes:
+      memory_bytes: What a lane is predicted to need.
+      microseconds: Of a step and lane, by the way; ``vmap5`` are five lanes in one program.
+      compile_seconds: Of the first call, by the way.
+    """
+
+    task: str
+    mflop: float
+    memory_bytes: int
+    microseconds: dict[str, float]
+    compile_seconds: dict[str, float]
+
+
+def measure_modes(
+    name: str, *, lanes: Sequence[int] = (5, 15), clock: Callable[[], float] = time.process_time
+) -> Modes:
+    """Measure one lane in a compiled loop, one stepped from Python, and so many lanes vmapped."""
     of_demo = name.startswith("demo-")
     suite = load_suite("demo") if of_demo else suite_of(name)
     index = int(name.removeprefix("demo-")) if of_demo else 0
     of_task = CompiledTask(suite, index)
     task, adam, every = suite.tasks[index], optimizers.get("adam"), suite.protocol.eval_every
-    points = adam.points
     block = of_task.data.training_block(0, 0, every, 1000)
     stacked = jax.tree.map(lambda leaf: leaf[None], block)
     single = [jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], block) for at in range(every)]
-    calls: dict[str, tuple[Any, int]] = {}
+    calls: dict[str, tuple[Callable[[], object], int]] = {}
     compiled: dict[str, float] = {}
-    # vmapped over 5 or 15 lanes; or one lane, in a compiled loop or stepped from Python
-    for mode, lanes in (("sequential", 1), ("stepped", 1), ("vmap5", 5), ("vmap15", 15)):
+    for mode, count in {"sequential": 1, "stepped": 1, **{f"vmap{n}": n for n in lanes}}.items():
+        points = adam.points[-count:]
+        if len(points) < count:
+            points = [{"learning_rate": float(rate)} for rate in np.geomspace(1e-5, 1e-2, count)]
         lane_batch = of_task.lane_batch(
-            adam, 1000, [0], points[-lanes:], list(range(lanes)), vmap=mode.startswith("vmap")
+            adam, 1000, [0], points, list(range(count)), vmap=mode.startswith("vmap")
         )
         lane_batch.start(*lane_batch.initialize())
 
-        def call(lane_batch: Any = lane_batch, mode: str = mode) -> Any:
-            batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])
-            for batch in batches:
-                lane_batch.train(batch, 0)
-            return lane_batch.state
-
-        start = time.process_time()
-        jax.block_until_ready(call())
-        compiled[mode] = time.process_time() - start
-        calls[mode] = (call, lanes)
+        batches = {"sequential": [block], "stepped": single}.get(mode, [stacked])
+        calls[mode] = (partial(_train, lane_batch, batches), count)
+        start = clock()
+        jax.block_until_ready(calls[mode][0]())
+        compiled[mode] = clock() - start
     samples: dict[str, list[float]] = {mode: [] for mode in calls}
     for _ in range(7):
-        for mode, (call, lanes) in calls.items():
-            start = time.process_time()
+        for mode, (call, count) in calls.items():
+            start = clock()
             jax.block_until_ready(call())
-            samples[mode].append((time.process_time() - start) / lanes / every)
+            samples[mode].append((clock() - start) / count / every)
+    cost = of_task.task.cost
+    medians = {mode: statistics.median(times) * 1e6 for mode, times in samples.items()}
+    return Modes(task.label, cost.flops / 1e6, cost.memory_bytes, medians, compiled)
+
+
+def _train(lane_batch: LaneBatch, batches: Sequence[Any]) -> object:
+    for batch in batches:
+        lane_batch.train(batch, 0)
+    return lane_batch.state
+
+
+def modes(name: str) -> dict[str, object]:
+    """Measure ways to train lanes of a task, in CPU microseconds a step and lane."""
+    found = measure_modes(name)
     return {
-        "task": task.label,
-        "MFLOP": round(of_task.task.cost.flops / 1e6, 2),
-        **{mode: f"{statistics.median(times) * 1e6:.0f}us" for mode, times in samples.items()},
-        **{f"compile_{mode}": f"{seconds:.1f}s" for mode, seconds in compiled.items()},
+        "task": found.task,
+        "MFLOP": round(found.mflop, 2),
+        **{mode: f"{value:.0f}us" for mode, value in found.microseconds.items()},
+        **{f"compile_{mode}": f"{value:.1f}s" for mode, value in found.compile_seconds.items()},
     }

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from velo_problems import adam, arrays, built_in, lowered, ours, per_tensor
+from velo_problems import Arm, adam, arrays, built_in, in_turns, lowered, ours, per_tensor
 
 ROUNDS = 9
 #: Least ratio of the per-tensor implementation's time to ours.
@@ -23,48 +23,20 @@ LEAST = {"mlp-784-128-128-10": 7, "conv-57k": 7, "transformer-6x128": 12, "mlp-1
 LANES = 8
 
 
-class _Arm:
-    """A compiled step with its own parameters and state."""
-
-    def __init__(self, make: Any, name: str, calls: int):
-        params, self.grads = arrays(name, 0), arrays(name, 1)
-        step, state = make(params)
-        self.calls = calls
-        self.step = lowered(step, params, state, self.grads, jnp.float32(2)).compile()
-        self.params, self.state = params, state
-        self.samples: list[float] = []
-
-    def sample(self) -> None:
-        start = time.perf_counter()
-        for _ in range(self.calls):
-            self.params, self.state = self.step(self.params, self.state, self.grads, jnp.float32(2))
-        jax.block_until_ready((self.params, self.state))
-        self.samples.append((time.perf_counter() - start) / self.calls)
-
-    def milliseconds(self) -> float:
-        return statistics.median(self.samples[1:]) * 1e3
-
-
 #: Most that an update by velo-tiny may take, of Adam's time.
 MOST = {"mlp-64-16-16-10": 1.8, "mlp-784-128-128-10": 3.5, "transformer-6x128": 4.5}
 
 
-def _milliseconds(benchmark: Any, arms: dict[str, _Arm]) -> dict[str, float]:
-    def rounds() -> None:
-        for _ in range(ROUNDS + 1):
-            for arm in arms.values():
-                arm.sample()
-
-    benchmark.pedantic(rounds, rounds=1)
-    return {label: arm.milliseconds() for label, arm in arms.items()}
+def _milliseconds(benchmark: Any, arms: dict[str, Arm]) -> dict[str, float]:
+    return benchmark.pedantic(in_turns, args=(arms, ROUNDS), rounds=1)
 
 
 @pytest.mark.parametrize("name", list(LEAST))
 def test_update(benchmark, name):
     arms = {
-        "ours": _Arm(ours, name, 5),
-        "per tensor": _Arm(per_tensor, name, 1),
-        "Adam": _Arm(adam, name, 20),
+        "ours": Arm(ours, name, 5),
+        "per tensor": Arm(per_tensor, name, 1),
+        "Adam": Arm(adam, name, 20),
     }
     times = _milliseconds(benchmark, arms)
     ratio = times["per tensor"] / times["ours"]
@@ -76,7 +48,7 @@ def test_update(benchmark, name):
 
 @pytest.mark.parametrize("name", list(MOST))
 def test_update_by_the_built_in_weights(benchmark, name):
-    arms = {"velo-tiny": _Arm(built_in, name, 20), "Adam": _Arm(adam, name, 20)}
+    arms = {"velo-tiny": Arm(built_in, name, 20), "Adam": Arm(adam, name, 20)}
     times = _milliseconds(benchmark, arms)
     ratio = times["velo-tiny"] / times["Adam"]
     benchmark.extra_info.update(milliseconds=times, ratio=ratio)

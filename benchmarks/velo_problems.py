@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,44 @@ def adam(params: Any) -> tuple[Step, Any]:
 def lowered(step: Step, *args: Any) -> Any:
     """Return the step as a training loop would compile it: parameters and state are donated."""
     return jax.jit(step, donate_argnums=(0, 1)).lower(*args)
+
+
+def compile_seconds(make: Callable[[Any], tuple[Step, Any]], name: str) -> float:
+    """Return the seconds of tracing and compiling a step; no cache takes part."""
+    params, grads = arrays(name, 0), arrays(name, 1)
+    step, state = make(params)
+    jax.clear_caches()
+    start = time.perf_counter()
+    lowered(step, params, state, grads, jnp.float32(2)).compile()
+    return time.perf_counter() - start
+
+
+class Arm:
+    """A compiled step with its own parameters and state; a sample is some calls of it."""
+
+    def __init__(self, make: Callable[[Any], tuple[Step, Any]], name: str, calls: int):
+        params, self.grads = arrays(name, 0), arrays(name, 1)
+        step, state = make(params)
+        self.calls = calls
+        self.step = lowered(step, params, state, self.grads, jnp.float32(2)).compile()
+        self.params, self.state = params, state
+        self.samples: list[float] = []
+
+    def sample(self) -> None:
+        start = time.perf_counter()
+        for _ in range(self.calls):
+            self.params, self.state = self.step(self.params, self.state, self.grads, jnp.float32(2))
+        jax.block_until_ready((self.params, self.state))
+        self.samples.append((time.perf_counter() - start) / self.calls)
+
+    def milliseconds(self) -> float:
+        """Return the median of all samples but the first."""
+        return statistics.median(self.samples[1:]) * 1e3
+
+
+def in_turns(arms: dict[str, Arm], rounds: int) -> dict[str, float]:
+    """Return the milliseconds of a call of each; they take turns, because machines drift."""
+    for _ in range(rounds + 1):
+        for arm in arms.values():
+            arm.sample()
+    return {label: arm.milliseconds() for label, arm in arms.items()}

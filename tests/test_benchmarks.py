@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import json
 import tomllib
 from pathlib import Path
 
@@ -43,3 +45,26 @@ def test_types_are_checked_in_the_packages_and_in_what_runs_them():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     packages = tools["hatch"]["build"]["targets"]["wheel"]["only-include"]
     assert {*packages, "tests", "benchmarks"} <= set(tools["pyright"]["include"])
+
+
+@pytest.mark.long
+def test_a_device_is_measured_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    gpu, parts = importlib.import_module("gpu"), importlib.import_module("gpu_parts")
+    out = tmp_path / "gpu.json"
+    assert gpu.main(["--small", "--out", str(out)]) == 0
+    found = json.loads(out.read_text())["sections"]
+    assert list(found) == ["compile", "update", "batching", "calibrate"]
+    assert found["compile"]["mlp-64-16-16-10: Adam"]["seconds"] > 0
+    assert found["update"]["mlp-64-16-16-10"]["traffic ms"] > 0
+    assert found["calibrate"]["profile"]["peak_flops"] > 0
+
+    def broken() -> None:
+        raise ValueError("no such device")
+
+    section = parts.Section("broken", 60.0, {"one": broken, "two": lambda: {"x": 1.0}}, iter)
+    late = parts.Section("late", -1.0, {"one": broken}, iter)
+    assert not gpu.measure([section, late], out, small=True)
+    found = json.loads(out.read_text())["sections"]
+    assert found["broken"]["one"] == {"failed": "ValueError: no such device"}
+    assert found["broken"]["two"]["x"] == 1.0 and "left out" in found["late"]["one"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,19 @@ from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.computation import computed_as
 from velodrome.suites.planning.corpus_check import check_corpus_metrics
-from velodrome.suites.planning.estimates import CellOverview, overview, too_large
+from velodrome.suites.planning.estimates import (
+    CellOverview,
+    count_programs,
+    overview,
+    too_large,
+)
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.protocol import Grids
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import (
     describe,
+    describe_compiling,
     describe_modes,
     describe_refining,
     describe_store,
@@ -59,7 +65,7 @@ class RunResult:
     Attributes:
       directory: The store.
       done: Shards trained by this call, or meanwhile by others in the same store.
-      already: Shards that were in the store before.
+      already: Shards of the first plan that were in the store before.
       failed: Failure records by shard id, of those that are not in the store.
       missing: Shards that this call was to train and that are not in the store, failed or not.
       seconds: Wall time of this call.
@@ -241,6 +247,8 @@ def run(
         notes.append(note)
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here, spread=spread))
+        programs = count_programs(plan, loaded.optimizers)
+        lines.insert(-1, describe_compiling(programs, plan.backend))
         if chosen.protocol.baseline in chosen.optimizers:
             lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
         if added := most_added(plan, loaded):
@@ -268,6 +276,7 @@ def run(
         if in_rounds:
             store.take_plan(next_plan(store, loaded))
         tidy(store)
+        before = {shard.id for shard in store.shards()}
         memory = {cell.id: cell.memory_bytes for cell in cells}
         jobs, already = jobs_left(store, chosen, memory, timing=timing)
     for note in (*notes, *changes, *announcements(store, backend)):
@@ -307,13 +316,22 @@ def run(
     seconds = time.monotonic() - began
     for line in describe_searches(store.plan):
         display.say(line)
-    display.say(
-        f"{store.directory} has {already + done} of {plural(len(store.plan.shards), 'shard')}"
-        + (f", {len(failed)} failed" if failed else "")
-        + f" ({already} were there before; {duration(seconds)})."
-    )
+    display.say(_summary(store, before, failed=len(failed), seconds=seconds))
     key = store.question.partition("-")[2]
     return RunResult(store.directory, cells, done, already, failed, missing, seconds, question=key)
+
+
+def _summary(store: Store, before: Set[str], *, failed: int, seconds: float) -> str:
+    """Say how much of the plan is there now; ``before`` are the shards that the store had."""
+    # Counted in the last plan: in stages, runs without a kept end start over, and what they had
+    # before answers nothing any more.
+    there = {shard.id for shard in store.plan.shards if store.has_shard(shard.id)}
+    old = len(there & before)
+    return (
+        f"{store.directory} has {len(there):,} of {plural(len(store.plan.shards), 'shard')}"
+        + (f", {failed:,} failed" if failed else "")
+        + f" ({old:,} {'was' if old == 1 else 'were'} there before; {duration(seconds)})."
+    )
 
 
 def _work(engines: RunEngines, jobs: Sequence[Job], store: Store, display: Progress) -> None:

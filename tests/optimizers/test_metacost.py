@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from velodrome.optimizers.horizon import with_declared_horizon
 from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
 from velodrome.optimizers.registry import optimizers
+from velodrome.optimizers.velo.weights.store import read_weights
 
 COMPUTE = {"device": "cpu", "cpu_hours": 0.5, "hours": 2.0, "outer_steps": 1_000}
 
@@ -21,12 +23,26 @@ def cost(**fields: Any) -> MetaTrainingCost | None:
 def test_built_in_weights_tell_their_cost_outside_of_their_identity():
     velo = optimizers.get("velo")
     found = velo.meta_training
-    assert found == MetaTrainingCost(
-        1.226, "CPU hours", "the card of its weights", "400 outer steps"
+    assert found is not None and found.unit == "CPU hours"
+    assert found.amount == pytest.approx(1.226 + 41 / 60, abs=1e-3)
+    assert found.source == "the card of its weights and the log"
+    assert found.detail == (
+        "2 searches, each from where the one before had come, the last of 400 outer steps"
     )
     assert set(velo.identity) == {"weights"}
     assert with_declared_horizon(velo, 0.5, name="half").meta_training == found
     assert optimizers.get("adam").meta_training is None
+
+
+def test_weights_that_continue_others_cost_as_much_more():
+    hours = {}
+    for name in ("velo-tiny", "velo-tiny-2", "velo-tiny-3"):
+        loaded, before = read_weights(name), math.fsum(hours.values())
+        own = loaded.card["training"]["compute"]["cpu_hours"]
+        # Before the first search there was another, and so there was before the third.
+        hours[name] = own + {"velo-tiny": 41 / 60, "velo-tiny-3": 20 / 60}.get(name, 0.0)
+        assert loaded.cost is not None
+        assert loaded.cost.amount == pytest.approx(before + hours[name], abs=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from velodrome.foundation.errors import MissingWeightsError, UnknownNameError, W
 from velodrome.foundation.files import atomic_path, resolved
 from velodrome.optimizers.metacost import MetaTrainingCost, cost_on_card
 from velodrome.optimizers.velo.weights import official, safetensors
+from velodrome.optimizers.velo.weights.earlier import with_earlier
 from velodrome.optimizers.velo.weights.msgpack import parse_official
 from velodrome.optimizers.velo.weights.tree import VeLOWeights
 
@@ -37,7 +38,8 @@ class LoadedWeights:
       sha256: The hash of these bytes.
       content_hash: The hash of the arrays, equal for equal weights in any file.
       card: What the file says about its weights.
-      cost: What meta-training them cost; None where neither card nor authors say.
+      cost: What meta-training them cost, with earlier searches that built-in ones continue; None
+        where neither card nor authors say.
     """
 
     weights: VeLOWeights
@@ -125,16 +127,16 @@ def read_weights(weights: str | os.PathLike[str]) -> LoadedWeights:
     _check_sidecar(path, sha256)
     if weights == OFFICIAL_NAME and official.read_record() is None:
         official.write_record(sha256, origin="placed")
-    published = official.is_official(sha256)
+    published, arrays = official.is_official(sha256), safetensors.content_hash(loaded)
     return LoadedWeights(
         weights=loaded,
         label="VeLO (official)" if published else f"VeLO ({_short_name(path)})",
         path=path,
         size=len(data),
         sha256=sha256,
-        content_hash=safetensors.content_hash(loaded),
+        content_hash=arrays,
         card=card,
-        cost=official.OFFICIAL_COST if published else cost_on_card(card),
+        cost=official.OFFICIAL_COST if published else with_earlier(cost_on_card(card), arrays),
     )
 
 

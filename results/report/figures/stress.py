@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from velodrome.foundation.text import short
 from velodrome.results.analyses.stress import By, stress_table
@@ -113,14 +114,12 @@ def draw(table: pd.DataFrame, by: By, baseline: str) -> Figure:
     axes.set_xticks(ticks, [f"{tick:g}" if by == "declared" else short(tick) for tick in ticks])
     axes.minorticks_off()
     set_log2(axes, low, high, floor=bool((values < low).any()))
-    axes.axvline(axis.limit, color="#333333", linewidth=0.8, linestyle="--", zorder=1)
-    axes.annotate(
-        axis.words, (axis.limit, high), xytext=(-3, -2), textcoords="offset points", fontsize=6.5,
-        color="#555555", ha="right", va="top", rotation=90,
-    )  # fmt: skip
+    line = {"color": "#333333", "linewidth": 0.8, "linestyle": "--"}
+    axes.axvline(axis.limit, zorder=1, **line)
     axes.set_xlabel(axis.name)
     axes.set_ylabel(axis_label(f"speedup over {baseline}, in steps", 2.3))
-    legend_above(figure, handles(styles))
+    # Named there, because beside the line a curve may cross the words.
+    legend_above(figure, [*handles(styles), Line2D([], [], label=axis.words, **line)])
     return figure
 
 
@@ -137,5 +136,7 @@ def _series(axes: Axes, mine: pd.DataFrame, x: np.ndarray, style: SeriesStyle, *
     for chosen, symbol in ((~bound, style.marker), (bound, "^")):
         axes.plot(x[chosen], middle[chosen], symbol, color=style.color, markersize=4, zorder=3)
     for end, name in ((bottom, "low_open"), (top, "high_open")):
-        is_open = mine[name].to_numpy(bool) & np.isfinite(end)
-        axes.plot(x[is_open], end[is_open], "^", color=style.color, markersize=2.5, zorder=3)
+        known, is_open = np.isfinite(end), mine[name].to_numpy(bool)
+        # Caps are wider than marks, so that short bars are seen too.
+        for chosen, symbol, width in ((known & is_open, "^", 2.5), (known & ~is_open, "_", 6)):
+            axes.plot(x[chosen], end[chosen], symbol, color=style.color, markersize=width, zorder=3)

@@ -49,6 +49,9 @@ def test_against_parameters_there_is_a_series_for_each_family(stores):
     assert min(made.table["x"]) > 0
     assert list(made.table["tasks"]) == [1, 1]
     assert "500 M, the paper's limit" in made.caption
-    (axes,) = made.figure().axes
+    figure = made.figure()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert not axes.texts  # a curve could cross them
+    assert legend.get_texts()[-1].get_text() == "500 M, the paper's limit"
     assert any(np.all(line.get_xdata() == stress.AXES["parameters"].limit) for line in axes.lines)
     assert axes.get_xlim()[1] > 5e8

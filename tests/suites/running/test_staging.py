@@ -134,6 +134,22 @@ def test_a_baseline_that_is_lost_at_every_rate_is_known_to_its_budget(tmp_path: 
     assert "every rate of the baseline diverged" in task.outcomes[0].notes
 
 
+def test_shards_that_answer_nothing_any_more_are_not_counted(tmp_path: Path):
+    display = toys.Recorder()
+    fast = toys.scaled(name="fast", grid={"learning_rate": (9.0,)})
+    with toys.registered(slow=toys.scaled(name="slow"), fast=fast):
+        for more in (1, 2):
+            # Without its kept end the first seed starts over when both have to go further.
+            for path in (tmp_path / "states").glob("*"):
+                path.unlink()
+            chosen = toys.bowl_suite("slow", "fast", seeds=more, baseline_multiple=more)
+            run(chosen, tmp_path, workers=0, timing=False, progress=display)
+    store = Store.open(tmp_path)
+    assert len(store.shards()) > len(store.plan.shards)
+    asked = len(store.plan.shards)
+    assert f" has {asked} of {asked} shards (1 was there before; " in display.told[-1]
+
+
 def lost() -> optax.GradientTransformation:
     """Diverge at the thirteenth step, before the first stage ends."""
 

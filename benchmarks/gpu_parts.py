@@ -129,7 +129,9 @@ def _training_program(suite: Suite, optimizer: OptimizerSpec) -> Row:
 
 
 def _update(small: bool) -> Section:
-    names = ["mlp-64-16-16-10"] if small else dict.fromkeys(["mlp-10M", *PROBLEMS])
+    names = (
+        ["mlp-64-16-16-10"] if small else dict.fromkeys(["mlp-10M", "transformer-6x128", *PROBLEMS])
+    )
     parts: dict[str, Callable[[], Row]] = {
         "memory": lambda: {"copied bytes a second": copy_bandwidth(small)}
     }

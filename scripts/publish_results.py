@@ -3,8 +3,8 @@
 ``python scripts/publish_results.py STORE [STORE ...] DIRECTORY`` makes a folder with the files of
 the store (several stores have a folder each), the headline, the summary, the report as a page and
 as text, and ``SHA256SUMS`` of them all. ``--refresh DIRECTORY ...`` writes the reports of such
-folders again, from the stores in them. :func:`check_published` computes the headline again from the
-stored curves.
+folders again, from the stores in them, with what is known today of the cost of meta-training.
+:func:`check_published` computes the headline again from the stored curves.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ import pandas as pd
 from velodrome.foundation.errors import StoreError, VelodromeError
 from velodrome.foundation.files import atomic_write_text, sha256_file
 from velodrome.foundation.text import plural
+from velodrome.optimizers.registry import optimizers
 from velodrome.results.report.data import collect
 from velodrome.results.report.write import report
 from velodrome.results.store.combined import open_stores
+from velodrome.results.store.provenance import KEY
+from velodrome.results.store.records import CostRecord
 from velodrome.results.store.store import Store
 
 SUMS = "SHA256SUMS"
@@ -68,6 +71,8 @@ def publish(stores: Sequence[Path], directory: Path) -> None:
         if others:
             lines = [f"{named[store]}\n" for store in others]
             atomic_write_text(new / ELSEWHERE, "".join(lines))
+        for copy in copies:
+            record_costs(copy)
         refresh(new, [*others, *sorted(copies)])
         new.replace(directory)
 
@@ -87,6 +92,33 @@ def refresh(directory: Path, stores: Sequence[Path] = ()) -> None:
         for file in REPORT_FILES:
             shutil.copyfile(drawn / file, directory / file)
     sign(directory)
+
+
+def record_costs(directory: Path) -> None:
+    """Write into a store what is known today of the cost of meta-training; no result depends on it.
+
+    That of optimizers which have changed since stays as it was recorded.
+    """
+    for name in Store.open(directory).questions():
+        store = Store.open(directory, question_name=name)
+        before = store.manifest.get(KEY, [])
+        if (today := [_known_today(cost) for cost in before]) != before:
+            store.take_manifest({**store.manifest, KEY: today})
+
+
+def _known_today(cost: CostRecord) -> CostRecord:
+    ran = cost["optimizer"]
+    try:
+        spec = optimizers.get(ran["name"])
+    except VelodromeError:
+        return cost  # of a file that is not here
+    found = spec.meta_training
+    if found is None or (spec.version, spec.identity) != (ran["version"], ran["identity"]):
+        return cost
+    return {
+        "optimizer": ran, "amount": found.amount, "unit": found.unit, "source": found.source,
+        "detail": found.detail,
+    }  # fmt: skip
 
 
 def sign(directory: Path) -> None:
@@ -196,8 +228,14 @@ if __name__ == "__main__":
         sys.exit("usage: python scripts/publish_results.py STORE [STORE ...] DIRECTORY | --refresh")
     try:
         if sys.argv[1] == "--refresh":
-            for folder in sys.argv[2:]:
-                refresh(Path(folder))
+            folders = [Path(folder) for folder in sys.argv[2:]]
+            for folder in folders:
+                # Before any report: a report may be of stores in other folders.
+                for store in published_stores(folder):
+                    if store.is_relative_to(folder):
+                        record_costs(store)
+            for folder in folders:
+                refresh(folder)
         else:
             *several, last = map(Path, sys.argv[1:])
             publish(several, last)

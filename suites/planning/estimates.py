@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from velodrome.foundation.text import size
+from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.results.store.plan import Plan, PlannedCell, Shard
+from velodrome.suites.planning.shards import split_static, static_key
 from velodrome.suites.planning.spread import Spread
 from velodrome.suites.protocol import Protocol
 from velodrome.taskgen.budget import DeviceProfile
@@ -129,6 +131,20 @@ def _overview(
         disk_bytes=int(sum(sizes) * (rows * ROW_BYTES + kept)) + 6000 * len(shards),
         devices=spread.devices,
     )
+
+
+def count_programs(plan: Plan, optimizers: Mapping[str, OptimizerSpec]) -> int:
+    """Return how many training programs are compiled at least; ``optimizers`` are by their names.
+
+    One for each cell, and for each choice of hyperparameters that is not traced. Lanes that are
+    batched in other numbers, as in later stages, take more.
+    """
+    found = 0
+    for cell in plan.cells:
+        optimizer = optimizers[cell.optimizer.name]
+        points = (split_static(optimizer, lane.hyperparameters) for lane in cell.lanes)
+        found += len({static_key(static) for static, _ in points})
+    return found
 
 
 def too_large(cells: Sequence[CellOverview], free_bytes: int) -> str | None:

@@ -21,6 +21,12 @@ from velodrome.taskgen.data.published.recipes import how_to_get
 _GOES_ON = 0.51
 
 
+#: Seconds of a core that the published runs of the demo and of mlcommons-mini took for a training
+#: program, beyond steps and evaluations as timed: to compile it, with its part of the programs that
+#: all optimizers of a task share.
+_COMPILING = (5.0, 15.0)
+
+
 def describe(
     plan: Plan,
     cells: Sequence[CellOverview],
@@ -52,24 +58,8 @@ def describe(
     for name, tasks in missing_data(plan).items():
         yield f"Missing data: {name}, for {plural(tasks, 'task')}. To get it: {how_to_get(name)}"
     if profile is not None:
-        large = [cell for cell in cells if cell.memory_bytes > profile.memory_bytes]
-        if large:
-            worst = max(large, key=lambda cell: cell.memory_bytes)
-            total = worst.memory_bytes * worst.devices
-            examples = plan.cell(worst.id).part_size
-            count = devices_needed(total, examples, profile)
-            together = f"that of {count} of them: --devices {count} trains each run on all of these"
-            if spread is not None and spread.state_parts < spread.devices:
-                # More devices would not help, save for the activations.
-                kept = "all parameters and optimizer state"
-                together = f"keeps {kept} on each device: --sharding full splits them"
-            elif count is None:
-                together = f"more than any number has that shares {examples:,} examples evenly"
-            yield (
-                f"{plural(len(large), 'cell')} would need more, as predicted, than the "
-                f"{size(profile.memory_bytes)} of {profile.label}: {worst.task} / "
-                f"{worst.optimizer} {together}."
-            )
+        if large := [cell for cell in cells if cell.memory_bytes > profile.memory_bytes]:
+            yield _too_large(plan, large, profile, spread)
         if backend in (None, plan.backend):
             yield f"Lanes are grouped into shards as for a run here, on the {plan.backend}."
         else:
@@ -91,6 +81,46 @@ def describe(
         f"{plural(sum(cell.lanes for cell in cells), 'run')}: about {duration(total)} of {where} "
         f"without compiling and the optimizers' own work, {disk} on disk. The seconds are "
         "predicted from FLOPs and bytes, and rough. Nothing was done."
+    )
+
+
+def _too_large(
+    plan: Plan, large: Sequence[CellOverview], profile: DeviceProfile, spread: Spread | None
+) -> str:
+    """Say what to do about cells that need more memory than the device has, task by task."""
+    said = (
+        f"{plural(len(large), 'cell')} would need more, as predicted, than the "
+        f"{size(profile.memory_bytes)} of {profile.label}"
+    )
+    if spread is not None and spread.state_parts < spread.devices:
+        # More devices would not help, save for the activations.
+        return (
+            f"{said}: each device keeps all parameters and optimizer state. --sharding full splits "
+            "them."
+        )
+    worst: dict[str, CellOverview] = {}  # of each task, the optimizer that needs most
+    for cell in sorted(large, key=lambda cell: cell.memory_bytes):
+        worst[cell.task] = cell
+    needed = [f"{task}: {_devices(plan, cell, profile)}" for task, cell in worst.items()]
+    return f"{said}. With --devices N that many have it together: {'; '.join(needed)}."
+
+
+def _devices(plan: Plan, cell: CellOverview, profile: DeviceProfile) -> str:
+    examples = plan.cell(cell.id).part_size
+    count = devices_needed(cell.memory_bytes * cell.devices, examples, profile)
+    return f"no number that shares {examples:,} examples evenly" if count is None else f"{count}"
+
+
+def describe_compiling(programs: int, backend: str) -> str:
+    """Return a line that says what compiling takes, roughly; nobody has fitted it to programs."""
+    least, most = (programs * seconds for seconds in _COMPILING)
+    took = f"{_COMPILING[0]:g} s each on a core, and those of mlcommons-mini {_COMPILING[1]:g} s"
+    total = f"so very roughly {duration(least)} to {duration(most)} here"
+    if backend != "cpu":
+        total = "what they take with an accelerator was not measured"
+    return (
+        f"Compiling comes on top, of at least {plural(programs, 'training program')}: those of the "
+        f"demo took {took}; {total}. Programs of earlier runs on this machine are kept."
     )
 
 

@@ -20,13 +20,19 @@ from velodrome.results.store.store import Store
 from velodrome.suites.catalog import as_suite
 from velodrome.suites.planning.computation import computed_as
 from velodrome.suites.planning.corpus_check import check_corpus_metrics
-from velodrome.suites.planning.estimates import CellOverview, overview, too_large
+from velodrome.suites.planning.estimates import (
+    CellOverview,
+    count_programs,
+    overview,
+    too_large,
+)
 from velodrome.suites.planning.plan import LoadedSuite, make_plan
 from velodrome.suites.planning.preflight import check_data, check_suite, data_bytes, with_data
 from velodrome.suites.protocol import Grids
 from velodrome.suites.running.displays import choose_progress
 from velodrome.suites.running.dryrun import (
     describe,
+    describe_compiling,
     describe_modes,
     describe_refining,
     describe_store,
@@ -241,6 +247,8 @@ def run(
         notes.append(note)
     if dry_run:
         lines = list(describe(plan, cells, profile=profile, backend=here, spread=spread))
+        programs = count_programs(plan, loaded.optimizers)
+        lines.insert(-1, describe_compiling(programs, plan.backend))
         if chosen.protocol.baseline in chosen.optimizers:
             lines.insert(-1, describe_modes(plan, cells, chosen.protocol, mode))
         if added := most_added(plan, loaded):

@@ -10,11 +10,19 @@ import pytest
 from plans import rewrite
 from synthetic import Candidate, make
 
-from scripts.publish_results import SUMS, check_published, publish, published_stores
+from scripts.publish_results import (
+    SUMS,
+    check_published,
+    publish,
+    published_stores,
+    record_costs,
+)
 from velodrome.foundation.errors import StoreError
 from velodrome.foundation.files import sha256_file
 from velodrome.results.report import write
 from velodrome.results.report.figures.contents import plots
+from velodrome.results.store.provenance import KEY
+from velodrome.results.store.records import CostRecord
 from velodrome.results.store.store import Store
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -75,7 +83,19 @@ def test_published_headlines_are_those_of_the_published_curves(directory: Path):
 def test_the_demo_is_published():
     (demo,) = (path for path in PUBLISHED if path.name == "demo")
     text = (demo / "report.md").read_text(encoding="utf-8")
-    assert text.count("VeLO (velo-tiny): meta-training took 1.2 CPU hours") == 1
+    assert text.count("VeLO (velo-tiny): meta-training took 1.9 CPU hours") == 1
+
+
+def test_the_cost_of_meta_training_is_the_one_that_is_known_today(tmp_path: Path):
+    (demo,) = (path for path in PUBLISHED if path.name == "demo")
+    for folder in ("questions", "shards"):
+        shutil.copytree(demo / folder, tmp_path / folder)
+    store = Store.open(tmp_path)
+    (known,) = store.manifest.get(KEY, [])
+    other: CostRecord = {**known, "amount": 2.0, "optimizer": {**known["optimizer"], "version": 0}}
+    store.take_manifest({**store.manifest, KEY: [{**known, "amount": 1.0}, other]})
+    record_costs(tmp_path)
+    assert Store.open(tmp_path).manifest.get(KEY) == [known, other]
 
 
 def rows_of(document: str, mark: str) -> list[list[str]]:

@@ -78,9 +78,13 @@ def test_devices_share_a_part(tmp_path, monkeypatch):
     assert facts["over_budget"][-1].endswith(
         "no number of devices that shares 2 examples evenly has it"
     )
-    suite, display = Suite("one", (spec,), SUITE.protocol, ("adam",)), toys.Recorder()
+    save_profile(dataclasses.replace(load_profile("v100"), name="tiny", memory_bytes=4 * 10**7))
+    suite, display = Suite("two", (spec, MLP), SUITE.protocol, ("adam",)), toys.Recorder()
     run(suite, tmp_path / "x", dry_run=True, device="tiny", progress=display)
-    assert "more than any number has that shares 2 examples evenly" in "\n".join(display.told)
+    (said,) = (line for line in display.told if "would need more" in line)
+    assert f"{spec.label}: no number that shares 2 examples evenly" in said
+    count = int(said.partition(f"{MLP.label}: ")[2].partition(".")[0])
+    assert count > 2 and MLP.batch_size % count == 0
     copied, display = Suite("one", (MLP,), SUITE.protocol, ("adam",)), toys.Recorder()
     where = tmp_path / "x"
     run(copied, where, dry_run=True, device="tiny", devices=2, sharding="data", progress=display)

@@ -9,9 +9,10 @@ from velodrome.optimizers.registry import optimizers
 from velodrome.optimizers.spec import OptimizerSpec
 from velodrome.suites.catalog import load_suite, suites
 from velodrome.suites.suite import Suite
+from velodrome.taskgen.data.info import kind_of
 from velodrome.taskgen.data.registry import datasets
 from velodrome.taskgen.data.resident import predicted_bytes, resident_limit
-from velodrome.taskgen.data.standin.catalog import PREFIX, stand_in_name
+from velodrome.taskgen.data.standin.catalog import LARGE, stand_in_name
 from velodrome.taskgen.data.verify import verify
 from velodrome.taskgen.data.view import count_examples
 from velodrome.taskgen.spec import TaskSpec
@@ -66,16 +67,36 @@ def _is_published(name: str) -> bool:
 
 
 def _on(task: TaskSpec, choice: str) -> TaskSpec:
-    name = task.data.name
-    other = stand_in_name(name) if choice == "stand-in" else BUILT_IN[name]
-    if other not in datasets:
+    if choice == "stand-in":
+        return _on_stand_in(task)
+    return _moved(task, BUILT_IN[task.data.name])
+
+
+def _on_stand_in(task: TaskSpec) -> TaskSpec:
+    """Return a task on the stand-in of its data: on the large one if the other is too small."""
+    name = stand_in_name(task.data.name)
+    if name not in datasets:
         raise PlanError(
-            f"the data set {name!r} of task {task.label} has no stand-in: none is registered as "
-            f"{PREFIX + name!r}."
+            f"the data set {task.data.name!r} of task {task.label} has no stand-in: none is "
+            f"registered as {name!r}."
         )
+    moved = _moved(task, name)
+    if name + LARGE not in datasets or _has_room(moved):
+        return moved
+    return _moved(task, name + LARGE)
+
+
+def _moved(task: TaskSpec, name: str) -> TaskSpec:
     # Keep the label: one that was made of the hash would change with it.
-    data = dataclasses.replace(task.data, name=other)
+    data = dataclasses.replace(task.data, name=name)
     return dataclasses.replace(task, data=data, name=task.label)
+
+
+def _has_room(task: TaskSpec) -> bool:
+    """Return whether the data of a task have examples of its size, and enough for a batch."""
+    info, count = task.dataset.info, train_examples(task)
+    enough = count is None or count >= task.batch_size
+    return enough and kind_of(info.kind).holds(info, task.view)
 
 
 def suites_by_data() -> tuple[dict[str, list[str]], list[str]]:

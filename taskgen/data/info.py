@@ -214,6 +214,11 @@ class Kind(abc.ABC, Generic[V]):
     def view(self, config: object, info: DatasetInfo) -> V:
         """Return how a task sees a data set by the usual fields of its family's config."""
 
+    def holds(self, info: DatasetInfo, view: V) -> bool:
+        """Return whether the examples of a data set are as large as a task wants to see them."""
+        del info, view
+        return True
+
     @abc.abstractmethod
     def see(
         self, raw: Arrays, info: DatasetInfo, view: V, what: str, split: str, variation: Variation

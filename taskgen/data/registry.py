@@ -17,9 +17,11 @@ from velodrome.taskgen.data.own import names
 from velodrome.taskgen.data.published.facts import INFOS, WORKLOADS
 from velodrome.taskgen.data.published.prepared import PublishedDataset
 from velodrome.taskgen.data.standin.catalog import STAND_INS
-from velodrome.taskgen.data.standin.clicks import STAND_IN_CLICKS
+from velodrome.taskgen.data.standin.clicks import STAND_IN_CLICKS, STAND_IN_MANY_CLICKS
+from velodrome.taskgen.data.standin.phantoms import STAND_IN_PHANTOMS
 from velodrome.taskgen.data.standin.scans import STAND_IN_SCANS
 from velodrome.taskgen.data.standin.speech import SYNTHETIC_TONES
+from velodrome.taskgen.data.standin.workloads import STAND_INS as STAND_INS_OF_WORKLOADS
 
 #: Other packages add theirs by the entry point ``velodrome.datasets``, users their files by
 #: ``velodrome data add``.
@@ -35,8 +37,9 @@ for _dataset in (
     *(DIGITS, MNIST5K, PHOTOS, KJV, BREAST_CANCER, BIBLE_TRANSLATION, ATLAS),
     *map(PublishedDataset, (*INFOS, *WORKLOADS)),
     *STAND_INS,
-    STAND_IN_CLICKS,
-    STAND_IN_SCANS,
+    *STAND_INS_OF_WORKLOADS,
+    *(STAND_IN_CLICKS, STAND_IN_MANY_CLICKS),
+    *(STAND_IN_SCANS, STAND_IN_PHANTOMS),
     SYNTHETIC_TONES,
 ):
     datasets.register(_dataset.name, _dataset)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from scripts import mlcommons_table
+from velodrome.foundation.errors import PlanError
 from velodrome.suites.catalog import load_suite
+from velodrome.suites.planning.plan import make_plan
+from velodrome.suites.planning.preflight import check_suite, with_data
 from velodrome.suites.running.run import run
+from velodrome.suites.suite import Suite
+from velodrome.taskgen.data.info import kind_of
+from velodrome.taskgen.dataspec import DataSpec
 from velodrome.taskgen.description import cost
 from velodrome.taskgen.families import gnn
+from velodrome.taskgen.spec import TaskSpec
 from velodrome.taskgen.views import GraphView
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +83,34 @@ def test_targets_are_documented_and_measured_on_the_model_as_it_is_used():
         assert ("the split" in line) == of_corpus
     largest = max(task.info.split_sizes.get("heldout", 0) for task in suite.tasks[2:6])
     assert suite.protocol.corpus_examples >= largest > 40_000  # the whole split
+
+
+@pytest.mark.parametrize("name", ["mlcommons-6", "mlcommons-8"])
+def test_the_large_suites_plan_on_stand_ins(name: str):
+    """A user without the data can try a whole workload: it has the same shapes and a batch."""
+    suite = load_suite(name)
+    after = with_data(suite, "stand-in")
+    assert [task.label for task in after.tasks] == [task.label for task in suite.tasks]
+    for task, real in zip(after.tasks, suite.tasks, strict=True):
+        assert task.info.provenance == "stand-in"
+        assert (task.view, task.batch_size) == (real.view, real.batch_size)
+        assert real.data.name in task.data.name
+        assert task.dataset.decode is not None or real.dataset.decode is None
+        assert kind_of(task.info.kind).holds(task.info, task.view)
+    check_suite(after)  # a batch is no larger than the data
+    assert {cell.task.label for cell in make_plan(after).cells} == set(suite.targets)
+
+
+def test_small_tasks_have_the_small_stand_ins():
+    clicks = TaskSpec("dlrm", {"vocab_size": 256, "embed_size": 4}, DataSpec("criteo1tb"), 64)
+    scans = TaskSpec("unet", {"image_size": 64}, DataSpec("fastmri"), 8)
+    suite = Suite("mine", (clicks, scans), load_suite("mlcommons-8").protocol, ("adam",))
+    names = [task.data.name for task in with_data(suite, "stand-in").tasks]
+    assert names == ["stand-in:criteo1tb", "stand-in:fastmri"]
+    many = TaskSpec("resnet50", {"image_size": 32}, DataSpec("imagenet256"), 2_048)
+    suite = dataclasses.replace(suite, tasks=(many,))
+    with pytest.raises(PlanError, match="stand-in:imagenet256' as it sees it has 1,024; choose a"):
+        check_suite(with_data(suite, "stand-in"))
 
 
 @pytest.mark.long

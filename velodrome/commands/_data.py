@@ -67,7 +67,7 @@ def status() -> int:
         (row(name, info) for name, info in infos.items()),
     )
     console().print(
-        f"Most published data have stand-ins, {PREFIX}NAME, generated when they are used "
+        f"Published data have stand-ins, {PREFIX}NAME, generated when they are used "
         "(`velodrome run --data stand-in`). `velodrome data status NAME` says all about one.",
         markup=False,
     )

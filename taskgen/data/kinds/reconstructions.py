@@ -63,6 +63,9 @@ class Reconstructions(Kind[ReconstructionView]):
     def view(self, config: object, info: DatasetInfo) -> ReconstructionView:
         return ReconstructionView(getattr(config, "image_size", min(info.shape)))
 
+    def holds(self, info: DatasetInfo, view: ReconstructionView) -> bool:
+        return view.size <= min(info.shape)
+
     def see(
         self,
         raw: Arrays,
@@ -72,7 +75,7 @@ class Reconstructions(Kind[ReconstructionView]):
         split: str,
         variation: Variation,
     ) -> SplitView:
-        if view.size > min(info.shape):
+        if not self.holds(info, view):
             wanted = f"at most {min(info.shape)}, the size of {info.name!r}"
             raise SpecError("config.image_size", view.size, wanted)
         top, left = ((side - view.size) // 2 for side in info.shape)

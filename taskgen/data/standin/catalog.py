@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from velodrome.taskgen.data.standin.text import make_text
 from velodrome.taskgen.data.stored import stored_dataset
 
 PREFIX = "stand-in:"
+LARGE = "_large"
+"""Ends the name of a second stand-in, for tasks that the first is too small for."""
 
 # Enough that an epoch is longer than a short run, and little enough to be made in seconds.
 _IMAGES = {"train": 20_000, "heldout": 2_000}
@@ -117,16 +120,23 @@ def _sizes(info: DatasetInfo) -> dict[str, int]:
     return _LARGE_IMAGES if info.shape[0] > 32 else _IMAGES
 
 
-def _stand_in(published: DatasetInfo) -> Dataset:
-    info = dataclasses.replace(
+def stand_in_info(
+    published: DatasetInfo, sizes: Mapping[str, int], hashes: Mapping[str, str]
+) -> DatasetInfo:
+    """Return the facts of a stand-in that is generated in place of ``published``."""
+    return dataclasses.replace(
         published,
         name=stand_in_name(published.name),
         licence="none needed: generated",
         origin=f"generated in place of {published.name}; not real data",
         provenance="stand-in",
-        split_sizes=_sizes(published),
-        split_hashes=_HASHES[published.name],
+        split_sizes=sizes,
+        split_hashes=hashes,
     )
+
+
+def _stand_in(published: DatasetInfo) -> Dataset:
+    info = stand_in_info(published, _sizes(published), _HASHES[published.name])
     make = functools.partial(build, published)
     return stored_dataset(info, make, distribution="numpy", version="2.4.6")
 

@@ -7,7 +7,9 @@ integers, so the bytes are the same on every machine.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -41,10 +43,22 @@ INFO = DatasetInfo(
 )
 
 
-def build() -> dict[str, Arrays]:
+LARGE = dataclasses.replace(
+    INFO,
+    name="stand-in:criteo1tb_large",
+    split_sizes={"train": 300_000, "heldout": 30_000},
+    split_hashes={
+        "train": "8d7f50e23f0bb0315c0a02404c9fd45f17a50732b6d8d4009ba58be4d6f83982",
+        "heldout": "3612563644ac7ead79cb05296a0455f45978ddd013a3aebb6761b4b4019f0a1b",
+    },
+)
+"""More of the same rows: more than a batch of the workload."""
+
+
+def build(sizes: Mapping[str, int] = INFO.split_sizes) -> dict[str, Arrays]:
     """Make the rows of both splits."""
     made, threshold = {}, None
-    for split, count in INFO.split_sizes.items():
+    for split, count in sizes.items():
         category, score = _categories(count, split)
         counts = _counts(count, split)
         # Half of the numbers say something, and the noise is about a third of the score.
@@ -83,3 +97,6 @@ def _counts(count: int, split: str) -> np.ndarray:
 
 
 STAND_IN_CLICKS = stored_dataset(INFO, build, distribution="numpy", version="2.4.6")
+STAND_IN_MANY_CLICKS = stored_dataset(
+    LARGE, lambda: build(LARGE.split_sizes), distribution="numpy", version="2.4.6"
+)

@@ -28,7 +28,7 @@ _COLOUR = 2  # standard deviation of what the channels share, in that of what th
 
 
 def make_images(
-    name: str, sizes: dict[str, int], *, shape: tuple[int, ...], classes: int
+    name: str, sizes: dict[str, int], *, shape: tuple[int, ...], classes: int, cell: int = 1
 ) -> dict[str, Arrays]:
     """Make the splits of a stand-in: ``{split: {"image": u8[N,H,W,C], "label": i32[N]}}``.
 
@@ -37,15 +37,17 @@ def make_images(
       sizes: Number of images of each split.
       shape: Height and width, which are equal, and channels.
       classes: At most 1,000; they are equally frequent.
+      cell: Prototypes are made of squares of this many pixels, and move by as many: prototypes of
+        1,000 classes with 256x256 values each would take gigabytes. It divides the height.
     """
     side, _, channels = shape
-    room = side + 2 * JITTER
+    room = side // cell + 2 * JITTER
     across = math.isqrt(classes - 1) + 1
     strength = next(strength for most, strength in _PROTOTYPES if classes <= most)
     background = noise(_FIELD, channels, _BACKGROUND, name, "background")
     prototypes = noise(across * room, channels, strength, name, "prototypes")
     return {
-        split: _split(count, side, classes, background, prototypes, name, split)
+        split: _split(count, side, cell, classes, background, prototypes, name, split)
         for split, count in sizes.items()
     }
 
@@ -53,13 +55,14 @@ def make_images(
 def _split(
     count: int,
     side: int,
+    cell: int,
     classes: int,
     background: np.ndarray,
     prototypes: np.ndarray,
     name: str,
     split: str,
 ) -> Arrays:
-    room = side + 2 * JITTER
+    room = side // cell + 2 * JITTER
     across = len(prototypes) // room
     label = random_below(classes, count, name, split, "label")
     down = label // across * room + random_below(2 * JITTER + 1, count, name, split, "down")
@@ -67,11 +70,15 @@ def _split(
     corners = len(background) - side + 1
     top = random_below(corners, count, name, split, "top")
     left = random_below(corners, count, name, split, "left")
-    behind, before = _windows(background, side), _windows(prototypes, side)
+    behind, before = _windows(background, side), _windows(prototypes, side // cell)
     image = np.empty((count, side, side, background.shape[2]), np.uint8)
-    for at in range(0, count, 256):
-        some = slice(at, at + 256)
-        mixed = behind[top[some], left[some]] + before[down[some], right[some]] + np.int16(128)
+    together = max(1, 256 // cell**2)  # so that they take no more memory than small images
+    for at in range(0, count, together):
+        some = slice(at, at + together)
+        prototype = before[down[some], right[some]]
+        if cell > 1:
+            prototype = prototype.repeat(cell, axis=2).repeat(cell, axis=3)
+        mixed = behind[top[some], left[some]] + prototype + np.int16(128)
         image[some] = np.clip(mixed, 0, 255).transpose(0, 2, 3, 1)
     return {"image": image, "label": label.astype(np.int32)}
 

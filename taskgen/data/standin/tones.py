@@ -33,6 +33,7 @@ _SUCCESSORS = 3
 _HALF_PERIOD = 1 << 15  # in units of phase
 # Fewest samples, and how many more there may be at most.
 _TONE, _PAUSE, _SILENCE = (880, 160), (640, 160), (400, 200)
+LONGEST_TONE, LONGEST_PAUSE, LONGEST_SILENCE = map(sum, (_TONE, _PAUSE, _SILENCE))
 _LOUDNESS = (6_000, 10_000)  # of 32,767
 _NOISE = 600
 _DETUNED = 20  # thousandths of the pitch, up or down
@@ -60,7 +61,7 @@ def make_tones(name: str, sizes: dict[str, int]) -> dict[str, list[Recording]]:
             _spell(words[a], words[b] if both else [])
             for a, b, both in zip(first, after, two, strict=True)
         ]
-        made[split] = [(_play(text, name, split, str(at)), text) for at, text in enumerate(texts)]
+        made[split] = [(play(text, name, split, str(at)), text) for at, text in enumerate(texts)]
     return made
 
 
@@ -84,7 +85,7 @@ def _spell(word: list[int], other: list[int]) -> np.ndarray:
     return np.array([*text, END], np.int32)
 
 
-def _play(text: np.ndarray, *path: str) -> np.ndarray:
+def play(text: np.ndarray, *path: str) -> np.ndarray:
     """Return the sound i16[S] of tokens: silence, tones and pauses, silence, under noise."""
     draws = iter(random_below(1 << 16, 4 * len(text) + 4, *path, "performance"))
 

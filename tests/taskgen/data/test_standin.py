@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from velodrome.taskgen.data.arrays import hash_arrays
-from velodrome.taskgen.data.published.facts import INFOS
+from velodrome.taskgen.data.published.facts import INFOS, WORKLOADS
 from velodrome.taskgen.data.registry import datasets
-from velodrome.taskgen.data.standin.catalog import stand_in_name
+from velodrome.taskgen.data.standin.catalog import LARGE, stand_in_name
 from velodrome.taskgen.data.standin.images import noise
 from velodrome.taskgen.data.standin.text import make_text
 
@@ -16,14 +16,17 @@ NAMES = [info.name for info in INFOS]
 
 
 def test_every_published_data_set_has_one_of_the_same_facts():
-    for published in INFOS:
-        info = datasets.get(stand_in_name(published.name)).info
+    hashes = set()
+    for published in (*INFOS, *WORKLOADS):
+        name = stand_in_name(published.name)
+        # That of fastMRI has small images, and the second one is of its size.
+        info = datasets.get(name + LARGE if name + LARGE in datasets else name).info
         assert info.provenance == "stand-in" and published.provenance == "real"
         for fact in ("kind", "shape", "num_classes", "vocab_size", "layout", "example_tokens"):
             assert getattr(info, fact) == getattr(published, fact), published.name
-        assert published.name in info.origin
-    hashes = {datasets.get(stand_in_name(name)).info.content_hash for name in NAMES}
-    assert len(hashes) == len(NAMES)
+        assert published.name in info.origin.lower()
+        hashes.add(info.content_hash)
+    assert len(hashes) == len(INFOS) + len(WORKLOADS)
 
 
 # The others are made by the same code, and compared with their hash when they are first used.

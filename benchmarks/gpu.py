@@ -1,6 +1,6 @@
 """Measure a device for velodrome, a GPU above all: ``python benchmarks/gpu.py --out gpu.json``.
 
-It takes less than ten minutes on one GPU, in one process, which has the device to itself: what VeLO
+It takes about ten minutes on one GPU, in one process, which has the device to itself: what VeLO
 takes to compile, an update against Adam's and against memory traffic, lanes batched and one by one,
 and the profile of `velodrome calibrate`. Every number is in the file as soon as it is known, so a
 run that is cut short loses nothing. A section that takes too long leaves out the rest of its parts.
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python benchmarks/gpu.py", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), metavar="FILE")
     parser.add_argument("--only", nargs="+", metavar="SECTION", help="such as compile update")
-    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--small", action="store_true", help="try all of it in seconds")
     given = parser.parse_args(arguments)
     found = sections(small=given.small)
     unknown = set(given.only or ()) - {section.name for section in found}

@@ -102,7 +102,7 @@ def _too_large(
     for cell in sorted(large, key=lambda cell: cell.memory_bytes):
         worst[cell.task] = cell
     needed = [f"{task}: {_devices(plan, cell, profile)}" for task, cell in worst.items()]
-    return f"{said}. With --devices N that many have it together: {'; '.join(needed)}."
+    return f"{said}. So many devices have it together (--devices N): {'; '.join(needed)}."
 
 
 def _devices(plan: Plan, cell: CellOverview, profile: DeviceProfile) -> str:

@@ -86,7 +86,7 @@ def status_of(name: str) -> int:
         ("origin", info.origin),
         ("licence", info.licence),
         *facts(info),
-        ("state", f"{state} {size}".strip()),
+        ("state", f"{state}, {size}" if size else state),
         ("suites", ", ".join(suites_by_data()[0].get(name, ())) or "none"),
     ]
     pairs += [(f"hash of {split}", value) for split, value in info.split_hashes.items()]

@@ -16,8 +16,8 @@ from velodrome.optimizers.metacost import MetaTrainingCost
 #: them that was not finished (20 minutes).
 _LONG, _TINY, _TINY_2, _UNFINISHED = 0.683, 1.226, 0.934, 0.333
 
-#: CPU hours of the searches before the last one, by the hash of the weights' arrays: each began at
-#: what the one before had found.
+#: CPU hours of the searches before the last one, by the hash of the weights' arrays: each began
+#: where those before had come, the last of velo-tiny-3 between the two before it.
 EARLIER: Mapping[str, tuple[float, ...]] = {
     "b9b49de7086e946b565e082af98795e1277a31a3282c0c7a49f2c0cdced4bc96": (_LONG,),
     "5b857269797c2edfecb75ac847cbb6358070518dfc1fdf136014b60f9586175e": (_LONG, _TINY),

@@ -83,6 +83,7 @@ def _graphs(count: int, name: str, split: str) -> tuple[Arrays, np.ndarray]:
     one, other = one[order], other[order]
 
     degree = np.bincount(one, minlength=total) + np.bincount(other, minlength=total)
+    # Only the two atoms that a ring closes between count as in it.
     in_ring = np.zeros(total, np.int64)
     in_ring[closing] = in_ring[ancestor[closing]] = 1
     element = _ELEMENTS[draw(len(_ELEMENTS), total, "element")]

@@ -1,8 +1,9 @@
 """Stand-in speech of word pieces: up to 20 seconds of tones, with as many tokens as the workload.
 
 No one speaks here. A piece is two or three tones of `velodrome.taskgen.data.standin.tones`, and a
-word is one or two pieces. Each of 1,500 words is followed by one of three others, after a pause. A
-third of the pieces begin words, and the others end them, so texts tell where words begin.
+word is one or two pieces. Each of 1,500 words is followed by one of three, after a pause; some are
+spelled alike. A third of the pieces begin words, and the others end them, so texts tell where words
+begin.
 """
 
 from __future__ import annotations

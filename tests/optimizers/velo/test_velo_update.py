@@ -290,7 +290,7 @@ def test_parameters_sharded_by_channel_on_an_explicit_mesh():
     mesh = jax.make_mesh((2,), ("x",))  # explicit, as jax makes it
     last = jax.NamedSharding(mesh, jax.P(None, "x"))
     params = {
-        "w": jax.device_put(jnp.ones((4, 6)), last),
+        "w": jax.device_put(jnp.ones((40, 60)), last),  # not a small group, nor one with another
         "v": jax.device_put(jnp.ones((4, 6)), last),
     }
     tx = cast(Any, velo(10, weights=weights()))

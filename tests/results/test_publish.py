@@ -49,6 +49,7 @@ LONG = (
     "stress-parameters-mlp-1m",
     "stress-parameters-mlp-4m",
     "stress-parameters-mlp-14m",
+    "stress-steps-100k",
     "stress-steps-200k",
     "stress-steps-20k",
     "stress-steps-2k",

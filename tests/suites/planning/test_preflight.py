@@ -109,12 +109,14 @@ def test_a_plan_can_be_seen_without_the_data(tmp_path, monkeypatch, capsys):
 
 
 def test_runs_that_are_too_long_for_some_weights_are_said_before_them():
-    long, short = (
-        suite("digits").override(optimizers=("adam", "velo:velo-tiny-2"), steps=steps)
-        for steps in (10_010, 10_000)
+    named = ("adam", "velo:velo-tiny-2", "velo:velo-tiny-3")
+    longest, long, short = (
+        suite("digits").override(optimizers=named, steps=steps)
+        for steps in (40_010, 10_010, 10_000)
     )
     (note,) = check_suite(long)
     assert "(velo-tiny-2) is known to fail in runs of more than 10,000 steps" in note
+    assert "(velo-tiny-3) is known to fail in runs of more than 40,000" in check_suite(longest)[1]
     assert check_suite(short) == []
 
 

@@ -78,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; return 1 if something failed or was left out."""
     parser = argparse.ArgumentParser(prog="python benchmarks/gpu.py", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), metavar="FILE")
-    parser.add_argument("--only", nargs="+", metavar="SECTION", help="such as compile update")
+    parser.add_argument(
+        "--only", nargs="+", metavar="SECTION", help="of compile, update, batching, calibrate"
+    )
     parser.add_argument("--small", action="store_true", help="try all of it in seconds")
     given = parser.parse_args(arguments)
     found = sections(small=given.small)

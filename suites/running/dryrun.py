@@ -114,13 +114,16 @@ def _devices(plan: Plan, cell: CellOverview, profile: DeviceProfile) -> str:
 def describe_compiling(programs: int, backend: str) -> str:
     """Return a line that says what compiling takes, roughly; nobody has fitted it to programs."""
     least, most = (programs * seconds for seconds in _COMPILING)
-    took = f"{_COMPILING[0]:g} s each on a core, and those of mlcommons-mini {_COMPILING[1]:g} s"
-    total = f"so very roughly {duration(least)} to {duration(most)} here"
-    if backend != "cpu":
-        total = "what they take with an accelerator was not measured"
+    found = "what that takes with an accelerator was not measured"
+    if backend == "cpu":
+        found = (
+            f"those of the demo took {_COMPILING[0]:g} s each on a core, those of mlcommons-mini "
+            f"{_COMPILING[1]:g} s; so very roughly {duration(least)} to {duration(most)} here"
+        )
     return (
-        f"Compiling comes on top, of at least {plural(programs, 'training program')}: those of the "
-        f"demo took {took}; {total}. Programs of earlier runs on this machine are kept."
+        "Compiling comes on top: a run from nothing has at least "
+        f"{plural(programs, 'training program')}; {found}. Programs of earlier runs on this "
+        "machine are kept."
     )
 
 

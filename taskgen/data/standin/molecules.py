@@ -34,7 +34,7 @@ def make_molecules(name: str, sizes: dict[str, int], questions: int) -> dict[str
     Args:
       name: Name of the data set, which seeds all random choices.
       sizes: Graphs of each split.
-      questions: How many are asked of each graph; yes is the answer of one graph in 4 to 32.
+      questions: How many are asked of each graph; yes is the answer of one graph in 4 to 31.
     """
     made, thresholds = {}, None
     for split, count in sizes.items():
